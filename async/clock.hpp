@@ -1,0 +1,42 @@
+// Time as a service of the execution context, so that the same code runs on real and on simulated time.
+// A simulation installs its clock on its io_context before anything runs there.
+#pragma once
+
+#include "async/types.hpp"
+
+#include <functional>
+#include <memory>
+
+namespace boost::asio {
+class execution_context;
+}
+
+namespace trunkline {
+
+/// Calls back once at a time; setting it again or destroying it forgets what was set before.
+class Alarm {
+ public:
+  virtual ~Alarm() = default;
+  /// The callback runs on the executor the alarm was made with, never inline.
+  virtual void set(TimePoint when, std::function<void()> callback) = 0;
+  virtual void cancel() noexcept = 0;
+};
+
+/// Where a process reads the time and waits for it.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual TimePoint now() const noexcept = 0;
+  virtual std::unique_ptr<Alarm> make_alarm(const Executor& executor) = 0;
+
+  /// The clock of the executor's context: the steady clock of this machine unless another was installed.
+  static Clock& of(const Executor& executor);
+  /// Replaces the clock of a context, which owns it from now on. Before its first use; asserts otherwise.
+  static void install(asio::execution_context& context, std::unique_ptr<Clock> clock);
+};
+
+/// Waits on the clock of the current executor. Cancelled: throws operation_aborted.
+awaitable<void> sleep_until(TimePoint when);
+awaitable<void> sleep_for(Duration duration);
+
+} // namespace trunkline

@@ -1,0 +1,117 @@
+#include "async/signal.hpp"
+
+#include <boost/asio/any_completion_handler.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/query.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <utility>
+
+namespace trunkline {
+
+using boost::system::error_code;
+using Resume = asio::any_completion_handler<void(error_code)>;
+
+/// All waiters of one context, so that they end with it: a waiting coroutine may own the very signal that holds it,
+/// and such a cycle would otherwise outlive the context.
+class Waiters final : public asio::execution_context::service {
+ public:
+  using key_type = Waiters;
+  static inline asio::execution_context::id id;
+
+  explicit Waiters(asio::execution_context& context) : service(context) {}
+  void shutdown() override;
+
+  Waiter* first = nullptr;
+};
+
+/// One coroutine in wait: linked into its signal (in order of arrival) and into its context's list.
+class Waiter {
+ public:
+  Waiter(Signal& signal, Waiters& all, const Executor& executor, Resume resume)
+      : signal_(&signal), executor_(executor), resume_(std::move(resume)) {
+    before_ = signal.last_;
+    (before_ ? before_->after_ : signal.first_) = this;
+    signal.last_ = this;
+    next_of_all_ = all.first;
+    if (next_of_all_) next_of_all_->link_of_all_ = &next_of_all_;
+    link_of_all_ = &all.first;
+    all.first = this;
+  }
+
+  /// Takes it out of both lists; the caller then owns it.
+  void unlink() noexcept {
+    (before_ ? before_->after_ : signal_->first_) = after_;
+    (after_ ? after_->before_ : signal_->last_) = before_;
+    *link_of_all_ = next_of_all_;
+    if (next_of_all_) next_of_all_->link_of_all_ = link_of_all_;
+  }
+
+  /// Unlinks, frees, and posts the resumption: state first, then the wake-up.
+  void complete(error_code code) {
+    unlink();
+    Resume resume = std::move(resume_);
+    const Executor executor = std::move(executor_);
+    delete this;
+    auto slot = asio::get_associated_cancellation_slot(resume);
+    if (slot.is_connected()) slot.clear();
+    asio::post(executor, [resume = std::move(resume), code]() mutable { std::move(resume)(code); });
+  }
+
+  Resume take() { return std::move(resume_); }
+
+ private:
+  Signal* signal_;
+  Executor executor_;
+  Resume resume_;
+  Waiter* before_ = nullptr;
+  Waiter* after_ = nullptr;
+  Waiter* next_of_all_ = nullptr;
+  Waiter** link_of_all_ = nullptr;
+};
+
+void Waiters::shutdown() {
+  while (first) {
+    Waiter* waiter = first;
+    waiter->unlink();
+    const Resume dropped = waiter->take();
+    delete waiter;
+  } // each drop may destroy a coroutine and with it signals and further waiters
+}
+
+Signal::~Signal() {
+  while (first_) first_->complete(asio::error::operation_aborted);
+}
+
+void Signal::notify_all() noexcept {
+  Waiter* const last = last_; // those who come to wait meanwhile are not meant
+  while (first_) {
+    const bool done = first_ == last;
+    first_->complete({});
+    if (done) break;
+  }
+}
+
+void Signal::notify_one() noexcept {
+  if (first_) first_->complete({});
+}
+
+awaitable<void> Signal::wait() {
+  const Executor executor = co_await asio::this_coro::executor;
+  auto& all = asio::use_service<Waiters>(asio::query(executor, asio::execution::context));
+  auto initiation = [](Resume resume, Signal* signal, Waiters* waiters, const Executor& on) {
+    auto slot = asio::get_associated_cancellation_slot(resume);
+    auto* waiter = new Waiter(*signal, *waiters, on, std::move(resume));
+    if (slot.is_connected())
+      slot.assign([waiter](asio::cancellation_type) { waiter->complete(asio::error::operation_aborted); });
+  };
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void(error_code)>(initiation, asio::use_awaitable, this,
+                                                                                &all, executor);
+}
+
+} // namespace trunkline

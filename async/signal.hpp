@@ -1,0 +1,40 @@
+// Where a coroutine waits for a state to change. Always in a loop over the state:
+//   while (!ready()) co_await changed.wait();
+#pragma once
+
+#include "async/types.hpp"
+
+#include <cstddef>
+
+namespace trunkline {
+
+class Waiter;
+
+/// A wake-up without memory: those waiting now are resumed, nobody later. One executor; not thread safe.
+class Signal {
+ public:
+  Signal() = default;
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
+  /// Those still waiting are resumed with operation_aborted.
+  ~Signal();
+
+  /// Waits for the next notify on the current executor; resumption is posted, never inline.
+  /// Cancelled: throws operation_aborted. A coroutine whose context is destroyed while it waits is destroyed
+  /// with the context, also when the signal lives in something that the coroutine keeps alive.
+  awaitable<void> wait();
+
+  /// Resumes all who wait now.
+  void notify_all() noexcept;
+  /// Resumes the one who has waited longest.
+  void notify_one() noexcept;
+  bool has_waiters() const noexcept { return first_ != nullptr; }
+
+ private:
+  friend class Waiter;
+
+  Waiter* first_ = nullptr;
+  Waiter* last_ = nullptr;
+};
+
+} // namespace trunkline

@@ -1,0 +1,110 @@
+// The handle of one circuit: an ordered two-way conversation between two peers.
+#pragma once
+
+#include "async/types.hpp"
+#include "circuit/trunk.hpp"
+#include "fragment/error.hpp"
+#include "fragment/fragment.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace trunkline {
+
+class LiveTrunk;
+
+/// What an opener may say about a new circuit beyond where it goes.
+struct CircuitOptions {
+  std::string name;        // shown on both sides; at most name_bytes_max
+  std::string user_string; // for the user's own purposes; at most user_string_bytes_max
+  bool wants_answer = false; // the far side is asked to say that it accepted; needed for Circuit::accepted
+
+  CircuitOptions() = default;
+  explicit CircuitOptions(std::string circuit_name, std::string user = {}, bool answer = false)
+      : name(std::move(circuit_name)), user_string(std::move(user)), wants_answer(answer) {}
+};
+
+/// An ordered two-way conversation between two peers. Move only; one executor; not thread safe.
+/// Dropping the handle of a circuit that was neither finished nor closed resets it as abandoned, so that a half
+/// written stream never looks complete to the far side.
+class Circuit {
+ public:
+  Circuit() = default;
+  Circuit(Circuit&& other) noexcept : trunk_(std::move(other.trunk_)), state_(std::exchange(other.state_, nullptr)) {}
+  Circuit& operator=(Circuit&& other) noexcept;
+  ~Circuit() { drop(); }
+
+  /// Sends after everything already sent on this circuit, without waiting: taken, no_credit (the fragment is
+  /// untouched; try again when `send` would not wait), or closed. Errors: error::fragment_too_large is thrown.
+  SendOutcome send_one_way(Fragment& fragment);
+  SendOutcome send_one_way(Fragment&& fragment) { return send_one_way(fragment); }
+
+  /// Sends after everything already sent on this circuit. Waits only for credit, never for the far side's reply.
+  /// Cancelled: nothing is sent. Errors: the reason why the circuit ended, or error::circuit_closed after finish or
+  /// close; error::fragment_too_large. Several sends may wait at once; they go out in the order of the calls.
+  awaitable<void> send(Fragment fragment);
+
+  /// The next fragment, or nullopt when the far side has finished or closed cleanly and everything was taken.
+  /// Cancelled: nothing is taken. Errors: the reason of an unclean end, after what had arrived was taken.
+  awaitable<std::optional<Fragment>> receive();
+  /// The next fragment whose `err` is set; ends and errors as for `receive`.
+  awaitable<std::optional<Fragment>> receive_error();
+  /// What `receive` would return without waiting; nullopt also when nothing is there yet.
+  std::optional<Fragment> try_receive();
+
+  /// Says that nothing more comes from this side; everything sent before arrives first. Receiving goes on.
+  void finish();
+  /// Waits until the far side's application has taken everything up to our finish. Errors: the reason of an end that
+  /// came first; then nobody knows how much was taken.
+  awaitable<void> finish_acknowledged();
+  /// Finishes both ways: what was sent arrives, what the far side still sends is dropped. With a reason, the far side's
+  /// `receive` throws it after the data. Idempotent.
+  void close(End reason = {});
+  /// Gives up now: what is queued on either side may be lost.
+  void reset(End reason = End(error::circuit_reset));
+
+  /// Waits until the far side has accepted the circuit. Needs CircuitOptions::wants_answer (prefer_extant sets it).
+  /// Errors: the refusal's reason, whose text names what is served.
+  awaitable<void> accepted();
+  /// Waits until nothing more crosses this circuit and says how it ended.
+  awaitable<End> ended();
+  /// How it ended, or nullopt while it lives.
+  std::optional<End> end() const;
+
+  /// Another circuit from the same local to the same remote peer; no round trip.
+  Circuit new_circuit(Fragment first, CircuitOptions options = CircuitOptions());
+  Circuit new_circuit(CircuitOptions options = CircuitOptions());
+
+  CircuitId id() const noexcept { return state_->id; }
+  const std::string& name() const noexcept { return state_->names->name; }
+  const std::string& user_string() const noexcept { return state_->names->user_string; }
+  const PeerName& local_peer() const noexcept { return *state_->names->local; }
+  const PeerName& remote_peer() const noexcept { return *state_->names->remote; }
+  std::string local_url() const;
+  std::string remote_url() const;
+  bool opened_here() const noexcept { return state_->opened_here; }
+  /// True when opening this circuit started a new connection.
+  bool dialled() const noexcept;
+  bool is_open() const noexcept { return state_ && !state_->ended; }
+  const CircuitCounters& counters() const noexcept { return state_->counters; }
+  /// Bytes that may be sent now without waiting.
+  std::size_t credit_bytes() const;
+  /// The far peer's user metadata as last heard; null when it has none.
+  const Metadata* remote_metadata() const;
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+
+  /// For the peer layer: wraps what a trunk opened or announced.
+  Circuit(std::shared_ptr<LiveTrunk> trunk, TrunkCircuit& state);
+  TrunkCircuit* state() const noexcept { return state_; }
+  const std::shared_ptr<LiveTrunk>& trunk() const noexcept { return trunk_; }
+
+ private:
+  void drop() noexcept;
+
+  std::shared_ptr<LiveTrunk> trunk_;
+  TrunkCircuit* state_ = nullptr;
+};
+
+} // namespace trunkline

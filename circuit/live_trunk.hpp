@@ -1,0 +1,79 @@
+// A trunk machine in operation: it knows who waits on which circuit, and tells its session when there is something to
+// write or a new deadline. It knows no transport.
+#pragma once
+
+#include "async/clock.hpp"
+#include "async/signal.hpp"
+#include "circuit/trunk.hpp"
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace trunkline {
+
+/// Who waits on one circuit; exists only while its handle has waited at least once.
+struct CircuitWaits {
+  Signal readable;
+  Signal error_readable;
+  Signal writable;
+  Signal changed; // answered, finished, ended
+};
+
+/// Shared by the session that drives it, the node that owns it and every circuit handle on it, so that what was
+/// received stays readable after the connection is gone. One executor; not thread safe.
+class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
+ public:
+  LiveTrunk(Executor executor, std::unique_ptr<Trunk> machine);
+  LiveTrunk(const LiveTrunk&) = delete;
+  LiveTrunk& operator=(const LiveTrunk&) = delete;
+  ~LiveTrunk();
+
+  /// The machine. After an input to it that is not one of the methods here, call `settle`.
+  Trunk& machine() noexcept { return *machine_; }
+  const Executor& executor() const noexcept { return executor_; }
+  TimePoint now() const noexcept { return clock_.now(); }
+
+  /// Hears every event that is not just a wake-up for a circuit's handle: hello, opened, metadata, peer_ended,
+  /// draining, closed. It may call the machine. Set by the node; cleared when the node lets go.
+  std::function<void(TrunkEvent&)> on_event;
+
+  /// Handles what the last inputs caused: state first, then wake-ups (posted), then on_event. Re-entrant calls are
+  /// folded into the running one.
+  void settle();
+
+  // For the session.
+  void receive(std::span<const std::byte> bytes);
+  void lose(End cause);
+  void tick();
+  void take_output(Output& into, std::size_t bytes_max) { machine_->take_output(into, bytes_max, now()); }
+  void written();
+  Signal output_ready;     // has_output() may have become true, or over()
+  Signal deadline_changed; // deadline() may be earlier than it was
+
+  // For circuit handles.
+  CircuitWaits& waits(TrunkCircuit& circuit);
+  SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
+    const SendOutcome outcome = machine_->send(circuit, fragment);
+    if (outcome == SendOutcome::taken) note_output();
+    return outcome;
+  }
+  void release(TrunkCircuit& circuit);
+  void note_output() {
+    if (output_ready.has_waiters()) output_ready.notify_all();
+  }
+
+ private:
+  void wake(const TrunkEvent& event);
+
+  Executor executor_;
+  Clock& clock_;
+  std::unique_ptr<Trunk> machine_;
+  std::vector<TrunkEvent> events_; // scratch, empty between calls
+  TimePoint deadline_seen_ = TimePoint::max();
+  bool settling_ = false;
+  bool settle_again_ = false;
+};
+
+} // namespace trunkline

@@ -1,0 +1,89 @@
+// Every way in which trunkline can say no. One enumerator, one phrase: the phrase is the enumerator
+// with spaces. Details (subject, expected, seen, from whom) travel beside the code, never instead of it.
+#pragma once
+
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace trunkline {
+
+/// The codes of trunkline's own failures; the values are also the reason codes on the wire.
+enum class error : std::uint16_t {
+  none = 0,
+
+  // How a circuit can end, or a send on it fail.
+  circuit_closed = 1,    // closed by either side; nothing more can be sent
+  circuit_reset = 2,     // given up by the far side without another reason
+  circuit_abandoned = 3, // its handle was dropped before finish or close
+  peer_ended = 4,        // the peer that owned it ended
+  node_closed = 5,       // the node that owned it shut down
+  trunk_lost = 6,        // the connection under it broke
+  draining = 7,          // the node drains: no new circuits, or the drain deadline passed
+  stalled = 8,           // its reader held the trunk's memory too long
+  handler_failed = 9,    // the service serving it threw
+  protocol_violation_on_circuit = 10, // data after finish, too many empty frames
+
+  // Why an open is refused. A refused circuit's handler never ran.
+  no_service = 20,
+  no_peer = 21,
+  service_limit_reached = 22,
+  circuit_limit_reached = 23,
+  open_backlog_full = 24,
+  access_denied = 25,
+
+  // Why a trunk is broken off.
+  protocol_error = 40,
+  frame_too_large = 41,
+  flow_control_violated = 42,
+  too_many_control_frames = 43,
+  handshake_timeout = 44,
+  keepalive_timeout = 45,
+  write_timeout = 46,
+  version_mismatch = 47,
+  not_trunkline = 48,
+  dialled_self = 49,
+  duplicate_trunk = 50,
+  mandatory_feature_unknown = 51,
+
+  // Local outcomes, never on the wire.
+  fragment_too_large = 80,
+  bad_url = 81,
+  unknown_scheme = 82,
+  timed_out = 83,
+  cannot_decode = 84,
+  already_registered = 85,
+  connect_failed = 86,
+};
+
+/// The category of `error`; its messages are the enumerators in words.
+const boost::system::error_category& trunkline_category() noexcept;
+
+boost::system::error_code make_error_code(error code) noexcept;
+
+/// The enumerator in words; "unknown reason" for a code that a newer far side may send.
+std::string_view to_string(error code) noexcept;
+
+/// What is thrown at the public edge: a code and its context in one phrase.
+[[noreturn]] void throw_error(error code, const std::string& context);
+
+/// How something ended: success is a clean end, anything else is the reason, and the text says more.
+struct End {
+  boost::system::error_code code;
+  std::string text;
+
+  End() = default;
+  explicit End(error reason, std::string details = {}) : code(make_error_code(reason)), text(std::move(details)) {}
+  End(boost::system::error_code reason, std::string details) : code(reason), text(std::move(details)) {}
+
+  bool clean() const noexcept { return !code; }
+  /// "clean", or the code in words followed by the text.
+  std::string to_string() const;
+};
+
+} // namespace trunkline
+
+template <> struct boost::system::is_error_code_enum<trunkline::error> : std::true_type {};

@@ -1,0 +1,106 @@
+// The value that peers exchange. Its user fields travel; its addressing is known to the circuit, is said
+// once when the circuit opens, and is only pointed to from here.
+#pragma once
+
+#include "fragment/compiler.hpp"
+#include "fragment/ids.hpp"
+#include "fragment/payload.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace trunkline {
+
+/// Who a peer is: constant for its life.
+struct PeerName {
+  PeerId id;
+  std::string service;
+  /// The URL of the peer as its own node prints it, without a circuit.
+  std::string url;
+};
+
+/// What is constant for one circuit, seen from one side of it.
+struct CircuitNames {
+  std::shared_ptr<const PeerName> local;
+  std::shared_ptr<const PeerName> remote;
+  CircuitId circuit_id = 0;
+  std::string name;        // given by the opener
+  std::string user_string; // given by the opener, for the user's own purposes
+};
+
+/// Small string map kept in the order of insertion, as it travels. Keys beginning with '#' are the system's.
+class Args {
+ public:
+  using Item = std::pair<std::string, std::string>;
+
+  /// Sets a user key. Errors: std::invalid_argument for a key that begins with '#' or is empty.
+  void set(std::string_view key, std::string_view value);
+  /// Sets '#' + key: for the library and for protocols built into it.
+  void set_system(std::string_view key, std::string_view value);
+  /// The value, or nullptr; a system key is asked for with its '#'.
+  const std::string* find(std::string_view key) const noexcept;
+  bool empty() const noexcept { return items_.empty(); }
+  std::size_t size() const noexcept { return items_.size(); }
+  auto begin() const noexcept { return items_.begin(); }
+  auto end() const noexcept { return items_.end(); }
+  void clear() noexcept { items_.clear(); }
+  friend bool operator==(const Args&, const Args&) = default;
+
+  /// Appends without a check of the key: for decoders, which see what the far side sent.
+  void append(std::string key, std::string value) { items_.emplace_back(std::move(key), std::move(value)); }
+
+ private:
+  void put(std::string key, std::string_view value);
+
+  std::vector<Item> items_;
+};
+
+/// What kind of fragment it is, decided by the system: an error is one whose `err` is set.
+enum class FragmentType : std::uint8_t { data, error };
+
+/// One message on a circuit: op, subject, part, args, payload, err, plus the addressing that its circuit knows.
+class Fragment {
+ public:
+  Fragment() = default;
+  explicit Fragment(std::int32_t operation) : op(operation) {}
+  Fragment(std::int32_t operation, Payload bytes) : op(operation), payload(std::move(bytes)) {}
+  Fragment(std::int32_t operation, std::string about, Payload bytes)
+      : op(operation), subject(std::move(about)), payload(std::move(bytes)) {}
+  /// A fragment that arrives on the far side's `errors` queue; the circuit stays open. An empty text is an
+  /// ordinary fragment.
+  static Fragment error(std::string text, std::int32_t operation = 0);
+
+  std::int32_t op = 0;   // the user's opcode
+  std::int64_t part = 0; // the user's number: a position, a sequence, a correlation
+  std::string subject;
+  Args args;
+  Payload payload;
+  std::string err; // not empty: delivered on `errors`
+
+  FragmentType type() const noexcept { return err.empty() ? FragmentType::data : FragmentType::error; }
+
+  /// Counts the fragments of this circuit and direction from 1; 0 before it was received.
+  std::uint64_t serial() const noexcept { return serial_; }
+  /// The sender's id; none before it was received.
+  PeerId from_peer_id() const noexcept { return names_ ? names_->remote->id : PeerId(); }
+  PeerId to_peer_id() const noexcept { return names_ ? names_->local->id : PeerId(); }
+  std::string_view from_service() const noexcept { return names_ ? names_->remote->service : std::string_view(); }
+  std::string_view to_service() const noexcept { return names_ ? names_->local->service : std::string_view(); }
+  CircuitId circuit_id() const noexcept { return names_ ? names_->circuit_id : 0; }
+
+  /// Stamps what the receiving circuit knows; called by the trunk when a fragment is delivered.
+  void stamp(std::shared_ptr<const CircuitNames> names, std::uint64_t serial) noexcept {
+    names_ = std::move(names);
+    serial_ = serial;
+  }
+
+ private:
+  std::shared_ptr<const CircuitNames> names_;
+  std::uint64_t serial_ = 0;
+};
+
+} // namespace trunkline

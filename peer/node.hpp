@@ -1,0 +1,104 @@
+// One endpoint of a process: listens, dials, owns the trunks, holds the services. Both sides use this one type.
+#pragma once
+
+#include "async/types.hpp"
+#include "circuit/limits.hpp"
+#include "peer/local_peer.hpp"
+#include "peer/url.hpp"
+#include "transport/transport.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline {
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error };
+
+struct NodeOptions {
+  std::string name;        // shown to the far side and in logs
+  Limits limits;           // of each trunk
+  bool expose_errors = false; // the text of an exception that leaves a service crosses the wire
+  std::size_t trunks_max = 1024;
+  std::size_t handshakes_max = 256; // accepted connections that have not yet said Hello
+  std::chrono::milliseconds connect_deadline{10000};
+  /// Where random ids come from; the system's generator unless given.
+  std::function<std::uint64_t()> random;
+  /// Where log lines go; nowhere unless given.
+  std::function<void(LogLevel, std::string_view)> log;
+  /// Networks by scheme, added to tcp and unix (and replacing them).
+  std::map<std::string, std::shared_ptr<Network>> networks;
+  /// Further addresses under which others may reach this node (behind a proxy, say).
+  std::vector<std::string> advertise;
+
+  NodeOptions() = default;
+};
+
+/// A handle to a peer on another node.
+struct RemotePeer {
+  PeerUrl url;
+  bool dialled = false; // a new connection was made for it
+};
+
+struct NodeCounters {
+  std::uint64_t dials = 0;
+  std::uint64_t trunks_opened = 0;
+  std::uint64_t trunks_lost = 0;
+  std::uint64_t trunks_open = 0;
+  std::uint64_t circuits_refused = 0;
+  std::uint64_t services_failed = 0;
+  std::uint64_t connections_unrecognised = 0; // TLS, HTTP, garbage
+};
+
+/// One endpoint of a process. Everything of it runs on one executor; not thread safe.
+/// Dropping it closes it: what runs is cancelled and ends on the executor, after which io.run() returns by itself.
+class Node {
+ public:
+  explicit Node(Executor executor, NodeOptions options = NodeOptions());
+  Node(Node&&) noexcept;
+  ~Node();
+
+  /// Registers a service by name, before or after start. Errors: error::already_registered.
+  /// `instances_max` 0 means any number; beyond it a start is refused with the URL of one that runs.
+  void register_service(std::string name, PeerServiceFunc function, std::size_t instances_max = 0);
+  /// Registers a service that answers one circuit per call of `function`; at most one instance runs.
+  void serve(std::string name, CircuitServiceFunc function);
+
+  /// Binds and accepts from now on; returns the real address ("tcp://127.0.0.1:0" gets its port). May be called for
+  /// several addresses. Errors: boost::system::system_error that names the address.
+  std::string listen(std::string_view address);
+  std::vector<std::string> addresses() const;
+
+  /// Makes sure that there is a trunk to the address; returns whether it had to dial. Waits until the far side has said
+  /// Hello. Concurrent dials to one address share one attempt.
+  /// Errors: error::connect_failed, error::dialled_self, what the handshake said.
+  awaitable<bool> dial(std::string address);
+
+  /// Starts an instance of a registered service here. Errors: error::no_service, error::service_limit_reached.
+  std::shared_ptr<LocalPeer> start_local_peer(const std::string& service);
+  /// A peer without a service: it opens circuits and accepts none.
+  std::shared_ptr<LocalPeer> new_peer(std::string name);
+  /// Starts an instance there and waits until it runs. Errors: the refusal's reason, error::timed_out, dial errors.
+  awaitable<RemotePeer> start_remote_peer(std::string service, std::string address, Duration wait_up_to);
+  std::vector<std::shared_ptr<LocalPeer>> local_peers(std::string_view service) const;
+
+  /// No new circuits either way; waits until those that run have ended, at most until the deadline, then resets the rest.
+  awaitable<void> drain(Duration deadline);
+  /// Closes listeners, peers and trunks, and waits until all of it is gone. Idempotent.
+  awaitable<void> close();
+
+  const NodeId& id() const noexcept;
+  Executor executor() const;
+  NodeCounters counters() const;
+  std::size_t trunks_count() const;
+
+ private:
+  std::shared_ptr<NodeCore> core_;
+};
+
+} // namespace trunkline
