@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace trunkline {
@@ -42,6 +43,9 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   /// Handles what the last inputs caused: state first, then wake-ups (posted), then on_event. Re-entrant calls are
   /// folded into the running one.
   void settle();
+
+  /// Where the far node's peers are reached ("tcp://10.0.0.7:7000", "node://ID"); set by the node once it knows.
+  std::string remote_base;
 
   // For the session.
   void receive(std::span<const std::byte> bytes);

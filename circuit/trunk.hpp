@@ -69,6 +69,7 @@ struct TrunkCircuit {
   std::shared_ptr<const CircuitNames> names;
   std::unique_ptr<End> end;      // set when ended with a reason; null is clean
   CircuitCounters counters;
+  bool released = false;         // its handle is gone; whoever still sees it in an event skips it
   void* waits = nullptr;         // for the owner of the trunk: who waits on this circuit
   std::uint8_t owner_bits = 0;   // for the owner of the trunk
 };
@@ -102,19 +103,20 @@ struct RemoteNode {
   std::vector<std::string> addresses; // as claimed
 };
 
-/// Bytes ready to be written, in order. The holder of an Output keeps the bytes alive; give it back with
-/// `Trunk::written` so that its memory is used again.
+/// Bytes ready to be written, in order. The holder of an Output keeps the bytes alive; hand the
+/// same one to the next `take_output`, so that its memory is used again.
 class Output {
  public:
-  bool empty() const noexcept { return pieces.empty(); }
+  bool empty() const noexcept { return bytes == 0; }
 
+  std::vector<std::byte> control;                 // control frames; written before everything else
   std::vector<std::byte> small;                   // headers and small payloads, one after another
   std::vector<Payload> large;                     // payloads that are written from where they lie
-  struct Piece { std::int32_t large; std::size_t offset; std::size_t size; }; // large < 0: a part of `small`
+  struct Piece { std::int32_t large; std::uint32_t offset; std::uint32_t size; }; // large < 0: a part of `small`
   std::vector<Piece> pieces;
   std::size_t bytes = 0;
 
-  void clear() noexcept { small.clear(); large.clear(); pieces.clear(); bytes = 0; }
+  void clear() noexcept;
   /// Views of all pieces; valid until the output changes or moves.
   void gather(std::vector<std::span<const std::byte>>& into) const;
 };
@@ -187,6 +189,7 @@ class Trunk {
   virtual const RemoteNode* remote() const = 0; // null before its Hello
   virtual bool draining() const = 0;            // either side
   virtual std::size_t circuits_count() const = 0;
+  virtual std::size_t fragment_bytes_max() const = 0; // the smaller of both sides' limits, as far as known
   virtual std::size_t credit_bytes(const TrunkCircuit& circuit) const = 0; // may be sent at once
   virtual std::size_t memory_bytes() const = 0; // received and not yet consumed
   virtual const TrunkCounters& counters() const = 0;

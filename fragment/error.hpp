@@ -74,6 +74,7 @@ std::string_view to_string(error code) noexcept;
 struct End {
   boost::system::error_code code;
   std::string text;
+  std::string existing_url; // of a running instance that a refused opener could join; mostly empty
 
   End() = default;
   explicit End(error reason, std::string details = {}) : code(make_error_code(reason)), text(std::move(details)) {}
