@@ -75,7 +75,7 @@ def run(test, cases, timeout_factor):
     # Output goes to a file: a grandchild that keeps a pipe open could otherwise outlive the timeout.
     with tempfile.TemporaryFile() as sink:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
-                                   cwd=test.get("workdir") or None, env=environment, start_new_session=True)
+                                   cwd=test.get("workdir"), env=environment, start_new_session=True)
         try:
             code = process.wait(timeout)
             late = False
@@ -128,8 +128,10 @@ def main():
     arguments = parser.parse_args()
 
     listing = subprocess.run(["meson", "introspect", "--tests", arguments.build], check=True, capture_output=True)
-    # Long ones first, so that none of them is left alone at the end.
+    # Meson names programs relative to the build directory, where it runs them unless a test says otherwise.
     tests = sorted(json.loads(listing.stdout), key=lambda test: (-test.get("priority", 0), test["name"]))
+    for test in tests:
+        test["workdir"] = test.get("workdir") or arguments.build
     chosen, cases = select(tests, arguments.filters)
     sanitizer_environment()
 
