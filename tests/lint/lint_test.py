@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""The lint catches planted violations and passes what only looks like one.
+
+Puts each fixture into an otherwise empty tree, runs the lint there, and compares the lines that it reports with the lines that say
+"expect: ..."; both a missing and an additional report are failures. The whole repository is then checked as one more test.
+"""
+
+import os
+import re
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import lint  # noqa: E402
+
+EXPECTED = re.compile(r"expect: (.*?)\s*$")
+results = []
+
+
+def check(name, condition, details=""):
+    results.append(bool(condition))
+    if not condition:
+        print(f"FAILED: {name}\n{details}".rstrip())
+
+
+def findings_in(files):
+    with tempfile.TemporaryDirectory() as root:
+        for path, text in files.items():
+            os.makedirs(os.path.dirname(os.path.join(root, path)) or root, exist_ok=True)
+            with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+                file.write(text)
+        return lint.lint(root)
+
+
+def check_fixture(name, path):
+    with open(os.path.join(HERE, "fixtures", name), encoding="utf-8") as file:
+        text = file.read()
+    reported = {}
+    for _, line, message in findings_in({path: text}):
+        reported.setdefault(line, []).append(message)
+    for number, line in enumerate(text.split("\n"), 1):
+        expected = EXPECTED.search(line)
+        messages = reported.get(number, [])
+        if expected and "PART OF THE MESSAGE" not in line:
+            check(f"{name}:{number} is reported", len(messages) == 1 and expected.group(1) in messages[0],
+                  f"  {line.strip()}\n  reported: {messages}")
+        elif messages:
+            check(f"{name}:{number} is not reported", False, f"  {line.strip()}\n  reported: {messages}")
+    check(f"{name} was looked at", reported)
+
+
+check_fixture("coroutines.cpp", "circuit/coroutines.cpp")
+check_fixture("rules.cpp", "circuit/rules.cpp")
+
+# What would be found in this file itself is put together here.
+nap = "sleep"
+for path, text in {
+    "tests/circuit/slow_test.cpp": f"void f() {{ std::this_thread::{nap}_for(1s); }}",
+    "tests/circuit/posix_test.cpp": f"void f() {{ u{nap}(1000); }}",
+    "tests/interop/slow_test.py": f"import time\ntime.{nap}(1)\n",
+    "docs/tour.md": "as in /wo" + "rk/main\n",
+    "dev": "cp x /tmp/ba" + "sh_jobs\n",
+    "peer/note.cpp": "// see /ho" + "me/someone/notes\n",
+}.items():
+    check(f"{path} is reported", len(findings_in({path: text})) == 1, text)
+for path, text in {
+    "circuit/timer.cpp": f"awaitable<void> f() {{ co_await {nap}_for(1s); }}",
+    "tests/circuit/virtual_test.cpp": f"awaitable<void> f() {{ co_await trunkline::{nap}_for(1s); }}",
+    "tests/interop/quiet_test.py": f'"""time.{nap}(1) would be wrong here."""\n# time.{nap}(1)\n',
+    "docs/tour.md": "docs/wo" + "rk/main and $HOME/wo" + "rk/x\n",
+    "examples/main.cpp": "int main() { co_spawn(io, f(), asio::detached); }",
+    "tests/fuzz/corpus/trunk/binary": "\x00\x01",
+}.items():
+    found = findings_in({path: text})
+    check(f"{path} is not reported", not found, f"  {text}\n  reported: {found}")
+
+repository = lint.lint(os.path.join(HERE, "..", ".."))
+check("the repository follows its rules", not repository, "\n".join(f"  {p}:{l}: {m}" for p, l, m in repository))
+
+print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
+sys.exit(0 if all(results) else 1)
