@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""The picture of the layers in docs/architecture.md, held to the #include lines.
+
+    services, cli -> peer -> circuit -> async -> fragment -> proto
+                     peer -> transport -> async
+    circuit and transport do not know each other; nothing in the framework knows what is built on it.
+"""
+
+import os
+import re
+import sys
+
+# What each folder may include, itself aside. A folder that is not listed here is not checked.
+MAY_INCLUDE = {
+    "proto": set(),
+    "fragment": {"proto"},
+    "async": {"fragment"},
+    "circuit": {"async", "fragment", "proto"},
+    "transport": {"async", "fragment"},
+    "peer": {"circuit", "transport", "async", "fragment", "proto"},
+    "sim": {"peer", "circuit", "transport", "async", "fragment", "proto"},
+    "services": {"peer", "circuit", "transport", "async", "fragment", "proto", "sim"},
+    "cli": {"services", "peer", "circuit", "transport", "async", "fragment", "proto"},
+    "examples": {"services", "peer", "circuit", "transport", "async", "fragment", "proto", "sim"},
+}
+FRAMEWORK = {"proto", "fragment", "async", "circuit", "transport", "peer", "sim"}
+
+# The value and the trunk machine know no I/O: bytes and a time point in, bytes, events and a deadline out.
+WITHOUT_IO = re.compile(r"fragment/|circuit/(?:trunk|native_|limits)\w*\.")
+ASIO = re.compile(r"boost/(?:asio|beast)|async/")
+
+# What touches a socket stays below transport/ (and in services/, where HTTP is the service itself).
+SOCKETS = re.compile(r"boost/asio/(?:ip|local|ssl|generic)/|boost/asio/(?:ssl|basic_\w*socket\w*|posix)|boost/beast|openssl/|"
+                     r"sys/(?:socket|un|epoll)\.h|netinet/|arpa/inet|netdb\.h|poll\.h")
+MAY_USE_SOCKETS = {"transport", "services"}
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.MULTILINE)
+COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+def violations(root):
+    """One line of text per #include that the picture does not have."""
+    for folder in sorted(MAY_INCLUDE):
+        for directory, folders, names in os.walk(os.path.join(root, folder)):
+            folders.sort()
+            for name in sorted(names):
+                if not name.endswith((".cpp", ".hpp", ".h", ".cc")):
+                    continue
+                path = os.path.relpath(os.path.join(directory, name), root)
+                with open(os.path.join(directory, name), encoding="utf-8") as file:
+                    text = COMMENT.sub(lambda m: "\n" * m.group(0).count("\n"), file.read())
+                for match in INCLUDE.finditer(text):
+                    for why in wrong_with(root, folder, path, match.group(1)):
+                        yield f"{path}:{text.count(chr(10), 0, match.start()) + 1}: includes {match.group(1)}: {why}"
+
+
+def wrong_with(root, folder, path, included):
+    # An include without a folder is one of a neighbour; written with ../ it would slip past the picture.
+    target = included.split("/", 1)[0]
+    if included.startswith("."):
+        yield "write it from the root of the repository"
+    elif target == "tests" and folder != "tests":
+        yield "only tests include tests"
+    elif target in MAY_INCLUDE and target != folder and target not in MAY_INCLUDE[folder]:
+        if folder in FRAMEWORK and target not in FRAMEWORK:
+            yield "nothing in the framework knows what is built on it"
+        else:
+            yield f"{folder}/ does not know {target}/"
+    if WITHOUT_IO.match(path) and ASIO.match(included):
+        yield "the value and the trunk machine know no I/O"
+    if folder in FRAMEWORK and folder not in MAY_USE_SOCKETS and SOCKETS.match(included):
+        yield "sockets belong in transport/"
+
+
+def main():
+    root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+    found = list(violations(root))
+    print("\n".join(found) if found else "the layers hold")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""The layers hold, and a violation planted in a copy of the tree is seen.
+
+Copies the sources of the folders into a temporary tree, checks it, then adds one #include at a time to one file and expects exactly
+one report for it.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.join(HERE, "..", "..")
+sys.path.insert(0, HERE)
+import layering  # noqa: E402
+
+# (file, what it is made to include, whether that is a violation)
+PLANTED = [
+    ("fragment/planted.hpp", '#include "circuit/circuit.hpp"', True),
+    ("fragment/planted.hpp", "#include <boost/asio/post.hpp>", True),
+    ("fragment/planted.hpp", '#include "async/types.hpp"', 2),
+    ("async/planted.hpp", '#include "circuit/trunk.hpp"', True),
+    ("circuit/planted.cpp", '#include "transport/transport.hpp"', True),
+    ("circuit/planted.cpp", '#include "peer/node.hpp"', True),
+    ("circuit/planted.cpp", "#include <boost/asio/ip/tcp.hpp>", True),
+    ("circuit/trunk_planted.hpp", "#include <boost/asio/awaitable.hpp>", True),
+    ("circuit/native_trunk.cpp", "# include <boost/asio/awaitable.hpp>", True),
+    ("circuit/native_trunk.cpp", '#include "async/signal.hpp"', True),
+    ("circuit/limits.hpp", "#include <boost/asio/awaitable.hpp>", True),
+    ("transport/planted.cpp", '#include "circuit/circuit.hpp"', True),
+    ("transport/planted.cpp", '#include "../circuit/circuit.hpp"', True),
+    ("peer/planted.cpp", '#include "services/sync/sync.hpp"', True),
+    ("peer/planted.cpp", '#include "cli/main.hpp"', True),
+    ("peer/planted.cpp", '#include "tests/support/seed.hpp"', True),
+    ("peer/planted.cpp", "#include <sys/socket.h>", True),
+    ("peer/planted.cpp", "#include <openssl/ssl.h>", True),
+    ("peer/planted.cpp", "#include <boost/beast/websocket.hpp>", True),
+    ("peer/planted.cpp", '#include "transport/transport.hpp"', False),
+    ("peer/planted.cpp", '// #include "services/sync/sync.hpp"', False),
+    ("circuit/planted.cpp", "#include <boost/asio/awaitable.hpp>", False),
+    ("transport/planted.cpp", "#include <boost/asio/ip/tcp.hpp>", False),
+    ("services/planted.cpp", "#include <boost/beast/http.hpp>", False),
+    ("services/planted.cpp", '#include "peer/node.hpp"', False),
+]
+passed = failed = 0
+
+
+def check(name, condition, details=""):
+    global passed, failed
+    if condition:
+        passed += 1
+    else:
+        failed += 1
+        print(f"FAILED: {name}\n{details}".rstrip())
+
+
+with tempfile.TemporaryDirectory() as tree:
+    for folder in layering.MAY_INCLUDE:
+        if os.path.isdir(os.path.join(ROOT, folder)):
+            shutil.copytree(os.path.join(ROOT, folder), os.path.join(tree, folder))
+    before = list(layering.violations(tree))
+    check("the layers hold", not before, "\n".join(before))
+    check("there is something to check", any(files for _, _, files in os.walk(tree)))
+
+    for path, line, wrong in PLANTED:
+        target = os.path.join(tree, path)
+        original = None
+        if os.path.exists(target):
+            with open(target, encoding="utf-8") as file:
+                original = file.read()
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "w", encoding="utf-8") as file:
+            file.write((original or "") + "\n" + line + "\n")
+        found = [text for text in layering.violations(tree) if text not in before]
+        check(f"{path} with {line}", len(found) == int(wrong), "\n".join(found) or "nothing was reported")
+        if original is None:
+            os.remove(target)
+        else:
+            with open(target, "w", encoding="utf-8") as file:
+                file.write(original)
+
+print(f"{passed} passed, {failed} failed")
+sys.exit(1 if failed else 0)
