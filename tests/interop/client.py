@@ -8,7 +8,7 @@ PREFACE = b"\x89TRNK\r\n\x01"
 METADATA, FIRST_OF_MORE, CONTINUES, LAST = 1, 2, 4, 8
 JOIN, START, PREFER_EXTANT, START_ONLY = range(4)
 ENDS = (REFUSE, FINISH, CLOSE, CLOSE_RECEIVED, RESET)
-FRAME_MAX, CHUNK_MAX, COST, CIRCUIT_WINDOW, TRUNK_WINDOW = 73728, 65536, 128, 262144, 1048576
+FRAME_MAX, CHUNK_MAX, COST, CIRCUIT_WINDOW, TRUNK_WINDOW = 73728, 65536, 256, 262144, 1048576
 Fragment = collections.namedtuple("Fragment", "op part subject args payload err", defaults=(0, 0, b"", (), b"", b""))
 
 def varint(n):
@@ -48,7 +48,7 @@ def data_frames(circuit, fragment, room):
     metadata, at, total = message((1, fragment.subject), *args, (3, fragment.err)), 0, len(fragment.payload)
     whole_max = min(CHUNK_MAX, FRAME_MAX - len(metadata) - 40)  # 40: no header has longer varints
     while at == 0 or at < total:
-        extra = COST + (0 if at else len(metadata))
+        extra = 0 if at else COST + len(metadata)
         size = min(CHUNK_MAX if at else whole_max, total - at)
         size = min(size, room(extra + (size if total <= whole_max else 1)) - extra)
         flags = CONTINUES if at else (METADATA if metadata else 0) | (FIRST_OF_MORE if size < total else 0)
@@ -75,10 +75,10 @@ class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and 
     def say(self, kind, *fields):
         self.output += frame(kind, message(*fields))
 
-    def open(self, service, mode=PREFER_EXTANT, to=b"", url="", answer=False):
+    def open(self, service, mode=PREFER_EXTANT, to=b"", answer=False, name=""):
         circuit = self.circuits[self.next] = Circuit(self.next)
         self.next += 2
-        self.say(OPEN, (1, circuit.number), (2, mode), (3, self.peer), (4, "client"), (5, url), (6, to), (7, service), (10, answer))
+        self.say(OPEN, (1, circuit.number), (2, mode), (3, self.peer), (4, "client"), (5, to), (6, service), (7, name), (9, answer))
         return circuit
 
     def send(self, circuit, fragment):
@@ -104,9 +104,9 @@ class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and 
             circuit.taken = self.say(FINISH_TAKEN, (1, circuit.number)) or True
 
     def until(self, holds):
-        """Sends what was said and hears frames until `holds`."""
-        self.output = self.socket.sendall(self.output) or b""
+        """Unless it holds already: sends what was said, and hears frames until it holds."""
         while not holds():
+            self.output = self.socket.sendall(self.output) or b""
             arrived = self.socket.recv(1 << 16)
             assert arrived, f"the connection ended: {self.heard[GOODBYE]}"
             self.input += arrived
@@ -115,7 +115,6 @@ class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and 
             while self.preface and len(self.input) >= 5 + (size := int.from_bytes(self.input[:3], "little")):
                 (self.hear_data if self.input[3] == DATA else self.hear)(*self.input[3:5], self.input[5:5 + size])
                 self.input = self.input[5 + size:]
-            self.output = self.socket.sendall(self.output) or b""
 
     def hear_data(self, _, flags, body):
         header, at, starts = [], 0, not flags & CONTINUES
@@ -124,7 +123,7 @@ class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and 
             header.append(value)
         circuit, (op, part), size = self.circuits[header[0]], (n >> 1 ^ -(n & 1) for n in header[1:3]), header[4]
         metadata, payload = parse(body[at:at + size]), body[at + size:]
-        cost = COST + size + len(payload)
+        cost = size + len(payload) + (COST if starts else 0)
         circuit.theirs, self.theirs = circuit.theirs - cost, self.theirs - cost
         assert circuit.theirs >= 0 <= self.theirs, "data beyond the credit"
         args = tuple((b"".join(arg[1]), b"".join(arg[2])) for arg in map(parse, metadata[2]))
@@ -142,7 +141,7 @@ class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and 
         circuit = self.circuits.setdefault(number, Circuit(number)) if kind == OPEN else self.circuits[number]
         circuit.heard[kind].append(fields)
         circuit.credit += fields[2][0] if kind == CREDIT else 0
-        if kind == OPEN and fields[10]:
+        if kind == OPEN and fields[9]:
             self.say(ACCEPT, (1, number), (2, self.peer), (3, "client"))
         elif kind == FINISH:
             self.grant(circuit, 0)
