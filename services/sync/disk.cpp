@@ -1,0 +1,238 @@
+#include "services/sync/disk.hpp"
+
+#include "services/sync/path.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstring>
+
+namespace trunkline::sync {
+namespace {
+
+constexpr std::uint64_t no_way_out = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+
+int open_at(int directory, const std::string& name, std::uint64_t flags, mode_t mode, std::uint64_t resolve) {
+  open_how how{};
+  how.flags = flags | O_CLOEXEC;
+  how.mode = mode;
+  how.resolve = resolve;
+  for (;;) {
+    const long fd = ::syscall(SYS_openat2, directory, name.c_str(), &how, sizeof how);
+    if (fd >= 0) return static_cast<int>(fd);
+    // EAGAIN: something was renamed meanwhile and the kernel could not tell whether the path stays beneath.
+    if (errno != EINTR && errno != EAGAIN) return -errno;
+  }
+}
+
+int answer(int returned) { return returned < 0 ? -errno : returned; }
+
+Status to_status(const struct stat& from) {
+  Status status;
+  status.mode = from.st_mode;
+  status.size = static_cast<std::uint64_t>(from.st_size);
+  status.allocated_bytes = static_cast<std::uint64_t>(from.st_blocks) * 512;
+  status.mtime = {from.st_mtim.tv_sec, static_cast<std::uint32_t>(from.st_mtim.tv_nsec)};
+  status.ctime = {from.st_ctim.tv_sec, static_cast<std::uint32_t>(from.st_ctim.tv_nsec)};
+  status.device = from.st_dev;
+  status.inode = from.st_ino;
+  return status;
+}
+
+struct Times {
+  explicit Times(FileTime mtime) {
+    both[0].tv_sec = 0;
+    both[0].tv_nsec = UTIME_OMIT;
+    both[1].tv_sec = mtime.seconds;
+    both[1].tv_nsec = mtime.nanoseconds;
+  }
+  timespec both[2]{};
+};
+
+} // namespace
+
+FileError::FileError(std::string_view verb, std::string_view path, int error_number)
+    : std::runtime_error("cannot " + std::string(verb) + " \"" + (path.empty() ? "." : printable(path)) +
+                         "\": " + std::strerror(error_number)),
+      error_number_(error_number) {}
+
+Fd::~Fd() {
+  if (number_ >= 0) ::close(number_);
+}
+
+int Disk::open_start(const std::string& path) {
+  if (const int error = before(DiskCall::open, path)) return -error;
+  return answer(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+int Disk::open_beneath(int directory, const std::string& path) {
+  if (const int error = before(DiskCall::open, path)) return -error;
+  return open_at(directory, path, O_RDONLY | O_DIRECTORY, 0, no_way_out);
+}
+
+int Disk::open_file(int directory, const std::string& name) {
+  if (const int error = before(DiskCall::open, name)) return -error;
+  const int fd = open_at(directory, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, 0, no_way_out);
+  return fd;
+}
+
+int Disk::create_file(int directory, const std::string& name) {
+  if (const int error = before(DiskCall::create, name)) return -error;
+  return open_at(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, no_way_out);
+}
+
+int Disk::list(int directory, std::vector<std::string>& into) {
+  if (const int error = before(DiskCall::list, {})) return -error;
+  // A descriptor of its own: the position of a listing belongs to the open directory.
+  const int fd = open_at(directory, ".", O_RDONLY | O_DIRECTORY, 0, no_way_out);
+  if (fd < 0) return fd;
+  DIR* const stream = ::fdopendir(fd);
+  if (!stream) {
+    const int error = errno;
+    ::close(fd);
+    return -error;
+  }
+  int error = 0;
+  for (;;) {
+    errno = 0;
+    const dirent* const item = ::readdir(stream);
+    if (!item) {
+      error = errno;
+      break;
+    }
+    const std::string_view name = item->d_name;
+    if (name != "." && name != "..") into.emplace_back(name);
+  }
+  ::closedir(stream);
+  return -error;
+}
+
+int Disk::status(int directory, const std::string& name, Status& into) {
+  if (const int error = before(DiskCall::status, name)) return -error;
+  struct stat found;
+  if (::fstatat(directory, name.c_str(), &found, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) != 0) return -errno;
+  into = to_status(found);
+  return 0;
+}
+
+int Disk::status(int fd, Status& into) {
+  if (const int error = before(DiskCall::status, {})) return -error;
+  struct stat found;
+  if (::fstat(fd, &found) != 0) return -errno;
+  into = to_status(found);
+  return 0;
+}
+
+int Disk::read_link(int directory, const std::string& name, std::string& into) {
+  if (const int error = before(DiskCall::read_link, name)) return -error;
+  char target[PATH_MAX];
+  const ssize_t size = ::readlinkat(directory, name.c_str(), target, sizeof target);
+  if (size < 0) return -errno;
+  if (size == sizeof target) return -ENAMETOOLONG;
+  into.assign(target, static_cast<std::size_t>(size));
+  return 0;
+}
+
+ssize_t Disk::read(int fd, std::span<std::byte> into, std::uint64_t offset) {
+  if (const int error = before(DiskCall::read, {})) return -error;
+  std::size_t done = 0;
+  while (done < into.size()) {
+    const ssize_t count = ::pread(fd, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    if (count == 0) break;
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return -errno;
+    done += static_cast<std::size_t>(count);
+  }
+  return static_cast<ssize_t>(done);
+}
+
+int Disk::write(int fd, std::span<const std::byte> bytes, std::uint64_t offset) {
+  if (const int error = before(DiskCall::write, {})) return -error;
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return count < 0 ? -errno : -EIO;
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
+  return 0;
+}
+
+std::int64_t Disk::next_data(int fd, std::uint64_t offset) {
+  const off_t found = ::lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
+  return found < 0 ? -errno : found;
+}
+
+std::int64_t Disk::next_hole(int fd, std::uint64_t offset) {
+  const off_t found = ::lseek(fd, static_cast<off_t>(offset), SEEK_HOLE);
+  return found < 0 ? -errno : found;
+}
+
+int Disk::truncate(int fd, std::uint64_t size) {
+  if (const int error = before(DiskCall::truncate, {})) return -error;
+  return answer(::ftruncate(fd, static_cast<off_t>(size)));
+}
+
+int Disk::set_mode(int fd, mode_t mode) {
+  if (const int error = before(DiskCall::set_mode, {})) return -error;
+  return answer(::fchmod(fd, mode));
+}
+
+int Disk::set_mode(int directory, const std::string& name, mode_t mode) {
+  if (const int error = before(DiskCall::set_mode, name)) return -error;
+  return answer(::fchmodat(directory, name.c_str(), mode, AT_SYMLINK_NOFOLLOW));
+}
+
+int Disk::set_mtime(int fd, FileTime mtime) {
+  if (const int error = before(DiskCall::set_mtime, {})) return -error;
+  return answer(::futimens(fd, Times(mtime).both));
+}
+
+int Disk::set_mtime(int directory, const std::string& name, FileTime mtime) {
+  if (const int error = before(DiskCall::set_mtime, name)) return -error;
+  return answer(::utimensat(directory, name.c_str(), Times(mtime).both, AT_SYMLINK_NOFOLLOW));
+}
+
+int Disk::close(Fd fd) {
+  const int error = before(DiskCall::close, {});
+  const int closed = answer(::close(fd.release()));
+  return error ? -error : closed;
+}
+
+int Disk::lock(int fd) {
+  if (const int error = before(DiskCall::lock, {})) return -error;
+  return answer(::flock(fd, LOCK_EX | LOCK_NB));
+}
+
+int Disk::rename(int directory, const std::string& from, const std::string& to) {
+  if (const int error = before(DiskCall::rename, to)) return -error;
+  return answer(::renameat(directory, from.c_str(), directory, to.c_str()));
+}
+
+int Disk::make_directory(int directory, const std::string& name, mode_t mode) {
+  if (const int error = before(DiskCall::make_directory, name)) return -error;
+  return answer(::mkdirat(directory, name.c_str(), mode));
+}
+
+int Disk::make_symlink(int directory, const std::string& name, const std::string& target) {
+  if (const int error = before(DiskCall::make_symlink, name)) return -error;
+  return answer(::symlinkat(target.c_str(), directory, name.c_str()));
+}
+
+int Disk::remove_file(int directory, const std::string& name) {
+  if (const int error = before(DiskCall::remove, name)) return -error;
+  return answer(::unlinkat(directory, name.c_str(), 0));
+}
+
+int Disk::remove_directory(int directory, const std::string& name) {
+  if (const int error = before(DiskCall::remove, name)) return -error;
+  return answer(::unlinkat(directory, name.c_str(), AT_REMOVEDIR));
+}
+
+} // namespace trunkline::sync

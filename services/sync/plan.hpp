@@ -1,0 +1,60 @@
+// What a Taker does about each entry of a Giver's listing: a pure function of two sorted listings.
+#pragma once
+
+#include "services/sync/entry.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace trunkline::sync {
+
+enum class Step : std::uint8_t {
+  none,           // it is there already
+  set_attributes, // only mode or mtime differ
+  make_directory,
+  make_symlink,
+  send_file,
+  compare_file,   // same size: the digests decide
+};
+
+/// What has the name that an entry needs. A file or a symlink is simply replaced; a directory has to go first.
+enum class InTheWay : std::uint8_t { nothing, other, empty_directory, full_directory };
+
+struct Decision {
+  Step step = Step::none;
+  InTheWay in_the_way = InTheWay::nothing;
+  bool attributes_differ = false; // beside compare_file
+
+  friend bool operator==(const Decision&, const Decision&) = default;
+};
+
+/// Compares a listing, entry by entry as it comes, with what is here.
+class Planner {
+ public:
+  /// `have` is sorted by path and stays as it is while the planner lives.
+  Planner(const std::vector<Entry>& have, bool checksum) : have_(have), checksum_(checksum) {}
+
+  /// For each wanted entry in ascending order.
+  Decision next(const Entry& wanted);
+  /// After the last one: which of the entries here are in no listing there, ascending.
+  std::vector<std::size_t> extras();
+
+ private:
+  Decision compare(const Entry& wanted, std::size_t index) const;
+
+  const std::vector<Entry>& have_;
+  bool checksum_;
+  std::size_t at_ = 0; // entries before it are dealt with
+  std::vector<std::size_t> extras_;
+};
+
+struct Plan {
+  std::vector<Decision> decisions; // one for each wanted entry
+  std::vector<std::size_t> extras; // indices into what is here
+};
+
+/// The planner over two whole listings.
+Plan plan(const std::vector<Entry>& wanted, const std::vector<Entry>& have, bool checksum);
+
+} // namespace trunkline::sync

@@ -1,0 +1,143 @@
+#include "services/sync/root.hpp"
+
+#include "services/sync/path.hpp"
+
+#include <cerrno>
+
+namespace trunkline::sync {
+namespace {
+
+bool is_one_component(std::string_view name) noexcept {
+  return !name.empty() && name != "." && name != ".." && name.size() <= name_bytes_max &&
+         name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
+}
+
+} // namespace
+
+void Directory::fail(std::string_view verb, const std::string& name, int error_number) const {
+  throw FileError(verb, join(path_, name), error_number);
+}
+
+void Directory::check(std::string_view verb, const std::string& name, long returned) const {
+  if (returned < 0) fail(verb, name, static_cast<int>(-returned));
+}
+
+std::vector<std::string> Directory::names() const {
+  std::vector<std::string> names;
+  check("list", {}, disk_->list(fd_.number(), names));
+  return names;
+}
+
+std::optional<Status> Directory::status(const std::string& name) const {
+  if (!is_one_component(name)) fail("look at", name, EINVAL);
+  Status status;
+  const int returned = disk_->status(fd_.number(), name, status);
+  if (returned == -ENOENT) return std::nullopt;
+  check("look at", name, returned);
+  return status;
+}
+
+Status Directory::own_status() const {
+  Status status;
+  check("look at", {}, disk_->status(fd_.number(), status));
+  return status;
+}
+
+std::string Directory::read_link(const std::string& name) const {
+  if (!is_one_component(name)) fail("read the symlink", name, EINVAL);
+  std::string target;
+  check("read the symlink", name, disk_->read_link(fd_.number(), name, target));
+  return target;
+}
+
+Fd Directory::open_file(const std::string& name, Status& status) const {
+  if (!is_one_component(name)) fail("read", name, EINVAL);
+  const int opened = disk_->open_file(fd_.number(), name);
+  check("read", name, opened);
+  Fd fd(opened);
+  check("read", name, disk_->status(fd.number(), status));
+  if (!status.is_file()) fail("read", name, EINVAL); // it was a file when it was listed
+  return fd;
+}
+
+std::optional<Fd> Directory::create_file(const std::string& name) {
+  if (!is_one_component(name)) fail("create", name, EINVAL);
+  const int opened = disk_->create_file(fd_.number(), name);
+  if (opened == -EEXIST) return std::nullopt;
+  check("create", name, opened);
+  return Fd(opened);
+}
+
+void Directory::make_directory(const std::string& name, mode_t mode) {
+  if (!is_one_component(name)) fail("create the directory", name, EINVAL);
+  check("create the directory", name, disk_->make_directory(fd_.number(), name, mode));
+}
+
+bool Directory::make_symlink(const std::string& name, const std::string& target) {
+  if (!is_one_component(name)) fail("create the symlink", name, EINVAL);
+  const int returned = disk_->make_symlink(fd_.number(), name, target);
+  if (returned == -EEXIST) return false;
+  check("create the symlink", name, returned);
+  return true;
+}
+
+void Directory::rename(const std::string& from, const std::string& to) {
+  if (!is_one_component(from) || !is_one_component(to)) fail("replace", to, EINVAL);
+  check("replace", to, disk_->rename(fd_.number(), from, to));
+}
+
+void Directory::remove_file(const std::string& name) {
+  if (!is_one_component(name)) fail("delete", name, EINVAL);
+  check("delete", name, disk_->remove_file(fd_.number(), name));
+}
+
+void Directory::remove_directory(const std::string& name) {
+  if (!is_one_component(name)) fail("delete the directory", name, EINVAL);
+  check("delete the directory", name, disk_->remove_directory(fd_.number(), name));
+}
+
+void Directory::set_mode(const std::string& name, mode_t mode) {
+  if (!is_one_component(name)) fail("set the mode of", name, EINVAL);
+  check("set the mode of", name, disk_->set_mode(fd_.number(), name, mode));
+}
+
+void Directory::set_mtime(const std::string& name, FileTime mtime) {
+  if (!is_one_component(name)) fail("set the time of", name, EINVAL);
+  check("set the time of", name, disk_->set_mtime(fd_.number(), name, mtime));
+}
+
+void Directory::set_own_mode(mode_t mode) { check("set the mode of", {}, disk_->set_mode(fd_.number(), mode)); }
+
+void Directory::set_own_mtime(FileTime mtime) { check("set the time of", {}, disk_->set_mtime(fd_.number(), mtime)); }
+
+Root::Root(std::shared_ptr<Disk> disk, Fd fd) : disk_(std::move(disk)), fd_(std::move(fd)) {}
+
+std::shared_ptr<Root> Root::open(const std::string& path, std::shared_ptr<Disk> disk) {
+  const int opened = disk->open_start(path);
+  if (opened < 0) throw FileError("open the directory", path, -opened);
+  return std::make_shared<Root>(std::move(disk), Fd(opened));
+}
+
+Fd Root::open_below(std::string_view path) {
+  const std::string wrong = wrong_with_path(path);
+  if (!wrong.empty()) throw FileError("open the directory", path, EINVAL);
+  const int opened = disk_->open_beneath(fd_.number(), path.empty() ? "." : std::string(path));
+  if (opened < 0) throw FileError("open the directory", path, -opened);
+  return Fd(opened);
+}
+
+std::shared_ptr<Directory> Root::directory(std::string_view path) {
+  for (auto found = recent_.begin(); found != recent_.end(); ++found) {
+    if ((*found)->path() != path) continue;
+    recent_.splice(recent_.begin(), recent_, found);
+    return recent_.front();
+  }
+  auto directory = std::make_shared<Directory>(disk_, open_below(path), std::string(path));
+  recent_.push_front(directory);
+  if (recent_.size() > recent_max) recent_.pop_back();
+  return directory;
+}
+
+std::shared_ptr<Root> Root::below(std::string_view path) { return std::make_shared<Root>(disk_, open_below(path)); }
+
+} // namespace trunkline::sync

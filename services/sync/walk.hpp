@@ -1,0 +1,59 @@
+// Lists a tree: one entry per call, sorted, so that whoever asks can let others run in between.
+#pragma once
+
+#include "services/sync/entry.hpp"
+#include "services/sync/filter.hpp"
+#include "services/sync/root.hpp"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline::sync {
+
+/// What a walk meets besides entries.
+struct WalkListener {
+  std::function<void(const std::string& path, const std::string& text)> on_error;   // could not be read; the walk goes on
+  std::function<void(const std::string& path, const std::string& text)> on_skipped; // a device, a fifo, a socket
+  std::function<void(const std::string& path)> on_stale; // a temporary file, ours or of a run that died
+};
+
+/// A walk through everything below a root, in the order of `compare_paths`; the root itself comes first. Symlinks are
+/// listed, not followed. Keeps no directory open. What disappears meanwhile is left out.
+class Walk {
+ public:
+  Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listener);
+  /// Only the one file or symlink of this name in the root, without the root itself.
+  Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listener, std::string only);
+
+  /// The next entry, or nothing at the end. Blocks for a few system calls, and for the listing of one directory.
+  std::optional<Entry> next();
+  /// Everything that there is was listed, as far as the walk has come.
+  bool complete() const noexcept { return complete_; }
+
+ private:
+  struct Level {
+    std::string path;
+    std::vector<std::string> names; // sorted descending: the next is the last
+  };
+
+  void enter(const std::string& path);
+  std::optional<Entry> look(const std::string& directory, const std::string& name);
+
+  std::shared_ptr<Root> root_;
+  const Filter& filter_;
+  WalkListener listener_;
+  std::vector<Level> levels_;
+  std::optional<std::string> pending_; // the directory that was listed last, to be entered next
+  bool at_start_ = true;
+  bool complete_ = true;
+};
+
+/// The name of a temporary file for `name`, at most name_bytes_max long: .NAME.trunkline-XXXXXXXX, the last eight out of a-z2-7.
+std::string temporary_name(std::string_view name, std::uint64_t random);
+bool is_temporary_name(std::string_view name) noexcept;
+
+} // namespace trunkline::sync
