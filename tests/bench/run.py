@@ -1,0 +1,350 @@
+#!/usr/bin/env python3
+"""Measures trunkline against raw sockets and other ways to move messages, in one run.
+
+Two processes on loopback and one TCP connection per measurement. The rounds of all peers are interleaved, so that
+what else the machine does hits all alike; the table shows medians, and each figure as a share of raw sockets in the
+same run. A receiver that misses a message, or sees one twice or of the wrong size, fails the run.
+
+Needs the drivers: ninja -C BUILD bench-drivers.
+"""
+
+import argparse
+import json
+import os
+import resource
+import select
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
+             "idle_circuit_bytes", "idle_connection_bytes")
+PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc")
+IDLE_COUNTS = {"idle_circuit_bytes": 100_000, "idle_connection_bytes": 1_000}
+IDLE_COUNTS_QUICK = {"idle_circuit_bytes": 10_000, "idle_connection_bytes": 200}
+
+# What trunkline is to reach: (what is compared, how, figure, in words).
+TARGETS = {
+    "one_way_64": ("ratio", "at_least", 0.20, ">= 0.20 of raw"),
+    "one_way_64_x100": ("ratio", "at_least", 0.15, ">= 0.15 of raw"),
+    "bulk_64k": ("ratio", "at_least", 0.55, ">= 0.55 of raw"),
+    "bulk_64k_x16": ("ratio", "at_least", 0.55, ">= 0.55 of raw"),
+    "round_trip": ("ratio", "at_most", 1.6, "<= 1.6 of raw"),
+    "opens": ("value", "at_least", 200_000, ">= 200 k/s"),
+    "idle_circuit_bytes": ("value", "at_most", 1000, "<= 1000 bytes"),
+}
+
+UNSUPPORTED = 77
+STARTED_WITHIN = 20  # seconds for a driver to listen
+
+
+class Unsupported(Exception):
+    pass
+
+
+class Failed(Exception):
+    pass
+
+
+class Process:
+    """A driver, pinned to a core before it starts, with its output and its complaints kept."""
+
+    def __init__(self, command, core):
+        self.command = command
+        self.complaints = tempfile.TemporaryFile()
+        allowed = os.sched_getaffinity(0)
+        if core is not None:
+            os.sched_setaffinity(0, {core})
+        try:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                            stderr=self.complaints)
+        finally:
+            os.sched_setaffinity(0, allowed)
+        self.ended = os.pidfd_open(self.process.pid)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.complaints.close()
+        os.close(self.ended)
+
+    def first_line(self, seconds):
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            raise Failed(f"{self.name()} said nothing within {seconds} s")
+        return self.process.stdout.readline().decode()
+
+    def complaint(self):
+        self.complaints.seek(0)
+        return self.complaints.read().decode(errors="replace").strip()
+
+    def name(self):
+        return " ".join([os.path.basename(self.command[0])] + self.command[1:])
+
+
+def wait_both(serving, driving, seconds):
+    """Returns when both have ended; as soon as one has failed, the other's fate is no longer of interest."""
+    deadline = time.monotonic() + seconds
+    left = {serving.ended: serving, driving.ended: driving}
+    while left:
+        ready, _, _ = select.select(list(left), [], [], max(0, deadline - time.monotonic()))
+        if not ready:
+            names = ", ".join(process.name() for process in left.values())
+            raise Failed(f"not done within {seconds:.0f} s: {names}")
+        for descriptor in ready:
+            if left.pop(descriptor).process.wait() != 0:
+                # A failed driver often is the echo of a failed server that ends in the same moment.
+                select.select(list(left), [], [], 1)
+                left.clear()
+                break
+    failed = [process for process in (serving, driving) if process.process.poll() not in (None, 0)]
+    if failed:
+        raise Failed("; ".join(f"{process.name()} ended with {process.process.returncode}: "
+                               f"{process.complaint() or 'no reason given'}" for process in failed))
+
+
+def measure(driver, workload, options, cores):
+    """One measurement: {"value": ..., "unit": ...}. Raises Unsupported with the driver's reason, or Failed."""
+    serve_core, drive_core = cores
+    both = list(options.both)
+    if workload in options.idle_counts:
+        both += ["--count", str(options.idle_counts[workload])]
+    elif options.count:
+        both += ["--count", str(options.count)]
+    with Process([driver, "serve", workload] + both, serve_core) as serving:
+        line = serving.first_line(STARTED_WITHIN)
+        if not line.startswith("LISTENING "):
+            if serving.process.wait() == UNSUPPORTED:
+                raise Unsupported(serving.complaint())
+            raise Failed(f"{serving.name()} did not listen: {serving.complaint()}")
+        command = [driver, "drive", workload, line.split()[1], "--far-pid", str(serving.process.pid)] + both
+        with Process(command + options.drive_only, drive_core) as driving:
+            wait_both(serving, driving, options.seconds + 120)
+            return json.loads(driving.process.stdout.read())
+
+
+def cores_for(workload):
+    """(serving, driving): a core each, but one for both in round trips, where waking another core decides all."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        return (None, None)
+    return (cores[1], cores[1]) if workload == "round_trip" else (cores[1], cores[0])
+
+
+class Progress:
+    """One line on a terminal that is written over, plain lines otherwise."""
+
+    def __init__(self, total):
+        self.total = total
+        self.done = 0
+        self.terminal = sys.stderr.isatty()
+
+    def at(self, what):
+        text = f"[{self.done}/{self.total}] {what}"
+        if self.terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print("\r" + text[:width].ljust(width), end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+        self.done += 1
+
+    def end(self):
+        if self.terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print("\r" + " " * width + "\r", end="", file=sys.stderr, flush=True)
+
+
+class Load:
+    """How much of the machine other programs take while we measure, from /proc/stat."""
+
+    def __init__(self):
+        self.begin = self.now()
+
+    @staticmethod
+    def now():
+        with open("/proc/stat") as file:
+            fields = [int(field) for field in file.readline().split()[1:9]]
+        ticks = os.sysconf("SC_CLK_TCK")
+        idle = (fields[3] + fields[4]) / ticks
+        everything = sum(fields) / ticks
+        ours = sum(usage.ru_utime + usage.ru_stime
+                   for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+        return everything, everything - idle, ours
+
+    def others(self):
+        everything, busy, ours = (after - before for after, before in zip(self.now(), self.begin))
+        return max(0.0, busy - ours) / everything if everything > 0 else 0.0
+
+
+def run(drivers, workloads, options):
+    """{workload: {peer: [measurement, ...]}} and notes. Peers take turns within a round, another first each round."""
+    results = {workload: {peer: [] for peer in drivers} for workload in workloads}
+    notes = []
+    progress = Progress(len(workloads) * len(drivers) * options.rounds)
+    for workload in workloads:
+        order = list(drivers)
+        for number in range(options.rounds):
+            for peer in list(order):
+                progress.at(f"{workload}, round {number + 1} of {options.rounds}, {peer}")
+                try:
+                    results[workload][peer].append(measure(drivers[peer], workload, options, cores_for(workload)))
+                except Unsupported as reason:
+                    notes.append(str(reason))
+                    order.remove(peer)
+                    progress.done += options.rounds - number - 1
+                except Failed as reason:
+                    progress.end()
+                    raise Failed(f"{peer}, {workload}: {reason}") from None
+            order = order[1:] + order[:1]
+    progress.end()
+    return results, notes
+
+
+def rows_of(results):
+    rows = []
+    for workload, peers in results.items():
+        medians = {peer: statistics.median(m["value"] for m in measured) for peer, measured in peers.items() if measured}
+        raw = None if workload in IDLE_COUNTS else medians.get("raw")
+        for peer, value in medians.items():
+            rows.append({"workload": workload, "peer": peer, "value": value, "unit": peers[peer][0]["unit"],
+                         "ratio_to_raw": round(value / raw, 4) if raw else None})
+    return rows
+
+
+def figure(value, unit):
+    if unit.endswith("/s") and unit != "GB/s":
+        for scale, letter in ((1e6, "M"), (1e3, "k")):
+            if value >= scale:
+                return f"{value / scale:.2f} {letter} {unit}"
+    return f"{value:.2f} {unit}" if value < 100 else f"{value:.0f} {unit}"
+
+
+def verdict(row):
+    if row["workload"] not in TARGETS or row["peer"] != "trunkline":
+        return ""
+    what, how, bound, words = TARGETS[row["workload"]]
+    value = row["ratio_to_raw"] if what == "ratio" else row["value"]
+    if value is None:
+        return words
+    met = value >= bound if how == "at_least" else value <= bound
+    return f"{words}: {'met' if met else 'MISSED'}"
+
+
+def table(rows, results):
+    lines = [("workload", "peer", "median", "lowest .. highest", "ratio to raw", "target")]
+    before = None
+    for row in rows:
+        values = [measured["value"] for measured in results[row["workload"]][row["peer"]]]
+        ratio = "" if row["ratio_to_raw"] is None else f"{row['ratio_to_raw']:.3f}"
+        lines.append((row["workload"] if row["workload"] != before else "", row["peer"],
+                      figure(row["value"], row["unit"]), f"{min(values):.4g} .. {max(values):.4g}", ratio,
+                      verdict(row)))
+        before = row["workload"]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    right = {2, 3, 4}
+    out = []
+    for number, line in enumerate(lines):
+        if number == 1 or (number > 1 and line[0]):
+            out.append("")
+        out.append("  ".join(text.rjust(width) if column in right else text.ljust(width)
+                             for column, (text, width) in enumerate(zip(line, widths))).rstrip())
+    return "\n".join(out)
+
+
+def names(known):
+    def split(text):
+        chosen = [name for name in text.replace(",", " ").split() if name]
+        for name in chosen:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f'no "{name}"; there are {", ".join(known)}')
+        return chosen
+    return split
+
+
+def find_drivers(build, wanted):
+    folders = [build, os.path.join(build, "tests", "bench")]
+    drivers, missing = {}, []
+    for peer in wanted or PEERS:
+        paths = [os.path.join(folder, f"bench_{peer}") for folder in folders]
+        path = next((path for path in paths if os.access(path, os.X_OK)), None)
+        if path:
+            drivers[peer] = path
+        else:
+            missing.append(peer)
+    return drivers, missing
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True, metavar="DIR", help="the build directory that holds the drivers")
+    parser.add_argument("--quick", action="store_true", help="three short rounds: a look, not a measurement")
+    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON, too")
+    parser.add_argument("--peers", type=names(PEERS), metavar="LIST", help="of: " + ",".join(PEERS))
+    parser.add_argument("--workloads", type=names(WORKLOADS), metavar="LIST", help="of: " + ",".join(WORKLOADS))
+    parser.add_argument("--rounds", type=int, metavar="N", help="default 5, with --quick 3")
+    parser.add_argument("--seconds", type=float, metavar="S", help="per measurement; default 1, with --quick 0.2")
+    parser.add_argument("--count", type=int, metavar="N", help="messages (or opens) per measurement, instead of a time")
+    parser.add_argument("--idle-count", type=int, metavar="N", help="idle circuits, or connections, to hold")
+    parser.add_argument("--plant", choices=["skip-one"],
+                        help="make the sender leave out one sequence number: the run has to fail")
+    options = parser.parse_args(arguments)
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.seconds = options.seconds or (0.2 if options.quick else 1.0)
+    options.idle_counts = dict(IDLE_COUNTS_QUICK if options.quick else IDLE_COUNTS)
+    if options.idle_count:
+        options.idle_counts = dict.fromkeys(options.idle_counts, options.idle_count)
+    options.both = ["--seconds", str(options.seconds)]
+    options.drive_only = ["--plant", options.plant] if options.plant else []
+    return options
+
+
+def main(arguments):
+    options = parse(arguments)
+    drivers, missing = find_drivers(options.build, options.peers)
+    if not drivers or (options.peers and missing):
+        print(f"no driver built for {', '.join(missing)} in {options.build}; ninja -C BUILD bench-drivers builds "
+              f"those whose packages are installed", file=sys.stderr)
+        return 2
+    load = Load()
+    try:
+        results, notes = run(drivers, options.workloads or WORKLOADS, options)
+    except Failed as reason:
+        print(f"run failed: {reason}", file=sys.stderr)
+        return 1
+    rows = rows_of(results)
+
+    cores = len(os.sched_getaffinity(0))
+    print(f"medians of {options.rounds} interleaved rounds, "
+          + (f"{options.count} messages" if options.count else f"{options.seconds:g} s") + " each"
+          + (" (--quick: a look, not a measurement)" if options.quick else "")
+          + f"; {cores} core{'s' if cores > 1 else ''}")
+    print(table(rows, results))
+    print()
+    for note in notes:
+        print(f"note: {note}")
+    for peer in missing:
+        print(f"note: {peer} left out, its driver is not built")
+    if cores < 2:
+        print("note: with one core both ends share it in every workload")
+    if load.others() > 0.05:
+        print(f"note: other programs took {100 * load.others():.0f} % of the machine meanwhile; "
+              f"trust the ratios more than the figures")
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(rows, file, indent=1)
+            file.write("\n")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
