@@ -4,8 +4,8 @@
 //   stop_after_each_handler runs a program again and again; in run n everything is destroyed after n handlers
 //   split_at_each           cuts the same bytes at every position: no receiver may care where a read ended
 //
-// Each ends by itself, when a run comes to its end without having met its breakpoint, and returns how many runs there were, so that a
-// test can state that the loop did loop.
+// Each ends by itself, when a run comes to its end without having met its breakpoint, and returns how many runs there
+// were, so that a test can state that the loop did loop.
 #pragma once
 
 #include <boost/asio/error.hpp>
@@ -42,7 +42,8 @@ class FailPoint {
   std::size_t operations_ = 0; // so far
 };
 
-/// Calls `body(FailPoint&)` with n = 1, 2, ... until a run does fewer than n operations: that one ran without a failure.
+/// Calls `body(FailPoint&)` with n = 1, 2, ... until a run does fewer than n operations: that one ran without a
+/// failure.
 template <class Body> std::size_t fail_each_io(Body&& body, std::size_t runs_max = 10'000) {
   for (std::size_t nth = 1; nth <= runs_max; ++nth) {
     FailPoint point(nth);
@@ -58,9 +59,9 @@ enum class After {
   run_on       // the owner only; the context must then run out of work by itself
 };
 
-/// Calls `owner = setup(io)` on a fresh context with n = 0, 1, 2, ...; runs n handlers; destroys the owner. Ends when a run has
-/// fewer than n handlers. Waits no longer than `idle_after` for an event: a program that waits longer counts as at rest.
-/// With After::run_on, throws when the context still has handlers to run `idle_after` after its owner went.
+/// Calls `owner = setup(io)` on a fresh context with n = 0, 1, 2, ...; runs n handlers; destroys the owner. Ends when a
+/// run has fewer than n handlers. Waits no longer than `idle_after` for an event: a program that waits longer counts as
+/// at rest. With After::run_on, throws when the context still has handlers to run `idle_after` after its owner went.
 template <class Setup>
 std::size_t stop_after_each_handler(After after, Setup&& setup, std::size_t runs_max = 10'000,
                                     std::chrono::steady_clock::duration idle_after = std::chrono::milliseconds(50)) {

@@ -1,5 +1,5 @@
-// Each loop is shown twice: a correct program passes through all of its runs, and a planted bug, of the kind that the loop is
-// there for, is caught in at least one of them.
+// Each loop is shown twice: a correct program passes through all of its runs, and a planted bug, of the kind that the
+// loop is there for, is caught in at least one of them.
 
 #include "tests/support/breakpoints.hpp"
 
@@ -60,8 +60,8 @@ std::size_t leaks_found(bool careless) {
   return leaks;
 }
 
-// Counts down by posting itself. The careless variant lets a posted handler outlive it; instead of touching freed memory, which
-// only a sanitizer would see, the handler notes that it ran for an object that is gone.
+// Counts down by posting itself. The careless variant lets a posted handler outlive it; instead of touching freed
+// memory, which only a sanitizer would see, the handler notes that it ran for an object that is gone.
 class Countdown {
  public:
   Countdown(asio::io_context& io, int from, bool careless, int& ran_for_the_dead)
@@ -98,8 +98,8 @@ int dead_handlers(bool careless) {
   return found;
 }
 
-// A coroutine that holds something over a suspension. The owner that it uses on its way out is gone by then if the context destroys
-// its frame last.
+// A coroutine that holds something over a suspension. The owner that it uses on its way out is gone by then if the
+// context destroys its frame last.
 struct Ledger {
   int entries = 0;
 };

@@ -1,4 +1,5 @@
-// Test cases that end badly on purpose. tests/support/runner_test.py runs them one at a time and looks at how each is reported.
+// Test cases that end badly on purpose. tests/support/runner_test.py runs them one at a time and looks at how each is
+// reported.
 
 #include "tests/support/seed.hpp"
 

@@ -26,7 +26,8 @@ template <class T> T run_coroutine(boost::asio::io_context& io, boost::asio::awa
   };
   auto check = [&] {
     if (failure) std::rethrow_exception(failure);
-    if (!finished) throw std::logic_error("the test's coroutine never finished, and nothing is left that could resume it");
+    if (!finished)
+      throw std::logic_error("the test's coroutine never finished, and nothing is left that could resume it");
   };
   if constexpr (std::is_void_v<T>) {
     boost::asio::co_spawn(io, std::move(body), finish);

@@ -34,7 +34,9 @@ asio::awaitable<void> wait_for_nobody() {
 
 } // namespace
 
-TEST_CASE("run_coroutine: the body's value is returned") { CHECK(test::run_coroutine(greet("trunk")) == "hello trunk"); }
+TEST_CASE("run_coroutine: the body's value is returned") {
+  CHECK(test::run_coroutine(greet("trunk")) == "hello trunk");
+}
 
 TEST_CASE("run_coroutine: what the body throws is thrown here") {
   CHECK_THROWS_WITH_AS(test::run_coroutine(fail_late()), "late", std::runtime_error);

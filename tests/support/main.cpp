@@ -110,9 +110,9 @@ struct Listener : doctest::IReporter {
   explicit Listener(const doctest::ContextOptions&) {}
 
   void test_case_start(const doctest::TestCaseData& data) override {
-    int bytes = std::snprintf(epitaph, sizeof epitaph, "\ndied in test case \"%s\" (%s:%u)\nreplay with TRUNKLINE_SEED=%llu\n",
-                              data.m_name, data.m_file.c_str(), data.m_line,
-                              static_cast<unsigned long long>(trunkline::test::test_seed()));
+    int bytes = std::snprintf(
+        epitaph, sizeof epitaph, "\ndied in test case \"%s\" (%s:%u)\nreplay with TRUNKLINE_SEED=%llu\n", data.m_name,
+        data.m_file.c_str(), data.m_line, static_cast<unsigned long long>(trunkline::test::test_seed()));
     epitaph_bytes = bytes < 0 ? 0 : std::min(static_cast<std::size_t>(bytes), sizeof epitaph - 1);
     if (watchdog) watchdog->case_started();
   }
