@@ -1,0 +1,46 @@
+#include "transport/memory.hpp"
+
+#include "tests/transport/conformance.hpp"
+
+#include <string>
+
+namespace trunkline::test {
+namespace {
+
+class MemoryMedium : public Medium {
+ public:
+  explicit MemoryMedium(std::size_t buffer_bytes_max = MemoryNetwork::buffer_bytes_default)
+      : network_(buffer_bytes_max) {}
+  asio::io_context& io() override { return io_; }
+  Network& dialling() override { return network_; }
+  Network& listening() override { return network_; }
+  std::string address() override { return "mem://alpha" + std::to_string(++listeners_); }
+  std::string address_of_nobody() override { return "mem://nobody"; }
+
+ private:
+  asio::io_context io_{1};
+  MemoryNetwork network_;
+  int listeners_ = 0;
+};
+
+class NarrowMemoryMedium final : public MemoryMedium {
+ public:
+  NarrowMemoryMedium() : MemoryMedium(7) {}
+};
+
+} // namespace
+
+TRUNKLINE_TRANSPORT_CONFORMS("memory", MemoryMedium)
+TRUNKLINE_TRANSPORT_CHECK("narrow memory", NarrowMemoryMedium, "every byte arrives once and in order", check_order)
+TRUNKLINE_TRANSPORT_CHECK("narrow memory", NarrowMemoryMedium, "a write takes any number of pieces", check_many_pieces)
+
+TEST_CASE("memory: networks do not know each other's names") {
+  asio::io_context io(1);
+  MemoryNetwork one;
+  MemoryNetwork other;
+  const auto in_one = one.listen(io.get_executor(), "mem://alpha");
+  const auto in_other = other.listen(io.get_executor(), "mem://alpha");
+  CHECK(in_one->address() == in_other->address());
+}
+
+} // namespace trunkline::test

@@ -1,0 +1,192 @@
+#include "transport/tcp.hpp"
+
+#include "async/tasks.hpp"
+#include "tests/support/coroutine.hpp"
+#include "tests/transport/conformance.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trunkline::test {
+namespace {
+
+using namespace asio::experimental::awaitable_operators;
+
+class TcpMedium : public Medium {
+ public:
+  asio::io_context& io() override { return io_; }
+  Network& dialling() override { return *network_; }
+  Network& listening() override { return *network_; }
+  std::string address() override { return "tcp://127.0.0.1:0"; }
+  std::string address_of_nobody() override { return "tcp://127.0.0.1:1"; }
+
+ private:
+  asio::io_context io_{1};
+  std::shared_ptr<Network> network_ = make_tcp_network();
+};
+
+class Tcp6Medium final : public TcpMedium {
+ public:
+  std::string address() override { return "tcp://[::1]:0"; }
+  std::string address_of_nobody() override { return "tcp://[::1]:1"; }
+};
+
+std::string text_of_listen(const std::string& address) {
+  asio::io_context io(1);
+  try {
+    return "listens on " + make_tcp_network()->listen(io.get_executor(), address)->address();
+  } catch (const boost::system::system_error& thrown) {
+    return thrown.what();
+  }
+}
+
+awaitable<std::string> text_of_dial(std::string address) {
+  const auto network = make_tcp_network();
+  try {
+    const auto transport = co_await network->dial(std::move(address));
+    co_return "connected to " + transport->remote();
+  } catch (const boost::system::system_error& thrown) {
+    co_return thrown.what();
+  }
+}
+
+} // namespace
+
+TRUNKLINE_TRANSPORT_CONFORMS("tcp", TcpMedium)
+TRUNKLINE_TRANSPORT_CONFORMS("tcp over IPv6", Tcp6Medium)
+
+TEST_CASE("tcp: port 0 gives a real one") {
+  CHECK(text_of_listen("tcp://127.0.0.1:0").find("listens on tcp://127.0.0.1:") == 0);
+  CHECK(text_of_listen("tcp://127.0.0.1:0") != "listens on tcp://127.0.0.1:0");
+  CHECK(text_of_listen("tcp://[::1]:0").find("listens on tcp://[::1]:") == 0);
+  CHECK(text_of_listen("tcp://0.0.0.0:0").find("listens on tcp://0.0.0.0:") == 0);
+  CHECK(text_of_listen("tcp://localhost:0").find("listens on tcp://") == 0);
+}
+
+TEST_CASE("tcp: an address of another form is refused in words") {
+  CHECK(text_of_listen("tcp:/x") == "address \"tcp:/x\" is not tcp://host:port");
+  CHECK(text_of_listen("tcp://127.0.0.1") == "address \"tcp://127.0.0.1\" is not tcp://host:port");
+  CHECK(text_of_listen("tcp://:80") == "address \"tcp://:80\" is not tcp://host:port");
+  CHECK(text_of_listen("tcp://h:1/x") == "address \"tcp://h:1/x\" is not tcp://host:port with a port from 0 to 65535");
+  CHECK(text_of_listen("tcp://h:65536") ==
+        "address \"tcp://h:65536\" is not tcp://host:port with a port from 0 to 65535");
+  CHECK(text_of_listen("tcp://h:") == "address \"tcp://h:\" is not tcp://host:port with a port from 0 to 65535");
+  CHECK(text_of_listen("tcp://::1:80") ==
+        "address \"tcp://::1:80\" is not tcp://host:port; an IPv6 host is written in brackets");
+}
+
+TEST_CASE("tcp: failures say what could not be done and why") {
+  CHECK(text_of_listen("tcp://192.0.2.1:0") == "cannot listen on tcp://192.0.2.1:0: Cannot assign requested address");
+  CHECK(run_coroutine(text_of_dial("tcp://127.0.0.1:1")) == "cannot connect to tcp://127.0.0.1:1: Connection refused");
+  CHECK(run_coroutine(text_of_dial("tcp://no.such.host.invalid:1")).find("cannot connect to tcp://no.such.host.invalid:1: ") == 0);
+}
+
+namespace {
+
+awaitable<void> dial_by_name() {
+  const auto network = make_tcp_network();
+  const auto listener = network->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
+  const std::string port = listener->address().substr(listener->address().rfind(':'));
+  // "localhost" may stand for ::1 first, where nobody listens.
+  const auto both = co_await (network->dial("tcp://localhost" + port) && listener->accept());
+  CHECK(std::get<0>(both)->remote() == listener->address());
+  CHECK(std::get<1>(both)->remote_host() == "127.0.0.1");
+}
+
+/// Takes every descriptor that the process can have, down to `left`.
+class DescriptorsTaken {
+ public:
+  explicit DescriptorsTaken(std::size_t left) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit few = before_;
+    few.rlim_cur = 256;
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    for (int descriptor; (descriptor = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) taken_.push_back(descriptor);
+    give(left);
+  }
+  ~DescriptorsTaken() {
+    give(taken_.size());
+    ::setrlimit(RLIMIT_NOFILE, &before_);
+  }
+  void give(std::size_t count) {
+    for (; count > 0; --count) {
+      ::close(taken_.back());
+      taken_.pop_back();
+    }
+  }
+
+ private:
+  rlimit before_{};
+  std::vector<int> taken_;
+};
+
+awaitable<bool> closed_by_far_side(Transport& transport) {
+  std::byte byte{};
+  try {
+    const std::size_t read = co_await transport.read_some(std::span(&byte, 1));
+    co_return read == 0;
+  } catch (const boost::system::system_error&) {
+    co_return true;
+  }
+}
+
+awaitable<void> accept_without_descriptors() {
+  const Executor executor = co_await asio::this_coro::executor;
+  const auto network = make_tcp_network();
+  const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
+  std::unique_ptr<Transport> accepted;
+  Tasks accepting(executor);
+  auto accept_one = [](Listener& from, std::unique_ptr<Transport>& into) -> awaitable<void> {
+    into = co_await from.accept();
+  };
+  accepting.spawn(accept_one(*listener, accepted));
+
+  DescriptorsTaken taken(1); // one is left, for the socket that dials
+  const auto shed = co_await network->dial(listener->address());
+  const bool closed = co_await closed_by_far_side(*shed);
+  CHECK(closed);
+  CHECK_FALSE(accepted);
+
+  taken.give(10);
+  const auto served = co_await network->dial(listener->address());
+  co_await accepting.join();
+  CHECK(accepted);
+}
+
+awaitable<void> close_without_descriptors() {
+  const Executor executor = co_await asio::this_coro::executor;
+  const auto network = make_tcp_network();
+  const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
+  Tasks accepting(executor);
+  auto accept_one = [](Listener& from) -> awaitable<void> { co_await from.accept(); };
+  accepting.spawn(accept_one(*listener));
+
+  DescriptorsTaken taken(1);
+  const auto shed = co_await network->dial(listener->address());
+  co_await closed_by_far_side(*shed);
+  listener->close(); // wakes the accept from its pause
+  co_await accepting.join();
+}
+
+} // namespace
+
+TEST_CASE("tcp: a name is dialled at every address it stands for") { run_coroutine(dial_by_name()); }
+
+TEST_CASE("tcp: accepting survives a lack of descriptors, and who dialled meanwhile is told") {
+  run_coroutine(accept_without_descriptors());
+}
+
+TEST_CASE("tcp: a listener can be closed while it lacks descriptors") { run_coroutine(close_without_descriptors()); }
+
+} // namespace trunkline::test
