@@ -1,0 +1,46 @@
+// The program of README.md, which tests/examples compares with this file, byte by byte.
+// [readme]
+#include "peer/node.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <iostream>
+using namespace trunkline;
+
+awaitable<void> tally(Circuit circuit) { // one call per circuit, on whichever side registered it
+  Fragment total;
+  std::optional<Fragment> fragment = co_await circuit.receive(); // nullopt: they have finished
+  for (; fragment; fragment = co_await circuit.receive()) total.part += std::ssize(fragment->payload.text());
+  co_await circuit.send(std::move(total));
+}
+
+awaitable<void> stream(Node& here, std::string there) {
+  const std::shared_ptr<LocalPeer> me = here.new_peer("streamer");
+  std::vector<Circuit> circuits;
+  for (const char* name : {"alpha", "beta", "gamma"}) {
+    circuits.push_back(me->prefer_extant(there, "tally", Fragment(0, name))); // opened: no round trip
+    for (int i = 0; i < 1000; ++i) co_await circuits.back().send(Fragment(i, "a chunk")); // waits for credit only
+    circuits.back().finish();
+  }
+  for (Circuit& circuit : circuits) {
+    const std::optional<Fragment> total = co_await circuit.receive();
+    std::cout << circuit.remote_url() << " counted " << total.value().part << " bytes\n";
+  }
+}
+
+awaitable<void> both_ways(Node& dialler, Node& listener) {
+  co_await stream(dialler, listener.listen("tcp://127.0.0.1:0"));
+  co_await stream(listener, "node://" + dialler.id().to_string()); // the same code back over the same connection
+  co_await dialler.close();
+  co_await listener.close();
+}
+
+int main() {
+  asio::io_context io;
+  Node one(io.get_executor()), other(io.get_executor());
+  for (Node* node : {&one, &other}) node->serve("tally", tally); // the same line on both sides
+  asio::co_spawn(io, both_ways(one, other), asio::detached);
+  io.run();
+}
+// [readme]

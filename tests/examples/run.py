@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Starts every example as a visitor would and looks at what it prints. The last line counts.
+
+usage: run.py DIRECTORY-OF-PROGRAMS
+"""
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+
+PATIENCE = 60  # seconds until a program that hangs is a failure
+CHECKS = []
+
+
+def check(function):
+    CHECKS.append(function)
+    return function
+
+
+class Programs:
+    def __init__(self, directory):
+        self.directory, self.started = directory, []
+
+    def start(self, name, *arguments, **options):
+        program = subprocess.Popen([os.path.join(self.directory, name), *arguments], stdout=subprocess.PIPE, text=True, **options)
+        self.started.append(program)
+        return program
+
+    def output(self, name, *arguments):
+        program = self.start(name, *arguments)
+        text, _ = program.communicate(timeout=PATIENCE)
+        assert program.returncode == 0, f"exit code {program.returncode}\n{text}"
+        return text
+
+    def kill(self):
+        for program in self.started:
+            if program.poll() is None:
+                program.kill()
+                program.wait()
+        self.started.clear()
+
+
+def matches(text, *patterns):
+    """Each pattern matches one whole line, in this order, and there are no other lines."""
+    lines = text.splitlines()
+    assert len(lines) == len(patterns), text
+    for line, pattern in zip(lines, patterns):
+        assert re.fullmatch(pattern, line), f"{line!r} is not like {pattern!r}"
+
+
+@check
+def readme_streams_both_ways(programs):
+    counted = r"(tcp|node)://\S+/tally/\S{22} counted 70\d\d bytes"
+    matches(programs.output("readme"), *[counted] * 6)
+
+
+@check
+def echo_is_the_same_on_both_sides(programs):
+    expected = [rf"{name} heard {text}, fragment {n} from echo" if n else rf"{name} {text}"
+                for name, how in (("anna", "had to dial"), ("ben", "used the trunk that was there"))
+                for n, text in ((1, "one"), (2, "two"), (3, "three"), (0, how))]
+    matches(programs.output("echo"), *expected)
+    with tempfile.TemporaryDirectory() as directory:
+        matches(programs.output("echo", f"unix:{directory}/echo.sock"), *expected)
+
+
+@check
+def file_push_copies_every_byte_on_a_circuit_per_file(programs):
+    with tempfile.TemporaryDirectory() as there, tempfile.TemporaryDirectory() as here:
+        contents = {"empty": b"", "small": b"a few bytes", "with a space": os.urandom(100), "large": os.urandom(3_000_001)}
+        for name, content in contents.items():
+            with open(os.path.join(here, name), "wb") as file:
+                file.write(content)
+        receiver = programs.start("file_push", "receive", "tcp://127.0.0.1:0", there)
+        address = receiver.stdout.readline().split()[-1]
+        sent = programs.output("file_push", "send", address, *(os.path.join(here, name) for name in contents))
+        matches(sent, *(rf"{len(content)} bytes stored on circuit \d+" for content in contents.values()))
+        assert sorted(os.listdir(there)) == sorted(contents)
+        for name, content in contents.items():
+            with open(os.path.join(there, name), "rb") as file:
+                assert file.read() == content, name
+
+
+@check
+def chat_talks_both_ways_whoever_dialled(programs):
+    anna = programs.start("chat", "anna", "--listen", "tcp://127.0.0.1:0", stdin=subprocess.PIPE)
+    address = anna.stdout.readline().split()[-1]
+    ben = programs.start("chat", "ben", "--dial", address, stdin=subprocess.PIPE)
+    assert re.fullmatch(r"\* called by \S+/chat/\S+\n", anna.stdout.readline())
+    assert re.fullmatch(r"\* we called \S+/chat/\S+\n", ben.stdout.readline())
+    for speaker, name, listener, text in ((ben, "ben", anna, "hello"), (anna, "anna", ben, "who is there?"), (ben, "ben", anna, "")):
+        speaker.stdin.write(text + "\n")
+        speaker.stdin.flush()
+        assert listener.stdout.readline() == f"{name}: {text}\n"
+    for speaker in (ben, anna):
+        speaker.stdin.close()
+    assert ben.wait(PATIENCE) == 0 and anna.wait(PATIENCE) == 0
+
+
+@check
+def prefer_extant_starts_one_room_and_joins_it(programs):
+    text = programs.output("prefer_extant")
+    matches(text, r"anna is visitor 1 of room \S{22}", r"ben is visitor 2 of room \S{22}",
+            r"a second room is refused: .*tcp://127.0.0.1:\d+/room/\S{22}.*", r"ben is visitor 3 of room \S{22}")
+    assert len(set(re.findall(r"of room (\S+)", text))) == 1
+
+
+@check
+def calls_are_answered_in_any_order(programs):
+    matches(programs.output("calls"), "first: 13, second: 5", "third: timed out", "fourth: 4",
+            "fifth: .*no length worth telling.*", "1 late reply")
+
+
+@check
+def typed_messages_arrive_as_messages(programs):
+    matches(programs.output("typed"), "3 readings, mean 18, warmest in Lisbon",
+            r"garbage: .*weather\.Reading.*")
+
+
+@check
+def errors_are_told_apart(programs):
+    matches(programs.output("errors"), r'complaint: "two" is not a number', "sum: 4", ".*reason: .*nobody quits here.*",
+            r"the service threw: (?!.*secret).*handler failed.*", ".*service: .*addre.*adder.*",
+            r"nobody listens: .*127\.0\.0\.1:1.*", "the far node closed: .*node closed.*")
+
+
+@check
+def drain_lets_the_running_circuit_finish(programs):
+    program = programs.start("drain")
+    heard = []
+    while "circuit 1, tick 2" not in heard:
+        heard.append(program.stdout.readline().strip())
+    program.send_signal(signal.SIGINT)
+    rest, _ = program.communicate(timeout=PATIENCE)
+    heard += rest.splitlines()
+    assert program.returncode == 0 and "draining" in heard and "drained" in heard
+    ticks = [line for line in heard if line.startswith("circuit 1,")]
+    assert ticks == [f"circuit 1, tick {n}" for n in range(1, 6)], heard
+    assert any(re.match("no new circuit: .*(draining|connect)", line) for line in heard), heard
+
+
+def main():
+    programs, failed = Programs(sys.argv[1]), 0
+    for function in CHECKS:
+        try:
+            function(programs)
+        except Exception:  # every example is judged, whatever the one before did
+            failed += 1
+            print(f"FAILED  {function.__name__.replace('_', ' ')}")
+            traceback.print_exc(file=sys.stdout)
+        programs.kill()
+    print(f"{len(CHECKS) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
