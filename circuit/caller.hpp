@@ -13,8 +13,8 @@ namespace trunkline {
 /// Sends one request and waits for its reply: the fragment whose `part` is the request's, which is chosen here.
 /// Replies to earlier calls that nobody waits for any more are dropped. One call at a time on a circuit; for more
 /// use a Caller. Cancelled: the reply, when it comes, is dropped by a later call.
-/// Errors: as Circuit::send and receive; error::circuit_closed when the far side finished without replying;
-/// a reply with `err` set throws error::handler_failed with its text.
+/// Errors: as Circuit::send and receive; error::circuit_closed when the far side finished without replying. A fragment
+/// with `err` set arrives on `receive_error`, not here: a service that must refuse a call says so in an ordinary reply.
 awaitable<Fragment> call(Circuit& circuit, Fragment request);
 
 /// Any number of calls at once over one circuit, which it owns. Whoever waits reads for all; it spawns nothing.
@@ -37,7 +37,7 @@ class Caller {
   std::map<std::int64_t, std::optional<Fragment>> pending_; // by part, filled by whoever reads
   Signal delivered_;
   std::int64_t part_last_ = 0;
-  int reading_count_ = 0; // at most one per queue
+  bool reading_ = false; // one of the calls reads for all
   std::uint64_t late_replies_ = 0;
 };
 

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -51,7 +52,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   void receive(std::span<const std::byte> bytes);
   void lose(End cause);
   void tick();
-  void take_output(Output& into, std::size_t bytes_max) { machine_->take_output(into, bytes_max, now()); }
+  void take_output(Output& into, std::size_t bytes_max);
   void written();
   Signal output_ready;     // has_output() may have become true, or over()
   Signal deadline_changed; // deadline() may be earlier than it was
@@ -63,13 +64,34 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
     if (outcome == SendOutcome::taken) note_output();
     return outcome;
   }
+  std::optional<Fragment> take(TrunkCircuit& circuit) {
+    std::optional<Fragment> fragment = machine_->receive_fragment(circuit);
+    if (fragment) note_consumed();
+    return fragment;
+  }
+  std::optional<Fragment> take_error(TrunkCircuit& circuit) {
+    std::optional<Fragment> fragment = machine_->receive_error(circuit);
+    if (fragment) note_consumed();
+    return fragment;
+  }
+  /// Tells the node that a handle has opened a circuit without it.
+  std::function<void(TrunkCircuit&)> on_opened_here;
+  void note_opened(TrunkCircuit& circuit) {
+    if (on_opened_here) on_opened_here(circuit);
+  }
+  void wake_all(TrunkCircuit& circuit);
   void release(TrunkCircuit& circuit);
   void note_output() {
     if (output_ready.has_waiters()) output_ready.notify_all();
   }
 
  private:
-  void wake(const TrunkEvent& event);
+  /// Taking may have ended the circuit (both sides had finished) or owe the far side credit.
+  void note_consumed() {
+    if (output_ready.has_waiters() && machine_->has_output()) output_ready.notify_all();
+    if (machine_->has_events()) settle();
+  }
+  void wake(TrunkEvent& event);
 
   Executor executor_;
   Clock& clock_;
@@ -77,7 +99,6 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   std::vector<TrunkEvent> events_; // scratch, empty between calls
   TimePoint deadline_seen_ = TimePoint::max();
   bool settling_ = false;
-  bool settle_again_ = false;
 };
 
 } // namespace trunkline

@@ -61,6 +61,7 @@ struct TrunkCircuit {
   bool opened_here = false;
   bool answered = false;         // accepted, or nobody asked
   bool finished_here = false;    // finish or close was asked for on this side
+  bool closed_here = false;      // close was asked for on this side: what arrives is dropped
   bool finish_acknowledged = false; // the far side has taken everything up to our finish
   bool finished_there = false;   // the far side's finish has arrived (fragments may still be unread)
   bool ended = false;            // nothing more crosses; what was received is still readable
@@ -70,6 +71,7 @@ struct TrunkCircuit {
   std::unique_ptr<End> end;      // set when ended with a reason; null is clean
   CircuitCounters counters;
   bool released = false;         // its handle is gone; whoever still sees it in an event skips it
+  std::uint32_t holds = 0;       // operations that still look at it; it is not freed before they are done
   void* waits = nullptr;         // for the owner of the trunk: who waits on this circuit
   std::uint8_t owner_bits = 0;   // for the owner of the trunk
 };
@@ -169,12 +171,14 @@ class Trunk {
   /// Tells the far side that one of our peers ended; its circuits are closed by the caller.
   virtual void end_peer(const PeerName& local, const End& reason) = 0;
   /// No new circuits either way; closes by itself when none is left, and resets what is left at the deadline.
-  virtual void drain(Instant deadline) = 0;
+  /// Opens that the far side sent before it heard of this are refused as draining, or served where `serve_late`.
+  virtual void drain(Instant deadline, bool serve_late = false) = 0;
   /// Says goodbye, ends every circuit with this reason, and is over when the goodbye is written or timed out.
   virtual void shut(End reason) = 0;
 
   // What it wants from outside.
-  /// Moves out the events since the last call, in order.
+  virtual bool has_events() const noexcept = 0;
+  /// Moves out the events since the last call, in order. Circuits in them stay valid until the next call.
   virtual void take_events(std::vector<TrunkEvent>& into) = 0;
   /// Fills `into` (cleared first) with about `bytes_max` to write. Empty when there is nothing.
   virtual void take_output(Output& into, std::size_t bytes_max, Instant now) = 0;

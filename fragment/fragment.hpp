@@ -36,6 +36,8 @@ struct CircuitNames {
 class Args {
  public:
   using Item = std::pair<std::string, std::string>;
+  /// More are not sent, and break the trunk when they are received: each costs memory beyond its bytes.
+  static constexpr std::size_t items_max = 128;
 
   /// Sets a user key. Errors: std::invalid_argument for a key that begins with '#' or is empty.
   void set(std::string_view key, std::string_view value);

@@ -62,6 +62,17 @@ Payload Payload::uninitialized(std::size_t size) {
   return payload;
 }
 
+Payload Payload::slice(std::size_t offset, std::size_t size) {
+  if (where_ == Where::inside) return Payload(bytes().subspan(offset, size));
+  if (where_ == Where::heap) {
+    auto* memory = const_cast<std::byte*>(outside_.pointer);
+    std::shared_ptr<const void> owner(memory, [](std::byte* bytes) { ::operator delete(bytes); });
+    new (outside_.owner) std::shared_ptr<const void>(std::move(owner));
+    where_ = Where::shared;
+  }
+  return shared(owner_at(outside_.owner), bytes().subspan(offset, size));
+}
+
 std::byte* Payload::reserve_heap(std::size_t size) {
   auto* memory = static_cast<std::byte*>(::operator new(size));
   where_ = Where::heap;

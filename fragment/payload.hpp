@@ -45,6 +45,9 @@ class Payload {
   /// `size` bytes to be written through `writable()`; they are not initialised.
   static Payload uninitialized(std::size_t size);
 
+  /// A part of it that shares its memory (small payloads are copied); nobody may change either any more.
+  Payload slice(std::size_t offset, std::size_t size);
+
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
   const std::byte* data() const noexcept { return where_ == Where::inside ? inside_ : outside_.pointer; }

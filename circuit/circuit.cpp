@@ -1,0 +1,209 @@
+#include "circuit/circuit.hpp"
+
+#include "circuit/live_trunk.hpp"
+#include "fragment/codec.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace trunkline {
+namespace {
+
+// Bits of TrunkCircuit::owner_bits, set by the peer layer.
+constexpr std::uint8_t opening_dialled = 1;
+constexpr std::uint8_t owner_decides = 2; // dropping the handle leaves the circuit to the task that owns it
+constexpr std::uint8_t handle_dropped = 4;
+
+[[noreturn]] void throw_end(const TrunkCircuit& state) {
+  if (state.end) throw boost::system::system_error(state.end->code, state.end->text);
+  throw_error(error::circuit_closed, fmt::format("circuit {} is closed", state.id));
+}
+
+/// Keeps the trunk, and with it the circuit's state, for as long as an operation waits on it, also when the handle goes.
+struct Held {
+  Held(std::shared_ptr<LiveTrunk> of, TrunkCircuit* held) : trunk(std::move(of)), state(held) { ++state->holds; }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() { --state->holds; }
+
+  std::shared_ptr<LiveTrunk> trunk;
+  TrunkCircuit* state;
+};
+
+/// After a wait: the handle may have been dropped meanwhile, which cancels what waited.
+void check_released(const TrunkCircuit& state) {
+  if (state.released) throw_error(error::circuit_abandoned, "the handle of the circuit was dropped during a wait");
+}
+
+} // namespace
+
+Circuit::Circuit(std::shared_ptr<LiveTrunk> trunk, TrunkCircuit& state) : trunk_(std::move(trunk)), state_(&state) {}
+
+Circuit& Circuit::operator=(Circuit&& other) noexcept {
+  if (this != &other) {
+    drop();
+    trunk_ = std::move(other.trunk_);
+    state_ = std::exchange(other.state_, nullptr);
+  }
+  return *this;
+}
+
+void Circuit::drop() noexcept {
+  if (!state_) return;
+  TrunkCircuit& state = *std::exchange(state_, nullptr);
+  const std::shared_ptr<LiveTrunk> trunk = std::move(trunk_);
+  if (state.owner_bits & owner_decides) {
+    state.owner_bits |= handle_dropped;
+  } else {
+    trunk->release(state);
+  }
+}
+
+SendOutcome Circuit::send_one_way(Fragment& fragment) {
+  const std::size_t max = trunk_->machine().fragment_bytes_max();
+  if (fragment.payload.size() > max)
+    throw_error(error::fragment_too_large, fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}, for circuit {}",
+                                                       fragment.payload.size(), max, state_->id));
+  if (const std::size_t size = wire::metadata_bytes(fragment);
+      size > control_bytes_max || fragment.args.size() > Args::items_max)
+    throw_error(error::fragment_too_large,
+                fmt::format("subject, err and {} args of {} bytes exceed {} args or {} bytes, for circuit {}",
+                            fragment.args.size(), size, Args::items_max, control_bytes_max, state_->id));
+  return trunk_->send(*state_, fragment);
+}
+
+awaitable<void> Circuit::send(Fragment fragment) {
+  SendOutcome outcome = send_one_way(fragment);
+  if (outcome == SendOutcome::taken) co_return;
+  const Held held(trunk_, state_);
+  while (outcome == SendOutcome::no_credit) {
+    co_await held.trunk->waits(*held.state).writable.wait();
+    check_released(*held.state);
+    outcome = held.trunk->send(*held.state, fragment);
+  }
+  if (outcome == SendOutcome::closed) throw_end(*held.state);
+}
+
+awaitable<std::optional<Fragment>> Circuit::receive() {
+  TrunkCircuit* const state = state_;
+  std::optional<Fragment> fragment = trunk_->take(*state);
+  if (fragment) co_return fragment;
+  const Held held(trunk_, state);
+  for (;;) {
+    fragment = held.trunk->take(*state);
+    if (fragment) co_return fragment;
+    if (state->ended && state->end) throw_end(*state);
+    if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
+    co_await held.trunk->waits(*state).readable.wait();
+    check_released(*state);
+  }
+}
+
+awaitable<std::optional<Fragment>> Circuit::receive_error() {
+  const Held held(trunk_, state_);
+  TrunkCircuit* const state = state_;
+  for (;;) {
+    std::optional<Fragment> fragment = held.trunk->take_error(*state);
+    if (fragment) co_return fragment;
+    if (state->ended && state->end) throw_end(*state);
+    if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
+    co_await held.trunk->waits(*state).error_readable.wait();
+    check_released(*state);
+  }
+}
+
+std::optional<Fragment> Circuit::try_receive() { return trunk_->take(*state_); }
+
+void Circuit::finish() {
+  trunk_->machine().finish(*state_);
+  trunk_->settle();
+}
+
+void Circuit::close(End reason) {
+  const std::shared_ptr<LiveTrunk> trunk = trunk_; // what settles may drop this handle
+  trunk->machine().close(*state_, std::move(reason));
+  trunk->wake_all(*state_);
+  trunk->settle();
+}
+
+void Circuit::reset(End reason) {
+  const std::shared_ptr<LiveTrunk> trunk = trunk_;
+  trunk->machine().reset(*state_, std::move(reason));
+  trunk->settle();
+}
+
+awaitable<void> Circuit::finish_acknowledged() {
+  const Held held(trunk_, state_);
+  TrunkCircuit* const state = state_;
+  while (!state->finish_acknowledged) {
+    if (state->ended) throw_end(*state);
+    co_await held.trunk->waits(*state).changed.wait();
+    check_released(*state);
+  }
+}
+
+awaitable<void> Circuit::accepted() {
+  const Held held(trunk_, state_);
+  TrunkCircuit* const state = state_;
+  while (!state->answered) {
+    if (state->ended) throw_end(*state);
+    co_await held.trunk->waits(*state).changed.wait();
+    check_released(*state);
+  }
+}
+
+awaitable<End> Circuit::ended() {
+  const Held held(trunk_, state_);
+  TrunkCircuit* const state = state_;
+  while (!state->ended) {
+    co_await held.trunk->waits(*state).changed.wait();
+    check_released(*state);
+  }
+  End reason = state->end ? *state->end : End();
+  co_return reason;
+}
+
+std::optional<End> Circuit::end() const {
+  if (!state_->ended) return std::nullopt;
+  return state_->end ? *state_->end : End();
+}
+
+Circuit Circuit::open_again(std::optional<Fragment> first, CircuitOptions options) {
+  OpenRequest request;
+  request.mode = OpenMode::join;
+  request.from = state_->names->local;
+  request.to_peer = state_->names->remote->id;
+  request.to_service = state_->names->remote->service;
+  request.name = std::move(options.name);
+  request.user_string = std::move(options.user_string);
+  request.wants_answer = options.wants_answer;
+  TrunkCircuit* state = trunk_->machine().open(std::move(request), std::move(first), trunk_->now());
+  Circuit circuit(trunk_, *state);
+  trunk_->note_opened(*state);
+  trunk_->settle();
+  return circuit;
+}
+
+Circuit Circuit::new_circuit(Fragment first, CircuitOptions options) { return open_again(std::move(first), std::move(options)); }
+
+Circuit Circuit::new_circuit(CircuitOptions options) { return open_again(std::nullopt, std::move(options)); }
+
+std::string Circuit::local_url() const { return fmt::format("{}/{}", state_->names->local->url, state_->id); }
+
+std::string Circuit::remote_url() const {
+  const PeerName& peer = *state_->names->remote;
+  const std::string base =
+      peer.url.empty() ? fmt::format("{}/{}/{}", trunk_->remote_base, peer.service, peer.id.to_string()) : peer.url;
+  return fmt::format("{}/{}", base, state_->id);
+}
+
+bool Circuit::dialled() const noexcept { return state_->owner_bits & opening_dialled; }
+
+std::size_t Circuit::credit_bytes() const { return trunk_->machine().credit_bytes(*state_); }
+
+const Metadata* Circuit::remote_metadata() const {
+  return trunk_->machine().remote_metadata(state_->names->remote->id);
+}
+
+} // namespace trunkline

@@ -1,0 +1,37 @@
+#include "circuit/limits.hpp"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+namespace trunkline {
+
+void Limits::check() const {
+  const auto demand = [](bool good, const char* name, std::size_t value, const char* expected) {
+    if (!good) throw std::invalid_argument(fmt::format("{} is {}, expected {}", name, value, expected));
+  };
+  demand(fragment_bytes_max >= 1 && fragment_bytes_max <= std::size_t{1} << 30, "fragment_bytes_max", fragment_bytes_max,
+         "1 to 1 GiB");
+  demand(trunk_memory_bytes_max >= 2 * trunk_window_bytes_initial, "trunk_memory_bytes_max", trunk_memory_bytes_max,
+         "at least 2 MiB");
+  demand(circuit_window_bytes_max >= circuit_window_bytes_initial && circuit_window_bytes_max <= std::size_t{1} << 30,
+         "circuit_window_bytes_max", circuit_window_bytes_max, "256 KiB to 1 GiB");
+  demand(send_queue_bytes_max >= frame_bytes_max, "send_queue_bytes_max", send_queue_bytes_max, "at least 72 KiB");
+  demand(circuits_max >= 1, "circuits_max", circuits_max, "at least 1");
+  demand(open_backlog_max >= 1, "open_backlog_max", open_backlog_max, "at least 1");
+  demand(metadata_bytes_max <= control_bytes_max / 2, "metadata_bytes_max", metadata_bytes_max, "at most 4 KiB");
+  demand(name_bytes_max >= 1 && name_bytes_max <= 1024, "name_bytes_max", name_bytes_max, "1 to 1024");
+  demand(user_string_bytes_max <= 4096, "user_string_bytes_max", user_string_bytes_max, "at most 4096");
+  demand(reason_bytes_max <= 4096, "reason_bytes_max", reason_bytes_max, "at most 4096");
+  const auto demand_time = [&](std::chrono::milliseconds value, const char* name) {
+    demand(value.count() >= 1, name, static_cast<std::size_t>(value.count() < 0 ? 0 : value.count()),
+           "at least 1 millisecond");
+  };
+  demand_time(handshake_deadline, "handshake_deadline");
+  demand_time(keepalive_interval, "keepalive_interval");
+  demand_time(write_deadline, "write_deadline");
+  demand_time(stall_deadline, "stall_deadline");
+  demand_time(goodbye_deadline, "goodbye_deadline");
+}
+
+} // namespace trunkline

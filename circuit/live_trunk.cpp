@@ -1,0 +1,109 @@
+#include "circuit/live_trunk.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace trunkline {
+
+LiveTrunk::LiveTrunk(Executor executor, std::unique_ptr<Trunk> machine)
+    : executor_(std::move(executor)), clock_(Clock::of(executor_)), machine_(std::move(machine)) {}
+
+LiveTrunk::~LiveTrunk() = default;
+
+void LiveTrunk::receive(std::span<const std::byte> bytes) {
+  machine_->receive(bytes, now());
+  settle();
+}
+
+void LiveTrunk::lose(End cause) {
+  machine_->lose(std::move(cause));
+  settle();
+}
+
+void LiveTrunk::tick() {
+  machine_->tick(now());
+  settle();
+}
+
+void LiveTrunk::take_output(Output& into, std::size_t bytes_max) {
+  machine_->take_output(into, bytes_max, now());
+  settle();
+}
+
+void LiveTrunk::written() {
+  machine_->written(now());
+  settle();
+}
+
+CircuitWaits& LiveTrunk::waits(TrunkCircuit& circuit) {
+  if (!circuit.waits) circuit.waits = new CircuitWaits;
+  return *static_cast<CircuitWaits*>(circuit.waits);
+}
+
+void LiveTrunk::release(TrunkCircuit& circuit) {
+  delete static_cast<CircuitWaits*>(std::exchange(circuit.waits, nullptr));
+  machine_->release(circuit);
+  settle();
+}
+
+void LiveTrunk::wake_all(TrunkCircuit& circuit) {
+  auto* const waits = static_cast<CircuitWaits*>(circuit.waits);
+  if (!waits) return;
+  waits->readable.notify_all();
+  waits->error_readable.notify_all();
+  waits->writable.notify_all();
+  waits->changed.notify_all();
+}
+
+void LiveTrunk::settle() {
+  if (std::exchange(settling_, true)) return; // the running one looks again
+  for (;;) {
+    std::vector<TrunkEvent> events = std::move(events_);
+    machine_->take_events(events);
+    if (events.empty()) {
+      events_ = std::move(events); // its memory is used again
+      break;
+    }
+    for (TrunkEvent& event : events) wake(event);
+    events.clear();
+    events_ = std::move(events);
+  }
+  settling_ = false;
+  if (machine_->has_output() || machine_->over()) note_output();
+  const TimePoint deadline = machine_->deadline();
+  if (deadline < deadline_seen_) deadline_changed.notify_all();
+  deadline_seen_ = deadline;
+}
+
+void LiveTrunk::wake(TrunkEvent& event) {
+  using Kind = TrunkEvent::Kind;
+  if (event.circuit && event.circuit->released) return;
+  auto* const waits = event.circuit ? static_cast<CircuitWaits*>(event.circuit->waits) : nullptr;
+  switch (event.kind) {
+    case Kind::readable:
+      if (waits) waits->readable.notify_all();
+      return;
+    case Kind::error_readable:
+      if (waits) waits->error_readable.notify_all();
+      return;
+    case Kind::writable:
+      if (waits) waits->writable.notify_all();
+      return;
+    case Kind::answered:
+    case Kind::finished:
+      if (waits) waits->changed.notify_all();
+      return;
+    case Kind::ended:
+      wake_all(*event.circuit);
+      break;
+    case Kind::hello:
+    case Kind::opened:
+    case Kind::metadata:
+    case Kind::peer_ended:
+    case Kind::draining:
+    case Kind::closed: break;
+  }
+  if (on_event) on_event(event);
+}
+
+} // namespace trunkline

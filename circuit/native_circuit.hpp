@@ -1,0 +1,94 @@
+// One circuit as the native trunk keeps it: two queues in, one out, credit both ways. An idle one owns no memory
+// beyond itself.
+#pragma once
+
+#include "circuit/trunk.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace trunkline {
+
+/// A fragment in a queue, with what it was charged.
+struct FragmentNode {
+  Fragment fragment;
+  std::size_t cost = 0;  // credit it used
+  std::size_t extra = 0; // of which was granted beyond the window, to complete it; not granted again
+  FragmentNode* next = nullptr;
+};
+
+class FragmentQueue {
+ public:
+  bool empty() const noexcept { return first_ == nullptr; }
+  FragmentNode* first() const noexcept { return first_; }
+  void push(FragmentNode* node) noexcept {
+    node->next = nullptr;
+    (first_ ? last_->next : first_) = node;
+    last_ = node;
+  }
+  FragmentNode* pop() noexcept {
+    FragmentNode* node = first_;
+    first_ = node->next;
+    return node;
+  }
+
+ private:
+  FragmentNode* first_ = nullptr;
+  FragmentNode* last_ = nullptr;
+};
+
+/// A fragment of several frames while it arrives. Its memory is set aside in the trunk's reassembly pool before it is
+/// allocated; until then the chunks that the window lets through are held one by one.
+struct Assembly {
+  FragmentNode* node = nullptr;
+  std::size_t total = 0;    // payload bytes
+  std::size_t arrived = 0;  // payload bytes, the frame being read included
+  std::size_t reserved = 0; // still set aside in the pool
+  bool granted = false;     // the pool has given; node's payload has its full size
+  std::vector<Payload> held; // chunks before that
+};
+
+struct NativeCircuit final : TrunkCircuit {
+  using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+  /// How far our own direction is. Each state is entered once, in this order.
+  enum class Sending : std::uint8_t { open, finish_queued, finish_sent, close_queued, close_sent };
+
+  FragmentQueue reads;
+  FragmentQueue errors;
+  FragmentQueue outgoing;
+  std::unique_ptr<Assembly> assembly;
+  std::unique_ptr<End> closing; // the reason that our CLOSE carries
+
+  // What the far side may still send: receive_credit + consumed + unread == window + extras outstanding.
+  std::int64_t receive_credit = circuit_window_bytes_initial;
+  std::int64_t consumed = 0; // taken by the application, not yet granted again
+  std::int64_t window = circuit_window_bytes_initial;
+  std::int64_t unread = 0;   // delivered and not taken
+  Instant granted_at{};
+  Instant consumed_at{}; // or when the queue became readable
+
+  std::int64_t send_credit = circuit_window_bytes_initial;
+  std::int64_t outgoing_cost = 0; // queued and not yet in the output
+  std::int64_t counted_cost = 0;  // of which the trunk's sum of sendable bytes holds
+  std::size_t head_sent = 0;      // payload bytes of outgoing.first() already in the output
+  Instant stalled_since{};
+  std::int32_t deficit = 0;
+  Sending sending = Sending::open;
+  std::uint8_t empty_frames = 0;
+  bool in_backlog = false;    // opened by the far side and not yet taken
+  bool wants_credit = false;  // a send was told no_credit
+  bool answer_wanted = false; // the opener asked for an accept
+  bool finish_taken_sent = false;
+
+  Hook of_trunk;  // every circuit of the trunk
+  Hook sendable;  // has something that credit covers
+  Hook stalled;   // waits for credit or for an answer to its close
+  Hook waiting;   // wants room in the trunk's send queue
+  Hook reserving_hook;
+};
+
+} // namespace trunkline

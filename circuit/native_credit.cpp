@@ -1,0 +1,225 @@
+// What the far side may send, and the memory behind it. Credit is granted when the application takes a fragment, not
+// when it arrives: a reader that falls behind holds at most one window of bytes per circuit.
+#include "circuit/native_trunk.hpp"
+
+#include "circuit/native_messages.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace trunkline {
+namespace {
+
+constexpr std::size_t spare_nodes_max = 1024;
+
+} // namespace
+
+/// Every data frame passes here before anything of it is kept.
+bool NativeTrunk::charge(NativeCircuit* circuit, std::size_t cost) {
+  const auto bytes = static_cast<std::int64_t>(cost);
+  if (bytes > trunk_receive_credit_) {
+    break_off(error::flow_control_violated,
+              fmt::format("data frame that costs {} exceeds the trunk's credit {}", bytes, trunk_receive_credit_));
+    return false;
+  }
+  if (circuit && bytes > circuit->receive_credit) {
+    break_off(error::flow_control_violated, fmt::format("data frame that costs {} exceeds the credit {} of circuit {}",
+                                                        bytes, circuit->receive_credit, circuit->id));
+    return false;
+  }
+  trunk_receive_credit_ -= bytes;
+  if (circuit) circuit->receive_credit -= bytes;
+  if (stall_check_at_ == Instant::max() && unread_ > static_cast<std::size_t>(trunk_window_ / 2))
+    stall_check_at_ = now_ + options_.limits.stall_deadline;
+  return true;
+}
+
+std::optional<Fragment> NativeTrunk::receive_fragment(TrunkCircuit& base) {
+  auto& circuit = static_cast<NativeCircuit&>(base);
+  if (circuit.reads.empty()) return std::nullopt;
+  return take(circuit, circuit.reads);
+}
+
+std::optional<Fragment> NativeTrunk::receive_error(TrunkCircuit& base) {
+  auto& circuit = static_cast<NativeCircuit&>(base);
+  if (circuit.errors.empty()) return std::nullopt;
+  return take(circuit, circuit.errors);
+}
+
+std::optional<Fragment> NativeTrunk::take(NativeCircuit& circuit, FragmentQueue& queue) {
+  FragmentNode* node = queue.pop();
+  circuit.readable = !circuit.reads.empty();
+  circuit.error_readable = !circuit.errors.empty();
+  circuit.consumed_at = now_;
+  std::optional<Fragment> fragment(std::move(node->fragment));
+  fragment->stamp(circuit.names, fragment->serial());
+  settle_node(circuit, *node, &circuit);
+  free_node(node);
+  if (circuit.finished_there) acknowledge_finish(circuit);
+  return fragment;
+}
+
+/// Takes a delivered fragment out of the accounts. `granting` is its circuit when the far side may go on sending there.
+void NativeTrunk::settle_node(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting) {
+  unread_ -= node.cost;
+  circuit.unread -= static_cast<std::int64_t>(node.cost);
+  pool_reserved_ -= node.extra;
+  consumed(granting, node.cost, node.extra);
+  if (!reserving_.empty()) serve_reservations();
+}
+
+void NativeTrunk::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra) {
+  const std::int64_t bytes = static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(extra);
+  trunk_consumed_ += bytes;
+  if (trunk_consumed_ >= trunk_window_ / 4) grant_trunk();
+  if (!circuit || circuit->ended || circuit->finished_there || circuit->closed_here) return;
+  circuit->consumed += bytes;
+  if (circuit->consumed >= circuit->window / 2) grant_circuit(*circuit, 0);
+}
+
+/// Grants what was consumed and `extra` beyond the window. A window of which half is consumed within two round trips
+/// holds its sender back, and doubles.
+void NativeTrunk::grant_circuit(NativeCircuit& circuit, std::int64_t extra) {
+  std::int64_t bytes = circuit.consumed + extra;
+  circuit.consumed = 0;
+  if (extra == 0) {
+    const auto window_max =
+        std::min<std::int64_t>(static_cast<std::int64_t>(options_.limits.circuit_window_bytes_max), trunk_window_ / 2);
+    if (circuit.window < window_max && now_ - circuit.granted_at <= 2 * round_trip_) {
+      const std::int64_t growth = std::min(circuit.window, window_max - circuit.window);
+      circuit.window += growth;
+      bytes += growth;
+    }
+    circuit.granted_at = now_;
+  }
+  if (bytes <= 0) {
+    circuit.consumed = bytes; // an abandoned extra is still to be worked off
+    return;
+  }
+  circuit.receive_credit += bytes;
+  send_credit_frame(circuit.id, static_cast<std::uint64_t>(bytes));
+}
+
+void NativeTrunk::grant_trunk() {
+  if (trunk_consumed_ <= 0 || state_ != State::running) return;
+  trunk_receive_credit_ += trunk_consumed_;
+  send_credit_frame(0, static_cast<std::uint64_t>(std::exchange(trunk_consumed_, 0)));
+}
+
+void NativeTrunk::drop_unread(NativeCircuit& circuit) {
+  for (FragmentQueue* queue : {&circuit.reads, &circuit.errors}) {
+    while (!queue->empty()) {
+      FragmentNode* node = queue->pop();
+      settle_node(circuit, *node, nullptr);
+      free_node(node);
+    }
+  }
+  circuit.readable = circuit.error_readable = false;
+}
+
+// Reassembly.
+
+std::size_t NativeTrunk::pool_free() const noexcept {
+  // A negative trunk_consumed_ is credit that the far side holds beyond the window: memory it may still claim.
+  const std::size_t claimed = trunk_consumed_ < 0 ? static_cast<std::size_t>(-trunk_consumed_) : 0;
+  const std::size_t used = pool_reserved_ + claimed;
+  return used >= pool_bytes_ ? 0 : pool_bytes_ - used;
+}
+
+/// Sets aside what the fragment still misses, allocates it whole, and grants what the window lacks. False when the pool
+/// has too little now.
+bool NativeTrunk::reserve(NativeCircuit& circuit) {
+  Assembly& assembly = *circuit.assembly;
+  const std::size_t missing = assembly.total - assembly.arrived;
+  if (pool_free() < missing) return false;
+  pool_reserved_ += missing;
+  assembly.reserved = missing;
+  assembly.granted = true;
+  Payload& payload = assembly.node->fragment.payload;
+  payload = Payload::uninitialized(assembly.total);
+  std::byte* into = payload.writable().data();
+  for (const Payload& chunk : assembly.held) {
+    std::memcpy(into, chunk.data(), chunk.size());
+    into += chunk.size();
+  }
+  assembly.held.clear();
+  if (chunk_circuit_ == &circuit) chunk_into_ = payload.writable().data() + (assembly.arrived - chunk_left_);
+
+  if (static_cast<std::int64_t>(missing) <= circuit.receive_credit) return true;
+  if (circuit.consumed > 0) grant_circuit(circuit, 0);
+  const std::int64_t extra = static_cast<std::int64_t>(missing) - circuit.receive_credit;
+  if (extra <= 0) return true;
+  assembly.node->extra = static_cast<std::size_t>(extra);
+  circuit.receive_credit += extra;
+  send_credit_frame(circuit.id, static_cast<std::uint64_t>(extra));
+  trunk_receive_credit_ += extra;
+  send_credit_frame(0, static_cast<std::uint64_t>(extra));
+  return true;
+}
+
+/// First come, first served: whoever waits longest gets the pool next, however much it needs.
+void NativeTrunk::serve_reservations() {
+  while (!reserving_.empty() && reserve(reserving_.front())) reserving_.pop_front();
+}
+
+void NativeTrunk::drop_assembly(NativeCircuit& circuit) {
+  if (!circuit.assembly) return;
+  if (chunk_circuit_ == &circuit) { // the rest of the frame that is being read is skipped
+    chunk_circuit_ = nullptr;
+    chunk_into_ = nullptr;
+  }
+  circuit.reserving_hook.unlink();
+  const std::unique_ptr<Assembly> assembly = std::move(circuit.assembly);
+  unread_ -= assembly->node->cost;
+  pool_reserved_ -= assembly->reserved;
+  consumed(nullptr, assembly->node->cost, assembly->node->extra);
+  free_node(assembly->node);
+  serve_reservations();
+}
+
+/// When more than half of the window lies unread for a stall_deadline, those who hold it without reading lose it,
+/// the largest first: the others would starve.
+void NativeTrunk::check_stalled_readers() {
+  const Limits& limits = options_.limits;
+  const auto half = static_cast<std::size_t>(trunk_window_ / 2);
+  while (unread_ > half) {
+    NativeCircuit* worst = nullptr;
+    for (NativeCircuit& circuit : all_)
+      if (circuit.unread > 0 && now_ - circuit.consumed_at >= limits.stall_deadline &&
+          (!worst || circuit.unread > worst->unread))
+        worst = &circuit;
+    if (!worst) break;
+    if (worst->ended) {
+      drop_unread(*worst);
+    } else {
+      reset(*worst, End(error::stalled, fmt::format("{} bytes lay unread for stall_deadline {} ms while others starved",
+                                                    worst->unread, limits.stall_deadline.count())));
+    }
+  }
+  stall_check_at_ = unread_ > half ? now_ + limits.stall_deadline / 4 : Instant::max();
+}
+
+// Nodes are used again: a stream of small fragments allocates nothing.
+
+FragmentNode* NativeTrunk::make_node() {
+  if (!spare_nodes_) return new FragmentNode;
+  --spare_nodes_count_;
+  return std::exchange(spare_nodes_, spare_nodes_->next);
+}
+
+void NativeTrunk::free_node(FragmentNode* node) {
+  if (spare_nodes_count_ >= spare_nodes_max) {
+    delete node;
+    return;
+  }
+  node->fragment = Fragment();
+  node->extra = 0;
+  node->next = spare_nodes_;
+  spare_nodes_ = node;
+  ++spare_nodes_count_;
+}
+
+} // namespace trunkline

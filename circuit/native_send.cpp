@@ -1,0 +1,329 @@
+// What we send: control frames first, then data, fair over circuits by deficit round robin. Small payloads are copied
+// once into the output, large ones are written from where they lie.
+#include "circuit/native_trunk.hpp"
+
+#include "circuit/native_messages.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace trunkline {
+
+using wire::FrameType;
+
+namespace {
+
+constexpr std::size_t gather_bytes_min = 8 * 1024;      // payloads from here on are not copied
+constexpr std::size_t direct_bytes_max = 256 * 1024;    // output up to here takes a lone circuit's fragments at once
+constexpr std::size_t chunk_bytes_min = 16 * 1024;      // credit for less than this is not worth a frame
+constexpr std::int32_t quantum_bytes = 16 * 1024;
+constexpr std::size_t kept_bytes_max = 16 * 1024;       // an idle output keeps no more memory
+
+std::size_t cost_of(const Fragment& fragment, std::size_t metadata) {
+  return fragment.payload.size() + metadata + fragment_credit_overhead;
+}
+
+/// How much of the fragment at the head of a queue `credit` pays for: payload bytes of its next frame and what that
+/// frame costs. False when it pays for too little.
+bool next_chunk(const FragmentNode& node, std::size_t sent, std::int64_t credit, std::size_t& size, std::size_t& cost) {
+  const std::size_t payload = node.fragment.payload.size();
+  const std::size_t fixed = sent == 0 ? node.cost - payload : 0;
+  const std::int64_t for_payload = credit - static_cast<std::int64_t>(fixed);
+  const std::size_t left = payload - sent;
+  if (for_payload < 0) return false;
+  size = std::min({left, chunk_bytes_max, static_cast<std::size_t>(for_payload)});
+  cost = size + fixed;
+  return payload <= chunk_bytes_max ? size == left : size >= std::min(left, chunk_bytes_min);
+}
+
+} // namespace
+
+SendOutcome NativeTrunk::send(TrunkCircuit& base, Fragment& fragment) {
+  auto& circuit = static_cast<NativeCircuit&>(base);
+  if (circuit.ended || circuit.finished_here || fragment.payload.size() > fragment_bytes_max()) return SendOutcome::closed;
+  const bool room = circuit.send_credit > circuit.outgoing_cost;
+  if (!room || sendable_cost_ >= static_cast<std::int64_t>(options_.limits.send_queue_bytes_max)) {
+    circuit.wants_credit = true;
+    if (room && !circuit.waiting.is_linked()) waiting_.push_back(circuit);
+    return SendOutcome::no_credit;
+  }
+  const std::size_t metadata = wire::metadata_bytes(fragment);
+  const auto cost = static_cast<std::int64_t>(cost_of(fragment, metadata));
+  if (circuit.outgoing.empty() && sendable_.empty() && pending_.bytes < direct_bytes_max &&
+      fragment.payload.size() <= chunk_bytes_max && cost <= circuit.send_credit && cost <= trunk_send_credit_) {
+    circuit.send_credit -= cost;
+    trunk_send_credit_ -= cost;
+    ++circuit.counters.fragments_sent;
+    circuit.counters.bytes_sent += fragment.payload.size();
+    put_data(circuit, fragment, 0, fragment.payload.size(), metadata);
+    return SendOutcome::taken;
+  }
+  enqueue(circuit, fragment, static_cast<std::size_t>(cost));
+  return SendOutcome::taken;
+}
+
+void NativeTrunk::enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t cost) {
+  ++circuit.counters.fragments_sent;
+  circuit.counters.bytes_sent += fragment.payload.size();
+  FragmentNode* node = make_node();
+  node->fragment = std::move(fragment);
+  node->cost = cost;
+  circuit.outgoing.push(node);
+  circuit.outgoing_cost += static_cast<std::int64_t>(cost);
+  update_sendable(circuit);
+}
+
+/// Puts the circuit where its queue and its credit say: with those that can send, or with those that wait.
+void NativeTrunk::update_sendable(NativeCircuit& circuit) {
+  std::size_t size = 0;
+  std::size_t cost = 0;
+  const bool queued = !circuit.outgoing.empty();
+  const bool can = queued && next_chunk(*circuit.outgoing.first(), circuit.head_sent, circuit.send_credit, size, cost);
+  if (can != circuit.sendable.is_linked()) {
+    if (can) {
+      sendable_.push_back(circuit);
+    } else {
+      circuit.sendable.unlink();
+      circuit.deficit = 0;
+    }
+  }
+  const bool waits = (queued && !can) || circuit.closed_here;
+  if (waits && !circuit.stalled.is_linked()) {
+    circuit.stalled_since = now_;
+    stalled_.push_back(circuit);
+  } else if (!waits && circuit.stalled.is_linked()) {
+    circuit.stalled.unlink();
+  }
+  const std::int64_t counted = can ? circuit.outgoing_cost : 0;
+  sendable_cost_ += counted - circuit.counted_cost;
+  circuit.counted_cost = counted;
+}
+
+/// Moves one frame of the circuit's queue into the output. False when it is not sendable any more, or the trunk's credit
+/// is too small.
+bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
+  FragmentNode* node = circuit.outgoing.first();
+  std::size_t size = 0;
+  std::size_t cost = 0;
+  if (!next_chunk(*node, circuit.head_sent, std::min(circuit.send_credit, trunk_send_credit_), size, cost)) return false;
+  const std::size_t payload = node->fragment.payload.size();
+  put_data(circuit, node->fragment, circuit.head_sent, size,
+           circuit.head_sent == 0 ? node->cost - payload - fragment_credit_overhead : 0);
+  circuit.send_credit -= static_cast<std::int64_t>(cost);
+  trunk_send_credit_ -= static_cast<std::int64_t>(cost);
+  circuit.outgoing_cost -= static_cast<std::int64_t>(cost);
+  circuit.deficit -= static_cast<std::int32_t>(cost);
+  circuit.head_sent += size;
+  if (circuit.head_sent == payload) {
+    circuit.head_sent = 0;
+    free_node(circuit.outgoing.pop());
+  }
+  update_sendable(circuit);
+  if (circuit.outgoing.empty()) end_sending(circuit);
+  return true;
+}
+
+/// The queue is empty: what was to follow it goes out.
+void NativeTrunk::end_sending(NativeCircuit& circuit) {
+  if (circuit.sending == NativeCircuit::Sending::finish_queued) {
+    circuit.sending = NativeCircuit::Sending::finish_sent;
+    auto& message = messages_->finish;
+    message.set_circuit(circuit.id);
+    put_in_band(FrameType::finish, message);
+  } else if (circuit.sending == NativeCircuit::Sending::close_queued) {
+    circuit.sending = NativeCircuit::Sending::close_sent;
+    auto& message = messages_->close;
+    message.Clear();
+    message.set_circuit(circuit.id);
+    if (circuit.closing) {
+      message.set_reason(static_cast<std::uint32_t>(wire_reason(*circuit.closing)));
+      message.set_text(circuit.closing->text.substr(0, options_.limits.reason_bytes_max));
+    }
+    put_in_band(FrameType::close, message);
+    if (circuit.released) end_circuit(circuit, End());
+  }
+}
+
+void NativeTrunk::drop_outgoing(NativeCircuit& circuit) {
+  while (!circuit.outgoing.empty()) free_node(circuit.outgoing.pop());
+  circuit.outgoing_cost = 0;
+  circuit.head_sent = 0;
+  circuit.sendable.unlink();
+  sendable_cost_ -= std::exchange(circuit.counted_cost, 0);
+}
+
+/// Credit has come for a circuit of which a send was refused.
+void NativeTrunk::wake_sender(NativeCircuit& circuit) {
+  if (circuit.send_credit <= circuit.outgoing_cost) return;
+  if (sendable_cost_ >= static_cast<std::int64_t>(options_.limits.send_queue_bytes_max)) {
+    if (!circuit.waiting.is_linked()) waiting_.push_back(circuit);
+    return;
+  }
+  circuit.wants_credit = false;
+  emit(TrunkEvent::Kind::writable, &circuit);
+}
+
+/// The trunk's queue has room again: those who were refused for its sake try again, in the order in which they came.
+void NativeTrunk::wake_waiting() {
+  if (sendable_cost_ > static_cast<std::int64_t>(options_.limits.send_queue_bytes_max / 2)) return;
+  while (!waiting_.empty()) {
+    NativeCircuit& circuit = waiting_.front();
+    waiting_.pop_front();
+    circuit.wants_credit = false;
+    emit(TrunkEvent::Kind::writable, &circuit);
+  }
+}
+
+// The output.
+
+void NativeTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) {
+  now_ = std::max(now_, now);
+  into.clear();
+  if (state_ == State::over) return;
+  if (!connected_) {
+    connected_ = true;
+    connected_at_ = heard_at_ = ping_at_ = now_;
+  }
+  if (pong_due_ && may_pong()) {
+    auto& message = messages_->pong;
+    message.set_number(*std::exchange(pong_due_, std::nullopt));
+    put_control(FrameType::pong, message);
+  }
+  while (!sendable_.empty() && pending_.bytes < bytes_max) {
+    NativeCircuit& circuit = sendable_.front();
+    if (circuit.deficit <= 0) circuit.deficit += quantum_bytes;
+    bool sent = true;
+    while (sent && circuit.deficit > 0 && pending_.bytes < bytes_max && circuit.sendable.is_linked())
+      sent = send_chunk(circuit);
+    if (!sent && circuit.sendable.is_linked()) { // the trunk's credit is used up
+      if (trunk_stalled_since_ == Instant::max()) trunk_stalled_since_ = now_;
+      break;
+    }
+    if (circuit.sendable.is_linked() && circuit.deficit <= 0) sendable_.splice(sendable_.end(), sendable_, sendable_.begin());
+  }
+  std::swap(into, pending_);
+  if (!waiting_.empty()) wake_waiting();
+  if (into.empty()) {
+    if (into.small.capacity() > kept_bytes_max) into = Output();
+    if (pending_.small.capacity() > kept_bytes_max) pending_ = Output();
+    return;
+  }
+  writing_ = true;
+  writing_since_ = now_;
+  counters_.bytes_sent += into.bytes;
+}
+
+void NativeTrunk::written(Instant now) {
+  now_ = std::max(now_, now);
+  writing_ = false;
+}
+
+bool NativeTrunk::has_output() const {
+  if (state_ == State::over) return false;
+  if (pending_.bytes > 0 || (pong_due_ && may_pong())) return true;
+  if (sendable_.empty()) return false;
+  const NativeCircuit& circuit = sendable_.front();
+  std::size_t size = 0;
+  std::size_t cost = 0;
+  return next_chunk(*circuit.outgoing.first(), circuit.head_sent, std::min(circuit.send_credit, trunk_send_credit_), size,
+                    cost);
+}
+
+void NativeTrunk::put_small(std::span<const std::byte> bytes) {
+  auto& small = pending_.small;
+  const auto offset = static_cast<std::uint32_t>(small.size());
+  small.insert(small.end(), bytes.begin(), bytes.end());
+  pending_.bytes += bytes.size();
+  auto& pieces = pending_.pieces;
+  if (!pieces.empty() && pieces.back().large < 0) { // small parts follow one another: one piece
+    pieces.back().size += static_cast<std::uint32_t>(bytes.size());
+  } else {
+    pieces.push_back({-1, offset, static_cast<std::uint32_t>(bytes.size())});
+  }
+}
+
+void NativeTrunk::put_data(NativeCircuit& circuit, Fragment& fragment, std::size_t offset, std::size_t size,
+                           std::size_t metadata) {
+  const std::size_t payload = fragment.payload.size();
+  wire::DataHead head;
+  head.circuit = circuit.id;
+  head.op = fragment.op;
+  head.part = fragment.part;
+  head.total = payload;
+  head.payload_bytes = size;
+  if (offset > 0) {
+    head.flags = wire::flag_continues;
+    if (offset + size == payload) head.flags |= wire::flag_last;
+  } else if (size < payload) {
+    head.flags = wire::flag_first_of_more;
+  }
+  std::byte bytes[wire::data_head_bytes_max];
+  if (metadata == 0) {
+    put_small({bytes, wire::put_data_head(bytes, head)});
+  } else {
+    metadata_.clear();
+    wire::put_metadata(metadata_, fragment);
+    head.flags |= wire::flag_metadata;
+    head.metadata = metadata_;
+    head_.resize(wire::data_head_bytes_max + metadata_.size());
+    put_small({head_.data(), wire::put_data_head(head_.data(), head)});
+  }
+  if (size < gather_bytes_min) {
+    if (size > 0) put_small(fragment.payload.bytes().subspan(offset, size));
+    return;
+  }
+  pending_.pieces.push_back({static_cast<std::int32_t>(pending_.large.size()), 0, static_cast<std::uint32_t>(size)});
+  pending_.large.push_back(size == payload ? std::move(fragment.payload) : fragment.payload.slice(offset, size));
+  pending_.bytes += size;
+}
+
+void NativeTrunk::put_control(FrameType type, const google::protobuf::MessageLite& message) {
+  if (state_ != State::running) return;
+  append_frame(pending_.control, type, message);
+}
+
+/// Behind all data that is already in the output.
+void NativeTrunk::put_in_band(FrameType type, const google::protobuf::MessageLite& message) {
+  head_.clear();
+  const std::size_t bytes_before = pending_.bytes;
+  append_frame(head_, type, message);
+  pending_.bytes = bytes_before;
+  put_small(head_);
+}
+
+void NativeTrunk::append_frame(std::vector<std::byte>& into, FrameType type, const google::protobuf::MessageLite& message) {
+  const std::size_t length = message.ByteSizeLong();
+  const std::size_t before = into.size();
+  into.resize(before + wire::header_bytes + length);
+  std::byte* body = wire::put_header(into.data() + before, length, type, 0);
+  message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(body));
+  pending_.bytes += wire::header_bytes + length;
+}
+
+void NativeTrunk::send_credit_frame(CircuitId id, std::uint64_t bytes) {
+  auto& message = messages_->credit;
+  message.set_circuit(id);
+  message.set_bytes(bytes);
+  put_control(FrameType::credit, message);
+}
+
+void NativeTrunk::send_reset(CircuitId id, const End& reason) {
+  auto& message = messages_->reset;
+  message.Clear();
+  message.set_circuit(id);
+  message.set_reason(static_cast<std::uint32_t>(wire_reason(reason)));
+  message.set_text(reason.text.substr(0, options_.limits.reason_bytes_max));
+  put_control(FrameType::reset, message);
+}
+
+void NativeTrunk::send_ping() {
+  auto& message = messages_->ping;
+  message.set_number(++ping_number_);
+  ping_at_ = now_;
+  ping_sent_ = true;
+  ping_timed_ = true;
+  put_control(FrameType::ping, message);
+}
+
+} // namespace trunkline

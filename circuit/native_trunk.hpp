@@ -1,0 +1,279 @@
+// The native dialect of a trunk: docs/wire.md as a machine.
+#pragma once
+
+#include "circuit/native_circuit.hpp"
+#include "circuit/trunk.hpp"
+#include "fragment/codec.hpp"
+
+#include <boost/intrusive/list.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace google::protobuf {
+class MessageLite;
+}
+
+namespace trunkline {
+
+struct NativeTrunkOptions {
+  Limits limits;
+  bool dialled = false; // decides the parity of our circuit numbers, nothing else
+  NodeId node_id;
+  std::string node_name;
+  std::vector<std::string> addresses; // where this node listens
+  std::string far_end;                // who it is with, for the texts of errors; may be set later
+
+  NativeTrunkOptions() = default;
+};
+
+/// At most `max` events in each period; counts from the first event of a period.
+class RateLimit {
+ public:
+  /// Counts one; false when it is one too many.
+  bool count(Instant now, std::uint32_t max, std::chrono::nanoseconds period);
+  std::uint32_t counted() const noexcept { return count_; }
+
+ private:
+  Instant since_{};
+  std::uint32_t count_ = 0;
+};
+
+class NativeTrunk final : public Trunk {
+ public:
+  explicit NativeTrunk(NativeTrunkOptions options);
+  NativeTrunk(NativeTrunkOptions options, Instant now) : NativeTrunk(std::move(options)) { now_ = now; }
+  ~NativeTrunk() override;
+
+  /// Names the far end in the texts of errors from now on.
+  void set_far_end(std::string name) { options_.far_end = std::move(name); }
+
+  void receive(std::span<const std::byte> bytes, Instant now) override;
+  void lose(End cause) override;
+  void tick(Instant now) override;
+
+  TrunkCircuit* open(OpenRequest request, std::optional<Fragment> first, Instant now) override;
+  void accept(TrunkCircuit& circuit, std::shared_ptr<const PeerName> local) override;
+  void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) override;
+  void taken(TrunkCircuit& circuit) override;
+  SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) override;
+  std::optional<Fragment> receive_fragment(TrunkCircuit& circuit) override;
+  std::optional<Fragment> receive_error(TrunkCircuit& circuit) override;
+  void finish(TrunkCircuit& circuit) override;
+  void close(TrunkCircuit& circuit, End reason) override;
+  void reset(TrunkCircuit& circuit, End reason) override;
+  void release(TrunkCircuit& circuit) override;
+  void set_metadata(const PeerName& local, const Metadata& metadata) override;
+  const Metadata* remote_metadata(const PeerId& peer) const override;
+  void end_peer(const PeerName& local, const End& reason) override;
+  void drain(Instant deadline, bool serve_late = false) override;
+  void shut(End reason) override;
+
+  bool has_events() const noexcept override { return !events_.empty(); }
+  void take_events(std::vector<TrunkEvent>& into) override;
+  void take_output(Output& into, std::size_t bytes_max, Instant now) override;
+  void written(Instant now) override;
+  bool has_output() const override;
+  Instant deadline() const override;
+  bool over() const override;
+
+  const RemoteNode* remote() const override { return remote_ ? &*remote_ : nullptr; }
+  bool draining() const override { return draining_here_ || draining_there_; }
+  std::size_t circuits_count() const override { return circuits_.size(); }
+  std::size_t fragment_bytes_max() const override { return std::min(fragment_bytes_max_, fragment_bytes_max_theirs_); }
+  std::size_t credit_bytes(const TrunkCircuit& circuit) const override;
+  std::size_t memory_bytes() const override;
+  const TrunkCounters& counters() const override { return counters_; }
+
+ private:
+  template <NativeCircuit::Hook NativeCircuit::*hook>
+  using CircuitList = boost::intrusive::list<
+      NativeCircuit, boost::intrusive::member_hook<NativeCircuit, NativeCircuit::Hook, hook>,
+      boost::intrusive::constant_time_size<false>>;
+
+  // native_trunk.cpp: the life of the trunk and of its circuits.
+  enum class State : std::uint8_t { running, goodbye_said, over };
+  NativeCircuit* find(CircuitId id);
+  bool was_opened(CircuitId id) const noexcept;
+  NativeCircuit& add(CircuitId id, bool opened_here, std::shared_ptr<const CircuitNames> names);
+  TrunkEvent& emit(TrunkEvent::Kind kind, NativeCircuit* circuit = nullptr) {
+    return events_.emplace_back(TrunkEvent{kind, circuit, {}, {}, {}});
+  }
+  void end_circuit(NativeCircuit& circuit, End reason);
+  NativeCircuit& add_stillborn(OpenRequest& request, End reason);
+  static std::shared_ptr<const CircuitNames> name(std::shared_ptr<const PeerName> local, std::shared_ptr<const PeerName> remote, CircuitId id, std::string name, std::string user_string);
+  std::shared_ptr<const PeerName> remote_peer(const PeerId& id, const std::string& service);
+  void send_drain();
+  void send_refuse(CircuitId id, error reason, const std::string& text, const std::string& existing);
+  static error wire_reason(const End& reason) noexcept;
+  void acknowledge_finish(NativeCircuit& circuit);
+  void end_when_done(NativeCircuit& circuit);
+  void end_all(const End& reason);
+  void bury(NativeCircuit& circuit);
+  void leave_backlog(NativeCircuit& circuit);
+  void break_off(error reason, std::string text);
+  void say_goodbye(error reason, const std::string& text);
+  void goodbye_when_drained();
+  void emit_closed(End reason);
+  std::string from() const;
+
+  // native_receive.cpp: frames in.
+  std::size_t read_frame(std::span<const std::byte> bytes);
+  void check_preface(std::span<const std::byte>& bytes);
+  void start_data(const wire::DataHead& head);
+  void start_fragment(NativeCircuit& circuit, const wire::DataHead& head, std::size_t cost);
+  void start_continuation(NativeCircuit& circuit, const wire::DataHead& head);
+  void discard_chunk(std::size_t payload_bytes, std::size_t cost);
+  void read_chunk(std::span<const std::byte>& bytes);
+  void end_chunk();
+  void forget_chunk(NativeCircuit& circuit);
+  void deliver(NativeCircuit& circuit, FragmentNode* node);
+  void on_control(wire::FrameType type, std::span<const std::byte> body);
+  void on_hello(std::span<const std::byte> body);
+  void on_open(std::span<const std::byte> body);
+  void on_accept(std::span<const std::byte> body);
+  void on_refuse(std::span<const std::byte> body);
+  void on_credit(std::span<const std::byte> body);
+  void on_finish(std::span<const std::byte> body);
+  void on_finish_taken(std::span<const std::byte> body);
+  void on_close(std::span<const std::byte> body);
+  void on_close_received(std::span<const std::byte> body);
+  void on_reset(std::span<const std::byte> body);
+  void on_peer_metadata(std::span<const std::byte> body);
+  void on_peer_ended(std::span<const std::byte> body);
+  void on_ping(std::span<const std::byte> body);
+  void on_pong(std::span<const std::byte> body);
+  void on_goodbye(std::span<const std::byte> body);
+  bool parse(google::protobuf::MessageLite& message, std::span<const std::byte> body);
+  bool count_control_frame();
+  enum class Known : std::uint8_t { live, forgotten, broken };
+  Known find_for(wire::FrameType type, CircuitId id, NativeCircuit*& circuit);
+
+  // native_credit.cpp: what may be sent to us, and the memory behind it.
+  bool charge(NativeCircuit* circuit, std::size_t cost);
+  std::optional<Fragment> take(NativeCircuit& circuit, FragmentQueue& queue);
+  void settle_node(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting);
+  void consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra);
+  void grant_circuit(NativeCircuit& circuit, std::int64_t extra);
+  void grant_trunk();
+  void drop_unread(NativeCircuit& circuit);
+  void drop_assembly(NativeCircuit& circuit);
+  bool reserve(NativeCircuit& circuit);
+  void serve_reservations();
+  std::size_t pool_free() const noexcept;
+  void check_stalled_readers();
+  FragmentNode* make_node();
+  void free_node(FragmentNode* node);
+
+  // native_send.cpp: what we send.
+  void put_control(wire::FrameType type, const google::protobuf::MessageLite& message);
+  void put_in_band(wire::FrameType type, const google::protobuf::MessageLite& message);
+  void put_small(std::span<const std::byte> bytes);
+  void put_data(NativeCircuit& circuit, Fragment& fragment, std::size_t offset, std::size_t size, std::size_t metadata);
+  void append_frame(std::vector<std::byte>& into, wire::FrameType type, const google::protobuf::MessageLite& message);
+  void enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t cost);
+  bool send_chunk(NativeCircuit& circuit);
+  void end_sending(NativeCircuit& circuit);
+  void update_sendable(NativeCircuit& circuit);
+  void wake_sender(NativeCircuit& circuit);
+  void wake_waiting();
+  void drop_outgoing(NativeCircuit& circuit);
+  void send_credit_frame(CircuitId id, std::uint64_t bytes);
+  void send_reset(CircuitId id, const End& reason);
+  void send_ping();
+  bool may_pong() const noexcept { return now_ >= pong_at_; }
+
+  struct Messages; // protobuf objects, reused: a fresh one per frame would cost more than the frame
+
+  NativeTrunkOptions options_;
+  std::unique_ptr<Messages> messages_;
+  Instant now_{};
+  State state_ = State::running;
+  std::vector<TrunkEvent> events_;
+  TrunkCounters counters_;
+  std::optional<RemoteNode> remote_;
+  std::size_t fragment_bytes_max_; // what we take
+  std::size_t fragment_bytes_max_theirs_ = std::size_t{1} << 30; // what the far side takes, as far as known
+
+  // Circuits.
+  boost::unordered_flat_map<CircuitId, NativeCircuit*> circuits_; // iterated only in sorted order
+  CircuitList<&NativeCircuit::of_trunk> all_; // owned here: those above, and the ended ones whose handle is still there
+  // Buried circuits are freed two take_events later: events that were taken before may still name them.
+  std::vector<std::unique_ptr<NativeCircuit>> buried_;
+  std::vector<std::unique_ptr<NativeCircuit>> buried_before_;
+  NativeCircuit* found_last_ = nullptr;
+  CircuitId next_here_;
+  CircuitId next_there_;
+  std::uint32_t opened_there_count_ = 0;
+  std::uint32_t backlog_count_ = 0;
+  boost::unordered_flat_map<PeerId, std::weak_ptr<const PeerName>, std::hash<PeerId>> remote_peers_;
+  std::map<PeerId, Metadata> remote_metadata_;
+
+  // Reading.
+  std::size_t preface_seen_ = 0;
+  std::vector<std::byte> carry_;      // the beginning of a frame head that has not arrived whole
+  std::size_t skip_left_ = 0;         // bytes of an unknown optional frame
+  std::size_t chunk_left_ = 0;        // payload bytes of the data frame being read
+  std::byte* chunk_into_ = nullptr;   // null: dropped
+  NativeCircuit* chunk_circuit_ = nullptr;
+  FragmentNode* chunk_node_ = nullptr; // a fragment of one frame; null for an assembly
+  bool chunk_is_last_ = false;
+
+  // Credit for the far side, and memory. trunk_receive_credit_ + trunk_consumed_ + unread_ == window + extras.
+  std::int64_t trunk_window_;
+  std::int64_t trunk_receive_credit_ = trunk_window_bytes_initial;
+  std::int64_t trunk_consumed_ = 0; // negative: extras of abandoned fragments that the far side still holds
+  std::size_t unread_ = 0;
+  std::size_t pool_bytes_;
+  std::size_t pool_reserved_ = 0;
+  CircuitList<&NativeCircuit::reserving_hook> reserving_;
+  FragmentNode* spare_nodes_ = nullptr;
+  std::size_t spare_nodes_count_ = 0;
+  Instant stall_check_at_ = Instant::max();
+
+  // Sending.
+  Output pending_;
+  std::int64_t trunk_send_credit_ = trunk_window_bytes_initial;
+  std::int64_t sendable_cost_ = 0; // queued on circuits whose credit is not used up
+  CircuitList<&NativeCircuit::sendable> sendable_;
+  CircuitList<&NativeCircuit::stalled> stalled_;
+  CircuitList<&NativeCircuit::waiting> waiting_;
+  Instant trunk_stalled_since_ = Instant::max(); // sendable circuits wait for the trunk's credit
+  std::vector<std::byte> metadata_; // scratch
+  std::vector<std::byte> head_;     // scratch
+  std::optional<std::uint64_t> pong_due_;
+  bool writing_ = false;
+  Instant writing_since_{};
+
+  // Time.
+  bool connected_ = false; // from the first take_output
+  Instant connected_at_{};
+  Instant heard_at_{};
+  bool ping_sent_ = false; // since heard_at_
+  std::uint64_t ping_number_ = 0;
+  Instant ping_at_{};
+  bool ping_timed_ = false;
+  std::chrono::nanoseconds round_trip_{std::chrono::milliseconds(1)};
+  Instant drain_deadline_ = Instant::max();
+  Instant goodbye_deadline_ = Instant::max();
+  bool draining_here_ = false;
+  bool draining_there_ = false;
+  bool drain_sent_ = false;
+  bool serve_late_ = false;
+  RateLimit pings_;
+  RateLimit pongs_;
+  Instant pong_at_{}; // when pong_due_ may go out
+  RateLimit unknown_frames_;
+  RateLimit control_frames_;
+  double cancelled_opens_tokens_;
+  Instant cancelled_opens_at_{};
+};
+
+} // namespace trunkline
