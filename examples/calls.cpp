@@ -14,11 +14,12 @@ namespace {
 
 constexpr std::int32_t op_length = 1; // how long is the text?
 constexpr std::int32_t op_later = 2;  // the same, but answered only after the next request
+constexpr std::int32_t op_refused = 3;
 
-// A reply is a fragment with the `part` of its request; one whose `err` is set makes the call throw.
+// A reply carries the `part` of its request; that is all there is to a call. What a refusal looks like is up to you.
 awaitable<void> answer(Circuit& circuit, Fragment request) {
-  Fragment reply(request.op, std::to_string(request.payload.size()));
-  if (request.payload.empty()) reply.err = "an empty text has no length worth telling";
+  const bool empty = request.payload.empty();
+  Fragment reply(empty ? op_refused : op_length, empty ? "there is no text" : std::to_string(request.payload.size()));
   reply.part = request.part;
   co_await circuit.send(std::move(reply));
 }
@@ -56,11 +57,8 @@ awaitable<void> program(Node& here, Node& there) {
   const Fragment fourth = co_await caller.call(Fragment(op_length, "four"));
   std::cout << "fourth: " << fourth.payload.text() << std::endl;
 
-  try {
-    co_await caller.call(Fragment(op_length));
-  } catch (const boost::system::system_error& refused) {
-    std::cout << "fifth: " << refused.what() << std::endl;
-  }
+  const Fragment fifth = co_await caller.call(Fragment(op_length));
+  std::cout << "fifth: " << (fifth.op == op_refused ? "refused, " : "") << fifth.payload.text() << std::endl;
   std::cout << caller.late_replies() << " late reply" << std::endl;
 
   caller.circuit().close();

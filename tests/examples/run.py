@@ -111,7 +111,7 @@ def prefer_extant_starts_one_room_and_joins_it(programs):
 @check
 def calls_are_answered_in_any_order(programs):
     matches(programs.output("calls"), "first: 13, second: 5", "third: timed out", "fourth: 4",
-            "fifth: .*no length worth telling.*", "1 late reply")
+            "fifth: refused, there is no text", "1 late reply")
 
 
 @check
