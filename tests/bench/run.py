@@ -334,8 +334,8 @@ def main(arguments):
     if cores < 2:
         print("note: with one core both ends share it in every workload")
     if load.others() > 0.05:
-        print(f"note: other programs took {100 * load.others():.0f} % of the machine meanwhile; "
-              f"trust the ratios more than the figures")
+        print(f"note: other programs took {100 * load.others():.0f} % of the machine meanwhile: rates come out low, "
+              f"and ratios favour peers with several threads; measure again on a quiet machine")
     if options.json:
         with open(options.json, "w") as file:
             json.dump(rows, file, indent=1)
