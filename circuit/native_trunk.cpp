@@ -323,6 +323,13 @@ void NativeTrunk::take_events(std::vector<TrunkEvent>& into) {
 
 // Peers.
 
+void NativeTrunk::circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) {
+  into.clear();
+  for (NativeCircuit& circuit : all_)
+    if (!circuit.ended && !circuit.released && circuit.names->local && circuit.names->local->id == local)
+      into.push_back(&circuit);
+}
+
 void NativeTrunk::set_metadata(const PeerName& local, const Metadata& metadata) {
   if (state_ != State::running) return;
   trunkline::wire::PeerMetadata message;

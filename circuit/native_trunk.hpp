@@ -87,6 +87,7 @@ class NativeTrunk final : public Trunk {
   const RemoteNode* remote() const override { return remote_ ? &*remote_ : nullptr; }
   bool draining() const override { return draining_here_ || draining_there_; }
   std::size_t circuits_count() const override { return circuits_.size(); }
+  void circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) override;
   std::size_t fragment_bytes_max() const override { return std::min(fragment_bytes_max_, fragment_bytes_max_theirs_); }
   std::size_t credit_bytes(const TrunkCircuit& circuit) const override;
   std::size_t memory_bytes() const override;

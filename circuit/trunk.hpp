@@ -193,6 +193,9 @@ class Trunk {
   virtual const RemoteNode* remote() const = 0; // null before its Hello
   virtual bool draining() const = 0;            // either side
   virtual std::size_t circuits_count() const = 0;
+  /// Fills `into` (cleared first) with the circuits of one of our peers that have not ended and whose handle is still
+  /// there, in the order in which they were opened. Looks at all circuits: for the end of a peer, not for every day.
+  virtual void circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) = 0;
   virtual std::size_t fragment_bytes_max() const = 0; // the smaller of both sides' limits, as far as known
   virtual std::size_t credit_bytes(const TrunkCircuit& circuit) const = 0; // may be sent at once
   virtual std::size_t memory_bytes() const = 0; // received and not yet consumed
