@@ -31,6 +31,23 @@ struct Held {
   TrunkCircuit* state;
 };
 
+bool senders_wait(const TrunkCircuit& state) {
+  const auto* waits = static_cast<const CircuitWaits*>(state.waits);
+  return waits && waits->senders > 0;
+}
+
+/// Counts a send that waits, so that later ones do not overtake it.
+struct WaitingSender {
+  explicit WaitingSender(const Held& in) : held(in) { ++held.trunk->waits(*held.state).senders; }
+  WaitingSender(const WaitingSender&) = delete;
+  WaitingSender& operator=(const WaitingSender&) = delete;
+  ~WaitingSender() {
+    if (held.state->waits) --static_cast<CircuitWaits*>(held.state->waits)->senders;
+  }
+
+  const Held& held;
+};
+
 /// After a wait: the handle may have been dropped meanwhile, which cancels what waited.
 void check_released(const TrunkCircuit& state) {
   if (state.released) throw_error(error::circuit_abandoned, "the handle of the circuit was dropped during a wait");
@@ -60,7 +77,7 @@ void Circuit::drop() noexcept {
   }
 }
 
-SendOutcome Circuit::send_one_way(Fragment& fragment) {
+void Circuit::check_size(const Fragment& fragment) const {
   const std::size_t max = trunk_->machine().fragment_bytes_max();
   if (fragment.payload.size() > max)
     throw_error(error::fragment_too_large, fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}, for circuit {}",
@@ -70,19 +87,34 @@ SendOutcome Circuit::send_one_way(Fragment& fragment) {
     throw_error(error::fragment_too_large,
                 fmt::format("subject, err and {} args of {} bytes exceed {} args or {} bytes, for circuit {}",
                             fragment.args.size(), size, Args::items_max, control_bytes_max, state_->id));
+}
+
+SendOutcome Circuit::send_one_way(Fragment& fragment) {
+  check_size(fragment);
+  if (senders_wait(*state_)) return SendOutcome::no_credit;
   return trunk_->send(*state_, fragment);
 }
 
 awaitable<void> Circuit::send(Fragment fragment) {
-  SendOutcome outcome = send_one_way(fragment);
-  if (outcome == SendOutcome::taken) co_return;
-  const Held held(trunk_, state_);
-  while (outcome == SendOutcome::no_credit) {
-    co_await held.trunk->waits(*held.state).writable.wait();
-    check_released(*held.state);
-    outcome = held.trunk->send(*held.state, fragment);
+  check_size(fragment);
+  if (!trunk_->congested() && !senders_wait(*state_)) {
+    const SendOutcome outcome = trunk_->send(*state_, fragment);
+    if (outcome == SendOutcome::taken) co_return;
+    if (outcome == SendOutcome::closed) throw_end(*state_);
   }
-  if (outcome == SendOutcome::closed) throw_end(*held.state);
+  const Held held(trunk_, state_);
+  const WaitingSender sender(held);
+  for (;;) {
+    if (held.trunk->congested()) { // for the writer, not for the far side
+      co_await held.trunk->output_taken.wait();
+    } else {
+      const SendOutcome outcome = held.trunk->send(*held.state, fragment);
+      if (outcome == SendOutcome::taken) co_return;
+      if (outcome == SendOutcome::closed) throw_end(*held.state);
+      co_await held.trunk->waits(*held.state).writable.wait();
+    }
+    check_released(*held.state);
+  }
 }
 
 awaitable<std::optional<Fragment>> Circuit::receive() {

@@ -27,6 +27,7 @@ void LiveTrunk::tick() {
 
 void LiveTrunk::take_output(Output& into, std::size_t bytes_max) {
   machine_->take_output(into, bytes_max, now());
+  output_taken.notify_all();
   settle();
 }
 
@@ -100,8 +101,8 @@ void LiveTrunk::wake(TrunkEvent& event) {
     case Kind::opened:
     case Kind::metadata:
     case Kind::peer_ended:
-    case Kind::draining:
-    case Kind::closed: break;
+    case Kind::draining: break;
+    case Kind::closed: output_taken.notify_all(); break;
   }
   if (on_event) on_event(event);
 }

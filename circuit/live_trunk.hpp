@@ -21,6 +21,7 @@ struct CircuitWaits {
   Signal error_readable;
   Signal writable;
   Signal changed; // answered, finished, ended
+  std::size_t senders = 0; // sends that wait; later ones queue behind them
 };
 
 /// Shared by the session that drives it, the node that owns it and every circuit handle on it, so that what was
@@ -57,7 +58,11 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   Signal output_ready;     // has_output() may have become true, or over()
   Signal deadline_changed; // deadline() may be earlier than it was
 
+  Signal output_taken;     // congested() may have become false
+
   // For circuit handles.
+  /// So much is ready to be written that more should wait for the writer.
+  bool congested() const noexcept { return machine_->output_bytes() >= congested_bytes_min && !machine_->over(); }
   CircuitWaits& waits(TrunkCircuit& circuit);
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
     const SendOutcome outcome = machine_->send(circuit, fragment);
@@ -86,6 +91,8 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   }
 
  private:
+  static constexpr std::size_t congested_bytes_min = 256 * 1024;
+
   /// Taking may have ended the circuit (both sides had finished) or owe the far side credit.
   void note_consumed() {
     if (output_ready.has_waiters() && machine_->has_output()) output_ready.notify_all();

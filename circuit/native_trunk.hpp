@@ -81,6 +81,7 @@ class NativeTrunk final : public Trunk {
   void take_output(Output& into, std::size_t bytes_max, Instant now) override;
   void written(Instant now) override;
   bool has_output() const override;
+  std::size_t output_bytes() const override { return pending_.bytes; }
   Instant deadline() const override;
   bool over() const override;
 

@@ -185,6 +185,7 @@ class Trunk {
   /// What `take_output` gave has been written.
   virtual void written(Instant now) = 0;
   virtual bool has_output() const = 0;
+  virtual std::size_t output_bytes() const = 0; // ready and not yet taken
   /// When `tick` wants to be called at the latest; Instant::max() when never.
   virtual Instant deadline() const = 0;
   /// True when nothing more will be read or written: the connection can be closed.
