@@ -11,6 +11,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 
 namespace trunkline {
@@ -53,7 +55,10 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   Executor executor() const;
 
   // None of these waits, and none needs a round trip. A refusal or a failed dial ends the circuit with its reason.
-  /// A circuit to a running peer; dials when there is no trunk to its node (see Circuit::dialled).
+  // Errors, all of them about this side: error::peer_ended (or what this peer was closed with), error::node_closed,
+  // error::draining.
+  /// A circuit to a running peer; dials when there is no trunk to its node (see Circuit::dialled). A URL without a
+  /// peer id names whichever instance runs there, as `prefer_extant` does.
   Circuit new_circuit(const PeerUrl& there, Fragment first, CircuitOptions options = CircuitOptions());
   Circuit new_circuit(const PeerUrl& there, CircuitOptions options = CircuitOptions());
   /// Starts a new instance of a service at an address and opens a circuit to it in one flight.
@@ -65,11 +70,22 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
                         CircuitOptions options = CircuitOptions());
 
   /// Runs `function(circuit, args...)` as a task of this peer: cancelled and joined when the peer ends. The circuit is
-  /// closed when the function returns (what it sent arrives) and reset when it throws.
+  /// closed when the function returns (what it sent arrives) and reset when it throws. A circuit that the function
+  /// moved elsewhere is left to its new owner.
   template <class Function, class... Arguments> void spawn(Function function, Circuit circuit, Arguments... arguments) {
-    spawn_circuit([function = std::move(function), ... arguments = std::move(arguments)](Circuit owned) mutable {
-      return function(std::move(owned), std::move(arguments)...);
-    }, std::move(circuit));
+    if constexpr (sizeof...(Arguments) == 0 && std::is_copy_constructible_v<Function>) {
+      spawn_circuit(std::move(function), std::move(circuit));
+    } else {
+      // Shared, because std::function wants to copy what an argument may not.
+      auto bound = std::make_shared<std::tuple<Function, Arguments...>>(std::move(function), std::move(arguments)...);
+      spawn_circuit(
+          [bound](Circuit owned) {
+            return std::apply(
+                [&owned](Function& call, Arguments&... with) { return call(std::move(owned), std::move(with)...); },
+                *bound);
+          },
+          std::move(circuit));
+    }
   }
   /// Runs a coroutine as a task of this peer. An exception is logged and ends nothing else.
   void spawn(awaitable<void> task);
@@ -84,7 +100,8 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   /// Waits until the service has returned and every task is joined. Do not wait for it in a task of this peer.
   awaitable<void> ended();
   bool is_ending() const noexcept;
-  std::size_t circuits_count() const noexcept;
+  /// Circuits that have not ended, on all trunks; counts them one by one.
+  std::size_t circuits_count() const;
 
  private:
   friend class NodeCore;
@@ -92,7 +109,14 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   struct State;
 
   explicit LocalPeer(std::unique_ptr<State> state);
+  Circuit open(const std::string& address, OpenMode mode, PeerId to, const std::string& service,
+               std::optional<Fragment> first, CircuitOptions options);
   void spawn_circuit(std::function<awaitable<void>(Circuit)> function, Circuit circuit);
+  // What runs keeps the peer alive, so these take it by value.
+  static awaitable<void> run_circuit(std::shared_ptr<LocalPeer> peer, std::function<awaitable<void>(Circuit)> function,
+                                     Circuit circuit);
+  static awaitable<void> run_task(std::shared_ptr<LocalPeer> peer, awaitable<void> task);
+  static awaitable<void> join(std::shared_ptr<LocalPeer> peer);
 
   std::unique_ptr<State> state_;
 };

@@ -29,7 +29,7 @@ struct NodeOptions {
   std::chrono::milliseconds connect_deadline{10000};
   /// Where random ids come from; the system's generator unless given.
   std::function<std::uint64_t()> random;
-  /// Where log lines go; nowhere unless given.
+  /// Where log lines go; nowhere unless given. Called in the middle of things: it must not call the node.
   std::function<void(LogLevel, std::string_view)> log;
   /// Networks by scheme, added to tcp and unix (and replacing them).
   std::map<std::string, std::shared_ptr<Network>> networks;
@@ -47,12 +47,13 @@ struct RemotePeer {
 
 struct NodeCounters {
   std::uint64_t dials = 0;
-  std::uint64_t trunks_opened = 0;
+  std::uint64_t trunks_opened = 0; // both sides have said Hello
   std::uint64_t trunks_lost = 0;
   std::uint64_t trunks_open = 0;
   std::uint64_t circuits_refused = 0;
   std::uint64_t services_failed = 0;
   std::uint64_t connections_unrecognised = 0; // TLS, HTTP, garbage
+  std::uint64_t connections_turned_away = 0;  // beyond handshakes_max or trunks_max
 };
 
 /// One endpoint of a process. Everything of it runs on one executor; not thread safe.
@@ -61,35 +62,41 @@ class Node {
  public:
   explicit Node(Executor executor, NodeOptions options = NodeOptions());
   Node(Node&&) noexcept;
+  Node& operator=(Node&&) noexcept;
   ~Node();
 
   /// Registers a service by name, before or after start. Errors: error::already_registered.
   /// `instances_max` 0 means any number; beyond it a start is refused with the URL of one that runs.
   void register_service(std::string name, PeerServiceFunc function, std::size_t instances_max = 0);
-  /// Registers a service that answers one circuit per call of `function`; at most one instance runs.
+  /// Registers a service that answers one circuit per call of `function`; at most one instance runs, started by the
+  /// first circuit that asks for it (LocalPeer::prefer_extant, or a PeerUrl without a peer id).
   void serve(std::string name, CircuitServiceFunc function);
 
   /// Binds and accepts from now on; returns the real address ("tcp://127.0.0.1:0" gets its port). May be called for
-  /// several addresses. Errors: boost::system::system_error that names the address.
+  /// several addresses; trunks that exist already do not hear of it. Errors: boost::system::system_error that names the
+  /// address.
   std::string listen(std::string_view address);
   std::vector<std::string> addresses() const;
 
   /// Makes sure that there is a trunk to the address; returns whether it had to dial. Waits until the far side has said
-  /// Hello. Concurrent dials to one address share one attempt.
+  /// Hello. Concurrent dials to one address share one attempt; cancelling one of them does not end the attempt.
   /// Errors: error::connect_failed, error::dialled_self, what the handshake said.
   awaitable<bool> dial(std::string address);
 
   /// Starts an instance of a registered service here. Errors: error::no_service, error::service_limit_reached.
   std::shared_ptr<LocalPeer> start_local_peer(const std::string& service);
-  /// A peer without a service: it opens circuits and accepts none.
+  /// A peer without a service: it opens circuits and accepts none. Lives until it or the node is closed.
   std::shared_ptr<LocalPeer> new_peer(std::string name);
   /// Starts an instance there and waits until it runs. Errors: the refusal's reason, error::timed_out, dial errors.
   awaitable<RemotePeer> start_remote_peer(std::string service, std::string address, Duration wait_up_to);
-  std::vector<std::shared_ptr<LocalPeer>> local_peers(std::string_view service) const;
+  /// Those that run, oldest first; all of them when `service` is empty.
+  std::vector<std::shared_ptr<LocalPeer>> local_peers(std::string_view service = {}) const;
 
-  /// No new circuits either way; waits until those that run have ended, at most until the deadline, then resets the rest.
+  /// Stops listening and takes no new circuits either way; waits until those that run have ended, at most until the
+  /// deadline, then resets the rest. Peers stay; `close` ends them.
   awaitable<void> drain(Duration deadline);
-  /// Closes listeners, peers and trunks, and waits until all of it is gone. Idempotent.
+  /// Closes listeners, peers and trunks, and waits until all of it is gone. Idempotent. Do not wait for it in a task of
+  /// one of the node's peers.
   awaitable<void> close();
 
   const NodeId& id() const noexcept;

@@ -9,13 +9,16 @@
 
 namespace trunkline {
 
-/// A parsed peer URL. The service is percent-encoded where it holds '/', '%' or bytes outside printable ASCII.
+/// A parsed peer URL. The service is percent-encoded where it holds '/', '%' or bytes outside printable ASCII, and so are
+/// '%' and '!' in the path of a unix socket.
 ///   tcp://127.0.0.1:7000/store/bWFrZSBpdCBzb3VuZCEh..        unix:/run/t.sock!/store/ID (the '!' ends the path)
 ///   mem://alpha/store/ID                                     node://NODE-ID/store/ID (a node that does not listen)
+/// Without a peer id ("tcp://127.0.0.1:7000/store") it names the service alone: whichever instance runs there.
 class PeerUrl {
  public:
   PeerUrl() = default;
-  PeerUrl(std::string address, std::string service, PeerId peer) : address_(std::move(address)), service_(std::move(service)), peer_(peer) {}
+  PeerUrl(std::string address, std::string service, PeerId peer)
+      : address_(std::move(address)), service_(std::move(service)), peer_(peer) {}
 
   /// Errors: error::bad_url whose text says what was expected where.
   static PeerUrl parse(std::string_view text);
@@ -24,7 +27,9 @@ class PeerUrl {
   const std::string& address() const noexcept { return address_; }
   std::string_view scheme() const noexcept;
   const std::string& service() const noexcept { return service_; }
+  /// None when the URL names the service alone.
   const PeerId& peer_id() const noexcept { return peer_; }
+  /// Only for people to look at: a circuit is not opened by its URL.
   const std::optional<CircuitId>& circuit_id() const noexcept { return circuit_; }
   std::string to_string() const;
   friend bool operator==(const PeerUrl&, const PeerUrl&) = default;
@@ -35,5 +40,17 @@ class PeerUrl {
   PeerId peer_;
   std::optional<CircuitId> circuit_;
 };
+
+/// The scheme of an address: what stands before its first ':'; empty when there is none.
+std::string_view scheme_of(std::string_view address) noexcept;
+
+/// The host of an address like "tcp://host:port", without the brackets of an IPv6 one; empty when it has none.
+std::string_view host_of(std::string_view address) noexcept;
+
+/// Whether the address says "any of mine" instead of a host ("tcp://0.0.0.0:7000", "tcp://[::]:7000", "tcp://:7000").
+bool is_unspecified(std::string_view address) noexcept;
+
+/// The same address with another host.
+std::string with_host(std::string_view address, std::string_view host);
 
 } // namespace trunkline

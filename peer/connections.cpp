@@ -1,0 +1,223 @@
+// The part of a node that makes trunks, runs their connections, and hears what happens on them.
+#include "async/clock.hpp"
+#include "circuit/native_trunk.hpp"
+#include "peer/node_core.hpp"
+#include "peer/quote.hpp"
+#include "peer/session.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <utility>
+
+namespace trunkline {
+namespace {
+
+using namespace asio::experimental::awaitable_operators;
+
+/// How an attempt to connect came out: a transport, or why there is none.
+struct Attempt {
+  std::unique_ptr<Transport> transport;
+  std::string failure;
+};
+
+awaitable<Attempt> attempt(std::shared_ptr<Network> network, std::string address) {
+  Attempt outcome;
+  try {
+    outcome.transport = co_await network->dial(std::move(address));
+  } catch (const std::exception& failure) {
+    outcome.failure = failure.what();
+  }
+  co_return outcome;
+}
+
+awaitable<void> abandoned(std::shared_ptr<NodeTrunk> trunk) {
+  while (!trunk->abandoned) co_await trunk->abandon.wait();
+}
+
+awaitable<Attempt> connect(std::shared_ptr<Network> network, std::shared_ptr<NodeTrunk> trunk,
+                           std::chrono::milliseconds deadline) {
+  auto outcome = co_await (attempt(std::move(network), trunk->dialled_address) ||
+                           (sleep_for(deadline) || abandoned(trunk)));
+  if (outcome.index() == 0) co_return std::get<0>(std::move(outcome));
+  Attempt given_up;
+  given_up.failure = fmt::format("no answer from {} within connect_deadline {} ms", trunk->dialled_address, deadline.count());
+  co_return given_up;
+}
+
+} // namespace
+
+std::shared_ptr<Network> NodeCore::network_for(std::string_view address) const {
+  const std::string_view scheme = scheme_of(address);
+  const auto found = options_.networks.find(std::string(scheme));
+  if (found != options_.networks.end()) return found->second;
+  std::string known;
+  for (const auto& [name, network] : options_.networks) known += (known.empty() ? "" : ", ") + name;
+  throw_error(error::unknown_scheme, fmt::format("address {} has no scheme of {}", quote(address), known));
+}
+
+// Makes the machine before there is a connection: what is opened and sent meanwhile waits in it, bounded by the windows
+// that are assumed, and leaves in the first packet.
+NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address) {
+  NativeTrunkOptions options;
+  options.limits = options_.limits;
+  options.dialled = !dialled_address.empty();
+  options.node_id = id_;
+  options.node_name = options_.name;
+  options.addresses = addresses_;
+  options.addresses.insert(options.addresses.end(), options_.advertise.begin(), options_.advertise.end());
+  options.far_end = dialled_address;
+  const TimePoint now = Clock::of(executor_).now();
+
+  auto trunk = std::make_shared<NodeTrunk>();
+  trunk->live = std::make_shared<LiveTrunk>(executor_, std::make_unique<NativeTrunk>(std::move(options), now));
+  trunk->live->remote_base = dialled_address;
+  trunk->dialled = !dialled_address.empty();
+  trunk->remote = dialled_address;
+  trunk->dialled_address = std::move(dialled_address);
+  // Weak: a circuit's handle may keep the trunk when the node is gone.
+  trunk->live->on_event = [weak_core = weak_from_this(), weak_trunk = std::weak_ptr(trunk)](TrunkEvent& event) {
+    const auto core = weak_core.lock();
+    const auto live_trunk = weak_trunk.lock();
+    if (core && live_trunk) core->on_event(live_trunk, event);
+  };
+  trunks_.add(trunk);
+  return trunk;
+}
+
+NodeCore::TrunkPointer NodeCore::trunk_to(const std::string& address, bool& dialled) {
+  if (TrunkPointer trunk = trunks_.find(address)) return trunk;
+  dialled = true;
+  TrunkPointer trunk = make_trunk(address);
+  tasks_.spawn(run_dialled(shared_from_this(), trunk));
+  return trunk;
+}
+
+Circuit NodeCore::open(const std::string& address, OpenRequest request, std::optional<Fragment> first,
+                       const LocalPeer* peer) {
+  check_running();
+  bool dialled = false;
+  const TrunkPointer trunk = trunk_to(address, dialled);
+  if (peer) introduce(*trunk, *peer);
+  LiveTrunk& live = *trunk->live;
+  TrunkCircuit* state = live.machine().open(std::move(request), std::move(first), live.now());
+  if (dialled) state->owner_bits |= 1; // what Circuit::dialled tells
+  Circuit circuit(trunk->live, *state);
+  live.settle();
+  return circuit;
+}
+
+awaitable<void> NodeCore::run_dialled(std::shared_ptr<NodeCore> core, TrunkPointer trunk) {
+  Attempt outcome;
+  try {
+    if (trunk->dialled_address.starts_with("node://"))
+      throw_error(error::connect_failed, "no trunk to " + quote(trunk->dialled_address) +
+                                             ": a node that listens nowhere is reached only while it is connected");
+    if (core->trunks_.size() > core->options_.trunks_max)
+      throw_error(error::connect_failed, fmt::format("a trunk to {} would exceed trunks_max {}",
+                                                     trunk->dialled_address, core->options_.trunks_max));
+    const std::shared_ptr<Network> network = core->network_for(trunk->dialled_address);
+    ++core->counters_.dials;
+    outcome = co_await connect(network, trunk, core->options_.connect_deadline);
+  } catch (const boost::system::system_error& failure) {
+    outcome.failure = failure.what();
+  }
+  if (outcome.transport && trunk->phase == NodeTrunk::Phase::connecting) {
+    trunk->phase = NodeTrunk::Phase::handshaking;
+    co_await run_connected(core, trunk, std::move(outcome.transport));
+    co_return;
+  }
+  trunk->live->lose(End(error::connect_failed, outcome.failure));
+  core->trunks_.erase(trunk);
+  core->trunk_gone_.notify_all();
+}
+
+void NodeCore::accepted(std::unique_ptr<Transport> transport) {
+  if (phase_ != Phase::running) return;
+  const bool too_many_handshakes = handshakes_count_ >= options_.handshakes_max;
+  if (too_many_handshakes || trunks_.size() >= options_.trunks_max) {
+    ++counters_.connections_turned_away;
+    log(LogLevel::warning, fmt::format("connection from {} turned away: {} reached", transport->remote(),
+                                       too_many_handshakes ? fmt::format("handshakes_max {}", options_.handshakes_max)
+                                                           : fmt::format("trunks_max {}", options_.trunks_max)));
+    return;
+  }
+  ++handshakes_count_;
+  TrunkPointer trunk = make_trunk({});
+  trunk->phase = NodeTrunk::Phase::handshaking;
+  tasks_.spawn(run_connected(shared_from_this(), std::move(trunk), std::move(transport)));
+}
+
+awaitable<void> NodeCore::run_connected(std::shared_ptr<NodeCore> core, TrunkPointer trunk,
+                                        std::unique_ptr<Transport> transport) {
+  if (!trunk->dialled) trunk->remote = transport->remote();
+  trunk->remote_host = transport->remote_host();
+  static_cast<NativeTrunk&>(trunk->live->machine()).set_far_end(trunk->remote);
+  Session session(trunk->live, std::move(transport), core->options_.limits.goodbye_deadline);
+  co_await session.run();
+  core->trunks_.erase(trunk);
+  core->trunk_gone_.notify_all();
+}
+
+/// For a trunk that has no connection yet.
+void NodeCore::abandon(const TrunkPointer& trunk, End reason) {
+  trunk->live->machine().shut(reason); // names the reason to the circuits
+  trunk->live->lose(std::move(reason));
+  trunk->abandoned = true;
+  trunk->abandon.notify_all();
+}
+
+// What happens on trunks. Called in the middle of a trunk's settling: nothing here waits, and the trunk takes calls.
+
+void NodeCore::on_event(const TrunkPointer& trunk, TrunkEvent& event) {
+  using Kind = TrunkEvent::Kind;
+  switch (event.kind) {
+    case Kind::hello: return on_hello(trunk);
+    case Kind::opened: return answer(*trunk, *event.circuit, *event.open);
+    case Kind::draining:
+      log(LogLevel::debug, fmt::format("{} takes no new circuits", trunk->remote));
+      return trunks_.set_draining(trunk);
+    case Kind::closed: return on_closed(trunk, event.end ? std::move(*event.end) : End());
+    default: return; // circuits tell their handles
+  }
+}
+
+void NodeCore::on_hello(const TrunkPointer& trunk) {
+  const RemoteNode& remote = *trunk->live->machine().remote();
+  if (trunk->phase != NodeTrunk::Phase::handshaking) return;
+  if (!trunk->dialled) --handshakes_count_;
+  ++counters_.trunks_opened;
+  const auto superfluous = trunks_.identify(trunk, remote, addresses_);
+  if (trunk->live->remote_base.empty())
+    trunk->live->remote_base =
+        trunk->addresses.empty() ? "node://" + remote.id.to_string() : trunk->addresses.front();
+  log(LogLevel::info, fmt::format("trunk with {} is open, node {}", trunk->remote,
+                                  remote.name.empty() ? remote.id.to_string() : quote(remote.name)));
+
+  // Its circuits go on; what the far side opened before it heard of this is served.
+  for (const auto& other : superfluous) {
+    log(LogLevel::debug, fmt::format("trunk with {} drains: there is another one to its node", other->remote));
+    trunks_.set_draining(other);
+    other->live->machine().drain(Instant::max(), true);
+    other->live->settle();
+  }
+  trunk->changed.notify_all();
+}
+
+void NodeCore::on_closed(const TrunkPointer& trunk, End reason) {
+  const NodeTrunk::Phase before = trunk->phase;
+  if (before == NodeTrunk::Phase::handshaking && !trunk->dialled) --handshakes_count_;
+  trunk->end = std::move(reason);
+  trunks_.set_over(trunk);
+  const bool orderly = trunk->end.clean() || trunk->end.code == error::node_closed || trunk->end.code == error::draining;
+  if (trunk->end.code == error::not_trunkline) ++counters_.connections_unrecognised;
+  if (before == NodeTrunk::Phase::open && !orderly) ++counters_.trunks_lost;
+  log(orderly ? LogLevel::info : LogLevel::warning,
+      fmt::format("trunk with {} is over: {}", trunk->remote, trunk->end.to_string()));
+  trunk->changed.notify_all();
+}
+
+} // namespace trunkline

@@ -1,0 +1,185 @@
+#include "peer/local_peer.hpp"
+
+#include "circuit/live_trunk.hpp"
+#include "peer/node_core.hpp"
+#include "peer/peer_state.hpp"
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <stdexcept>
+#include <utility>
+
+namespace trunkline {
+namespace {
+
+// Bits of TrunkCircuit::owner_bits that Circuit::drop knows too.
+constexpr std::uint8_t owner_decides = 2;  // dropping the handle leaves the circuit to the task that owns it
+constexpr std::uint8_t handle_dropped = 4;
+
+/// A circuit in the hands of a task: the handler may drop its handle in the middle of what it does, and only when
+/// the handler has returned or thrown is it known how the circuit ends.
+class OwnedCircuit {
+ public:
+  explicit OwnedCircuit(const Circuit& circuit) : trunk_(circuit.trunk()), state_(circuit.state()) {
+    state_->owner_bits |= owner_decides;
+  }
+  OwnedCircuit(const OwnedCircuit&) = delete;
+  OwnedCircuit& operator=(const OwnedCircuit&) = delete;
+  /// Not ended: the task was destroyed in the middle, and the circuit goes as a dropped handle does.
+  ~OwnedCircuit() {
+    if (state_ && give_back()) trunk_->release(*state_);
+  }
+
+  const CircuitNames& names() const noexcept { return *state_->names; }
+  void close() {
+    if (!give_back()) return;
+    trunk_->machine().close(*state_, End());
+    trunk_->release(*std::exchange(state_, nullptr));
+  }
+  void reset(End reason) {
+    if (!give_back()) return;
+    trunk_->machine().reset(*state_, std::move(reason));
+    trunk_->release(*std::exchange(state_, nullptr));
+  }
+
+ private:
+  /// False when the handle lives on elsewhere, where it decides for itself again.
+  bool give_back() noexcept {
+    state_->owner_bits &= static_cast<std::uint8_t>(~owner_decides);
+    if (state_->owner_bits & handle_dropped) return true;
+    state_ = nullptr;
+    return false;
+  }
+
+  std::shared_ptr<LiveTrunk> trunk_;
+  TrunkCircuit* state_;
+};
+
+} // namespace
+
+LocalPeer::LocalPeer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+LocalPeer::~LocalPeer() = default;
+
+const PeerId& LocalPeer::id() const noexcept { return state_->name->id; }
+
+const std::string& LocalPeer::service() const noexcept { return state_->name->service; }
+
+PeerUrl LocalPeer::url() const { return PeerUrl(state_->core->base_address(), service(), id()); }
+
+Executor LocalPeer::executor() const { return state_->core->executor(); }
+
+// Opening.
+
+Circuit LocalPeer::open(const std::string& address, OpenMode mode, PeerId to, const std::string& service,
+                        std::optional<Fragment> first, CircuitOptions options) {
+  if (state_->is_ending)
+    throw boost::system::system_error(state_->end.code, fmt::format("peer {} has ended", id().to_string()));
+  OpenRequest request;
+  request.mode = mode;
+  request.from = state_->name;
+  request.to_peer = to;
+  request.to_service = service;
+  request.name = std::move(options.name);
+  request.user_string = std::move(options.user_string);
+  request.wants_answer = options.wants_answer;
+  return state_->core->open(address, std::move(request), std::move(first), this);
+}
+
+Circuit LocalPeer::new_circuit(const PeerUrl& there, Fragment first, CircuitOptions options) {
+  const OpenMode mode = there.peer_id().empty() ? OpenMode::prefer_extant : OpenMode::join;
+  return open(there.address(), mode, there.peer_id(), there.service(), std::move(first), std::move(options));
+}
+
+Circuit LocalPeer::new_circuit(const PeerUrl& there, CircuitOptions options) {
+  const OpenMode mode = there.peer_id().empty() ? OpenMode::prefer_extant : OpenMode::join;
+  return open(there.address(), mode, there.peer_id(), there.service(), std::nullopt, std::move(options));
+}
+
+Circuit LocalPeer::start_remote_and_open(const std::string& address, const std::string& service,
+                                         std::optional<Fragment> first, CircuitOptions options) {
+  return open(address, OpenMode::start, state_->core->draw_id(), service, std::move(first), std::move(options));
+}
+
+Circuit LocalPeer::prefer_extant(const std::string& address, const std::string& service, std::optional<Fragment> first,
+                                 CircuitOptions options) {
+  return open(address, OpenMode::prefer_extant, PeerId(), service, std::move(first), std::move(options));
+}
+
+// Tasks.
+
+awaitable<std::optional<Circuit>> CircuitInbox::next() {
+  const std::shared_ptr<LocalPeer> peer = peer_->shared_from_this();
+  LocalPeer::State& state = *peer->state_;
+  while (state.inbox.empty() && !state.is_ending) co_await state.inbox_changed.wait();
+  std::optional<Circuit> circuit;
+  if (!state.is_ending) {
+    circuit.emplace(state.inbox.pop());
+    circuit->trunk()->machine().taken(*circuit->state());
+  }
+  co_return circuit;
+}
+
+// The function is a copy that lives in this frame: a coroutine lambda's captures must outlive the coroutine.
+awaitable<void> LocalPeer::run_circuit(std::shared_ptr<LocalPeer> peer,
+                                       std::function<awaitable<void>(Circuit)> function, Circuit circuit) {
+  OwnedCircuit owned(circuit);
+  std::exception_ptr failure;
+  try {
+    co_await function(std::move(circuit));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) {
+    owned.close();
+  } else if (peer->state_->is_ending) {
+    owned.reset(peer->state_->end); // it was cancelled; the circuit has been ended with the peer already
+  } else {
+    owned.reset(peer->state_->core->handler_failed(*peer, &owned.names(), failure));
+  }
+}
+
+void LocalPeer::spawn_circuit(std::function<awaitable<void>(Circuit)> function, Circuit circuit) {
+  if (state_->is_ending) return; // with all its circuits
+  state_->tasks.spawn(run_circuit(shared_from_this(), std::move(function), std::move(circuit)));
+}
+
+awaitable<void> LocalPeer::run_task(std::shared_ptr<LocalPeer>, awaitable<void> task) { co_await std::move(task); }
+
+void LocalPeer::spawn(awaitable<void> task) { state_->tasks.spawn(run_task(shared_from_this(), std::move(task))); }
+
+// Metadata.
+
+void LocalPeer::set_metadata(std::string key, std::string value) {
+  Metadata changed = state_->metadata;
+  changed.insert_or_assign(std::move(key), std::move(value));
+  std::size_t bytes = 0;
+  for (const auto& [name, text] : changed) bytes += name.size() + text.size();
+  const std::size_t bytes_max = state_->core->options().limits.metadata_bytes_max;
+  if (bytes > bytes_max)
+    throw std::length_error(fmt::format("metadata of {} bytes exceeds metadata_bytes_max {}, for peer {}", bytes,
+                                        bytes_max, id().to_string()));
+  state_->metadata = std::move(changed);
+  state_->core->set_metadata(*this);
+}
+
+// Ending.
+
+void LocalPeer::close(End reason) {
+  if (reason.clean()) reason = End(error::peer_ended);
+  state_->core->end_peer(*this, std::move(reason), false);
+}
+
+awaitable<void> LocalPeer::join(std::shared_ptr<LocalPeer> peer) {
+  while (!peer->state_->is_ending) co_await peer->state_->ending.wait();
+  co_await peer->state_->tasks.join();
+}
+
+awaitable<void> LocalPeer::ended() { return join(shared_from_this()); }
+
+bool LocalPeer::is_ending() const noexcept { return state_->is_ending; }
+
+std::size_t LocalPeer::circuits_count() const { return state_->core->circuits_count(*this); }
+
+} // namespace trunkline

@@ -1,0 +1,87 @@
+#include "peer/node.hpp"
+
+#include "peer/node_core.hpp"
+#include "peer/quote.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+namespace trunkline {
+namespace {
+
+/// The service behind Node::serve: hands every circuit to a call of its own.
+awaitable<void> serve_circuits(std::shared_ptr<const CircuitServiceFunc> function, LocalPeer& peer,
+                               CircuitInbox& circuits) {
+  for (;;) {
+    std::optional<Circuit> circuit = co_await circuits.next();
+    if (!circuit) co_return;
+    peer.spawn([function](Circuit owned) { return (*function)(std::move(owned)); }, std::move(*circuit));
+  }
+}
+
+} // namespace
+
+Node::Node(Executor executor, NodeOptions options)
+    : core_(std::make_shared<NodeCore>(std::move(executor), std::move(options))) {}
+
+Node::Node(Node&&) noexcept = default;
+
+Node& Node::operator=(Node&& other) noexcept {
+  if (this != &other) {
+    if (core_) core_->begin_close();
+    core_ = std::move(other.core_);
+  }
+  return *this;
+}
+
+Node::~Node() {
+  if (core_) core_->begin_close();
+}
+
+void Node::register_service(std::string name, PeerServiceFunc function, std::size_t instances_max) {
+  core_->registry().add_service(std::move(name), std::move(function), instances_max);
+}
+
+void Node::serve(std::string name, CircuitServiceFunc function) {
+  if (!function) throw std::invalid_argument("service " + quote(name) + " needs a function");
+  const auto shared = std::make_shared<const CircuitServiceFunc>(std::move(function));
+  register_service(
+      std::move(name),
+      [shared](LocalPeer& peer, CircuitInbox& circuits) { return serve_circuits(shared, peer, circuits); }, 1);
+}
+
+std::string Node::listen(std::string_view address) { return core_->listen(address); }
+
+std::vector<std::string> Node::addresses() const { return core_->addresses(); }
+
+awaitable<bool> Node::dial(std::string address) { return NodeCore::dial(core_, std::move(address)); }
+
+std::shared_ptr<LocalPeer> Node::start_local_peer(const std::string& service) {
+  NodeCore::Answer answer = core_->start(service, core_->draw_id());
+  if (!answer.peer) throw_error(answer.reason, answer.text);
+  return std::move(answer.peer);
+}
+
+std::shared_ptr<LocalPeer> Node::new_peer(std::string name) { return core_->new_peer(std::move(name)); }
+
+awaitable<RemotePeer> Node::start_remote_peer(std::string service, std::string address, Duration wait_up_to) {
+  return NodeCore::start_remote_peer(core_, std::move(service), std::move(address), wait_up_to);
+}
+
+std::vector<std::shared_ptr<LocalPeer>> Node::local_peers(std::string_view service) const {
+  return core_->registry().peers(service);
+}
+
+awaitable<void> Node::drain(Duration deadline) { return NodeCore::drain(core_, deadline); }
+
+awaitable<void> Node::close() { return NodeCore::close(core_); }
+
+const NodeId& Node::id() const noexcept { return core_->id(); }
+
+Executor Node::executor() const { return core_->executor(); }
+
+NodeCounters Node::counters() const { return core_->counters(); }
+
+std::size_t Node::trunks_count() const { return core_->trunks_count(); }
+
+} // namespace trunkline

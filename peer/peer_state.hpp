@@ -1,0 +1,58 @@
+// What a LocalPeer is made of; shared between its handle, its inbox and its node, and nobody else.
+#pragma once
+
+#include "async/signal.hpp"
+#include "async/tasks.hpp"
+#include "circuit/circuit.hpp"
+#include "circuit/trunk.hpp"
+#include "peer/local_peer.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace trunkline {
+
+struct LocalPeer::State {
+  State(std::shared_ptr<NodeCore> node, std::shared_ptr<const PeerName> peer_name, bool takes_circuits, Executor executor,
+        std::function<void(std::exception_ptr)> on_failure)
+      : core(std::move(node)),
+        name(std::move(peer_name)),
+        has_inbox(takes_circuits),
+        tasks(std::move(executor), std::move(on_failure)) {}
+
+  /// The circuits that others opened and the service has not yet taken, oldest first.
+  /// At most open_backlog_max per trunk: the trunks see to it.
+  class Inbox {
+   public:
+    bool empty() const noexcept { return taken_ == circuits_.size(); }
+    void push(Circuit circuit) { circuits_.push_back(std::move(circuit)); }
+    Circuit pop() {
+      Circuit circuit = std::move(circuits_[taken_++]);
+      if (empty()) clear();
+      return circuit;
+    }
+    void clear() {
+      circuits_.clear();
+      taken_ = 0;
+    }
+
+   private:
+    std::vector<Circuit> circuits_;
+    std::size_t taken_ = 0;
+  };
+
+  std::shared_ptr<NodeCore> core;
+  std::shared_ptr<const PeerName> name; // replaced when the node's address changes; the id never does
+  bool has_inbox;                       // false: it opens circuits and takes none
+  bool is_ending = false;
+  End end; // once it is ending
+  Inbox inbox;
+  Signal inbox_changed; // a circuit came, or the peer is ending
+  Signal ending;        // is_ending became true
+  Metadata metadata;
+  Tasks tasks; // the service and everything it spawned
+};
+
+} // namespace trunkline

@@ -1,0 +1,226 @@
+// The part of a node that starts instances of its services, answers those who open circuits to them, and ends them.
+#include "peer/node_core.hpp"
+#include "peer/peer_state.hpp"
+#include "peer/quote.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <stdexcept>
+#include <utility>
+
+namespace trunkline {
+
+// Names.
+
+std::string NodeCore::base_address() const {
+  for (const auto* list : {&addresses_, &options_.advertise})
+    for (const std::string& address : *list)
+      if (!is_unspecified(address)) return address;
+  return addresses_.empty() ? "node://" + id_.to_string() : addresses_.front();
+}
+
+std::shared_ptr<const PeerName> NodeCore::make_name(std::string service, PeerId id) const {
+  auto name = std::make_shared<PeerName>();
+  name->url = PeerUrl(base_address(), service, id).to_string();
+  name->service = std::move(service);
+  name->id = id;
+  return name;
+}
+
+void NodeCore::rename_peers() {
+  for (const auto& peer : registry_.peers()) peer->state_->name = make_name(peer->service(), peer->id());
+}
+
+// Starting.
+
+std::shared_ptr<LocalPeer> NodeCore::make_peer(std::string service, PeerId id, bool takes_circuits) {
+  auto on_failure = [weak_core = weak_from_this(), service](std::exception_ptr failure) {
+    const auto core = weak_core.lock();
+    if (!core) return;
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& thrown) {
+      core->log(LogLevel::error, fmt::format("a task of a {} peer threw: {}", quote(service), thrown.what()));
+    } catch (...) {
+      core->log(LogLevel::error, fmt::format("a task of a {} peer threw", quote(service)));
+    }
+  };
+  auto state = std::make_unique<LocalPeer::State>(shared_from_this(), make_name(std::move(service), id),
+                                                  takes_circuits, executor_, std::move(on_failure));
+  return std::shared_ptr<LocalPeer>(new LocalPeer(std::move(state)));
+}
+
+std::shared_ptr<LocalPeer> NodeCore::new_peer(std::string name) {
+  if (phase_ == Phase::closing) throw_error(error::node_closed, "node " + name_ + " is closed");
+  if (name.empty()) throw std::invalid_argument("a peer needs a name");
+  const auto peer = make_peer(std::move(name), draw_id(), false);
+  registry_.add_peer(peer, nullptr);
+  return peer;
+}
+
+NodeCore::Answer NodeCore::start(const std::string& service, PeerId id) {
+  if (phase_ == Phase::closing) return {nullptr, error::node_closed, fmt::format("node {} is closed", name_), {}};
+  if (service.size() > options_.limits.name_bytes_max)
+    return {nullptr, error::no_service, fmt::format("service name of {} bytes exceeds name_bytes_max {} on node {}: {}",
+                                                    service.size(), options_.limits.name_bytes_max, name_, quote(service, 64)), {}};
+  Registry::Service* const registered = registry_.find_service(service);
+  if (!registered)
+    return {nullptr, error::no_service,
+            fmt::format("no service {} on node {}; it serves {}", quote(service, 64), name_, registry_.served()), {}};
+  if (id.empty()) return {nullptr, error::no_peer, "the opener gave no id for the new peer", {}};
+  if (registry_.find_peer(id))
+    return {nullptr, error::access_denied, fmt::format("peer id {} is in use on node {}", id.to_string(), name_), {}};
+  if (registered->instances_max != 0 && registered->running.size() >= registered->instances_max) {
+    std::string url = registered->running.begin()->second->url().to_string();
+    std::string text = fmt::format("service {} on node {} is limited to {} instances; there is {}", quote(service, 64),
+                                   name_, registered->instances_max, url);
+    return {nullptr, error::service_limit_reached, std::move(text), std::move(url)};
+  }
+
+  Answer answer;
+  answer.peer = make_peer(service, id, true);
+  registry_.add_peer(answer.peer, registered);
+  answer.peer->state_->tasks.spawn(run_service(answer.peer, registered->function));
+  return answer;
+}
+
+// The function is a copy that lives in this frame: a coroutine lambda's captures must outlive the coroutine.
+awaitable<void> NodeCore::run_service(std::shared_ptr<LocalPeer> peer, PeerServiceFunc function) {
+  std::exception_ptr failure;
+  CircuitInbox inbox(*peer);
+  try {
+    co_await function(*peer, inbox);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  NodeCore& core = *peer->state_->core;
+  if (peer->is_ending()) co_return; // what it threw is its cancellation
+  End reason = failure ? core.handler_failed(*peer, nullptr, failure) : End(error::peer_ended);
+  core.end_peer(*peer, std::move(reason), failure != nullptr);
+}
+
+End NodeCore::handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure) {
+  std::string what = "an exception of unknown type";
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& thrown) {
+    what = thrown.what();
+  } catch (...) {
+  }
+  ++counters_.services_failed;
+  log(LogLevel::error, circuit ? fmt::format("service {} threw on circuit {} with peer {}: {}", quote(peer.service()),
+                                             circuit->circuit_id, circuit->remote->id.to_string(), what)
+                               : fmt::format("service {} threw, peer {} ends: {}", quote(peer.service()),
+                                             peer.id().to_string(), what));
+  return End(error::handler_failed, options_.expose_errors ? what : std::string());
+}
+
+// Answering.
+
+NodeCore::Answer NodeCore::find_or_start(const OpenRequest& open) {
+  if (phase_ == Phase::draining) return {nullptr, error::draining, fmt::format("node {} takes no new circuits", name_), {}};
+  if (open.mode == OpenMode::start || open.mode == OpenMode::start_only) return start(open.to_service, open.to_peer);
+  if (open.mode == OpenMode::prefer_extant) {
+    const Registry::Service* const registered = registry_.find_service(open.to_service);
+    if (!registered || registered->running.empty()) return start(open.to_service, draw_id());
+    return {registered->running.begin()->second, error::none, {}, {}};
+  }
+
+  const std::string id = open.to_peer.to_string();
+  Answer answer;
+  answer.peer = registry_.find_peer(open.to_peer);
+  if (!answer.peer) {
+    answer.text = fmt::format("no peer {} on node {}; it serves {}", id, name_, registry_.served());
+  } else if (!open.to_service.empty() && open.to_service != answer.peer->service()) {
+    answer.text = fmt::format("peer {} on node {} is of service {}, not {}; it serves {}", id, name_,
+                              quote(answer.peer->service(), 64), quote(open.to_service, 64), registry_.served());
+    answer.peer = nullptr;
+  } else if (!answer.peer->state_->has_inbox) {
+    answer.text = fmt::format("peer {} on node {} takes no circuits; it serves {}", id, name_, registry_.served());
+    answer.peer = nullptr;
+  }
+  if (!answer.peer) answer.reason = error::no_peer;
+  return answer;
+}
+
+void NodeCore::answer(NodeTrunk& trunk, TrunkCircuit& circuit, const OpenRequest& open) {
+  Trunk& machine = trunk.live->machine();
+  Answer answer = find_or_start(open);
+  if (!answer.peer) {
+    ++counters_.circuits_refused;
+    log(LogLevel::info, fmt::format("circuit from {} refused: {}", trunk.remote, answer.text));
+    machine.refuse(circuit, answer.reason, std::move(answer.text), std::move(answer.existing_url));
+    return;
+  }
+  introduce(trunk, *answer.peer);
+  LocalPeer::State& peer = *answer.peer->state_;
+  machine.accept(circuit, peer.name);
+  if (open.mode == OpenMode::start_only) {
+    machine.close(circuit, End());
+    machine.release(circuit);
+    return;
+  }
+  peer.inbox.push(Circuit(trunk.live, circuit));
+  peer.inbox_changed.notify_one();
+}
+
+void NodeCore::introduce(NodeTrunk& trunk, const LocalPeer& peer) {
+  if (!trunk.peers.insert(peer.id()).second) return;
+  if (!peer.state_->metadata.empty()) trunk.live->machine().set_metadata(*peer.state_->name, peer.state_->metadata);
+}
+
+void NodeCore::set_metadata(LocalPeer& peer) {
+  for (const auto& trunk : std::vector(trunks_.all())) {
+    if (!trunk->peers.contains(peer.id())) continue;
+    trunk->live->machine().set_metadata(*peer.state_->name, peer.state_->metadata);
+    trunk->live->settle();
+  }
+}
+
+// Ending.
+
+std::size_t NodeCore::circuits_count(const LocalPeer& peer) const {
+  std::size_t count = 0;
+  std::vector<TrunkCircuit*> circuits;
+  for (const auto& trunk : trunks_.all()) {
+    if (!trunk->peers.contains(peer.id())) continue;
+    trunk->live->machine().circuits_of(peer.id(), circuits);
+    count += circuits.size();
+  }
+  return count;
+}
+
+// State first: from here on nobody finds the peer. Then its circuits, then those who wait.
+void NodeCore::end_peer(LocalPeer& peer, End reason, bool failed) {
+  LocalPeer::State& state = *peer.state_;
+  if (std::exchange(state.is_ending, true)) return;
+  const auto keep = peer.shared_from_this();
+  state.end = reason;
+  registry_.erase_peer(peer);
+  std::erase_if(ending_peers_, [](const auto& weak) { return weak.expired(); });
+  ending_peers_.push_back(keep);
+
+  std::vector<TrunkCircuit*> circuits;
+  for (const auto& trunk : std::vector(trunks_.all())) {
+    if (trunk->peers.erase(peer.id()) == 0) continue;
+    Trunk& machine = trunk->live->machine();
+    machine.circuits_of(peer.id(), circuits);
+    for (TrunkCircuit* circuit : circuits) {
+      if (failed)
+        machine.reset(*circuit, reason);
+      else
+        machine.close(*circuit, reason);
+      trunk->live->wake_all(*circuit);
+    }
+    machine.end_peer(*state.name, reason);
+    trunk->live->settle();
+  }
+  state.inbox.clear();
+  state.inbox_changed.notify_all(); // before the cancellation, so that the inbox says nullopt
+  state.tasks.cancel();
+  state.ending.notify_all();
+}
+
+} // namespace trunkline

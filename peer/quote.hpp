@@ -1,0 +1,16 @@
+// Text from elsewhere, made fit for a log line or an error text.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace trunkline {
+
+/// Printable ASCII as it is, every other byte as \xNN; cut after `bytes_max` bytes.
+std::string escape(std::string_view text, std::size_t bytes_max = 1024);
+
+/// The escaped text in double quotes, with its size said behind it when it was cut.
+std::string quote(std::string_view text, std::size_t bytes_max = 128);
+
+} // namespace trunkline

@@ -1,0 +1,51 @@
+// What a node serves: its services by name and the instances that run, by id.
+#pragma once
+
+#include "fragment/ids.hpp"
+#include "peer/local_peer.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline {
+
+/// Services and running peers. Peers that are ending are not in it.
+class Registry {
+ public:
+  struct Service {
+    PeerServiceFunc function;
+    std::size_t instances_max = 0; // 0: any number
+    std::map<std::uint64_t, std::shared_ptr<LocalPeer>> running; // in the order in which they started
+  };
+
+  /// Errors: error::already_registered; std::invalid_argument for a name or function that is empty.
+  void add_service(std::string name, PeerServiceFunc function, std::size_t instances_max);
+  Service* find_service(std::string_view name);
+  const Service* find_service(std::string_view name) const;
+  /// "store, status", cut after a few; "nothing" when there is none.
+  std::string served() const;
+
+  /// An instance of `service`, or of none: then nobody can join it.
+  void add_peer(std::shared_ptr<LocalPeer> peer, Service* service);
+  void erase_peer(const LocalPeer& peer);
+  std::shared_ptr<LocalPeer> find_peer(const PeerId& id) const;
+  /// Of one service, or of all when the name is empty; in the order in which they started.
+  std::vector<std::shared_ptr<LocalPeer>> peers(std::string_view service = {}) const;
+
+ private:
+  struct Running {
+    std::uint64_t number; // of its start
+    std::shared_ptr<LocalPeer> peer;
+  };
+
+  std::map<std::string, Service, std::less<>> services_;
+  std::map<PeerId, Running> peers_;
+  std::uint64_t started_count_ = 0;
+};
+
+} // namespace trunkline

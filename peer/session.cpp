@@ -1,0 +1,162 @@
+#include "peer/session.hpp"
+
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trunkline {
+namespace {
+
+using namespace asio::experimental::awaitable_operators;
+
+constexpr std::size_t output_bytes_max = 1 << 20; // of one write
+constexpr std::size_t read_bytes_min = 4 << 10;
+constexpr std::size_t read_bytes_max = 256 << 10;
+constexpr int quiet_reads_max = 4;
+constexpr Duration idle_after = std::chrono::seconds(5);
+
+/// Where the transport reads into: small for a connection that says little, large while reads fill it.
+class ReadBuffer {
+ public:
+  std::span<std::byte> space() noexcept { return {bytes_.get(), size_}; }
+  std::span<const std::byte> filled(std::size_t count) const noexcept { return {bytes_.get(), count}; }
+
+  void adapt(std::size_t filled_count) {
+    if (filled_count == size_ && size_ < read_bytes_max) return resize(size_ * 4);
+    quiet_reads_ = filled_count <= size_ / 16 ? quiet_reads_ + 1 : 0;
+    if (quiet_reads_ >= quiet_reads_max && size_ > read_bytes_min) resize(read_bytes_min);
+  }
+
+ private:
+  void resize(std::size_t size) {
+    bytes_ = std::make_unique_for_overwrite<std::byte[]>(size);
+    size_ = size;
+    quiet_reads_ = 0;
+  }
+
+  std::size_t size_ = read_bytes_min;
+  std::unique_ptr<std::byte[]> bytes_ = std::make_unique_for_overwrite<std::byte[]>(read_bytes_min);
+  int quiet_reads_ = 0;
+};
+
+} // namespace
+
+Session::Session(std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> transport, Duration goodbye_deadline)
+    : trunk_(std::move(trunk)),
+      transport_(std::move(transport)),
+      goodbye_deadline_(goodbye_deadline),
+      alarm_(Clock::of(trunk_->executor()).make_alarm(trunk_->executor())) {}
+
+awaitable<void> Session::run() {
+  co_await (pump_in() || pump_out() || watch_deadline());
+  alarm_->cancel();
+
+  const auto cancellation = co_await asio::this_coro::cancellation_state;
+  const bool cancelled = cancellation.cancelled() != asio::cancellation_type::none;
+  Trunk& machine = trunk_->machine();
+  if (!cancelled && out_failed_ && !in_ended_ && !machine.over()) {
+    // Who closed the connection under our write may have said why before; what it said is still to be read.
+    co_await (pump_in() || sleep_for(goodbye_deadline_));
+  } else if (!cancelled && !in_ended_ && !out_failed_) {
+    // We said goodbye. Closing now could destroy our last words on their way (unread input makes TCP reset), so the
+    // far side closes first, which is what it does when it has read them.
+    co_await (discard_in() || sleep_for(goodbye_deadline_));
+  }
+  transport_->close();
+  if (!machine.over()) trunk_->lose(failure_ ? std::move(*failure_) : End(error::trunk_lost, "the session was cancelled"));
+}
+
+// Never waits for the writer: a far side that is just as busy writing would wait for us in turn.
+awaitable<void> Session::pump_in() {
+  try {
+    ReadBuffer buffer;
+    for (;;) {
+      const std::size_t count = co_await transport_->read_some(buffer.space());
+      if (count == 0) {
+        failure_.emplace(error::trunk_lost, "the far side closed the connection");
+        break;
+      }
+      trunk_->receive(buffer.filled(count));
+      if (trunk_->machine().over()) break;
+      buffer.adapt(count);
+    }
+    in_ended_ = true;
+  } catch (const std::exception& failure) {
+    in_ended_ = fail(failure);
+  }
+}
+
+awaitable<void> Session::pump_out() {
+  try {
+    std::vector<std::span<const std::byte>> pieces;
+    Trunk& machine = trunk_->machine();
+    while (!machine.over()) {
+      if (!machine.has_output()) {
+        co_await trunk_->output_ready.wait();
+        continue;
+      }
+      writing_ = true;
+      trunk_->take_output(output_, output_bytes_max);
+      output_.gather(pieces);
+      co_await transport_->write(pieces);
+      writing_ = false;
+      written_at_ = trunk_->now();
+      trunk_->written();
+    }
+  } catch (const std::exception& failure) {
+    out_failed_ = fail(failure);
+  }
+}
+
+awaitable<void> Session::watch_deadline() {
+  try {
+    while (!trunk_->machine().over()) {
+      arm();
+      co_await trunk_->deadline_changed.wait();
+    }
+  } catch (const std::exception& failure) {
+    fail(failure);
+  }
+}
+
+awaitable<void> Session::discard_in() {
+  try {
+    std::vector<std::byte> bytes(read_bytes_min);
+    std::size_t count = 1;
+    while (count != 0) count = co_await transport_->read_some(bytes);
+  } catch (const std::exception&) {
+    // The connection is gone, which is what we wait for.
+  }
+}
+
+// A deadline that moves away costs nothing: the alarm rings early, finds nothing due and is set again.
+void Session::arm() {
+  const TimePoint due = trunk_->machine().deadline();
+  if (due >= armed_for_) return;
+  armed_for_ = due;
+  alarm_->set(due, [this] { on_alarm(); });
+}
+
+void Session::on_alarm() {
+  armed_for_ = TimePoint::max();
+  trunk_->tick();
+  if (!writing_ && trunk_->now() - written_at_ > idle_after) output_ = Output(); // an idle connection holds no buffers
+  if (trunk_->machine().over()) return transport_->close(); // wakes both pumps
+  arm();
+}
+
+// One pump's end cancels the others, and a closed transport aborts what waits on it: neither is a failure.
+bool Session::fail(const std::exception& failure) {
+  const auto* thrown = dynamic_cast<const boost::system::system_error*>(&failure);
+  if (thrown && thrown->code() == asio::error::operation_aborted) return false;
+  if (!failure_) failure_.emplace(error::trunk_lost, failure.what());
+  return true;
+}
+
+} // namespace trunkline
