@@ -1,0 +1,37 @@
+// Draws faults from the seed and lets them strike. Internal to the simulator; users see faults.hpp.
+#pragma once
+
+#include "transport/sim/fabric.hpp"
+#include "transport/sim/faults.hpp"
+
+#include <array>
+#include <cstddef>
+
+namespace trunkline::sim {
+
+/// Its next fault is not an event of the schedule: a world in which only faults can still happen is stuck. What ends a
+/// fault again is one.
+class FaultSource {
+ public:
+  FaultSource(Fabric& fabric, Faults faults);
+
+  TimePoint next() const noexcept;
+  /// The fault that is due next; the time has been moved there.
+  void strike();
+
+ private:
+  enum Kind : std::size_t { partition, stall, reset, loss, crash, kinds };
+
+  std::uint32_t rate(Kind kind) const noexcept;
+  TimePoint draw_next(Kind kind);
+  Duration draw_time(Duration most);
+  void strike_pair(Kind kind);
+  void strike_host();
+
+  Fabric& fabric_;
+  Faults faults_;
+  Random random_;
+  std::array<TimePoint, kinds> next_;
+};
+
+} // namespace trunkline::sim

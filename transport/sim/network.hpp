@@ -1,0 +1,14 @@
+// The Network of one simulated host: scheme "sim", addresses "sim://alpha" and "sim://alpha:name".
+#pragma once
+
+#include "transport/sim/fabric.hpp"
+#include "transport/transport.hpp"
+
+#include <memory>
+#include <string>
+
+namespace trunkline::sim {
+
+std::shared_ptr<Network> make_network(std::shared_ptr<Fabric> fabric, const std::string& host);
+
+} // namespace trunkline::sim
