@@ -17,6 +17,10 @@ std::size_t OutgoingFile::next_bytes(std::size_t bytes_max) {
   return static_cast<std::size_t>(std::min<std::uint64_t>(bytes_max, data_end_ - offset_));
 }
 
+std::size_t OutgoingFile::next_bytes_with_holes(std::size_t bytes_max) const noexcept {
+  return static_cast<std::size_t>(std::min<std::uint64_t>(bytes_max, status_.size - offset_));
+}
+
 void OutgoingFile::find_data() {
   data_end_ = status_.size;
   if (!sparse_ || offset_ >= status_.size) {

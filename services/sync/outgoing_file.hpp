@@ -22,6 +22,8 @@ class OutgoingFile {
   std::uint64_t offset() const noexcept { return offset_; }
   /// How much the next `read` wants to read at most; 0 at the end.
   std::size_t next_bytes(std::size_t bytes_max);
+  /// The same, holes read as the zeros that they stand for.
+  std::size_t next_bytes_with_holes(std::size_t bytes_max) const noexcept;
   /// Reads as much as fits, fewer only when the file has become shorter.
   std::size_t read(std::span<std::byte> into);
   /// The file is as it was when it was opened, as far as its size and times tell.

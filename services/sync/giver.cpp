@@ -1,0 +1,350 @@
+#include "services/sync/giver.hpp"
+
+#include "async/within.hpp"
+#include "services/sync/crew.hpp"
+#include "services/sync/digest.hpp"
+#include "services/sync/messages.hpp"
+#include "services/sync/outgoing_file.hpp"
+#include "services/sync/path.hpp"
+#include "services/sync/walk.hpp"
+
+#include <boost/asio/this_coro.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trunkline::sync {
+namespace {
+
+constexpr std::size_t entries_between_yields = 128;
+constexpr std::size_t bytes_between_yields = 1 << 20;
+
+struct Listed {
+  std::string path;
+  std::uint64_t size = 0;
+  bool is_file = false;
+  bool wanted = false;   // content
+  bool compared = false; // digest only
+};
+
+struct Wanted {
+  std::size_t index = 0;
+  bool has_digest = false;
+  bool compare_only = false;
+  Digest digest;
+};
+
+/// What the tasks of one Giver share. `control` belongs to the caller of `give`, who outlives them.
+struct Giving {
+  Giving(Circuit& control_circuit, Source from, Filter without, Watch watcher, Tuning limits)
+      : control(control_circuit),
+        source(std::move(from)),
+        filter(std::move(without)),
+        watch(std::move(watcher)),
+        tuning(limits) {}
+
+  Circuit& control;
+  const Source source;
+  const Filter filter;
+  const Watch watch;
+  const Tuning tuning;
+  std::vector<Listed> listed;
+  std::deque<Wanted> wanted; // at most what is listed
+  Signal wanted_more;        // or done
+  bool done = false;
+  Report report;
+  std::uint64_t circuits = 1;
+
+  void note(Note::Kind kind, std::string path, std::string text) const {
+    Note note;
+    note.kind = kind;
+    note.path = std::move(path);
+    note.text = std::move(text);
+    watch.note(note);
+  }
+};
+
+using GivingPointer = std::shared_ptr<Giving>;
+
+// The listing.
+
+awaitable<void> give_listing(GivingPointer giving) {
+  wire::Listing batch;
+  wire::Notes notes;
+  std::size_t bytes = 0;
+  const auto add_note = [&, raw = giving.get()](Note::Kind kind, const std::string& path, const std::string& text) {
+    raw->note(kind, path, text);
+    Note note;
+    note.kind = kind;
+    note.path = path;
+    note.text = text;
+    to_wire(note, *notes.add_notes());
+    bytes += path.size() + text.size() + 16;
+  };
+  WalkListener listener;
+  listener.on_error = [&](const std::string& path, const std::string& text) { add_note(Note::Kind::error, path, text); };
+  listener.on_skipped = [&](const std::string& path, const std::string& text) { add_note(Note::Kind::skipped, path, text); };
+  const Source& source = giving->source;
+  Walk walk = source.only.empty() ? Walk(source.root, giving->filter, std::move(listener))
+                                  : Walk(source.root, giving->filter, std::move(listener), source.only);
+
+  std::size_t since_yield = 0;
+  for (bool more = true; more;) {
+    std::optional<Entry> entry = walk.next();
+    more = entry.has_value();
+    if (entry) {
+      to_wire(*entry, *batch.add_entries());
+      bytes += entry->path.size() + entry->target.size() + 32;
+      Listed listed;
+      listed.size = entry->size;
+      listed.is_file = entry->type == EntryType::file;
+      if (listed.is_file) listed.path = std::move(entry->path);
+      giving->listed.push_back(std::move(listed));
+      giving->watch.progress->entries_listed = giving->listed.size();
+    }
+    if (bytes >= batch_bytes || !more) {
+      if (notes.notes_size() > 0) co_await send_message(giving->control, op::notes, notes);
+      if (batch.entries_size() > 0) co_await send_message(giving->control, op::listing, batch);
+      notes.Clear();
+      batch.Clear();
+      bytes = 0;
+    }
+    if (++since_yield % entries_between_yields == 0) co_await let_others_run();
+  }
+  wire::ListingEnd end;
+  end.set_entries(giving->listed.size());
+  end.set_complete(walk.complete() && source.only.empty());
+  co_await send_message(giving->control, op::listing_end, end);
+}
+
+// The files.
+
+awaitable<void> give_withheld(GivingPointer giving, std::size_t index, wire::Withheld::Why why, std::string text) {
+  if (why == wire::Withheld::UNREADABLE) giving->note(Note::Kind::error, giving->listed[index].path, text);
+  wire::Withheld withheld;
+  withheld.set_index(index);
+  withheld.set_why(why);
+  withheld.set_text(std::move(text));
+  co_await send_message(giving->control, op::withheld, withheld);
+}
+
+enum class Given : std::uint8_t { sent, unwanted, same, different, changed };
+
+awaitable<bool> has_digest(GivingPointer giving, OutgoingFile& file, const Digest& digest) {
+  Digester digester;
+  std::vector<std::byte> buffer(giving->tuning.fragment_bytes);
+  std::size_t since_yield = 0;
+  while (const std::size_t size = file.next_bytes_with_holes(buffer.size())) {
+    const std::size_t count = file.read(std::span(buffer).first(size));
+    if (count == 0) break;
+    digester.add(std::span(buffer).first(count));
+    since_yield += count;
+    if (since_yield < bytes_between_yields) continue;
+    since_yield = 0;
+    co_await let_others_run();
+  }
+  co_return digester.take() == digest;
+}
+
+/// What a send says about a circuit that is over, in the words of its end.
+[[noreturn]] void throw_ended(const Circuit& circuit, const boost::system::error_code& code) {
+  const std::optional<End> end = circuit.end();
+  throw boost::system::system_error(code, end ? end->text : std::string());
+}
+
+/// Why a circuit for a file is over before the file is: the Taker gave the file up and says why on the control circuit,
+/// or something that ends the whole sync.
+bool taker_gave_up(const Circuit& control, const Circuit& circuit) {
+  if (!control.is_open()) return false;
+  const std::optional<End> end = circuit.end();
+  return end && (end->clean() || end->code == error::circuit_closed || end->code == error::circuit_reset);
+}
+
+/// Sends the data of a file; the circuit stays unfinished.
+awaitable<Given> give_data(GivingPointer giving, Circuit& circuit, OutgoingFile& file, std::uint64_t& counted) {
+  std::size_t since_yield = 0;
+  while (const std::size_t size = file.next_bytes(giving->tuning.fragment_bytes)) {
+    Fragment fragment(op::data, Payload::uninitialized(size));
+    fragment.part = static_cast<std::int64_t>(file.offset());
+    const std::size_t count = file.read(fragment.payload.writable());
+    if (count < size) co_return Given::changed; // it has become shorter
+    const SendOutcome outcome = circuit.send_one_way(fragment);
+    if (outcome != SendOutcome::taken) {
+      const result<void> sent = co_await as_result(circuit.send(std::move(fragment)));
+      if (!sent && taker_gave_up(giving->control, circuit)) co_return Given::unwanted;
+      if (!sent) throw_ended(circuit, sent.error());
+      since_yield = 0;
+    }
+    giving->watch.progress->bytes_done += file.offset() - counted;
+    counted = file.offset();
+    since_yield += count;
+    if (since_yield < bytes_between_yields) continue;
+    since_yield = 0;
+    co_await let_others_run();
+  }
+  co_return file.unchanged() ? Given::sent : Given::changed;
+}
+
+awaitable<Given> give_content(GivingPointer giving, std::size_t index, OutgoingFile& file) {
+  wire::FileHeader header;
+  header.set_index(index);
+  header.set_size(file.status().size);
+  header.set_mtime_seconds(file.status().mtime.seconds);
+  header.set_mtime_nanoseconds(file.status().mtime.nanoseconds);
+  header.set_mode(file.status().mode & 07777);
+  Circuit circuit = giving->control.new_circuit(to_fragment(op::file, header));
+  ++giving->circuits;
+
+  std::uint64_t counted = 0; // of the file's size, in the progress
+  Given given = Given::changed;
+  try {
+    given = co_await give_data(giving, circuit, file, counted);
+  } catch (const FileError&) {
+    giving->watch.progress->bytes_done -= counted;
+    circuit.reset(End(error::circuit_reset, "the file cannot be read"));
+    throw;
+  }
+  if (given == Given::sent) {
+    giving->watch.progress->bytes_done += file.status().size - counted;
+    circuit.finish();
+    co_return given;
+  }
+  giving->watch.progress->bytes_done -= counted;
+  if (given == Given::changed) circuit.reset(End(error::circuit_reset, "the file changes"));
+  co_return given;
+}
+
+awaitable<Given> give_file_once(GivingPointer giving, Wanted wanted) {
+  const std::string& path = giving->listed[wanted.index].path;
+  const std::shared_ptr<Directory> directory = giving->source.root->directory(parent_of(path));
+  const std::string name(name_of(path));
+  if (wanted.has_digest) {
+    OutgoingFile file(directory, name);
+    const bool same = co_await has_digest(giving, file, wanted.digest);
+    if (!file.unchanged()) co_return Given::changed;
+    if (same) co_return Given::same;
+    if (wanted.compare_only) co_return Given::different;
+  }
+  OutgoingFile file(directory, name);
+  co_return co_await give_content(giving, wanted.index, file);
+}
+
+awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
+  for (std::size_t attempt = 1; attempt <= giving->tuning.attempts_max; ++attempt) {
+    Given given = Given::changed;
+    std::string trouble;
+    try {
+      given = co_await give_file_once(giving, wanted);
+    } catch (const FileError& failure) {
+      trouble = failure.what();
+    }
+    if (!trouble.empty()) {
+      co_await give_withheld(giving, wanted.index, wire::Withheld::UNREADABLE, std::move(trouble));
+      co_return;
+    }
+    switch (given) {
+      case Given::sent:
+      case Given::unwanted: co_return;
+      case Given::same: co_await give_withheld(giving, wanted.index, wire::Withheld::SAME, {}); co_return;
+      case Given::different: co_await give_withheld(giving, wanted.index, wire::Withheld::DIFFERENT, {}); co_return;
+      case Given::changed: break;
+    }
+  }
+  std::string text = "\"" + printable(giving->listed[wanted.index].path) + "\" changed while it was read, " +
+                     std::to_string(giving->tuning.attempts_max) + " times";
+  co_await give_withheld(giving, wanted.index, wire::Withheld::UNREADABLE, std::move(text));
+}
+
+/// One of several that take turns at what is wanted.
+awaitable<void> give_files(GivingPointer giving) {
+  for (;;) {
+    while (giving->wanted.empty() && !giving->done) co_await giving->wanted_more.wait();
+    if (giving->wanted.empty()) co_return;
+    Wanted wanted = giving->wanted.front();
+    giving->wanted.pop_front();
+    co_await give_file(giving, std::move(wanted));
+    co_await let_others_run();
+  }
+}
+
+// What the Taker says.
+
+void hear_want(Giving& giving, const wire::Want& want) {
+  for (const wire::Want::File& file : want.files()) {
+    if (file.index() >= giving.listed.size())
+      throw_protocol("entry " + std::to_string(file.index()) + " is wanted of a listing of " + std::to_string(giving.listed.size()));
+    Listed& listed = giving.listed[file.index()];
+    Wanted wanted;
+    wanted.index = file.index();
+    wanted.compare_only = want.compare_only();
+    wanted.has_digest = !file.digest().empty();
+    if (!listed.is_file) throw_protocol("entry " + std::to_string(file.index()) + " is wanted and is no file");
+    if (listed.wanted || (listed.compared && wanted.compare_only))
+      throw_protocol("entry " + std::to_string(file.index()) + " is wanted twice");
+    if (wanted.has_digest && !Digest::from_bytes(file.digest(), wanted.digest))
+      throw_protocol("a digest of " + std::to_string(file.digest().size()) + " bytes");
+    if (wanted.compare_only && !wanted.has_digest) throw_protocol("a comparison without a digest");
+    (wanted.compare_only ? listed.compared : listed.wanted) = true;
+    giving.wanted.push_back(wanted);
+    giving.wanted_more.notify_one();
+    if (giving.watch.progress->totals_known) continue;
+    ++giving.watch.progress->files_total;
+    giving.watch.progress->bytes_total += listed.size;
+  }
+}
+
+void hear_totals(Giving& giving, const wire::Totals& totals) {
+  Progress& progress = *giving.watch.progress;
+  progress.files_total = std::max<std::uint64_t>(progress.files_total, totals.files());
+  progress.bytes_total = std::max<std::uint64_t>(progress.bytes_total, totals.bytes());
+  progress.totals_known = true;
+}
+
+awaitable<void> give_hearing(GivingPointer giving) {
+  for (;;) {
+    const std::optional<Fragment> fragment = co_await giving->control.receive();
+    if (!fragment) throw_protocol("the far side stopped in the middle of the sync");
+    switch (fragment->op) {
+      case op::want: hear_want(*giving, read_message<wire::Want>(*fragment)); break;
+      case op::totals: hear_totals(*giving, read_message<wire::Totals>(*fragment)); break;
+      case op::notes: {
+        const auto notes = read_message<wire::Notes>(*fragment);
+        for (const wire::Note& note : notes.notes()) {
+          if (note.kind() == wire::Note::SENT) ++giving->watch.progress->files_done;
+          giving->watch.note(from_wire(note));
+        }
+        break;
+      }
+      case op::done:
+        giving->report = from_wire(read_message<wire::Done>(*fragment));
+        giving->done = true;
+        giving->wanted_more.notify_all();
+        giving->control.finish();
+        co_await as_result(giving->control.receive()); // its finish, which tells the Taker that we know
+        co_return;
+      case op::failed: throw_failed(*fragment);
+      default: throw_protocol("a Taker does not say " + std::to_string(fragment->op));
+    }
+  }
+}
+
+} // namespace
+
+awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning) {
+  const auto giving = std::make_shared<Giving>(control, std::move(source), std::move(filter), std::move(watch), tuning);
+  Crew crew(co_await asio::this_coro::executor);
+  crew.spawn(give_hearing(giving));
+  crew.spawn(give_listing(giving));
+  for (std::size_t i = 0; i < std::max<std::size_t>(1, tuning.files_sending_max); ++i) crew.spawn(give_files(giving));
+  co_await crew.join();
+  Report report = giving->report;
+  report.circuits = giving->circuits;
+  co_return report;
+}
+
+} // namespace trunkline::sync

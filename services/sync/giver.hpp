@@ -1,0 +1,16 @@
+// The side of a sync that has the source: it lists, and sends the files that the Taker wants, each on a circuit of its own.
+#pragma once
+
+#include "async/types.hpp"
+#include "circuit/circuit.hpp"
+#include "services/sync/filter.hpp"
+#include "services/sync/place.hpp"
+#include "services/sync/report.hpp"
+
+namespace trunkline::sync {
+
+/// Gives everything in `source` to the Taker at the other end of `control`; whoever opened it does not matter.
+/// Returns when the Taker is done. Cancelled: the Taker is told. Errors: Failure; what ended the control circuit.
+awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning);
+
+} // namespace trunkline::sync

@@ -1,0 +1,172 @@
+#include "services/sync/messages.hpp"
+
+#include "services/sync/path.hpp"
+
+#include <limits>
+#include <utility>
+
+namespace trunkline::sync {
+namespace {
+
+constexpr std::uint32_t nanoseconds_per_second = 1'000'000'000;
+
+Failure::Kind from_wire(wire::Failed::Kind kind) {
+  switch (kind) {
+    case wire::Failed::FILE: return Failure::Kind::file;
+    case wire::Failed::DENIED: return Failure::Kind::denied;
+    case wire::Failed::ENDING: return Failure::Kind::ending;
+    default: return Failure::Kind::protocol;
+  }
+}
+
+wire::Failed::Kind to_wire(Failure::Kind kind) {
+  switch (kind) {
+    case Failure::Kind::file: return wire::Failed::FILE;
+    case Failure::Kind::denied: return wire::Failed::DENIED;
+    case Failure::Kind::ending: return wire::Failed::ENDING;
+    case Failure::Kind::protocol: break;
+  }
+  return wire::Failed::PROTOCOL;
+}
+
+} // namespace
+
+void to_wire(const Entry& entry, wire::Entry& into) {
+  into.set_path(entry.path);
+  switch (entry.type) {
+    case EntryType::file: into.set_type(wire::Entry::FILE); break;
+    case EntryType::directory: into.set_type(wire::Entry::DIRECTORY); break;
+    case EntryType::symlink: into.set_type(wire::Entry::SYMLINK); break;
+  }
+  into.set_size(entry.size);
+  into.set_mtime_seconds(entry.mtime.seconds);
+  into.set_mtime_nanoseconds(entry.mtime.nanoseconds);
+  into.set_mode(entry.mode);
+  into.set_target(entry.target);
+}
+
+void to_wire(const Note& note, wire::Note& into) {
+  into.set_kind(static_cast<wire::Note::Kind>(note.kind));
+  into.set_path(note.path);
+  into.set_bytes(note.bytes);
+  into.set_text(note.text);
+}
+
+void to_wire(const Report& report, wire::Done& into) {
+  into.set_files(report.files);
+  into.set_bytes(report.bytes);
+  into.set_directories(report.directories);
+  into.set_symlinks(report.symlinks);
+  into.set_attributes(report.attributes);
+  into.set_deleted(report.deleted);
+  into.set_unchanged(report.unchanged);
+  into.set_skipped(report.skipped);
+  into.set_errors(report.errors);
+}
+
+Note from_wire(const wire::Note& from) {
+  Note note;
+  note.kind = wire::Note::Kind_IsValid(from.kind()) ? static_cast<Note::Kind>(from.kind()) : Note::Kind::skipped;
+  note.path = from.path();
+  note.bytes = from.bytes();
+  note.text = from.text();
+  return note;
+}
+
+Report from_wire(const wire::Done& done) {
+  Report report;
+  report.files = done.files();
+  report.bytes = done.bytes();
+  report.directories = done.directories();
+  report.symlinks = done.symlinks();
+  report.attributes = done.attributes();
+  report.deleted = done.deleted();
+  report.unchanged = done.unchanged();
+  report.skipped = done.skipped();
+  report.errors = done.errors();
+  return report;
+}
+
+FileTime mtime_of(const wire::FileHeader& header) {
+  if (header.mtime_nanoseconds() >= nanoseconds_per_second)
+    throw_protocol("a file's time has " + std::to_string(header.mtime_nanoseconds()) + " nanoseconds");
+  return {header.mtime_seconds(), header.mtime_nanoseconds()};
+}
+
+void throw_protocol(const std::string& text) { throw Failure(Failure::Kind::protocol, text); }
+
+void read_message_into(const Fragment& fragment, google::protobuf::MessageLite& message) {
+  if (fragment.payload.size() > message_bytes_max)
+    throw_protocol("control message of " + std::to_string(fragment.payload.size()) + " bytes, more than " +
+                   std::to_string(message_bytes_max));
+  if (!message.ParseFromArray(fragment.payload.data(), static_cast<int>(fragment.payload.size())))
+    throw_protocol("control message " + std::to_string(fragment.op) + " of " + std::to_string(fragment.payload.size()) +
+                   " bytes cannot be decoded");
+}
+
+void throw_failed(const Fragment& fragment) {
+  const auto failed = read_message<wire::Failed>(fragment);
+  throw Failure(from_wire(failed.kind()), printable(failed.text()) + " (says the far side)");
+}
+
+Fragment to_failed(std::exception_ptr failure) {
+  wire::Failed failed;
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Failure& thrown) {
+    failed.set_kind(to_wire(thrown.kind()));
+    failed.set_text(printable(thrown.what()));
+  } catch (const FileError& thrown) {
+    failed.set_kind(wire::Failed::FILE);
+    failed.set_text(printable(thrown.what()));
+  } catch (...) {
+    failed.set_kind(wire::Failed::ENDING);
+    failed.set_text("the sync was given up");
+  }
+  return to_fragment(op::failed, failed);
+}
+
+std::string ListingReader::read(wire::Entry&& from, Entry& into) {
+  if (++entries_count_ > entries_max_) throw_protocol("listing of more than " + std::to_string(entries_max_) + " entries");
+  bytes_ += from.path().size() + from.target().size();
+  if (bytes_ > bytes_max_) throw_protocol("listing of more than " + std::to_string(bytes_max_) + " bytes");
+  if (entries_count_ > 1 && compare_paths(last_path_, from.path()) >= 0)
+    throw_protocol("listing is not ascending: \"" + printable(from.path()) + "\" comes after \"" + printable(last_path_) + "\"");
+  last_path_ = from.path();
+
+  std::string wrong = wrong_with(from);
+  into.path = std::move(*from.mutable_path());
+  if (!wrong.empty()) return wrong;
+  into.type = static_cast<EntryType>(from.type());
+  into.size = from.size();
+  into.mtime = {from.mtime_seconds(), from.mtime_nanoseconds()};
+  into.mode = from.mode();
+  into.target = std::move(*from.mutable_target());
+  if (into.type != EntryType::directory) return {};
+  while (!directories_.empty() && !is_below(into.path, directories_.back())) directories_.pop_back();
+  if (!into.path.empty()) directories_.push_back(into.path);
+  return {};
+}
+
+std::string ListingReader::wrong_with(const wire::Entry& entry) const {
+  std::string wrong = wrong_with_path(entry.path());
+  if (!wrong.empty()) return wrong;
+  if (!wire::Entry::Type_IsValid(entry.type())) return "has the unknown type " + std::to_string(entry.type());
+  const bool is_symlink = entry.type() == wire::Entry::SYMLINK;
+  if (entry.path().empty() && entry.type() != wire::Entry::DIRECTORY) return "is the top and no directory";
+  if (entry.size() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+    return "claims " + std::to_string(entry.size()) + " bytes";
+  if (entry.mtime_nanoseconds() >= nanoseconds_per_second)
+    return "has a time with " + std::to_string(entry.mtime_nanoseconds()) + " nanoseconds";
+  if (is_symlink == entry.target().empty()) return is_symlink ? "is a symlink without a target" : "has a target and is no symlink";
+  if (entry.target().size() > path_bytes_max) return "has a target of " + std::to_string(entry.target().size()) + " bytes";
+  if (entry.target().find('\0') != std::string::npos) return "has a target with a zero byte";
+
+  const std::string_view parent = parent_of(entry.path());
+  if (parent.empty()) return {};
+  for (auto directory = directories_.rbegin(); directory != directories_.rend(); ++directory)
+    if (*directory == parent) return {};
+  return "lies in no listed directory";
+}
+
+} // namespace trunkline::sync

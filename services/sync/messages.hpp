@@ -1,0 +1,92 @@
+// The messages of proto/sync.proto as values, and the checks of what the far side claims.
+#pragma once
+
+#include "circuit/typed.hpp"
+#include "proto/sync.pb.h"
+#include "services/sync/entry.hpp"
+#include "services/sync/report.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline::sync {
+
+inline constexpr std::uint32_t protocol_version = 1;
+inline constexpr const char* service_name = "sync";
+
+namespace op {
+enum : std::int32_t {
+  request = 1,
+  listing = 2,
+  listing_end = 3,
+  want = 4,
+  withheld = 5,
+  notes = 6,
+  totals = 7,
+  done = 8,
+  failed = 9,
+  file = 16, // first on a circuit of its own
+  data = 17,
+};
+} // namespace op
+
+/// The largest control message that is read; ours are much smaller, whose decoded form must not surprise us.
+inline constexpr std::size_t message_bytes_max = 256 * 1024;
+/// At about how many bytes a batch is sent.
+inline constexpr std::size_t batch_bytes = 32 * 1024;
+
+void to_wire(const Entry& entry, wire::Entry& into);
+void to_wire(const Note& note, wire::Note& into);
+void to_wire(const Report& report, wire::Done& into);
+Note from_wire(const wire::Note& note);
+Report from_wire(const wire::Done& done);
+FileTime mtime_of(const wire::FileHeader& header);
+
+/// Reads a control message. Errors: Failure::Kind::protocol for one that is too large or cannot be decoded.
+template <class Message> Message read_message(const Fragment& fragment);
+
+/// Throws what a `failed` fragment says.
+[[noreturn]] void throw_failed(const Fragment& fragment);
+/// What to tell the far side about an exception that ended a sync.
+Fragment to_failed(std::exception_ptr failure);
+/// Throws Failure::Kind::protocol.
+[[noreturn]] void throw_protocol(const std::string& text);
+
+/// Takes the listing of a far side, entry by entry, and believes nothing: an entry that cannot be used is refused alone,
+/// a list that cannot be sorted is refused whole.
+class ListingReader {
+ public:
+  ListingReader(std::size_t entries_max, std::size_t bytes_max) : entries_max_(entries_max), bytes_max_(bytes_max) {}
+
+  /// What is wrong with the entry; empty when it was taken into `into`, which has its path in any case.
+  /// Errors: Failure::Kind::protocol for a list that is not ascending, or too long.
+  std::string read(wire::Entry&& from, Entry& into);
+  std::uint64_t entries_count() const noexcept { return entries_count_; }
+
+ private:
+  std::string wrong_with(const wire::Entry& entry) const;
+
+  std::size_t entries_max_;
+  std::size_t bytes_max_;
+  std::uint64_t entries_count_ = 0;
+  std::size_t bytes_ = 0;
+  std::string last_path_;
+  std::vector<std::string> directories_; // taken, from the top down to where the list is
+};
+
+// Implementation of the template.
+
+/// Errors: Failure::Kind::protocol.
+void read_message_into(const Fragment& fragment, google::protobuf::MessageLite& message);
+
+template <class Message> Message read_message(const Fragment& fragment) {
+  Message message;
+  read_message_into(fragment, message);
+  return message;
+}
+
+} // namespace trunkline::sync

@@ -1,0 +1,252 @@
+#include "services/sync/service.hpp"
+
+#include "async/within.hpp"
+#include "services/sync/crew.hpp"
+#include "services/sync/filter.hpp"
+#include "services/sync/giver.hpp"
+#include "services/sync/messages.hpp"
+#include "services/sync/path.hpp"
+#include "services/sync/taker.hpp"
+
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include <exception>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <utility>
+
+namespace trunkline::sync {
+namespace {
+
+std::function<std::uint64_t()> system_random() {
+  auto device = std::make_shared<std::random_device>();
+  return [device] { return (std::uint64_t{(*device)()} << 32) | (*device)(); };
+}
+
+wire::Request to_request(wire::Request::Role role, const std::string& path, const Options& options) {
+  wire::Request request;
+  request.set_version(protocol_version);
+  request.set_role(role);
+  request.set_path(path);
+  request.set_checksum(options.checksum);
+  request.set_delete_extra(options.delete_extra);
+  request.set_dry_run(options.dry_run);
+  for (const std::string& pattern : options.exclude) request.add_exclude(pattern);
+  return request;
+}
+
+Options to_options(const wire::Request& request) {
+  Options options;
+  options.checksum = request.checksum();
+  options.delete_extra = request.delete_extra();
+  options.dry_run = request.dry_run();
+  options.exclude.assign(request.exclude().begin(), request.exclude().end());
+  return options;
+}
+
+/// The exception of an ended circuit with the words of its end.
+std::exception_ptr with_words(const Circuit& control, std::exception_ptr failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const boost::system::system_error& thrown) {
+    const std::optional<End> end = control.end();
+    if (!end || end->code != thrown.code() || end->text.empty()) return failure;
+    return std::make_exception_ptr(boost::system::system_error(end->code, end->text));
+  } catch (...) {
+    return failure;
+  }
+}
+
+/// Tells the far side why, as far as the circuit still carries it.
+void say_failed(Circuit& control, std::exception_ptr failure) {
+  if (!control.is_open()) return;
+  try {
+    control.send_one_way(to_failed(std::move(failure)));
+  } catch (const boost::system::system_error&) { // it ended by itself
+  }
+  control.close();
+}
+
+} // namespace
+
+/// A sync that was asked for on this side.
+struct Service::Job {
+  wire::Request::Role role_there = wire::Request::TAKE;
+  Source source;              // to give from here
+  std::shared_ptr<Root> root; // to take into here
+  std::string address;
+  std::string path;
+  Options options;
+  Watch watch;
+
+  bool ended = false;
+  Report report;
+  std::exception_ptr failure;
+  Signal changed;
+};
+
+Service::Service(ServiceOptions options) : options_(std::move(options)) {
+  if (!options_.random) options_.random = system_random();
+}
+
+std::shared_ptr<Service> Service::register_at(Node& node, ServiceOptions options) {
+  auto service = std::make_shared<Service>(std::move(options));
+  node.register_service(service_name, [service](LocalPeer& peer, CircuitInbox& circuits) {
+    return run_peer(service, peer, circuits);
+  });
+  return service;
+}
+
+awaitable<Report> Service::push(Node& node, Source source, std::string address, std::string path, Options options,
+                                Watch watch) {
+  const auto job = std::make_shared<Job>();
+  job->role_there = wire::Request::TAKE;
+  job->source = std::move(source);
+  job->address = std::move(address);
+  job->path = std::move(path);
+  job->options = std::move(options);
+  job->watch = std::move(watch);
+  co_return co_await ask(node, job);
+}
+
+awaitable<Report> Service::pull(Node& node, std::string address, std::string path, std::shared_ptr<Root> root,
+                                Options options, Watch watch) {
+  const auto job = std::make_shared<Job>();
+  job->role_there = wire::Request::GIVE;
+  job->root = std::move(root);
+  job->address = std::move(address);
+  job->path = std::move(path);
+  job->options = std::move(options);
+  job->watch = std::move(watch);
+  co_return co_await ask(node, job);
+}
+
+awaitable<Report> Service::ask(Node& node, std::shared_ptr<Job> job) {
+  const std::shared_ptr<LocalPeer> peer = node.start_local_peer(service_name);
+  jobs_[peer->id()] = job; // its coroutine is started later, posted
+  std::exception_ptr cancelled;
+  try {
+    while (!job->ended) co_await job->changed.wait();
+  } catch (...) {
+    cancelled = std::current_exception();
+  }
+  if (cancelled) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    peer->close();
+  }
+  co_await peer->ended();
+  jobs_.erase(peer->id());
+  if (cancelled) std::rethrow_exception(cancelled);
+  if (job->failure) std::rethrow_exception(job->failure);
+  co_return job->report;
+}
+
+awaitable<void> Service::run_peer(std::shared_ptr<Service> self, LocalPeer& peer, CircuitInbox& circuits) {
+  const auto started = self->jobs_.extract(peer.id());
+  if (started.empty()) {
+    co_await self->answer(circuits);
+    co_return;
+  }
+  const std::shared_ptr<Job> job = started.mapped();
+  try {
+    job->report = co_await self->run_job(*job, peer, circuits);
+  } catch (...) {
+    job->failure = std::current_exception();
+  }
+  job->ended = true;
+  job->changed.notify_all();
+}
+
+awaitable<Report> Service::run_job(Job& job, LocalPeer& peer, CircuitInbox& circuits) {
+  const wire::Request request = to_request(job.role_there, job.path, job.options);
+  Circuit control = peer.start_remote_and_open(job.address, service_name, to_fragment(op::request, request));
+  std::exception_ptr failure;
+  try {
+    if (job.role_there == wire::Request::TAKE)
+      co_return co_await give(control, job.source, Filter(job.options.exclude), job.watch, options_.tuning);
+    co_return co_await take(control, circuits, job.root, job.options, job.watch, options_.tuning, options_.random);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  failure = with_words(control, failure);
+  say_failed(control, failure);
+  std::rethrow_exception(failure);
+}
+
+awaitable<void> Service::answer(CircuitInbox& circuits) {
+  std::optional<Circuit> control = co_await circuits.next();
+  if (!control) co_return;
+  struct Running {
+    explicit Running(Service& of) : service(of) { ++service.running_count_; }
+    Running(const Running&) = delete;
+    ~Running() {
+      --service.running_count_;
+      service.ended_.notify_all();
+    }
+    Service& service;
+  };
+  const Running running(*this);
+
+  std::string what = "a sync";
+  std::exception_ptr failure;
+  Report report;
+  try {
+    report = co_await answer_request(*control, circuits, what);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  std::string outcome;
+  if (failure) {
+    failure = with_words(*control, failure);
+    say_failed(*control, failure);
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& thrown) {
+      outcome = std::string("failed: ") + thrown.what();
+    }
+  } else {
+    outcome = std::to_string(report.files) + " files, " + std::to_string(report.bytes) + " bytes, " +
+              std::to_string(report.deleted) + " deleted, " + std::to_string(report.errors) + " errors";
+  }
+  if (options_.log) options_.log(what + ": " + outcome);
+}
+
+awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circuits, std::string& what) {
+  const std::optional<Fragment> first = co_await control.receive();
+  if (!first || first->op != op::request) throw_protocol("a sync begins with a request");
+  const auto request = read_message<wire::Request>(*first);
+  const bool takes = request.role() == wire::Request::TAKE;
+  what = control.remote_url() + (takes ? " pushes into \"" : " pulls \"") + printable(request.path()) + "\"";
+  if (request.version() != protocol_version)
+    throw_protocol("version " + std::to_string(request.version()) + " of the sync is not known here, only " +
+                   std::to_string(protocol_version));
+  if (refusing_) throw Failure(Failure::Kind::ending, "this node is shutting down");
+  if (!options_.root) throw Failure(Failure::Kind::denied, "this node shares no directory");
+  if (takes && options_.read_only) throw Failure(Failure::Kind::denied, "this node is read only");
+  const std::string wrong = wrong_with_path(request.path());
+  if (!wrong.empty()) throw Failure(Failure::Kind::denied, "path \"" + printable(request.path()) + "\" " + wrong);
+  const Options options = to_options(request);
+  std::optional<Filter> filter;
+  try {
+    filter.emplace(options.exclude);
+  } catch (const std::invalid_argument& refused) {
+    throw_protocol(refused.what());
+  }
+  Watch watch;
+  watch.on_note = options_.on_note;
+  if (takes) {
+    co_return co_await take(control, circuits, open_destination(options_.root, request.path(), options.dry_run), options,
+                            std::move(watch), options_.tuning, options_.random);
+  }
+  co_return co_await give(control, open_source(options_.root, request.path()), std::move(*filter), std::move(watch),
+                          options_.tuning);
+}
+
+awaitable<void> Service::drained() {
+  const auto self = shared_from_this();
+  while (running_count_ > 0) co_await ended_.wait();
+}
+
+} // namespace trunkline::sync

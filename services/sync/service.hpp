@@ -1,0 +1,67 @@
+// The service "sync" of a node: the same on the side that asks and on the side that is asked, for push and for pull.
+#pragma once
+
+#include "async/signal.hpp"
+#include "async/types.hpp"
+#include "peer/node.hpp"
+#include "services/sync/place.hpp"
+#include "services/sync/report.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace trunkline::sync {
+
+struct ServiceOptions {
+  std::shared_ptr<Root> root; // what others may sync with; without one they may not
+  bool read_only = false;     // others may read it, not write
+  Tuning tuning;
+  std::function<std::uint64_t()> random;              // for temporary names; the system's generator unless given
+  std::function<void(const std::string&)> log;        // one line per sync that others asked for
+  std::function<void(const Note&)> on_note;           // of those syncs
+
+  ServiceOptions() = default;
+};
+
+/// The syncs of one node. Each is a peer of the service "sync" on both sides, which lives as long as the sync.
+class Service : public std::enable_shared_from_this<Service> {
+ public:
+  /// Registers the service at the node. Errors: error::already_registered.
+  static std::shared_ptr<Service> register_at(Node& node, ServiceOptions options);
+
+  /// Brings what is at `source` to `path` below the root of the service at `address`.
+  /// Cancelled: both sides give up, no temporary file is left. Errors: Failure, FileError, boost::system::system_error.
+  awaitable<Report> push(Node& node, Source source, std::string address, std::string path, Options options, Watch watch);
+  /// Brings what is at `path` below the root of the service at `address` into `root` (nothing: a dry run into nothing).
+  awaitable<Report> pull(Node& node, std::string address, std::string path, std::shared_ptr<Root> root, Options options,
+                         Watch watch);
+
+  /// Syncs that others ask for are refused from now on, and `drained` waits until those that run have ended.
+  void refuse_new() noexcept { refusing_ = true; }
+  awaitable<void> drained();
+  std::size_t running_count() const noexcept { return running_count_; }
+
+  explicit Service(ServiceOptions options);
+
+ private:
+  struct Job;
+
+  static awaitable<void> run_peer(std::shared_ptr<Service> self, LocalPeer& peer, CircuitInbox& circuits);
+  awaitable<Report> ask(Node& node, std::shared_ptr<Job> job);
+  awaitable<Report> run_job(Job& job, LocalPeer& peer, CircuitInbox& circuits);
+  awaitable<void> answer(CircuitInbox& circuits);
+  awaitable<Report> answer_request(Circuit& control, CircuitInbox& circuits, std::string& what);
+
+  ServiceOptions options_;
+  std::map<PeerId, std::shared_ptr<Job>> jobs_; // of peers started here, until they run
+  bool refusing_ = false;
+  std::size_t running_count_ = 0; // that others asked for
+  Signal ended_;
+};
+
+} // namespace trunkline::sync

@@ -1,0 +1,90 @@
+#include "services/sync/tree.hpp"
+
+#include "services/sync/path.hpp"
+
+#include <cerrno>
+
+namespace trunkline::sync {
+namespace {
+
+constexpr mode_t owner_all = 0700;
+
+std::string name(const std::string& path) { return std::string(name_of(path)); }
+
+} // namespace
+
+std::shared_ptr<Directory> Tree::parent(const std::string& path) { return root_->directory(parent_of(path)); }
+
+void Tree::make_directory(const Entry& entry, bool something_in_the_way) {
+  const std::shared_ptr<Directory> above = parent(entry.path);
+  if (something_in_the_way) above->remove_file(name(entry.path));
+  above->make_directory(name(entry.path), (entry.mode & mode_bits) | owner_all);
+}
+
+void Tree::open_directory(const Entry& entry) {
+  if (entry.path.empty()) {
+    const std::shared_ptr<Directory> top = root_->directory("");
+    const mode_t mode = top->own_status().mode & 07777;
+    if ((mode & owner_all) != owner_all) top->set_own_mode(mode | owner_all);
+    return;
+  }
+  const std::shared_ptr<Directory> above = parent(entry.path);
+  const std::optional<Status> status = above->status(name(entry.path));
+  if (!status || !status->is_directory()) throw FileError("open the directory", entry.path, ENOTDIR);
+  const mode_t mode = status->mode & 07777;
+  if ((mode & owner_all) != owner_all) above->set_mode(name(entry.path), mode | owner_all);
+}
+
+bool Tree::finish_directory(const Entry& entry) {
+  const mode_t mode = entry.mode & mode_bits;
+  const std::shared_ptr<Directory> at = entry.path.empty() ? root_->directory("") : parent(entry.path);
+  const std::optional<Status> status = entry.path.empty() ? at->own_status() : at->status(name(entry.path));
+  if (!status || !status->is_directory()) throw FileError("open the directory", entry.path, ENOTDIR);
+  const bool other_mode = (status->mode & 07777) != mode;
+  const bool other_mtime = status->mtime != entry.mtime;
+  if (entry.path.empty()) {
+    if (other_mode) at->set_own_mode(mode);
+    if (other_mtime) at->set_own_mtime(entry.mtime);
+  } else {
+    if (other_mode) at->set_mode(name(entry.path), mode);
+    if (other_mtime) at->set_mtime(name(entry.path), entry.mtime);
+  }
+  return other_mode || other_mtime;
+}
+
+void Tree::make_symlink(const Entry& entry) {
+  place_symlink(*parent(entry.path), name(entry.path), entry.target, entry.mtime, random_);
+}
+
+std::unique_ptr<IncomingFile> Tree::receive_file(const std::string& path) {
+  return std::make_unique<IncomingFile>(parent(path), name(path), random_);
+}
+
+void Tree::set_attributes(const Entry& entry) {
+  const std::shared_ptr<Directory> above = parent(entry.path);
+  if (entry.type != EntryType::symlink) above->set_mode(name(entry.path), entry.mode & mode_bits);
+  above->set_mtime(name(entry.path), entry.mtime);
+}
+
+Fd Tree::open_file(const std::string& path, Status& status) { return parent(path)->open_file(name(path), status); }
+
+Tree::Removal Tree::remove(const std::string& path, EntryType type) {
+  try {
+    const std::shared_ptr<Directory> above = parent(path);
+    if (type == EntryType::directory) {
+      above->remove_directory(name(path));
+      root_->forget(); // it may be among those kept open
+    } else {
+      above->remove_file(name(path));
+    }
+  } catch (const FileError& failure) {
+    if (failure.error_number() == ENOENT) return Removal::was_gone;
+    if (failure.error_number() == ENOTEMPTY || failure.error_number() == EEXIST) return Removal::not_empty;
+    throw;
+  }
+  return Removal::removed;
+}
+
+bool Tree::reap(const std::string& path) { return reap_temporary(*parent(path), name(path)); }
+
+} // namespace trunkline::sync

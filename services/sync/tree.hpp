@@ -1,0 +1,49 @@
+// The tree of a Taker while it changes.
+#pragma once
+
+#include "services/sync/entry.hpp"
+#include "services/sync/incoming_file.hpp"
+#include "services/sync/root.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace trunkline::sync {
+
+/// What a sync does to the files below a root. Every path has been checked. Each blocks for a few system calls.
+/// Errors: FileError.
+class Tree {
+ public:
+  Tree(std::shared_ptr<Root> root, std::function<std::uint64_t()> random) : root_(std::move(root)), random_(std::move(random)) {}
+
+  /// Its owner may do everything in it until `finish_directory`. A file or symlink of this name goes first.
+  void make_directory(const Entry& entry, bool something_in_the_way);
+  /// The same for a directory that is there already.
+  void open_directory(const Entry& entry);
+  /// Gives a directory its own mode and time; true when one was another. After everything in it has come to rest.
+  bool finish_directory(const Entry& entry);
+
+  /// In place of whatever file or symlink has the name; a directory has to be removed before.
+  void make_symlink(const Entry& entry);
+  std::unique_ptr<IncomingFile> receive_file(const std::string& path);
+  /// Mode and time of a file or symlink that is as it should be otherwise.
+  void set_attributes(const Entry& entry);
+  Fd open_file(const std::string& path, Status& status);
+
+  enum class Removal : std::uint8_t { removed, not_empty, was_gone };
+  Removal remove(const std::string& path, EntryType type);
+  /// A temporary file of a run that died.
+  bool reap(const std::string& path);
+
+  Root& root() noexcept { return *root_; }
+
+ private:
+  std::shared_ptr<Directory> parent(const std::string& path);
+
+  std::shared_ptr<Root> root_;
+  std::function<std::uint64_t()> random_;
+};
+
+} // namespace trunkline::sync
