@@ -215,7 +215,7 @@ void NativeTrunk::free_node(FragmentNode* node) {
     delete node;
     return;
   }
-  node->fragment = Fragment();
+  node->fragment.clear();
   node->extra = 0;
   node->next = spare_nodes_;
   spare_nodes_ = node;

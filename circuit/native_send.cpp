@@ -48,6 +48,7 @@ SendOutcome NativeTrunk::send(TrunkCircuit& base, Fragment& fragment) {
     if (room && !circuit.waiting.is_linked()) waiting_.push_back(circuit);
     return SendOutcome::no_credit;
   }
+  if (!sendable_.empty() && pending_.bytes < direct_bytes_max) fill(direct_bytes_max); // what was queued goes first
   const std::size_t metadata = wire::metadata_bytes(fragment);
   const auto cost = static_cast<std::int64_t>(cost_of(fragment, metadata));
   if (circuit.outgoing.empty() && sendable_.empty() && pending_.bytes < direct_bytes_max &&
@@ -190,6 +191,21 @@ void NativeTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) 
     message.set_number(*std::exchange(pong_due_, std::nullopt));
     put_control(FrameType::pong, message);
   }
+  fill(bytes_max);
+  std::swap(into, pending_);
+  if (!waiting_.empty()) wake_waiting();
+  if (into.empty()) {
+    if (into.small.capacity() > kept_bytes_max) into = Output();
+    if (pending_.small.capacity() > kept_bytes_max) pending_ = Output();
+    return;
+  }
+  writing_ = true;
+  writing_since_ = now_;
+  counters_.bytes_sent += into.bytes;
+}
+
+/// Moves queued frames into the output, in turns: a circuit that has used up its turn goes to the end.
+void NativeTrunk::fill(std::size_t bytes_max) {
   while (!sendable_.empty() && pending_.bytes < bytes_max) {
     NativeCircuit& circuit = sendable_.front();
     if (circuit.deficit <= 0) circuit.deficit += quantum_bytes;
@@ -202,16 +218,6 @@ void NativeTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) 
     }
     if (circuit.sendable.is_linked() && circuit.deficit <= 0) sendable_.splice(sendable_.end(), sendable_, sendable_.begin());
   }
-  std::swap(into, pending_);
-  if (!waiting_.empty()) wake_waiting();
-  if (into.empty()) {
-    if (into.small.capacity() > kept_bytes_max) into = Output();
-    if (pending_.small.capacity() > kept_bytes_max) pending_ = Output();
-    return;
-  }
-  writing_ = true;
-  writing_since_ = now_;
-  counters_.bytes_sent += into.bytes;
 }
 
 void NativeTrunk::written(Instant now) {
@@ -230,16 +236,16 @@ bool NativeTrunk::has_output() const {
                     cost);
 }
 
-void NativeTrunk::put_small(std::span<const std::byte> bytes) {
-  auto& small = pending_.small;
-  const auto offset = static_cast<std::uint32_t>(small.size());
-  small.insert(small.end(), bytes.begin(), bytes.end());
-  pending_.bytes += bytes.size();
+/// Counts bytes that were written to the end of `small`.
+void NativeTrunk::commit_small(std::size_t bytes) {
+  const auto offset = static_cast<std::uint32_t>(pending_.small.size());
+  pending_.small.commit(bytes);
+  pending_.bytes += bytes;
   auto& pieces = pending_.pieces;
   if (!pieces.empty() && pieces.back().large < 0) { // small parts follow one another: one piece
-    pieces.back().size += static_cast<std::uint32_t>(bytes.size());
+    pieces.back().size += static_cast<std::uint32_t>(bytes);
   } else {
-    pieces.push_back({-1, offset, static_cast<std::uint32_t>(bytes.size())});
+    pieces.push_back({-1, offset, static_cast<std::uint32_t>(bytes)});
   }
 }
 
@@ -258,21 +264,26 @@ void NativeTrunk::put_data(NativeCircuit& circuit, Fragment& fragment, std::size
   } else if (size < payload) {
     head.flags = wire::flag_first_of_more;
   }
-  std::byte bytes[wire::data_head_bytes_max];
-  if (metadata == 0) {
-    put_small({bytes, wire::put_data_head(bytes, head)});
-  } else {
+  if (metadata != 0) {
     metadata_.clear();
     wire::put_metadata(metadata_, fragment);
     head.flags |= wire::flag_metadata;
     head.metadata = metadata_;
-    head_.resize(wire::data_head_bytes_max + metadata_.size());
-    put_small({head_.data(), wire::put_data_head(head_.data(), head)});
   }
-  if (size < gather_bytes_min) {
-    if (size > 0) put_small(fragment.payload.bytes().subspan(offset, size));
-    return;
+  const bool copied = size < gather_bytes_min;
+  const std::size_t room = wire::data_head_bytes_max + metadata + (copied ? std::max(size, Payload::inline_bytes_max) : 0);
+  std::byte* const start = pending_.small.prepare(room);
+  std::byte* at = wire::put_data_head(start, head);
+  if (copied) {
+    if (payload <= Payload::inline_bytes_max) {
+      fragment.payload.copy_inline(at);
+    } else {
+      std::memcpy(at, fragment.payload.data() + offset, size);
+    }
+    at += size;
   }
+  commit_small(static_cast<std::size_t>(at - start));
+  if (copied) return;
   pending_.pieces.push_back({static_cast<std::int32_t>(pending_.large.size()), 0, static_cast<std::uint32_t>(size)});
   pending_.large.push_back(size == payload ? std::move(fragment.payload) : fragment.payload.slice(offset, size));
   pending_.bytes += size;
@@ -280,25 +291,25 @@ void NativeTrunk::put_data(NativeCircuit& circuit, Fragment& fragment, std::size
 
 void NativeTrunk::put_control(FrameType type, const google::protobuf::MessageLite& message) {
   if (state_ != State::running) return;
+  const std::size_t before = pending_.control.size();
   append_frame(pending_.control, type, message);
+  pending_.bytes += pending_.control.size() - before;
 }
 
 /// Behind all data that is already in the output.
 void NativeTrunk::put_in_band(FrameType type, const google::protobuf::MessageLite& message) {
-  head_.clear();
-  const std::size_t bytes_before = pending_.bytes;
-  append_frame(head_, type, message);
-  pending_.bytes = bytes_before;
-  put_small(head_);
+  const std::size_t length = message.ByteSizeLong();
+  std::byte* const start = pending_.small.prepare(wire::header_bytes + length);
+  std::byte* body = wire::put_header(start, length, type, 0);
+  message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(body));
+  commit_small(wire::header_bytes + length);
 }
 
-void NativeTrunk::append_frame(std::vector<std::byte>& into, FrameType type, const google::protobuf::MessageLite& message) {
+void NativeTrunk::append_frame(ByteBuffer& into, FrameType type, const google::protobuf::MessageLite& message) {
   const std::size_t length = message.ByteSizeLong();
-  const std::size_t before = into.size();
-  into.resize(before + wire::header_bytes + length);
-  std::byte* body = wire::put_header(into.data() + before, length, type, 0);
+  std::byte* body = wire::put_header(into.prepare(wire::header_bytes + length), length, type, 0);
   message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(body));
-  pending_.bytes += wire::header_bytes + length;
+  into.commit(wire::header_bytes + length);
 }
 
 void NativeTrunk::send_credit_frame(CircuitId id, std::uint64_t bytes) {

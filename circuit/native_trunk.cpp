@@ -63,7 +63,7 @@ NativeTrunk::NativeTrunk(NativeTrunkOptions options)
       pool_bytes_(options_.limits.trunk_memory_bytes_max / 2),
       cancelled_opens_tokens_(5.0 * options_.limits.cancelled_opens_per_second_max) {
   const auto* magic = reinterpret_cast<const std::byte*>(wire::preface.data());
-  pending_.control.assign(magic, magic + wire::preface.size());
+  pending_.control.append({magic, wire::preface.size()});
   pending_.bytes = wire::preface.size();
   wire::Hello hello;
   hello.set_version_min(1);

@@ -81,7 +81,9 @@ class NativeTrunk final : public Trunk {
   void take_output(Output& into, std::size_t bytes_max, Instant now) override;
   void written(Instant now) override;
   bool has_output() const override;
-  std::size_t output_bytes() const override { return pending_.bytes; }
+  std::size_t output_bytes() const override {
+    return pending_.bytes + static_cast<std::size_t>(trunk_send_credit_ > 0 ? sendable_cost_ : 0);
+  }
   Instant deadline() const override;
   bool over() const override;
 
@@ -177,9 +179,10 @@ class NativeTrunk final : public Trunk {
   // native_send.cpp: what we send.
   void put_control(wire::FrameType type, const google::protobuf::MessageLite& message);
   void put_in_band(wire::FrameType type, const google::protobuf::MessageLite& message);
-  void put_small(std::span<const std::byte> bytes);
+  void commit_small(std::size_t bytes);
+  void fill(std::size_t bytes_max);
   void put_data(NativeCircuit& circuit, Fragment& fragment, std::size_t offset, std::size_t size, std::size_t metadata);
-  void append_frame(std::vector<std::byte>& into, wire::FrameType type, const google::protobuf::MessageLite& message);
+  void append_frame(ByteBuffer& into, wire::FrameType type, const google::protobuf::MessageLite& message);
   void enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t cost);
   bool send_chunk(NativeCircuit& circuit);
   void end_sending(NativeCircuit& circuit);
@@ -249,7 +252,6 @@ class NativeTrunk final : public Trunk {
   CircuitList<&NativeCircuit::waiting> waiting_;
   Instant trunk_stalled_since_ = Instant::max(); // sendable circuits wait for the trunk's credit
   std::vector<std::byte> metadata_; // scratch
-  std::vector<std::byte> head_;     // scratch
   std::optional<std::uint64_t> pong_due_;
   bool writing_ = false;
   Instant writing_since_{};

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "circuit/limits.hpp"
+#include "fragment/byte_buffer.hpp"
 #include "fragment/error.hpp"
 #include "fragment/fragment.hpp"
 
@@ -111,9 +112,9 @@ class Output {
  public:
   bool empty() const noexcept { return bytes == 0; }
 
-  std::vector<std::byte> control;                 // control frames; written before everything else
-  std::vector<std::byte> small;                   // headers and small payloads, one after another
-  std::vector<Payload> large;                     // payloads that are written from where they lie
+  ByteBuffer control;         // control frames; written before everything else
+  ByteBuffer small;           // headers and small payloads, one after another
+  std::vector<Payload> large; // payloads that are written from where they lie
   struct Piece { std::int32_t large; std::uint32_t offset; std::uint32_t size; }; // large < 0: a part of `small`
   std::vector<Piece> pieces;
   std::size_t bytes = 0;

@@ -83,6 +83,18 @@ class Fragment {
   Payload payload;
   std::string err; // not empty: delivered on `errors`
 
+  /// Makes it empty again; cheap on one that was moved from.
+  void clear() noexcept {
+    op = 0;
+    part = 0;
+    subject.clear();
+    args.clear();
+    payload = Payload();
+    err.clear();
+    names_.reset();
+    serial_ = 0;
+  }
+
   FragmentType type() const noexcept { return err.empty() ? FragmentType::data : FragmentType::error; }
 
   /// Counts the fragments of this circuit and direction from 1; 0 before it was received.

@@ -48,6 +48,15 @@ class Payload {
   /// A part of it that shares its memory (small payloads are copied); nobody may change either any more.
   Payload slice(std::size_t offset, std::size_t size);
 
+  /// For encoders: copies a payload of at most inline_bytes_max; may write up to inline_bytes_max bytes.
+  void copy_inline(std::byte* into) const noexcept {
+    if (where_ == Where::inside) {
+      std::memcpy(into, inside_, inline_bytes_max);
+    } else {
+      std::memcpy(into, outside_.pointer, size_);
+    }
+  }
+
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
   const std::byte* data() const noexcept { return where_ == Where::inside ? inside_ : outside_.pointer; }
@@ -79,7 +88,7 @@ class Payload {
     where_ = other.where_;
     size_ = other.size_;
     if (where_ == Where::inside) {
-      std::memcpy(inside_, other.inside_, size_);
+      std::memcpy(inside_, other.inside_, inline_bytes_max); // a constant size is a few moves, no call
     } else {
       steal_outside(other);
     }
