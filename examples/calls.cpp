@@ -1,4 +1,4 @@
-// Requests and replies over one circuit: many at once, answered in any order, with a deadline where the caller wants one.
+// Requests and replies over one circuit: many at once, answered in any order, with a deadline where one is wanted.
 #include "async/within.hpp"
 #include "circuit/caller.hpp"
 #include "examples/run.hpp"
@@ -26,8 +26,7 @@ awaitable<void> answer(Circuit& circuit, Fragment request) {
 
 awaitable<void> measure(Circuit circuit) {
   std::vector<Fragment> waiting;
-  std::optional<Fragment> request = co_await circuit.receive();
-  for (; request; request = co_await circuit.receive()) {
+  while (auto request = co_await circuit.receive()) {
     const bool later = request->op == op_later;
     if (!later) co_await answer(circuit, std::move(*request));
     for (Fragment& earlier : waiting) co_await answer(circuit, std::move(earlier));
@@ -50,7 +49,8 @@ awaitable<void> program(Node& here, Node& there) {
 
   // A deadline is an adapter around the call, and so is having the failure as a value.
   Fragment third(op_later, "nobody asks again");
-  const result<Fragment> late = co_await as_result(within(std::chrono::milliseconds(100), caller.call(std::move(third))));
+  const result<Fragment> late =
+      co_await as_result(within(std::chrono::milliseconds(100), caller.call(std::move(third))));
   std::cout << "third: " << (late ? "answered" : late.error().message()) << std::endl;
 
   // Its reply comes with the next one's, is counted, and disturbs nobody.

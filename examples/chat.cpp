@@ -34,8 +34,8 @@ awaitable<void> type(Circuit& circuit, std::string name) {
 }
 
 awaitable<void> show(Circuit& circuit) {
-  std::optional<Fragment> line = co_await circuit.receive();
-  for (; line; line = co_await circuit.receive()) std::cout << line->subject << ": " << line->payload.text() << std::endl;
+  while (auto line = co_await circuit.receive())
+    std::cout << line->subject << ": " << line->payload.text() << std::endl;
 }
 
 // Runs on both sides: on one for the circuit that it opened, on the other for the same circuit when it arrived.

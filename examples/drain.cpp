@@ -29,8 +29,7 @@ awaitable<void> count_ticks(Node& here, std::string there) {
   try {
     for (;;) { // one circuit after another, until a new one is refused
       Circuit circuit = me->prefer_extant(there, "ticks", std::nullopt);
-      std::optional<Fragment> tick = co_await circuit.receive();
-      for (; tick; tick = co_await circuit.receive())
+      while (auto tick = co_await circuit.receive())
         std::cout << "circuit " << circuit.id() << ", tick " << tick->op << std::endl;
     }
   } catch (const boost::system::system_error& refusal) {

@@ -13,8 +13,7 @@ namespace {
 
 // A service in its short form: one call per circuit. It knows neither who dialled nor who opened the circuit's trunk.
 awaitable<void> echo(Circuit circuit) {
-  std::optional<Fragment> fragment = co_await circuit.receive();
-  for (; fragment; fragment = co_await circuit.receive()) co_await circuit.send(std::move(*fragment));
+  while (auto fragment = co_await circuit.receive()) co_await circuit.send(std::move(*fragment));
 } // returning closes the circuit, after what was sent
 
 awaitable<void> ask(std::string name, Node& here, std::string there) {
@@ -29,8 +28,7 @@ awaitable<void> ask(std::string name, Node& here, std::string there) {
   }
   circuit.finish(); // everything above arrives first
 
-  std::optional<Fragment> fragment = co_await circuit.receive();
-  for (; fragment; fragment = co_await circuit.receive())
+  while (auto fragment = co_await circuit.receive())
     std::cout << name << " heard " << fragment->payload.text() << ", fragment " << fragment->serial() << " from "
               << fragment->from_service() << std::endl;
   std::cout << name << (circuit.dialled() ? " had to dial" : " used the trunk that was there") << std::endl;

@@ -16,14 +16,13 @@ constexpr std::int32_t op_add = 1, op_sum = 2;
 // Adds numbers. A line that is none gets an error fragment, and the circuit goes on.
 awaitable<void> adder(Circuit circuit) {
   std::int64_t sum = 0;
-  std::optional<Fragment> line = co_await circuit.receive();
-  for (; line; line = co_await circuit.receive()) {
+  while (auto line = co_await circuit.receive()) {
     const std::string text(line->payload.text());
     if (text == "quit") {
       circuit.close(End(error::access_denied, "nobody quits here")); // what was sent before arrives first
       co_return;
     }
-    if (text == "bug") throw std::logic_error("the secret cause"); // resets the circuits of this peer, ends nothing else
+    if (text == "bug") throw std::logic_error("the secret cause"); // resets this circuit, ends nothing else
     if (text.find_first_not_of("0123456789") != std::string::npos)
       co_await circuit.send(Fragment::error("\"" + text + "\" is not a number"));
     else

@@ -1,5 +1,5 @@
-// Copies files to another machine, one circuit per file. No file waits for another, and none for a round trip: the sender
-// waits for credit only, and at the end for the receipts.
+// Copies files to another machine, one circuit per file. No file waits for another, and none for a round trip: the
+// sender waits for credit only, and at the end for the receipts.
 //
 //   file_push receive tcp://0.0.0.0:7000 DIRECTORY
 //   file_push send tcp://host:7000 FILE...
@@ -30,9 +30,8 @@ awaitable<void> store_one(Circuit circuit, fs::path directory) {
   const fs::path temporary = directory / (name.string() + ".part");
   std::ofstream file(temporary, std::ios::binary);
   Fragment stored(op_stored);
-  // nullopt is a promise that everything is here: a sender that dies in the middle ends this loop by an exception.
-  std::optional<Fragment> fragment = co_await circuit.receive();
-  for (; fragment; fragment = co_await circuit.receive()) {
+  // The loop's end is a promise that everything is here: a sender that dies in the middle ends it by an exception.
+  while (auto fragment = co_await circuit.receive()) {
     file << fragment->payload.text();
     stored.part += std::ssize(fragment->payload.text());
   }
@@ -43,8 +42,8 @@ awaitable<void> store_one(Circuit circuit, fs::path directory) {
 
 // The long form of a service: one call is the whole life of one peer, which here runs a task for each circuit.
 awaitable<void> store(LocalPeer& peer, CircuitInbox& circuits, fs::path directory) {
-  std::optional<Circuit> circuit = co_await circuits.next();
-  for (; circuit; circuit = co_await circuits.next()) peer.spawn(store_one, std::move(*circuit), directory);
+  while (auto circuit = co_await circuits.next()) // nullopt: this peer is ending
+    peer.spawn(store_one, std::move(*circuit), directory);
 }
 
 awaitable<void> send_one(Circuit& circuit, fs::path path) {

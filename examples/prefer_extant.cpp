@@ -1,4 +1,4 @@
-// Join the running instance of a service, or start one: how peers meet that know an address and a name, but nobody's id.
+// Join the running instance of a service, or start one: how peers meet that know an address and a name, but no id.
 // A service with a limit of one instance refuses a second, and the refusal says where the first one is.
 #include "examples/run.hpp"
 #include "peer/node.hpp"
@@ -12,8 +12,7 @@ namespace {
 // One call is one room. It counts those who come, tells each their number, and ends with its node.
 awaitable<void> room(LocalPeer& self, CircuitInbox& circuits) {
   std::int64_t visitors = 0;
-  std::optional<Circuit> circuit = co_await circuits.next();
-  for (; circuit; circuit = co_await circuits.next()) {
+  while (auto circuit = co_await circuits.next()) {
     Fragment welcome(0, self.url().to_string(), "welcome");
     welcome.part = ++visitors;
     co_await circuit->send(std::move(welcome));

@@ -10,8 +10,8 @@ using namespace trunkline;
 
 awaitable<void> tally(Circuit circuit) { // one call per circuit, on whichever side registered it
   Fragment total;
-  std::optional<Fragment> fragment = co_await circuit.receive(); // nullopt: they have finished
-  for (; fragment; fragment = co_await circuit.receive()) total.part += std::ssize(fragment->payload.text());
+  while (auto fragment = co_await circuit.receive()) // nullopt: they have finished
+    total.part += static_cast<std::int64_t>(fragment->payload.size());
   co_await circuit.send(std::move(total));
 }
 

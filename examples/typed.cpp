@@ -17,8 +17,7 @@ awaitable<void> summarize(Circuit circuit) {
   weather::Summary summary;
   double celsius_sum = 0;
   double celsius_max = -300;
-  std::optional<weather::Reading> reading = co_await receive_message<weather::Reading>(circuit);
-  for (; reading; reading = co_await receive_message<weather::Reading>(circuit)) {
+  while (auto reading = co_await receive_message<weather::Reading>(circuit)) {
     summary.set_readings(summary.readings() + 1);
     celsius_sum += reading->celsius();
     if (reading->celsius() > celsius_max) {

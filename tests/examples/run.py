@@ -53,7 +53,7 @@ def matches(text, *patterns):
 
 @check
 def readme_streams_both_ways(programs):
-    counted = r"(tcp|node)://\S+/tally/\S{22} counted 70\d\d bytes"
+    counted = r"(tcp|node)://\S+/tally/\S{22}/\d+ counted 700\d bytes"
     matches(programs.output("readme"), *[counted] * 6)
 
 

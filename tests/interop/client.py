@@ -7,7 +7,6 @@ PREFACE = b"\x89TRNK\r\n\x01"
  PEER_ENDED, PING, PONG, DRAIN, GOODBYE) = range(0x01, 0x12)
 METADATA, FIRST_OF_MORE, CONTINUES, LAST = 1, 2, 4, 8
 JOIN, START, PREFER_EXTANT, START_ONLY = range(4)
-ENDS = (REFUSE, FINISH, CLOSE, CLOSE_RECEIVED, RESET)
 FRAME_MAX, CHUNK_MAX, COST, CIRCUIT_WINDOW, TRUNK_WINDOW = 73728, 65536, 256, 262144, 1048576
 Fragment = collections.namedtuple("Fragment", "op part subject args payload err", defaults=(0, 0, b"", (), b"", b""))
 
@@ -29,8 +28,7 @@ def message(*fields):
     return out
 
 def parse(data):
-    """Protobuf to {number: [value, ...]}, for the two of its wire types that occur here."""
-    fields, at = collections.defaultdict(list), 0
+    fields, at = collections.defaultdict(list), 0  # number: values, for the two wire types that occur here
     while at < len(data):
         tag, at = read_varint(data, at)
         value, at = read_varint(data, at)
@@ -61,16 +59,17 @@ def data_frames(circuit, fragment, room):
 
 class Circuit:
     def __init__(self, number, window=CIRCUIT_WINDOW):
-        self.number, self.credit, self.theirs = number, window, window  # what we may send, and what they may
+        self.number, self.window, self.due = number, window, 0          # due: consumed and not yet granted
+        self.credit = self.theirs = window                              # what we may send, and what they may
         self.heard, self.taken = collections.defaultdict(list), False   # control frames by type; FINISH was answered
         self.inbox, self.partial = collections.deque(), None            # (fragment, cost); one that is not yet whole
 
 class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and hears frames as one
     def __init__(self, host, port):
         super().__init__(0, TRUNK_WINDOW)
-        self.circuits, self.next, self.node_id, self.peer = {0: self}, 1, os.urandom(16), os.urandom(16)
-        self.socket, self.input, self.output, self.preface = socket.create_connection((host, port), 20), b"", PREFACE, b""
-        self.say(HELLO, (1, 1), (2, 1), (3, self.node_id), (4, "python"), (8, 4 << 20))  # leaves with what is said next
+        self.circuits, self.next, self.peer, self.socket = {0: self}, 1, os.urandom(16), socket.create_connection((host, port), 20)
+        self.input, self.preface, self.output = b"", b"", PREFACE + frame(  # which leaves with what is said next
+            HELLO, message((1, 1), (2, 1), (3, os.urandom(16)), (4, "python"), (8, 4 << 20)))
 
     def say(self, kind, *fields):
         self.output += frame(kind, message(*fields))
@@ -91,15 +90,17 @@ class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and 
 
     def receive(self, circuit):
         """The next fragment, or None when no more will come."""
-        self.until(lambda: circuit.inbox or any(circuit.heard[kind] for kind in ENDS))
+        self.until(lambda: circuit.inbox or any(map(circuit.heard.get, (REFUSE, FINISH, CLOSE, CLOSE_RECEIVED, RESET))))
         fragment, cost = circuit.inbox.popleft() if circuit.inbox else (None, 0)
         self.grant(circuit, cost)
         return fragment
 
     def grant(self, circuit, cost):
-        for each in (self, circuit) if cost else ():
-            each.theirs += cost
-            self.say(CREDIT, (1, each.number), (2, cost))
+        for each in (self, circuit):
+            each.due += cost
+            if each.due * 4 >= each.window:  # a grant for every fragment would be a flood of control frames
+                self.say(CREDIT, (1, each.number), (2, each.due))
+                each.theirs, each.due = each.theirs + each.due, 0
         if circuit.heard[FINISH] and not circuit.inbox and not circuit.taken:
             circuit.taken = self.say(FINISH_TAKEN, (1, circuit.number)) or True
 
@@ -125,7 +126,7 @@ class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and 
         metadata, payload = parse(body[at:at + size]), body[at + size:]
         cost = size + len(payload) + (COST if starts else 0)
         circuit.theirs, self.theirs = circuit.theirs - cost, self.theirs - cost
-        assert circuit.theirs >= 0 <= self.theirs, "data beyond the credit"
+        assert circuit.theirs >= 0 <= self.theirs and len(body) <= FRAME_MAX, "data beyond the credit or the frame"
         args = tuple((b"".join(arg[1]), b"".join(arg[2])) for arg in map(parse, metadata[2]))
         fragment = Fragment(op, part, b"".join(metadata[1]), args, payload, b"".join(metadata[3]))
         if not starts:

@@ -19,13 +19,11 @@ using namespace trunkline;
 namespace {
 
 awaitable<void> echo_fragments(Circuit& circuit) {
-  std::optional<Fragment> fragment = co_await circuit.receive();
-  for (; fragment; fragment = co_await circuit.receive()) co_await circuit.send(std::move(*fragment));
+  while (auto fragment = co_await circuit.receive()) co_await circuit.send(std::move(*fragment));
 }
 
 awaitable<void> echo_errors(Circuit& circuit) {
-  std::optional<Fragment> fragment = co_await circuit.receive_error();
-  for (; fragment; fragment = co_await circuit.receive_error()) co_await circuit.send(std::move(*fragment));
+  while (auto fragment = co_await circuit.receive_error()) co_await circuit.send(std::move(*fragment));
 }
 
 awaitable<void> echo(Circuit circuit) {
@@ -46,8 +44,7 @@ awaitable<void> call_back(Circuit circuit) {
   back.finish();
 
   Fragment report(4, "report", {});
-  std::optional<Fragment> answer = co_await back.receive();
-  for (; answer; answer = co_await back.receive()) report.part += static_cast<std::int64_t>(answer->payload.size());
+  while (auto answer = co_await back.receive()) report.part += static_cast<std::int64_t>(answer->payload.size());
   co_await back.finish_acknowledged();
   back.close();
   co_await circuit.send(std::move(report));

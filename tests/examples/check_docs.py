@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Holds the docs to the tree: what a page quotes from the code or the tests must be there.
+
+usage: check_docs.py ROOT. Each check is a function with a sentence for a name; the last line counts.
+"""
+import glob
+import os
+import re
+import subprocess
+import sys
+import traceback
+
+ROOT = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", ".."))
+CHECKS = []
+
+
+def check(function):
+    CHECKS.append(function)
+    return function
+
+
+def read(*path):
+    with open(os.path.join(ROOT, *path), encoding="utf-8") as file:
+        return file.read()
+
+
+def test_names():
+    """Every doctest case, and every check of a script: its name with spaces."""
+    names = set()
+    for path in glob.glob(os.path.join(ROOT, "tests", "**", "*.*"), recursive=True):
+        if path.endswith(".cpp"):
+            with open(path, encoding="utf-8") as file:
+                # A name may be written as several literals that the compiler joins.
+                for literals in re.findall(r'TEST_CASE\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)\)', file.read()):
+                    names.add(re.sub(r'"\s*"', "", literals).strip().strip('"').replace('\\"', '"'))
+        elif path.endswith(".py"):
+            with open(path, encoding="utf-8") as file:
+                for name in re.findall(r"^\s*def (\w+)\(", file.read(), re.MULTILINE):
+                    names.add(f"{os.path.basename(os.path.dirname(path))}: {name.replace('_', ' ')}")
+    return names
+
+
+def quoted_tests(page):
+    """Test names on a page stand in backticks and hold a colon and a space: `circuit: a cancelled receive takes nothing`."""
+    return [name for name in re.findall(r"`([^`\n]+)`", read("docs", page)) if re.match(r"[a-z_ ]+: \S", name)]
+
+
+@check
+def every_test_that_promises_and_faults_quote_exists():
+    names = test_names()
+    for page in ("promises.md", "faults.md", "lifetime.md"):
+        missing = [name for name in quoted_tests(page) if name not in names]
+        assert not missing, f"docs/{page} quotes tests that do not exist:\n  " + "\n  ".join(missing)
+    assert len(quoted_tests("promises.md")) >= 7, "every promise has a test"
+
+
+@check
+def every_fault_of_the_four_groups_has_a_row_with_a_test():
+    rows = re.findall(r"^\| (F\d\d) \|.*$", read("docs", "faults.md"), re.MULTILINE)
+    assert rows == [f"F{n:02}" for n in range(1, 43)], rows
+    for line in re.findall(r"^\| F\d\d \|.*$", read("docs", "faults.md"), re.MULTILINE):
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
+        assert len(cells) == 4 and all(cells), line
+
+
+def value(expression):
+    """A C++ initialiser as a number."""
+    return int(eval(expression.replace("'", ""), {"__builtins__": {}}))
+
+
+def declared(text):
+    """Limits as declared: {name: (value, True when it is a time in ms)}."""
+    found = {}
+    for name, expression in re.findall(r"(?:std::size_t|std::uint32_t) (\w+) = ([^;]+);", text):
+        found[name] = (value(expression), False)
+    for name, expression in re.findall(r"std::chrono::milliseconds (\w+)\{([^}]+)\};", text):
+        found[name] = (value(expression), True)
+    return found
+
+
+def documented(text):
+    """Limits of the tables: {name: (value, True when it is a time in ms)}."""
+    units = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "ms": 1, "s": 1000}
+    found = {}
+    for name, number, unit in re.findall(r"^\| `(\w+)` \| (\d+) ?(\w*) \|", text, re.MULTILINE):
+        found[name] = (int(number) * units[unit], unit in ("ms", "s"))
+    return found
+
+
+@check
+def limits_md_says_what_the_headers_say():
+    limits = declared(read("circuit", "limits.hpp"))
+    limits.update(declared(re.search(r"struct NodeOptions \{.*?^\};", read("peer", "node.hpp"), re.DOTALL | re.MULTILINE).group(0)))
+    assert len(limits) > 25
+    page = documented(read("docs", "limits.md"))
+    for name in sorted(limits.keys() | page.keys()):
+        assert limits.get(name) == page.get(name), f"{name}: the header says {limits.get(name)}, the page {page.get(name)}"
+
+
+@check
+def the_program_of_the_readme_is_the_one_that_is_compiled():
+    program = read("examples", "readme.cpp").split("// [readme]\n")[1]
+    blocks = re.findall(r"^```cpp\n(.*?)^```$", read("README.md"), re.DOTALL | re.MULTILINE)
+    assert program in blocks, "README.md has no code block that is examples/readme.cpp between its marks"
+
+
+@check
+def every_snippet_of_the_tour_is_in_a_program_that_is_compiled():
+    sources = ""
+    for path in sorted(glob.glob(os.path.join(ROOT, "examples", "*.[ch]pp")) + glob.glob(os.path.join(ROOT, "tests", "examples", "*.cpp"))):
+        with open(path, encoding="utf-8") as file:
+            sources += file.read()
+    plain = re.sub(r"\s+", " ", sources)
+    for page in ("tour.md", "lifetime.md", "README.md"):
+        for block in re.findall(r"^```cpp\n(.*?)^```$", read("docs", page), re.DOTALL | re.MULTILINE):
+            # Indentation is the page's own; "..." stands for what the page leaves out.
+            for part in re.split(r"^\s*// \.\.\.\s*$", block, flags=re.MULTILINE):
+                part = re.sub(r"\s+", " ", part).strip()
+                assert part in plain, f"docs/{page}: no program holds\n{part}"
+
+
+@check
+def every_link_leads_somewhere():
+    outcome = subprocess.run([sys.executable, os.path.join(ROOT, "docs", "check_links.py"), ROOT], capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+@check
+def every_reason_of_the_wire_page_is_the_one_of_the_header():
+    names = {int(number): name.replace("_", " ") for name, number in re.findall(r"^  (\w+) = (\d+),", read("fragment", "error.hpp"), re.MULTILINE)}
+    table = read("docs", "wire.md").split("## Reasons")[1]
+    page = {int(number): name.strip() for number, name in re.findall(r"\| (\d+) \| ([a-z ]+?) (?=\|)", table)}
+    page[0] = "none" if page.get(0) == "clean" else page.get(0)
+    assert len(page) > 25
+    for number, name in page.items():
+        assert names[number] == name, f"{number}: {name} on the page, {names[number]} in the header"
+    missing = [number for number in names if number < 80 and number not in page]
+    assert not missing, missing
+
+
+@check
+def the_client_from_outside_stays_within_150_lines():
+    assert read("tests", "interop", "client.py").count("\n") <= 150
+
+
+def main():
+    failed = 0
+    for function in CHECKS:
+        try:
+            function()
+        except AssertionError as failure:
+            failed += 1
+            print(f"FAILED  {function.__name__.replace('_', ' ')}\n{failure}")
+        except Exception:  # a page that is not there, say
+            failed += 1
+            print(f"FAILED  {function.__name__.replace('_', ' ')}")
+            traceback.print_exc(file=sys.stdout)
+    print(f"{len(CHECKS) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
