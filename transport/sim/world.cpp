@@ -6,6 +6,7 @@
 #include "transport/sim/network.hpp"
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <exception>
@@ -66,11 +67,11 @@ std::size_t World::lose_one_way(const std::string& from, const std::string& to) 
 }
 
 void World::crash(const std::string& host, Crash how) {
-  fabric_->crash(fabric_->host(host), how);
+  run_on_executor([&] { fabric_->crash(fabric_->host(host), how); });
 }
 
 void World::restart(const std::string& host) {
-  fabric_->restart(fabric_->host(host));
+  run_on_executor([&] { fabric_->restart(fabric_->host(host)); });
 }
 
 bool World::is_up(const std::string& host) {
@@ -86,12 +87,12 @@ void World::on_restart(const std::string& host, std::function<void()> callback) 
 }
 
 void World::inject(const Faults& faults) {
-  faults_ = std::make_unique<FaultSource>(*fabric_, faults);
+  faults_ = std::make_shared<FaultSource>(*fabric_, faults);
 }
 
 void World::calm() {
   faults_.reset();
-  fabric_->heal_all();
+  run_on_executor([&] { fabric_->heal_all(); });
 }
 
 /// Runs every handler that is ready, and those that they make ready.
@@ -115,13 +116,19 @@ bool World::step() {
   const TimePoint next = next_event();
   if (next == TimePoint::max()) return false;
   if (fabric_->schedule->next() == next) {
-    fabric_->schedule->run_next();
+    run_on_executor([&] { fabric_->schedule->run_next(); });
   } else {
     fabric_->schedule->pass(next);
-    faults_->strike();
+    run_on_executor([faults = faults_] { faults->strike(); }); // it may call calm
   }
-  run_ready();
   return true;
+}
+
+/// What happens to nodes happens where they run.
+void World::run_on_executor(const std::function<void()>& action) {
+  if (io_->get_executor().running_in_this_thread()) return action();
+  asio::post(*io_, std::cref(action));
+  run_ready();
 }
 
 void World::run() {

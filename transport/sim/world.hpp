@@ -84,7 +84,8 @@ class World {
   /// Brings a host back and calls `on_restart`, which makes a new node.
   void restart(const std::string& host);
   bool is_up(const std::string& host);
-  /// Called inside crash and restart, on no coroutine.
+  /// Called inside crash and restart, on the world's executor. Outside of the run, crash, restart and calm run what is
+  /// ready.
   void on_crash(const std::string& host, std::function<void()> callback);
   void on_restart(const std::string& host, std::function<void()> callback);
 
@@ -123,10 +124,11 @@ class World {
  private:
   TimePoint next_event() const noexcept;
   void run_ready();
+  void run_on_executor(const std::function<void()>& action);
 
   std::shared_ptr<Fabric> fabric_;
   std::unique_ptr<asio::io_context> io_;
-  std::unique_ptr<FaultSource> faults_; // null while calm
+  std::shared_ptr<FaultSource> faults_; // null while calm
 };
 
 } // namespace trunkline::sim
