@@ -9,6 +9,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <doctest/doctest.h>
 
@@ -125,6 +126,11 @@ asio::awaitable<void> book(std::weak_ptr<Ledger> ledger, int times) {
   }
 }
 
+asio::awaitable<void> wait_an_hour() {
+  asio::steady_timer timer(co_await asio::this_coro::executor, std::chrono::hours(1));
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
 // Sums decimal numbers that end in a comma; the careless variant believes that a read ends where a number ends.
 class Adder {
  public:
@@ -203,9 +209,8 @@ TEST_CASE("breakpoints: work that waits for good after its owner is gone is repo
   auto keep_alive = [](asio::io_context& io) { return std::make_pair(0, asio::make_work_guard(io)); };
   CHECK_NOTHROW(test::stop_after_each_handler(test::After::run_on, keep_alive));
 
-  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> forgotten;
-  auto forget = [&](asio::io_context& io) {
-    forgotten.emplace(asio::make_work_guard(io));
+  auto forget = [](asio::io_context& io) {
+    asio::co_spawn(io, wait_an_hour(), [](std::exception_ptr) {});
     return 0;
   };
   CHECK_THROWS_AS(test::stop_after_each_handler(test::After::run_on, forget), std::logic_error);
