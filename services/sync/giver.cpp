@@ -173,13 +173,9 @@ awaitable<Given> give_data(GivingPointer giving, Circuit& circuit, OutgoingFile&
     fragment.part = static_cast<std::int64_t>(file.offset());
     const std::size_t count = file.read(fragment.payload.writable());
     if (count < size) co_return Given::changed; // it has become shorter
-    const SendOutcome outcome = circuit.send_one_way(fragment);
-    if (outcome != SendOutcome::taken) {
-      const result<void> sent = co_await as_result(circuit.send(std::move(fragment)));
-      if (!sent && taker_gave_up(giving->control, circuit)) co_return Given::unwanted;
-      if (!sent) throw_ended(circuit, sent.error());
-      since_yield = 0;
-    }
+    const result<void> sent = co_await as_result(circuit.send(std::move(fragment)));
+    if (!sent && taker_gave_up(giving->control, circuit)) co_return Given::unwanted;
+    if (!sent) throw_ended(circuit, sent.error());
     giving->watch.progress->bytes_done += file.offset() - counted;
     counted = file.offset();
     since_yield += count;
