@@ -13,7 +13,7 @@
 namespace trunkline {
 namespace {
 
-constexpr std::size_t spare_nodes_max = 1024;
+constexpr std::size_t spare_nodes_max = 2048;
 
 } // namespace
 
@@ -203,6 +203,11 @@ void NativeTrunk::check_stalled_readers() {
 }
 
 // Nodes are used again: a stream of small fragments allocates nothing.
+
+void NativeTrunk::free_spare_nodes() {
+  while (spare_nodes_) delete std::exchange(spare_nodes_, spare_nodes_->next);
+  spare_nodes_count_ = 0;
+}
 
 FragmentNode* NativeTrunk::make_node() {
   if (!spare_nodes_) return new FragmentNode;

@@ -89,7 +89,7 @@ NativeTrunk::~NativeTrunk() {
   });
   buried_.clear();
   buried_before_.clear();
-  while (spare_nodes_) delete std::exchange(spare_nodes_, spare_nodes_->next);
+  free_spare_nodes();
 }
 
 error NativeTrunk::wire_reason(const End& reason) noexcept {
@@ -460,7 +460,10 @@ void NativeTrunk::tick(Instant now) {
   if (writing_ && now_ >= writing_since_ + limits.write_deadline)
     return break_off(error::write_timeout,
                      fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
-  if (connected_ && !ping_sent_ && now_ >= heard_at_ + limits.keepalive_interval) send_ping();
+  if (connected_ && !ping_sent_ && now_ >= heard_at_ + limits.keepalive_interval) {
+    send_ping();
+    free_spare_nodes(); // a quiet trunk holds no memory for a busy one
+  }
   while (!stalled_.empty() && now_ >= stalled_.front().stalled_since + limits.stall_deadline)
     reset(stalled_.front(), End(error::stalled, fmt::format("no credit or answer within stall_deadline {} ms",
                                                             limits.stall_deadline.count())));

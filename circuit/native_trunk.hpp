@@ -173,6 +173,7 @@ class NativeTrunk final : public Trunk {
   void serve_reservations();
   std::size_t pool_free() const noexcept;
   void check_stalled_readers();
+  void free_spare_nodes();
   FragmentNode* make_node();
   void free_node(FragmentNode* node);
 

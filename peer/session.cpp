@@ -3,7 +3,9 @@
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <exception>
 #include <string>
@@ -17,7 +19,7 @@ using namespace asio::experimental::awaitable_operators;
 
 constexpr std::size_t output_bytes_max = 1 << 20; // of one write
 constexpr std::size_t read_bytes_min = 4 << 10;
-constexpr std::size_t read_bytes_max = 256 << 10;
+constexpr std::size_t read_bytes_max = 128 << 10; // small fragments of one read still fit the processor's cache
 constexpr int quiet_reads_max = 4;
 constexpr Duration idle_after = std::chrono::seconds(5);
 
@@ -84,7 +86,10 @@ awaitable<void> Session::pump_in() {
       }
       trunk_->receive(buffer.filled(count));
       if (trunk_->machine().over()) break;
+      const bool more_waits = count == buffer.space().size();
       buffer.adapt(count);
+      // A read that need not wait would go on forever: those who were woken take their fragments first.
+      if (more_waits) co_await asio::post(asio::use_awaitable);
     }
     in_ended_ = true;
   } catch (const std::exception& failure) {

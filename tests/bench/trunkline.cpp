@@ -239,13 +239,12 @@ awaitable<void> drive_round_trip(Driving& driving) {
 }
 
 awaitable<void> drive_opens(Driving& driving) {
-  Circuit first = driving.peer->start_remote_and_open(address_of(driving.options), "bench", std::nullopt);
   Stamps stamps(driving.options);
-  std::deque<Circuit> open;
   // The instance that the first circuit starts takes all others; the first brings a message like every other.
-  std::optional<Fragment> message = stamped(stamps, 0);
-  co_await first.send(std::move(*message));
+  Circuit first =
+      driving.peer->start_remote_and_open(address_of(driving.options), "bench", std::optional(stamped(stamps, 0)));
   first.finish();
+  std::deque<Circuit> open;
   std::uint64_t closed = 0;
   const Goal goal(driving.options);
   for (;;) {
