@@ -81,12 +81,6 @@ awaitable<void> echo(Circuit circuit, Serving* serving) {
   circuit.finish();
 }
 
-void check_first(Circuit& circuit, Serving& serving) {
-  const std::optional<Fragment> fragment = circuit.try_receive();
-  if (!fragment) throw std::runtime_error("a circuit came without its first fragment");
-  serving.checks.check(text_of(*fragment), fragment->payload.size(), 0);
-}
-
 /// The service of every workload. Short circuits are answered where they are taken, without a coroutine of their own.
 awaitable<void> bench_service(LocalPeer& peer, CircuitInbox& circuits, Serving* serving) {
   std::uint32_t stream = 0;
@@ -98,11 +92,12 @@ awaitable<void> bench_service(LocalPeer& peer, CircuitInbox& circuits, Serving* 
     } else if (serving->options.workload == Workload::round_trip) {
       peer.spawn(echo, std::move(*circuit), serving);
     } else if (serving->options.workload == Workload::opens) {
-      check_first(*circuit, *serving);
+      const std::optional<Fragment> first = co_await circuit->receive();
+      if (!first) throw std::runtime_error("a circuit came without its first fragment");
+      serving->checks.check(text_of(*first), first->payload.size(), 0);
       circuit->close();
     } else {
-      Stamps again(serving->options); // every circuit brings number 0
-      const std::optional<Fragment> fragment = circuit->try_receive();
+      const std::optional<Fragment> fragment = co_await circuit->receive();
       if (!fragment || fragment->payload.size() != small_bytes) throw std::runtime_error("no first fragment of 64 bytes");
       Fragment reply(op_reply);
       reply.part = static_cast<std::int64_t>(serving->idle.size());
