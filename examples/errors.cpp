@@ -1,5 +1,4 @@
 // How things go wrong, and how each shows on the other side. Only one of these ends more than one circuit.
-#include "async/within.hpp"
 #include "examples/run.hpp"
 #include "peer/node.hpp"
 

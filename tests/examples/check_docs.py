@@ -4,6 +4,7 @@
 usage: check_docs.py ROOT. Each check is a function with a sentence for a name; the last line counts.
 """
 import glob
+import json
 import os
 import re
 import subprocess
@@ -136,6 +137,14 @@ def every_reason_of_the_wire_page_is_the_one_of_the_header():
         assert names[number] == name, f"{number}: {name} on the page, {names[number]} in the header"
     missing = [number for number in names if number < 80 and number not in page]
     assert not missing, missing
+
+
+@check
+def the_example_of_the_wire_page_is_made_of_golden_frames():
+    page = read("docs", "wire.md").split("## Example")[1].split("\n## ")[0]
+    shown = re.findall(r"^ {4,7}((?:[0-9A-F]{2} )*[0-9A-F]{2})(?: {2,}.*)?$", page, re.MULTILINE)
+    golden = json.loads(read("tests", "interop", "frames.json"))
+    assert "".join(shown).replace(" ", "").lower() == "".join(golden[name] for name in ("preface", "hello", "open", "data"))
 
 
 @check

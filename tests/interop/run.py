@@ -14,6 +14,7 @@ import tempfile
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import frames
 from client import (ACCEPT, CIRCUIT_WINDOW, CLOSE, CLOSE_RECEIVED, COST, CREDIT, DATA, FINISH, FINISH_TAKEN, GOODBYE, HELLO,
                     JOIN, OPEN, PING, PONG, PREFACE, REFUSE, RESET, START, TRUNK_WINDOW, Fragment, Trunk, frame, message,
                     varint)
@@ -74,6 +75,12 @@ def the_first_fragment_leaves_with_preface_hello_and_open_before_anything_was_he
     data, read_before = recorder.writes[0]
     assert data.startswith(PREFACE) and kinds(data[8:]) == [HELLO, OPEN, DATA] and read_before == 0
     world.trunk, world.echo = trunk, circuit
+
+
+@check
+def the_golden_frames_are_those_that_the_client_makes(_):
+    with open(frames.PATH, encoding="utf-8") as file:
+        assert file.read() == frames.text(), "frames.py --write renews them"
 
 
 @check
