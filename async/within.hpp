@@ -11,6 +11,7 @@
 
 #include <exception>
 #include <new>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -19,13 +20,37 @@ namespace trunkline {
 
 template <class T> using result = boost::system::result<T>;
 
+/// What an operation came to: its exception, or null and its value. An operation that never throws can be raced with
+/// asio's `||`, which otherwise waits on for the other one when the first to end has failed.
+template <class T> struct Outcome {
+  std::exception_ptr failure;
+  std::conditional_t<std::is_void_v<T>, std::monostate, std::optional<std::conditional_t<std::is_void_v<T>, int, T>>> value;
+};
+
+template <class T> awaitable<Outcome<T>> outcome_of(awaitable<T> op) {
+  Outcome<T> outcome;
+  try {
+    if constexpr (std::is_void_v<T>) {
+      co_await std::move(op);
+    } else {
+      outcome.value.emplace(co_await std::move(op));
+    }
+  } catch (...) {
+    outcome.failure = std::current_exception();
+  }
+  co_return outcome;
+}
+
 /// Runs `op` and throws error::timed_out when it has not ended after `duration`; `op` is then cancelled and has
-/// ended before this throws. For occasional use: it costs two coroutines, so do not put it around each fragment.
+/// ended before this throws. What `op` throws passes at once. For occasional use: it costs a few coroutines, so do not
+/// put it around each fragment.
 template <class T> awaitable<T> within(Duration duration, awaitable<T> op) {
   using namespace asio::experimental::awaitable_operators;
-  auto outcome = co_await (std::move(op) || sleep_for(duration));
-  if (outcome.index() == 1) throw_error(error::timed_out, "operation did not end within its deadline");
-  if constexpr (!std::is_void_v<T>) co_return std::get<0>(std::move(outcome));
+  auto first = co_await (outcome_of(std::move(op)) || sleep_for(duration));
+  if (first.index() == 1) throw_error(error::timed_out, "operation did not end within its deadline");
+  Outcome<T>& outcome = std::get<0>(first);
+  if (outcome.failure) std::rethrow_exception(outcome.failure);
+  if constexpr (!std::is_void_v<T>) co_return std::move(*outcome.value);
 }
 
 /// Runs `op` and turns a thrown system_error (also one inside asio::multiple_exceptions) into a value.

@@ -210,10 +210,13 @@ Circuit Circuit::open_again(std::optional<Fragment> first, CircuitOptions option
   request.name = std::move(options.name);
   request.user_string = std::move(options.user_string);
   request.wants_answer = options.wants_answer;
-  TrunkCircuit* state = trunk_->machine().open(std::move(request), std::move(first), trunk_->now());
-  Circuit circuit(trunk_, *state);
-  trunk_->note_opened(*state);
-  trunk_->settle();
+  std::shared_ptr<LiveTrunk> trunk = trunk_;
+  if (trunk->machine().draining() || trunk->machine().over())
+    if (std::shared_ptr<LiveTrunk> successor = trunk->successor.lock()) trunk = std::move(successor);
+  TrunkCircuit* state = trunk->machine().open(std::move(request), std::move(first), trunk->now());
+  Circuit circuit(trunk, *state);
+  trunk->note_opened(*state);
+  trunk->settle();
   return circuit;
 }
 

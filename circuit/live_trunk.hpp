@@ -81,6 +81,8 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   }
   /// Tells the node that a handle has opened a circuit without it.
   std::function<void(TrunkCircuit&)> on_opened_here;
+  /// Another trunk to the same node, on which a handle opens its next circuit when this one drains; set by the node.
+  std::weak_ptr<LiveTrunk> successor;
   void note_opened(TrunkCircuit& circuit) {
     if (on_opened_here) on_opened_here(circuit);
   }

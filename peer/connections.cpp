@@ -84,6 +84,11 @@ NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address) {
     const auto live_trunk = weak_trunk.lock();
     if (core && live_trunk) core->on_event(live_trunk, event);
   };
+  trunk->live->on_opened_here = [weak_core = weak_from_this(), weak_trunk = std::weak_ptr(trunk)](TrunkCircuit& circuit) {
+    const auto core = weak_core.lock();
+    const auto live_trunk = weak_trunk.lock();
+    if (core && live_trunk) core->on_opened_here(*live_trunk, circuit);
+  };
   trunks_.add(trunk);
   return trunk;
 }
@@ -185,6 +190,15 @@ void NodeCore::on_event(const TrunkPointer& trunk, TrunkEvent& event) {
   }
 }
 
+/// A handle opened another circuit to where it leads: the trunk may be new to its peer, or the peer be gone.
+void NodeCore::on_opened_here(NodeTrunk& trunk, TrunkCircuit& circuit) {
+  const auto peer = registry_.find_peer(circuit.names->local->id);
+  if (peer)
+    introduce(trunk, *peer);
+  else
+    trunk.live->machine().close(circuit, End(error::peer_ended));
+}
+
 void NodeCore::on_hello(const TrunkPointer& trunk) {
   const RemoteNode& remote = *trunk->live->machine().remote();
   if (trunk->phase != NodeTrunk::Phase::handshaking) return;
@@ -196,6 +210,11 @@ void NodeCore::on_hello(const TrunkPointer& trunk) {
         trunk->addresses.empty() ? "node://" + remote.id.to_string() : trunk->addresses.front();
   log(LogLevel::info, fmt::format("trunk with {} is open, node {}", trunk->remote,
                                   remote.name.empty() ? remote.id.to_string() : quote(remote.name)));
+
+  const auto preferred = trunks_.find(remote.id);
+  for (const auto& other : trunks_.all())
+    if (other->node_id == remote.id && other != preferred) other->live->successor = preferred->live;
+  preferred->live->successor.reset();
 
   // Its circuits go on; what the far side opened before it heard of this is served.
   for (const auto& other : superfluous) {

@@ -31,18 +31,6 @@ NodeOptions complete(NodeOptions options) {
   return options;
 }
 
-/// How an operation failed; null when it did not. Unlike the operation it never throws, so that a race against a timer
-/// ends with it.
-awaitable<std::exception_ptr> failure_of(awaitable<void> operation) {
-  std::exception_ptr failure;
-  try {
-    co_await std::move(operation);
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  co_return failure;
-}
-
 } // namespace
 
 NodeCore::NodeCore(Executor executor, NodeOptions options)
@@ -120,8 +108,7 @@ awaitable<RemotePeer> NodeCore::start_remote_peer(std::shared_ptr<NodeCore> core
   request.wants_answer = true;
   Circuit circuit = core->open(address, std::move(request), std::nullopt, nullptr);
 
-  const std::exception_ptr failure = co_await within(wait_up_to, failure_of(circuit.accepted()));
-  if (failure) std::rethrow_exception(failure);
+  co_await within(wait_up_to, circuit.accepted());
   circuit.close();
   co_return RemotePeer{PeerUrl(std::move(address), std::move(service), id), circuit.dialled()};
 }

@@ -99,6 +99,7 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
                                        std::unique_ptr<Transport> transport);
   void abandon(const TrunkPointer& trunk, End reason);
   void on_event(const TrunkPointer& trunk, TrunkEvent& event);
+  void on_opened_here(NodeTrunk& trunk, TrunkCircuit& circuit);
   void on_hello(const TrunkPointer& trunk);
   void on_closed(const TrunkPointer& trunk, End reason);
 

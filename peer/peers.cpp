@@ -114,7 +114,9 @@ End NodeCore::handler_failed(const LocalPeer& peer, const CircuitNames* circuit,
                                              circuit->circuit_id, circuit->remote->id.to_string(), what)
                                : fmt::format("service {} threw, peer {} ends: {}", quote(peer.service()),
                                              peer.id().to_string(), what));
-  return End(error::handler_failed, options_.expose_errors ? what : std::string());
+  // The text may hold what the far side should not see.
+  return End(error::handler_failed,
+             options_.expose_errors ? what : fmt::format("service {} on node {} failed", quote(peer.service(), 64), name_));
 }
 
 // Answering.
