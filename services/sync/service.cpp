@@ -124,8 +124,9 @@ awaitable<Report> Service::pull(Node& node, std::string address, std::string pat
 }
 
 awaitable<Report> Service::ask(Node& node, std::shared_ptr<Job> job) {
+  starting_ = job; // for a peer that runs at once, before its id is known here
   const std::shared_ptr<LocalPeer> peer = node.start_local_peer(service_name);
-  jobs_[peer->id()] = job; // its coroutine is started later, posted
+  if (starting_) jobs_[peer->id()] = std::exchange(starting_, nullptr);
   std::exception_ptr cancelled;
   try {
     while (!job->ended) co_await job->changed.wait();
@@ -144,12 +145,12 @@ awaitable<Report> Service::ask(Node& node, std::shared_ptr<Job> job) {
 }
 
 awaitable<void> Service::run_peer(std::shared_ptr<Service> self, LocalPeer& peer, CircuitInbox& circuits) {
-  const auto started = self->jobs_.extract(peer.id());
-  if (started.empty()) {
+  std::shared_ptr<Job> job = std::exchange(self->starting_, nullptr);
+  if (const auto started = self->jobs_.extract(peer.id())) job = started.mapped();
+  if (!job) {
     co_await self->answer(circuits);
     co_return;
   }
-  const std::shared_ptr<Job> job = started.mapped();
   try {
     job->report = co_await self->run_job(*job, peer, circuits);
   } catch (...) {

@@ -58,6 +58,7 @@ class Service : public std::enable_shared_from_this<Service> {
   awaitable<Report> answer_request(Circuit& control, CircuitInbox& circuits, std::string& what);
 
   ServiceOptions options_;
+  std::shared_ptr<Job> starting_;               // while a peer is being started here
   std::map<PeerId, std::shared_ptr<Job>> jobs_; // of peers started here, until they run
   bool refusing_ = false;
   std::size_t running_count_ = 0; // that others asked for
