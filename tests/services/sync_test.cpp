@@ -58,7 +58,6 @@ struct Setting {
 NodeOptions on(std::shared_ptr<MemoryNetwork> network) {
   NodeOptions options;
   options.networks["mem"] = std::move(network);
-  if (getenv("DBG")) options.log = [](LogLevel, std::string_view t) { fprintf(stderr, "LOG %.*s\n", (int)t.size(), t.data()); };
   return options;
 }
 
