@@ -1,0 +1,168 @@
+#include "tests/sim/planted.hpp"
+
+#include "async/clock.hpp"
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <utility>
+
+namespace trunkline::sim {
+namespace {
+
+constexpr std::array<std::pair<Bug, std::string_view>, 8> names = {{
+    {Bug::none, "none"},
+    {Bug::drop, "drop"},
+    {Bug::duplicate, "duplicate"},
+    {Bug::swap, "swap"},
+    {Bug::corrupt, "corrupt"},
+    {Bug::delay, "delay"},
+    {Bug::leak, "leak"},
+    {Bug::hoard, "hoard"},
+}};
+
+using Pieces = std::span<const std::span<const std::byte>>;
+using Bytes = std::vector<std::byte>;
+
+Bytes flatten(Pieces pieces) {
+  Bytes bytes;
+  for (const auto piece : pieces) bytes.insert(bytes.end(), piece.begin(), piece.end());
+  return bytes;
+}
+
+/// What a connection with a bug and its pending operations share.
+struct BuggyState {
+  std::shared_ptr<Transport> transport;
+  Bug bug;
+  std::function<std::uint64_t()> random;
+  std::uint64_t writes = 0;
+  Bytes held; // by swap, until the next write
+
+  /// Lets the handshake pass, and then strikes now and then.
+  bool strikes() { return ++writes > 3 && random() % 40 == 0; }
+};
+
+awaitable<void> write_bytes(std::shared_ptr<BuggyState> state, Bytes bytes) {
+  const std::span<const std::byte> piece(bytes);
+  co_await state->transport->write(std::span(&piece, 1));
+}
+
+awaitable<void> write(std::shared_ptr<BuggyState> state, Pieces pieces) {
+  Bytes held = std::exchange(state->held, {});
+  const bool strikes = state->strikes();
+  if (strikes && state->bug == Bug::drop) co_return;
+  if (strikes && state->bug == Bug::swap && held.empty()) {
+    state->held = flatten(pieces);
+    co_return;
+  }
+  if (strikes && state->bug == Bug::delay) co_await sleep_for(std::chrono::seconds(30));
+  if (strikes && state->bug == Bug::corrupt) {
+    Bytes bytes = flatten(pieces);
+    if (bytes.size() > 1000) bytes[bytes.size() / 2] ^= std::byte{1};
+    co_await write_bytes(state, std::move(bytes));
+    co_return;
+  }
+  co_await state->transport->write(pieces);
+  if (strikes && state->bug == Bug::duplicate) co_await state->transport->write(pieces);
+  if (!held.empty()) co_await write_bytes(state, std::move(held));
+}
+
+class BuggyTransport final : public Transport {
+ public:
+  explicit BuggyTransport(std::shared_ptr<BuggyState> state) : state_(std::move(state)) {}
+  ~BuggyTransport() override { end(); }
+
+  awaitable<std::size_t> read_some(std::span<std::byte> into) override { return state_->transport->read_some(into); }
+  awaitable<void> write(Pieces pieces) override { return sim::write(state_, pieces); }
+  void close() noexcept override { end(); }
+  std::string remote() const override { return state_->transport->remote(); }
+  std::string remote_host() const override { return state_->transport->remote_host(); }
+
+ private:
+  void end() noexcept {
+    if (state_->bug == Bug::leak && state_->random() % 2 == 0) {
+      static std::vector<std::shared_ptr<Transport>> leaked; // kept open, until the next run
+      leaked.assign(1, state_->transport);
+      return;
+    }
+    state_->transport->close();
+  }
+
+  std::shared_ptr<BuggyState> state_;
+};
+
+std::unique_ptr<Transport> wrap(Bug bug, std::unique_ptr<Transport> transport,
+                                const std::function<std::uint64_t()>& random) {
+  auto state = std::make_shared<BuggyState>();
+  state->transport = std::move(transport);
+  state->bug = bug;
+  state->random = random;
+  return std::make_unique<BuggyTransport>(std::move(state));
+}
+
+awaitable<std::unique_ptr<Transport>> dial(Bug bug, std::shared_ptr<Network> network,
+                                           std::function<std::uint64_t()> random, std::string address) {
+  auto transport = co_await network->dial(std::move(address));
+  co_return wrap(bug, std::move(transport), random);
+}
+
+awaitable<std::unique_ptr<Transport>> accept(Bug bug, std::shared_ptr<Listener> listener,
+                                             std::function<std::uint64_t()> random) {
+  auto transport = co_await listener->accept();
+  co_return wrap(bug, std::move(transport), random);
+}
+
+class BuggyListener final : public Listener {
+ public:
+  BuggyListener(Bug bug, std::unique_ptr<Listener> listener, std::function<std::uint64_t()> random)
+      : bug_(bug), listener_(std::move(listener)), random_(std::move(random)) {}
+  ~BuggyListener() override { close(); }
+
+  awaitable<std::unique_ptr<Transport>> accept() override { return sim::accept(bug_, listener_, random_); }
+  void close() noexcept override { listener_->close(); }
+  std::string address() const override { return listener_->address(); }
+
+ private:
+  Bug bug_;
+  std::shared_ptr<Listener> listener_;
+  std::function<std::uint64_t()> random_;
+};
+
+class BuggyNetwork final : public Network {
+ public:
+  BuggyNetwork(Bug bug, std::shared_ptr<Network> network, std::function<std::uint64_t()> random)
+      : bug_(bug), network_(std::move(network)), random_(std::move(random)) {}
+
+  awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
+    return sim::dial(bug_, network_, random_, std::move(address));
+  }
+  std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
+    return std::make_unique<BuggyListener>(bug_, network_->listen(executor, address), random_);
+  }
+
+ private:
+  Bug bug_;
+  std::shared_ptr<Network> network_;
+  std::function<std::uint64_t()> random_;
+};
+
+} // namespace
+
+std::optional<Bug> parse_bug(std::string_view name) {
+  for (const auto& [bug, known] : names)
+    if (known == name) return bug;
+  return std::nullopt;
+}
+
+std::vector<std::string> bug_names() {
+  std::vector<std::string> all;
+  for (const auto& [bug, name] : names) all.emplace_back(name);
+  return all;
+}
+
+std::shared_ptr<Network> plant(Bug bug, std::shared_ptr<Network> network, std::function<std::uint64_t()> random) {
+  if (bug == Bug::none || bug == Bug::hoard) return network;
+  return std::make_shared<BuggyNetwork>(bug, std::move(network), std::move(random));
+}
+
+} // namespace trunkline::sim

@@ -1,0 +1,255 @@
+#include "tests/sim/simulation.hpp"
+
+#include "async/tasks.hpp"
+#include "tests/sim/contents.hpp"
+#include "tests/sim/sim_node.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace trunkline::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Everything about a world that its seed decides.
+struct Scenario {
+  std::vector<std::string> hosts;
+  bool calm;
+  bool narrow; // small limits
+  std::size_t fragment_bytes_max;
+  Limits limits;
+  std::uint64_t drivers;
+  Faults faults;
+};
+
+Scenario draw_scenario(Random& random) {
+  Scenario scenario;
+  const char* names[] = {"alpha", "beta", "gamma", "delta", "epsilon"};
+  scenario.hosts.assign(names, names + random.between(2, 5));
+  scenario.calm = random.one_in(4);
+  scenario.narrow = random.one_in(2);
+  scenario.drivers = random.between(1, 3);
+  scenario.fragment_bytes_max = std::size_t{1} << random.between(10, scenario.narrow ? 17 : 19);
+
+  scenario.limits.fragment_bytes_max = contents_bytes_max;
+  if (scenario.narrow) {
+    scenario.limits.fragment_bytes_max = 128 * 1024;
+    scenario.limits.trunk_memory_bytes_max = 2 * 1024 * 1024;
+    scenario.limits.circuit_window_bytes_max = 512 * 1024;
+    scenario.limits.send_queue_bytes_max = 256 * 1024;
+  }
+  scenario.limits.keepalive_interval = std::chrono::milliseconds(random.between(2000, 15000));
+  scenario.limits.stall_deadline = std::chrono::milliseconds(random.between(5000, 60000));
+
+  if (scenario.calm) return scenario;
+  const auto rate = [&](std::uint64_t most) {
+    return random.one_in(3) ? std::uint32_t{0} : static_cast<std::uint32_t>(random.magnitude(most));
+  };
+  scenario.faults.partitions_per_minute = rate(10);
+  scenario.faults.stalls_per_minute = rate(30);
+  scenario.faults.resets_per_minute = rate(20);
+  scenario.faults.losses_per_minute = rate(4);
+  scenario.faults.crashes_per_minute = rate(8);
+  scenario.faults.partition_time = std::chrono::milliseconds(random.magnitude(40'000));
+  scenario.faults.crashing = scenario.hosts;
+  return scenario;
+}
+
+LinkOptions draw_link(Random& random, bool calm) {
+  LinkOptions link;
+  link.delay = std::chrono::microseconds(random.magnitude(100'000));
+  link.jitter = random.one_in(2) ? Duration::zero() : std::chrono::microseconds(random.magnitude(50'000));
+  if (random.one_in(2)) link.bytes_per_second = 1'000'000 * random.magnitude(calm ? 100 : 10);
+  if (random.one_in(3)) link.buffer_bytes_max = 1024 << random.below(8);
+  switch (random.below(10)) {
+    case 0: link.delivery_bytes_max = 100; break;
+    case 1:
+    case 2: link.split = Split::never; break;
+    default: link.delivery_bytes_max = 1024 << random.below(7); break;
+  }
+  return link;
+}
+
+/// What an answer may take in the slowest link of a calm world: there and back, plus two batches of what others send.
+Duration answer_time_max(const std::vector<LinkOptions>& links) {
+  constexpr std::uint64_t batch_bytes = 3 << 20;
+  Duration slowest{};
+  for (const LinkOptions& link : links) {
+    const Duration turn = std::max<Duration>(link.delay + link.jitter, 1us);
+    Duration batch = turn * static_cast<std::int64_t>(1 + 2 * batch_bytes / link.buffer_bytes_max);
+    if (link.bytes_per_second != 0)
+      batch += std::chrono::milliseconds(batch_bytes * 1000 / link.bytes_per_second);
+    slowest = std::max(slowest, 2 * turn + 2 * batch);
+  }
+  return slowest + 50ms;
+}
+
+std::string to_words(const Scenario& scenario, const std::vector<LinkOptions>& links) {
+  std::string text = std::to_string(scenario.hosts.size()) + " hosts, " + std::to_string(scenario.drivers) +
+                     " drivers each, fragments of up to " + std::to_string(scenario.fragment_bytes_max) + " bytes" +
+                     (scenario.narrow ? ", narrow limits" : "") + (scenario.calm ? ", no faults" : "");
+  if (!scenario.calm)
+    text += ", faults per minute: " + std::to_string(scenario.faults.partitions_per_minute) + " partitions, " +
+            std::to_string(scenario.faults.stalls_per_minute) + " stalls, " +
+            std::to_string(scenario.faults.resets_per_minute) + " resets, " +
+            std::to_string(scenario.faults.losses_per_minute) + " losses, " +
+            std::to_string(scenario.faults.crashes_per_minute) + " crashes";
+  text += "; links";
+  for (const LinkOptions& link : links)
+    text += " " + std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(link.delay).count()) + "+" +
+            std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(link.jitter).count()) + " us/" +
+            std::to_string(link.bytes_per_second / 1'000'000) + " MB/s";
+  return text;
+}
+
+class Run {
+ public:
+  explicit Run(const RunOptions& options)
+      : options_(options), random_(Random::derived(options.seed, "scenario")), scenario_(draw_scenario(random_)) {}
+
+  RunReport run() {
+    set_links();
+    start_nodes();
+    run_with_faults();
+    run_to_calm();
+    end_nodes();
+    return report();
+  }
+
+ private:
+  void set_links() {
+    for (std::size_t i = 0; i < scenario_.hosts.size(); ++i)
+      for (std::size_t j = i; j < scenario_.hosts.size(); ++j) {
+        links_.push_back(draw_link(random_, scenario_.calm));
+        world_.set_link(scenario_.hosts[i], scenario_.hosts[j], links_.back());
+      }
+    stage_.hosts = scenario_.hosts;
+    stage_.fragment_bytes_max = scenario_.fragment_bytes_max;
+    stage_.calm = scenario_.calm;
+    memory_.set_limit(std::max(scenario_.limits.trunk_memory_bytes_max, 4 * scenario_.limits.fragment_bytes_max));
+    delays_.set_limit(answer_time_max(links_));
+    if (options_.log) options_.log(to_words(scenario_, links_));
+    world_.on_trace([this](const std::string& line) {
+      if (line.find(" deliver ") != std::string::npos || line.find(" close ") != std::string::npos) return;
+      if (line.find(" connect ") == std::string::npos) ++faults_;
+      if (options_.log) options_.log(line);
+    });
+  }
+
+  void start_nodes() {
+    SimNodeOptions options;
+    options.limits = scenario_.limits;
+    options.bug = options_.bug;
+    options.drivers = scenario_.drivers;
+    options.log = options_.log;
+    if (options_.bug == Bug::hoard) options.limits.trunk_memory_bytes_max *= 4;
+    for (const std::string& host : scenario_.hosts) nodes_.push_back(std::make_shared<SimNode>(stage_, host, options));
+  }
+
+  void run_with_faults() {
+    if (!scenario_.calm) world_.inject(scenario_.faults);
+    const TimePoint end = world_.now() + options_.time;
+    while (world_.now() < end && violations_.count() == 0)
+      if (!step()) break;
+  }
+
+  /// No more faults, and every driver does its last thing.
+  void run_to_calm() {
+    stage_.stopping = true;
+    world_.calm();
+    const TimePoint limit = world_.now() + 15min;
+    while (drivers_running() != 0 && violations_.count() == 0) {
+      if (!step()) return violations_.report("nothing can happen any more, " + world_.describe());
+      if (world_.now() > limit) return endings_.report_running("fifteen minutes after the last fault");
+    }
+  }
+
+  void end_nodes() {
+    if (violations_.count() != 0) return; // the world may be too broken to end
+    Tasks shutting(world_.executor(), [this](std::exception_ptr failure) {
+      try {
+        std::rethrow_exception(failure);
+      } catch (const std::exception& thrown) {
+        violations_.report(std::string("shutting a node down failed: ") + thrown.what());
+      }
+    });
+    for (const auto& node : nodes_) shutting.spawn(SimNode::shut(node, Random(random_())));
+    const TimePoint limit = world_.now() + 15min;
+    while (step())
+      if (world_.now() > limit) return violations_.report("alarms ring for ever after the end, " + world_.describe());
+    endings_.check_world(world_);
+  }
+
+  bool step() {
+    const bool something = world_.step();
+    memory_.check();
+    return something;
+  }
+
+  std::size_t drivers_running() const {
+    std::size_t running = 0;
+    for (const auto& node : nodes_) running += node->drivers_running();
+    return running;
+  }
+
+  RunReport report() const {
+    RunReport report;
+    report.trace_hash = world_.trace_hash();
+    report.violations = violations_.texts();
+    report.violations_count = violations_.count();
+    report.world = to_words(scenario_, links_);
+    report.streams = streams_.streams();
+    report.fragments = streams_.fragments();
+    report.bytes = streams_.bytes();
+    report.acknowledgements = streams_.acknowledgements();
+    report.refusals = streams_.refusals();
+    report.answers = delays_.answers();
+    report.faults = faults_;
+    report.memory_peak = memory_.peak();
+    report.seconds = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(world_.elapsed()).count());
+    return report;
+  }
+
+  RunOptions options_;
+  Random random_;
+  Scenario scenario_;
+  std::vector<LinkOptions> links_;
+  std::uint64_t faults_ = 0;
+  // The checkers outlive the world, in which coroutines tell them things to the last moment; the violations ask it for
+  // the time until then.
+  std::function<TimePoint()> now_ = [this] { return world_.now(); };
+  Violations violations_{now_};
+  StreamChecker streams_{violations_};
+  MemoryChecker memory_{violations_};
+  DelayChecker delays_{violations_};
+  EndingChecker endings_{violations_};
+  World world_{options_.seed};
+  Stage stage_{world_, violations_, streams_, memory_, delays_, endings_, {}, 0, false, false, {}};
+  std::vector<std::shared_ptr<SimNode>> nodes_;
+};
+
+} // namespace
+
+void RunReport::add(const RunReport& other) {
+  violations_count += other.violations_count;
+  streams += other.streams;
+  fragments += other.fragments;
+  bytes += other.bytes;
+  acknowledgements += other.acknowledgements;
+  refusals += other.refusals;
+  answers += other.answers;
+  faults += other.faults;
+  memory_peak = std::max(memory_peak, other.memory_peak);
+  seconds += other.seconds;
+}
+
+RunReport simulate(const RunOptions& options) {
+  const auto run = std::make_unique<Run>(options);
+  return run->run();
+}
+
+} // namespace trunkline::sim

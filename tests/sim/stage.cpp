@@ -1,0 +1,44 @@
+#include "tests/sim/stage.hpp"
+
+#include "fragment/error.hpp"
+
+#include <boost/asio/error.hpp>
+
+namespace trunkline::sim {
+namespace {
+
+/// What can only come from a connection that broke.
+bool is_breakage(const boost::system::error_code& code) {
+  const bool broken_off = code.value() >= static_cast<int>(error::protocol_error) &&
+                          code.value() <= static_cast<int>(error::mandatory_feature_unknown);
+  return broken_off || code == error::trunk_lost || code == error::connect_failed;
+}
+
+} // namespace
+
+void Stage::note_failure(const std::string& stream, const boost::system::system_error& failure) {
+  const auto code = failure.code();
+  if (is_refusal(code)) return streams.refused(stream, failure.what());
+  if (code == asio::error::operation_aborted) return;
+  if (code.category() != trunkline_category())
+    return violations.report("circuit " + stream + " failed with a code that is not trunkline's: " + failure.what());
+  if (calm && is_breakage(code)) violations.report("circuit " + stream + " failed in a world without faults: " + failure.what());
+}
+
+void Stage::remember(const std::string& url, Random& random) {
+  constexpr std::size_t known_max = 20;
+  if (url.empty()) return;
+  const PeerUrl parsed = PeerUrl::parse(url);
+  if (parsed.scheme() != "sim") return;
+  if (known.size() < known_max)
+    known.push_back(parsed);
+  else
+    known[random.below(known_max)] = parsed;
+}
+
+bool is_refusal(const boost::system::error_code& code) {
+  return code == error::no_service || code == error::no_peer || code == error::service_limit_reached ||
+         code == error::circuit_limit_reached || code == error::open_backlog_full || code == error::access_denied;
+}
+
+} // namespace trunkline::sim
