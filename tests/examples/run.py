@@ -131,8 +131,10 @@ def errors_are_told_apart(programs):
 def drain_lets_the_running_circuit_finish(programs):
     program = programs.start("drain")
     heard = []
-    while "circuit 1, tick 2" not in heard:
-        heard.append(program.stdout.readline().strip())
+    for line in program.stdout:
+        heard.append(line.strip())
+        if heard[-1] == "circuit 1, tick 2":
+            break
     program.send_signal(signal.SIGINT)
     rest, _ = program.communicate(timeout=PATIENCE)
     heard += rest.splitlines()
