@@ -29,7 +29,7 @@ awaitable<Attempt> attempt(std::shared_ptr<Network> network, std::string address
   try {
     outcome.transport = co_await network->dial(std::move(address));
   } catch (const std::exception& failure) {
-    outcome.failure = failure.what();
+    outcome.failure = text_of(failure);
   }
   co_return outcome;
 }
@@ -74,7 +74,7 @@ NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address) {
 
   auto trunk = std::make_shared<NodeTrunk>();
   trunk->live = std::make_shared<LiveTrunk>(executor_, std::make_unique<NativeTrunk>(std::move(options), now));
-  trunk->live->remote_base = dialled_address;
+  trunk->live->remote_base = url_base(dialled_address);
   trunk->dialled = !dialled_address.empty();
   trunk->remote = dialled_address;
   trunk->dialled_address = std::move(dialled_address);
@@ -128,7 +128,7 @@ awaitable<void> NodeCore::run_dialled(std::shared_ptr<NodeCore> core, TrunkPoint
     ++core->counters_.dials;
     outcome = co_await connect(network, trunk, core->options_.connect_deadline);
   } catch (const boost::system::system_error& failure) {
-    outcome.failure = failure.what();
+    outcome.failure = text_of(failure);
   }
   if (outcome.transport && trunk->phase == NodeTrunk::Phase::connecting) {
     trunk->phase = NodeTrunk::Phase::handshaking;
@@ -207,7 +207,7 @@ void NodeCore::on_hello(const TrunkPointer& trunk) {
   const auto superfluous = trunks_.identify(trunk, remote, addresses_);
   if (trunk->live->remote_base.empty())
     trunk->live->remote_base =
-        trunk->addresses.empty() ? "node://" + remote.id.to_string() : trunk->addresses.front();
+        trunk->addresses.empty() ? "node://" + remote.id.to_string() : url_base(trunk->addresses.front());
   log(LogLevel::info, fmt::format("trunk with {} is open, node {}", trunk->remote,
                                   remote.name.empty() ? remote.id.to_string() : quote(remote.name)));
 

@@ -1,5 +1,7 @@
 #include "peer/quote.hpp"
 
+#include <boost/system/system_error.hpp>
+
 namespace trunkline {
 
 std::string escape(std::string_view text, std::size_t bytes_max) {
@@ -22,6 +24,15 @@ std::string quote(std::string_view text, std::size_t bytes_max) {
   std::string quoted = '"' + escape(text, bytes_max) + '"';
   if (text.size() > bytes_max) quoted += "... (" + std::to_string(text.size()) + " bytes)";
   return quoted;
+}
+
+std::string text_of(const std::exception& failure) {
+  std::string text = failure.what();
+  const auto* thrown = dynamic_cast<const boost::system::system_error*>(&failure);
+  if (!thrown) return text;
+  const std::string behind = ": " + thrown->code().what();
+  if (text.ends_with(behind)) text.resize(text.size() - behind.size());
+  return text;
 }
 
 } // namespace trunkline

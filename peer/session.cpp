@@ -1,5 +1,7 @@
 #include "peer/session.hpp"
 
+#include "peer/quote.hpp"
+
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -160,7 +162,7 @@ void Session::on_alarm() {
 bool Session::fail(const std::exception& failure) {
   const auto* thrown = dynamic_cast<const boost::system::system_error*>(&failure);
   if (thrown && thrown->code() == asio::error::operation_aborted) return false;
-  if (!failure_) failure_.emplace(error::trunk_lost, failure.what());
+  if (!failure_) failure_.emplace(error::trunk_lost, text_of(failure));
   return true;
 }
 

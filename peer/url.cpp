@@ -149,12 +149,16 @@ PeerUrl PeerUrl::parse(std::string_view text) {
 std::string_view PeerUrl::scheme() const noexcept { return scheme_of(address_); }
 
 std::string PeerUrl::to_string() const {
-  const bool is_unix = scheme() == "unix";
-  std::string text = is_unix ? "unix:" + encode(std::string_view(address_).substr(5), "%!") + "!" : address_;
+  std::string text = url_base(address_);
   text += '/' + encode(service_, "/%");
   if (!peer_.empty()) text += '/' + peer_.to_string();
   if (!peer_.empty() && circuit_) text += '/' + std::to_string(*circuit_);
   return text;
+}
+
+std::string url_base(std::string_view address) {
+  if (!address.starts_with("unix:")) return std::string(address);
+  return "unix:" + encode(address.substr(5), "%!") + "!";
 }
 
 std::string_view scheme_of(std::string_view address) noexcept {

@@ -41,6 +41,9 @@ class PeerUrl {
   std::optional<CircuitId> circuit_;
 };
 
+/// An address as the URLs of its peers begin: as it is, but "unix:/run/t.sock!" for "unix:/run/t.sock".
+std::string url_base(std::string_view address);
+
 /// The scheme of an address: what stands before its first ':'; empty when there is none.
 std::string_view scheme_of(std::string_view address) noexcept;
 
