@@ -3,15 +3,13 @@
 #include "peer/node.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <iostream>
 using namespace trunkline;
 
 awaitable<void> tally(Circuit circuit) { // one call per circuit, on whichever side registered it
   Fragment total;
-  while (auto fragment = co_await circuit.receive()) // nullopt: they have finished
-    total.part += static_cast<std::int64_t>(fragment->payload.size());
+  while (auto fragment = co_await circuit.receive()) total.part += fragment->payload.size(); // until they finish
   co_await circuit.send(std::move(total));
 }
 
@@ -40,7 +38,7 @@ int main() {
   asio::io_context io;
   Node one(io.get_executor()), other(io.get_executor());
   for (Node* node : {&one, &other}) node->serve("tally", tally); // the same line on both sides
-  asio::co_spawn(io, both_ways(one, other), asio::detached);
+  asio::co_spawn(io, both_ways(one, other), [](std::exception_ptr failed) { if (failed) std::rethrow_exception(failed); });
   io.run();
 }
 // [readme]
