@@ -1,107 +1,57 @@
 #include "cli/command.hpp"
+#include "cli/exit_code.hpp"
 
-#include "fragment/error.hpp"
-#include "services/sync/disk.hpp"
-#include "services/sync/path.hpp"
-#include "services/sync/report.hpp"
+#include <CLI/CLI.hpp>
 
-#include <boost/asio/error.hpp>
-#include <boost/system/system_error.hpp>
-
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <vector>
 
-namespace trunkline::cli {
-
-void say_error(const std::string& text) {
-  const std::string line = "trunkline: " + sync::printable(text) + "\n";
-  std::fwrite(line.data(), 1, line.size(), stderr);
-}
+using namespace trunkline::cli;
 
 namespace {
 
-/// What a system_error says, without the code's own words and number, which Boost appends to the context.
-std::string text_of(const boost::system::system_error& failure) {
-  std::string text = failure.what();
-  const std::string suffix = ": " + failure.code().what();
-  if (text.size() > suffix.size() && text.ends_with(suffix)) text.resize(text.size() - suffix.size());
-  return text;
-}
-
-int exit_for(const boost::system::system_error& failure) {
-  if (failure.code() == boost::asio::error::operation_aborted) {
-    say_error("interrupted");
-    return exit_interrupted;
-  }
-  if (failure.code().category() != trunkline_category()) {
-    say_error(text_of(failure));
-    return exit_socket;
-  }
-  const auto code = static_cast<error>(failure.code().value());
-  const std::string text = text_of(failure);
-  // The phrase of the code says what kind of end it was, unless the text says so itself.
-  const std::string phrase(to_string(code));
-  say_error(text.starts_with(phrase) || code == error::connect_failed ? text : phrase + ": " + text);
-  switch (code) {
-    case error::bad_url:
-    case error::unknown_scheme: return exit_usage;
-    case error::timed_out:
-    case error::stalled:
-    case error::keepalive_timeout:
-    case error::handshake_timeout: return exit_timeout;
-    case error::no_service:
-    case error::no_peer:
-    case error::service_limit_reached:
-    case error::access_denied:
-    case error::cannot_decode:
-    case error::protocol_error:
-    case error::not_trunkline:
-    case error::version_mismatch: return exit_protocol;
-    default: return exit_socket;
-  }
+int end_with(ExitCode code, const std::string& line) {
+  std::fprintf(stderr, "trunkline: %s\n", line.c_str());
+  return static_cast<int>(code);
 }
 
 } // namespace
 
-int exit_for(std::exception_ptr failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const sync::FileError& error) {
-    say_error(error.what());
-    return exit_file;
-  } catch (const sync::Failure& error) {
-    say_error(error.what());
-    switch (error.kind()) {
-      case sync::Failure::Kind::file: return exit_file;
-      case sync::Failure::Kind::protocol: return exit_protocol;
-      case sync::Failure::Kind::denied: return exit_protocol;
-      case sync::Failure::Kind::ending: return exit_interrupted;
-    }
-    return exit_protocol;
-  } catch (const boost::system::system_error& error) {
-    return exit_for(error);
-  } catch (const std::exception& error) {
-    say_error(error.what());
-    return exit_usage;
-  }
-}
-
-} // namespace trunkline::cli
-
 int main(int argc, char** argv) {
-  CLI::App app("Symmetric peers over one connection; tree sync is their first job.", "trunkline");
-  app.set_version_flag("--version", "trunkline " TRUNKLINE_VERSION);
-  app.require_subcommand(1);
-  app.footer("Each command has its own --help, with an example.");
-  int exit_code = trunkline::cli::exit_ok;
-  trunkline::cli::add_serve(app, exit_code);
-  trunkline::cli::add_sync(app, exit_code);
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN); // a file that may not grow further is an error of that file
+
+  CLI::App program("Circuits between symmetric peers, and what is built on them", "trunkline");
+  program.set_version_flag("--version", "trunkline " TRUNKLINE_VERSION);
+  program.require_subcommand(1);
+  program.get_formatter()->column_width(34);
+  program.footer(std::string("trunkline COMMAND --help tells about one command.\n\nExample:\n"
+                             "  trunkline sync photos tcp://127.0.0.1:7000/photos\n\n") +
+                 exit_codes_text);
+  const std::vector<Command> commands = {add_serve(program), add_sync(program)};
+
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    // Help and version are "errors" of code 0; whatever else the parser says is a wrong command line.
-    return app.exit(error) == 0 ? trunkline::cli::exit_ok : trunkline::cli::exit_usage;
+    program.parse(argc, argv);
+  } catch (const CLI::Success& wanted) { // --help, --version
+    return program.exit(wanted);
+  } catch (const CLI::ParseError& wrong) {
+    std::string line = wrong.what();
+    for (char& letter : line)
+      if (letter == '\n') letter = ' ';
+    return end_with(ExitCode::usage, line + " (see trunkline --help)");
   }
-  return exit_code;
+
+  for (const Command& command : commands) {
+    if (!command.options->parsed()) continue;
+    try {
+      return command.run();
+    } catch (...) {
+      const std::exception_ptr failure = std::current_exception();
+      return end_with(exit_code_of(failure), line_of(failure));
+    }
+  }
+  return end_with(ExitCode::usage, "a command is required (see trunkline --help)");
 }

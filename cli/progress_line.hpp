@@ -1,39 +1,32 @@
-// One line that says how far a sync is, on a terminal rewritten in place.
+// How far a sync is, in one line of a given width.
 #pragma once
 
 #include "services/sync/report.hpp"
 
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
 namespace trunkline::cli {
 
-/// "1.4 MB": three figures at most, powers of ten.
-std::string human_bytes(double bytes);
+/// 1536 as "1.5 KiB".
+std::string in_bytes(std::uint64_t bytes);
+/// 75 as "1:15".
+std::string in_minutes(double seconds);
 
-class ProgressLine {
+/// The rate of late, which follows changes within a few seconds.
+class Rate {
  public:
-  explicit ProgressLine(bool on_terminal) : on_terminal_(on_terminal), begun_(std::chrono::steady_clock::now()) {}
-  ~ProgressLine() { clear(); }
-  ProgressLine(const ProgressLine&) = delete;
-  ProgressLine& operator=(const ProgressLine&) = delete;
-
-  /// At most ten times a second; does nothing where standard error is no terminal.
-  void show(const sync::Progress& progress);
-  /// Before anything else is printed.
-  void clear();
-  double seconds() const;
+  void update(double seconds, std::uint64_t bytes);
+  double bytes_per_second() const noexcept { return rate_; }
 
  private:
-  std::string text(const sync::Progress& progress, std::size_t width) const;
-
-  bool on_terminal_;
-  bool shown_ = false;
-  std::chrono::steady_clock::time_point begun_;
-  double rate_ = 0; // bytes per second, smoothed
-  double seconds_before_ = 0;
-  std::uint64_t bytes_before_ = 0;
+  double last_seconds_ = 0;
+  std::uint64_t last_bytes_ = 0;
+  double rate_ = 0;
 };
+
+/// At most `width` columns: what matters less is left out where there is no room.
+std::string progress_line(const sync::Progress& progress, double bytes_per_second, std::size_t width);
 
 } // namespace trunkline::cli

@@ -1,17 +1,24 @@
-#include "cli/command.hpp"
-#include "cli/place.hpp"
-
+// trunkline serve: a node that answers syncs of one directory until it is told to end.
 #include "async/within.hpp"
-#include "peer/node.hpp"
+#include "cli/command.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/location.hpp"
+#include "cli/node.hpp"
+#include "services/sync/path.hpp"
 #include "services/sync/service.hpp"
 
+#include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,79 +28,117 @@ namespace {
 
 struct ServeOptions {
   std::string root;
-  std::vector<std::string> listen{"tcp://127.0.0.1:7070"};
+  std::vector<std::string> listen;
   bool read_only = false;
   bool insecure = false;
+  bool quiet = false;
   bool verbose = false;
+  int grace_seconds = 10;
 };
 
-void say(const std::string& line) {
-  fmt::print(stderr, "{}\n", line);
-  std::fflush(stderr);
+using Logger = std::shared_ptr<spdlog::logger>;
+
+Logger make_logger(const ServeOptions& options) {
+  auto logger = std::make_shared<spdlog::logger>("trunkline", std::make_shared<spdlog::sinks::stderr_sink_st>());
+  logger->set_pattern("%Y-%m-%d %H:%M:%S %v");
+  logger->set_level(options.quiet     ? spdlog::level::warn
+                    : options.verbose ? spdlog::level::debug
+                                      : spdlog::level::info);
+  logger->flush_on(spdlog::level::trace);
+  return logger;
 }
 
-/// Until a signal asks it to stop: then no new syncs, and those that run get ten seconds.
-awaitable<void> serve_until_signal(Node& node, std::shared_ptr<sync::Service> service) {
-  const Executor executor = co_await asio::this_coro::executor;
-  asio::signal_set signals(executor, SIGINT, SIGTERM);
-  co_await signals.async_wait(asio::use_awaitable);
+spdlog::level::level_enum level_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::debug:
+    case LogLevel::info: return spdlog::level::debug; // trunks come and go; what a person asked for is the syncs
+    case LogLevel::warning: return spdlog::level::warn;
+    case LogLevel::error: return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
+void log_note(const Logger& logger, const sync::Note& note) {
+  switch (note.kind) {
+    case sync::Note::Kind::error: logger->warn("{}", sync::printable(note.text)); break;
+    case sync::Note::Kind::deleted: logger->debug("deleted {}", sync::printable(note.path)); break;
+    case sync::Note::Kind::skipped: logger->debug("skipped {}", sync::printable(note.path)); break;
+    default: logger->debug("synced {}", sync::printable(note.path));
+  }
+}
+
+/// Until a signal: then syncs that run may end within the grace, or until the next signal.
+awaitable<void> serve_until_signal(Node* node, std::shared_ptr<sync::Service> service, asio::signal_set* signals,
+                                   std::chrono::seconds grace, Logger logger) {
+  using namespace asio::experimental::awaitable_operators;
+  co_await signals->async_wait(asio::use_awaitable);
   service->refuse_new();
   if (service->running_count() > 0) {
-    say(fmt::format("stopping: waiting for {} running", service->running_count()));
-    co_await as_result(within(std::chrono::seconds(10), service->drained()));
+    logger->info("ending; what runs may take {} s more", grace.count());
+    co_await (service->drained() || sleep_for(grace) || signals->async_wait(asio::use_awaitable));
   }
-  co_await node.close();
+  co_await node->drain(std::chrono::milliseconds(200));
+  co_await node->close();
 }
 
 int serve(const ServeOptions& options) {
-  for (const std::string& address : options.listen) {
-    if (options.insecure || is_loopback(address)) continue;
-    say_error(fmt::format("{} can be reached from other machines and nothing is encrypted; give --insecure if that is meant",
-                          address));
-    return exit_usage;
-  }
+  for (const std::string& address : options.listen)
+    if (!options.insecure && !is_local_only(address))
+      throw UsageError("\"" + address + "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
+                       "or allow it with --insecure");
+  raise_files_limit();
+  const Logger logger = make_logger(options);
+  const auto root = sync::Root::open(options.root);
+
   asio::io_context io(1);
-  sync::ServiceOptions serving;
-  serving.root = sync::Root::open(options.root);
-  serving.read_only = options.read_only;
-  serving.log = say;
-  NodeOptions node_options;
-  node_options.name = "trunkline serve";
-  node_options.log = [verbose = options.verbose](LogLevel level, std::string_view line) {
-    if (verbose || level >= LogLevel::warning) say(std::string(line));
-  };
-  Node node(io.get_executor(), std::move(node_options));
-  const auto service = sync::Service::register_at(node, std::move(serving));
-  for (const std::string& address : options.listen) {
-    fmt::print("listening on {}\n", node.listen(address));
-    std::fflush(stdout);
-  }
+  NodeOptions node_settings = node_options("serve");
+  node_settings.log = [logger](LogLevel level, std::string_view line) { logger->log(level_of(level), line); };
+  Node node(io.get_executor(), std::move(node_settings));
+  sync::ServiceOptions settings;
+  settings.root = root;
+  settings.read_only = options.read_only;
+  settings.tuning = sync_tuning();
+  settings.log = [logger](const std::string& line) { logger->info("{}", line); };
+  settings.on_note = [logger](const sync::Note& note) { log_note(logger, note); };
+  const auto service = sync::Service::register_at(node, std::move(settings));
+
+  asio::signal_set signals(io, SIGINT, SIGTERM);
+  for (const std::string& address : options.listen) std::printf("listening on %s\n", node.listen(address).c_str());
+  std::fflush(stdout);
   std::exception_ptr failure;
-  asio::co_spawn(io, serve_until_signal(node, service), [&](std::exception_ptr thrown) { failure = thrown; });
+  asio::co_spawn(io, serve_until_signal(&node, service, &signals, std::chrono::seconds(options.grace_seconds), logger),
+                 [&](std::exception_ptr thrown) {
+                   failure = std::move(thrown);
+                   signals.cancel();
+                 });
   io.run();
   if (failure) std::rethrow_exception(failure);
-  return exit_ok;
+  return static_cast<int>(ExitCode::equal);
 }
 
 } // namespace
 
-void add_serve(CLI::App& app, int& exit_code) {
-  auto* command = app.add_subcommand("serve", "Serve a directory that others sync with.");
+Command add_serve(CLI::App& program) {
   const auto options = std::make_shared<ServeOptions>();
-  command->add_option("--root", options->root, "The directory; nothing outside of it can be read or written.")->required();
-  command->add_option("--listen", options->listen, "Where to listen, as often as wanted: tcp://HOST:PORT (port 0 chooses one) or unix:SOCKET.")
-      ->capture_default_str();
-  command->add_flag("--read-only", options->read_only, "Others may read, not write.");
-  command->add_flag("--insecure", options->insecure, "Allow addresses that other machines can reach; nothing is encrypted.");
-  command->add_flag("-v,--verbose", options->verbose, "Log connections.");
-  command->footer("SIGINT or SIGTERM stops it after the syncs that run.\nExample: trunkline serve --root /srv/data --listen tcp://127.0.0.1:7070");
-  command->callback([options, &exit_code] {
-    try {
-      exit_code = serve(*options);
-    } catch (...) {
-      exit_code = exit_for(std::current_exception());
-    }
-  });
+  CLI::App* const command = program.add_subcommand("serve", "Answer syncs of one directory");
+  command->add_option("--root", options->root, "The directory; nothing outside of it can be read or written")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--listen", options->listen, "tcp://host:port (port 0: a free one) or unix:/path; may be repeated")
+      ->required()
+      ->type_name("ADDRESS");
+  command->add_flag("--read-only", options->read_only, "Others may read, not write");
+  command->add_flag("--insecure", options->insecure, "Allow addresses that other machines can reach, unencrypted");
+  command->add_option("--grace", options->grace_seconds, "How long syncs may go on after SIGINT or SIGTERM")
+      ->type_name("SECONDS")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 86'400));
+  command->add_flag("-q,--quiet", options->quiet, "Log only trouble");
+  command->add_flag("-v,--verbose", options->verbose, "Log connections and every file, too");
+  command->footer(std::string("Prints the real addresses, as \"listening on tcp://127.0.0.1:41234\".\n\nExample:\n"
+                              "  trunkline serve --root /srv/mirror --listen tcp://127.0.0.1:7000\n\n") +
+                  exit_codes_text);
+  return {command, [options] { return serve(*options); }};
 }
 
 } // namespace trunkline::cli

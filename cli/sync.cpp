@@ -1,239 +1,220 @@
+// trunkline sync SRC DST: makes DST equal to SRC, where either may be on another node.
+#include "async/within.hpp"
 #include "cli/command.hpp"
-#include "cli/place.hpp"
-#include "cli/progress_line.hpp"
-
-#include "async/clock.hpp"
-#include "peer/node.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/location.hpp"
+#include "cli/node.hpp"
+#include "cli/sync_output.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/service.hpp"
 #include "transport/memory.hpp"
 
+#include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
-#include <boost/json/src.hpp>
-#include <fmt/format.h>
 
-#include <unistd.h>
-
+#include <chrono>
 #include <csignal>
+#include <exception>
+#include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
-#include <variant>
+#include <utility>
+#include <vector>
 
 namespace trunkline::cli {
 namespace {
 
-namespace json = boost::json;
-
 struct SyncOptions {
-  std::string source;
-  std::string destination;
-  sync::Options sync;
-  bool json = false;
-  bool quiet = false;
-  bool verbose = false;
+  std::string from;
+  std::string to;
+  sync::Options wishes;
+  SyncOutput::Style style;
+  int timeout_seconds = 0;
 };
 
-const char* kind_name(sync::Note::Kind kind) {
-  switch (kind) {
-    case sync::Note::Kind::error: return "error";
-    case sync::Note::Kind::skipped: return "skipped";
-    case sync::Note::Kind::sent: return "sent";
-    case sync::Note::Kind::directory: return "directory";
-    case sync::Note::Kind::symlink: return "symlink";
-    case sync::Note::Kind::attributes: return "attributes";
-    case sync::Note::Kind::deleted: return "deleted";
-  }
-  return "other";
-}
-
-void print_json(const json::object& object) { fmt::print("{}\n", json::serialize(object)); }
-
-/// What happens, told as the user wants to hear it: a line that changes, plain lines, or JSON.
-class Teller {
- public:
-  explicit Teller(const SyncOptions& options)
-      : options_(options), line_(!options.quiet && !options.json && ::isatty(STDERR_FILENO) == 1) {}
-
-  void note(const sync::Note& note) {
-    const std::string path = sync::printable(note.path);
-    if (options_.json) {
-      json::object object{{"event", kind_name(note.kind)}, {"path", path}};
-      if (note.kind == sync::Note::Kind::sent) object["bytes"] = note.bytes;
-      if (!note.text.empty()) object["text"] = sync::printable(note.text);
-      return print_json(object);
-    }
-    if (note.kind == sync::Note::Kind::error) {
-      line_.clear();
-      return say_error(note.text);
-    }
-    if (note.kind == sync::Note::Kind::skipped && !options_.quiet) {
-      line_.clear();
-      fmt::print(stderr, "skipped {}: {}\n", path, sync::printable(note.text));
-      return;
-    }
-    if (!options_.verbose && !options_.sync.dry_run) return;
-    if (options_.quiet) return;
-    line_.clear();
-    switch (note.kind) {
-      case sync::Note::Kind::sent: fmt::print("{}  ({})\n", path, human_bytes(static_cast<double>(note.bytes))); break;
-      case sync::Note::Kind::directory: fmt::print("{}/\n", path); break;
-      case sync::Note::Kind::symlink: fmt::print("{} -> {}\n", path, sync::printable(note.text)); break;
-      case sync::Note::Kind::deleted: fmt::print("deleted {}\n", path); break;
-      default: fmt::print("{} {}\n", kind_name(note.kind), path);
-    }
-  }
-
-  void progress(const sync::Progress& progress) { line_.show(progress); }
-
-  void summary(const sync::Report& report) {
-    line_.clear();
-    const double seconds = line_.seconds();
-    const double rate = seconds > 0 ? static_cast<double>(report.bytes) / seconds : 0;
-    if (options_.json)
-      return print_json({{"event", "summary"},
-                         {"dry_run", options_.sync.dry_run},
-                         {"files", report.files},
-                         {"bytes", report.bytes},
-                         {"directories", report.directories},
-                         {"symlinks", report.symlinks},
-                         {"attributes", report.attributes},
-                         {"deleted", report.deleted},
-                         {"unchanged", report.unchanged},
-                         {"skipped", report.skipped},
-                         {"circuits", report.circuits},
-                         {"seconds", seconds},
-                         {"bytes_per_second", rate},
-                         {"errors", report.errors}});
-    if (options_.quiet) return;
-    std::string text = fmt::format("{}{} files, {} in {:.1f} s ({}/s); {} directories, {} symlinks made, {} deleted, {} unchanged",
-                                   options_.sync.dry_run ? "would send " : "", report.files,
-                                   human_bytes(static_cast<double>(report.bytes)), seconds, human_bytes(rate),
-                                   report.directories, report.symlinks, report.deleted, report.unchanged);
-    if (report.skipped > 0) text += fmt::format(", {} skipped", report.skipped);
-    if (report.errors > 0) text += fmt::format(", {} errors", report.errors);
-    fmt::print("{}\n", text);
-  }
-
- private:
-  const SyncOptions& options_;
-  ProgressLine line_;
-};
-
-awaitable<void> tell_progress(Teller& teller, std::shared_ptr<sync::Progress> progress) {
-  for (;;) {
-    co_await sleep_for(std::chrono::milliseconds(100));
-    teller.progress(*progress);
-  }
-}
-
-awaitable<void> until_signal() {
-  const Executor executor = co_await asio::this_coro::executor;
-  asio::signal_set signals(executor, SIGINT, SIGTERM);
-  co_await signals.async_wait(asio::use_awaitable);
-}
-
+/// What the parts of one run share.
 struct Run {
-  const SyncOptions& options;
-  Place source;
-  Place destination;
-  std::optional<sync::Report> report;
+  using Moment = std::chrono::steady_clock::time_point;
+
+  SyncOptions options;
+  Location from;
+  Location to;
+  sync::Watch watch;
+  std::unique_ptr<SyncOutput> output;
+  Moment begin = std::chrono::steady_clock::now();
+
+  sync::Report report;
+  std::exception_ptr failure;
+
+  static double seconds_since(Moment moment) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - moment).count();
+  }
 };
 
-/// The same service on both ends; which of them asks follows from which of the places is local.
-awaitable<sync::Report> sync_places(Run& run, Teller& teller, std::shared_ptr<sync::Progress> progress) {
-  const Executor executor = co_await asio::this_coro::executor;
-  sync::Watch watch;
-  watch.progress = std::move(progress);
-  watch.on_note = [&teller](const sync::Note& note) { teller.note(note); };
-  const sync::Options& options = run.options.sync;
-  const auto memory = std::make_shared<MemoryNetwork>(1 << 20);
-  NodeOptions node_options;
-  node_options.networks["mem"] = memory;
-  Node node(executor, node_options);
-  const auto service = sync::Service::register_at(node, sync::ServiceOptions());
-
-  if (!run.source.local()) {
-    std::shared_ptr<sync::Root> root = sync::open_destination(run.destination.path, options.dry_run);
-    co_return co_await service->pull(node, run.source.address, run.source.path, std::move(root), options, std::move(watch));
-  }
-  sync::Source source = sync::open_source(run.source.path);
-  if (!run.destination.local())
-    co_return co_await service->push(node, std::move(source), run.destination.address, run.destination.path, options,
-                                     std::move(watch));
-  // Both are here: a second node in this process takes what the first one gives.
-  std::shared_ptr<sync::Root> root = sync::open_destination(run.destination.path, options.dry_run);
-  Node giver(executor, node_options);
-  sync::ServiceOptions giving;
-  giving.root = source.root;
-  giving.read_only = true;
-  const auto giving_service = sync::Service::register_at(giver, std::move(giving));
-  std::string address = giver.listen("mem://giver");
-  std::string only = source.only;
-  co_return co_await service->pull(node, std::move(address), std::move(only), std::move(root), options, std::move(watch));
+/// A tree that is copied into itself never ends, and one that lies in its own destination would be deleted.
+void check_apart(const SyncOptions& options) {
+  std::error_code ignored;
+  const auto from = std::filesystem::weakly_canonical(options.from + "/", ignored).parent_path();
+  const auto to = std::filesystem::weakly_canonical(options.to + "/", ignored).parent_path();
+  const auto lies_in = [](const std::filesystem::path& inner, const std::filesystem::path& outer) {
+    const auto relative = inner.lexically_relative(outer);
+    return !relative.empty() && *relative.begin() != ".." && relative != ".";
+  };
+  if (lies_in(to, from)) throw UsageError("\"" + options.to + "\" lies in \"" + options.from + "\"");
+  if (options.wishes.delete_extra && lies_in(from, to) && std::filesystem::is_directory(from, ignored))
+    throw UsageError("\"" + options.from + "\" lies in \"" + options.to + "\", where it would be deleted");
 }
 
-awaitable<void> run_sync(Run& run, Teller& teller) {
+NodeOptions quiet_node(const Run& run, std::string name, const std::shared_ptr<MemoryNetwork>& network) {
+  NodeOptions options = node_options(std::move(name));
+  options.networks["mem"] = network;
+  options.log = [output = run.output.get()](LogLevel, std::string_view line) { output->log(std::string(line)); };
+  return options;
+}
+
+/// Both sides are here: the destination is served by a second node of this process, over memory.
+awaitable<sync::Report> sync_here(Run& run, std::shared_ptr<sync::Service> service, Node& here, Node& there) {
+  sync::Source source = sync::open_source(run.from.path);
+  sync::ServiceOptions settings;
+  settings.tuning = sync_tuning();
+  std::string path;
+  settings.root = sync::open_destination(run.to.path, run.options.wishes.dry_run);
+  if (!settings.root) { // a dry run, and its last component is missing
+    const std::filesystem::path full = std::filesystem::path(run.to.path + "/").parent_path();
+    settings.root = sync::Root::open(full.has_parent_path() ? full.parent_path().string() : ".");
+    path = full.filename().string();
+  }
+  sync::Service::register_at(there, std::move(settings));
+  const std::string address = there.listen("mem://there");
+  co_return co_await service->push(here, std::move(source), address, path, run.options.wishes, run.watch);
+}
+
+awaitable<sync::Report> sync_between(Run& run, Node& here, Node& there) {
+  sync::ServiceOptions settings;
+  settings.tuning = sync_tuning();
+  const auto service = sync::Service::register_at(here, std::move(settings));
+  const sync::Options& wishes = run.options.wishes;
+  if (run.from.is_remote()) {
+    auto root = sync::open_destination(run.to.path, wishes.dry_run);
+    co_return co_await service->pull(here, run.from.address, run.from.path, std::move(root), wishes, run.watch);
+  }
+  if (!run.to.is_remote()) co_return co_await sync_here(run, service, here, there);
+  sync::Source source = sync::open_source(run.from.path);
+  co_return co_await service->push(here, std::move(source), run.to.address, run.to.path, wishes, run.watch);
+}
+
+/// Never throws because of the sync itself, so that it can be raced with signals and timeouts.
+awaitable<void> sync_to_the_end(Run* run, Node* here, Node* there) {
+  try {
+    run->report = co_await sync_between(*run, *here, *there);
+  } catch (...) {
+    run->failure = std::current_exception();
+  }
+}
+
+/// Draws, and ends when nothing has moved for as long as the user allows.
+awaitable<void> tick(Run* run) {
+  const double patience_seconds = run->options.timeout_seconds;
+  std::pair<std::uint64_t, std::uint64_t> seen;
+  Run::Moment moved = run->begin;
+  for (;;) {
+    co_await sleep_for(run->output->interval());
+    run->output->tick(Run::seconds_since(run->begin));
+    const sync::Progress& progress = *run->watch.progress;
+    const std::pair<std::uint64_t, std::uint64_t> now(progress.bytes_done, progress.files_done + progress.entries_listed);
+    if (std::exchange(seen, now) != now) moved = std::chrono::steady_clock::now();
+    if (patience_seconds > 0 && Run::seconds_since(moved) >= patience_seconds) co_return;
+  }
+}
+
+awaitable<ExitCode> sync_raced(Run* run, Node* here, Node* there, asio::signal_set* signals) {
   using namespace asio::experimental::awaitable_operators;
-  const auto progress = std::make_shared<sync::Progress>();
-  auto outcome = co_await (sync_places(run, teller, progress) || tell_progress(teller, progress) || until_signal());
-  if (outcome.index() == 0) run.report = std::get<0>(std::move(outcome));
+  const auto winner =
+      co_await (sync_to_the_end(run, here, there) || signals->async_wait(asio::use_awaitable) || tick(run));
+  signals->clear(); // the next one ends the process
+  const double seconds = Run::seconds_since(run->begin);
+  ExitCode code = run->report.errors > 0 ? ExitCode::partial : ExitCode::equal;
+  if (winner.index() == 1) {
+    run->output->failure("interrupted; every file there is whole, the next sync goes on from here");
+    code = ExitCode::interrupted;
+  } else if (winner.index() == 2) {
+    run->output->failure("nothing has moved for " + std::to_string(run->options.timeout_seconds) + " s");
+    code = ExitCode::timeout;
+  } else if (run->failure) {
+    run->output->failure(run->failure);
+    code = exit_code_of(run->failure);
+  }
+  const bool done = winner.index() == 0 && !run->failure;
+  if (done || run->options.style.json) run->output->summary(run->report, seconds, code);
+  co_await here->close();
+  co_await there->close();
+  co_return code;
 }
 
-int sync_command(const SyncOptions& options) {
-  const sync::Filter filter(options.sync.exclude); // refuses a bad pattern before anything is touched
-  Run run{options, parse_place(options.source), parse_place(options.destination), std::nullopt};
-  if (!run.source.local() && !run.destination.local()) {
-    say_error("SRC and DST are both remote; run the sync on one of the two machines");
-    return exit_usage;
-  }
+int sync_trees(const SyncOptions& options) {
+  raise_files_limit();
+  Run run;
+  run.options = options;
+  run.from = parse_location(options.from);
+  run.to = parse_location(options.to);
+  if (run.from.is_remote() && run.to.is_remote())
+    throw UsageError("both \"" + options.from + "\" and \"" + options.to + "\" are on other nodes: one side has to be here");
+  if (!run.from.is_remote() && !run.to.is_remote()) check_apart(options);
+  const sync::Filter checked(options.wishes.exclude);
+  run.output = std::make_unique<SyncOutput>(options.style, run.watch.progress);
+  run.watch.on_note = [output = run.output.get()](const sync::Note& note) { output->note(note); };
+
   asio::io_context io(1);
-  Teller teller(options);
+  const auto network = std::make_shared<MemoryNetwork>(1 << 20);
+  Node here(io.get_executor(), quiet_node(run, "sync", network));
+  Node there(io.get_executor(), quiet_node(run, "there", network));
+  asio::signal_set signals(io, SIGINT, SIGTERM);
+  ExitCode code = ExitCode::equal;
   std::exception_ptr failure;
-  asio::co_spawn(io, run_sync(run, teller), [&](std::exception_ptr thrown) { failure = thrown; });
+  asio::co_spawn(io, sync_raced(&run, &here, &there, &signals), [&](std::exception_ptr thrown, ExitCode ended) {
+    failure = std::move(thrown);
+    code = ended;
+  });
   io.run();
   if (failure) std::rethrow_exception(failure);
-  if (!run.report) {
-    say_error("interrupted; what has arrived is whole files");
-    return exit_interrupted;
-  }
-  teller.summary(*run.report);
-  return run.report->errors > 0 ? exit_partial : exit_ok;
+  return static_cast<int>(code);
 }
 
 } // namespace
 
-void add_sync(CLI::App& app, int& exit_code) {
-  auto* command = app.add_subcommand("sync", "Make DST equal to SRC; one of them may be served by `trunkline serve`.");
+Command add_sync(CLI::App& program) {
   const auto options = std::make_shared<SyncOptions>();
-  command->add_option("SRC", options->source, "A path, tcp://HOST:PORT/PATH or unix:SOCKET!/PATH.")->required();
-  command->add_option("DST", options->destination, "As SRC. The contents of SRC go into DST, which is made when it is missing.")
-      ->required();
-  command->add_flag("-c,--checksum", options->sync.checksum, "Content decides what is sent, not size and modification time.");
-  command->add_flag("--delete", options->sync.delete_extra, "Delete what SRC does not have.");
-  command->add_flag("-n,--dry-run", options->sync.dry_run, "Say what would be done and touch nothing.");
-  command->add_option("--exclude", options->sync.exclude, "Leave out what matches: *.o, /top, dir/, a/**/b. As often as wanted.")
+  CLI::App* const command = program.add_subcommand("sync", "Make DST equal to SRC");
+  const char* const location = "A path, tcp://host:port/path, or unix:/socket!/path";
+  command->add_option("SRC", options->from, location)->required()->type_name("");
+  command->add_option("DST", options->to, location)->required()->type_name("");
+  sync::Options& wishes = options->wishes;
+  command->add_flag("-c,--checksum", wishes.checksum, "Content decides what is sent, not size and time");
+  command->add_flag("--delete", wishes.delete_extra, "Delete in DST what SRC does not have, last, only without errors");
+  command->add_flag("-n,--dry-run", wishes.dry_run, "Only say what would be done");
+  command->add_option("--exclude", wishes.exclude, "Leave alone what matches: *.o  /top  dir/  a/**; may be repeated")
+      ->type_name("PATTERN")
       ->allow_extra_args(false);
-  command->add_flag("--json", options->json, "One JSON object per line: events, and a summary at the end.");
-  command->add_flag("-q,--quiet", options->quiet, "Errors only.");
-  command->add_flag("-v,--verbose", options->verbose, "Name every file.");
-  command->footer("Exit codes: 0 equal, 1 usage, 10 connection, 11 file, 12 refused or not understood, 20 interrupted,\n"
-                  "23 some files failed, 30 timeout.\n"
-                  "Example: trunkline sync --delete photos tcp://127.0.0.1:7070/photos");
-  command->callback([options, &exit_code] {
-    try {
-      exit_code = sync_command(*options);
-    } catch (...) {
-      exit_code = exit_for(std::current_exception());
-    }
-  });
+  command->add_option("--timeout", options->timeout_seconds, "Give up when nothing has moved for so long; 0: never")
+      ->type_name("SECONDS")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 86'400));
+  command->add_flag("--json", options->style.json, "One JSON object per line, the last one is the summary");
+  command->add_flag("-q,--quiet", options->style.quiet, "Say nothing but trouble");
+  command->add_flag("-v,--verbose", options->style.verbose, "Name everything that is done");
+  command->footer(std::string("The content of the directory SRC goes into the directory DST, with or without a slash at\n"
+                              "the end; a file SRC goes into DST as it is. One of both may be on another node.\n\n"
+                              "Example:\n"
+                              "  trunkline sync --delete photos tcp://127.0.0.1:7000/photos\n\n") +
+                  exit_codes_text);
+  return {command, [options] {
+            options->style.dry_run = options->wishes.dry_run;
+            return sync_trees(*options);
+          }};
 }
 
 } // namespace trunkline::cli
