@@ -125,7 +125,7 @@ awaitable<std::optional<Fragment>> Circuit::receive() {
   for (;;) {
     fragment = held.trunk->take(*state);
     if (fragment) co_return fragment;
-    if (state->ended && state->end) throw_end(*state);
+    if (state->end && (state->ended || state->closed_here)) throw_end(*state);
     if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
     co_await held.trunk->waits(*state).readable.wait();
     check_released(*state);
@@ -138,7 +138,7 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
   for (;;) {
     std::optional<Fragment> fragment = held.trunk->take_error(*state);
     if (fragment) co_return fragment;
-    if (state->ended && state->end) throw_end(*state);
+    if (state->end && (state->ended || state->closed_here)) throw_end(*state);
     if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
     co_await held.trunk->waits(*state).error_readable.wait();
     check_released(*state);

@@ -69,7 +69,7 @@ struct TrunkCircuit {
   bool readable = false;         // receive() would return something
   bool error_readable = false;   // receive_error() would return something
   std::shared_ptr<const CircuitNames> names;
-  std::unique_ptr<End> end;      // set when ended with a reason; null is clean
+  std::unique_ptr<End> end;      // the reason of its end, or of our close; null is clean
   CircuitCounters counters;
   bool released = false;         // its handle is gone; whoever still sees it in an event skips it
   std::uint32_t holds = 0;       // operations that still look at it; it is not freed before they are done

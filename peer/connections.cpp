@@ -196,7 +196,7 @@ void NodeCore::on_opened_here(NodeTrunk& trunk, TrunkCircuit& circuit) {
   if (peer)
     introduce(trunk, *peer);
   else
-    trunk.live->machine().close(circuit, End(error::peer_ended));
+    trunk.live->machine().reset(circuit, End(error::peer_ended));
 }
 
 void NodeCore::on_hello(const TrunkPointer& trunk) {

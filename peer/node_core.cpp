@@ -83,6 +83,7 @@ awaitable<void> NodeCore::accept_all(std::shared_ptr<NodeCore> core, std::shared
 }
 
 void NodeCore::close_listeners() {
+  addresses_.clear();
   for (const auto& listener : std::exchange(listeners_, {})) listener->close();
 }
 

@@ -67,6 +67,7 @@ class Pair {
   std::shared_ptr<MemoryNetwork> memory = std::make_shared<MemoryNetwork>();
   std::shared_ptr<std::vector<std::string>> log = std::make_shared<std::vector<std::string>>();
   Dialler dialler;
+  bool exposed = false; // expose_errors is on
   Node here;
   Node there;
   std::string here_address;  // under which `there` reaches `here`
@@ -87,6 +88,7 @@ class Pair {
       if (std::getenv("TRUNKLINE_TEST_LOG") != nullptr) std::fprintf(stderr, "%s\n", lines->back().c_str());
     };
     if (tweak) tweak(options);
+    exposed = options.expose_errors;
     return Node(io.get_executor(), std::move(options));
   }
 };

@@ -1,0 +1,416 @@
+// How circuits, peers and nodes end: what each side hears, what survives, and that everything is gone afterwards.
+#include "tests/peer/faulty.hpp"
+#include "tests/peer/pair.hpp"
+
+using namespace trunkline;
+using namespace trunkline::test;
+
+namespace {
+
+/// A store there, a browser here, and both ends of one circuit between them.
+struct Ends {
+  Ends() = default;
+  Keeper keeper;
+  std::shared_ptr<LocalPeer> store;
+  std::shared_ptr<LocalPeer> browser;
+  Circuit near;
+  Circuit far;
+};
+
+awaitable<void> open(Pair& pair, Ends& ends) {
+  pair.there.register_service("store", ends.keeper.service());
+  ends.store = pair.there.start_local_peer("store");
+  ends.browser = pair.here.new_peer("browser");
+  ends.near = ends.browser->new_circuit(pair.url_there(*ends.store), Fragment(0, "first"));
+  ends.far = co_await ends.keeper.next();
+  const std::optional<Fragment> first = co_await ends.far.receive();
+  CHECK(text_of(first) == "first");
+}
+
+awaitable<void> expect_end(Circuit& circuit, error reason) {
+  const End end = co_await circuit.ended();
+  INFO(end.to_string());
+  CHECK(end.code == make_error_code(reason));
+}
+
+awaitable<void> expect_clean_end(Circuit& circuit) {
+  const End end = co_await circuit.ended();
+  INFO(end.to_string());
+  CHECK(end.clean());
+}
+
+awaitable<void> expect_failure(awaitable<void> operation, error reason) {
+  const boost::system::error_code code = co_await failure_of(std::move(operation));
+  CHECK(code == make_error_code(reason));
+}
+
+/// Both queues of a circuit throw the reason.
+awaitable<void> expect_both_queues(Circuit& circuit, error reason) {
+  const auto reads = co_await failure_of(circuit.receive());
+  const auto errors = co_await failure_of(circuit.receive_error());
+  CHECK(reads == make_error_code(reason));
+  CHECK(errors == make_error_code(reason));
+}
+
+awaitable<void> close_cleanly(Pair& pair) {
+  Ends ends;
+  co_await open(pair, ends);
+
+  co_await ends.near.send(Fragment(0, "last"));
+  ends.near.close();
+  ends.near.close();
+  const std::optional<Fragment> last = co_await ends.far.receive();
+  const std::optional<Fragment> end = co_await ends.far.receive();
+
+  CHECK(text_of(last) == "last");
+  CHECK(text_of(end) == "(end)");
+  co_await expect_clean_end(ends.far);
+  co_await expect_clean_end(ends.near);
+  co_await expect_failure(ends.near.send(Fragment(1)), error::circuit_closed);
+  co_await expect_failure(ends.far.send(Fragment(1)), error::circuit_closed);
+  CHECK_FALSE(ends.near.is_open());
+  CHECK_FALSE(ends.store->is_ending());
+  CHECK_FALSE(ends.browser->is_ending());
+}
+
+awaitable<void> close_with_reason(Pair& pair) {
+  Ends ends;
+  co_await open(pair, ends);
+
+  for (Circuit* closer : {&ends.near, &ends.far}) {
+    Circuit* other = closer == &ends.near ? &ends.far : &ends.near;
+    co_await closer->send(Fragment(0, "before"));
+    closer->close(End(error::access_denied, "not today"));
+    const std::optional<Fragment> before = co_await other->receive();
+    CHECK(text_of(before) == "before");
+    co_await expect_both_queues(*other, error::access_denied);
+    const End there = co_await other->ended();
+    const End here = co_await closer->ended();
+    CHECK(there.code == error::access_denied);
+    CHECK(there.text == "not today");
+    CHECK(here.code == error::access_denied);
+
+    if (closer == &ends.near) { // and the other way round, on a second circuit
+      ends.near = ends.browser->new_circuit(pair.url_there(*ends.store));
+      ends.far = co_await ends.keeper.next();
+    }
+  }
+}
+
+awaitable<void> close_from_both_ends(Pair& pair) {
+  Ends ends;
+  co_await open(pair, ends);
+
+  ends.near.close();
+  ends.far.close();
+
+  co_await expect_clean_end(ends.near);
+  co_await expect_clean_end(ends.far);
+  CHECK(ends.browser->circuits_count() == 0);
+  CHECK(ends.store->circuits_count() == 0);
+}
+
+awaitable<void> finish_both_ways(Pair& pair) {
+  Ends ends;
+  co_await open(pair, ends);
+
+  ends.near.finish();
+  ends.far.finish();
+  co_await ends.near.receive();
+  co_await ends.far.receive();
+
+  co_await ends.near.finish_acknowledged();
+  co_await ends.far.finish_acknowledged();
+  co_await expect_clean_end(ends.near);
+  co_await expect_clean_end(ends.far);
+}
+
+awaitable<void> reset_with_reason(Pair& pair) {
+  Ends ends;
+  co_await open(pair, ends);
+
+  ends.far.reset(End(error::stalled, "gave up"));
+
+  co_await expect_end(ends.far, error::stalled);
+  co_await expect_both_queues(ends.near, error::stalled);
+  const End end = co_await ends.near.ended();
+  CHECK(end.text == "gave up");
+  co_await expect_failure(ends.near.send(Fragment(1)), error::stalled);
+}
+
+awaitable<void> dropped_handles(Pair& pair) {
+  Ends ends;
+  co_await open(pair, ends);
+
+  ends.near = Circuit();
+  co_await expect_end(ends.far, error::circuit_abandoned);
+
+  ends.near = ends.browser->new_circuit(pair.url_there(*ends.store), Fragment(0, "complete"));
+  ends.near.finish();
+  ends.near = Circuit();
+  ends.far = co_await ends.keeper.next();
+  const std::optional<Fragment> complete = co_await ends.far.receive();
+  const std::optional<Fragment> end = co_await ends.far.receive();
+  CHECK(text_of(complete) == "complete");
+  CHECK(text_of(end) == "(end)");
+  co_await expect_clean_end(ends.far);
+}
+
+awaitable<void> peer_ends(Pair& pair) {
+  Ends ends;
+  co_await open(pair, ends);
+  const auto other = pair.here.new_peer("bystander");
+  Circuit bystander = other->new_circuit(pair.url_there(*ends.store));
+  Circuit bystander_far = co_await ends.keeper.next();
+
+  ends.browser->close();
+  CHECK(ends.browser->is_ending());
+  co_await expect_failure(ends.near.send(Fragment(1)), error::peer_ended);
+  co_await ends.browser->ended();
+
+  co_await expect_both_queues(ends.far, error::peer_ended);
+  co_await expect_both_queues(ends.near, error::peer_ended);
+  co_await expect_end(ends.near, error::peer_ended);
+  CHECK_THROWS_WITH(ends.browser->new_circuit(pair.url_there(*ends.store)), doctest::Contains("peer ended"));
+  CHECK_FALSE(ends.near.new_circuit().is_open());
+  CHECK(ends.store->circuits_count() == 1);
+  CHECK_FALSE(ends.store->is_ending());
+  co_await bystander.send(Fragment(0, "still here"));
+  const std::optional<Fragment> fragment = co_await bystander_far.receive();
+  CHECK(text_of(fragment) == "still here");
+
+  ends.store->close(End(error::access_denied, "closing time"));
+  co_await ends.store->ended();
+  CHECK(ends.keeper.ended() == 1); // its inbox said nullopt
+  co_await expect_end(bystander, error::access_denied);
+  const auto late = other->new_circuit(pair.url_there(*ends.store)).end();
+  CHECK_FALSE(late);
+  Circuit too_late = other->new_circuit(pair.url_there(*ends.store));
+  co_await expect_end(too_late, error::no_peer);
+}
+
+awaitable<void> not_taken(Pair& pair) {
+  // A service that never looks into its inbox.
+  pair.there.register_service("idle", [](LocalPeer&, CircuitInbox&) { return sleep_for(std::chrono::hours(1)); });
+  const auto idle = pair.there.start_local_peer("idle");
+  const auto browser = pair.here.new_peer("browser");
+  Circuit one = browser->new_circuit(pair.url_there(*idle), Fragment(0, "x"), CircuitOptions("", "", true));
+  co_await one.accepted();
+
+  idle->close();
+  co_await idle->ended();
+
+  co_await expect_end(one, error::peer_ended);
+}
+
+/// Throws when its first circuit says something. Its circuits are kept elsewhere: a handle that the exception drops
+/// on its way would have been abandoned before.
+awaitable<void> fail(std::shared_ptr<std::vector<Circuit>> circuits, LocalPeer&, CircuitInbox& inbox) {
+  std::optional<Circuit> circuit = co_await inbox.next();
+  circuits->push_back(std::move(*circuit));
+  co_await circuits->back().receive();
+  throw std::runtime_error("a secret");
+}
+
+awaitable<void> service_throws(Pair& pair) {
+  Ends ends;
+  co_await open(pair, ends);
+  const auto circuits = std::make_shared<std::vector<Circuit>>();
+  circuits->reserve(9);
+  pair.there.register_service("fragile", [circuits](LocalPeer& peer, CircuitInbox& inbox) { return fail(circuits, peer, inbox); });
+  Circuit doomed = ends.browser->start_remote_and_open(pair.there_address, "fragile", std::nullopt);
+  Circuit doomed_too = doomed.new_circuit();
+  Circuit safe = ends.browser->start_remote_and_open(pair.there_address, "fragile", std::nullopt, CircuitOptions("", "", true));
+  co_await safe.accepted();
+
+  co_await doomed.send(Fragment(0, "go on"));
+
+  for (Circuit* circuit : {&doomed, &doomed_too}) {
+    const End end = co_await circuit->ended();
+    CHECK(end.code == error::handler_failed);
+    CHECK((end.text.find("a secret") != std::string::npos) == pair.exposed);
+  }
+  CHECK(safe.is_open());
+  CHECK(ends.far.is_open());
+  CHECK(pair.logged("there: service \"fragile\" threw"));
+  CHECK(pair.logged("a secret"));
+  CHECK(pair.there.counters().services_failed == 1);
+  CHECK(pair.there.local_peers("fragile").size() == 1);
+}
+
+awaitable<void> half_echo(Circuit circuit) {
+  const std::optional<Fragment> fragment = co_await circuit.receive();
+  co_await circuit.send(Fragment(0, "half of the answer"));
+  if (text_of(fragment) == "throw") throw std::runtime_error("a secret");
+}
+
+awaitable<void> handler_throws(Pair& pair) {
+  pair.there.serve("half", half_echo);
+  const auto browser = pair.here.new_peer("browser");
+  Circuit good = browser->prefer_extant(pair.there_address, "half", std::nullopt);
+  Circuit bad = browser->prefer_extant(pair.there_address, "half", Fragment(0, "throw"));
+
+  co_await expect_end(bad, error::handler_failed);
+  co_await good.send(Fragment(0, "do not throw"));
+  const std::optional<Fragment> answer = co_await good.receive();
+  const std::optional<Fragment> end = co_await good.receive();
+
+  CHECK(text_of(answer) == "half of the answer");
+  CHECK(text_of(end) == "(end)");
+  co_await expect_clean_end(good);
+  CHECK(pair.logged("a secret"));
+}
+
+/// A service whose handlers give their circuits to somebody else.
+struct Elsewhere {
+  std::vector<Circuit> circuits;
+  Signal changed;
+};
+
+awaitable<void> put_elsewhere(Circuit circuit, std::shared_ptr<Elsewhere> elsewhere) {
+  elsewhere->circuits.push_back(std::move(circuit));
+  elsewhere->changed.notify_all();
+  co_return;
+}
+
+awaitable<void> give_away(std::shared_ptr<Elsewhere> elsewhere, LocalPeer& peer, CircuitInbox& inbox) {
+  for (;;) {
+    std::optional<Circuit> circuit = co_await inbox.next();
+    if (!circuit) co_return;
+    peer.spawn(put_elsewhere, std::move(*circuit), elsewhere);
+  }
+}
+
+awaitable<void> moved_elsewhere(Pair& pair) {
+  const auto elsewhere = std::make_shared<Elsewhere>();
+  pair.there.register_service("giver", [elsewhere](LocalPeer& peer, CircuitInbox& inbox) { return give_away(elsewhere, peer, inbox); });
+  const auto browser = pair.here.new_peer("browser");
+  Circuit near = browser->prefer_extant(pair.there_address, "giver", std::nullopt);
+  while (elsewhere->circuits.empty()) co_await elsewhere->changed.wait();
+  co_await settle(); // the handler has returned
+
+  Circuit far = std::move(elsewhere->circuits.front());
+  co_await far.send(Fragment(0, "alive"));
+  const std::optional<Fragment> fragment = co_await near.receive();
+  CHECK(text_of(fragment) == "alive");
+  far = Circuit();
+  co_await expect_end(near, error::circuit_abandoned);
+}
+
+awaitable<void> node_closes(Pair& pair) {
+  Ends ends;
+  co_await open(pair, ends);
+  Circuit back = ends.store->new_circuit(pair.url_here(*ends.browser)); // refused, browsers take none
+  co_await expect_end(back, error::no_peer);
+
+  co_await pair.there.close();
+  co_await pair.there.close();
+
+  for (Circuit* circuit : {&ends.near, &ends.far}) {
+    co_await expect_both_queues(*circuit, error::node_closed);
+    co_await expect_failure(circuit->send(Fragment(1)), error::node_closed);
+  }
+  CHECK(ends.keeper.ended() == 1);
+  CHECK(ends.store->is_ending());
+  CHECK_FALSE(ends.browser->is_ending());
+  CHECK_THROWS_WITH(ends.store->new_circuit(pair.url_here(*ends.browser)), doctest::Contains("node closed"));
+  const auto dialled = co_await failure_of(pair.there.dial("mem://anywhere"));
+  CHECK(dialled == error::node_closed);
+  CHECK(pair.there.trunks_count() == 0);
+  CHECK(pair.there.addresses().empty());
+}
+
+awaitable<void> wait_for_ever(std::shared_ptr<bool> gone) {
+  struct Gone {
+    std::shared_ptr<bool> flag;
+    ~Gone() { *flag = true; }
+  } mark{gone};
+  co_await sleep_for(std::chrono::hours(1));
+}
+
+awaitable<void> tasks_are_joined(Pair& pair) {
+  const auto browser = pair.here.new_peer("browser");
+  const auto one_gone = std::make_shared<bool>(false);
+  const auto other_gone = std::make_shared<bool>(false);
+  browser->spawn(wait_for_ever(one_gone));
+  browser->spawn(wait_for_ever(other_gone));
+  co_await settle();
+  CHECK_FALSE(*one_gone);
+
+  browser->close();
+  co_await browser->ended();
+
+  CHECK(*one_gone);
+  CHECK(*other_gone);
+  browser->spawn(wait_for_ever(one_gone)); // after the end: it is cancelled as soon as it waits
+}
+
+} // namespace
+
+TEST_CASE("circuit: a clean close arrives behind the data and ends it on both sides") { everywhere(close_cleanly); }
+TEST_CASE("circuit: a close with a reason ends it on both sides with that reason, after the data") { both_ways(close_with_reason); }
+TEST_CASE("circuit: both ends may close at once") { both_ways(close_from_both_ends); }
+TEST_CASE("circuit: it ends when both sides have finished and taken everything") { both_ways(finish_both_ways); }
+TEST_CASE("circuit: a reset says its reason to both queues of the far side") { both_ways(reset_with_reason); }
+TEST_CASE("circuit: a dropped handle abandons what was not finished, and closes what was") { both_ways(dropped_handles); }
+TEST_CASE("peer: its end closes its circuits on both sides, and no others") { both_ways(peer_ends); }
+TEST_CASE("peer: circuits that it never took from its inbox end with it") { both_ways(not_taken); }
+TEST_CASE("peer: an exception that leaves a service resets the circuits of its peer only, and keeps its text to itself") {
+  both_ways(service_throws);
+}
+TEST_CASE("peer: with expose_errors the text of an exception crosses the wire") {
+  both_ways(service_throws, [](NodeOptions& options) { options.expose_errors = true; });
+}
+TEST_CASE("peer: a spawned handler closes its circuit by returning and resets it by throwing") { both_ways(handler_throws); }
+TEST_CASE("peer: a circuit that its handler moved elsewhere lives on there") { both_ways(moved_elsewhere); }
+TEST_CASE("peer: its tasks are cancelled and joined when it ends") { both_ways(tasks_are_joined); }
+TEST_CASE("node: closing it ends its peers and says so to both queues of every circuit, on both sides") { everywhere(node_closes); }
+
+namespace {
+
+// The far handle outlives its node here: what was received stays readable.
+awaitable<void> lose_trunk(Pair& pair, std::shared_ptr<FaultyNetwork> network) {
+  co_await pair.meet();
+  {
+    Ends ends;
+    co_await open(pair, ends);
+    co_await ends.near.send(Fragment(0, "arrived before"));
+    Circuit waiting = ends.browser->new_circuit(pair.url_there(*ends.store), Fragment(0, "x"));
+    Circuit waiting_far = co_await ends.keeper.next();
+
+    network->break_all();
+
+    co_await expect_end(ends.near, error::trunk_lost);
+    co_await expect_end(ends.far, error::trunk_lost);
+    const std::optional<Fragment> arrived = co_await ends.far.receive();
+    CHECK(text_of(arrived) == "arrived before");
+    for (Circuit* circuit : {&ends.near, &ends.far, &waiting}) co_await expect_both_queues(*circuit, error::trunk_lost);
+    co_await expect_failure(ends.near.send(Fragment(1)), error::trunk_lost);
+    CHECK_FALSE(ends.store->is_ending());
+    CHECK_FALSE(ends.browser->is_ending());
+    CHECK(pair.here.counters().trunks_lost == 1);
+    CHECK(pair.there.counters().trunks_lost == 1);
+
+    // Whoever knows where the other listens dials again.
+    if (pair.dialler == Pair::Dialler::here) {
+      Circuit again = ends.browser->new_circuit(pair.url_there(*ends.store), Fragment(0, "again"));
+      Circuit again_far = co_await ends.keeper.next();
+      CHECK(again.dialled());
+    }
+  }
+  co_await pair.here.close();
+  co_await pair.there.close();
+}
+
+} // namespace
+
+TEST_CASE("circuit: a lost trunk says trunk_lost to both queues of both ends, after what had arrived") {
+  for (const auto dialler : {Pair::Dialler::here, Pair::Dialler::there}) {
+    std::shared_ptr<FaultyNetwork> network;
+    Pair pair(dialler, "mem", [&](NodeOptions& options) {
+      if (!network) network = std::make_shared<FaultyNetwork>(options.networks["mem"]);
+      options.networks["mem"] = network;
+    });
+    run_coroutine(pair.io, lose_trunk(pair, network));
+  }
+}
