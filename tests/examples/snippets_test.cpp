@@ -110,7 +110,8 @@ awaitable<void> metadata(Node& here, Node& there, std::string address) {
 awaitable<void> tell_role(Circuit circuit) {
   const std::optional<Fragment> question = co_await circuit.receive();
   const Metadata* known = circuit.remote_metadata(); // null when there is none
-  co_await circuit.send(Fragment(op_line, known ? known->at("role") : "nobody"));
+  const std::string role = known ? known->at("role") : "nobody"; // by itself: g++ 12 frees it twice inside a co_await
+  co_await circuit.send(Fragment(op_line, role));
 }
 
 awaitable<void> with_nodes(std::function<awaitable<void>(Node&, Node&, std::string)> body) {
