@@ -75,6 +75,7 @@ struct NativeCircuit final : TrunkCircuit {
   std::int64_t outgoing_cost = 0; // queued and not yet in the output
   std::int64_t counted_cost = 0;  // of which the trunk's sum of sendable bytes holds
   std::size_t head_sent = 0;      // payload bytes of outgoing.first() already in the output
+  std::int64_t promised = 0;      // of the trunk's credit, to complete outgoing.first()
   Instant stalled_since{};
   std::int32_t deficit = 0;
   Sending sending = Sending::open;
@@ -85,7 +86,7 @@ struct NativeCircuit final : TrunkCircuit {
   bool finish_taken_sent = false;
 
   Hook of_trunk;  // every circuit of the trunk
-  Hook sendable;  // has something that credit covers
+  Hook sendable;  // has something that its credit covers; the trunk's, too, or it is in blocked_
   Hook stalled;   // waits for credit or for an answer to its close
   Hook waiting;   // wants room in the trunk's send queue
   Hook reserving_hook;

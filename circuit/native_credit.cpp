@@ -136,6 +136,7 @@ bool NativeTrunk::reserve(NativeCircuit& circuit) {
   const std::size_t missing = assembly.total - assembly.arrived;
   if (pool_free() < missing) return false;
   pool_reserved_ += missing;
+  pool_missing_ += missing;
   assembly.reserved = missing;
   assembly.granted = true;
   Payload& payload = assembly.node->fragment.payload;
@@ -175,6 +176,7 @@ void NativeTrunk::drop_assembly(NativeCircuit& circuit) {
   const std::unique_ptr<Assembly> assembly = std::move(circuit.assembly);
   unread_ -= assembly->node->cost;
   pool_reserved_ -= assembly->reserved;
+  if (assembly->granted) pool_missing_ -= assembly->total - assembly->arrived;
   consumed(nullptr, assembly->node->cost, assembly->node->extra);
   free_node(assembly->node);
   serve_reservations();

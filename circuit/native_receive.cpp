@@ -63,6 +63,9 @@ void NativeTrunk::receive(std::span<const std::byte> bytes, Instant now) {
   counters_.bytes_received += bytes.size();
   if (preface_seen_ < wire::preface.size()) check_preface(bytes);
   while (!bytes.empty() && state_ == State::running) {
+    if (answers_bytes_ > options_.limits.trunk_memory_bytes_max / 2) return break_off(
+        error::too_many_control_frames, fmt::format("{} bytes of answers are not read, more than half of trunk_memory_bytes_max {}",
+                                                    answers_bytes_, options_.limits.trunk_memory_bytes_max));
     if (chunk_left_ > 0) {
       read_chunk(bytes);
     } else if (skip_left_ > 0) {
@@ -104,10 +107,16 @@ void NativeTrunk::check_preface(std::span<const std::byte>& bytes) {
   }
   std::string seen(reinterpret_cast<const char*>(wire::preface.data()), preface_seen_);
   seen.append(reinterpret_cast<const char*>(bytes.data()), size);
-  const std::string text = fmt::format("expected a trunkline preface, saw {}{}", in_words(seen), from());
   pending_.clear(); // no answer to somebody unknown
   state_ = State::over;
-  const End cause(error::not_trunkline, text);
+  const auto generation = static_cast<char>(wire::preface.back());
+  const bool other_generation =
+      seen.size() == wire::preface.size() &&
+      std::memcmp(seen.data(), wire::preface.data(), wire::preface.size() - 1) == 0;
+  const End cause = other_generation
+                        ? End(error::version_mismatch, fmt::format("here wire generation {} is spoken, there {}{}", +generation,
+                                                                   static_cast<unsigned char>(seen.back()), from()))
+                        : End(error::not_trunkline, fmt::format("expected a trunkline preface, saw {}{}", in_words(seen), from()));
   end_all(End(error::trunk_lost, cause.to_string()));
   emit_closed(cause);
 }
@@ -292,6 +301,7 @@ void NativeTrunk::start_continuation(NativeCircuit& circuit, const wire::DataHea
   chunk_left_ = head.payload_bytes;
   chunk_is_last_ = last;
   if (assembly.granted) {
+    pool_missing_ -= head.payload_bytes;
     chunk_into_ = assembly.node->fragment.payload.writable().data() + arrived_before;
   } else {
     assembly.held.push_back(Payload::uninitialized(head.payload_bytes));
@@ -518,7 +528,8 @@ void NativeTrunk::on_refuse(std::span<const std::byte> body) {
   if (find_for(FrameType::refuse, message.circuit(), circuit) != Known::live) return;
   if (!circuit->opened_here)
     return break_off(error::protocol_error, fmt::format("refuse of circuit {} by its opener", message.circuit()));
-  End reason(message.reason() ? static_cast<error>(message.reason()) : error::access_denied, message.text());
+  End reason(message.reason() ? static_cast<error>(message.reason()) : error::access_denied,
+             message.text().substr(0, options_.limits.reason_bytes_max));
   reason.existing_url = message.existing_url();
   end_circuit(*circuit, std::move(reason));
 }
@@ -533,8 +544,8 @@ void NativeTrunk::on_credit(std::span<const std::byte> body) {
     if (bytes > static_cast<std::uint64_t>(trunk_credit_max - std::max<std::int64_t>(0, trunk_send_credit_)))
       return break_off(error::flow_control_violated, fmt::format("credit of {} bytes overflows the trunk's", bytes));
     trunk_send_credit_ += static_cast<std::int64_t>(bytes);
-    trunk_stalled_since_ = Instant::max();
-    return;
+    trunk_stalled_since_ = blocked_.empty() ? Instant::max() : now_;
+    return unblock();
   }
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::credit, message.circuit(), circuit) != Known::live) return;
@@ -543,7 +554,9 @@ void NativeTrunk::on_credit(std::span<const std::byte> body) {
                      fmt::format("credit of {} bytes overflows circuit {}", bytes, circuit->id));
   circuit->send_credit += static_cast<std::int64_t>(bytes);
   circuit->stalled.unlink();
+  update_promise(*circuit);
   update_sendable(*circuit);
+  block_uncovered();
   if (circuit->wants_credit) wake_sender(*circuit);
 }
 
@@ -593,7 +606,8 @@ void NativeTrunk::on_close(std::span<const std::byte> body) {
     return reset(*circuit, End(error::protocol_violation_on_circuit, "close inside a fragment"));
   circuit->finished_there = true;
   End reason;
-  if (message.reason() != 0) reason = End(static_cast<error>(message.reason()), message.text());
+  if (message.reason() != 0)
+    reason = End(static_cast<error>(message.reason()), message.text().substr(0, options_.limits.reason_bytes_max));
   if (circuit->sending == NativeCircuit::Sending::close_sent) { // each is the answer to the other
     if (circuit->closing) reason = std::move(*circuit->closing);
   } else {
@@ -632,7 +646,8 @@ void NativeTrunk::on_reset(std::span<const std::byte> body) {
     cancelled_opens_tokens_ -= 1;
   }
   if (known != Known::live) return;
-  end_circuit(*circuit, End(message.reason() ? static_cast<error>(message.reason()) : error::circuit_reset, message.text()));
+  end_circuit(*circuit, End(message.reason() ? static_cast<error>(message.reason()) : error::circuit_reset,
+                             message.text().substr(0, options_.limits.reason_bytes_max)));
 }
 
 void NativeTrunk::on_peer_metadata(std::span<const std::byte> body) {
@@ -665,7 +680,8 @@ void NativeTrunk::on_peer_ended(std::span<const std::byte> body) {
   remote_metadata_.erase(*peer);
   TrunkEvent& event = emit(TrunkEvent::Kind::peer_ended);
   event.peer = *peer;
-  event.end = std::make_unique<End>(static_cast<error>(message.reason()), message.text());
+  event.end = std::make_unique<End>(static_cast<error>(message.reason()),
+                                    message.text().substr(0, options_.limits.reason_bytes_max));
 }
 
 void NativeTrunk::on_ping(std::span<const std::byte> body) {

@@ -24,17 +24,28 @@ std::size_t cost_of(const Fragment& fragment, std::size_t metadata) {
   return fragment.payload.size() + metadata + fragment_credit_overhead;
 }
 
+/// Payload bytes that fit one frame beside this much metadata.
+constexpr std::size_t first_chunk_bytes_max(std::size_t metadata) {
+  return std::min(chunk_bytes_max, frame_bytes_max - wire::data_head_bytes_max - metadata);
+}
+
+/// Whether a frame may carry the fragment's metadata, of which `bytes` is the size.
+bool metadata_fits(const Fragment& fragment, std::size_t bytes) {
+  return bytes == 0 || (bytes <= control_bytes_max && fragment.args.size() <= Args::items_max);
+}
+
 /// How much of the fragment at the head of a queue `credit` pays for: payload bytes of its next frame and what that
 /// frame costs. False when it pays for too little.
 bool next_chunk(const FragmentNode& node, std::size_t sent, std::int64_t credit, std::size_t& size, std::size_t& cost) {
   const std::size_t payload = node.fragment.payload.size();
   const std::size_t fixed = sent == 0 ? node.cost - payload : 0;
+  const std::size_t size_max = sent == 0 ? first_chunk_bytes_max(fixed - fragment_credit_overhead) : chunk_bytes_max;
   const std::int64_t for_payload = credit - static_cast<std::int64_t>(fixed);
   const std::size_t left = payload - sent;
   if (for_payload < 0) return false;
-  size = std::min({left, chunk_bytes_max, static_cast<std::size_t>(for_payload)});
+  size = std::min({left, size_max, static_cast<std::size_t>(for_payload)});
   cost = size + fixed;
-  return payload <= chunk_bytes_max ? size == left : size >= std::min(left, chunk_bytes_min);
+  return sent == 0 && payload <= size_max ? size == left : size >= std::min(left, chunk_bytes_min);
 }
 
 } // namespace
@@ -50,9 +61,11 @@ SendOutcome NativeTrunk::send(TrunkCircuit& base, Fragment& fragment) {
   }
   if (!sendable_.empty() && pending_.bytes < direct_bytes_max) fill(direct_bytes_max); // what was queued goes first
   const std::size_t metadata = wire::metadata_bytes(fragment);
+  if (!metadata_fits(fragment, metadata)) return SendOutcome::closed;
   const auto cost = static_cast<std::int64_t>(cost_of(fragment, metadata));
   if (circuit.outgoing.empty() && sendable_.empty() && pending_.bytes < direct_bytes_max &&
-      fragment.payload.size() <= chunk_bytes_max && cost <= circuit.send_credit && cost <= trunk_send_credit_) {
+      fragment.payload.size() <= first_chunk_bytes_max(metadata) && cost <= circuit.send_credit &&
+      cost <= trunk_send_credit_ - trunk_promised_) {
     circuit.send_credit -= cost;
     trunk_send_credit_ -= cost;
     ++circuit.counters.fragments_sent;
@@ -83,7 +96,11 @@ void NativeTrunk::update_sendable(NativeCircuit& circuit) {
   const bool can = queued && next_chunk(*circuit.outgoing.first(), circuit.head_sent, circuit.send_credit, size, cost);
   if (can != circuit.sendable.is_linked()) {
     if (can) {
-      sendable_.push_back(circuit);
+      if (covered(circuit)) {
+        sendable_.push_back(circuit);
+      } else {
+        block(circuit);
+      }
     } else {
       circuit.sendable.unlink();
       circuit.deficit = 0;
@@ -101,13 +118,59 @@ void NativeTrunk::update_sendable(NativeCircuit& circuit) {
   circuit.counted_cost = counted;
 }
 
+/// Whether the trunk's credit, too, lets the circuit send its next frame. A fragment of several frames begins only when
+/// credit for as much of it as the circuit's credit covers is there, which is then promised to it: were all the credit
+/// spent on beginnings, the far side could complete none of them, consume nothing, and never grant any again.
+bool NativeTrunk::covered(const NativeCircuit& circuit) const {
+  const FragmentNode& node = *circuit.outgoing.first();
+  std::size_t size = 0;
+  std::size_t cost = 0;
+  if (!next_chunk(node, circuit.head_sent, std::min(circuit.send_credit, trunk_send_credit_), size, cost)) return false;
+  if (circuit.head_sent > 0 || trunk_promised_ == 0) return true;
+  const bool whole = size == node.fragment.payload.size();
+  const auto needed = whole ? static_cast<std::int64_t>(cost) : std::min(static_cast<std::int64_t>(node.cost), circuit.send_credit);
+  return needed <= trunk_send_credit_ - trunk_promised_;
+}
+
+/// The circuit waits for the trunk's credit; it is linked nowhere.
+void NativeTrunk::block(NativeCircuit& circuit) {
+  if (trunk_stalled_since_ == Instant::max()) trunk_stalled_since_ = now_;
+  blocked_.push_back(circuit);
+}
+
+/// The trunk's credit has grown, or less of it is promised.
+void NativeTrunk::unblock() {
+  while (!blocked_.empty() && covered(blocked_.front())) sendable_.splice(sendable_.end(), blocked_, blocked_.begin());
+  if (blocked_.empty()) trunk_stalled_since_ = Instant::max();
+}
+
+/// The first of those that can send is one that really can: has_output() looks no further.
+void NativeTrunk::block_uncovered() {
+  while (!sendable_.empty() && !covered(sendable_.front())) {
+    NativeCircuit& circuit = sendable_.front();
+    circuit.sendable.unlink();
+    block(circuit);
+  }
+}
+
+/// Keeps the promise to the fragment that the circuit has begun as large as what its credit covers of the rest.
+void NativeTrunk::update_promise(NativeCircuit& circuit) {
+  std::int64_t promised = 0;
+  if (circuit.head_sent > 0) {
+    const std::size_t left = circuit.outgoing.first()->fragment.payload.size() - circuit.head_sent;
+    promised = std::clamp<std::int64_t>(circuit.send_credit, 0, static_cast<std::int64_t>(left));
+  }
+  trunk_promised_ += promised - std::exchange(circuit.promised, promised);
+}
+
 /// Moves one frame of the circuit's queue into the output. False when it is not sendable any more, or the trunk's credit
 /// is too small.
 bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
   FragmentNode* node = circuit.outgoing.first();
   std::size_t size = 0;
   std::size_t cost = 0;
-  if (!next_chunk(*node, circuit.head_sent, std::min(circuit.send_credit, trunk_send_credit_), size, cost)) return false;
+  if (!covered(circuit)) return false;
+  next_chunk(*node, circuit.head_sent, std::min(circuit.send_credit, trunk_send_credit_), size, cost);
   const std::size_t payload = node->fragment.payload.size();
   put_data(circuit, node->fragment, circuit.head_sent, size,
            circuit.head_sent == 0 ? node->cost - payload - fragment_credit_overhead : 0);
@@ -120,6 +183,7 @@ bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
     circuit.head_sent = 0;
     free_node(circuit.outgoing.pop());
   }
+  update_promise(circuit);
   update_sendable(circuit);
   if (circuit.outgoing.empty()) end_sending(circuit);
   return true;
@@ -152,6 +216,10 @@ void NativeTrunk::drop_outgoing(NativeCircuit& circuit) {
   circuit.head_sent = 0;
   circuit.sendable.unlink();
   sendable_cost_ -= std::exchange(circuit.counted_cost, 0);
+  update_promise(circuit);
+  unblock();
+  block_uncovered();
+  if (!waiting_.empty()) wake_waiting();
 }
 
 /// Credit has come for a circuit of which a send was refused.
@@ -193,6 +261,7 @@ void NativeTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) 
   }
   fill(bytes_max);
   std::swap(into, pending_);
+  answers_bytes_ = 0;
   if (!waiting_.empty()) wake_waiting();
   if (into.empty()) {
     if (into.small.capacity() > kept_bytes_max) into = Output();
@@ -212,12 +281,14 @@ void NativeTrunk::fill(std::size_t bytes_max) {
     bool sent = true;
     while (sent && circuit.deficit > 0 && pending_.bytes < bytes_max && circuit.sendable.is_linked())
       sent = send_chunk(circuit);
-    if (!sent && circuit.sendable.is_linked()) { // the trunk's credit is used up
-      if (trunk_stalled_since_ == Instant::max()) trunk_stalled_since_ = now_;
-      break;
+    if (!sent && circuit.sendable.is_linked()) {
+      circuit.sendable.unlink();
+      block(circuit);
+      continue;
     }
     if (circuit.sendable.is_linked() && circuit.deficit <= 0) sendable_.splice(sendable_.end(), sendable_, sendable_.begin());
   }
+  block_uncovered();
 }
 
 void NativeTrunk::written(Instant now) {
@@ -229,11 +300,7 @@ bool NativeTrunk::has_output() const {
   if (state_ == State::over) return false;
   if (pending_.bytes > 0 || (pong_due_ && may_pong())) return true;
   if (sendable_.empty()) return false;
-  const NativeCircuit& circuit = sendable_.front();
-  std::size_t size = 0;
-  std::size_t cost = 0;
-  return next_chunk(*circuit.outgoing.first(), circuit.head_sent, std::min(circuit.send_credit, trunk_send_credit_), size,
-                    cost);
+  return covered(sendable_.front());
 }
 
 /// Counts bytes that were written to the end of `small`.
@@ -293,7 +360,10 @@ void NativeTrunk::put_control(FrameType type, const google::protobuf::MessageLit
   if (state_ != State::running) return;
   const std::size_t before = pending_.control.size();
   append_frame(pending_.control, type, message);
-  pending_.bytes += pending_.control.size() - before;
+  const std::size_t added = pending_.control.size() - before;
+  pending_.bytes += added;
+  const bool is_answer = type != FrameType::open && type != FrameType::peer_metadata && type != FrameType::peer_ended;
+  if (is_answer) answers_bytes_ += added;
 }
 
 /// Behind all data that is already in the output.

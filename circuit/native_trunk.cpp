@@ -164,6 +164,11 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
     return &add_stillborn(request, End(error::fragment_too_large,
                                        fmt::format("first fragment of {} bytes exceeds fragment_bytes_max {}",
                                                    first->payload.size(), fragment_bytes_max_)));
+  if (const std::size_t size = first ? wire::metadata_bytes(*first) : 0;
+      size > control_bytes_max || (first && first->args.size() > Args::items_max))
+    return &add_stillborn(request, End(error::fragment_too_large,
+                                       fmt::format("subject, err and {} args of {} bytes of a first fragment exceed {} args or {} bytes",
+                                                   first->args.size(), size, Args::items_max, control_bytes_max)));
   const Limits& limits = options_.limits;
   const CircuitId id = std::exchange(next_here_, next_here_ + 2);
   auto& message = messages_->open;
@@ -284,8 +289,8 @@ void NativeTrunk::end_circuit(NativeCircuit& circuit, End reason) {
   if (found_last_ == &circuit) found_last_ = nullptr;
   forget_chunk(circuit);
   drop_assembly(circuit);
-  drop_outgoing(circuit);
   circuit.waiting.unlink();
+  drop_outgoing(circuit);
   circuit.stalled.unlink();
   emit(TrunkEvent::Kind::ended, &circuit);
   if (circuit.released) bury(circuit);
@@ -469,8 +474,8 @@ void NativeTrunk::tick(Instant now) {
                                                             limits.stall_deadline.count())));
   if (trunk_stalled_since_ != Instant::max() && now_ >= trunk_stalled_since_ + limits.stall_deadline) {
     trunk_stalled_since_ = Instant::max();
-    while (!sendable_.empty())
-      reset(sendable_.front(), End(error::stalled, fmt::format("no credit for the trunk within stall_deadline {} ms",
+    while (!blocked_.empty())
+      reset(blocked_.front(), End(error::stalled, fmt::format("no credit for the trunk within stall_deadline {} ms",
                                                                limits.stall_deadline.count())));
   }
   if (now_ >= stall_check_at_) check_stalled_readers();
@@ -494,6 +499,6 @@ std::size_t NativeTrunk::credit_bytes(const TrunkCircuit& base) const {
   return static_cast<std::size_t>(std::max<std::int64_t>(0, circuit.send_credit - circuit.outgoing_cost));
 }
 
-std::size_t NativeTrunk::memory_bytes() const { return unread_ + pool_reserved_; }
+std::size_t NativeTrunk::memory_bytes() const { return unread_ + pool_missing_; }
 
 } // namespace trunkline

@@ -185,6 +185,11 @@ class NativeTrunk final : public Trunk {
   void put_data(NativeCircuit& circuit, Fragment& fragment, std::size_t offset, std::size_t size, std::size_t metadata);
   void append_frame(ByteBuffer& into, wire::FrameType type, const google::protobuf::MessageLite& message);
   void enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t cost);
+  bool covered(const NativeCircuit& circuit) const;
+  void block(NativeCircuit& circuit);
+  void unblock();
+  void block_uncovered();
+  void update_promise(NativeCircuit& circuit);
   bool send_chunk(NativeCircuit& circuit);
   void end_sending(NativeCircuit& circuit);
   void update_sendable(NativeCircuit& circuit);
@@ -239,6 +244,7 @@ class NativeTrunk final : public Trunk {
   std::size_t unread_ = 0;
   std::size_t pool_bytes_;
   std::size_t pool_reserved_ = 0;
+  std::size_t pool_missing_ = 0; // allocated for fragments, and still to arrive
   CircuitList<&NativeCircuit::reserving_hook> reserving_;
   FragmentNode* spare_nodes_ = nullptr;
   std::size_t spare_nodes_count_ = 0;
@@ -246,9 +252,12 @@ class NativeTrunk final : public Trunk {
 
   // Sending.
   Output pending_;
+  std::size_t answers_bytes_ = 0; // in pending_: what the far side makes us say has a limit
   std::int64_t trunk_send_credit_ = trunk_window_bytes_initial;
   std::int64_t sendable_cost_ = 0; // queued on circuits whose credit is not used up
+  std::int64_t trunk_promised_ = 0; // of trunk_send_credit_, to the fragments that have begun
   CircuitList<&NativeCircuit::sendable> sendable_;
+  CircuitList<&NativeCircuit::sendable> blocked_; // by the trunk's credit
   CircuitList<&NativeCircuit::stalled> stalled_;
   CircuitList<&NativeCircuit::waiting> waiting_;
   Instant trunk_stalled_since_ = Instant::max(); // sendable circuits wait for the trunk's credit
