@@ -246,8 +246,8 @@ awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
     switch (given) {
       case Given::sent:
       case Given::unwanted: co_return;
-      case Given::same: co_await give_withheld(giving, wanted.index, wire::Withheld::SAME, {}); co_return;
-      case Given::different: co_await give_withheld(giving, wanted.index, wire::Withheld::DIFFERENT, {}); co_return;
+      case Given::same: co_await give_withheld(giving, wanted.index, wire::Withheld::SAME, std::string()); co_return;
+      case Given::different: co_await give_withheld(giving, wanted.index, wire::Withheld::DIFFERENT, std::string()); co_return;
       case Given::changed: break;
     }
   }
