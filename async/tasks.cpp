@@ -5,12 +5,22 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <list>
 #include <utility>
 
 namespace trunkline {
+namespace {
+
+/// co_spawn alone would run the beginning of the task inside of `spawn`, in the middle of what its caller does.
+awaitable<void> run_posted(awaitable<void> task) {
+  co_await asio::post(asio::use_awaitable);
+  co_await std::move(task);
+}
+
+} // namespace
 
 struct Tasks::State {
   State(Executor on, std::function<void(std::exception_ptr)> failure)
@@ -51,7 +61,8 @@ void Tasks::spawn(awaitable<void> task) {
     state->report(failure);
     state->ended.notify_all();
   };
-  asio::co_spawn(state_->executor, std::move(task), asio::bind_cancellation_slot(entry->slot(), std::move(finished)));
+  asio::co_spawn(state_->executor, run_posted(std::move(task)),
+                 asio::bind_cancellation_slot(entry->slot(), std::move(finished)));
   if (state_->cancelled) entry->emit(asio::cancellation_type::terminal);
 }
 

@@ -21,7 +21,8 @@ class Tasks {
   /// Cancels what still runs; the coroutines end by themselves on the executor and must own what they use.
   ~Tasks();
 
-  /// Starts a coroutine, posted, never inline. After `cancel` it is started already cancelled.
+  /// Starts a coroutine, posted, never inline. One that was cancelled before it began, or comes after `cancel`, is
+  /// destroyed without having run.
   void spawn(awaitable<void> task);
   /// Asks every running task to end: each await in it throws operation_aborted.
   void cancel() noexcept;
