@@ -74,8 +74,8 @@ NodeCore::Answer NodeCore::start(const std::string& service, PeerId id) {
     return {nullptr, error::access_denied, fmt::format("peer id {} is in use on node {}", id.to_string(), name_), {}};
   if (registered->instances_max != 0 && registered->running.size() >= registered->instances_max) {
     std::string url = registered->running.begin()->second->url().to_string();
-    std::string text = fmt::format("service {} on node {} is limited to {} instances; there is {}", quote(service, 64),
-                                   name_, registered->instances_max, url);
+    std::string text = fmt::format("service {} on node {} is limited to {} instance{}; there is {}", quote(service, 64),
+                                   name_, registered->instances_max, registered->instances_max == 1 ? "" : "s", url);
     return {nullptr, error::service_limit_reached, std::move(text), std::move(url)};
   }
 

@@ -7,6 +7,7 @@
 
 #include "async/signal.hpp"
 #include "async/within.hpp"
+#include "circuit/live_trunk.hpp"
 #include "peer/node.hpp"
 #include "tests/support/coroutine.hpp"
 #include "tests/support/seed.hpp"

@@ -1,0 +1,486 @@
+// How trunks come to be: dialled by need, once per address, found by every name of the far node, and one of two when both
+// nodes dial at once.
+#include "tests/peer/pair.hpp"
+#include "transport/sim/world.hpp"
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/write.hpp>
+
+#include <algorithm>
+
+using namespace trunkline;
+using namespace trunkline::test;
+
+namespace {
+
+/// Two nodes that both listen over memory, "mem://one" and "mem://other", and serve a store each.
+struct Neighbours {
+  explicit Neighbours(const Tweak& tweak = {})
+      : one(make("one", tweak)), other(make("other", tweak)) {
+    one.listen("mem://one");
+    other.listen("mem://other");
+    one.register_service("store", store_of_one.service());
+    other.register_service("store", store_of_other.service());
+  }
+  Node make(const std::string& name, const Tweak& tweak) {
+    NodeOptions options;
+    options.name = name;
+    options.networks["mem"] = memory;
+    options.log = [name](LogLevel, std::string_view line) {
+      if (std::getenv("TRUNKLINE_TEST_LOG") != nullptr)
+        std::fprintf(stderr, "%s: %.*s\n", name.c_str(), static_cast<int>(line.size()), line.data());
+    };
+    if (tweak) tweak(options);
+    return Node(io.get_executor(), std::move(options));
+  }
+
+  asio::io_context io{1};
+  std::shared_ptr<Network> memory = std::make_shared<MemoryNetwork>();
+  Keeper store_of_one;
+  Keeper store_of_other;
+  Node one;
+  Node other;
+};
+
+awaitable<void> close_both(Neighbours& world) {
+  co_await world.one.close();
+  co_await world.other.close();
+}
+
+awaitable<void> first_open_dials(Neighbours& world) {
+  {
+    const auto me = world.one.new_peer("browser");
+    const PeerUrl there("mem://other", "store", PeerId());
+    Circuit first = me->new_circuit(there, Fragment(0, "0"));
+    CHECK(first.dialled());
+    CHECK(world.one.counters().dials == 0); // nothing has run yet: what follows is queued in the trunk
+    for (int i = 1; i < 100; ++i) CHECK(first.send_one_way(Fragment(i, std::to_string(i))) == SendOutcome::taken);
+    Circuit second = me->new_circuit(there, Fragment(0, "second"));
+    CHECK_FALSE(second.dialled());
+
+    Circuit far = co_await world.store_of_other.next();
+    for (int i = 0; i < 100; ++i) {
+      const std::optional<Fragment> fragment = co_await far.receive();
+      CHECK(text_of(fragment) == std::to_string(i));
+    }
+    CHECK(world.one.counters().dials == 1);
+    CHECK(world.one.trunks_count() == 1);
+
+    // The node that was dialled knows the dialler by the address on which it listens.
+    const auto back = world.other.new_peer("browser");
+    Circuit third = back->new_circuit(PeerUrl("mem://one", "store", PeerId()), Fragment(0, "third"));
+    CHECK_FALSE(third.dialled());
+    Circuit third_far = co_await world.store_of_one.next();
+    CHECK(third_far.remote_url() == back->url().to_string() + "/" + std::to_string(third.id()));
+    CHECK(world.other.counters().dials == 0);
+  }
+  co_await close_both(world);
+}
+
+awaitable<void> dial_and_note(Node& node, std::string address, std::shared_ptr<std::vector<bool>> outcomes) {
+  const bool dialled = co_await node.dial(std::move(address));
+  outcomes->push_back(dialled);
+}
+
+awaitable<void> single_flight(Neighbours& world) {
+  const auto me = world.one.new_peer("browser");
+  const auto outcomes = std::make_shared<std::vector<bool>>();
+  for (int i = 0; i < 5; ++i) me->spawn(dial_and_note(world.one, "mem://other", outcomes));
+  Circuit circuit = me->new_circuit(PeerUrl("mem://other", "store", PeerId()), Fragment(0, "x"));
+  Circuit far = co_await world.store_of_other.next();
+  const bool again = co_await world.one.dial("mem://other");
+  CHECK_FALSE(again);
+  const bool by_id = co_await world.one.dial("node://" + world.other.id().to_string());
+  CHECK_FALSE(by_id);
+
+  CHECK(outcomes->size() == 5);
+  CHECK(std::count(outcomes->begin(), outcomes->end(), true) == 0); // the circuit was first
+  CHECK(circuit.dialled());
+  CHECK(world.one.counters().dials == 1);
+  CHECK(world.one.counters().trunks_opened == 1);
+  CHECK(world.other.counters().trunks_opened == 1);
+  co_await close_both(world);
+}
+
+awaitable<void> nobody_there(Neighbours& world) {
+  const auto me = world.one.new_peer("browser");
+  for (const auto& [address, about] : std::vector<std::pair<std::string, std::string>>{
+           {"mem://nobody", "cannot connect to mem://nobody"},
+           {"tcp://127.0.0.1:1", "cannot connect to tcp://127.0.0.1:1"},
+           {"tcp://", "tcp://"},
+           {"carrier-pigeon://loft", "has no scheme of mem, tcp, unix"},
+           {"no address at all", "has no scheme of mem, tcp, unix"},
+           {"node://bWFrZSBpdCBzb3VuZCEhIQ", "reached only while it is connected"},
+           {"node://nonsense", "reached only while it is connected"}}) {
+    CAPTURE(address);
+    Circuit circuit = me->prefer_extant(address, "store", Fragment(0, "lost"));
+    const auto failure = co_await failure_of(circuit.receive());
+    CHECK(failure == error::connect_failed);
+    const End end = co_await circuit.ended();
+    INFO(end.text);
+    CHECK(end.text.find(about) != std::string::npos);
+    CHECK(end.text.find('[') == std::string::npos); // no code behind the words
+    const auto dialled = co_await failure_of(world.one.dial(address));
+    CHECK(dialled == error::connect_failed);
+    const auto started = co_await failure_of(world.one.start_remote_peer("store", address, std::chrono::seconds(20)));
+    CHECK(started == error::connect_failed);
+  }
+  CHECK(world.one.trunks_count() == 0);
+  CHECK_FALSE(me->is_ending());
+
+  world.other.listen("mem://nobody"); // now somebody is
+  const bool dialled = co_await world.one.dial("mem://nobody");
+  CHECK(dialled);
+  co_await close_both(world);
+}
+
+awaitable<void> self_dial(Neighbours& world) {
+  const auto me = world.one.new_peer("browser");
+  Circuit circuit = me->prefer_extant("mem://one", "store", Fragment(0, "to myself"));
+
+  const auto dialled = co_await failure_of(world.one.dial("mem://one"));
+  const End end = co_await circuit.ended();
+
+  CHECK(dialled == error::dialled_self);
+  INFO(end.to_string());
+  CHECK(end.to_string().find("dialled self") != std::string::npos);
+  CHECK(end.to_string().find("mem://one") != std::string::npos);
+  CHECK(world.store_of_one.started() == 0);
+  const bool other = co_await world.one.dial("mem://other");
+  CHECK(other);
+  co_await close_both(world);
+}
+
+} // namespace
+
+TEST_CASE("node: the first circuit to an address dials it, and what is sent meanwhile waits in the trunk") {
+  Neighbours world;
+  run_coroutine(world.io, first_open_dials(world));
+}
+
+TEST_CASE("node: concurrent dials and opens to one address share one attempt") {
+  Neighbours world;
+  run_coroutine(world.io, single_flight(world));
+}
+
+TEST_CASE("node: a dial that fails ends the circuits on it with words about the address, and the next one tries again") {
+  Neighbours world;
+  run_coroutine(world.io, nobody_there(world));
+}
+
+TEST_CASE("node: a node that dials itself is told so by name") {
+  Neighbours world;
+  run_coroutine(world.io, self_dial(world));
+}
+
+namespace {
+
+awaitable<void> stream(Circuit circuit, std::string name) {
+  for (int i = 1; i < 100; ++i) co_await circuit.send(Fragment(i, name));
+  circuit.finish();
+  for (int i = 0; i < 100; ++i) {
+    const std::optional<Fragment> fragment = co_await circuit.receive();
+    REQUIRE(fragment);
+    CHECK(fragment->op == i);
+  }
+  co_await circuit.finish_acknowledged();
+}
+
+awaitable<void> echo_stream(Circuit circuit) {
+  co_await echo(std::move(circuit));
+}
+
+/// Both sides open a circuit, `turns` handlers apart, and stream over it both ways. Nothing may be lost, and afterwards
+/// new circuits of both use the same trunk: the one that the node with the smaller id dialled.
+awaitable<void> cross_dial(Neighbours& world, int turns, bool keep_open) {
+  {
+    world.one.serve("echo", echo_stream);
+    world.other.serve("echo", echo_stream);
+    const auto here = world.one.new_peer("left");
+    const auto there = world.other.new_peer("right");
+    Circuit kept;
+    Circuit kept_far;
+
+    Circuit forth = here->prefer_extant("mem://other", "echo", Fragment(0, "forth"));
+    if (keep_open) kept = here->prefer_extant("mem://other", "store", Fragment(0, "kept"));
+    for (int turn = 0; turn < turns; ++turn) co_await asio::post(asio::use_awaitable);
+    Circuit back = there->prefer_extant("mem://one", "echo", Fragment(0, "back"));
+    const bool crossed = forth.dialled() && back.dialled();
+    co_await stream(std::move(forth), "forth");
+    co_await stream(std::move(back), "back");
+    if (keep_open) kept_far = co_await world.store_of_other.next();
+
+    // Both Hellos have been heard by now.
+    Circuit forth_again = here->prefer_extant("mem://other", "store", Fragment(0, "again"));
+    Circuit forth_far = co_await world.store_of_other.next();
+    Circuit back_again = there->prefer_extant("mem://one", "store", Fragment(0, "again"));
+    Circuit back_far = co_await world.store_of_one.next();
+    CHECK(forth_again.trunk() == back_far.trunk());
+    CHECK(back_again.trunk() == forth_far.trunk());
+    CHECK_FALSE(forth_again.dialled());
+    CHECK_FALSE(back_again.dialled());
+    if (crossed) {
+      const bool one_is_smaller = world.one.id() < world.other.id();
+      CHECK((forth_again.id() % 2 == 1) == one_is_smaller); // circuits of the dialling side are odd
+    }
+    if (keep_open) {
+      CHECK(kept.is_open());
+      Circuit another = kept.new_circuit(Fragment(0, "beside")); // also from a circuit whose trunk drains
+      CHECK(another.trunk() == forth_again.trunk());
+      Circuit another_far = co_await world.store_of_other.next();
+      co_await kept.send(Fragment(1, "still"));
+      co_await kept_far.receive();
+      const std::optional<Fragment> fragment = co_await kept_far.receive();
+      CHECK(text_of(fragment) == "still");
+      kept.close();
+      co_await kept.ended();
+    }
+    while (world.one.trunks_count() > 1 || world.other.trunks_count() > 1) co_await asio::post(asio::use_awaitable);
+    CHECK(forth_again.is_open());
+    CHECK(back_again.is_open());
+    CHECK(world.one.counters().trunks_lost == 0);
+    CHECK(world.other.counters().trunks_lost == 0);
+  }
+  co_await close_both(world);
+}
+
+} // namespace
+
+TEST_CASE("node: two nodes that dial each other at once end with one trunk, and lose nothing") {
+  int one_was_smaller = 0;
+  int rounds = 0;
+  for (int turns = 0; turns < 40; ++turns)
+    for (const bool keep_open : {false, true}) {
+      CAPTURE(turns);
+      CAPTURE(keep_open);
+      Neighbours world;
+      one_was_smaller += world.one.id() < world.other.id();
+      ++rounds;
+      run_coroutine(world.io, cross_dial(world, turns, keep_open));
+    }
+  CHECK(one_was_smaller > 0); // both ways of the tie-break were seen
+  CHECK(one_was_smaller < rounds);
+}
+
+namespace {
+
+awaitable<void> dial_under_two_names(Neighbours& world) {
+  world.other.listen("mem://alias");
+  {
+    const auto me = world.one.new_peer("browser");
+    Circuit by_name = me->new_circuit(PeerUrl("mem://other", "store", PeerId()), Fragment(0, "name"));
+    Circuit by_alias = me->new_circuit(PeerUrl("mem://alias", "store", PeerId()), Fragment(0, "alias"));
+    CHECK(by_name.dialled());
+    CHECK(by_alias.dialled());
+    Circuit one_far = co_await world.store_of_other.next();
+    Circuit other_far = co_await world.store_of_other.next();
+    co_await by_name.send(Fragment(0, "x"));
+    co_await by_alias.send(Fragment(0, "x"));
+    for (Circuit* far : {&one_far, &other_far}) {
+      co_await far->receive();
+      const std::optional<Fragment> second = co_await far->receive();
+      CHECK(text_of(second) == "x");
+    }
+
+    Circuit later_by_name = me->new_circuit(PeerUrl("mem://other", "store", PeerId()));
+    Circuit later_by_alias = me->new_circuit(PeerUrl("mem://alias", "store", PeerId()));
+    CHECK(later_by_name.trunk() == later_by_alias.trunk());
+    by_name.close();
+    by_alias.close();
+    co_await by_name.ended();
+    co_await by_alias.ended();
+    while (world.one.trunks_count() > 1 || world.other.trunks_count() > 1) co_await asio::post(asio::use_awaitable);
+    CHECK(world.one.counters().trunks_lost == 0);
+  }
+  co_await close_both(world);
+}
+
+awaitable<void> too_many_trunks(Neighbours& world) {
+  world.other.listen("mem://second");
+  co_await world.one.dial("mem://other");
+  const auto refused = co_await failure_of(world.one.dial("mem://third"));
+  CHECK(refused == error::connect_failed);
+  const auto me = world.one.new_peer("browser");
+  Circuit circuit = me->prefer_extant("mem://third", "store", std::nullopt);
+  const End end = co_await circuit.ended();
+  CHECK(end.text.find("exceed trunks_max 1") != std::string::npos);
+
+  // And from outside: `other` has one, too.
+  std::unique_ptr<Transport> stranger = co_await world.memory->dial("mem://second");
+  std::vector<std::byte> bytes(64);
+  const std::size_t count = co_await stranger->read_some(bytes);
+  CHECK(count == 0);
+  CHECK(world.other.counters().connections_turned_away == 1);
+  CHECK(world.other.trunks_count() == 1);
+  co_await close_both(world);
+}
+
+awaitable<void> too_many_handshakes(Neighbours& world) {
+  std::vector<std::unique_ptr<Transport>> silent;
+  for (int i = 0; i < 3; ++i) silent.push_back(co_await world.memory->dial("mem://other"));
+  std::vector<std::byte> bytes(64);
+  const std::size_t third = co_await silent[2]->read_some(bytes);
+  CHECK(third == 0);
+  CHECK(world.other.counters().connections_turned_away == 1);
+
+  silent[0]->close(); // a slot is free again once the node has noticed
+  while (world.other.trunks_count() == 2) co_await asio::post(asio::use_awaitable);
+  const bool dialled = co_await world.one.dial("mem://other");
+  CHECK(dialled);
+  silent.clear();
+  co_await close_both(world);
+}
+
+} // namespace
+
+TEST_CASE("node: a node dialled under two names ends with one trunk, and both names lead to it") {
+  Neighbours world;
+  run_coroutine(world.io, dial_under_two_names(world));
+}
+
+TEST_CASE("node: trunks_max bounds what it dials and what it accepts") {
+  Neighbours world([](NodeOptions& options) { options.trunks_max = 1; });
+  run_coroutine(world.io, too_many_trunks(world));
+}
+
+TEST_CASE("node: handshakes_max bounds the connections that have not said Hello") {
+  Neighbours world([](NodeOptions& options) { options.handshakes_max = 2; });
+  run_coroutine(world.io, too_many_handshakes(world));
+}
+
+namespace {
+
+/// Says something else than a Hello and waits until the node closes the connection.
+awaitable<void> speak(std::string address, std::string words) {
+  const auto executor = co_await asio::this_coro::executor;
+  const std::size_t colon = address.rfind(':');
+  asio::ip::tcp::socket socket(executor);
+  const asio::ip::tcp::endpoint endpoint(asio::ip::make_address("127.0.0.1"),
+                                         static_cast<std::uint16_t>(std::stoi(address.substr(colon + 1))));
+  co_await socket.async_connect(endpoint, asio::use_awaitable);
+  co_await asio::async_write(socket, asio::buffer(words), asio::use_awaitable);
+  boost::system::error_code code;
+  std::vector<char> answer(4096);
+  while (!code) co_await socket.async_read_some(asio::buffer(answer), asio::redirect_error(asio::use_awaitable, code));
+}
+
+awaitable<void> strangers(Pair& pair) {
+  Node& listener = pair.dialler == Pair::Dialler::here ? pair.there : pair.here;
+  const std::string address = listener.addresses().front();
+  int count = 0;
+  for (const auto& [words, about] : std::vector<std::pair<std::string, std::string>>{
+           {std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 9), "TLS"},
+           {"GET / HTTP/1.1\r\nHost: trunk\r\n\r\n", "HTTP"},
+           {"SSH-2.0-OpenSSH_9.2p1\r\n", "SSH"},
+           {"complete nonsense\r\n", ""}}) {
+    co_await speak(address, words);
+    ++count;
+    while (listener.counters().connections_unrecognised < static_cast<std::uint64_t>(count))
+      co_await asio::post(asio::use_awaitable);
+    const std::string& line = pair.log->back();
+    INFO(line);
+    CHECK(line.find("tcp://127.0.0.1:") != std::string::npos);
+    CHECK(line.find("not trunkline") != std::string::npos);
+    CHECK(line.find(about) != std::string::npos);
+  }
+}
+
+} // namespace
+
+TEST_CASE("node: a client of another protocol is logged in words with its address, and turned away") {
+  run(strangers, Pair::Dialler::here, "tcp", {});
+  run(strangers, Pair::Dialler::there, "tcp", {});
+}
+
+namespace {
+
+struct SimulatedPair {
+  explicit SimulatedPair(std::uint64_t seed, const Tweak& tweak = {}) : world(seed), one(make("one", tweak)), other(make("other", tweak)) {
+    one.serve("echo", echo);
+    other.serve("echo", echo);
+    other.listen("sim://other");
+  }
+  Node make(const std::string& name, const Tweak& tweak) {
+    NodeOptions options;
+    options.name = name;
+    options.networks["sim"] = world.network(name);
+    options.random = world.random(name);
+    if (tweak) tweak(options);
+    return Node(world.executor(), std::move(options));
+  }
+
+  sim::World world;
+  Node one;
+  Node other;
+};
+
+awaitable<void> dial_into_the_dark(SimulatedPair& pair) {
+  pair.world.partition("one", "other");
+  const auto me = pair.one.new_peer("browser");
+  Circuit circuit = me->prefer_extant("sim://other", "echo", Fragment(0, "x"));
+  const auto dialled = co_await failure_of(pair.one.dial("sim://other"));
+  CHECK(dialled == error::connect_failed);
+  const End end = co_await circuit.ended();
+  INFO(end.text);
+  CHECK(end.text.find("no answer from sim://other within connect_deadline 3000 ms") != std::string::npos);
+  CHECK(pair.world.elapsed() == std::chrono::seconds(3));
+}
+
+awaitable<void> wait_for_a_start(SimulatedPair& pair) {
+  co_await pair.one.dial("sim://other");
+  pair.world.partition("one", "other");
+  const auto started = co_await failure_of(pair.one.start_remote_peer("echo", "sim://other", std::chrono::seconds(2)));
+  CHECK(started == error::timed_out);
+}
+
+awaitable<void> cancelled_dial(SimulatedPair& pair) {
+  pair.world.partition("one", "other");
+  const auto late = co_await failure_of(within(std::chrono::seconds(1), pair.one.dial("sim://other")));
+  CHECK(late == error::timed_out);
+  pair.world.heal("one", "other");
+  const bool again = co_await pair.one.dial("sim://other"); // the attempt went on
+  CHECK_FALSE(again);
+  CHECK(pair.one.counters().dials == 1);
+}
+
+awaitable<void> silent_far_side(SimulatedPair& pair) {
+  co_await pair.one.dial("sim://other");
+  const auto me = pair.one.new_peer("browser");
+  Circuit circuit = me->prefer_extant("sim://other", "echo", Fragment(0, "x"));
+  co_await circuit.receive();
+  pair.world.lose_one_way("other", "one"); // nothing is heard any more, and nobody is told
+
+  const End end = co_await circuit.ended();
+  INFO(end.to_string());
+  CHECK(end.code == error::trunk_lost);
+  CHECK(end.text.find("keepalive") != std::string::npos);
+  CHECK(pair.one.trunks_count() == 1); // its last words are flushed
+  Circuit again = me->prefer_extant("sim://other", "echo", Fragment(0, "again"));
+  const std::optional<Fragment> answer = co_await again.receive();
+  CHECK(text_of(answer) == "again");
+}
+
+} // namespace
+
+TEST_CASE("node: a dial that nobody answers fails at connect_deadline, with its circuits") {
+  SimulatedPair pair(test_seed(), [](NodeOptions& options) { options.connect_deadline = std::chrono::seconds(3); });
+  pair.world.run(dial_into_the_dark(pair));
+}
+
+TEST_CASE("node: starting a remote peer waits no longer than it was told") {
+  SimulatedPair pair(test_seed());
+  pair.world.run(wait_for_a_start(pair));
+}
+
+TEST_CASE("node: a cancelled dial leaves the attempt to those who come later") {
+  SimulatedPair pair(test_seed());
+  pair.world.run(cancelled_dial(pair));
+}
+
+TEST_CASE("node: a far side that fell silent is noticed by keepalive, and dialled again") {
+  SimulatedPair pair(test_seed());
+  pair.world.run(silent_far_side(pair));
+}

@@ -1,0 +1,201 @@
+// Opens that are refused: promptly, with a reason that says what would have worked, and to the harm of no other circuit.
+#include "tests/peer/pair.hpp"
+
+using namespace trunkline;
+using namespace trunkline::test;
+
+namespace {
+
+awaitable<End> end_of(Circuit circuit) {
+  End end = co_await circuit.ended();
+  co_return end;
+}
+
+bool mentions(const End& end, std::string_view text) {
+  INFO(end.to_string());
+  return end.text.find(text) != std::string::npos;
+}
+
+awaitable<void> unknown_service(Pair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  pair.there.serve("status", echo);
+  const auto me = pair.here.new_peer("browser");
+  Circuit good = me->prefer_extant(pair.there_address, "store", Fragment(0, "good"));
+  Circuit far = co_await keeper.next();
+
+  std::vector<Circuit> bad;
+  bad.push_back(me->prefer_extant(pair.there_address, "stoer", Fragment(0, "lost")));
+  bad.push_back(me->start_remote_and_open(pair.there_address, "stoer", Fragment(0, "lost")));
+  for (Circuit& circuit : bad) {
+    circuit.send_one_way(Fragment(0, "lost too"));
+    const auto refused = co_await failure_of(circuit.receive());
+    CHECK(refused == error::no_service);
+    const End end = co_await circuit.ended();
+    CHECK(mentions(end, "no service \"stoer\" on node there; it serves status, store"));
+  }
+  const auto started = co_await failure_of(pair.here.start_remote_peer("stoer", pair.there_address, std::chrono::seconds(20)));
+  CHECK(started == error::no_service);
+  try {
+    pair.here.start_local_peer("store");
+    FAIL("nothing is registered here");
+  } catch (const boost::system::system_error& thrown) {
+    CHECK(thrown.code() == error::no_service);
+    CHECK(std::string(thrown.what()).find("no service \"store\" on node here; it serves nothing") != std::string::npos);
+  }
+
+  CHECK(pair.there.counters().circuits_refused == 3);
+  CHECK(pair.logged("refused: no service \"stoer\""));
+  CHECK(pair.here.trunks_count() == 1);
+  const std::optional<Fragment> fragment = co_await far.receive();
+  CHECK(text_of(fragment) == "good");
+  CHECK(good.is_open());
+}
+
+awaitable<void> unknown_peer(Pair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  const auto store = pair.there.start_local_peer("store");
+  const auto mute = pair.there.new_peer("mute");
+  const auto me = pair.here.new_peer("browser");
+  const PeerId nobody = *PeerId::parse("bWFrZSBpdCBzb3VuZCEhIQ");
+
+  const End absent = co_await end_of(me->new_circuit(PeerUrl(pair.there_address, "store", nobody)));
+  CHECK(absent.code == error::no_peer);
+  CHECK(mentions(absent, "no peer bWFrZSBpdCBzb3VuZCEhIQ on node there; it serves store"));
+  const End differs = co_await end_of(me->new_circuit(PeerUrl(pair.there_address, "status", store->id())));
+  CHECK(differs.code == error::no_peer);
+  CHECK(mentions(differs, "is of service \"store\", not \"status\""));
+  const End deaf = co_await end_of(me->new_circuit(pair.url_there(*mute)));
+  CHECK(deaf.code == error::no_peer);
+  CHECK(mentions(deaf, "takes no circuits"));
+  CHECK(keeper.started() == 1);
+  CHECK(keeper.waiting() == 0);
+}
+
+awaitable<void> limited(Pair& pair) {
+  Keeper keeper;
+  pair.there.register_service("single", keeper.service(), 1);
+  const auto me = pair.here.new_peer("browser");
+  Circuit one = me->start_remote_and_open(pair.there_address, "single", std::nullopt, CircuitOptions("", "", true));
+  co_await one.accepted();
+
+  const End refused = co_await end_of(me->start_remote_and_open(pair.there_address, "single", std::nullopt));
+  CHECK(refused.code == error::service_limit_reached);
+  const auto extant = pair.there.local_peers("single").front();
+  CHECK(mentions(refused, "service \"single\" on node there is limited to 1 instance; there is " + extant->url().to_string()));
+  CHECK(refused.existing_url == extant->url().to_string());
+  const auto started = co_await failure_of(pair.here.start_remote_peer("single", pair.there_address, std::chrono::seconds(20)));
+  CHECK(started == error::service_limit_reached);
+  CHECK_THROWS_WITH(pair.there.start_local_peer("single"), doctest::Contains("limited to 1 instance"));
+
+  Circuit two = me->prefer_extant(pair.there_address, "single", std::nullopt);
+  co_await two.accepted();
+  CHECK(two.remote_peer().id == one.remote_peer().id);
+  CHECK(keeper.started() == 1);
+
+  extant->close();
+  Circuit three = me->start_remote_and_open(pair.there_address, "single", std::nullopt, CircuitOptions("", "", true));
+  co_await three.accepted();
+  CHECK(three.remote_peer().id != one.remote_peer().id);
+}
+
+awaitable<void> hostile_names(Pair& pair) {
+  pair.there.serve("status", echo);
+  const auto me = pair.here.new_peer("browser");
+
+  const End long_name = co_await end_of(me->prefer_extant(pair.there_address, std::string(2000, 'x'), std::nullopt));
+  CHECK(long_name.code == error::no_service);
+  CHECK(mentions(long_name, "2000 bytes"));
+  CHECK(mentions(long_name, "name_bytes_max"));
+  CHECK(long_name.text.size() <= 256);
+  const End odd_name = co_await end_of(me->prefer_extant(pair.there_address, "<b>\n\xff\x00", std::nullopt));
+  CHECK(odd_name.code == error::no_service);
+  CHECK(mentions(odd_name, "\"<b>\\x0a\\xff\""));
+  for (const std::string& line : *pair.log) CHECK(line.find('\n') == std::string::npos);
+  Circuit good = me->prefer_extant(pair.there_address, "status", Fragment(0, "good"));
+  const std::optional<Fragment> answer = co_await good.receive();
+  CHECK(text_of(answer) == "good");
+}
+
+awaitable<void> id_in_use(Pair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  const auto me = pair.here.new_peer("browser");
+  Circuit one = me->start_remote_and_open(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
+  co_await one.accepted();
+
+  OpenRequest again;
+  again.mode = OpenMode::start;
+  again.from = std::make_shared<const PeerName>(PeerName{me->id(), "browser", {}});
+  again.to_peer = one.remote_peer().id;
+  again.to_service = "store";
+  TrunkCircuit* state = one.trunk()->machine().open(std::move(again), std::nullopt, one.trunk()->now());
+  Circuit two(one.trunk(), *state);
+  one.trunk()->settle();
+
+  const End refused = co_await two.ended();
+  CHECK(refused.code == error::access_denied);
+  CHECK(mentions(refused, "is in use on node there"));
+  CHECK(one.is_open());
+  CHECK(keeper.started() == 1);
+}
+
+awaitable<void> never_takes(LocalPeer&, CircuitInbox&) { return sleep_for(std::chrono::hours(1)); }
+
+awaitable<void> backlog(Pair& pair) {
+  pair.there.register_service("idle", never_takes);
+  pair.there.serve("echo", echo);
+  const auto idle = pair.there.start_local_peer("idle");
+  const auto me = pair.here.new_peer("browser");
+
+  std::vector<Circuit> circuits;
+  for (int i = 0; i < 5; ++i) circuits.push_back(me->new_circuit(pair.url_there(*idle), CircuitOptions("", "", true)));
+  for (std::size_t i = 0; i < 3; ++i) co_await circuits[i].accepted();
+  for (std::size_t i = 3; i < 5; ++i) {
+    const auto refused = co_await failure_of(circuits[i].accepted());
+    CHECK(refused == error::open_backlog_full);
+  }
+
+  idle->close();
+  for (std::size_t i = 0; i < 3; ++i) {
+    const End end = co_await circuits[i].ended();
+    CHECK(end.code == error::peer_ended);
+  }
+  Circuit good = me->prefer_extant(pair.there_address, "echo", Fragment(0, "room again"));
+  const std::optional<Fragment> answer = co_await good.receive();
+  CHECK(text_of(answer) == "room again");
+}
+
+void register_twice(Node& node) { node.serve("echo", echo); }
+
+} // namespace
+
+TEST_CASE("node: an unknown service is refused with a list of what is served, and the trunk lives on") {
+  everywhere(unknown_service);
+}
+TEST_CASE("node: an unknown peer is refused, as is one of another service and one that takes no circuits") {
+  both_ways(unknown_peer);
+}
+TEST_CASE("node: a service at its limit refuses with the url of the instance that runs") { both_ways(limited); }
+TEST_CASE("node: names that are too long or unprintable are refused, and echoed short and escaped") { both_ways(hostile_names); }
+TEST_CASE("node: a peer id that is in use is not given again") { both_ways(id_in_use); }
+TEST_CASE("node: circuits that nobody takes from an inbox are bounded, and leave room when their peer ends") {
+  both_ways(backlog, [](NodeOptions& options) { options.limits.open_backlog_max = 3; });
+}
+
+TEST_CASE("node: a name has one service") {
+  asio::io_context io;
+  Node node(io.get_executor());
+  register_twice(node);
+  try {
+    register_twice(node);
+    FAIL("registered twice");
+  } catch (const boost::system::system_error& thrown) {
+    CHECK(thrown.code() == error::already_registered);
+    CHECK(std::string(thrown.what()).find("\"echo\"") != std::string::npos);
+  }
+  CHECK_THROWS_AS(node.serve("", echo), std::invalid_argument);
+  CHECK_THROWS_AS(node.serve("empty", CircuitServiceFunc()), std::invalid_argument);
+  CHECK_THROWS_AS(node.register_service("empty", PeerServiceFunc()), std::invalid_argument);
+}
