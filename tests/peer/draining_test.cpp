@@ -1,0 +1,140 @@
+// Draining: no new circuits, those that run finish in peace, what is left at the deadline is reset, and then nothing is left.
+#include "tests/peer/pair.hpp"
+#include "transport/sim/world.hpp"
+
+using namespace trunkline;
+using namespace trunkline::test;
+
+namespace {
+
+awaitable<void> drain_and_note(Node& node, Duration deadline, std::shared_ptr<bool> done) {
+  co_await node.drain(deadline);
+  *done = true;
+}
+
+awaitable<void> running_ones_finish(Pair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  const auto store = pair.there.start_local_peer("store");
+  const auto me = pair.here.new_peer("browser");
+  const auto done = std::make_shared<bool>(false);
+  Circuit near = me->new_circuit(pair.url_there(*store), Fragment(0, "first"));
+  Circuit far = co_await keeper.next();
+  co_await far.receive();
+
+  me->spawn(drain_and_note(pair.there, std::chrono::hours(1), done));
+  Circuit late = me->new_circuit(pair.url_there(*store)); // on its way when the drain begins
+  const End refused = co_await late.ended();
+  CHECK((refused.code == error::draining || refused.code == error::connect_failed));
+  co_await settle();
+  CHECK_THROWS_WITH(store->new_circuit(pair.url_here(*me)), doctest::Contains("draining"));
+  CHECK(near.new_circuit().end()->code == error::draining);
+  CHECK(far.new_circuit().end()->code == error::draining);
+
+  CHECK_FALSE(*done);
+  for (int i = 0; i < 100; ++i) co_await near.send(Fragment(i, "x"));
+  co_await far.send(Fragment(0, "answer"));
+  far.finish();
+  for (int i = 0; i < 100; ++i) {
+    const std::optional<Fragment> fragment = co_await far.receive();
+    REQUIRE(fragment);
+    CHECK(fragment->op == i);
+  }
+  const std::optional<Fragment> answer = co_await near.receive();
+  CHECK(text_of(answer) == "answer");
+  near.close();
+  const End end = co_await far.ended();
+  CHECK(end.clean());
+  while (!*done) co_await asio::post(asio::use_awaitable);
+  CHECK(pair.there.trunks_count() == 0);
+  CHECK_FALSE(store->is_ending());
+  CHECK(pair.there.addresses().empty());
+}
+
+awaitable<void> idle_one_ends_at_once(Pair& pair) {
+  co_await pair.there.drain(std::chrono::hours(1));
+  CHECK(pair.there.trunks_count() == 0);
+  while (pair.here.trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+  co_await pair.there.drain(std::chrono::hours(1)); // again: nothing to do
+}
+
+awaitable<void> both_drain(Pair& pair) {
+  const auto done = std::make_shared<bool>(false);
+  const auto me = pair.here.new_peer("browser");
+  me->spawn(drain_and_note(pair.here, std::chrono::hours(1), done));
+  co_await pair.there.drain(std::chrono::hours(1));
+  while (!*done) co_await asio::post(asio::use_awaitable);
+  CHECK(pair.here.trunks_count() == 0);
+}
+
+} // namespace
+
+TEST_CASE("node: draining refuses new circuits both ways and lets those that run finish") { everywhere(running_ones_finish); }
+TEST_CASE("node: draining without circuits ends at once") { both_ways(idle_one_ends_at_once); }
+TEST_CASE("node: both nodes may drain at once") { both_ways(both_drain); }
+
+namespace {
+
+struct Simulated {
+  explicit Simulated(std::uint64_t seed) : world(seed), one(make("one")), other(make("other")) {
+    other.register_service("store", keeper.service());
+    other.listen("sim://other");
+  }
+  Node make(const std::string& name) {
+    NodeOptions options;
+    options.name = name;
+    options.networks["sim"] = world.network(name);
+    options.random = world.random(name);
+    return Node(world.executor(), std::move(options));
+  }
+
+  sim::World world;
+  Keeper keeper;
+  Node one;
+  Node other;
+};
+
+awaitable<void> deadline_resets(Simulated& pair, bool from_dialler) {
+  const auto me = pair.one.new_peer("browser");
+  Circuit near = me->prefer_extant("sim://other", "store", Fragment(0, "x"));
+  Circuit far = co_await pair.keeper.next();
+  const TimePoint begin = pair.world.now();
+
+  Node& drained = from_dialler ? pair.one : pair.other;
+  co_await drained.drain(std::chrono::seconds(7));
+
+  for (Circuit* circuit : {&near, &far}) {
+    const End end = co_await circuit->ended();
+    CHECK(end.code == error::draining);
+  }
+  CHECK(pair.world.now() - begin >= std::chrono::seconds(7));
+  CHECK(pair.world.now() - begin < std::chrono::seconds(9));
+  CHECK(drained.trunks_count() == 0);
+}
+
+awaitable<void> drain_while_dialling(Simulated& pair) {
+  pair.world.partition("one", "other");
+  const auto me = pair.one.new_peer("browser");
+  Circuit near = me->prefer_extant("sim://other", "store", Fragment(0, "x"));
+  co_await sleep_for(std::chrono::seconds(1));
+
+  co_await pair.one.drain(std::chrono::seconds(2));
+
+  const End end = co_await near.ended();
+  CHECK(end.code == error::draining);
+  CHECK(pair.world.elapsed() == std::chrono::seconds(3));
+}
+
+} // namespace
+
+TEST_CASE("node: circuits that outlive the drain deadline are reset on both sides") {
+  for (const bool from_dialler : {true, false}) {
+    Simulated pair(test_seed());
+    pair.world.run(deadline_resets(pair, from_dialler));
+  }
+}
+
+TEST_CASE("node: a trunk that is still being dialled does not hold up a drain beyond its deadline") {
+  Simulated pair(test_seed());
+  pair.world.run(drain_while_dialling(pair));
+}
