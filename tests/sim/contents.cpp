@@ -1,5 +1,6 @@
 #include "tests/sim/contents.hpp"
 
+#include "tests/sim/stream_checker.hpp"
 #include "transport/sim/random.hpp"
 
 #include <cstring>
@@ -26,7 +27,7 @@ const std::shared_ptr<const std::vector<std::byte>>& noise() {
 /// Everything about a fragment but its size, which travels with it.
 struct Features {
   Features(const std::string& stream, int way, std::uint64_t position) {
-    Random random = Random::derived(position * 2 + static_cast<std::uint64_t>(way), stream);
+    Random random = Random::derived(position * 4 + static_cast<std::uint64_t>(way), stream);
     op = static_cast<std::int32_t>(random.below(1000));
     offset = random.below(contents_bytes_max);
     if (random.one_in(3)) subject = "about " + std::to_string(random.below(1'000'000));
@@ -38,6 +39,10 @@ struct Features {
   std::string subject;
   std::string argument;
 };
+
+std::string complaint_at(std::uint64_t position) {
+  return "complaint " + std::to_string(position);
+}
 
 std::span<const std::byte> payload_of(const Features& features, std::size_t bytes) {
   return std::span(*noise()).subspan(features.offset, bytes);
@@ -53,6 +58,7 @@ Fragment make_fragment(const std::string& stream, int way, std::uint64_t positio
   fragment.part = static_cast<std::int64_t>(position);
   fragment.subject = features.subject;
   if (!features.argument.empty()) fragment.args.set("argument", features.argument);
+  if (way == complaints) fragment.err = complaint_at(position);
   return fragment;
 }
 
@@ -61,6 +67,7 @@ std::string difference(const Fragment& received, const std::string& stream, int 
     return "position " + std::to_string(received.part) + " arrived, expected " + std::to_string(position);
   const Features features(stream, way, position);
   const std::string where = " of position " + std::to_string(position) + " is not what was sent";
+  if (received.err != (way == complaints ? complaint_at(position) : std::string())) return "err" + where;
   if (received.op != features.op) return "op" + where;
   if (received.subject != features.subject) return "subject" + where;
   const std::string* const argument = received.args.find("argument");

@@ -7,12 +7,14 @@
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace trunkline::sim {
 namespace {
@@ -21,17 +23,32 @@ using namespace asio::experimental::awaitable_operators;
 
 /// One thing that a driver does.
 struct Task {
-  std::weak_ptr<Node> node;
-  std::shared_ptr<LocalPeer> peer;
+  Driver driver;
   Stage& stage;
   Random random;
   std::string stream; // the circuit's name
 
-  Task(std::weak_ptr<Node> of_node, std::shared_ptr<LocalPeer> of_peer, Stage& on, std::uint64_t seed)
-      : node(std::move(of_node)), peer(std::move(of_peer)), stage(on), random(seed) {}
+  Task(Driver of, Stage& on, std::uint64_t seed) : driver(std::move(of)), stage(on), random(seed) {}
 
-  std::string there() { return "sim://" + stage.hosts[random.below(stage.hosts.size())]; }
+  LocalPeer& peer() const noexcept { return *driver.peer; }
+  /// Another node's address, seldom the own one.
+  std::string there() {
+    const std::string& host = stage.hosts[random.below(stage.hosts.size())];
+    if (host != driver.host || random.one_in(20)) return to(host);
+    return to(host == stage.hosts.front() ? stage.hosts.back() : stage.hosts.front());
+  }
+  std::string to(const std::string& host) {
+    if (host == driver.host) stage.to_self.insert(stream);
+    return "sim://" + host;
+  }
 };
+
+std::shared_ptr<Circuit> keep(Task& task, Circuit circuit) {
+  task.stage.memory.watch(circuit.trunk());
+  auto kept = std::make_shared<Circuit>(std::move(circuit));
+  task.stage.circuits[task.stream] = kept;
+  return kept;
+}
 
 /// Opens a circuit in one of the ways that there are, with or without a first fragment.
 std::shared_ptr<Circuit> open(Task& task, const std::string& service) {
@@ -45,17 +62,17 @@ std::shared_ptr<Circuit> open(Task& task, const std::string& service) {
 
   Circuit circuit;
   if (service == "solo" || (service == "sink" && random.one_in(10))) {
-    circuit = task.peer->start_remote_and_open(task.there(), service, std::move(first), std::move(options));
+    circuit = task.peer().start_remote_and_open(task.there(), service, std::move(first), std::move(options));
   } else if (service == "sink" && !stage.known.empty() && random.one_in(4)) {
     const PeerUrl& url = stage.known[random.below(stage.known.size())];
-    circuit = first ? task.peer->new_circuit(url, std::move(*first), std::move(options))
-                    : task.peer->new_circuit(url, std::move(options));
+    if (url.address() == "sim://" + task.driver.host) stage.to_self.insert(task.stream);
+    circuit = first ? task.peer().new_circuit(url, std::move(*first), std::move(options))
+                    : task.peer().new_circuit(url, std::move(options));
   } else {
-    circuit = task.peer->prefer_extant(task.there(), service, std::move(first), std::move(options));
+    circuit = task.peer().prefer_extant(task.there(), service, std::move(first), std::move(options));
   }
   if (with_first) stage.streams.sent(task.stream, forth, bytes);
-  stage.memory.watch(circuit.trunk());
-  return std::make_shared<Circuit>(std::move(circuit));
+  return keep(task, std::move(circuit));
 }
 
 /// Sends and ends in one of the ways that there are.
@@ -77,7 +94,8 @@ awaitable<void> upload(Task& task) {
     case 2: // abandoned
       break;
     case 3: // close with a reason: all of it arrives, then the reason
-      circuit->close(End(error::handler_failed, "the workload says so"));
+      stage.streams.finished(task.stream, forth);
+      circuit->close(End(error::handler_failed, close_reason));
       co_await circuit->ended();
       break;
     default:
@@ -152,6 +170,50 @@ awaitable<void> stall(Task& task) {
   co_await circuit->ended();
 }
 
+/// The same on many circuits at once, where that is allowed.
+awaitable<void> flood(Task& task) {
+  Stage& stage = task.stage;
+  if (!stage.floods) co_return;
+  const std::string address = task.there();
+  const std::uint64_t count = task.random.between(4, 12);
+  std::vector<Circuit> circuits;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::string stream = stage.streams.open("flood");
+    if (stage.to_self.contains(task.stream)) stage.to_self.insert(stream);
+    CircuitOptions options(stream);
+    circuits.push_back(task.peer().prefer_extant(address, "sleeper", std::nullopt, std::move(options)));
+    stage.memory.watch(circuits.back().trunk());
+  }
+  const std::size_t bytes_max = std::min<std::size_t>(stage.fragment_bytes_max, 100'000);
+  for (int i = 0; i < 30; ++i) {
+    for (Circuit& circuit : circuits) {
+      const std::size_t bytes = task.random.between(bytes_max / 2, bytes_max);
+      Fragment fragment = stage.streams.next(circuit.name(), forth, bytes);
+      if (circuit.send_one_way(fragment) == SendOutcome::taken) stage.streams.sent(circuit.name(), forth, bytes);
+    }
+    co_await sleep_for(std::chrono::milliseconds(task.random.magnitude(200)));
+  }
+  for (Circuit& circuit : circuits) {
+    stage.streams.finished(circuit.name(), forth);
+    circuit.finish();
+  }
+  for (Circuit& circuit : circuits) co_await circuit.ended();
+}
+
+/// Data and error fragments on one circuit: each kind keeps its order, and no error ends anything.
+awaitable<void> complain(Task& task) {
+  Stage& stage = task.stage;
+  const auto circuit = open(task, "office");
+  for (int i = 0; i < 20; ++i) {
+    const int way = task.random.one_in(3) ? complaints : forth;
+    const std::size_t bytes = task.random.magnitude(5000);
+    Fragment fragment = stage.streams.next(task.stream, way, bytes);
+    co_await circuit->send(std::move(fragment));
+    stage.streams.sent(task.stream, way, bytes);
+  }
+  co_await finish(circuit, stage, forth, true);
+}
+
 /// Opens what will not be accepted.
 awaitable<void> be_refused(Task& task) {
   Fragment first = task.stage.streams.next(task.stream, forth, 100);
@@ -159,12 +221,12 @@ awaitable<void> be_refused(Task& task) {
   CircuitOptions options(task.stream, {}, true);
   Circuit circuit;
   if (task.random.one_in(3)) {
-    circuit = task.peer->start_remote_and_open(task.there(), "single", std::move(first), std::move(options));
+    circuit = task.peer().start_remote_and_open(task.there(), "single", std::move(first), std::move(options));
   } else if (task.random.one_in(2)) {
-    circuit = task.peer->prefer_extant(task.there(), "nowhere", std::move(first), std::move(options));
+    circuit = task.peer().prefer_extant(task.there(), "nowhere", std::move(first), std::move(options));
   } else {
     const PeerId nobody = PeerId::draw(std::ref(task.random));
-    circuit = task.peer->new_circuit(PeerUrl(task.there(), "sink", nobody), std::move(first), std::move(options));
+    circuit = task.peer().new_circuit(PeerUrl(task.there(), "sink", nobody), std::move(first), std::move(options));
   }
   co_await circuit.accepted();
 }
@@ -172,12 +234,12 @@ awaitable<void> be_refused(Task& task) {
 /// Starts an instance first and opens a circuit to it then.
 awaitable<void> start_and_upload(Task& task) {
   std::optional<awaitable<RemotePeer>> starting;
-  if (const auto node = task.node.lock())
+  if (const auto node = task.driver.node.lock())
     starting = node->start_remote_peer("solo", task.there(), std::chrono::seconds(20));
   if (!starting) co_return;
   const RemotePeer remote = co_await std::move(*starting);
   CircuitOptions options(task.stream);
-  const auto circuit = std::make_shared<Circuit>(task.peer->new_circuit(remote.url, std::move(options)));
+  const auto circuit = keep(task, task.peer().new_circuit(remote.url, std::move(options)));
   co_await send_all(circuit, task.stage, forth, 10, 1000, Random(task.random()));
   co_await finish(circuit, task.stage, forth, true);
 }
@@ -189,11 +251,11 @@ struct Kind {
 
 constexpr Kind kinds[] = {{"upload", upload},     {"upload", upload},   {"download", download},
                           {"download", download}, {"converse", converse}, {"ask", ask},
-                          {"ask", ask},           {"stall", stall},     {"refused", be_refused},
-                          {"start", start_and_upload}};
+                          {"ask", ask},           {"stall", stall},     {"flood", flood},
+                          {"complain", complain}, {"refused", be_refused}, {"start", start_and_upload}};
 
-awaitable<void> run(std::weak_ptr<Node> node, std::shared_ptr<LocalPeer> peer, Stage& stage, Random random) {
-  Task task(std::move(node), std::move(peer), stage, random());
+awaitable<void> run(Driver driver, Stage& stage, Random random) {
+  Task task(std::move(driver), stage, random());
   const Kind& kind = kinds[random.below(std::size(kinds))];
   task.stream = stage.streams.open(kind.name);
   const EndingChecker::Running running(stage.endings, "circuit " + task.stream);
@@ -206,10 +268,10 @@ awaitable<void> run(std::weak_ptr<Node> node, std::shared_ptr<LocalPeer> peer, S
 
 } // namespace
 
-awaitable<void> drive(std::weak_ptr<Node> node, std::shared_ptr<LocalPeer> peer, Stage& stage, Random random) {
-  while (!stage.stopping && !peer->is_ending()) {
-    if (random.one_in(10)) peer->set_metadata("mood", std::to_string(random.below(100)));
-    co_await run(node, peer, stage, Random(random()));
+awaitable<void> drive(Driver driver, Stage& stage, Random random) {
+  while (!stage.stopping && !driver.peer->is_ending()) {
+    if (random.one_in(10)) driver.peer->set_metadata("mood", std::to_string(random.below(100)));
+    co_await run(driver, stage, Random(random()));
     co_await sleep_for(std::chrono::milliseconds(random.magnitude(4000)));
   }
 }

@@ -31,10 +31,10 @@ class EndingChecker {
     std::uint64_t number_;
   };
 
-  bool nothing_runs() const noexcept { return running_.empty(); }
-  /// `when` completes the sentence "still runs ...".
-  void report_running(const std::string& when) {
-    for (const auto& [number, what] : running_) violations_.report(what + " still runs " + when);
+  /// `when` completes the sentence "still runs ...". Only those whose name begins so.
+  void report_running(const std::string& when, const std::string& name = {}) {
+    for (const auto& [number, what] : running_)
+      if (what.starts_with(name)) violations_.report(what + " still runs " + when);
   }
   void check_world(World& world) {
     report_running("when its node is gone");

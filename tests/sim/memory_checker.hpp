@@ -41,6 +41,7 @@ class MemoryChecker {
   }
 
   std::size_t peak() const noexcept { return peak_; }
+  std::size_t limit() const noexcept { return limit_; }
 
  private:
   Violations& violations_;

@@ -55,7 +55,7 @@ awaitable<void> write(std::shared_ptr<BuggyState> state, Pieces pieces) {
     state->held = flatten(pieces);
     co_return;
   }
-  if (strikes && state->bug == Bug::delay) co_await sleep_for(std::chrono::seconds(30));
+  if (strikes && state->bug == Bug::delay) co_await sleep_for(std::chrono::seconds(3));
   if (strikes && state->bug == Bug::corrupt) {
     Bytes bytes = flatten(pieces);
     if (bytes.size() > 1000) bytes[bytes.size() / 2] ^= std::byte{1};

@@ -21,7 +21,7 @@ enum class Bug : std::uint8_t {
   corrupt,   // some bytes in the middle of a large write change
   delay,     // some writes take seconds
   leak,      // some connections are never closed
-  hoard,     // nodes may hold more memory than the checker believes
+  hoard,     // nodes may hold eight times what the checker believes
 };
 
 std::optional<Bug> parse_bug(std::string_view name);

@@ -1,15 +1,22 @@
 #include "tests/sim/services.hpp"
 
 #include "async/clock.hpp"
+#include "async/within.hpp"
+#include "fragment/error.hpp"
 #include "tests/sim/streaming.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace trunkline::sim {
 namespace {
+
+using namespace asio::experimental::awaitable_operators;
 
 /// One service's part of one circuit.
 using Serve = awaitable<void> (*)(std::shared_ptr<Circuit> circuit, Stage& stage, Random random);
@@ -32,6 +39,20 @@ awaitable<void> serve_echo(std::shared_ptr<Circuit> circuit, Stage& stage, Rando
   co_await finish(circuit, stage, back, true);
 }
 
+awaitable<void> take_to_end(std::shared_ptr<Circuit> circuit, Stage& stage, Random random) {
+  const Pace pace = draw_pace(random);
+  co_await take_all(circuit, stage, forth, pace, random);
+}
+
+awaitable<void> serve_office(std::shared_ptr<Circuit> circuit, Stage& stage, Random random) {
+  auto taking = as_result(take_to_end(circuit, stage, random));
+  auto hearing = as_result(take_complaints(circuit, stage));
+  const auto results = co_await (std::move(taking) && std::move(hearing));
+  if (std::get<0>(results).has_error()) throw boost::system::system_error(std::get<0>(results).error());
+  if (std::get<1>(results).has_error()) throw boost::system::system_error(std::get<1>(results).error());
+  co_await finish(circuit, stage, back, false);
+}
+
 awaitable<void> serve_sleeper(std::shared_ptr<Circuit> circuit, Stage& stage, Random random) {
   co_await sleep_for(std::chrono::milliseconds(random.magnitude(40'000)));
   if (random.one_in(2)) co_await take_all(circuit, stage, forth, Pace::at_once, random);
@@ -48,6 +69,8 @@ awaitable<void> serve(Circuit owned, Stage& stage, Serve function) {
   try {
     co_await function(circuit, stage, Random::derived(stage.world.seed(), name));
   } catch (const boost::system::system_error& failure) {
+    const bool after_all = failure.code() == error::handler_failed && std::string_view(failure.what()).starts_with(close_reason);
+    if (after_all) stage.streams.end_seen(name, forth); // closed with a reason: that comes after the data
     stage.note_failure(name, failure);
     throw;
   }
@@ -81,6 +104,7 @@ void register_services(Node& node, Stage& stage) {
   node.register_service("sink", each(serve_sink));
   node.register_service("source", each(serve_source));
   node.register_service("echo", each(serve_echo));
+  node.register_service("office", each(serve_office));
   node.register_service("sleeper", each(serve_sleeper));
   node.register_service("single", each(serve_sink), 1);
   node.register_service("solo", [stage = &stage](LocalPeer&, CircuitInbox& circuits) {

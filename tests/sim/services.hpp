@@ -2,6 +2,7 @@
 //
 //   sink     takes everything, at some pace          source   sends, whatever it is told
 //   echo     answers each fragment with one          sleeper  takes nothing for a long time, then all or nothing
+//   office   takes everything, error fragments too
 //   solo     as sink, one circuit per instance       single   as sink, one instance per node
 #pragma once
 

@@ -43,7 +43,7 @@ void SimNode::boot() {
   });
   for (std::uint64_t i = 0; i < options_.drivers; ++i) {
     const std::uint64_t seed = stage_.world.random("driver at " + host_)();
-    drivers_->spawn(drive(node_, node_->new_peer("driver"), stage_, Random(seed)));
+    drivers_->spawn(drive(Driver(host_, node_, node_->new_peer("driver")), stage_, Random(seed)));
   }
 }
 

@@ -20,6 +20,7 @@ struct Scenario {
   std::vector<std::string> hosts;
   bool calm;
   bool narrow; // small limits
+  bool floods; // of circuits that nobody reads
   std::size_t fragment_bytes_max;
   Limits limits;
   std::uint64_t drivers;
@@ -32,6 +33,7 @@ Scenario draw_scenario(Random& random) {
   scenario.hosts.assign(names, names + random.between(2, 5));
   scenario.calm = random.one_in(4);
   scenario.narrow = random.one_in(2);
+  scenario.floods = random.one_in(2);
   scenario.drivers = random.between(1, 3);
   scenario.fragment_bytes_max = std::size_t{1} << random.between(10, scenario.narrow ? 17 : 19);
 
@@ -71,6 +73,10 @@ LinkOptions draw_link(Random& random, bool calm) {
     case 2: link.split = Split::never; break;
     default: link.delivery_bytes_max = 1024 << random.below(7); break;
   }
+  // A trunk gives up on a connection that takes more than write_deadline for one batch of a megabyte.
+  constexpr std::int64_t bytes_per_second_min = 400'000;
+  const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(link.delay + link.jitter).count();
+  link.buffer_bytes_max = std::max(link.buffer_bytes_max, static_cast<std::size_t>(microseconds * bytes_per_second_min / 1'000'000));
   return link;
 }
 
@@ -91,18 +97,24 @@ Duration answer_time_max(const std::vector<LinkOptions>& links) {
 std::string to_words(const Scenario& scenario, const std::vector<LinkOptions>& links) {
   std::string text = std::to_string(scenario.hosts.size()) + " hosts, " + std::to_string(scenario.drivers) +
                      " drivers each, fragments of up to " + std::to_string(scenario.fragment_bytes_max) + " bytes" +
-                     (scenario.narrow ? ", narrow limits" : "") + (scenario.calm ? ", no faults" : "");
+                     (scenario.narrow ? ", narrow limits" : "") + (scenario.floods ? ", floods" : "") +
+                     (scenario.calm ? ", no faults" : "");
   if (!scenario.calm)
     text += ", faults per minute: " + std::to_string(scenario.faults.partitions_per_minute) + " partitions, " +
             std::to_string(scenario.faults.stalls_per_minute) + " stalls, " +
             std::to_string(scenario.faults.resets_per_minute) + " resets, " +
             std::to_string(scenario.faults.losses_per_minute) + " losses, " +
             std::to_string(scenario.faults.crashes_per_minute) + " crashes";
-  text += "; links";
-  for (const LinkOptions& link : links)
-    text += " " + std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(link.delay).count()) + "+" +
-            std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(link.jitter).count()) + " us/" +
-            std::to_string(link.bytes_per_second / 1'000'000) + " MB/s";
+  Duration fastest = Duration::max();
+  Duration slowest{};
+  for (const LinkOptions& link : links) {
+    fastest = std::min(fastest, link.delay);
+    slowest = std::max(slowest, link.delay + link.jitter);
+  }
+  const auto microseconds = [](Duration time) {
+    return std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
+  };
+  text += ", links of " + microseconds(fastest) + " to " + microseconds(slowest) + " us";
   return text;
 }
 
@@ -130,8 +142,12 @@ class Run {
     stage_.hosts = scenario_.hosts;
     stage_.fragment_bytes_max = scenario_.fragment_bytes_max;
     stage_.calm = scenario_.calm;
-    memory_.set_limit(std::max(scenario_.limits.trunk_memory_bytes_max, 4 * scenario_.limits.fragment_bytes_max));
-    delays_.set_limit(answer_time_max(links_));
+    stage_.floods = scenario_.floods;
+    const std::size_t memory = std::max(scenario_.limits.trunk_memory_bytes_max, 4 * scenario_.limits.fragment_bytes_max);
+    memory_.set_limit(options_.bug == Bug::hoard ? memory / 8 : memory);
+    // Many readers that stand still can use up what the trunk may hold; then the others wait until those are given up.
+    const Duration until_given_up = scenario_.floods ? 2 * scenario_.limits.stall_deadline : Duration::zero();
+    delays_.set_limit(answer_time_max(links_) + until_given_up);
     if (options_.log) options_.log(to_words(scenario_, links_));
     world_.on_trace([this](const std::string& line) {
       if (line.find(" deliver ") != std::string::npos || line.find(" close ") != std::string::npos) return;
@@ -146,7 +162,6 @@ class Run {
     options.bug = options_.bug;
     options.drivers = scenario_.drivers;
     options.log = options_.log;
-    if (options_.bug == Bug::hoard) options.limits.trunk_memory_bytes_max *= 4;
     for (const std::string& host : scenario_.hosts) nodes_.push_back(std::make_shared<SimNode>(stage_, host, options));
   }
 
@@ -164,7 +179,11 @@ class Run {
     const TimePoint limit = world_.now() + 15min;
     while (drivers_running() != 0 && violations_.count() == 0) {
       if (!step()) return violations_.report("nothing can happen any more, " + world_.describe());
-      if (world_.now() > limit) return endings_.report_running("fifteen minutes after the last fault");
+      if (world_.now() <= limit) continue;
+      endings_.report_running("fifteen minutes after the last fault");
+      for (const auto& [stream, circuit] : stage_.circuits)
+        if (!circuit.expired()) violations_.report(stage_.describe(stream));
+      return;
     }
   }
 
@@ -209,7 +228,8 @@ class Run {
     report.refusals = streams_.refusals();
     report.answers = delays_.answers();
     report.faults = faults_;
-    report.memory_peak = memory_.peak();
+    report.memory_peak = 100 * memory_.peak() / memory_.limit();
+    report.delay_peak = static_cast<std::uint64_t>(100 * delays_.slowest() / delays_.limit());
     report.seconds = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(world_.elapsed()).count());
     return report;
   }
@@ -228,7 +248,7 @@ class Run {
   DelayChecker delays_{violations_};
   EndingChecker endings_{violations_};
   World world_{options_.seed};
-  Stage stage_{world_, violations_, streams_, memory_, delays_, endings_, {}, 0, false, false, {}};
+  Stage stage_{world_, violations_, streams_, memory_, delays_, endings_};
   std::vector<std::shared_ptr<SimNode>> nodes_;
 };
 
@@ -244,6 +264,7 @@ void RunReport::add(const RunReport& other) {
   answers += other.answers;
   faults += other.faults;
   memory_peak = std::max(memory_peak, other.memory_peak);
+  delay_peak = std::max(delay_peak, other.delay_peak);
   seconds += other.seconds;
 }
 

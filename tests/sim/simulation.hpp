@@ -31,7 +31,8 @@ struct RunReport {
   std::uint64_t refusals = 0;
   std::uint64_t answers = 0;            // with a time limit
   std::uint64_t faults = 0;
-  std::uint64_t memory_peak = 0;        // of one trunk, in bytes
+  std::uint64_t memory_peak = 0;        // of one trunk, per cent of its limit
+  std::uint64_t delay_peak = 0;         // of one answer, per cent of its limit
   std::uint64_t seconds = 0;            // of virtual time
 
   /// Adds up what can be added.

@@ -70,7 +70,8 @@ void StreamChecker::check_complete(const std::string& stream, int way, const cha
 }
 
 void StreamChecker::report(const std::string& stream, int way, const std::string& what) {
-  violations_.report("circuit " + stream + (way == forth ? ": " : ", on the way back: ") + what);
+  static constexpr const char* ways[] = {": ", ", on the way back: ", ", error fragments: "};
+  violations_.report("circuit " + stream + ways[way] + what);
 }
 
 } // namespace trunkline::sim

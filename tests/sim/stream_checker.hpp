@@ -14,9 +14,10 @@
 
 namespace trunkline::sim {
 
-/// The two directions of a circuit, from its opener's side.
+/// The two directions of a circuit, from its opener's side, and the error fragments that go forth.
 inline constexpr int forth = 0;
 inline constexpr int back = 1;
+inline constexpr int complaints = 2;
 
 class StreamChecker {
  public:
@@ -24,7 +25,7 @@ class StreamChecker {
 
   /// A new circuit is about to be opened; returns its name.
   std::string open(const std::string& kind);
-  /// The next fragment to send in a direction.
+  /// The next fragment to send in a direction; an error fragment for `complaints`.
   Fragment next(const std::string& stream, int way, std::size_t bytes);
   /// It was taken.
   void sent(const std::string& stream, int way, std::size_t bytes);
@@ -56,7 +57,7 @@ class StreamChecker {
     bool end_seen = false;
   };
   struct Stream {
-    Way ways[2];
+    Way ways[3];
     bool served = false;
     bool refused = false;
   };

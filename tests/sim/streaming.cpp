@@ -41,7 +41,8 @@ awaitable<void> send_once(std::shared_ptr<Circuit> circuit, Stage& stage, int wa
 
 /// Runs the attempt for so long and then cancels it. Throws what it failed with.
 awaitable<void> run_for(awaitable<void> attempted, std::shared_ptr<Attempt> attempt, Duration time) {
-  Tasks tasks(co_await asio::this_coro::executor,
+  const Executor executor = co_await asio::this_coro::executor;
+  Tasks tasks(executor,
               [attempt](std::exception_ptr failure) { attempt->failure = std::move(failure); });
   tasks.spawn(std::move(attempted));
   co_await sleep_for(time);
@@ -101,6 +102,15 @@ awaitable<bool> take_all(std::shared_ptr<Circuit> circuit, Stage& stage, int way
   co_return false;
 }
 
+awaitable<void> take_complaints(std::shared_ptr<Circuit> circuit, Stage& stage) {
+  for (;;) {
+    const std::optional<Fragment> complaint = co_await circuit->receive_error();
+    if (!complaint) break;
+    take(stage, *circuit, complaints, *complaint);
+  }
+  stage.streams.end_seen(circuit->name(), complaints);
+}
+
 awaitable<void> send_all(std::shared_ptr<Circuit> circuit, Stage& stage, int way, std::uint64_t count,
                          std::size_t bytes_max, Random random) {
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -135,6 +145,7 @@ awaitable<void> answer_all(std::shared_ptr<Circuit> circuit, Stage& stage) {
 
 awaitable<void> finish(std::shared_ptr<Circuit> circuit, Stage& stage, int way, bool wait) {
   stage.streams.finished(circuit->name(), way);
+  if (way == forth) stage.streams.finished(circuit->name(), complaints);
   circuit->finish();
   if (!wait) co_return;
   co_await circuit->finish_acknowledged();

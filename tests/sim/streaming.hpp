@@ -26,6 +26,9 @@ Pace draw_pace(Random& random);
 awaitable<bool> take_all(std::shared_ptr<Circuit> circuit, Stage& stage, int way, Pace pace, Random random,
                          std::uint64_t most = UINT64_MAX);
 
+/// Takes error fragments until the end.
+awaitable<void> take_complaints(std::shared_ptr<Circuit> circuit, Stage& stage);
+
 /// Sends so many fragments, each of up to so many bytes: waiting, not waiting, cancelled and tried again.
 awaitable<void> send_all(std::shared_ptr<Circuit> circuit, Stage& stage, int way, std::uint64_t count,
                          std::size_t bytes_max, Random random);

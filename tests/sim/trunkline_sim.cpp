@@ -51,10 +51,11 @@ void print_summary(const RunReport& sum, std::uint64_t seeds, std::uint64_t fail
   std::printf("%llu seeds, %llu failed; %.1f virtual hours in %.1f s\n", number(seeds), number(failed),
               static_cast<double>(sum.seconds) / 3600, seconds);
   std::printf("checked: %llu circuits, %llu fragments, %.1f MB, %llu acknowledged finishes, %llu refusals, "
-              "%llu timed answers, %llu faults, at most %.1f MB in one trunk\n",
+              "%llu faults\n"
+              "closest to a limit: %llu %% of a trunk's memory, %llu %% of the time for one of %llu answers\n",
               number(sum.streams), number(sum.fragments), static_cast<double>(sum.bytes) / 1e6,
-              number(sum.acknowledgements), number(sum.refusals), number(sum.answers), number(sum.faults),
-              static_cast<double>(sum.memory_peak) / 1e6);
+              number(sum.acknowledgements), number(sum.refusals), number(sum.faults), number(sum.memory_peak),
+              number(sum.delay_peak), number(sum.answers));
 }
 
 int run_one(const Arguments& arguments) {
@@ -88,7 +89,7 @@ Share run_share(const Arguments& arguments, unsigned job) {
 /// Its numbers in a fixed order; the texts have been printed.
 std::vector<std::uint64_t> to_numbers(const Share& share) {
   return {share.failed,      share.sum.streams, share.sum.fragments,   share.sum.bytes,  share.sum.acknowledgements,
-          share.sum.refusals, share.sum.answers, share.sum.faults, share.sum.memory_peak, share.sum.seconds};
+          share.sum.refusals, share.sum.answers, share.sum.faults, share.sum.memory_peak, share.sum.delay_peak, share.sum.seconds};
 }
 
 Share from_numbers(const std::vector<std::uint64_t>& numbers) {
@@ -102,7 +103,8 @@ Share from_numbers(const std::vector<std::uint64_t>& numbers) {
   share.sum.answers = numbers[6];
   share.sum.faults = numbers[7];
   share.sum.memory_peak = numbers[8];
-  share.sum.seconds = numbers[9];
+  share.sum.delay_peak = numbers[9];
+  share.sum.seconds = numbers[10];
   return share;
 }
 

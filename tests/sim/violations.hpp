@@ -17,7 +17,7 @@ class Violations {
   explicit Violations(std::function<TimePoint()> now) : now_(std::move(now)) {}
 
   void report(const std::string& what) {
-    constexpr std::size_t kept_max = 10;
+    constexpr std::size_t kept_max = 100;
     ++count_;
     if (texts_.size() < kept_max) texts_.push_back("at " + to_text(now_()) + ": " + what);
   }
