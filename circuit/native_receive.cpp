@@ -423,7 +423,7 @@ void NativeTrunk::on_control(FrameType type, std::span<const std::byte> body) {
     case FrameType::ping: return on_ping(body);
     case FrameType::pong: return on_pong(body);
     case FrameType::drain:
-      if (!count_control_frame()) return;
+      if (trunkline::wire::Drain drain; !parse(drain, body) || !count_control_frame()) return;
       if (!std::exchange(draining_there_, true)) {
         send_drain(); // tells it that no OPEN of ours is under way any more
         emit(TrunkEvent::Kind::draining);
@@ -553,7 +553,7 @@ void NativeTrunk::on_credit(std::span<const std::byte> body) {
     return break_off(error::flow_control_violated,
                      fmt::format("credit of {} bytes overflows circuit {}", bytes, circuit->id));
   circuit->send_credit += static_cast<std::int64_t>(bytes);
-  circuit->stalled.unlink();
+  if (!circuit->closed_here || !circuit->outgoing.empty()) circuit->stalled.unlink();
   update_promise(*circuit);
   update_sendable(*circuit);
   block_uncovered();

@@ -70,7 +70,8 @@ NativeTrunk::NativeTrunk(NativeTrunkOptions options)
   hello.set_version_max(1);
   hello.set_node_id(std::string(options_.node_id.bytes()));
   hello.set_node_name(cut(options_.node_name, options_.limits.name_bytes_max));
-  for (const std::string& address : options_.addresses) hello.add_addresses(address);
+  for (const std::string& address : options_.addresses)
+    if (hello.ByteSizeLong() + address.size() < control_bytes_max - 64) hello.add_addresses(address);
   hello.set_fragment_bytes_max(options_.limits.fragment_bytes_max);
   put_control(FrameType::hello, hello);
   trunk_consumed_ = trunk_window_ - trunk_receive_credit_; // what our window is beyond the assumed one
@@ -170,6 +171,13 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
                                        fmt::format("subject, err and {} args of {} bytes of a first fragment exceed {} args or {} bytes",
                                                    first->args.size(), size, Args::items_max, control_bytes_max)));
   const Limits& limits = options_.limits;
+  const std::size_t name_bytes = std::max({request.name.size(), request.from->service.size(), request.to_service.size()});
+  if (name_bytes > limits.name_bytes_max || request.user_string.size() > limits.user_string_bytes_max)
+    return &add_stillborn(request, End(error::protocol_violation_on_circuit,
+                                       fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or "
+                                                   "user_string_bytes_max {}",
+                                                   name_bytes, request.user_string.size(), limits.name_bytes_max,
+                                                   limits.user_string_bytes_max)));
   const CircuitId id = std::exchange(next_here_, next_here_ + 2);
   auto& message = messages_->open;
   message.Clear();
@@ -178,9 +186,9 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
   message.set_from_peer(request.from->id.bytes().data(), RandomId::bytes_count);
   message.set_from_service(request.from->service);
   if (!request.to_peer.empty()) message.set_to_peer(request.to_peer.bytes().data(), RandomId::bytes_count);
-  message.set_to_service(cut(request.to_service, control_bytes_max / 4));
-  message.set_name(cut(request.name, limits.name_bytes_max));
-  message.set_user_string(cut(request.user_string, limits.user_string_bytes_max));
+  message.set_to_service(request.to_service);
+  message.set_name(request.name);
+  message.set_user_string(request.user_string);
   const bool answer =
       request.wants_answer || request.mode == OpenMode::prefer_extant || request.mode == OpenMode::start_only;
   message.set_wants_answer(answer);
@@ -252,7 +260,8 @@ void NativeTrunk::close(TrunkCircuit& base, End reason) {
   drop_assembly(circuit);
   circuit.sending = NativeCircuit::Sending::close_queued;
   circuit.stalled_since = now_; // the answer, too, has a deadline
-  if (!circuit.stalled.is_linked()) stalled_.push_back(circuit);
+  circuit.stalled.unlink();
+  stalled_.push_back(circuit);
   if (circuit.outgoing.empty()) end_sending(circuit);
 }
 
@@ -344,6 +353,7 @@ void NativeTrunk::set_metadata(const PeerName& local, const Metadata& metadata) 
     item->set_key(key);
     item->set_value(value);
   }
+  if (message.ByteSizeLong() > control_bytes_max || metadata.size() > Args::items_max) return; // LocalPeer refuses it by name
   put_control(FrameType::peer_metadata, message);
 }
 
@@ -406,7 +416,7 @@ void NativeTrunk::break_off(error reason, std::string text) {
 /// In band: everything that is already in the output goes before it.
 void NativeTrunk::say_goodbye(error reason, const std::string& text) {
   state_ = State::goodbye_said;
-  goodbye_deadline_ = now_ + options_.limits.goodbye_deadline;
+  goodbye_deadline_ = Instant::max(); // from the next time that somebody says what time it is
   trunkline::wire::Goodbye message;
   message.set_reason(static_cast<std::uint32_t>(reason));
   message.set_text(cut(text, options_.limits.reason_bytes_max));
@@ -453,6 +463,13 @@ void NativeTrunk::tick(Instant now) {
   if (state_ == State::over) return;
   const Limits& limits = options_.limits;
   if (state_ == State::goodbye_said) {
+    // Its clock starts when everything before it is written; until then the write's deadline counts.
+    if (pending_.bytes > 0 || writing_) {
+      if (goodbye_write_by_ == Instant::max()) goodbye_write_by_ = now_ + limits.write_deadline;
+      if (now_ >= goodbye_write_by_) state_ = State::over;
+      return;
+    }
+    if (goodbye_deadline_ == Instant::max()) goodbye_deadline_ = now_ + limits.goodbye_deadline;
     if (now_ >= goodbye_deadline_) state_ = State::over;
     return;
   }
