@@ -95,7 +95,9 @@ awaitable<void> sleep_until(TimePoint when) {
 
 awaitable<void> sleep_for(Duration duration) {
   const Executor executor = co_await asio::this_coro::executor;
-  co_await sleep_until(Clock::of(executor).now() + duration);
+  const TimePoint now = Clock::of(executor).now();
+  const TimePoint when = duration < TimePoint::max() - now ? now + duration : TimePoint::max();
+  co_await sleep_until(when);
 }
 
 } // namespace trunkline

@@ -57,9 +57,17 @@ Tasks::~Tasks() {
 void Tasks::spawn(awaitable<void> task) {
   const auto entry = state_->signals.emplace(state_->signals.end());
   auto finished = [state = state_, entry](std::exception_ptr failure) {
-    state->signals.erase(entry);
+    const auto forget = [state, entry] {
+      state->signals.erase(entry);
+      state->ended.notify_all();
+    };
     state->report(failure);
-    state->ended.notify_all();
+    // A cancellation from outside the context reaches the task by way of a posted handler, which points into the entry
+    // and may still be under way.
+    if (state->cancelled)
+      asio::post(state->executor, forget);
+    else
+      forget();
   };
   asio::co_spawn(state_->executor, run_posted(std::move(task)),
                  asio::bind_cancellation_slot(entry->slot(), std::move(finished)));

@@ -33,19 +33,40 @@ struct Held {
 
 bool senders_wait(const TrunkCircuit& state) {
   const auto* waits = static_cast<const CircuitWaits*>(state.waits);
-  return waits && waits->senders > 0;
+  return waits && !waits->senders.empty();
 }
 
-/// Counts a send that waits, so that later ones do not overtake it.
-struct WaitingSender {
-  explicit WaitingSender(const Held& in) : held(in) { ++held.trunk->waits(*held.state).senders; }
+void check_size(const Trunk& machine, const TrunkCircuit& state, const Fragment& fragment) {
+  const std::size_t max = machine.fragment_bytes_max();
+  if (fragment.payload.size() > max)
+    throw_error(error::fragment_too_large, fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}, for circuit {}",
+                                                       fragment.payload.size(), max, state.id));
+  if (const std::size_t size = wire::metadata_bytes(fragment);
+      size > control_bytes_max || fragment.args.size() > Args::items_max)
+    throw_error(error::fragment_too_large,
+                fmt::format("subject, err and {} args of {} bytes exceed {} args or {} bytes, for circuit {}",
+                            fragment.args.size(), size, Args::items_max, control_bytes_max, state.id));
+}
+
+/// A send that waits: its place in the queue of its circuit.
+class WaitingSender {
+ public:
+  explicit WaitingSender(const Held& held) : held_(held) { held.trunk->waits(*held.state).senders.push_back(this); }
   WaitingSender(const WaitingSender&) = delete;
   WaitingSender& operator=(const WaitingSender&) = delete;
   ~WaitingSender() {
-    if (held.state->waits) --static_cast<CircuitWaits*>(held.state->waits)->senders;
+    auto* const waits = static_cast<CircuitWaits*>(held_.state->waits);
+    if (!waits) return; // the handle is gone, and all who waited with it
+    std::erase(waits->senders, this);
+    waits->turn.notify_all();
+  }
+  bool is_first() const noexcept {
+    const auto* const waits = static_cast<const CircuitWaits*>(held_.state->waits);
+    return !waits || waits->senders.front() == this;
   }
 
-  const Held& held;
+ private:
+  const Held& held_;
 };
 
 /// After a wait: the handle may have been dropped meanwhile, which cancels what waited.
@@ -77,26 +98,14 @@ void Circuit::drop() noexcept {
   }
 }
 
-void Circuit::check_size(const Fragment& fragment) const {
-  const std::size_t max = trunk_->machine().fragment_bytes_max();
-  if (fragment.payload.size() > max)
-    throw_error(error::fragment_too_large, fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}, for circuit {}",
-                                                       fragment.payload.size(), max, state_->id));
-  if (const std::size_t size = wire::metadata_bytes(fragment);
-      size > control_bytes_max || fragment.args.size() > Args::items_max)
-    throw_error(error::fragment_too_large,
-                fmt::format("subject, err and {} args of {} bytes exceed {} args or {} bytes, for circuit {}",
-                            fragment.args.size(), size, Args::items_max, control_bytes_max, state_->id));
-}
-
 SendOutcome Circuit::send_one_way(Fragment& fragment) {
-  check_size(fragment);
+  check_size(trunk_->machine(), *state_, fragment);
   if (senders_wait(*state_)) return SendOutcome::no_credit;
   return trunk_->send(*state_, fragment);
 }
 
 awaitable<void> Circuit::send(Fragment fragment) {
-  check_size(fragment);
+  check_size(trunk_->machine(), *state_, fragment);
   if (!trunk_->congested() && !senders_wait(*state_)) {
     const SendOutcome outcome = trunk_->send(*state_, fragment);
     if (outcome == SendOutcome::taken) co_return;
@@ -105,15 +114,20 @@ awaitable<void> Circuit::send(Fragment fragment) {
   const Held held(trunk_, state_);
   const WaitingSender sender(held);
   for (;;) {
-    if (held.trunk->congested()) { // for the writer, not for the far side
+    if (!sender.is_first()) {
+      co_await held.trunk->waits(*held.state).turn.wait();
+    } else if (held.trunk->congested()) { // for the writer, not for the far side
       co_await held.trunk->output_taken.wait();
     } else {
+      check_size(held.trunk->machine(), *held.state, fragment); // the far side's limit may be known by now
       const SendOutcome outcome = held.trunk->send(*held.state, fragment);
       if (outcome == SendOutcome::taken) co_return;
       if (outcome == SendOutcome::closed) throw_end(*held.state);
       co_await held.trunk->waits(*held.state).writable.wait();
     }
+    co_await throw_if_cancelled();
     check_released(*held.state);
+    if (held.state->ended || held.state->finished_here) throw_end(*held.state);
   }
 }
 
@@ -128,6 +142,7 @@ awaitable<std::optional<Fragment>> Circuit::receive() {
     if (state->end && (state->ended || state->closed_here)) throw_end(*state);
     if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
     co_await held.trunk->waits(*state).readable.wait();
+    co_await throw_if_cancelled();
     check_released(*state);
   }
 }
@@ -141,6 +156,7 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
     if (state->end && (state->ended || state->closed_here)) throw_end(*state);
     if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
     co_await held.trunk->waits(*state).error_readable.wait();
+    co_await throw_if_cancelled();
     check_released(*state);
   }
 }
@@ -148,8 +164,10 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
 std::optional<Fragment> Circuit::try_receive() { return trunk_->take(*state_); }
 
 void Circuit::finish() {
-  trunk_->machine().finish(*state_);
-  trunk_->settle();
+  const std::shared_ptr<LiveTrunk> trunk = trunk_; // what settles may drop this handle
+  trunk->machine().finish(*state_);
+  trunk->wake_all(*state_); // sends that wait fail now
+  trunk->settle();
 }
 
 void Circuit::close(End reason) {

@@ -101,7 +101,6 @@ class Circuit {
   const std::shared_ptr<LiveTrunk>& trunk() const noexcept { return trunk_; }
 
  private:
-  void check_size(const Fragment& fragment) const;
   Circuit open_again(std::optional<Fragment> first, CircuitOptions options);
   void drop() noexcept;
 

@@ -54,10 +54,26 @@ void LiveTrunk::wake_all(TrunkCircuit& circuit) {
   waits->error_readable.notify_all();
   waits->writable.notify_all();
   waits->changed.notify_all();
+  output_taken.notify_all(); // sends that wait for the writer
 }
 
 void LiveTrunk::settle() {
-  if (std::exchange(settling_, true)) return; // the running one looks again
+  if (settling_) return; // the running one looks again
+  settle_events();
+  if (machine_->has_output() || machine_->over()) note_output();
+  if (output_taken.has_waiters() && !congested()) output_taken.notify_all();
+  const TimePoint deadline = machine_->deadline();
+  if (deadline < deadline_seen_) deadline_changed.notify_all();
+  deadline_seen_ = deadline;
+}
+
+void LiveTrunk::settle_events() {
+  struct Settling { // an exception out of on_event must not leave the trunk deaf
+    bool& flag;
+    explicit Settling(bool& settling) : flag(settling) { flag = true; }
+    ~Settling() { flag = false; }
+  };
+  const Settling settling(settling_);
   for (;;) {
     std::vector<TrunkEvent> events = std::move(events_);
     machine_->take_events(events);
@@ -69,11 +85,6 @@ void LiveTrunk::settle() {
     events.clear();
     events_ = std::move(events);
   }
-  settling_ = false;
-  if (machine_->has_output() || machine_->over()) note_output();
-  const TimePoint deadline = machine_->deadline();
-  if (deadline < deadline_seen_) deadline_changed.notify_all();
-  deadline_seen_ = deadline;
 }
 
 void LiveTrunk::wake(TrunkEvent& event) {

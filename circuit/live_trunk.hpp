@@ -21,7 +21,8 @@ struct CircuitWaits {
   Signal error_readable;
   Signal writable;
   Signal changed; // answered, finished, ended
-  std::size_t senders = 0; // sends that wait; later ones queue behind them
+  std::vector<const void*> senders; // sends that wait, in the order of the calls; only the first may try
+  Signal turn;                      // another send is the first
 };
 
 /// Shared by the session that drives it, the node that owns it and every circuit handle on it, so that what was
@@ -100,6 +101,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
     if (output_ready.has_waiters() && machine_->has_output()) output_ready.notify_all();
     if (machine_->has_events()) settle();
   }
+  void settle_events();
   void wake(TrunkEvent& event);
 
   Executor executor_;

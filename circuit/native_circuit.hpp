@@ -61,6 +61,7 @@ struct NativeCircuit final : TrunkCircuit {
   FragmentQueue errors;
   FragmentQueue outgoing;
   std::unique_ptr<Assembly> assembly;
+  std::shared_ptr<const CircuitNames> names_opened; // those that an accept has replaced; mostly null
   std::unique_ptr<End> closing; // the reason that our CLOSE carries
 
   // What the far side may still send: receive_credit + consumed + unread == window + extras outstanding.
@@ -68,6 +69,7 @@ struct NativeCircuit final : TrunkCircuit {
   std::int64_t consumed = 0; // taken by the application, not yet granted again
   std::int64_t window = circuit_window_bytes_initial;
   std::int64_t unread = 0;   // delivered and not taken
+  Instant opened_at{};
   Instant granted_at{};
   Instant consumed_at{}; // or when the queue became readable
 
@@ -79,7 +81,7 @@ struct NativeCircuit final : TrunkCircuit {
   Instant stalled_since{};
   std::int32_t deficit = 0;
   Sending sending = Sending::open;
-  std::uint8_t empty_frames = 0;
+  std::uint32_t empty_frames = 0;
   bool in_backlog = false;    // opened by the far side and not yet taken
   bool wants_credit = false;  // a send was told no_credit
   bool answer_wanted = false; // the opener asked for an accept

@@ -195,6 +195,9 @@ void NativeTrunk::check_stalled_readers() {
         worst = &circuit;
     if (!worst) break;
     if (worst->ended) {
+      // What it loses must not look like a clean end.
+      worst->end = std::make_unique<End>(error::stalled, fmt::format("{} bytes lay unread for stall_deadline {} ms",
+                                                                     worst->unread, limits.stall_deadline.count()));
       drop_unread(*worst);
     } else {
       reset(*worst, End(error::stalled, fmt::format("{} bytes lay unread for stall_deadline {} ms while others starved",

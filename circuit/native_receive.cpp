@@ -177,7 +177,7 @@ std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
   const char* why = "";
   switch (wire::get_data_head(body, length, flags, head, consumed, why)) {
     case Parsed::incomplete:
-      if (body.size() < control_bytes_max + wire::data_head_bytes_max) return 0;
+      if (bytes.size() < carry_bytes_max) return 0;
       why = "head of a data frame beyond control_bytes_max";
       [[fallthrough]];
     case Parsed::malformed:
@@ -223,7 +223,7 @@ void NativeTrunk::start_data(const wire::DataHead& head) {
                                                                    ? "a continuation without a beginning"
                                                                    : "a fragment begins inside another"));
   const bool empty = head.payload_bytes == 0 && head.metadata.empty() && head.op == 0 && head.part == 0;
-  circuit->empty_frames = empty && !continues ? static_cast<std::uint8_t>(circuit->empty_frames + 1) : 0;
+  circuit->empty_frames = empty && !continues ? circuit->empty_frames + 1 : 0;
   if (circuit->empty_frames > options_.limits.empty_frames_max) {
     discard_chunk(head.payload_bytes, cost);
     return reset(*circuit, End(error::protocol_violation_on_circuit,
@@ -438,7 +438,8 @@ void NativeTrunk::on_hello(std::span<const std::byte> body) {
   if (!parse(hello, body)) return;
   if (remote_) return break_off(error::protocol_error, "a second hello");
   const auto id = NodeId::from_bytes(hello.node_id());
-  if (!id) return break_off(error::protocol_error, fmt::format("node id of {} bytes in hello, expected 16", hello.node_id().size()));
+  if (!id || id->empty())
+    return break_off(error::protocol_error, fmt::format("node id of {} bytes in hello, expected 16 that are not all zero", hello.node_id().size()));
   if (hello.version_min() > 1 || hello.version_max() < 1)
     return break_off(error::version_mismatch, fmt::format("here versions 1 to 1 are spoken, there {} to {}",
                                                           hello.version_min(), hello.version_max()));
@@ -515,9 +516,11 @@ void NativeTrunk::on_accept(std::span<const std::byte> body) {
   if (!circuit->opened_here || circuit->answered || !peer)
     return break_off(error::protocol_error, fmt::format("accept of circuit {}, which waits for none", message.circuit()));
   circuit->answered = true;
-  if (circuit->names->remote->id != *peer || circuit->names->remote->service != message.service())
+  if (circuit->names->remote->id != *peer || circuit->names->remote->service != message.service()) {
+    circuit->names_opened = circuit->names; // whoever refers into them may go on
     circuit->names = name(circuit->names->local, remote_peer(*peer, message.service()), circuit->id, circuit->names->name,
                           circuit->names->user_string);
+  }
   emit(TrunkEvent::Kind::answered, circuit);
 }
 
@@ -634,7 +637,8 @@ void NativeTrunk::on_reset(std::span<const std::byte> body) {
   NativeCircuit* circuit = nullptr;
   const Known known = find_for(FrameType::reset, message.circuit(), circuit);
   if (known == Known::broken) return;
-  if ((message.circuit() & 1) != (next_here_ & 1)) { // theirs: an open that was cancelled
+  // An open that is cancelled at once costs us more than it costs them; ending what lived is nobody's fault.
+  if (circuit && !circuit->opened_here && now_ - circuit->opened_at < std::chrono::seconds(1)) {
     const double rate = options_.limits.cancelled_opens_per_second_max;
     const double seconds = std::chrono::duration<double>(now_ - cancelled_opens_at_).count();
     cancelled_opens_at_ = now_;

@@ -131,8 +131,11 @@ std::shared_ptr<const PeerName> NativeTrunk::remote_peer(const PeerId& id, const
   if (!peer || peer->service != service) {
     peer = std::make_shared<const PeerName>(PeerName{id, service, {}});
     known = peer;
-    if (remote_peers_.size() > options_.limits.remote_peers_max)
+    if (remote_peers_.size() > remote_peers_sweep_at_) {
       boost::unordered::erase_if(remote_peers_, [](const auto& entry) { return entry.second.expired(); });
+      // As many new ones again before the next sweep: all sweeps together cost no more than the insertions.
+      remote_peers_sweep_at_ = std::max<std::size_t>(options_.limits.remote_peers_max, 2 * remote_peers_.size());
+    }
   }
   return peer;
 }
@@ -143,6 +146,7 @@ NativeCircuit& NativeTrunk::add(CircuitId id, bool opened_here, std::shared_ptr<
   circuit->id = id;
   circuit->opened_here = opened_here;
   circuit->names = std::move(names);
+  circuit->opened_at = now_;
   circuit->granted_at = now_;
   if (id != 0) circuits_.emplace(id, circuit);
   return *circuit;
@@ -254,7 +258,10 @@ void NativeTrunk::close(TrunkCircuit& base, End reason) {
   if (circuit.ended || circuit.closed_here) return;
   circuit.finished_here = true;
   circuit.closed_here = true;
-  if (!reason.clean()) circuit.closing = std::make_unique<End>(std::move(reason));
+  if (!reason.clean()) {
+    circuit.end = std::make_unique<End>(reason); // what is tried from now on fails with it
+    circuit.closing = std::make_unique<End>(std::move(reason));
+  }
   forget_chunk(circuit);
   drop_unread(circuit);
   drop_assembly(circuit);
@@ -308,8 +315,12 @@ void NativeTrunk::end_circuit(NativeCircuit& circuit, End reason) {
 
 /// Both directions finished, and both sides know that everything was taken: over without another word.
 void NativeTrunk::end_when_done(NativeCircuit& circuit) {
-  if (circuit.sending == NativeCircuit::Sending::finish_sent && circuit.finish_acknowledged && circuit.finish_taken_sent)
+  if (!circuit.finish_acknowledged || !circuit.finish_taken_sent) return;
+  if (circuit.sending == NativeCircuit::Sending::finish_sent) {
     end_circuit(circuit, End());
+  } else if (circuit.sending == NativeCircuit::Sending::close_sent) { // the far side was over before our close came
+    end_circuit(circuit, circuit.closing ? std::move(*circuit.closing) : End());
+  }
 }
 
 void NativeTrunk::end_all(const End& reason) {
@@ -444,7 +455,10 @@ bool NativeTrunk::over() const { return state_ == State::over; }
 
 Instant NativeTrunk::deadline() const {
   if (state_ == State::over) return Instant::max();
-  if (state_ == State::goodbye_said) return goodbye_deadline_;
+  if (state_ == State::goodbye_said) {
+    const Instant due = pending_.bytes > 0 || writing_ ? goodbye_write_by_ : goodbye_deadline_;
+    return due == Instant::max() ? now_ : due;
+  }
   const Limits& limits = options_.limits;
   Instant first = drain_deadline_;
   if (!stalled_.empty()) first = std::min(first, stalled_.front().stalled_since + limits.stall_deadline);
@@ -452,7 +466,8 @@ Instant NativeTrunk::deadline() const {
   if (trunk_stalled_since_ != Instant::max()) first = std::min(first, trunk_stalled_since_ + limits.stall_deadline);
   if (!connected_) return first;
   if (!remote_) first = std::min(first, connected_at_ + limits.handshake_deadline);
-  first = std::min(first, heard_at_ + (ping_sent_ ? 2 : 1) * limits.keepalive_interval);
+  first = std::min(first, ping_sent_ ? std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval)
+                                     : heard_at_ + limits.keepalive_interval);
   if (writing_) first = std::min(first, writing_since_ + limits.write_deadline);
   if (pong_due_ && !may_pong()) first = std::min(first, pong_at_);
   return first;
@@ -476,7 +491,8 @@ void NativeTrunk::tick(Instant now) {
   if (connected_ && !remote_ && now_ >= connected_at_ + limits.handshake_deadline)
     return break_off(error::handshake_timeout,
                      fmt::format("no hello within handshake_deadline {} ms", limits.handshake_deadline.count()));
-  if (connected_ && now_ >= heard_at_ + 2 * limits.keepalive_interval)
+  const Instant dead_at = std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval);
+  if (connected_ && ping_sent_ && now_ >= dead_at) // this process may have slept: nobody is dead who was not asked
     return break_off(error::keepalive_timeout, fmt::format("nothing heard for twice keepalive_interval {} ms",
                                                            limits.keepalive_interval.count()));
   if (writing_ && now_ >= writing_since_ + limits.write_deadline)

@@ -225,6 +225,7 @@ class NativeTrunk final : public Trunk {
   std::uint32_t opened_there_count_ = 0;
   std::uint32_t backlog_count_ = 0;
   boost::unordered_flat_map<PeerId, std::weak_ptr<const PeerName>, std::hash<PeerId>> remote_peers_;
+  std::size_t remote_peers_sweep_at_ = 0;
   std::map<PeerId, Metadata> remote_metadata_;
 
   // Reading.
@@ -277,6 +278,7 @@ class NativeTrunk final : public Trunk {
   std::chrono::nanoseconds round_trip_{std::chrono::milliseconds(1)};
   Instant drain_deadline_ = Instant::max();
   Instant goodbye_deadline_ = Instant::max();
+  Instant goodbye_write_by_ = Instant::max();
   bool draining_here_ = false;
   bool draining_there_ = false;
   bool drain_sent_ = false;

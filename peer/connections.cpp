@@ -131,7 +131,7 @@ awaitable<void> NodeCore::run_dialled(std::shared_ptr<NodeCore> core, TrunkPoint
     outcome.failure = text_of(failure);
   }
   if (outcome.transport && trunk->phase == NodeTrunk::Phase::connecting) {
-    trunk->phase = NodeTrunk::Phase::handshaking;
+    core->set_connected(*trunk, *outcome.transport);
     co_await run_connected(core, trunk, std::move(outcome.transport));
     co_return;
   }
@@ -152,15 +152,19 @@ void NodeCore::accepted(std::unique_ptr<Transport> transport) {
   }
   ++handshakes_count_;
   TrunkPointer trunk = make_trunk({});
-  trunk->phase = NodeTrunk::Phase::handshaking;
+  trunk->remote = transport->remote();
+  set_connected(*trunk, *transport);
   tasks_.spawn(run_connected(shared_from_this(), std::move(trunk), std::move(transport)));
+}
+
+void NodeCore::set_connected(NodeTrunk& trunk, const Transport& transport) {
+  trunk.phase = NodeTrunk::Phase::handshaking;
+  trunk.remote_host = transport.remote_host();
+  static_cast<NativeTrunk&>(trunk.live->machine()).set_far_end(trunk.remote);
 }
 
 awaitable<void> NodeCore::run_connected(std::shared_ptr<NodeCore> core, TrunkPointer trunk,
                                         std::unique_ptr<Transport> transport) {
-  if (!trunk->dialled) trunk->remote = transport->remote();
-  trunk->remote_host = transport->remote_host();
-  static_cast<NativeTrunk&>(trunk->live->machine()).set_far_end(trunk->remote);
   Session session(trunk->live, std::move(transport), core->options_.limits.goodbye_deadline);
   co_await session.run();
   core->trunks_.erase(trunk);

@@ -112,7 +112,16 @@ Circuit LocalPeer::prefer_extant(const std::string& address, const std::string& 
 awaitable<std::optional<Circuit>> CircuitInbox::next() {
   const std::shared_ptr<LocalPeer> peer = peer_->shared_from_this();
   LocalPeer::State& state = *peer->state_;
-  while (state.inbox.empty() && !state.is_ending) co_await state.inbox_changed.wait();
+  while (state.inbox.empty() && !state.is_ending) {
+    co_await state.inbox_changed.wait();
+    if (!state.is_ending && !state.inbox.empty()) {
+      const auto cancellation = co_await asio::this_coro::cancellation_state;
+      if (cancellation.cancelled() != asio::cancellation_type::none) {
+        state.inbox_changed.notify_one(); // the circuit is for somebody else who waits
+        throw boost::system::system_error(asio::error::operation_aborted);
+      }
+    }
+  }
   std::optional<Circuit> circuit;
   if (!state.is_ending) {
     circuit.emplace(state.inbox.pop());
@@ -157,6 +166,9 @@ void LocalPeer::set_metadata(std::string key, std::string value) {
   std::size_t bytes = 0;
   for (const auto& [name, text] : changed) bytes += name.size() + text.size();
   const std::size_t bytes_max = state_->core->options().limits.metadata_bytes_max;
+  if (changed.size() > Args::items_max)
+    throw std::length_error(fmt::format("metadata of {} items exceeds {}, for peer {}", changed.size(), Args::items_max,
+                                        id().to_string()));
   if (bytes > bytes_max)
     throw std::length_error(fmt::format("metadata of {} bytes exceeds metadata_bytes_max {}, for peer {}", bytes,
                                         bytes_max, id().to_string()));

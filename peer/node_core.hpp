@@ -94,6 +94,7 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   TrunkPointer trunk_to(const std::string& address, bool& dialled);
   std::shared_ptr<Network> network_for(std::string_view address) const;
   void accepted(std::unique_ptr<Transport> transport);
+  void set_connected(NodeTrunk& trunk, const Transport& transport);
   static awaitable<void> run_dialled(std::shared_ptr<NodeCore> core, TrunkPointer trunk);
   static awaitable<void> run_connected(std::shared_ptr<NodeCore> core, TrunkPointer trunk,
                                        std::unique_ptr<Transport> transport);

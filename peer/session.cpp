@@ -68,8 +68,9 @@ awaitable<void> Session::run() {
     // Who closed the connection under our write may have said why before; what it said is still to be read.
     co_await (pump_in() || sleep_for(goodbye_deadline_));
   } else if (!cancelled && !in_ended_ && !out_failed_) {
-    // We said goodbye. Closing now could destroy our last words on their way (unread input makes TCP reset), so the
-    // far side closes first, which is what it does when it has read them.
+    // We said goodbye. Closing now could destroy our last words on their way (unread input makes TCP reset), so we end
+    // our direction and wait until the far side, which has then read them, ends its own.
+    transport_->finish();
     co_await (discard_in() || sleep_for(goodbye_deadline_));
   }
   transport_->close();

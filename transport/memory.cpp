@@ -62,14 +62,18 @@ struct Connection {
       : pipes{Pipe(buffer_bytes), Pipe(buffer_bytes)}, address(std::move(name)) {}
 
   Pipe pipes[2];                  // pipes[i] is filled by end i
-  bool closed[2] = {false, false}; // by its own side
+  bool finished[2] = {false, false}; // by its own side: nothing more is written
+  bool closed[2] = {false, false};   // by its own side
   std::string address;
 };
 
 awaitable<std::size_t> read(std::shared_ptr<Connection> connection, int end, std::span<std::byte> into) {
   BOOST_ASSERT_MSG(!into.empty(), "a read of no bytes could not tell its result from the end");
   Pipe& pipe = connection->pipes[1 - end];
-  while (!connection->closed[end] && pipe.empty() && !connection->closed[1 - end]) co_await pipe.changed.wait();
+  while (!connection->closed[end] && pipe.empty() && !connection->closed[1 - end] && !connection->finished[1 - end]) {
+    co_await pipe.changed.wait();
+    co_await throw_if_cancelled();
+  }
   if (connection->closed[end]) throw_aborted();
   if (pipe.empty()) co_return 0;
   const std::size_t bytes = pipe.pop(into);
@@ -82,7 +86,7 @@ awaitable<void> write(std::shared_ptr<Connection> connection, int end,
   Pipe& pipe = connection->pipes[end];
   for (std::span<const std::byte> piece : pieces) {
     while (!piece.empty()) {
-      if (connection->closed[end]) throw_aborted();
+      if (connection->closed[end] || connection->finished[end]) throw_aborted();
       if (connection->closed[1 - end])
         throw_transport_error(asio::error::broken_pipe, "cannot write to " + connection->address);
       const std::size_t taken = pipe.push(piece);
@@ -103,6 +107,9 @@ class MemoryTransport final : public Transport {
   awaitable<std::size_t> read_some(std::span<std::byte> into) override { return read(connection_, end_, into); }
   awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
     return trunkline::write(connection_, end_, pieces);
+  }
+  void finish() noexcept override {
+    if (!std::exchange(connection_->finished[end_], true)) connection_->pipes[end_].changed.notify_all();
   }
   void close() noexcept override {
     if (std::exchange(connection_->closed[end_], true)) return;

@@ -64,6 +64,7 @@ class SocketState {
 
   static awaitable<std::size_t> read(std::shared_ptr<SocketState> self, std::span<std::byte> into);
   static awaitable<void> write(std::shared_ptr<SocketState> self, std::span<const std::span<const std::byte>> pieces);
+  void finish() noexcept;
   void close() noexcept;
   const std::string& remote() const noexcept { return remote_; }
 
@@ -173,6 +174,11 @@ error_code SocketState::send_now(WriteCursor& cursor) noexcept {
   return {};
 }
 
+void SocketState::finish() noexcept {
+  error_code ignored;
+  if (!closed_) socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+}
+
 void SocketState::close() noexcept {
   if (std::exchange(closed_, true)) return;
   error_code ignored;
@@ -190,6 +196,7 @@ class SocketTransport final : public Transport {
   awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
     return SocketState::write(state_, pieces);
   }
+  void finish() noexcept override { state_->finish(); }
   void close() noexcept override { state_->close(); }
   std::string remote() const override { return state_->remote(); }
   std::string remote_host() const override { return remote_host_; }

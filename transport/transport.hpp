@@ -25,6 +25,10 @@ class Transport {
   /// only so many at a time loops. Cancelled or failed: any part may have been written; close is all that is left.
   virtual awaitable<void> write(std::span<const std::span<const std::byte>> pieces) = 0;
 
+  /// Says that nothing more is written: the far side sees the end after what was written before. Reading goes on. Not
+  /// while a write is in progress. Idempotent. A medium that cannot say it leaves it to `close`.
+  virtual void finish() noexcept {}
+
   /// Ends both directions at once; what waits completes with operation_aborted. Idempotent.
   virtual void close() noexcept = 0;
 

@@ -51,6 +51,7 @@ awaitable<void> Connection::write(std::shared_ptr<Connection> self, int end,
   for (std::span<const std::byte> piece : pieces) {
     while (!piece.empty()) {
       if (self->states_[end] != State::open) self->throw_state(end, "write to");
+      if (flow.finished) throw_aborted();
       const std::size_t limit = self->link_from(end).options.buffer_bytes_max;
       const std::size_t room = limit - std::min(limit, flow.held_bytes);
       const std::span<const std::byte> taken = piece.first(std::min(room, piece.size()));
@@ -135,6 +136,10 @@ void Connection::deliver_to_open(Flow& flow, int to, Delivery delivery) {
   flow.readable.notify_all();
 }
 
+void Connection::finish(int end) noexcept {
+  if (states_[end] == State::open && !std::exchange(flows_[end].finished, true)) send_mark(end, Delivery::Kind::end);
+}
+
 void Connection::close(int end) noexcept {
   if (states_[end] == State::closed) return;
   const bool was_open = states_[end] == State::open;
@@ -142,7 +147,10 @@ void Connection::close(int end) noexcept {
   const bool left_unread = !unread.arrived.empty();
   const auto alive = shared_from_this();
   fabric_.trace("close", 2 * number_ + static_cast<std::uint64_t>(end), left_unread);
-  if (was_open) send_mark(end, left_unread ? Delivery::Kind::reset : Delivery::Kind::end);
+  if (was_open && left_unread)
+    send_mark(end, Delivery::Kind::reset);
+  else if (was_open && !flows_[end].finished)
+    send_mark(end, Delivery::Kind::end);
   set_state(end, State::closed);
 }
 
@@ -231,6 +239,7 @@ class SimTransport final : public Transport {
   awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
     return Connection::write(connection_, end_, pieces);
   }
+  void finish() noexcept override { connection_->finish(end_); }
   void close() noexcept override { connection_->close(end_); }
   std::string remote() const override { return connection_->remote(end_); }
   std::string remote_host() const override { return connection_->host(1 - end_).name; }

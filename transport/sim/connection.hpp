@@ -24,6 +24,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   static awaitable<std::size_t> read(std::shared_ptr<Connection> self, int end, std::span<std::byte> into);
   static awaitable<void> write(std::shared_ptr<Connection> self, int end,
                                std::span<const std::span<const std::byte>> pieces);
+  /// As a system's shutdown: the far end sees the end after the bytes; reading goes on.
+  void finish(int end) noexcept;
   /// As a system's close: the far end sees the end after the bytes, or a reset when bytes were left unread here.
   void close(int end) noexcept;
 
@@ -60,6 +62,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::size_t arrived_offset = 0;             // read of the first one
     std::size_t held_bytes = 0;
     bool end_arrived = false;
+    bool finished = false;                      // its end was sent
     bool lost = false;
     Schedule::Ticket next; // the delivery that is scheduled
     Signal readable;       // something arrived, or the reading end's state changed
