@@ -100,6 +100,13 @@ def subject_args_and_numbers_of_either_sign_come_back_as_they_went(world):
 
 
 @check
+def the_largest_metadata_and_a_full_chunk_of_payload_fit_no_frame_together(world):
+    sent = Fragment(subject=b"s" * 8185, payload=b"x" * 65536)
+    world.trunk.send(world.echo, sent)
+    assert world.trunk.receive(world.echo) == sent
+
+
+@check
 def a_fragment_with_err_goes_through_the_errors_queue_and_the_circuit_stays_open(world):
     sent = Fragment(op=3, err=b"only a note", payload=b"with bytes")
     world.trunk.send(world.echo, sent)
