@@ -110,8 +110,7 @@ TEST_CASE("payload: assignment to itself changes nothing") {
   }
 }
 
-TEST_CASE(
-    "payload: shared memory is not copied and its owner is kept exactly as long as a payload needs it") {
+TEST_CASE("payload: shared memory is not copied and its owner is kept exactly as long as a payload needs it") {
   auto owner = std::make_shared<const std::string>(letters(5));
   const std::weak_ptr<const std::string> watched = owner;
   const std::byte* const where = std::as_bytes(std::span(*owner)).data();

@@ -1,0 +1,1171 @@
+// How circuits come to be and how they end, in every order in which two sides can say so. Rows F13 to F28 are one
+// machine with the test as the far side; the crossings are two machines, joined.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/circuit/dialogue.hpp"
+#include "tests/circuit/pair.hpp"
+
+namespace {
+
+using namespace trunkline;
+using namespace trunkline::test;
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+struct Introduced : Dialogue {
+  explicit Introduced(const Limits& limits = Limits(), bool dialled = false) : Dialogue(limits, dialled) {
+    introduce();
+  }
+};
+
+/// As Introduced, with circuit 1 opened by the far side and accepted.
+struct Joined : Introduced {
+  explicit Joined(const Limits& limits = Limits()) : Introduced(limits) {
+    hears(say::open(1));
+    accepts(1);
+    events();
+    says();
+  }
+};
+
+// --- opening
+
+TEST_CASE("circuit: an open needs no answer, and data may follow it in the same packet") {
+  Introduced dialogue;
+
+  dialogue.hears(say::open(1) + say::data(1, "first") + say::data(1, "second"));
+
+  CHECK(dialogue.events() == "opened 1; readable 1");
+  CHECK(dialogue.takes(1) == "first|second");
+  CHECK(dialogue.says() == "");
+}
+
+TEST_CASE("circuit: what an open says arrives as it was said") {
+  Introduced dialogue;
+  say::Open said;
+  said.mode = 2;
+  said.to_peer = "";
+  said.name = "the name";
+  said.user_string = "for \xFFme\n";
+  said.wants_answer = true;
+
+  dialogue.hears(say::open(1, said));
+
+  const OpenRequest& open = dialogue.open_of(1);
+  CHECK(open.mode == OpenMode::prefer_extant);
+  CHECK(open.from->id.bytes() == "peer-of-far-side");
+  CHECK(open.from->service == "feed");
+  CHECK(open.to_peer.empty());
+  CHECK(open.to_service == "store");
+  CHECK(open.name == said.name);
+  CHECK(open.user_string == said.user_string);
+  CHECK(open.wants_answer);
+  CHECK(dialogue.circuit(1).names->remote->id.bytes() == "peer-of-far-side");
+  CHECK_FALSE(dialogue.circuit(1).opened_here);
+}
+
+TEST_CASE("circuit: what our open says is what the far side reads") {
+  Introduced dialogue;
+  OpenRequest request = open_request(OpenMode::start);
+  request.name = "the name";
+  request.user_string = "for \xFFme\n";
+  request.wants_answer = true;
+
+  dialogue.opens(std::move(request));
+
+  const std::vector<say::Frame> frames = dialogue.frames();
+  REQUIRE(frames.size() == 1);
+  const say::Read& open = frames[0].fields;
+  CHECK(frames[0].circuit == 2);
+  CHECK(open.number(2) == 1);
+  CHECK(open.text(3) == "peer-of-our-side");
+  CHECK(open.text(4) == "store");
+  CHECK(open.text(5) == "peer-of-far-side");
+  CHECK(open.text(6) == "feed");
+  CHECK(open.text(7) == "the name");
+  CHECK(open.text(8) == "for \xFFme\n");
+  CHECK(open.number(9) == 1);
+}
+
+TEST_CASE("circuit: an open and its first fragment leave before the far side's hello has come") {
+  Dialogue dialogue(Limits(), true);
+  dialogue.says();
+
+  dialogue.opens(Fragment(1, "at once"));
+  dialogue.sends(1, Fragment(1, "and more"));
+  dialogue.finishes(1);
+
+  CHECK(dialogue.says() == "OPEN 1; DATA 1 op 1 \"at once\"; DATA 1 op 1 \"and more\"; FINISH 1");
+}
+
+TEST_CASE("circuit: everything said before the hello fits behind it in the first output") {
+  const auto trunk = native_trunk(true, Limits(), "node-of-our-side", time_begins);
+  trunk->open(open_request(), Fragment(1, "first"), time_begins);
+  Output output;
+
+  const std::string bytes = take_bytes(*trunk, output, time_begins, 1 << 20);
+
+  std::vector<say::Frame> frames;
+  say::Reader().read(bytes, frames);
+  REQUIRE(frames.size() >= 3);
+  CHECK(frames.front().type == say::HELLO);
+  CHECK(frames.back().to_string() == "DATA 1 op 1 \"first\"");
+}
+
+TEST_CASE("circuit: the first fragment of an open is the first to arrive, whatever its size") {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1000}, std::size_t{100'000}, std::size_t{1'000'000}}) {
+    Pair pair;
+    auto [here, there] = pair.join(pair.dialler(), Fragment(7, Payload(std::string(size, 'f'))));
+    Fragment second(8, "second");
+    const SendOutcome at_once = pair.dialler().trunk().send(*here, second);
+    pair.pump();
+
+    const auto first = pair.answerer().trunk().receive_fragment(*there);
+    pair.pump();
+    if (at_once != SendOutcome::taken) REQUIRE(pair.dialler().trunk().send(*here, second) == SendOutcome::taken);
+    pair.pump();
+
+    CAPTURE(size);
+    REQUIRE(first.has_value());
+    CHECK(first->op == 7);
+    CHECK(first->payload.size() == size);
+    CHECK(first->serial() == 1);
+    CHECK(pair.answerer().trunk().receive_fragment(*there)->op == 8);
+  }
+}
+
+TEST_CASE("circuit: numbers are odd for the dialler and even for the other, and grow by two") {
+  for (const bool dialled : {true, false}) {
+    Introduced dialogue(Limits(), dialled);
+    const CircuitId first = dialled ? 1 : 2;
+
+    CHECK(dialogue.opens().id == first);
+    CHECK(dialogue.opens().id == first + 2);
+    dialogue.releases(first);
+    CHECK(dialogue.opens().id == first + 4);
+  }
+}
+
+TEST_CASE("circuit: an accept is sent when the opener wants an answer, and only then") {
+  Introduced dialogue;
+  say::Open wanting;
+  wanting.wants_answer = true;
+  dialogue.hears(say::open(1) + say::open(3, wanting));
+  dialogue.says();
+
+  dialogue.accepts(1);
+  CHECK(dialogue.says() == "");
+  dialogue.accepts(3);
+
+  const auto frames = dialogue.frames();
+  REQUIRE(frames.size() == 1);
+  CHECK(frames[0].to_string() == "ACCEPT 3");
+  CHECK(frames[0].fields.text(2) == "peer-of-our-side");
+  CHECK(frames[0].fields.text(3) == "store");
+}
+
+TEST_CASE("circuit: an accept tells the opener who took the circuit") {
+  Introduced dialogue;
+  OpenRequest request = open_request(OpenMode::prefer_extant);
+  request.to_peer = PeerId();
+  dialogue.opens(std::move(request));
+  REQUIRE_FALSE(dialogue.circuit(2).answered);
+
+  dialogue.hears(say::accept(2, "the-running-peer", "feed"));
+
+  CHECK(dialogue.events() == "answered 2");
+  CHECK(dialogue.circuit(2).answered);
+  CHECK(dialogue.circuit(2).names->remote->id.bytes() == "the-running-peer");
+  CHECK(dialogue.circuit(2).names->remote->service == "feed");
+  CHECK(dialogue.circuit(2).names->local->id == our_peer()->id);
+}
+
+TEST_CASE("circuit: an accept that nobody asked for, that comes twice, or from the opener breaks the trunk") {
+  Introduced unasked;
+  unasked.opens();
+  unasked.hears(say::accept(2));
+  CHECK(unasked.state() == "protocol error");
+
+  Introduced twice;
+  OpenRequest request = open_request();
+  request.wants_answer = true;
+  twice.opens(std::move(request));
+  twice.hears(say::accept(2));
+  CHECK(twice.state() == "open");
+  twice.hears(say::accept(2));
+  CHECK(twice.state() == "protocol error");
+
+  Joined own;
+  own.hears(say::accept(1));
+  CHECK(own.state() == "protocol error");
+}
+
+TEST_CASE("circuit: a refusal reaches the opener with its reason, its text and the peer it could join") {
+  Introduced dialogue;
+  dialogue.opens(Fragment(1, "never read"));
+
+  dialogue.hears(say::refuse(2, 22, "service \"store\" has its 1 peer", "tcp://10.0.0.7:7000/store/ID"));
+
+  CHECK(dialogue.events() == "ended 2: service limit reached");
+  REQUIRE(dialogue.circuit(2).end);
+  CHECK(dialogue.circuit(2).end->text == "service \"store\" has its 1 peer");
+  CHECK(dialogue.circuit(2).end->existing_url == "tcp://10.0.0.7:7000/store/ID");
+  CHECK(dialogue.sends(2, Fragment(1, "late")) == SendOutcome::closed);
+}
+
+TEST_CASE("circuit: a refused circuit's data is never delivered and its credit goes back to the trunk") {
+  Introduced dialogue;
+  dialogue.hears(say::open(1) + say::data(1, std::string(1000, 'd')));
+
+  dialogue.refuses(1, error::no_service, "no service \"store\"");
+
+  CHECK(dialogue.says() == "REFUSE 1 reason 20");
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.trunk().counters().circuits_refused == 1);
+  CHECK(dialogue.trunk().circuits_count() == 0);
+}
+
+// --- rows of the table
+
+TEST_CASE("circuit: a frame for a number that was never opened breaks the trunk (F13)") {
+  for (const CircuitId id : {CircuitId{3}, CircuitId{5}, CircuitId{2}, CircuitId{4}, CircuitId{0}, ~CircuitId{0}}) {
+    for (const say::Bytes& frame :
+         {say::data(id, "x"), say::continues(id, "x"), say::finish(id), say::close(id), say::reset(id),
+          say::finish_taken(id), say::close_received(id), say::refuse(id, 20), say::accept(id)}) {
+      Joined dialogue;
+
+      dialogue.hears(frame);
+
+      CAPTURE(id);
+      CAPTURE(std::string(say::type_name(static_cast<unsigned>(frame[3]))));
+      CHECK(dialogue.state() == "protocol error");
+      if (id != 0) CHECK(contains(dialogue.end().text, std::to_string(id)));
+    }
+  }
+}
+
+TEST_CASE("circuit: credit for a number that was never opened breaks the trunk (F13)") {
+  Joined dialogue;
+
+  dialogue.hears(say::credit(7, 1000));
+
+  CHECK(dialogue.state() == "protocol error");
+}
+
+TEST_CASE(
+    "circuit: frames for a circuit that is over are dropped, counted and credited, and nothing is remembered (F14)") {
+  Joined dialogue;
+  dialogue.resets(1);
+  dialogue.releases(1);
+  dialogue.events();
+  dialogue.says();
+
+  std::int64_t sent = 0;
+  const std::string large(60'000, 'd');
+  for (int frame = 0; frame < 1000; ++frame) {
+    REQUIRE(dialogue.model().granted() >= say::cost(large.size()));
+    dialogue.hears(say::data(1, large));
+    sent += say::cost(large.size());
+  }
+  for (const auto& frame : {say::finish(1), say::close(1), say::reset(1), say::credit(1, 5000), say::finish_taken(1)})
+    dialogue.hears(frame);
+
+  CHECK(sent > 3 * static_cast<std::int64_t>(Limits().trunk_memory_bytes_max));
+  CHECK(dialogue.state() == "open");
+  CHECK(dialogue.events() == "");
+  CHECK(dialogue.trunk().counters().frames_for_forgotten_circuits == 1005);
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.trunk().circuits_count() == 0);
+}
+
+TEST_CASE("circuit: data for a circuit that is over counts against the trunk's credit all the same (F14)") {
+  Limits limits;
+  limits.trunk_memory_bytes_max = 2 << 20;
+  limits.fragment_bytes_max = 512 << 10;
+  Joined dialogue(limits);
+  dialogue.resets(1);
+
+  const std::string large(60'000, 'd');
+  std::string packet;
+  for (int frame = 0; frame < 20; ++frame) packet += say::data(1, large);
+  dialogue.hears(packet);
+
+  // All of it in one packet, before any credit could have come back.
+  CHECK((dialogue.state() == "flow control violated" || dialogue.state() == "open"));
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+}
+
+TEST_CASE("circuit: an open with a used, skipped, foreign or zero number breaks the trunk (F15)") {
+  for (const CircuitId id : {CircuitId{1}, CircuitId{5}, CircuitId{2}, CircuitId{4}, CircuitId{0}, ~CircuitId{0}}) {
+    Joined dialogue;
+
+    dialogue.hears(say::open(id));
+
+    CAPTURE(id);
+    CHECK(dialogue.state() == "protocol error");
+    CHECK(contains(dialogue.end().text, std::to_string(id)));
+    CHECK(contains(dialogue.end().text, "expected 3"));
+  }
+}
+
+TEST_CASE("circuit: a number is not free again when its circuit is over (F15)") {
+  Joined dialogue;
+  dialogue.hears(say::reset(1));
+  dialogue.releases(1);
+
+  dialogue.hears(say::open(1));
+
+  CHECK(dialogue.state() == "protocol error");
+}
+
+TEST_CASE("circuit: an open without peer ids of 16 bytes, or with an unknown mode, breaks the trunk (F15)") {
+  std::vector<say::Open> opens(4);
+  opens[0].from_peer = "short";
+  opens[1].from_peer = "";
+  opens[2].to_peer = "this is longer than sixteen bytes";
+  opens[3].mode = 4;
+  for (const say::Open& open : opens) {
+    Introduced dialogue;
+
+    dialogue.hears(say::open(1, open));
+
+    CHECK(dialogue.state() == "protocol error");
+  }
+}
+
+TEST_CASE("circuit: an open followed by more than the initial credit breaks the trunk, however it is cut (F16)") {
+  const std::string body(65'536, 'b');
+  std::string packet = say::open(1);
+  for (int frame = 0; frame < 4; ++frame) packet += say::data(1, body);  // 4 * (65536 + 256) > 262144
+
+  for (const std::size_t piece : {packet.size(), std::size_t{1000}}) {
+    Introduced dialogue;
+    for (std::size_t at = 0; at < packet.size(); at += piece)
+      dialogue.hears(std::string_view(packet).substr(at, piece));
+
+    CHECK(dialogue.state() == "flow control violated");
+    CAPTURE(dialogue.end().text);
+    CHECK(contains(dialogue.end().text, "circuit 1"));
+    CHECK(contains(dialogue.end().text, "65792"));
+  }
+}
+
+TEST_CASE("circuit: exactly the initial credit may follow an open (F16)") {
+  Introduced dialogue;
+  std::string packet = say::open(1);
+  for (int frame = 0; frame < 3; ++frame) packet += say::data(1, std::string(65'536, 'b'));
+  packet += say::data(1, std::string(262'144 - 3 * 65'792 - 256, 'b'));
+
+  dialogue.hears(packet);
+  CHECK(dialogue.state() == "open");
+  CHECK(dialogue.model().granted(1) == 0);
+  dialogue.hears(say::data(1, ""));
+
+  CHECK(dialogue.state() == "flow control violated");
+}
+
+TEST_CASE("circuit: opens and resets at more than cancelled_opens_per_second_max for long break the trunk (F17)") {
+  Introduced dialogue;
+  CircuitId id = 1;
+  int second = 0;
+  for (; second < 60 && !dialogue.closed(); ++second) {
+    for (int open = 0; open < 400 && !dialogue.closed(); ++open, id += 2) {
+      dialogue.hears(say::open(id) + say::reset(id));
+      if (!dialogue.closed()) dialogue.releases(id);
+    }
+    dialogue.passes(1s);
+  }
+
+  CHECK(dialogue.state() == "too many control frames");
+  CHECK(second >= 4);
+  CHECK(second <= 10);
+  CAPTURE(dialogue.end().text);
+  CHECK(contains(dialogue.end().text, "cancelled_opens_per_second_max 200"));
+}
+
+TEST_CASE("circuit: opens and resets below cancelled_opens_per_second_max go on for ever (F17)") {
+  Introduced dialogue;
+  CircuitId id = 1;
+  for (int second = 0; second < 60; ++second) {
+    for (int open = 0; open < 190; ++open, id += 2) {
+      dialogue.hears(say::open(id) + say::reset(id));
+      REQUIRE(dialogue.state() == "open");
+      dialogue.releases(id);
+    }
+    dialogue.passes(1s);
+  }
+
+  CHECK(dialogue.trunk().circuits_count() == 0);
+}
+
+TEST_CASE("circuit: a reset does not free the opener's place before our side has let go of the circuit (F17)") {
+  Limits limits;
+  limits.circuits_max = 4;
+  Introduced dialogue(limits);
+  for (const CircuitId id : {1, 3, 5, 7}) {
+    dialogue.hears(say::open(id));
+    dialogue.accepts(id);
+    dialogue.hears(say::reset(id));
+  }
+  dialogue.says();
+
+  dialogue.hears(say::open(9));
+  CHECK(dialogue.says() == "REFUSE 9 reason 23");
+  dialogue.releases(3);
+  dialogue.hears(say::open(11));
+
+  CHECK(dialogue.says() == "");
+  CHECK(contains(dialogue.events(), "opened 11"));
+}
+
+TEST_CASE("circuit: more than circuits_max at a time are refused, and the text says the limit (F17)") {
+  Limits limits;
+  limits.circuits_max = 3;
+  Introduced dialogue(limits);
+  for (const CircuitId id : {1, 3, 5}) {
+    dialogue.hears(say::open(id));
+    dialogue.accepts(id);
+  }
+  dialogue.events();
+
+  dialogue.hears(say::open(7) + say::data(7, "unread"));
+
+  CHECK(dialogue.events() == "");
+  const auto frames = dialogue.frames();
+  REQUIRE(frames.size() == 1);
+  CHECK(frames[0].to_string() == "REFUSE 7 reason 23");
+  CHECK(contains(frames[0].fields.text(3), "circuits_max 3"));
+  CHECK(dialogue.state() == "open");
+}
+
+TEST_CASE("circuit: opens that no service takes are refused beyond open_backlog_max, and served again after (F18)") {
+  Introduced dialogue;
+  CircuitId id = 1;
+  for (int open = 0; open < 256; ++open, id += 2) dialogue.hears(say::open(id));
+  CHECK(dialogue.says() == "");
+  dialogue.hears(say::open(id));
+  CHECK(dialogue.says() == "REFUSE " + std::to_string(id) + " reason 24");
+  CHECK(dialogue.trunk().counters().circuits_refused == 1);
+
+  dialogue.accepts(1);
+  dialogue.hears(say::open(id + 2));
+  CHECK(dialogue.says() == "");
+  dialogue.hears(say::open(id + 4));
+  CHECK(dialogue.says() == "REFUSE " + std::to_string(id + 4) + " reason 24");
+  CHECK(dialogue.state() == "open");
+}
+
+TEST_CASE("circuit: an open that is reset in the backlog keeps its place until it is taken or released (F18)") {
+  Limits limits;
+  limits.open_backlog_max = 2;
+  Introduced dialogue(limits);
+  dialogue.hears(say::open(1) + say::reset(1) + say::open(3) + say::reset(3));
+
+  dialogue.hears(say::open(5));
+  CHECK(dialogue.says() == "REFUSE 5 reason 24");
+  dialogue.releases(1);
+  dialogue.hears(say::open(7));
+
+  CHECK(dialogue.says() == "");
+}
+
+TEST_CASE("circuit: the largest number is read, and refused because it is not the next (F19)") {
+  // A side would have to open 2^63 circuits, one after the other, before it ran out of numbers.
+  Introduced dialogue;
+
+  dialogue.hears(say::open(~CircuitId{0}));
+
+  CHECK(dialogue.state() == "protocol error");
+  CHECK(contains(dialogue.end().text, "18446744073709551615"));
+}
+
+TEST_CASE("circuit: both sides open at the same moment and both circuits live (F20)") {
+  Pair pair;
+  TrunkCircuit* from_dialler =
+      pair.dialler().trunk().open(pair.request(pair.dialler()), Fragment(1, "from the dialler"), pair.now);
+  TrunkCircuit* from_answerer =
+      pair.answerer().trunk().open(pair.request(pair.answerer()), Fragment(2, "from the answerer"), pair.now);
+
+  pair.pump();
+
+  CHECK(from_dialler->id == 1);
+  CHECK(from_answerer->id == 2);
+  REQUIRE(pair.dialler().opened_last());
+  REQUIRE(pair.answerer().opened_last());
+  CHECK(pair.dialler().opened_last()->id == 2);
+  CHECK(pair.answerer().opened_last()->id == 1);
+  CHECK(pair.dialler().trunk().receive_fragment(*pair.dialler().opened_last())->payload.text() == "from the answerer");
+  CHECK(pair.answerer().trunk().receive_fragment(*pair.answerer().opened_last())->payload.text() == "from the dialler");
+}
+
+// --- endings, one side
+
+TEST_CASE("circuit: a finish comes after all data, and its acknowledgement after all of it was taken") {
+  Joined dialogue;
+  dialogue.hears(say::data(1, "one") + say::data(1, "two") + say::finish(1));
+
+  CHECK(dialogue.circuit(1).finished_there);
+  CHECK(dialogue.takes_one(1)->payload.text() == "one");
+  CHECK(dialogue.says() == "");
+  CHECK(dialogue.takes_one(1)->payload.text() == "two");
+
+  CHECK(dialogue.says() == "FINISH_TAKEN 1");
+  CHECK_FALSE(dialogue.circuit(1).ended);
+  CHECK(dialogue.sends(1, Fragment(1, "a reply")) == SendOutcome::taken);
+  CHECK(dialogue.says() == "DATA 1 op 1 \"a reply\"");
+}
+
+TEST_CASE("circuit: an error that is not taken holds back the acknowledgement of a finish") {
+  Joined dialogue;
+  say::Said failed;
+  failed.err = "it failed";
+  dialogue.hears(say::data(1, "", failed) + say::finish(1));
+  CHECK(dialogue.says() == "");
+
+  const auto fragment = dialogue.trunk().receive_error(dialogue.circuit(1));
+  dialogue.settle();
+
+  REQUIRE(fragment.has_value());
+  CHECK(fragment->err == "it failed");
+  CHECK(dialogue.says() == "FINISH_TAKEN 1");
+}
+
+TEST_CASE("circuit: a finish of nothing is acknowledged at once") {
+  Joined dialogue;
+
+  dialogue.hears(say::finish(1));
+
+  CHECK(dialogue.says() == "FINISH_TAKEN 1");
+  CHECK(contains(dialogue.events(), "readable 1"));
+}
+
+TEST_CASE("circuit: our finish is acknowledged once, when the far side says so") {
+  Joined dialogue;
+  dialogue.sends(1, Fragment(1, "all"));
+  dialogue.finishes(1);
+  CHECK(dialogue.says() == "DATA 1 op 1 \"all\"; FINISH 1");
+  CHECK_FALSE(dialogue.circuit(1).finish_acknowledged);
+
+  dialogue.hears(say::finish_taken(1));
+
+  CHECK(dialogue.events() == "finished 1");
+  CHECK(dialogue.circuit(1).finish_acknowledged);
+  dialogue.hears(say::finish_taken(1));
+  CHECK(dialogue.state() == "protocol error");
+}
+
+TEST_CASE("circuit: an acknowledgement of what was not said breaks the trunk") {
+  Joined finish;
+  finish.hears(say::finish_taken(1));
+  CHECK(finish.state() == "protocol error");
+
+  Joined close;
+  close.hears(say::close_received(1));
+  CHECK(close.state() == "protocol error");
+}
+
+TEST_CASE("circuit: both finishes acknowledged end the circuit cleanly, whoever was first") {
+  for (const bool we_first : {true, false}) {
+    Joined dialogue;
+    if (we_first) dialogue.finishes(1);
+    dialogue.hears(say::finish(1));
+    if (!we_first) dialogue.finishes(1);
+    CHECK_FALSE(dialogue.circuit(1).ended);
+
+    dialogue.hears(say::finish_taken(1));
+
+    CHECK(contains(dialogue.events(), "ended 1: clean"));
+    CHECK(dialogue.circuit(1).ended);
+    CHECK_FALSE(dialogue.circuit(1).end);
+    dialogue.releases(1);
+    CHECK(dialogue.trunk().circuits_count() == 0);
+  }
+}
+
+TEST_CASE("circuit: after finish a send is closed, and a second finish says nothing") {
+  Joined dialogue;
+  dialogue.finishes(1);
+  dialogue.says();
+
+  dialogue.finishes(1);
+
+  CHECK(dialogue.sends(1, Fragment(1)) == SendOutcome::closed);
+  CHECK(dialogue.says() == "");
+  CHECK(dialogue.trunk().credit_bytes(dialogue.circuit(1)) == 0);
+}
+
+TEST_CASE("circuit: data after a finish resets the circuit as a violation, and the trunk lives (F22)") {
+  Joined dialogue;
+  dialogue.hears(say::data(1, "before") + say::finish(1) + say::data(1, "after"));
+
+  CHECK(contains(dialogue.says(), "RESET 1 reason 10"));
+  CHECK(phrase(dialogue.circuit(1).end.get()) == "protocol violation on circuit");
+  CHECK(dialogue.state() == "open");
+  dialogue.releases(1);
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+}
+
+TEST_CASE("circuit: a second finish resets the circuit as a violation (F22)") {
+  Joined dialogue;
+
+  dialogue.hears(say::finish(1) + say::finish(1));
+
+  CHECK(contains(dialogue.says(), "RESET 1 reason 10"));
+  CHECK(dialogue.state() == "open");
+}
+
+TEST_CASE("circuit: data after a close is for a circuit that is over: dropped, counted, credited (F22)") {
+  Joined dialogue;
+  dialogue.hears(say::close(1) + say::data(1, "after"));
+
+  CHECK(dialogue.says() == "CLOSE_RECEIVED 1");
+  CHECK(dialogue.takes(1) == "");
+  CHECK(dialogue.trunk().counters().frames_for_forgotten_circuits == 1);
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.state() == "open");
+}
+
+TEST_CASE("circuit: a close arrives after the data before it, with its reason") {
+  Joined dialogue;
+
+  dialogue.hears(say::data(1, "before") + say::close(1, 9, "it threw"));
+
+  CHECK(dialogue.events() == "readable 1; ended 1: handler failed");
+  CHECK(dialogue.says() == "CLOSE_RECEIVED 1");
+  CHECK(dialogue.circuit(1).end->text == "it threw");
+  CHECK(dialogue.takes(1) == "before");
+  CHECK(dialogue.sends(1, Fragment(1)) == SendOutcome::closed);
+}
+
+TEST_CASE("circuit: a close for no reason ends the far side cleanly") {
+  Joined dialogue;
+
+  dialogue.hears(say::close(1));
+
+  CHECK(contains(dialogue.events(), "ended 1: clean"));
+  CHECK_FALSE(dialogue.circuit(1).end);
+  CHECK(dialogue.circuit(1).finished_there);
+}
+
+TEST_CASE("circuit: our close ends here when the far side has received it, and drops what still comes") {
+  Joined dialogue;
+  dialogue.sends(1, Fragment(1, "last words"));
+  dialogue.closes(1, End(error::handler_failed, "because"));
+  CHECK(dialogue.says() == "DATA 1 op 1 \"last words\"; CLOSE 1 reason 9");
+  CHECK_FALSE(dialogue.circuit(1).ended);
+
+  dialogue.hears(say::data(1, "crossed") + say::close_received(1));
+
+  CHECK(dialogue.takes(1) == "");
+  CHECK(contains(dialogue.events(), "ended 1: handler failed"));
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+}
+
+TEST_CASE("circuit: a close after a finish and a finish after a close are what close alone is") {
+  Joined finish_first;
+  finish_first.finishes(1);
+  finish_first.closes(1);
+  CHECK(finish_first.says() == "FINISH 1; CLOSE 1");
+  finish_first.hears(say::close_received(1));
+  CHECK(contains(finish_first.events(), "ended 1: clean"));
+
+  Joined close_first;
+  close_first.closes(1);
+  close_first.finishes(1);
+  close_first.closes(1);
+  CHECK(close_first.says() == "CLOSE 1");
+}
+
+TEST_CASE("circuit: two closes that cross are each the other's answer (F21)") {
+  Joined dialogue;
+  dialogue.closes(1);
+  CHECK(dialogue.says() == "CLOSE 1");
+
+  dialogue.hears(say::close(1));
+
+  CHECK(contains(dialogue.events(), "ended 1: clean"));
+  CHECK(dialogue.says() == "");
+  CHECK_FALSE(dialogue.circuit(1).end);
+}
+
+TEST_CASE("circuit: both sides close at the same moment and both see a clean end, with no other answer (F21)") {
+  Pair pair;
+  auto [here, there] = pair.join(pair.dialler());
+  std::string answers;
+  for (auto& side : pair.sides)
+    side.watch = [&answers](const say::Frame& frame) {
+      if (frame.type >= say::FINISH && frame.type <= say::RESET) join(answers, frame.to_string());
+    };
+
+  pair.dialler().trunk().close(*here, End());
+  pair.answerer().trunk().close(*there, End());
+  pair.pump();
+
+  CHECK(answers == "CLOSE 1; CLOSE 1");
+  CHECK((here->ended && !here->end));
+  CHECK((there->ended && !there->end));
+}
+
+TEST_CASE("circuit: a reset that crosses data drops the data and returns its credit to the trunk (F23)") {
+  Joined dialogue;
+  dialogue.resets(1, End(error::circuit_reset, "enough"));
+  CHECK(dialogue.says() == "RESET 1 reason 2");
+
+  for (int frame = 0; frame < 40; ++frame) dialogue.hears(say::data(1, std::string(60'000, 'd')));
+
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.state() == "open");
+  CHECK(contains(dialogue.says(), "CREDIT trunk"));
+}
+
+TEST_CASE("circuit: a reset leaves what had arrived before it to be taken (F23)") {
+  Joined dialogue;
+  dialogue.hears(say::data(1, "arrived") + say::first_of_more(1, 100, "half") + say::reset(1, 9, "gone"));
+
+  CHECK(dialogue.events() == "readable 1; ended 1: handler failed");
+  CHECK(dialogue.circuit(1).end->text == "gone");
+  CHECK(dialogue.takes(1) == "arrived");
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+}
+
+TEST_CASE("circuit: a reset in the middle of a frame that is being read skips the rest of the frame (F23)") {
+  Joined dialogue;
+  const std::string frame = say::data(1, std::string(1000, 'd'));
+  dialogue.hears(frame.substr(0, 500));
+
+  dialogue.resets(1);
+  dialogue.hears(frame.substr(500) + say::open(3) + say::data(3, "in step"));
+
+  CHECK(dialogue.state() == "open");
+  CHECK(dialogue.takes(3) == "in step");
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+}
+
+TEST_CASE("circuit: a release in the middle of a chunk that is being read skips the rest of it (F23)") {
+  Joined dialogue;
+  const std::string first = say::first_of_more(1, 3000, std::string(1000, 'd'));
+  dialogue.hears(first.substr(0, 700));
+
+  dialogue.releases(1);
+  dialogue.hears(first.substr(700) + say::continues(1, std::string(1000, 'd')) +
+                 say::continues_last(1, std::string(1000, 'd')));
+  dialogue.hears(say::open(3) + say::data(3, "in step"));
+
+  CHECK(dialogue.takes(3) == "in step");
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+}
+
+TEST_CASE("circuit: a reset overtakes data that is still queued here, which is then never said (F23)") {
+  Joined dialogue;
+  dialogue.clogged = true;
+  for (int fragment = 0; fragment < 40; ++fragment) dialogue.sends(1, Fragment(1, Payload(std::string(65'536, 'q'))));
+  Output output;
+  dialogue.trunk().take_output(output, 100'000, dialogue.now);  // some of it is on its way
+
+  dialogue.resets(1);
+  output.clear();
+  dialogue.trunk().written(dialogue.now);
+  dialogue.trunk().take_output(output, 1 << 20, dialogue.now);
+
+  CHECK(output.bytes < 1000);
+}
+
+TEST_CASE("circuit: a reader that takes nothing stops only its own circuit (F25)") {
+  Pair pair;
+  auto [stuck_here, stuck_there] = pair.join(pair.dialler());
+  auto [live_here, live_there] = pair.join(pair.dialler());
+  Fragment fragment(1, Payload(std::string(10'000, 's')));
+  while (true) {
+    Fragment next = fragment;
+    if (pair.dialler().trunk().send(*stuck_here, next) != SendOutcome::taken) break;
+  }
+  pair.pump();
+
+  std::size_t bytes = 0;
+  for (int round = 0; round < 2000; ++round) {
+    Fragment next = fragment;
+    REQUIRE(pair.dialler().trunk().send(*live_here, next) == SendOutcome::taken);
+    pair.pump();
+    const auto taken = pair.answerer().trunk().receive_fragment(*live_there);
+    REQUIRE(taken.has_value());
+    bytes += taken->payload.size();
+  }
+
+  CHECK(bytes == 20'000'000);
+  CHECK(pair.answerer().trunk().memory_bytes() <= static_cast<std::size_t>(say::circuit_window));
+  Fragment next = fragment;
+  CHECK(pair.dialler().trunk().send(*stuck_here, next) == SendOutcome::no_credit);
+}
+
+TEST_CASE(
+    "circuit: a service name of any bytes is passed on, one beyond name_bytes_max is refused with a short echo (F27)") {
+  Introduced dialogue;
+  say::Open odd;
+  odd.to_service = "\xFF<script>\n";
+  say::Open huge;
+  huge.to_service = std::string(7000, 'n');
+  dialogue.hears(say::open(1, odd));
+  CHECK(dialogue.open_of(1).to_service == odd.to_service);
+  dialogue.events();
+
+  dialogue.hears(say::open(3, huge));
+
+  CHECK(dialogue.events() == "");
+  const auto frames = dialogue.frames();
+  REQUIRE(frames.size() == 1);
+  CHECK(frames[0].to_string() == "REFUSE 3 reason 20");
+  CHECK(frames[0].fields.text(3).size() <= 256);
+  CHECK(contains(frames[0].fields.text(3), "name_bytes_max"));
+  CHECK(dialogue.state() == "open");
+}
+
+TEST_CASE("circuit: a circuit name or user string beyond its limit is refused, and the trunk lives (F27)") {
+  std::vector<say::Open> opens(3);
+  opens[0].name = std::string(129, 'n');
+  opens[1].user_string = std::string(1025, 'u');
+  opens[2].from_service = std::string(129, 's');
+  for (const say::Open& open : opens) {
+    Introduced dialogue;
+
+    dialogue.hears(say::open(1, open));
+
+    CHECK(dialogue.says().starts_with("REFUSE 1 "));
+    CHECK(dialogue.events() == "");
+    CHECK(dialogue.state() == "open");
+  }
+}
+
+TEST_CASE("circuit: names at their limits pass (F27)") {
+  Introduced dialogue;
+  say::Open open;
+  open.name = std::string(128, 'n');
+  open.user_string = std::string(1024, 'u');
+  open.from_service = std::string(128, 's');
+  open.to_service = std::string(128, 't');
+
+  dialogue.hears(say::open(1, open));
+
+  CHECK(dialogue.events() == "opened 1");
+}
+
+// --- the handle
+
+TEST_CASE("circuit: a handle dropped before finish or close resets as abandoned") {
+  Joined dialogue;
+  dialogue.sends(1, Fragment(1, "half a stream"));
+  dialogue.says();
+
+  dialogue.releases(1);
+
+  CHECK(dialogue.says() == "RESET 1 reason 3");
+  CHECK(dialogue.trunk().circuits_count() == 0);
+}
+
+TEST_CASE("circuit: a handle dropped after finish closes behind its data") {
+  Joined dialogue;
+  dialogue.sends(1, Fragment(1, "a whole stream"));
+  dialogue.finishes(1);
+
+  dialogue.releases(1);
+
+  CHECK(dialogue.says() == "DATA 1 op 1 \"a whole stream\"; FINISH 1; CLOSE 1");
+  dialogue.hears(say::data(1, "late") + say::close_received(1));
+  CHECK(dialogue.trunk().circuits_count() == 0);
+  CHECK(dialogue.events() == "");
+  CHECK(dialogue.state() == "open");
+}
+
+TEST_CASE("circuit: a handle dropped after close lets the queued data go out first") {
+  Joined dialogue;
+  dialogue.clogged = true;
+  for (int fragment = 0; fragment < 3; ++fragment)
+    dialogue.sends(1, Fragment(fragment, Payload(std::string(80'000, 'q'))));
+  dialogue.closes(1);
+
+  dialogue.releases(1);
+  dialogue.clogged = false;
+  dialogue.settle();
+
+  const std::string said = dialogue.says();
+  CHECK(contains(said, "DATA 1 op 2 of 80000 65536 bytes; DATA 1 last 14464 bytes; CLOSE 1"));
+}
+
+TEST_CASE("circuit: a handle dropped with unread fragments gives their memory and credit back") {
+  Joined dialogue;
+  dialogue.hears(say::data(1, std::string(60'000, 'u')) + say::data(1, std::string(60'000, 'u')));
+  REQUIRE(dialogue.trunk().memory_bytes() > 120'000);
+
+  dialogue.releases(1);
+
+  CHECK(dialogue.trunk().memory_bytes() == 0);
+}
+
+TEST_CASE("circuit: nothing is told about a circuit whose handle is gone") {
+  Joined dialogue;
+  dialogue.trunk().receive(as_bytes(say::data(1, "x") + say::finish(1)), dialogue.now);  // events wait in the machine
+
+  dialogue.releases(1);
+
+  const std::string events = dialogue.events();
+  CAPTURE(events);
+  CHECK(dialogue.trunk().circuits_count() == 0);
+}
+
+TEST_CASE("circuit: an open after the trunk is over is a circuit that has ended with the reason") {
+  Introduced dialogue;
+  dialogue.hears(say::frame(0x7F));
+  REQUIRE(dialogue.closed());
+
+  TrunkCircuit* circuit = dialogue.trunk().open(open_request(), Fragment(1, "late"), dialogue.now);
+
+  REQUIRE(circuit);
+  CHECK(circuit->ended);
+  CHECK(phrase(circuit->end.get()) == "trunk lost");
+  Fragment fragment(1);
+  CHECK(dialogue.trunk().send(*circuit, fragment) == SendOutcome::closed);
+  dialogue.trunk().release(*circuit);
+}
+
+TEST_CASE("circuit: a fragment with err arrives on errors only and keeps its place in the count") {
+  Joined dialogue;
+  say::Said failed;
+  failed.op = 5;
+  failed.err = "no such file";
+  failed.subject = "a.txt";
+
+  dialogue.hears(say::data(1, "one") + say::data(1, "detail", failed) + say::data(1, "three"));
+
+  CHECK(dialogue.events() == "readable 1; error_readable 1");
+  CHECK(dialogue.takes_one(1)->serial() == 1);
+  CHECK(dialogue.takes_one(1)->serial() == 3);
+  const auto failure = dialogue.trunk().receive_error(dialogue.circuit(1));
+  REQUIRE(failure.has_value());
+  CHECK(failure->serial() == 2);
+  CHECK(failure->err == "no such file");
+  CHECK(failure->subject == "a.txt");
+  CHECK(failure->payload.text() == "detail");
+  CHECK(failure->type() == FragmentType::error);
+  CHECK_FALSE(dialogue.circuit(1).ended);
+}
+
+TEST_CASE("circuit: fragments and bytes are counted both ways") {
+  Pair pair;
+  auto [here, there] = pair.join(pair.dialler(), Fragment(1, "12345"));
+  Fragment large(2, Payload(std::string(100'000, 'l')));
+  REQUIRE(pair.dialler().trunk().send(*here, large) == SendOutcome::taken);
+  Fragment reply(3, "678");
+  REQUIRE(pair.answerer().trunk().send(*there, reply) == SendOutcome::taken);
+
+  pair.pump();
+
+  CHECK(here->counters.fragments_sent == 2);
+  CHECK(here->counters.bytes_sent == 100'005);
+  CHECK(here->counters.fragments_received == 1);
+  CHECK(here->counters.bytes_received == 3);
+  CHECK(there->counters.fragments_sent == 1);
+  CHECK(there->counters.bytes_sent == 3);
+  CHECK(there->counters.fragments_received == 2);
+  CHECK(there->counters.bytes_received == 100'005);
+}
+
+TEST_CASE("circuit: a far end's reason of a later version is kept as a number") {
+  Joined dialogue;
+
+  dialogue.hears(say::reset(1, 777, "from the future"));
+
+  REQUIRE(dialogue.circuit(1).end);
+  CHECK(dialogue.circuit(1).end->code.value() == 777);
+  CHECK(dialogue.circuit(1).end->text == "from the future");
+}
+
+TEST_CASE("circuit: a text that explains an end is cut to reason_bytes_max on its way out") {
+  const std::string text(10'000, 't');
+
+  Joined close;
+  close.closes(1, End(error::handler_failed, text));
+  CHECK(close.frames().at(0).fields.text(3).size() == 256);
+
+  Joined reset;
+  reset.resets(1, End(error::handler_failed, text));
+  CHECK(reset.frames().at(0).fields.text(3).size() == 256);
+
+  Introduced refuse;
+  refuse.hears(say::open(1));
+  refuse.refuses(1, error::no_service, text, text);
+  CHECK(refuse.frames().at(0).fields.text(3).size() == 256);
+}
+
+TEST_CASE("circuit: a text that explains an end is cut to reason_bytes_max on its way in") {
+  Joined close;
+  close.hears(say::close(1, 9, std::string(8000, 't')));
+  CHECK(close.circuit(1).end->text.size() <= 256);
+
+  Joined reset;
+  reset.hears(say::reset(1, 9, std::string(8000, 't')));
+  CHECK(reset.circuit(1).end->text.size() <= 256);
+
+  Introduced refuse;
+  refuse.opens();
+  refuse.hears(say::refuse(2, 20, std::string(8000, 't')));
+  CHECK(refuse.circuit(2).end->text.size() <= 256);
+}
+
+// --- crossings of two machines: every pair of things that both sides can do at the same moment
+
+enum class Act { nothing, send, finish, close, close_with_reason, reset, release };
+constexpr Act acts[] = {Act::nothing,           Act::send,  Act::finish, Act::close,
+                        Act::close_with_reason, Act::reset, Act::release};
+
+struct HalfInHand {
+  TrunkCircuit* circuit;
+  bool released = false;
+};
+
+void act(Pair::Side& side, HalfInHand& half, Act what) {
+  Fragment fragment(1, Payload(std::string(70'000, 'x')));
+  switch (what) {
+    case Act::nothing: return;
+    case Act::send: side.trunk().send(*half.circuit, fragment); return;
+    case Act::finish: side.trunk().finish(*half.circuit); return;
+    case Act::close: side.trunk().close(*half.circuit, End()); return;
+    case Act::close_with_reason: side.trunk().close(*half.circuit, End(error::handler_failed, "why")); return;
+    case Act::reset: side.trunk().reset(*half.circuit, End(error::circuit_reset, "why")); return;
+    case Act::release:
+      side.trunk().release(*half.circuit);
+      half.released = true;
+      return;
+  }
+}
+
+bool ends(Act what) {
+  return what == Act::close || what == Act::close_with_reason || what == Act::reset || what == Act::release;
+}
+
+TEST_CASE("circuit: any two things that both sides do, crossing or not, end alike on both and leave nothing behind") {
+  int combinations = 0;
+  for (const Act first : acts) {
+    for (const Act second : acts) {
+      for (const Act third : acts) {
+        for (const bool crossing : {true, false}) {
+          CAPTURE(static_cast<int>(first));
+          CAPTURE(static_cast<int>(second));
+          CAPTURE(static_cast<int>(third));
+          CAPTURE(crossing);
+          Pair pair;
+          auto [here, there] = pair.join(pair.dialler(), Fragment(1, "first"));
+          HalfInHand one{here};
+          HalfInHand two{there};
+
+          act(pair.dialler(), one, first);
+          if (!one.released) act(pair.dialler(), one, third);
+          if (!crossing) pair.pump();
+          act(pair.answerer(), two, second);
+          pair.pump();
+          // Whoever still has it takes everything and finishes.
+          for (int round = 0; round < 3; ++round) {
+            for (int side : {0, 1}) {
+              HalfInHand& half = side == 0 ? one : two;
+              if (half.released) continue;
+              while (pair.sides[side].trunk().receive_fragment(*half.circuit)) {}
+              pair.sides[side].trunk().finish(*half.circuit);
+            }
+            pair.pump();
+          }
+
+          REQUIRE_FALSE(pair.dialler().closed());
+          REQUIRE_FALSE(pair.answerer().closed());
+          if (!one.released) REQUIRE(one.circuit->ended);
+          if (!two.released) REQUIRE(two.circuit->ended);
+          const bool anybody_ended = ends(first) || ends(second) || ends(third);
+          if (!anybody_ended) {
+            REQUIRE_FALSE(one.circuit->end);
+            REQUIRE_FALSE(two.circuit->end);
+            REQUIRE(one.circuit->finish_acknowledged);
+            REQUIRE(two.circuit->finish_acknowledged);
+          }
+          if (!one.released) pair.dialler().trunk().release(*one.circuit);
+          if (!two.released) pair.answerer().trunk().release(*two.circuit);
+          pair.pump();
+          for (auto& side : pair.sides) {
+            REQUIRE(side.trunk().circuits_count() == 0);
+            REQUIRE(side.trunk().memory_bytes() == 0);
+          }
+          ++combinations;
+        }
+      }
+    }
+  }
+  CHECK(combinations == 7 * 7 * 7 * 2);
+}
+
+TEST_CASE("circuit: a refusal that crosses data, a finish, a close or a reset ends it on both sides") {
+  for (const Act what : acts) {
+    CAPTURE(static_cast<int>(what));
+    Pair pair;
+    HalfInHand half{pair.dialler().trunk().open(pair.request(pair.dialler()), Fragment(1, "first"), pair.now)};
+    pair.pump();
+
+    pair.answerer().trunk().refuse(*pair.answerer().opened_last(), error::access_denied, "not you", {});
+    act(pair.dialler(), half, what);
+    pair.pump();
+
+    if (!half.released) {
+      CHECK(half.circuit->ended);
+      CHECK(half.circuit->end);
+      pair.dialler().trunk().release(*half.circuit);
+    }
+    for (auto& side : pair.sides) {
+      CHECK_FALSE(side.closed());
+      CHECK(side.trunk().circuits_count() == 0);
+      CHECK(side.trunk().memory_bytes() == 0);
+    }
+  }
+}
+
+TEST_CASE("circuit: everything sent before a close with a reason arrives before the reason") {
+  Pair pair;
+  auto [here, there] = pair.join(pair.dialler());
+  for (int fragment = 0; fragment < 20; ++fragment) {
+    Fragment next(fragment, Payload(std::string(10'000, 'x')));
+    REQUIRE(pair.dialler().trunk().send(*here, next) == SendOutcome::taken);
+  }
+
+  pair.dialler().trunk().close(*here, End(error::stalled, "slow"));
+  pair.pump(777);
+
+  for (int fragment = 0; fragment < 20; ++fragment) {
+    const auto taken = pair.answerer().trunk().receive_fragment(*there);
+    REQUIRE(taken.has_value());
+    CHECK(taken->op == fragment);
+  }
+  CHECK(phrase(there->end.get()) == "stalled");
+}
+
+TEST_CASE("circuit: a close waits for the credit of what was sent before it") {
+  Pair pair;
+  auto [here, there] = pair.join(pair.dialler());
+  std::size_t sent = 0;
+  for (Fragment next(1, Payload(std::string(60'000, 'x')));
+       pair.dialler().trunk().send(*here, next) == SendOutcome::taken; ++sent)
+    next = Fragment(1, Payload(std::string(60'000, 'x')));
+  REQUIRE(sent * 60'256 > 262'144);  // the last one was taken, and is not covered
+  pair.dialler().trunk().close(*here, End());
+  pair.pump();
+  const bool early = there->ended;
+
+  std::size_t taken = 0;
+  for (int round = 0; round < 100; ++round) {
+    while (pair.answerer().trunk().receive_fragment(*there)) ++taken;
+    pair.pump();
+  }
+
+  CHECK_FALSE(early);
+  CHECK(taken == sent);
+  CHECK(there->ended);
+  CHECK(here->ended);
+}
+
+} // namespace
