@@ -1,8 +1,10 @@
 #include "tests/sim/sim_node.hpp"
 
+#include "async/clock.hpp"
 #include "tests/sim/drivers.hpp"
 #include "tests/sim/services.hpp"
 
+#include <chrono>
 #include <exception>
 #include <string_view>
 #include <utility>
@@ -20,6 +22,7 @@ SimNode::SimNode(Stage& stage, std::string host, SimNodeOptions options)
 }
 
 void SimNode::boot() {
+  ++boots_;
   NodeOptions options;
   options.name = host_;
   options.limits = options_.limits;
@@ -48,8 +51,30 @@ void SimNode::boot() {
 }
 
 void SimNode::crash() {
+  ++boots_;
   drivers_.reset();
   node_.reset();
+}
+
+awaitable<void> SimNode::keep_rebooting(std::shared_ptr<SimNode> self, Random random) {
+  while (!self->stage_.stopping) {
+    co_await sleep_for(std::chrono::milliseconds(random.magnitude(60'000)));
+    const bool drained = random.one_in(2);
+    if (self->node_ && !self->stage_.stopping) co_await reboot(self, drained);
+  }
+}
+
+/// A crash in the middle of it makes it the world's business to boot again.
+awaitable<void> SimNode::reboot(std::shared_ptr<SimNode> self, bool drained) {
+  const EndingChecker::Running running(self->stage_.endings, "rebooting " + self->host_);
+  const std::uint64_t boots = self->boots_;
+  const std::shared_ptr<Node> node = std::exchange(self->node_, nullptr);
+  const std::unique_ptr<Tasks> drivers = std::move(self->drivers_);
+  if (drained) co_await node->drain(std::chrono::seconds(3)); // the drivers go on, and are told
+  drivers->cancel();
+  co_await drivers->join();
+  co_await node->close();
+  if (self->boots_ == boots) self->boot();
 }
 
 awaitable<void> SimNode::shut(std::shared_ptr<SimNode> self, Random random) {

@@ -1,4 +1,4 @@
-// One node of a simulated run with its drivers: boots, crashes, comes back, shuts down.
+// One node of a simulated run with its drivers: boots, reboots, crashes, comes back, shuts down.
 #pragma once
 
 #include "async/tasks.hpp"
@@ -29,12 +29,15 @@ class SimNode {
   std::size_t drivers_running() const noexcept { return drivers_ ? drivers_->running() : 0; }
   NodeCounters counters() const { return node_ ? node_->counters() : NodeCounters(); }
 
+  /// Now and then closes the node in an orderly way, drained or not, and makes a new one, until the stage is stopping.
+  static awaitable<void> keep_rebooting(std::shared_ptr<SimNode> self, Random random);
   /// Ends the node in one of the ways that there are: drained and closed, closed, or dropped.
   static awaitable<void> shut(std::shared_ptr<SimNode> self, Random random);
 
  private:
   void boot();
   void crash();
+  static awaitable<void> reboot(std::shared_ptr<SimNode> self, bool drained);
 
   Stage& stage_;
   std::string host_;
@@ -42,6 +45,7 @@ class SimNode {
   std::shared_ptr<Network> network_;
   std::shared_ptr<Node> node_;
   std::unique_ptr<Tasks> drivers_;
+  std::uint64_t boots_ = 0; // and crashes, so far
 };
 
 } // namespace trunkline::sim

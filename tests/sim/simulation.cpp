@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@ struct Scenario {
   bool calm;
   bool narrow; // small limits
   bool floods; // of circuits that nobody reads
+  bool reboots; // orderly ones
   std::size_t fragment_bytes_max;
   Limits limits;
   std::uint64_t drivers;
@@ -34,6 +36,7 @@ Scenario draw_scenario(Random& random) {
   scenario.calm = random.one_in(4);
   scenario.narrow = random.one_in(2);
   scenario.floods = random.one_in(2);
+  scenario.reboots = random.one_in(2) && !scenario.calm;
   scenario.drivers = random.between(1, 3);
   scenario.fragment_bytes_max = std::size_t{1} << random.between(10, scenario.narrow ? 17 : 19);
 
@@ -98,6 +101,7 @@ std::string to_words(const Scenario& scenario, const std::vector<LinkOptions>& l
   std::string text = std::to_string(scenario.hosts.size()) + " hosts, " + std::to_string(scenario.drivers) +
                      " drivers each, fragments of up to " + std::to_string(scenario.fragment_bytes_max) + " bytes" +
                      (scenario.narrow ? ", narrow limits" : "") + (scenario.floods ? ", floods" : "") +
+                     (scenario.reboots ? ", reboots" : "") +
                      (scenario.calm ? ", no faults" : "");
   if (!scenario.calm)
     text += ", faults per minute: " + std::to_string(scenario.faults.partitions_per_minute) + " partitions, " +
@@ -163,6 +167,8 @@ class Run {
     options.drivers = scenario_.drivers;
     options.log = options_.log;
     for (const std::string& host : scenario_.hosts) nodes_.push_back(std::make_shared<SimNode>(stage_, host, options));
+    if (!scenario_.reboots) return;
+    for (const auto& node : nodes_) rebooting_.spawn(SimNode::keep_rebooting(node, Random(random_())));
   }
 
   void run_with_faults() {
@@ -177,7 +183,7 @@ class Run {
     stage_.stopping = true;
     world_.calm();
     const TimePoint limit = world_.now() + 15min;
-    while (drivers_running() != 0 && violations_.count() == 0) {
+    while ((drivers_running() != 0 || rebooting_.running() != 0) && violations_.count() == 0) {
       if (!step()) return violations_.report("nothing can happen any more, " + world_.describe());
       if (world_.now() <= limit) continue;
       endings_.report_running("fifteen minutes after the last fault");
@@ -189,18 +195,22 @@ class Run {
 
   void end_nodes() {
     if (violations_.count() != 0) return; // the world may be too broken to end
-    Tasks shutting(world_.executor(), [this](std::exception_ptr failure) {
-      try {
-        std::rethrow_exception(failure);
-      } catch (const std::exception& thrown) {
-        violations_.report(std::string("shutting a node down failed: ") + thrown.what());
-      }
-    });
+    Tasks shutting(world_.executor(), note_failure());
     for (const auto& node : nodes_) shutting.spawn(SimNode::shut(node, Random(random_())));
     const TimePoint limit = world_.now() + 15min;
     while (step())
       if (world_.now() > limit) return violations_.report("alarms ring for ever after the end, " + world_.describe());
     endings_.check_world(world_);
+  }
+
+  std::function<void(std::exception_ptr)> note_failure() {
+    return [this](std::exception_ptr failure) {
+      try {
+        std::rethrow_exception(failure);
+      } catch (const std::exception& thrown) {
+        violations_.report(std::string("ending a node failed: ") + thrown.what());
+      }
+    };
   }
 
   bool step() {
@@ -250,6 +260,7 @@ class Run {
   World world_{options_.seed};
   Stage stage_{world_, violations_, streams_, memory_, delays_, endings_};
   std::vector<std::shared_ptr<SimNode>> nodes_;
+  Tasks rebooting_{world_.executor(), note_failure()};
 };
 
 } // namespace
