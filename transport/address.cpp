@@ -25,10 +25,8 @@ HostPort parse_host_port(std::string_view address, std::string_view scheme) {
   if (colon == std::string_view::npos) fail(address, expected);
   std::string_view host = rest.substr(0, colon);
   const std::string_view port = rest.substr(colon + 1);
-  if (host.starts_with('[') && host.ends_with(']'))
-    host = host.substr(1, host.size() - 2);
-  else if (host.find(':') != std::string_view::npos)
-    fail(address, expected + "; an IPv6 host is written in brackets");
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  else if (host.find(':') != std::string_view::npos) fail(address, expected + "; an IPv6 host is written in brackets");
   if (host.empty() || host.find_first_of("/[]@?# ") != std::string_view::npos) fail(address, expected);
 
   HostPort result;
@@ -42,10 +40,8 @@ HostPort parse_host_port(std::string_view address, std::string_view scheme) {
 std::string to_address(std::string_view scheme, std::string_view host, std::uint16_t port) {
   std::string text(scheme);
   text += "://";
-  if (host.find(':') != std::string_view::npos)
-    text.append("[").append(host).append("]");
-  else
-    text += host;
+  if (host.find(':') != std::string_view::npos) text.append("[").append(host).append("]");
+  else text += host;
   return text.append(":").append(std::to_string(port));
 }
 

@@ -30,8 +30,6 @@ void throw_transport_text(const boost::system::error_code& code, std::string tex
   throw TransportError(code, std::move(text));
 }
 
-void throw_aborted() {
-  throw boost::system::system_error(boost::asio::error::operation_aborted);
-}
+void throw_aborted() { throw boost::system::system_error(boost::asio::error::operation_aborted); }
 
 } // namespace trunkline

@@ -91,10 +91,8 @@ awaitable<void> write(std::shared_ptr<Connection> connection, int end,
         throw_transport_error(asio::error::broken_pipe, "cannot write to " + connection->address);
       const std::size_t taken = pipe.push(piece);
       piece = piece.subspan(taken);
-      if (taken > 0)
-        pipe.changed.notify_all();
-      else
-        co_await pipe.changed.wait();
+      if (taken > 0) pipe.changed.notify_all();
+      else co_await pipe.changed.wait();
     }
   }
 }
@@ -159,8 +157,7 @@ awaitable<std::unique_ptr<Transport>> MemoryNetwork::Names::dial(std::shared_ptr
   const auto found = names->listening.find(name);
   const std::shared_ptr<Queue> queue = found == names->listening.end() ? nullptr : found->second;
   while (queue && !queue->closed && queue->waiting.size() >= waiting_max) co_await queue->changed.wait();
-  if (!queue || queue->closed)
-    throw_transport_error(asio::error::connection_refused, "cannot connect to " + address);
+  if (!queue || queue->closed) throw_transport_error(asio::error::connection_refused, "cannot connect to " + address);
   BOOST_ASSERT_MSG(queue->executor == executor, "both ends of a memory connection live on one executor");
 
   const auto connection = std::make_shared<Connection>(names->buffer_bytes_max, address);

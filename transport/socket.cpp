@@ -30,9 +30,7 @@ using boost::system::error_code;
 
 constexpr auto as_result_tuple = asio::as_tuple(asio::use_awaitable);
 
-error_code last_error() noexcept {
-  return error_code(errno, boost::system::system_category());
-}
+error_code last_error() noexcept { return error_code(errno, boost::system::system_category()); }
 
 bool would_block(const error_code& code) noexcept {
   return code == asio::error::would_block || code == asio::error::try_again || code == asio::error::interrupted;
@@ -97,7 +95,8 @@ awaitable<std::size_t> SocketState::read(std::shared_ptr<SocketState> self, std:
     if (!would_block(failure)) throw_transport_error(failure, "cannot read from " + self->remote_);
   }
 
-  auto [failure, bytes] = co_await self->socket_.async_read_some(asio::buffer(into.data(), into.size()), as_result_tuple);
+  auto [failure, bytes] =
+      co_await self->socket_.async_read_some(asio::buffer(into.data(), into.size()), as_result_tuple);
   self->operations_in_turn_ = 0;
   self->exhausted_ = bytes < into.size();
   if (self->closed_ || failure == asio::error::operation_aborted) throw_aborted();

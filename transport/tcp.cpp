@@ -29,9 +29,7 @@ std::string host_of(const tcp::endpoint& endpoint) {
   return address.to_string();
 }
 
-std::string address_of(const tcp::endpoint& endpoint) {
-  return to_address(scheme, host_of(endpoint), endpoint.port());
-}
+std::string address_of(const tcp::endpoint& endpoint) { return to_address(scheme, host_of(endpoint), endpoint.port()); }
 
 std::unique_ptr<Transport> make_tcp_transport(StreamSocket socket, const tcp::endpoint& remote) {
   error_code ignored; // a connection that just broke says so at its first read
@@ -63,7 +61,8 @@ awaitable<std::vector<tcp::endpoint>> resolve(HostPort where, std::string contex
                                      [resolution](error_code failure, tcp::resolver::results_type results) {
                                        resolution->done = true;
                                        resolution->failure = failure;
-                                       for (const auto& entry : results) resolution->endpoints.push_back(entry.endpoint());
+                                       for (const auto& entry : results)
+                                         resolution->endpoints.push_back(entry.endpoint());
                                        resolution->answered.notify_all();
                                      });
   while (!resolution->done) co_await resolution->answered.wait();
@@ -158,8 +157,6 @@ class TcpNetwork final : public Network {
 
 } // namespace
 
-std::shared_ptr<Network> make_tcp_network() {
-  return std::make_shared<TcpNetwork>();
-}
+std::shared_ptr<Network> make_tcp_network() { return std::make_shared<TcpNetwork>(); }
 
 } // namespace trunkline

@@ -32,9 +32,9 @@ constexpr std::size_t path_bytes_max = sizeof(sockaddr_un::sun_path) - 1;
 std::string parse_path(std::string_view address) {
   std::string path(parse_after(address, scheme, "/path"));
   if (path.size() > path_bytes_max)
-    throw_transport_text(make_error_code(error::bad_url),
-                         "unix socket path of " + std::to_string(path.size()) + " bytes exceeds the system's " +
-                             std::to_string(path_bytes_max) + ": " + path);
+    throw_transport_text(make_error_code(error::bad_url), "unix socket path of " + std::to_string(path.size()) +
+                                                              " bytes exceeds the system's " +
+                                                              std::to_string(path_bytes_max) + ": " + path);
   return path;
 }
 
@@ -122,8 +122,6 @@ class UnixNetwork final : public Network {
 
 } // namespace
 
-std::shared_ptr<Network> make_unix_network() {
-  return std::make_shared<UnixNetwork>();
-}
+std::shared_ptr<Network> make_unix_network() { return std::make_shared<UnixNetwork>(); }
 
 } // namespace trunkline

@@ -48,9 +48,7 @@ awaitable<void> turns(int count = 8) {
 }
 
 /// The byte that belongs at a position of a stream: a wrong place shows at once.
-std::byte byte_at(std::size_t position) {
-  return static_cast<std::byte>((position * 2654435761u) >> 13);
-}
+std::byte byte_at(std::size_t position) { return static_cast<std::byte>((position * 2654435761u) >> 13); }
 
 Bytes stream_of(std::size_t size, std::size_t from = 0) {
   Bytes bytes(size);
@@ -242,6 +240,23 @@ awaitable<void> write_to_closed_fails(Medium& medium) {
   const auto code = co_await failure_of(write_all(*pair.dialled, stream_of(too_much)));
   CHECK(code);
   CHECK(code != asio::error::operation_aborted);
+}
+
+awaitable<void> finish_ends_one_direction(Medium& medium) {
+  constexpr std::size_t size = 1 << 20;
+  Pair pair = co_await connect(medium);
+  auto write_and_finish = [](Transport& to) -> awaitable<void> {
+    co_await write_all(to, stream_of(size));
+    to.finish();
+    to.finish();
+  };
+  co_await (write_and_finish(*pair.dialled) && expect_stream(*pair.accepted, size));
+  const std::size_t end = co_await read_one(*pair.accepted);
+  CHECK(end == 0);
+
+  co_await (write_and_finish(*pair.accepted) && expect_stream(*pair.dialled, size));
+  const std::size_t other_end = co_await read_one(*pair.dialled);
+  CHECK(other_end == 0);
 }
 
 awaitable<void> close_wakes_read(Medium& medium) {
@@ -496,6 +511,7 @@ void check_both_directions(Medium& medium) { run(medium, both_directions(medium)
 void check_backpressure(Medium& medium) { run(medium, backpressure(medium)); }
 void check_end_is_seen_after_the_bytes(Medium& medium) { run(medium, end_is_seen_after_the_bytes(medium)); }
 void check_write_to_closed_fails(Medium& medium) { run(medium, write_to_closed_fails(medium)); }
+void check_finish_ends_one_direction(Medium& medium) { run(medium, finish_ends_one_direction(medium)); }
 void check_close_wakes_read(Medium& medium) { run(medium, close_wakes_read(medium)); }
 void check_close_wakes_write(Medium& medium) { run(medium, close_wakes_write(medium)); }
 void check_use_after_close(Medium& medium) { run(medium, use_after_close(medium)); }

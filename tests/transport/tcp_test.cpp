@@ -89,7 +89,8 @@ TEST_CASE("tcp: an address of another form is refused in words") {
 TEST_CASE("tcp: failures say what could not be done and why") {
   CHECK(text_of_listen("tcp://192.0.2.1:0") == "cannot listen on tcp://192.0.2.1:0: Cannot assign requested address");
   CHECK(run_coroutine(text_of_dial("tcp://127.0.0.1:1")) == "cannot connect to tcp://127.0.0.1:1: Connection refused");
-  CHECK(run_coroutine(text_of_dial("tcp://no.such.host.invalid:1")).find("cannot connect to tcp://no.such.host.invalid:1: ") == 0);
+  CHECK(run_coroutine(text_of_dial("tcp://no.such.host.invalid:1"))
+            .find("cannot connect to tcp://no.such.host.invalid:1: ") == 0);
 }
 
 namespace {

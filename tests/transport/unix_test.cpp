@@ -35,7 +35,9 @@ class UnixMedium final : public Medium {
   asio::io_context& io() override { return io_; }
   Network& dialling() override { return *network_; }
   Network& listening() override { return *network_; }
-  std::string address() override { return "unix:" + (directory_ / ("t" + std::to_string(++sockets_)).c_str()).string(); }
+  std::string address() override {
+    return "unix:" + (directory_ / ("t" + std::to_string(++sockets_)).c_str()).string();
+  }
   std::string address_of_nobody() override { return "unix:" + (directory_ / "nobody").string(); }
 
  private:
@@ -103,7 +105,8 @@ TEST_CASE("unix: a listener removes no file that has taken the place of its own"
 TEST_CASE("unix: a path that the system cannot take is refused with its length") {
   const std::string path = "/tmp/" + std::string(110, 'x');
   CHECK(text_of_listen(path) == "unix socket path of 115 bytes exceeds the system's 107: " + path);
-  CHECK(text_of_listen("/no/such/directory/t") == "cannot listen on unix:/no/such/directory/t: No such file or directory");
+  CHECK(text_of_listen("/no/such/directory/t") ==
+        "cannot listen on unix:/no/such/directory/t: No such file or directory");
 }
 
 } // namespace trunkline::test

@@ -21,9 +21,7 @@ void Schedule::cancel(const Ticket& ticket) noexcept {
   const auto dropped = events_.extract(found); // what it holds may schedule or cancel while it goes
 }
 
-TimePoint Schedule::next() const noexcept {
-  return events_.empty() ? TimePoint::max() : events_.begin()->first.first;
-}
+TimePoint Schedule::next() const noexcept { return events_.empty() ? TimePoint::max() : events_.begin()->first.first; }
 
 void Schedule::run_next() {
   auto event = events_.extract(events_.begin());

@@ -107,8 +107,7 @@ void Connection::deliver(int end) {
   const int to = 1 - end;
   flow.next = {};
   if (flow.lost || flow.in_flight.empty()) return;
-  const bool held_up =
-      !link_from(end).passes(fabric_.schedule->now()) || hosts_[to]->state == HostState::powered_off;
+  const bool held_up = !link_from(end).passes(fabric_.schedule->now()) || hosts_[to]->state == HostState::powered_off;
   if (held_up || flow.in_flight.front().arrival > fabric_.schedule->now()) return pump(end);
 
   const auto alive = shared_from_this();
@@ -147,10 +146,8 @@ void Connection::close(int end) noexcept {
   const bool left_unread = !unread.arrived.empty();
   const auto alive = shared_from_this();
   fabric_.trace("close", 2 * number_ + static_cast<std::uint64_t>(end), left_unread);
-  if (was_open && left_unread)
-    send_mark(end, Delivery::Kind::reset);
-  else if (was_open && !flows_[end].finished)
-    send_mark(end, Delivery::Kind::end);
+  if (was_open && left_unread) send_mark(end, Delivery::Kind::reset);
+  else if (was_open && !flows_[end].finished) send_mark(end, Delivery::Kind::end);
   set_state(end, State::closed);
 }
 

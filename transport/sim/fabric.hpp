@@ -74,7 +74,7 @@ class Fabric {
   TraceHash hash;
   std::function<void(const std::string&)> on_trace;
   std::map<std::string, Host, std::less<>> hosts;
-  std::map<std::pair<std::string, std::string>, Link> links;         // (from, to)
+  std::map<std::pair<std::string, std::string>, Link> links; // (from, to)
   std::map<std::uint64_t, std::shared_ptr<Connection>> connections; // with an open end, by number
   std::map<std::string, std::uint64_t, std::less<>> random_streams; // handed out, by name
 

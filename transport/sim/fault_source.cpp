@@ -11,18 +11,14 @@ FaultSource::FaultSource(Fabric& fabric, Faults faults)
   for (std::size_t kind = 0; kind < kinds; ++kind) next_[kind] = draw_next(static_cast<Kind>(kind));
 }
 
-TimePoint FaultSource::next() const noexcept {
-  return *std::min_element(next_.begin(), next_.end());
-}
+TimePoint FaultSource::next() const noexcept { return *std::min_element(next_.begin(), next_.end()); }
 
 void FaultSource::strike() {
   const auto due = std::min_element(next_.begin(), next_.end());
   const Kind kind = static_cast<Kind>(due - next_.begin());
   *due = draw_next(kind);
-  if (kind == crash)
-    strike_host();
-  else
-    strike_pair(kind);
+  if (kind == crash) strike_host();
+  else strike_pair(kind);
 }
 
 std::uint32_t FaultSource::rate(Kind kind) const noexcept {

@@ -125,12 +125,10 @@ class SimNetwork final : public Network {
   std::unique_ptr<Listener> listen(const Executor&, std::string_view where) override {
     const std::string address(where);
     const std::string context = "cannot listen on " + address;
-    if (host_of(address) != host_.name)
-      throw_transport_error(asio::error::host_not_found, context);
+    if (host_of(address) != host_.name) throw_transport_error(asio::error::host_not_found, context);
     if (host_.state != HostState::up) throw_transport_error(asio::error::network_down, context);
     auto queue = std::make_shared<AcceptQueue>(address);
-    if (!host_.listening.emplace(address, queue).second)
-      throw_transport_error(asio::error::address_in_use, context);
+    if (!host_.listening.emplace(address, queue).second) throw_transport_error(asio::error::address_in_use, context);
     return std::make_unique<SimListener>(fabric_, host_, std::move(queue));
   }
 

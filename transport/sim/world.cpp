@@ -29,9 +29,7 @@ World::~World() {
   fabric_->hosts.clear();
 }
 
-std::shared_ptr<Network> World::network(const std::string& host) {
-  return make_network(fabric_, host);
-}
+std::shared_ptr<Network> World::network(const std::string& host) { return make_network(fabric_, host); }
 
 std::function<std::uint64_t()> World::random(const std::string& name) {
   return Random::derived(fabric_->seed, name, ++fabric_->random_streams[name]);
@@ -46,21 +44,13 @@ void World::set_link_one_way(const std::string& from, const std::string& to, con
   fabric_->link(from, to).options = options;
 }
 
-void World::partition(const std::string& one, const std::string& other) {
-  fabric_->partition(one, other);
-}
+void World::partition(const std::string& one, const std::string& other) { fabric_->partition(one, other); }
 
-void World::heal(const std::string& one, const std::string& other) {
-  fabric_->heal(one, other);
-}
+void World::heal(const std::string& one, const std::string& other) { fabric_->heal(one, other); }
 
-void World::stall(const std::string& from, const std::string& to, Duration time) {
-  fabric_->stall(from, to, time);
-}
+void World::stall(const std::string& from, const std::string& to, Duration time) { fabric_->stall(from, to, time); }
 
-std::size_t World::reset(const std::string& one, const std::string& other) {
-  return fabric_->reset(one, other);
-}
+std::size_t World::reset(const std::string& one, const std::string& other) { return fabric_->reset(one, other); }
 
 std::size_t World::lose_one_way(const std::string& from, const std::string& to) {
   return fabric_->lose_one_way(from, to);
@@ -74,9 +64,7 @@ void World::restart(const std::string& host) {
   run_on_executor([&] { fabric_->restart(fabric_->host(host)); });
 }
 
-bool World::is_up(const std::string& host) {
-  return fabric_->host(host).state == HostState::up;
-}
+bool World::is_up(const std::string& host) { return fabric_->host(host).state == HostState::up; }
 
 void World::on_crash(const std::string& host, std::function<void()> callback) {
   fabric_->host(host).on_crash = std::move(callback);
@@ -86,9 +74,7 @@ void World::on_restart(const std::string& host, std::function<void()> callback) 
   fabric_->host(host).on_restart = std::move(callback);
 }
 
-void World::inject(const Faults& faults) {
-  faults_ = std::make_shared<FaultSource>(*fabric_, faults);
-}
+void World::inject(const Faults& faults) { faults_ = std::make_shared<FaultSource>(*fabric_, faults); }
 
 void World::calm() {
   faults_.reset();
@@ -132,8 +118,7 @@ void World::run_on_executor(const std::function<void()>& action) {
 }
 
 void World::run() {
-  while (step()) {
-  }
+  while (step()) {}
 }
 
 Outcome World::run_until(TimePoint time) {
