@@ -113,7 +113,10 @@ void LiveTrunk::wake(TrunkEvent& event) {
     case Kind::metadata:
     case Kind::peer_ended:
     case Kind::draining: break;
-    case Kind::closed: output_taken.notify_all(); break;
+    case Kind::closed:
+      closed_ = true;
+      output_taken.notify_all();
+      break;
   }
   if (on_event) on_event(event);
 }

@@ -50,6 +50,9 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   /// Where the far node's peers are reached ("tcp://10.0.0.7:7000", "node://ID"); set by the node once it knows.
   std::string remote_base;
 
+  /// True once the trunk has said or heard its last words: what is still in the output is all that will be written.
+  bool closed() const noexcept { return closed_; }
+
   // For the session.
   void receive(std::span<const std::byte> bytes);
   void lose(End cause);
@@ -110,6 +113,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   std::vector<TrunkEvent> events_; // scratch, empty between calls
   TimePoint deadline_seen_ = TimePoint::max();
   bool settling_ = false;
+  bool closed_ = false;
 };
 
 } // namespace trunkline

@@ -106,6 +106,7 @@ awaitable<void> Session::pump_out() {
     Trunk& machine = trunk_->machine();
     while (!machine.over()) {
       if (!machine.has_output()) {
+        if (trunk_->closed()) break; // our last words are written
         co_await trunk_->output_ready.wait();
         continue;
       }

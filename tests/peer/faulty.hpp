@@ -62,6 +62,7 @@ class FaultyNetwork final : public Network {
       state_->step();
       return transport_->write(pieces);
     }
+    void finish() noexcept override { transport_->finish(); }
     void close() noexcept override { transport_->close(); }
     std::string remote() const override { return transport_->remote(); }
     std::string remote_host() const override { return transport_->remote_host(); }
