@@ -58,8 +58,14 @@ ExitCode exit_code_of(std::exception_ptr failure) {
 std::string line_of(std::exception_ptr failure) {
   try {
     std::rethrow_exception(failure);
+  } catch (const boost::system::system_error& thrown) {
+    // The words of the code only where there are no better ones; its category and number never.
+    std::string text = thrown.what();
+    const std::string code = thrown.code().what();
+    if (text.ends_with(": " + code)) text.resize(text.size() - code.size() - 2);
+    return sync::printable_sentence(text.empty() || text == code ? thrown.code().message() : text);
   } catch (const std::exception& thrown) {
-    return sync::printable(thrown.what());
+    return sync::printable_sentence(thrown.what());
   } catch (...) {
     return "unknown failure";
   }

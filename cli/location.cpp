@@ -2,6 +2,7 @@
 
 #include "cli/exit_code.hpp"
 #include "peer/url.hpp"
+#include "transport/address.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -46,6 +47,7 @@ Location parse_location(std::string_view text) {
   if (text.starts_with("unix:")) {
     const std::size_t mark = text.find('!');
     location.address = text.substr(0, mark);
+    if (location.address == "unix:") throw UsageError("\"" + std::string(text) + "\" names no socket");
     if (mark != std::string_view::npos) location.path = without_slashes(text.substr(mark + 1));
     return location;
   }
@@ -54,8 +56,11 @@ Location parse_location(std::string_view text) {
     location.path = text;
     return location;
   }
+  if (text.substr(0, mark) != "tcp")
+    throw UsageError("scheme of \"" + std::string(text) + "\" is neither tcp:// nor unix:");
   const std::size_t slash = text.find('/', mark + 3);
   location.address = text.substr(0, slash);
+  parse_host_port(location.address, "tcp"); // throws what is wrong with it
   if (slash != std::string_view::npos) location.path = without_slashes(text.substr(slash));
   return location;
 }

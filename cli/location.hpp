@@ -15,7 +15,7 @@ struct Location {
 };
 
 /// tcp://host:port/path and unix:/run/socket!/path are there; everything else is a path here ("./unix:x" is one, too).
-/// Errors: UsageError.
+/// Errors: UsageError; error::bad_url.
 Location parse_location(std::string_view text);
 
 /// Whether only this machine can reach a listening address.

@@ -60,7 +60,7 @@ spdlog::level::level_enum level_of(LogLevel level) {
 
 void log_note(const Logger& logger, const sync::Note& note) {
   switch (note.kind) {
-    case sync::Note::Kind::error: logger->warn("{}", sync::printable(note.text)); break;
+    case sync::Note::Kind::error: logger->warn("{}", sync::printable_sentence(note.text)); break;
     case sync::Note::Kind::deleted: logger->debug("deleted {}", sync::printable(note.path)); break;
     case sync::Note::Kind::skipped: logger->debug("skipped {}", sync::printable(note.path)); break;
     default: logger->debug("synced {}", sync::printable(note.path));

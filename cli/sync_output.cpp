@@ -36,8 +36,8 @@ const char* name_of_kind(sync::Note::Kind kind) {
 std::string line_of(const sync::Note& note) {
   const std::string path = note.path.empty() ? "." : sync::printable(note.path);
   switch (note.kind) {
-    case sync::Note::Kind::error: return sync::printable(note.text);
-    case sync::Note::Kind::skipped: return "skipped " + path + ": " + sync::printable(note.text);
+    case sync::Note::Kind::error: return sync::printable_sentence(note.text);
+    case sync::Note::Kind::skipped: return "skipped " + path + ": " + sync::printable_sentence(note.text);
     case sync::Note::Kind::sent: return "sent " + path;
     case sync::Note::Kind::directory: return "made " + path + "/";
     case sync::Note::Kind::symlink: return "linked " + path + " -> " + sync::printable(note.text);
@@ -122,7 +122,7 @@ void SyncOutput::note_json(const sync::Note& note) {
 }
 
 void SyncOutput::log(const std::string& line) {
-  if (style_.verbose) print(err_, sync::printable(line));
+  if (style_.verbose) print(err_, sync::printable_sentence(line));
 }
 
 void SyncOutput::failure(std::exception_ptr failure) { this->failure(cli::line_of(std::move(failure))); }

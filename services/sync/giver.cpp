@@ -154,7 +154,8 @@ awaitable<bool> has_digest(GivingPointer giving, OutgoingFile& file, const Diges
 /// What a send says about a circuit that is over, in the words of its end.
 [[noreturn]] void throw_ended(const Circuit& circuit, const boost::system::error_code& code) {
   const std::optional<End> end = circuit.end();
-  throw boost::system::system_error(code, end ? end->text : std::string());
+  if (!end || end->text.empty()) throw boost::system::system_error(code);
+  throw boost::system::system_error(code, end->text);
 }
 
 /// Why a circuit for a file is over before the file is: the Taker gave the file up and says why on the control circuit,

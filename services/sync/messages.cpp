@@ -106,7 +106,7 @@ void read_message_into(const Fragment& fragment, google::protobuf::MessageLite& 
 
 void throw_failed(const Fragment& fragment) {
   const auto failed = read_message<wire::Failed>(fragment);
-  throw Failure(from_wire(failed.kind()), printable(failed.text()) + " (says the far side)");
+  throw Failure(from_wire(failed.kind()), printable_sentence(failed.text()) + " (says the far side)");
 }
 
 Fragment to_failed(std::exception_ptr failure) {
@@ -115,10 +115,10 @@ Fragment to_failed(std::exception_ptr failure) {
     std::rethrow_exception(failure);
   } catch (const Failure& thrown) {
     failed.set_kind(to_wire(thrown.kind()));
-    failed.set_text(printable(thrown.what()));
+    failed.set_text(printable_sentence(thrown.what()));
   } catch (const FileError& thrown) {
     failed.set_kind(wire::Failed::FILE);
-    failed.set_text(printable(thrown.what()));
+    failed.set_text(printable_sentence(thrown.what()));
   } catch (...) {
     failed.set_kind(wire::Failed::ENDING);
     failed.set_text("the sync was given up");

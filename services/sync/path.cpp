@@ -117,7 +117,9 @@ bool is_utf8(std::string_view text) noexcept {
   return true;
 }
 
-std::string printable(std::string_view text) {
+namespace {
+
+std::string escaped(std::string_view text, bool backslashes) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
@@ -132,7 +134,7 @@ std::string printable(std::string_view text) {
       out += "\\t";
     } else if (first == '\r') {
       out += "\\r";
-    } else if (first == '\\') {
+    } else if (first == '\\' && backslashes) {
       out += "\\\\";
     } else if (size == 1 && static_cast<unsigned char>(first) < 0x20) {
       append_hex(out, character);
@@ -143,5 +145,11 @@ std::string printable(std::string_view text) {
   }
   return out;
 }
+
+} // namespace
+
+std::string printable(std::string_view text) { return escaped(text, true); }
+
+std::string printable_sentence(std::string_view text) { return escaped(text, false); }
 
 } // namespace trunkline::sync

@@ -30,5 +30,7 @@ bool is_utf8(std::string_view text) noexcept;
 /// For people: control characters, backslashes and what is not UTF-8 become \n, \\ or \xNN, so that a name can neither
 /// break a line nor talk to the terminal.
 std::string printable(std::string_view text);
+/// The same for a sentence in which names are printable already: its backslashes stay single.
+std::string printable_sentence(std::string_view text);
 
 } // namespace trunkline::sync

@@ -384,7 +384,7 @@ void take_withheld(Taking& taking, const wire::Withheld& withheld) {
       break;
     default: // UNREADABLE
       ++taking.report.errors;
-      taking.note_here(Note::Kind::error, entry.path, printable(withheld.text()));
+      taking.note_here(Note::Kind::error, entry.path, printable_sentence(withheld.text()));
   }
   take_resolved(taking, index);
 }
@@ -392,7 +392,7 @@ void take_withheld(Taking& taking, const wire::Withheld& withheld) {
 void take_notes(Taking& taking, const wire::Notes& notes) {
   for (const wire::Note& from : notes.notes()) {
     Note note = from_wire(from);
-    note.text = printable(note.text);
+    note.text = printable_sentence(note.text);
     if (note.kind == Note::Kind::error) ++taking.report.errors;
     if (note.kind == Note::Kind::skipped) ++taking.report.skipped;
     taking.watch.note(note);
@@ -403,11 +403,11 @@ awaitable<void> take_hearing(TakingPointer taking) {
   co_await take_look_around(taking);
   taking->planner.emplace(taking->have, taking->options.checksum);
   for (;;) {
-    const std::optional<Fragment> fragment = co_await taking->control.receive();
-    if (!fragment) {
-      if (taking->finishing) co_return;
-      throw_protocol("the far side stopped in the middle of the sync");
-    }
+    const result<std::optional<Fragment>> heard = co_await as_result(taking->control.receive());
+    if (taking->finishing) co_return; // everything is done here, however the Giver goes
+    if (!heard) throw boost::system::system_error(heard.error());
+    const std::optional<Fragment>& fragment = *heard;
+    if (!fragment) throw_protocol("the far side stopped in the middle of the sync");
     switch (fragment->op) {
       case op::listing: co_await take_listing(taking, read_message<wire::Listing>(*fragment)); break;
       case op::listing_end: take_listing_end(*taking, read_message<wire::ListingEnd>(*fragment)); break;

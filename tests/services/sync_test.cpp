@@ -30,7 +30,7 @@ namespace {
 
 enum class Way { push, pull };
 
-struct Outcome {
+struct Ended {
   Report report;
   std::string failure; // empty: none
   std::vector<Note> asker_notes;
@@ -71,7 +71,7 @@ ServiceOptions answering(const Setting& setting, std::shared_ptr<Root> root, std
   return options;
 }
 
-awaitable<void> run(Way way, const Setting& setting, std::string from, std::string to, Outcome& outcome) {
+awaitable<void> run(Way way, const Setting& setting, std::string from, std::string to, Ended& outcome) {
   const Executor executor = co_await asio::this_coro::executor;
   const auto network = std::make_shared<MemoryNetwork>();
   Node asker(executor, on(network));
@@ -103,8 +103,8 @@ awaitable<void> run(Way way, const Setting& setting, std::string from, std::stri
   co_await answerer.close();
 }
 
-Outcome sync_trees(Way way, const std::string& from, const std::string& to, const Setting& setting = {}) {
-  Outcome outcome;
+Ended sync_trees(Way way, const std::string& from, const std::string& to, const Setting& setting = {}) {
+  Ended outcome;
   test::run_coroutine(run(way, setting, from, to, outcome));
   return outcome;
 }
@@ -144,8 +144,8 @@ TEST_CASE("sync: both trees are equal afterwards, and a second sync finds nothin
     const test::Scratch scratch;
     fill(scratch);
 
-    const Outcome first = sync_trees(way, scratch.path("from"), scratch.path("to"));
-    const Outcome second = sync_trees(way, scratch.path("from"), scratch.path("to"));
+    const Ended first = sync_trees(way, scratch.path("from"), scratch.path("to"));
+    const Ended second = sync_trees(way, scratch.path("from"), scratch.path("to"));
 
     REQUIRE(first.failure == "");
     CHECK(scratch.picture("to") == scratch.picture("from"));
@@ -181,7 +181,7 @@ TEST_CASE("sync: only what changed is sent") {
     ::chmod(scratch.path("from/big").c_str(), 0700);
     ::unlink(scratch.path("from/link").c_str());
     scratch.make_symlink("from/link", "elsewhere");
-    const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"));
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"));
 
     CHECK(outcome.failure == "");
     CHECK(outcome.notes(Note::Kind::sent) == std::vector<std::string>{"dir/new", "small"});
@@ -197,7 +197,7 @@ TEST_CASE("sync: an empty tree is a tree") {
     scratch.make_directory("from");
     scratch.make_directory("to");
 
-    const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"));
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"));
 
     CHECK(outcome.failure == "");
     CHECK(outcome.report.circuits == 1);
@@ -214,7 +214,7 @@ TEST_CASE("sync: many small files need no more circuits than files, and no more 
     setting.tuning.files_outstanding_max = 40;
     setting.tuning.files_sending_max = 7;
 
-    const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
 
     CHECK(outcome.failure == "");
     CHECK(outcome.report.files == 1500);
@@ -241,7 +241,7 @@ TEST_CASE("sync: with checksum the content decides, not the time") {
     Setting setting;
     setting.options.checksum = true;
 
-    const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
 
     CHECK(outcome.failure == "");
     CHECK(outcome.notes(Note::Kind::sent) == std::vector<std::string>{"forged", "longer"});
@@ -266,7 +266,7 @@ TEST_CASE("sync: a dry run says what would be done and touches nothing") {
       setting.options.delete_extra = true;
       setting.options.checksum = checksum;
 
-      const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+      const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
 
       CHECK(outcome.failure == "");
       CHECK(scratch.picture("to") == before);
@@ -292,7 +292,7 @@ TEST_CASE("sync: nothing is deleted unless asked for, and what is excluded never
     sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
     CHECK(scratch.has("to/z"));
     setting.options.delete_extra = true;
-    const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
 
     CHECK(outcome.failure == "");
     CHECK(outcome.report.deleted == 4);
@@ -319,7 +319,7 @@ TEST_CASE("sync: nothing is deleted when something of the source could not be re
       return call == DiskCall::open && name == "secret" ? EACCES : 0;
     });
 
-    const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
 
     CHECK(outcome.failure == "");
     CHECK(outcome.report.errors == 1);
@@ -347,7 +347,7 @@ TEST_CASE("sync: a file that cannot be read is reported on both sides, and the r
         return ++reads == 20 ? EIO : 0;
       });
 
-      const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+      const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
 
       CHECK(outcome.failure == "");
       CHECK(outcome.report.errors == 1);
@@ -377,7 +377,7 @@ TEST_CASE("sync: a file that always changes is read three times and reported; on
       setting.tuning.files_sending_max = 1;
       setting.tuning.fragment_bytes = 1 << 20;
 
-      const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+      const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
 
       CHECK(outcome.failure == "");
       CHECK(scratch.read("to/quiet") == "quiet");
@@ -414,7 +414,7 @@ TEST_CASE("sync: files, directories and symlinks take each other's places") {
       Setting setting;
       setting.options.delete_extra = delete_extra;
 
-      const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+      const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
 
       CHECK(outcome.failure == "");
       if (delete_extra) {
@@ -442,7 +442,7 @@ TEST_CASE("sync: a full disk is an error of each file that does not fit, and the
       return call == DiskCall::write && ++writes % 5 == 0 ? ENOSPC : 0;
     });
 
-    const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
 
     CHECK(outcome.failure == "");
     CHECK(outcome.report.errors >= 5);
@@ -474,7 +474,7 @@ TEST_CASE("sync: whatever operation of the destination fails, no file is torn an
         return kind == DiskCall::lock ? 0 : EIO;
       });
 
-      const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+      const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
 
       CAPTURE(nth);
       troubled += outcome.report.errors > 0 || !outcome.failure.empty();
@@ -511,7 +511,7 @@ TEST_CASE("sync: whenever the destination dies, files are old or new, and the ne
     CHECK((content == "old content!" || content == "new content"));
     if (scratch.has("to/d/new")) CHECK(scratch.read("to/d/new") == scratch.read("from/d/new"));
     setting.to_disk = std::make_shared<Disk>();
-    const Outcome outcome = sync_trees(Way::push, scratch.path("from"), scratch.path("to"), setting);
+    const Ended outcome = sync_trees(Way::push, scratch.path("from"), scratch.path("to"), setting);
     CHECK(outcome.failure == "");
     CHECK(scratch.picture("to") == scratch.picture("from"));
     if (!died) break;
@@ -524,8 +524,8 @@ TEST_CASE("sync: setuid, setgid and sticky stay at home") {
   scratch.make_directory("from/tmp", 01777);
   scratch.make_directory("to");
 
-  const Outcome first = sync_trees(Way::push, scratch.path("from"), scratch.path("to"));
-  const Outcome second = sync_trees(Way::push, scratch.path("from"), scratch.path("to"));
+  const Ended first = sync_trees(Way::push, scratch.path("from"), scratch.path("to"));
+  const Ended second = sync_trees(Way::push, scratch.path("from"), scratch.path("to"));
 
   CHECK((scratch.status("to/tool").st_mode & 07777) == 0755);
   CHECK((scratch.status("to/tmp").st_mode & 07777) == 0777);
@@ -547,7 +547,7 @@ TEST_CASE("sync: one file goes into a directory, and nothing there is deleted") 
       setting.path = "file";
     }
 
-    const Outcome outcome = sync_trees(way, from, scratch.path("to"), setting);
+    const Ended outcome = sync_trees(way, from, scratch.path("to"), setting);
 
     CHECK(outcome.failure == "");
     CHECK(outcome.report.files == 1);
@@ -572,11 +572,11 @@ TEST_CASE("sync: a path below the root is made when its last component is missin
                                                                       {"new/a", "Not a directory"}}) {
     CAPTURE(path);
     setting.path = path;
-    const Outcome outcome = sync_trees(Way::push, scratch.path("from"), scratch.path("to"), setting);
+    const Ended outcome = sync_trees(Way::push, scratch.path("from"), scratch.path("to"), setting);
     CHECK_MESSAGE(outcome.failure.find(words) != std::string::npos, outcome.failure);
   }
   setting.path = "..";
-  const Outcome outcome = sync_trees(Way::pull, scratch.path("to"), scratch.path("from"), setting);
+  const Ended outcome = sync_trees(Way::pull, scratch.path("to"), scratch.path("from"), setting);
   CHECK_MESSAGE(outcome.failure.find("component \"..\"") != std::string::npos, outcome.failure);
 }
 
@@ -604,7 +604,7 @@ TEST_CASE("sync: a hole stays a hole beyond four gigabytes") {
     REQUIRE(::ftruncate(fd, 6'000'000'000) == 0);
     ::close(fd);
 
-    const Outcome outcome = sync_trees(way, scratch.path("from"), scratch.path("to"));
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"));
 
     CHECK(outcome.failure == "");
     CHECK(outcome.report.bytes == 6'000'000'000);
@@ -636,7 +636,7 @@ TEST_CASE("sync: a symlink planted in the destination while files arrive leads n
     return 0;
   });
 
-  const Outcome outcome = sync_trees(Way::push, scratch.path("from"), scratch.path("to"), setting);
+  const Ended outcome = sync_trees(Way::push, scratch.path("from"), scratch.path("to"), setting);
 
   CHECK(planted);
   CHECK(scratch.read("outside/victim") == "precious");

@@ -1,0 +1,420 @@
+// One side of a sync is real, the other a script that says whatever a hostile or broken peer could say.
+#include "async/within.hpp"
+#include "services/sync/messages.hpp"
+#include "services/sync/path.hpp"
+#include "services/sync/service.hpp"
+#include "tests/services/scratch.hpp"
+#include "tests/support/coroutine.hpp"
+#include "transport/memory.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace trunkline;
+using namespace trunkline::sync;
+
+namespace {
+
+/// What the scripted peer does with the control circuit after it has read the request.
+using Script = awaitable<void> (*)(Circuit&);
+
+awaitable<void> run_script(Script script, CircuitInbox& circuits) {
+  std::optional<Circuit> control = co_await circuits.next();
+  const std::optional<Fragment> request = co_await control->receive();
+  CHECK((request && request->op == op::request));
+  co_await script(*control);
+  while (true) { // until the real side has had enough
+    const result<std::optional<Fragment>> heard = co_await as_result(control->receive());
+    if (!heard || !*heard) break;
+  }
+}
+
+struct Ended {
+  Report report;
+  std::string failure;
+  std::vector<std::string> errors;
+};
+
+struct Scene {
+  explicit Scene(Script said) : script(said) {}
+
+  Script script;
+  bool real_takes = true;
+  Tuning tuning;
+};
+
+awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
+  const Executor executor = co_await asio::this_coro::executor;
+  const auto network = std::make_shared<MemoryNetwork>();
+  NodeOptions options;
+  options.networks["mem"] = network;
+  Node real(executor, options);
+  Node scripted(executor, options);
+  scripted.register_service("sync", [script = scene.script](LocalPeer&, CircuitInbox& circuits) {
+    return run_script(script, circuits);
+  });
+  const std::string address = scripted.listen("mem://scripted");
+  ServiceOptions settings;
+  settings.random = test::seeded_random();
+  settings.tuning = scene.tuning;
+  const auto service = Service::register_at(real, std::move(settings));
+  Watch watch;
+  watch.on_note = [&outcome](const Note& note) {
+    if (note.kind == Note::Kind::error) outcome.errors.push_back(note.text);
+  };
+  try {
+    if (scene.real_takes) {
+      outcome.report = co_await service->pull(real, address, "", Root::open(path), Options(), std::move(watch));
+    } else {
+      outcome.report = co_await service->push(real, open_source(path), address, "", Options(), std::move(watch));
+    }
+  } catch (const std::exception& thrown) {
+    outcome.failure = thrown.what();
+  }
+  co_await real.close();
+  co_await scripted.close();
+}
+
+Ended play(Scene scene, const std::string& path) {
+  Ended outcome;
+  test::run_coroutine(play(scene, path, outcome));
+  return outcome;
+}
+
+wire::Entry file(std::string path, std::uint64_t size = 0) {
+  wire::Entry entry;
+  entry.set_path(std::move(path));
+  entry.set_size(size);
+  entry.set_mode(0644);
+  return entry;
+}
+
+wire::Entry directory(std::string path) {
+  wire::Entry entry = file(std::move(path));
+  entry.set_type(wire::Entry::DIRECTORY);
+  entry.set_mode(0755);
+  return entry;
+}
+
+wire::Entry symlink_entry(std::string path, std::string target) {
+  wire::Entry entry = file(std::move(path));
+  entry.set_type(wire::Entry::SYMLINK);
+  entry.set_target(std::move(target));
+  return entry;
+}
+
+awaitable<void> say_listing(Circuit& control, std::vector<wire::Entry> entries, bool ends = true) {
+  wire::Listing listing;
+  for (wire::Entry& entry : entries) *listing.add_entries() = std::move(entry);
+  co_await send_message(control, op::listing, listing);
+  if (!ends) co_return;
+  wire::ListingEnd end;
+  end.set_entries(entries.size());
+  end.set_complete(true);
+  co_await send_message(control, op::listing_end, end);
+}
+
+Circuit open_file(Circuit& control, std::uint64_t index, std::uint64_t size) {
+  wire::FileHeader header;
+  header.set_index(index);
+  header.set_size(size);
+  header.set_mode(06777);
+  return control.new_circuit(to_fragment(op::file, header));
+}
+
+awaitable<void> say_data(Circuit& circuit, std::uint64_t offset, std::string content) {
+  Fragment fragment(op::data, Payload(content));
+  fragment.part = static_cast<std::int64_t>(offset);
+  co_await circuit.send(std::move(fragment));
+}
+
+/// Sends one file as it should be.
+awaitable<void> say_file(Circuit& control, std::uint64_t index, std::string content) {
+  Circuit circuit = open_file(control, index, content.size());
+  if (!content.empty()) co_await say_data(circuit, 0, content);
+  circuit.finish();
+}
+
+awaitable<void> wait_for_want(Circuit& control) {
+  for (;;) {
+    const std::optional<Fragment> heard = co_await control.receive();
+    if (!heard || heard->op == op::want) co_return;
+  }
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+} // namespace
+
+TEST_CASE("hostile giver: a listing that is not ascending, too long or wrongly counted ends the sync") {
+  struct Row {
+    Script script;
+    const char* words;
+  };
+  const Row rows[] = {
+      {[](Circuit& control) { return say_listing(control, {file("b"), file("a")}); }, "not ascending"},
+      {[](Circuit& control) { return say_listing(control, {file("a"), file("a")}); }, "not ascending"},
+      {[](Circuit& control) { return say_listing(control, {directory("a"), file("a.b"), file("a/c")}); }, "not ascending"},
+      {[](Circuit& control) { return say_listing(control, {directory("a"), directory("")}); }, "not ascending"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_listing(control, {directory("")}, false);
+         wire::ListingEnd end;
+         end.set_entries(7);
+         co_await send_message(control, op::listing_end, end);
+       },
+       "listing of 1 entries claims 7"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_listing(control, {directory("")});
+         co_await say_listing(control, {file("a")});
+       },
+       "a listing after its end"},
+      {[](Circuit& control) -> awaitable<void> {
+         for (int i = 0; i < 10; ++i) {
+           std::vector<wire::Entry> entries;
+           for (int j = 0; j < 10; ++j) entries.push_back(directory(std::string(1, static_cast<char>('a' + i)) + static_cast<char>('a' + j)));
+           co_await say_listing(control, std::move(entries), false);
+         }
+       },
+       "listing of more than 50 entries"},
+      {[](Circuit& control) -> awaitable<void> {
+         Fragment garbage(op::listing, Payload(std::string(1000, '\xff')));
+         co_await control.send(std::move(garbage));
+       },
+       "cannot be decoded"},
+      {[](Circuit& control) -> awaitable<void> {
+         Fragment large(op::listing, Payload(std::string(300'000, '\0')));
+         co_await control.send(std::move(large));
+       },
+       "control message of 300000 bytes"},
+      {[](Circuit& control) -> awaitable<void> {
+         Fragment unknown(99);
+         co_await control.send(std::move(unknown));
+       },
+       "does not say 99"},
+      {[](Circuit& control) -> awaitable<void> {
+         control.finish();
+         co_return;
+       },
+       "stopped in the middle"},
+      {[](Circuit& control) -> awaitable<void> {
+         wire::Withheld withheld;
+         withheld.set_index(3);
+         co_await send_message(control, op::withheld, withheld);
+       },
+       "withheld and was not wanted"},
+  };
+
+  for (const Row& row : rows) {
+    const test::Scratch scratch;
+    Scene scene(row.script);
+    scene.tuning.entries_max = 50;
+
+    const Ended outcome = play(scene, scratch.path());
+
+    CHECK_MESSAGE(contains(outcome.failure, row.words), outcome.failure, " instead of ", row.words);
+  }
+}
+
+TEST_CASE("hostile giver: entries that cannot be used are refused alone, and the rest arrives") {
+  const test::Scratch scratch;
+  scratch.write("outside/victim", "precious");
+  scratch.make_directory("root");
+
+  const Ended outcome = play(
+      Scene([](Circuit& control) -> awaitable<void> {
+        std::vector<wire::Entry> entries = {
+            directory(""),
+            file("../outside/victim", 3),
+            file("/etc/passwd", 3),
+            file("."),
+            file(".."),
+            file(std::string("a\0b", 3)),
+            directory("d"),
+            file("d/../../outside/victim", 3),
+            file("d/fine", 4),
+            file("d//x"),
+            file("huge", ~std::uint64_t{0}),
+            symlink_entry("l", "../outside"),
+            file("l/victim", 3),
+            symlink_entry("m", ""),
+            file(std::string(256, 'n')),
+            directory("o/p"),
+        };
+        std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return compare_paths(a.path(), b.path()) < 0; });
+        std::uint64_t fine = 0;
+        while (entries[fine].path() != "d/fine") ++fine;
+        co_await say_listing(control, std::move(entries));
+        co_await wait_for_want(control);
+        co_await say_file(control, fine, "fine");
+      }),
+      scratch.path("root"));
+
+  CHECK(outcome.failure == "");
+  CHECK(outcome.report.errors == 12);
+  CHECK(outcome.errors.size() == 12);
+  CHECK(scratch.read("outside/victim") == "precious");
+  CHECK(scratch.read("root/d/fine") == "fine");
+  CHECK((scratch.status("root/d/fine").st_mode & 07777) == 0777);
+  CHECK(scratch.picture("root").size() == 3); // d, d/fine, l
+  for (const std::string& text : outcome.errors) CHECK(contains(text, "is refused: it "));
+}
+
+TEST_CASE("hostile giver: a file that was not wanted, or more of it than it claims, ends the sync and leaves nothing") {
+  struct Row {
+    Script script;
+    const char* words;
+  };
+  const Row rows[] = {
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await wait_for_want(control);
+         co_await say_file(control, 0, "not a file");
+       },
+       "was not wanted"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await wait_for_want(control);
+         co_await say_file(control, 1'000'000'000'000, "far out");
+       },
+       "was not wanted"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_listing(control, {directory(""), file("a", 5), file("b", 5)}, false);
+         co_await wait_for_want(control);
+         co_await say_file(control, 1, "12345");
+         co_await say_file(control, 1, "12345");
+       },
+       "was not wanted"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await wait_for_want(control);
+         Circuit circuit = open_file(control, 1, 5);
+         co_await say_data(circuit, 0, "123456");
+         circuit.finish();
+       },
+       "of 5 bytes gets 6 bytes at 0"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await wait_for_want(control);
+         Circuit circuit = open_file(control, 1, 5);
+         co_await say_data(circuit, 0, "123");
+         co_await say_data(circuit, 2, "3");
+         circuit.finish();
+       },
+       "gets 1 bytes at 2 after 3"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await wait_for_want(control);
+         Circuit circuit = open_file(control, 1, 5);
+         co_await say_data(circuit, static_cast<std::uint64_t>(-3), "abc");
+         circuit.finish();
+       },
+       "gets 3 bytes at 18446744073709551613"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await wait_for_want(control);
+         Circuit circuit = open_file(control, 1, ~std::uint64_t{0});
+         circuit.finish();
+       },
+       "a file of 18446744073709551615 bytes"},
+      {[](Circuit& control) -> awaitable<void> {
+         Fragment first(op::data, Payload("no header"));
+         Circuit circuit = control.new_circuit(std::move(first));
+         circuit.finish();
+         co_return;
+       },
+       "does not begin with a file"},
+  };
+
+  for (const Row& row : rows) {
+    const test::Scratch scratch;
+
+    const Ended outcome = play(Scene(row.script), scratch.path());
+
+    CHECK_MESSAGE(contains(outcome.failure, row.words), outcome.failure, " instead of ", row.words);
+    for (const auto& [path, line] : scratch.picture()) CHECK_MESSAGE(path == "a", path);
+  }
+}
+
+TEST_CASE("giver: a file that is taken back and then withheld is an error and leaves nothing; one that comes again arrives") {
+  const test::Scratch scratch;
+
+  const Ended outcome = play(Scene([](Circuit& control) -> awaitable<void> {
+                                 co_await say_listing(control, {directory(""), file("a", 5), file("b", 5)});
+                                 co_await wait_for_want(control);
+                                 for (const std::uint64_t index : {1u, 2u}) {
+                                   Circuit circuit = open_file(control, index, 5);
+                                   co_await say_data(circuit, 0, "123");
+                                   circuit.reset();
+                                 }
+                                 wire::Withheld withheld;
+                                 withheld.set_index(1);
+                                 withheld.set_text("cannot read \"a\"\x1b[2J");
+                                 co_await send_message(control, op::withheld, withheld);
+                                 co_await say_file(control, 2, "67890");
+                               }),
+                               scratch.path());
+
+  CHECK(outcome.failure == "");
+  CHECK(outcome.errors == std::vector<std::string>{"cannot read \"a\"\\x1b[2J"});
+  CHECK(scratch.picture().size() == 1);
+  CHECK(scratch.read("b") == "67890");
+}
+
+TEST_CASE("hostile taker: what cannot be wanted ends the sync") {
+  struct Row {
+    Script script;
+    const char* words;
+  };
+  static constexpr auto say_want = [](Circuit& control, std::uint64_t index, std::string digest, bool compare_only,
+                                      int times) -> awaitable<void> {
+    // The listing has been read by then: the tree is three entries.
+    for (bool ended = false; !ended;) {
+      const std::optional<Fragment> heard = co_await control.receive();
+      ended = !heard || heard->op == op::listing_end;
+    }
+    wire::Want want;
+    want.set_compare_only(compare_only);
+    for (int i = 0; i < times; ++i) {
+      wire::Want::File& wanted = *want.add_files();
+      wanted.set_index(index);
+      wanted.set_digest(digest);
+    }
+    co_await send_message(control, op::want, want);
+  };
+  const Row rows[] = {
+      {[](Circuit& control) { return say_want(control, 3, "", false, 1); }, "entry 3 is wanted of a listing of 3"},
+      {[](Circuit& control) { return say_want(control, ~std::uint64_t{0}, "", false, 1); }, "is wanted of a listing of 3"},
+      {[](Circuit& control) { return say_want(control, 1, "", false, 1); }, "entry 1 is wanted and is no file"},
+      {[](Circuit& control) { return say_want(control, 2, "", false, 2); }, "entry 2 is wanted twice"},
+      {[](Circuit& control) { return say_want(control, 2, std::string(64, 'x'), false, 1); }, "a digest of 64 bytes"},
+      {[](Circuit& control) { return say_want(control, 2, "short", true, 1); }, "a digest of 5 bytes"},
+      {[](Circuit& control) { return say_want(control, 2, "", true, 1); }, "a comparison without a digest"},
+      {[](Circuit& control) -> awaitable<void> {
+         Fragment unknown(op::listing);
+         co_await control.send(std::move(unknown));
+       },
+       "a Taker does not say 2"},
+      {[](Circuit& control) -> awaitable<void> {
+         wire::Failed failed;
+         failed.set_text("no\nway\x1b[2J");
+         co_await send_message(control, op::failed, failed);
+       },
+       "no\\nway\\x1b[2J (says the far side)"},
+  };
+
+  for (const Row& row : rows) {
+    const test::Scratch scratch;
+    scratch.write("d/file", "content");
+    Scene scene(row.script);
+    scene.real_takes = false;
+
+    const Ended outcome = play(scene, scratch.path());
+
+    CHECK_MESSAGE(contains(outcome.failure, row.words), outcome.failure, " instead of ", row.words);
+  }
+}
