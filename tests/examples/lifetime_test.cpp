@@ -107,10 +107,17 @@ awaitable<void> own_endings(Node& here, Node&, std::string there) {
   const boost::system::error_code heard = co_await outcome_of(finished);
   CHECK(!heard);
 
+  Circuit reasoned = me->start_remote_and_open(there, "actor", Fragment(act_wait));
+  reasoned.close(End(error::access_denied, "not you"));
+  const boost::system::error_code own_reason = co_await outcome_of(reasoned);
+  CHECK(is(own_reason, error::access_denied));
+
   Circuit last = me->start_remote_and_open(there, "actor", Fragment(act_wait));
   me->close();
+  const boost::system::error_code heard_last = co_await outcome_of(last);
+  CHECK(is(heard_last, error::peer_ended));
   const result<void> after_end = co_await as_result(last.send(Fragment(1)));
-  CHECK(!after_end.has_value());
+  CHECK(is(after_end.error(), error::peer_ended));
   const End end = co_await last.ended();
   CHECK(is(end.code, error::peer_ended));
 }
