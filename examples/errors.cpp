@@ -22,10 +22,11 @@ awaitable<void> adder(Circuit circuit) {
       co_return;
     }
     if (text == "bug") throw std::logic_error("the secret cause"); // resets this circuit, ends nothing else
-    if (text.find_first_not_of("0123456789") != std::string::npos)
+    if (text.find_first_not_of("0123456789") != std::string::npos) {
       co_await circuit.send(Fragment::error("\"" + text + "\" is not a number"));
-    else
+    } else {
       sum += std::stoll(text);
+    }
   }
   Fragment result(op_sum);
   result.part = sum;

@@ -38,7 +38,9 @@ int main() {
   asio::io_context io;
   Node one(io.get_executor()), other(io.get_executor());
   for (Node* node : {&one, &other}) node->serve("tally", tally); // the same line on both sides
-  asio::co_spawn(io, both_ways(one, other), [](std::exception_ptr failed) { if (failed) std::rethrow_exception(failed); });
+  asio::co_spawn(io, both_ways(one, other), [](std::exception_ptr failed) {
+    if (failed) std::rethrow_exception(failed);
+  });
   io.run();
 }
 // [readme]

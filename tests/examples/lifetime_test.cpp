@@ -1,7 +1,7 @@
 // What docs/lifetime.md says of endings: who hears which error, and what may go when.
 //
-// A peer of service "actor" takes one circuit, sends one fragment on it, and does what the first fragment's op says. The
-// other side takes the fragment and looks at what comes next: the code that receive throws, or none for nullopt.
+// A peer of service "actor" takes one circuit, sends one fragment on it, and does what the first fragment's op says.
+// The other side takes the fragment and looks at what comes next: the code that receive throws, or none for nullopt.
 #include "async/tasks.hpp"
 #include "async/within.hpp"
 #include "peer/node.hpp"
@@ -20,7 +20,16 @@ using namespace trunkline;
 
 namespace {
 
-enum Act : std::int32_t { act_finish, act_close, act_close_with_reason, act_reset, act_drop, act_throw, act_end, act_wait };
+enum Act : std::int32_t {
+  act_finish,
+  act_close,
+  act_close_with_reason,
+  act_reset,
+  act_drop,
+  act_throw,
+  act_end,
+  act_wait
+};
 
 awaitable<void> actor(LocalPeer& peer, CircuitInbox& circuits) {
   std::optional<Circuit> circuit = co_await circuits.next();

@@ -1,5 +1,5 @@
-// Golden frames: what client.py, written from docs/wire.md alone, made of some values (frames.py says which) must be what
-// the C++ side makes of them, and must be read back as them.
+// Golden frames: what client.py, written from docs/wire.md alone, made of some values (frames.py says which) must be
+// what the C++ side makes of them, and must be read back as them.
 #include "fragment/codec.hpp"
 #include "fragment/error.hpp"
 #include "proto/trunk.pb.h"
@@ -21,7 +21,8 @@ namespace {
 
 std::string bytes_of_hex(const std::string& hex) {
   std::string bytes;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
   return bytes;
 }
 
@@ -219,8 +220,9 @@ TEST_CASE("wire: every kind of frame is, byte for byte, what an outsider makes o
 TEST_CASE("wire: an outsider's data frames are read as the fragments they were") {
   const auto golden = golden_frames();
 
-  for (const auto& [name, expected] : {std::pair("data", small_fragment()), std::pair("data_with_metadata", full_fragment()),
-                                       std::pair("data_empty", Fragment())}) {
+  for (const auto& [name, expected] :
+       {std::pair("data", small_fragment()), std::pair("data_with_metadata", full_fragment()),
+        std::pair("data_empty", Fragment())}) {
     CAPTURE(name);
     Fragment fragment;
     read_data(golden.at(name), fragment);
@@ -240,5 +242,6 @@ TEST_CASE("wire: an outsider's data frames are read as the fragments they were")
   CHECK(first.subject == "cut");
   CHECK(read_data(golden.at("data_continues"), middle).flags == wire::flag_continues);
   CHECK(read_data(golden.at("data_last"), last).flags == (wire::flag_continues | wire::flag_last));
-  CHECK(std::string(first.payload.text()) + std::string(middle.payload.text()) + std::string(last.payload.text()) == "abcdefg");
+  CHECK(std::string(first.payload.text()) + std::string(middle.payload.text()) + std::string(last.payload.text()) ==
+        "abcdefg");
 }
