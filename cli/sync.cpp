@@ -58,8 +58,12 @@ struct Run {
 /// A tree that is copied into itself never ends, and one that lies in its own destination would be deleted.
 void check_apart(const SyncOptions& options) {
   std::error_code ignored;
-  const auto from = std::filesystem::weakly_canonical(options.from + "/", ignored).parent_path();
-  const auto to = std::filesystem::weakly_canonical(options.to + "/", ignored).parent_path();
+  const auto real = [&](const std::string& path) {
+    const auto found = std::filesystem::weakly_canonical(std::filesystem::absolute(path), ignored);
+    return found.has_filename() ? found : found.parent_path(); // without a slash at the end
+  };
+  const std::filesystem::path from = real(options.from);
+  const std::filesystem::path to = real(options.to);
   const auto lies_in = [](const std::filesystem::path& inner, const std::filesystem::path& outer) {
     const auto relative = inner.lexically_relative(outer);
     return !relative.empty() && *relative.begin() != ".." && relative != ".";
@@ -84,7 +88,8 @@ awaitable<sync::Report> sync_here(Run& run, std::shared_ptr<sync::Service> servi
   std::string path;
   settings.root = sync::open_destination(run.to.path, run.options.wishes.dry_run);
   if (!settings.root) { // a dry run, and its last component is missing
-    const std::filesystem::path full = std::filesystem::path(run.to.path + "/").parent_path();
+    std::filesystem::path full = run.to.path;
+    if (!full.has_filename()) full = full.parent_path(); // without a slash at the end
     settings.root = sync::Root::open(full.has_parent_path() ? full.parent_path().string() : ".");
     path = full.filename().string();
   }

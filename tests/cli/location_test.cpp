@@ -1,0 +1,53 @@
+#include "cli/location.hpp"
+
+#include "cli/exit_code.hpp"
+
+#include <boost/system/system_error.hpp>
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+using namespace trunkline::cli;
+
+TEST_CASE("location: an address is there, everything else is a path here") {
+  struct Row {
+    const char* text;
+    const char* address;
+    const char* path;
+  };
+  const Row rows[] = {
+      {"tcp://127.0.0.1:7000", "tcp://127.0.0.1:7000", ""},
+      {"tcp://127.0.0.1:7000/", "tcp://127.0.0.1:7000", ""},
+      {"tcp://[::1]:7000/a b/c/", "tcp://[::1]:7000", "a b/c"},
+      {"tcp://host:1//x", "tcp://host:1", "x"},
+      {"unix:/run/t.sock", "unix:/run/t.sock", ""},
+      {"unix:/run/t.sock!/sub/dir", "unix:/run/t.sock", "sub/dir"},
+      {"relative/path/", "", "relative/path/"},
+      {"/absolute", "", "/absolute"},
+      {"./unix:x", "", "./unix:x"},
+      {"strange name://x", "", "strange name://x"},
+      {"host:path", "", "host:path"},
+  };
+
+  for (const Row& row : rows) {
+    const Location location = parse_location(row.text);
+    CAPTURE(row.text);
+    CHECK(location.address == row.address);
+    CHECK(location.path == row.path);
+    CHECK(location.is_remote() == !location.address.empty());
+  }
+  CHECK_THROWS_AS(parse_location(""), UsageError);
+  CHECK_THROWS_AS(parse_location("unix:"), UsageError);
+  CHECK_THROWS_AS(parse_location("ftp://host:21/x"), UsageError);
+  CHECK_THROWS_AS(parse_location("tcp://host/x"), boost::system::system_error);
+  CHECK_THROWS_AS(parse_location("tcp://host:port/x"), boost::system::system_error);
+}
+
+TEST_CASE("location: only loopback and unix sockets are local") {
+  for (const char* address : {"tcp://127.0.0.1:0", "tcp://127.255.0.9:1", "tcp://localhost:1", "tcp://[::1]:1", "unix:/x"})
+    CHECK_MESSAGE(is_local_only(address), address);
+  for (const char* address : {"tcp://0.0.0.0:0", "tcp://[::]:1", "tcp://10.0.0.1:1", "tcp://127.0.0.1.example.com:1",
+                              "tcp://127.1:1", "tcp://:1", "tcp://example.com:1", "tcp://1270.0.0.1:1", "tcp://127.0.0.256:1"})
+    CHECK_FALSE_MESSAGE(is_local_only(address), address);
+}

@@ -1,0 +1,556 @@
+#!/usr/bin/env python3
+"""Drives the trunkline program as a person or a script would: exit codes, error lines, both directions, signals.
+
+Each test_* function is one test and gets an empty directory. Nothing here sleeps: tests wait for lines, for the end of a
+process, or stop a process in the middle and look.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import pty
+import random
+import re
+import resource
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+import traceback
+
+PROGRAM = os.path.abspath(sys.argv[1])
+SEED = int(os.environ.get("TRUNKLINE_SEED") or random.SystemRandom().randrange(1 << 32))
+PATIENCE = 60  # seconds until something that should happen counts as hanging
+
+EQUAL, USAGE, SOCKET, FILE, PROTOCOL, INTERRUPTED, PARTIAL, TIMEOUT = 0, 1, 10, 11, 12, 20, 23, 30
+
+
+class Skip(Exception):
+    pass
+
+
+# --- what tests are made of
+
+def run(*arguments, **options):
+    return subprocess.run([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, **options)
+
+
+def expect(result, code, error=None):
+    """The exit code, and at most one line of trouble, which holds `error`."""
+    text = result.stderr.decode("utf-8", "replace")
+    assert result.returncode == code, f"exit code {result.returncode} instead of {code}: {text}{result.stdout.decode('utf-8', 'replace')}"
+    if error is None:
+        assert text == "", f"unexpected trouble: {text}"
+    else:
+        assert text.count("\n") == 1 and text.startswith("trunkline: "), f"not one line: {text!r}"
+        assert error in text, f"{error!r} is not in {text!r}"
+    return result
+
+
+class Serve:
+    """A running `trunkline serve`; ended, however the test ends."""
+
+    def __init__(self, root, *arguments, listen=("tcp://127.0.0.1:0",), **options):
+        listening = [word for address in listen for word in ("--listen", address)]
+        self.process = subprocess.Popen([PROGRAM, "serve", "--root", str(root), *listening, *arguments],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        self.addresses = []
+        for _ in listen:
+            line = self.process.stdout.readline().decode()
+            assert line.startswith("listening on "), line + self.process.stderr.read().decode()
+            self.addresses.append(line.removeprefix("listening on ").rstrip("\n"))
+        self.address = self.addresses[0]
+        # Somebody has to read the log, or a full pipe would stop the server.
+        self.log = []
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        self.reader.join(PATIENCE)
+        return code
+
+
+def write(path, content=b"", mode=0o644, mtime=None):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(content)
+    os.chmod(path, mode)
+    if mtime is not None:
+        os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
+
+
+def tree(root, count=60):
+    """A tree with a bit of everything."""
+    for i in range(count):
+        write(f"{root}/d{i % 7}/f{i}", os.urandom(i * 37), 0o600 + i % 64)
+    write(f"{root}/large", os.urandom(3_000_000))
+    write(f"{root}/empty")
+    write(f"{root}/with space/new\nline", b"odd", mtime=1_234_567_890_987_654_321)
+    write(os.fsencode(root) + b"/\xff\xfe not utf-8", b"bytes")
+    os.makedirs(f"{root}/empty dir")
+    os.symlink("../no/where", f"{root}/link")
+    os.utime(f"{root}/empty dir", ns=(5_000_000_007, 5_000_000_007))
+
+
+def picture(root):
+    """Type, mode, mtime and content of everything, by path."""
+    seen = {}
+    root = os.fsencode(root)
+    for directory, folders, files in os.walk(root):
+        for name in folders + files:
+            path = os.path.join(directory, name)
+            status = os.lstat(path)
+            line = [oct(status.st_mode), status.st_mtime_ns]
+            if os.path.islink(path):
+                line = ["link", status.st_mtime_ns, os.readlink(path)]
+            elif os.path.isfile(path):
+                with open(path, "rb") as file:
+                    line.append(hashlib.sha256(file.read()).hexdigest())
+            seen[os.path.relpath(path, root)] = line
+    return seen
+
+
+def assert_equal(a, b):
+    one, other = picture(a), picture(b)
+    different = sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path))
+    assert not different, f"different: {[(path, one.get(path), other.get(path)) for path in different[:5]]}"
+
+
+def temporaries(root):
+    return [path for path in picture(root) if b".trunkline-" in path]
+
+
+# --- the command line
+
+def test_help_and_version(here):
+    for arguments in ([], ["serve"], ["sync"]):
+        result = expect(run(*arguments, "--help"), EQUAL)
+        text = result.stdout.decode()
+        assert "Example:" in text and "Exit codes:" in text, text
+    assert re.fullmatch(r"trunkline \d+\.\d+\.\d+\n", run("--version").stdout.decode())
+
+
+def test_wrong_usage_is_one_line_and_exit_code_1(here):
+    for arguments in ([], ["fly"], ["sync"], ["sync", "a"], ["sync", "--fly", "a", "b"], ["serve"], ["serve", "--root", here],
+                      ["sync", "tcp://a:1/", "tcp://b:1/"], ["sync", "ftp://a:1/", "b"], ["sync", "tcp://a/", "b"],
+                      ["sync", "--exclude", "", "a", "b"], ["sync", "", "b"], ["sync", "--timeout", "-1", "a", "b"]):
+        expect(run(*arguments), USAGE, "")
+
+
+def test_serve_refuses_what_others_can_reach(here):
+    for address in ("tcp://0.0.0.0:0", "tcp://[::]:0", "tcp://10.1.2.3:0"):
+        expect(run("serve", "--root", here, "--listen", address), USAGE, "--insecure")
+    with Serve(here, "--insecure", listen=["tcp://0.0.0.0:0"]) as serve:
+        assert serve.end() == EQUAL
+
+
+def test_serve_says_what_is_wrong(here):
+    expect(run("serve", "--root", f"{here}/missing", "--listen", "tcp://127.0.0.1:0"), FILE, "No such file or directory")
+    expect(run("serve", "--root", here, "--listen", "tcp://127.0.0.1"), USAGE, "tcp://host:port")
+    with Serve(here) as serve:
+        expect(run("serve", "--root", here, "--listen", serve.address), SOCKET, "Address already in use")
+
+
+def test_serve_listens_on_several_addresses_and_ends_with_either_signal(here):
+    os.makedirs(f"{here}/root")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with Serve(f"{here}/root", listen=["tcp://127.0.0.1:0", f"unix:{here}/socket", "tcp://127.0.0.1:0"]) as serve:
+            assert len(set(serve.addresses)) == 3 and serve.addresses[1] == f"unix:{here}/socket"
+            for address in serve.addresses:
+                expect(run("sync", f"{here}/root", address), EQUAL)
+            assert serve.end(number) == EQUAL
+
+
+# --- syncs
+
+def test_push_and_pull_make_equal_trees(here):
+    tree(f"{here}/from")
+    os.makedirs(f"{here}/root")
+    with Serve(f"{here}/root") as serve:
+        expect(run("sync", f"{here}/from/", f"{serve.address}/new"), EQUAL)
+        assert_equal(f"{here}/from", f"{here}/root/new")
+        expect(run("sync", f"{serve.address}/new/", f"{here}/back"), EQUAL)
+        assert_equal(f"{here}/from", f"{here}/back")
+        again = expect(run("sync", f"{here}/from", f"{serve.address}/new"), EQUAL)
+        assert b"0 files, 0 B" in again.stdout, again.stdout
+        assert serve.end() == EQUAL
+        assert sum(b" pushes into " in line for line in serve.log) == 2, serve.log
+
+
+def test_unix_socket(here):
+    tree(f"{here}/from", 5)
+    os.makedirs(f"{here}/root")
+    with Serve(f"{here}/root", listen=[f"unix:{here}/s"]):
+        expect(run("sync", f"{here}/from", f"unix:{here}/s!sub"), EQUAL)
+        expect(run("sync", f"unix:{here}/s!/sub/", f"{here}/back"), EQUAL)
+    assert_equal(f"{here}/from", f"{here}/back")
+
+
+def test_two_directories_here(here):
+    tree(f"{here}/from")
+    expect(run("sync", f"{here}/from", f"{here}/to"), EQUAL)
+    assert_equal(f"{here}/from", f"{here}/to")
+    expect(run("sync", f"{here}/from/large", f"{here}/alone"), EQUAL)
+    assert os.listdir(f"{here}/alone") == ["large"]
+    expect(run("sync", "from", "./relative", cwd=here), EQUAL)
+    assert_equal(f"{here}/from", f"{here}/relative")
+
+
+def test_a_tree_does_not_go_into_itself(here):
+    tree(f"{here}/from", 5)
+    expect(run("sync", f"{here}/from", f"{here}/from/with space"), USAGE, "lies in")
+    expect(run("sync", "--delete", f"{here}/from", here), USAGE, "would be deleted")
+    expect(run("sync", f"{here}/from", f"{here}/from2"), EQUAL)
+
+
+def test_delete_and_exclude(here):
+    write(f"{here}/from/keep")
+    write(f"{here}/from/a.o")
+    write(f"{here}/to/old/deep")
+    write(f"{here}/to/kept.o")
+    expect(run("sync", "--exclude", "*.o", f"{here}/from", f"{here}/to"), EQUAL)
+    assert sorted(os.listdir(f"{here}/to")) == ["keep", "kept.o", "old"]
+    expect(run("sync", "--delete", "--exclude", "*.o", "--exclude", "/x", f"{here}/from", f"{here}/to"), EQUAL)
+    assert sorted(os.listdir(f"{here}/to")) == ["keep", "kept.o"]
+
+
+def test_checksum_finds_what_size_and_time_hide(here):
+    write(f"{here}/from/f", b"aaaa", mtime=10**18)
+    write(f"{here}/to/f", b"bbbb", mtime=10**18)
+    expect(run("sync", f"{here}/from", f"{here}/to"), EQUAL)
+    assert open(f"{here}/to/f", "rb").read() == b"bbbb"
+    expect(run("sync", "--checksum", f"{here}/from", f"{here}/to"), EQUAL)
+    assert open(f"{here}/to/f", "rb").read() == b"aaaa"
+
+
+def test_dry_run_names_everything_and_touches_nothing(here):
+    tree(f"{here}/from", 5)
+    os.makedirs(f"{here}/root")
+    write(f"{here}/root/extra")
+    before = picture(f"{here}/root")
+    with Serve(f"{here}/root") as serve:
+        for target in (serve.address, f"{serve.address}/missing", f"{here}/root", f"{here}/missing"):
+            result = expect(run("sync", "--dry-run", "--delete", f"{here}/from", target), EQUAL)
+            assert b"sent large\n" in result.stdout and b"dry run: " in result.stdout, result.stdout
+            assert (b"deleted extra" in result.stdout) == (b"missing" not in target.encode())
+    assert picture(f"{here}/root") == before and not os.path.exists(f"{here}/missing")
+
+
+def test_json_is_one_object_per_line(here):
+    tree(f"{here}/from", 5)
+    os.mkfifo(f"{here}/from/pipe")
+    result = expect(run("sync", "--json", f"{here}/from", f"{here}/to"), EQUAL)
+    events = [json.loads(line) for line in result.stdout.decode("utf-8").splitlines()]
+    summary = events[-1]
+    assert summary["event"] == "summary" and summary["exit_code"] == 0 and summary["errors"] == 0
+    sent = [event for event in events if event["event"] == "sent"]
+    assert len(sent) == summary["files"] == summary["circuits"] - 1 == 9
+    assert sum(event["bytes"] for event in sent) == summary["bytes"]
+    odd = [event for event in sent if "path_bytes" in event]
+    assert [bytes.fromhex(event["path_bytes"]) for event in odd] == [b"\xff\xfe not utf-8"]
+    assert any(event["path"] == "with space/new\nline" for event in sent)
+    assert [event["path"] for event in events if event["event"] == "skipped"] == ["pipe"]
+    assert isinstance(summary["seconds"], float)
+
+    failed = run("sync", "--json", f"{here}/missing", f"{here}/to")
+    events = [json.loads(line) for line in failed.stdout.decode().splitlines()]
+    assert [event["event"] for event in events] == ["failure", "summary"] and events[-1]["exit_code"] == FILE
+
+
+def test_quiet_says_nothing_and_verbose_names_everything(here):
+    tree(f"{here}/from", 5)
+    assert expect(run("sync", "--quiet", f"{here}/from", f"{here}/a"), EQUAL).stdout == b""
+    result = run("sync", "--verbose", f"{here}/from", f"{here}/b")
+    for line in ("sent large", "made empty dir/", "linked link -> ../no/where", r"sent with space/new\nline", r"sent \xff\xfe not utf-8"):
+        assert f"{line}\n".encode() in result.stdout, (line, result.stdout)
+    assert b"\r" not in result.stdout and b"\x1b" not in result.stdout
+
+
+# --- trouble
+
+def test_no_connection(here):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    expect(run("sync", here, f"tcp://127.0.0.1:{port}"), SOCKET, "Connection refused")
+    expect(run("sync", f"tcp://127.0.0.1:{port}/x", here), SOCKET, "Connection refused")
+    expect(run("sync", f"unix:{here}/none!x", here), SOCKET, "No such file or directory")
+    expect(run("sync", here, "tcp://no-such-host.invalid:1"), SOCKET, "no-such-host.invalid")
+
+
+def test_missing_directories(here):
+    os.makedirs(f"{here}/root")
+    with Serve(f"{here}/root") as serve:
+        expect(run("sync", f"{here}/missing", serve.address), FILE, 'missing": No such file or directory')
+        expect(run("sync", f"{serve.address}/missing", f"{here}/to"), FILE, '"missing": No such file or directory (says the far side)')
+        expect(run("sync", f"{here}/root", f"{serve.address}/no/such"), FILE, "No such file or directory")
+        expect(run("sync", serve.address, f"{here}/no/such"), FILE, "No such file or directory")
+        write(f"{here}/root/file")
+        expect(run("sync", f"{here}/root", f"{serve.address}/file"), FILE, "Not a directory")
+
+
+def test_nothing_outside_the_root(here):
+    write(f"{here}/secret", b"secret")
+    os.makedirs(f"{here}/root")
+    os.symlink(here, f"{here}/root/out")
+    with Serve(f"{here}/root") as serve:
+        expect(run("sync", f"{serve.address}/..", f"{here}/to"), PROTOCOL, 'component ".."')
+        expect(run("sync", f"{serve.address}/x/../../secret", f"{here}/to"), PROTOCOL, 'component ".."')
+        expect(run("sync", f"{serve.address}/out/secret", f"{here}/to"), FILE, "symbolic links")
+        expect(run("sync", f"{here}/root", f"{serve.address}/out/new"), FILE, "symbolic links")
+    assert not os.path.exists(f"{here}/new") and os.listdir(f"{here}/to") == []
+
+
+def test_read_only(here):
+    tree(f"{here}/root", 5)
+    before = picture(f"{here}/root")
+    os.makedirs(f"{here}/from")
+    with Serve(f"{here}/root", "--read-only") as serve:
+        expect(run("sync", "--delete", f"{here}/from", serve.address), PROTOCOL, "this node is read only")
+        expect(run("sync", serve.address, f"{here}/to"), EQUAL)
+    assert picture(f"{here}/root") == before == picture(f"{here}/to")
+
+
+class Answering:
+    """A listening port that says something to whoever connects, in a thread."""
+
+    def __init__(self, words):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"tcp://127.0.0.1:{self.server.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.answer, args=[words], daemon=True)
+        self.thread.start()
+
+    def answer(self, words):
+        connection, _ = self.server.accept()
+        with connection:
+            connection.sendall(words)
+            while connection.recv(65536):
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.close()
+
+
+def frame(kind, body):
+    return struct.pack("<I", len(body))[:3] + bytes([kind, 0]) + body
+
+
+def text_field(number, value):
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def test_unknown_service(here):
+    hello = frame(0x02, b"\x08\x01\x10\x01" + text_field(3, bytes(range(16))) + text_field(4, b"other"))
+    refuse = frame(0x05, b"\x08\x01\x10\x14" + text_field(3, b'no service "sync" on node other; it serves chat'))
+    for direction in (0, 1):
+        with Answering(b"\x89TRNK\r\n\x01" + hello + refuse) as other:
+            places = [here, other.address]
+            expect(run("sync", *(places if direction else reversed(places))), PROTOCOL, "it serves chat")
+
+
+def test_something_else_listens(here):
+    with Answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as other:
+        result = run("sync", here, other.address)
+        assert result.returncode in (SOCKET, PROTOCOL), result
+        expect(result, result.returncode, "not trunkline")
+
+
+def test_a_file_that_does_not_fit_is_reported_and_the_rest_goes_on(here):
+    tree(f"{here}/from", 30)
+    os.makedirs(f"{here}/root")
+
+    def small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    with Serve(f"{here}/root", preexec_fn=small_files_only) as serve:
+        expect(run("sync", f"{here}/from", serve.address), PARTIAL, 'cannot write "large": File too large')
+        here_small = run("sync", f"{here}/from", f"{here}/to", preexec_fn=small_files_only)
+        expect(here_small, PARTIAL, 'cannot write "large": File too large')
+    for root in (f"{here}/root", f"{here}/to"):
+        assert temporaries(root) == []
+        one, other = picture(f"{here}/from"), picture(root)
+        assert one.pop(b"large") and one == other
+
+
+def test_full_disk(here):
+    os.makedirs(f"{here}/disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", f"{here}/disk"], capture_output=True)
+    if mounted.returncode != 0:
+        raise Skip("a small file system can only be mounted by root")
+    try:
+        tree(f"{here}/from", 30)
+        with Serve(f"{here}/disk") as serve:
+            expect(run("sync", "--delete", f"{here}/from", serve.address), PARTIAL, 'cannot write "large": No space left on device')
+        assert temporaries(f"{here}/disk") == []
+        one, other = picture(f"{here}/from"), picture(f"{here}/disk")
+        assert one.pop(b"large") and one == other
+    finally:
+        subprocess.run(["umount", f"{here}/disk"], check=True)
+
+
+# --- signals
+
+def test_interrupted_and_timeout(here):
+    tree(f"{here}/from", 5)
+    os.makedirs(f"{here}/root")
+    with Serve(f"{here}/root") as serve:
+        serve.process.send_signal(signal.SIGSTOP)
+        expect(run("sync", "--timeout", "1", f"{here}/from", serve.address), TIMEOUT, "nothing has moved for 1 s")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            client = subprocess.Popen([PROGRAM, "sync", "--verbose", f"{here}/from", serve.address], stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            try:
+                client.wait(0.5)  # it cannot get anywhere
+                raise AssertionError("it ended without a far side")
+            except subprocess.TimeoutExpired:
+                pass
+            client.send_signal(number)
+            _, trouble = client.communicate(timeout=PATIENCE)
+            assert client.returncode == INTERRUPTED, client.returncode
+            assert b"trunkline: interrupted" in trouble, trouble
+        serve.process.send_signal(signal.SIGCONT)
+        expect(run("sync", f"{here}/from", serve.address), EQUAL)
+        assert serve.end() == EQUAL
+    assert_equal(f"{here}/from", f"{here}/root")
+
+
+def test_killed_at_any_time(here):
+    """Old or new content under each name, whoever is killed when; the next sync completes and leaves no temporary files."""
+    choose = random.Random(SEED)
+    names = [f"f{i}" for i in range(300)]
+    os.makedirs(f"{here}/root")
+    allowed = {name: {None} for name in names}
+    for turn in range(10):
+        for name in names:
+            content = choose.randbytes(choose.choice([0, 10, 5_000, 400_000]) if name in names[:40] else 3_000)
+            write(f"{here}/from/{name}", content)
+            allowed[name].add(hashlib.sha256(content).hexdigest())
+        stale = set(temporaries(f"{here}/root"))
+        with Serve(f"{here}/root") as serve:
+            client = subprocess.Popen([PROGRAM, "sync", "--quiet", f"{here}/from", serve.address], stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                client.wait(choose.uniform(0.0, 0.25))
+            except subprocess.TimeoutExpired:
+                pass
+            (client if turn % 2 else serve.process).kill()
+            if turn % 2:
+                client.wait(PATIENCE)
+                assert serve.end() == EQUAL
+                assert stale.issuperset(temporaries(f"{here}/root"))  # the side that lives tidies up after itself
+            else:
+                assert client.wait(PATIENCE) in (SOCKET, PROTOCOL, EQUAL)
+        for path, line in picture(f"{here}/root").items():
+            if b".trunkline-" not in path:
+                assert line[-1] in allowed[path.decode()], f"{path} is torn after turn {turn}"
+    with Serve(f"{here}/root") as serve:
+        expect(run("sync", f"{here}/from", serve.address), EQUAL)
+    assert_equal(f"{here}/from", f"{here}/root")
+
+
+def test_serve_lets_a_running_sync_end(here):
+    for i in range(3000):
+        write(f"{here}/from/d{i % 10}/f{i}", b"x" * (i % 5000))
+    os.makedirs(f"{here}/root")
+    with Serve(f"{here}/root", "--grace", "50") as serve:
+        client = subprocess.Popen([PROGRAM, "sync", "--verbose", f"{here}/from", serve.address], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        client.stdout.read(1)  # under way
+        assert serve.end() == EQUAL
+        client.stdout.read()
+        assert client.wait(PATIENCE) == EQUAL
+    assert_equal(f"{here}/from", f"{here}/root")
+
+
+# --- the terminal
+
+def on_terminal(columns, *arguments):
+    """Runs under a terminal of so many columns; returns what was written, with the time of each piece, and the exit code."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, close_fds=True)
+    os.close(slave)
+    pieces = []
+    while True:
+        ready, _, _ = select.select([master], [], [], PATIENCE)
+        assert ready, "nothing happens"
+        try:
+            piece = os.read(master, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        pieces.append((time.monotonic(), piece))
+    os.close(master)
+    return b"".join(piece for _, piece in pieces).decode("utf-8", "replace"), len(pieces), process.wait(PATIENCE)
+
+
+def test_progress_on_a_terminal(here):
+    for i in range(4000):
+        write(f"{here}/from/d{i % 20}/f{i}", b"x" * (i % 3000))
+    for columns in (100, 40, 20):
+        begin = time.monotonic()
+        text, _, code = on_terminal(columns, "sync", f"{here}/from", f"{here}/to{columns}")
+        passed = time.monotonic() - begin
+        assert code == EQUAL
+        drawn = [line for line in re.findall(r"\r([^\r\n]*)\x1b\[K", text) if line]
+        assert drawn, f"no progress in {text!r}"
+        assert all(len(line) < columns for line in drawn), drawn
+        assert len(drawn) <= passed * 10 + 2, f"{len(drawn)} lines in {passed} s"
+        # Cleared before the summary, which stands alone in its line.
+        assert re.search(r"\r\x1b\[K4000 files[^\r\n]*\r\n$", text), text[-300:]
+
+
+def test_errors_do_not_mix_with_progress(here):
+    write(f"{here}/from/a")
+    text, _, code = on_terminal(80, "sync", f"{here}/missing", f"{here}/to")
+    assert code == FILE
+    assert re.fullmatch(r"(\r[^\r\n]*\x1b\[K)*trunkline: cannot open [^\r\n]*\r\n", text), text
+
+
+def main():
+    only = sys.argv[2:]
+    passed, failed, skipped = 0, 0, 0
+    for name, test in list(globals().items()):
+        if not name.startswith("test_") or (only and name not in only):
+            continue
+        here = tempfile.mkdtemp(prefix="trunkline-cli-")
+        try:
+            test(here)
+            passed += 1
+        except Skip as why:
+            print(f"{name}: skipped: {why}")
+            skipped += 1
+        except Exception:  # any failure of a test is a result
+            print(f"{name} (replay with TRUNKLINE_SEED={SEED}):")
+            traceback.print_exc(file=sys.stdout)
+            failed += 1
+        finally:
+            shutil.rmtree(here, ignore_errors=True)
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed or passed == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
