@@ -1,0 +1,137 @@
+// Any bytes into one trunk, in portions that the input chooses. The application on it accepts or refuses what is opened, takes
+// everything, and lets time pass. Nothing may crash, hang, or grow beyond the trunk's memory.
+
+#include "circuit/native_trunk.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace {
+
+using namespace trunkline;
+
+void demand(bool good) {
+  if (!good) std::abort();
+}
+
+class Fed {
+ public:
+  Fed() : trunk_(options()) {
+    local_ = std::make_shared<const PeerName>(PeerName{options().node_id, "fuzz", {}});
+    OpenRequest request;
+    request.from = local_;
+    request.to_service = "far";
+    own_ = trunk_.open(std::move(request), Fragment(1, "first"), now_);
+  }
+
+  void receive(std::span<const std::byte> bytes) {
+    trunk_.receive(bytes, now_);
+    settle();
+    demand(trunk_.memory_bytes() <= (std::size_t{4} << 20));
+  }
+  void wait(std::chrono::milliseconds time) {
+    now_ += time;
+    trunk_.tick(now_);
+    settle();
+  }
+  /// Deadlines must come to an end: a trunk that nobody talks to dies.
+  void abandon() {
+    for (int i = 0; i < 10000 && !trunk_.over(); ++i) {
+      const Instant deadline = trunk_.deadline();
+      demand(deadline != Instant::max());
+      now_ = std::max(now_ + std::chrono::milliseconds(1), deadline);
+      trunk_.tick(now_);
+      settle();
+    }
+    demand(trunk_.over());
+    for (TrunkCircuit* circuit : circuits_) trunk_.release(*circuit);
+    if (own_) trunk_.release(*own_);
+  }
+
+ private:
+  static NativeTrunkOptions options() {
+    NativeTrunkOptions options;
+    options.limits.fragment_bytes_max = 512 * 1024;
+    options.limits.trunk_memory_bytes_max = 2 << 20;
+    std::uint64_t next = 7;
+    options.node_id = NodeId::draw([&] { return next++; });
+    return options;
+  }
+
+  void settle() {
+    std::vector<TrunkEvent> events;
+    do {
+      trunk_.take_events(events);
+      for (TrunkEvent& event : events) {
+        if (event.kind != TrunkEvent::Kind::opened || !event.circuit || event.circuit->released) continue;
+        if (event.circuit->id % 8 == 1) {
+          trunk_.refuse(*event.circuit, error::no_service, "no", {});
+        } else {
+          trunk_.accept(*event.circuit, local_);
+          trunk_.taken(*event.circuit);
+          circuits_.push_back(event.circuit);
+        }
+      }
+    } while (!events.empty());
+    for (TrunkCircuit* circuit : circuits_) serve(*circuit);
+    if (own_) serve(*own_);
+    Output output;
+    for (int i = 0; i < 64 && trunk_.has_output(); ++i) {
+      trunk_.take_output(output, 1 << 16, now_);
+      trunk_.written(now_);
+    }
+  }
+  void serve(TrunkCircuit& circuit) {
+    if (circuit.id % 8 != 3) { // one in four reads nothing
+      while (std::optional<Fragment> fragment = trunk_.receive_fragment(circuit)) {
+        Fragment reply(fragment->op, std::move(fragment->payload));
+        trunk_.send(circuit, reply);
+      }
+      while (trunk_.receive_error(circuit)) {
+      }
+    }
+    if (circuit.finished_there && circuit.id % 8 == 5) trunk_.close(circuit, End());
+    if (circuit.finished_there) trunk_.finish(circuit);
+  }
+
+  NativeTrunk trunk_;
+  Instant now_{};
+  std::shared_ptr<const PeerName> local_;
+  std::vector<TrunkCircuit*> circuits_;
+  TrunkCircuit* own_ = nullptr;
+};
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  // The first byte says how the rest is cut, and whether a preface and a hello come before it.
+  if (size == 0) return 0;
+  const std::uint8_t how = data[0];
+  std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data + 1), size - 1);
+  Fed fed;
+  if (how & 1) {
+    NativeTrunkOptions options;
+    options.dialled = true;
+    std::uint64_t next = 99;
+    options.node_id = NodeId::draw([&] { return next++; });
+    NativeTrunk greeter(options);
+    Output output;
+    greeter.take_output(output, 1 << 16, Instant());
+    std::vector<std::span<const std::byte>> pieces;
+    output.gather(pieces);
+    for (const auto piece : pieces) fed.receive(piece);
+  }
+  const std::size_t portion = std::size_t{1} << (how >> 1 & 15);
+  while (!bytes.empty()) {
+    const std::size_t count = std::min(portion, bytes.size());
+    fed.receive(bytes.first(count));
+    bytes = bytes.subspan(count);
+    if (how & 0x80) fed.wait(std::chrono::milliseconds(100));
+  }
+  fed.abandon();
+  return 0;
+}

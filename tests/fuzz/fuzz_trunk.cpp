@@ -1,0 +1,34 @@
+// Two trunks joined: the input chooses what both applications do and how the bytes between them are cut. The reference model of
+// the machine's own tests watches order, credit, memory and endings.
+
+#include "tests/circuit/choices.hpp"
+#include "tests/circuit/conversation.hpp"
+#include "tests/circuit/pair.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <span>
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace trunkline::test;
+  ByteChoices choices(std::span<const std::uint8_t>(data, size));
+  trunkline::Limits limits;
+  limits.fragment_bytes_max = 512 * 1024;
+  limits.trunk_memory_bytes_max = 2 << 20;
+  Pair pair(limits, limits);
+  try {
+    Conversation conversation(choices, pair);
+    conversation.expect_memory_below(limits.trunk_memory_bytes_max, limits.trunk_memory_bytes_max);
+    for (int round = 0; round < 4 && choices.more(); ++round) {
+      conversation.run(100);
+      conversation.settle();
+    }
+  } catch (const std::exception& broken) {
+    std::fprintf(stderr, "%s\n", broken.what());
+    std::abort();
+  }
+  return 0;
+}

@@ -1,0 +1,27 @@
+"""Replays every fuzz target over its corpus and seeded mutations, and shows that the canary is caught.
+
+    replay_test.py CORPUS REPLAY_PROGRAM...
+"""
+import os
+import pathlib
+import subprocess
+import sys
+
+corpus = pathlib.Path(sys.argv[1])
+seed = os.environ.get("TRUNKLINE_SEED", "1")
+passed = failed = 0
+for program in sys.argv[2:]:
+    name = pathlib.Path(program).name.removeprefix("replay_")
+    files = sorted(str(path) for path in (corpus / name).glob("*")) if (corpus / name).is_dir() else []
+    rounds = "200000" if name == "canary" else "4000"
+    run = subprocess.run([program, rounds, seed, *files], capture_output=True, text=True, timeout=240)
+    died = run.returncode != 0
+    expected = name == "canary"
+    if died == expected:
+        passed += 1
+    else:
+        failed += 1
+        what = "was not caught" if expected else f"ended with {run.returncode}, TRUNKLINE_SEED={seed}"
+        print(f"FAILED: {name} {what}\n{run.stderr[-2000:]}")
+print(f"{passed} passed, {failed} failed")
+sys.exit(failed != 0)
