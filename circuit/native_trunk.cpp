@@ -176,6 +176,9 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
                                                    first->args.size(), size, Args::items_max, control_bytes_max)));
   const Limits& limits = options_.limits;
   const std::size_t name_bytes = std::max({request.name.size(), request.from->service.size(), request.to_service.size()});
+  if (request.to_service.size() > limits.name_bytes_max)
+    return &add_stillborn(request, End(error::no_service, fmt::format("no service has a name of {} bytes: name_bytes_max is {}",
+                                                                      request.to_service.size(), limits.name_bytes_max)));
   if (name_bytes > limits.name_bytes_max || request.user_string.size() > limits.user_string_bytes_max)
     return &add_stillborn(request, End(error::protocol_violation_on_circuit,
                                        fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or "

@@ -108,6 +108,12 @@ wire::Entry symlink_entry(std::string path, std::string target) {
   return entry;
 }
 
+template <class... Entries> std::vector<Entry> entries(Entries... given) {
+  std::vector<Entry> made;
+  (made.push_back(std::move(given)), ...);
+  return made;
+}
+
 awaitable<void> say_listing(Circuit& control, std::vector<wire::Entry> entries, bool ends = true) {
   wire::Listing listing;
   for (wire::Entry& entry : entries) *listing.add_entries() = std::move(entry);
@@ -157,20 +163,20 @@ TEST_CASE("hostile giver: a listing that is not ascending, too long or wrongly c
     const char* words;
   };
   const Row rows[] = {
-      {[](Circuit& control) { return say_listing(control, {file("b"), file("a")}); }, "not ascending"},
-      {[](Circuit& control) { return say_listing(control, {file("a"), file("a")}); }, "not ascending"},
-      {[](Circuit& control) { return say_listing(control, {directory("a"), file("a.b"), file("a/c")}); }, "not ascending"},
-      {[](Circuit& control) { return say_listing(control, {directory("a"), directory("")}); }, "not ascending"},
+      {[](Circuit& control) { return say_listing(control, entries(file("b"), file("a"))); }, "not ascending"},
+      {[](Circuit& control) { return say_listing(control, entries(file("a"), file("a"))); }, "not ascending"},
+      {[](Circuit& control) { return say_listing(control, entries(directory("a"), file("a.b"), file("a/c"))); }, "not ascending"},
+      {[](Circuit& control) { return say_listing(control, entries(directory("a"), directory(""))); }, "not ascending"},
       {[](Circuit& control) -> awaitable<void> {
-         co_await say_listing(control, {directory("")}, false);
+         co_await say_listing(control, entries(directory("")), false);
          wire::ListingEnd end;
          end.set_entries(7);
          co_await send_message(control, op::listing_end, end);
        },
        "listing of 1 entries claims 7"},
       {[](Circuit& control) -> awaitable<void> {
-         co_await say_listing(control, {directory("")});
-         co_await say_listing(control, {file("a")});
+         co_await say_listing(control, entries(directory("")));
+         co_await say_listing(control, entries(file("a")));
        },
        "a listing after its end"},
       {[](Circuit& control) -> awaitable<void> {
@@ -271,26 +277,26 @@ TEST_CASE("hostile giver: a file that was not wanted, or more of it than it clai
   };
   const Row rows[] = {
       {[](Circuit& control) -> awaitable<void> {
-         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await say_listing(control, entries(directory(""), file("a", 5)));
          co_await wait_for_want(control);
          co_await say_file(control, 0, "not a file");
        },
        "was not wanted"},
       {[](Circuit& control) -> awaitable<void> {
-         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await say_listing(control, entries(directory(""), file("a", 5)));
          co_await wait_for_want(control);
          co_await say_file(control, 1'000'000'000'000, "far out");
        },
        "was not wanted"},
       {[](Circuit& control) -> awaitable<void> {
-         co_await say_listing(control, {directory(""), file("a", 5), file("b", 5)}, false);
+         co_await say_listing(control, entries(directory(""), file("a", 5), file("b", 5)), false);
          co_await wait_for_want(control);
          co_await say_file(control, 1, "12345");
          co_await say_file(control, 1, "12345");
        },
        "was not wanted"},
       {[](Circuit& control) -> awaitable<void> {
-         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await say_listing(control, entries(directory(""), file("a", 5)));
          co_await wait_for_want(control);
          Circuit circuit = open_file(control, 1, 5);
          co_await say_data(circuit, 0, "123456");
@@ -298,7 +304,7 @@ TEST_CASE("hostile giver: a file that was not wanted, or more of it than it clai
        },
        "of 5 bytes gets 6 bytes at 0"},
       {[](Circuit& control) -> awaitable<void> {
-         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await say_listing(control, entries(directory(""), file("a", 5)));
          co_await wait_for_want(control);
          Circuit circuit = open_file(control, 1, 5);
          co_await say_data(circuit, 0, "123");
@@ -307,7 +313,7 @@ TEST_CASE("hostile giver: a file that was not wanted, or more of it than it clai
        },
        "gets 1 bytes at 2 after 3"},
       {[](Circuit& control) -> awaitable<void> {
-         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await say_listing(control, entries(directory(""), file("a", 5)));
          co_await wait_for_want(control);
          Circuit circuit = open_file(control, 1, 5);
          co_await say_data(circuit, static_cast<std::uint64_t>(-3), "abc");
@@ -315,7 +321,7 @@ TEST_CASE("hostile giver: a file that was not wanted, or more of it than it clai
        },
        "gets 3 bytes at 18446744073709551613"},
       {[](Circuit& control) -> awaitable<void> {
-         co_await say_listing(control, {directory(""), file("a", 5)});
+         co_await say_listing(control, entries(directory(""), file("a", 5)));
          co_await wait_for_want(control);
          Circuit circuit = open_file(control, 1, ~std::uint64_t{0});
          circuit.finish();
@@ -344,7 +350,7 @@ TEST_CASE("giver: a file that is taken back and then withheld is an error and le
   const test::Scratch scratch;
 
   const Ended outcome = play(Scene([](Circuit& control) -> awaitable<void> {
-                                 co_await say_listing(control, {directory(""), file("a", 5), file("b", 5)});
+                                 co_await say_listing(control, entries(directory(""), file("a", 5), file("b", 5)));
                                  co_await wait_for_want(control);
                                  for (const std::uint64_t index : {1u, 2u}) {
                                    Circuit circuit = open_file(control, index, 5);
