@@ -40,9 +40,7 @@ struct Features {
   std::string argument;
 };
 
-std::string complaint_at(std::uint64_t position) {
-  return "complaint " + std::to_string(position);
-}
+std::string complaint_at(std::uint64_t position) { return "complaint " + std::to_string(position); }
 
 std::span<const std::byte> payload_of(const Features& features, std::size_t bytes) {
   return std::span(*noise()).subspan(features.offset, bytes);

@@ -249,9 +249,9 @@ struct Kind {
   awaitable<void> (*run)(Task& task);
 };
 
-constexpr Kind kinds[] = {{"upload", upload},     {"upload", upload},   {"download", download},
-                          {"download", download}, {"converse", converse}, {"ask", ask},
-                          {"ask", ask},           {"stall", stall},     {"flood", flood},
+constexpr Kind kinds[] = {{"upload", upload},     {"upload", upload},      {"download", download},
+                          {"download", download}, {"converse", converse},  {"ask", ask},
+                          {"ask", ask},           {"stall", stall},        {"flood", flood},
                           {"complain", complain}, {"refused", be_refused}, {"start", start_and_upload}};
 
 awaitable<void> run(Driver driver, Stage& stage, Random random) {

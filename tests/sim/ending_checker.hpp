@@ -18,8 +18,7 @@ class EndingChecker {
   /// One operation, for as long as it is in scope. A coroutine that is destroyed or cancelled has ended too.
   class Running {
    public:
-    Running(EndingChecker& checker, std::string what)
-        : checker_(checker), number_(++checker.started_) {
+    Running(EndingChecker& checker, std::string what) : checker_(checker), number_(++checker.started_) {
       checker_.running_.emplace(number_, std::move(what));
     }
     Running(const Running&) = delete;

@@ -69,7 +69,8 @@ awaitable<void> serve(Circuit owned, Stage& stage, Serve function) {
   try {
     co_await function(circuit, stage, Random::derived(stage.world.seed(), name));
   } catch (const boost::system::system_error& failure) {
-    const bool after_all = failure.code() == error::handler_failed && std::string_view(failure.what()).starts_with(close_reason);
+    const bool after_all =
+        failure.code() == error::handler_failed && std::string_view(failure.what()).starts_with(close_reason);
     if (after_all) stage.streams.end_seen(name, forth); // closed with a reason: that comes after the data
     stage.note_failure(name, failure);
     throw;
@@ -107,9 +108,8 @@ void register_services(Node& node, Stage& stage) {
   node.register_service("office", each(serve_office));
   node.register_service("sleeper", each(serve_sleeper));
   node.register_service("single", each(serve_sink), 1);
-  node.register_service("solo", [stage = &stage](LocalPeer&, CircuitInbox& circuits) {
-    return serve_one(circuits, stage, serve_sink);
-  });
+  node.register_service(
+      "solo", [stage = &stage](LocalPeer&, CircuitInbox& circuits) { return serve_one(circuits, stage, serve_sink); });
 }
 
 } // namespace trunkline::sim

@@ -12,9 +12,7 @@
 namespace trunkline::sim {
 
 SimNode::SimNode(Stage& stage, std::string host, SimNodeOptions options)
-    : stage_(stage),
-      host_(std::move(host)),
-      options_(std::move(options)),
+    : stage_(stage), host_(std::move(host)), options_(std::move(options)),
       network_(plant(options_.bug, stage.world.network(host_), stage.world.random("bug at " + host_))) {
   stage_.world.on_crash(host_, [this] { crash(); });
   stage_.world.on_restart(host_, [this] { boot(); });

@@ -79,7 +79,8 @@ LinkOptions draw_link(Random& random, bool calm) {
   // A trunk gives up on a connection that takes more than write_deadline for one batch of a megabyte.
   constexpr std::int64_t bytes_per_second_min = 400'000;
   const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(link.delay + link.jitter).count();
-  link.buffer_bytes_max = std::max(link.buffer_bytes_max, static_cast<std::size_t>(microseconds * bytes_per_second_min / 1'000'000));
+  link.buffer_bytes_max =
+      std::max(link.buffer_bytes_max, static_cast<std::size_t>(microseconds * bytes_per_second_min / 1'000'000));
   return link;
 }
 
@@ -90,8 +91,7 @@ Duration answer_time_max(const std::vector<LinkOptions>& links) {
   for (const LinkOptions& link : links) {
     const Duration turn = std::max<Duration>(link.delay + link.jitter, 1us);
     Duration batch = turn * static_cast<std::int64_t>(1 + 2 * batch_bytes / link.buffer_bytes_max);
-    if (link.bytes_per_second != 0)
-      batch += std::chrono::milliseconds(batch_bytes * 1000 / link.bytes_per_second);
+    if (link.bytes_per_second != 0) batch += std::chrono::milliseconds(batch_bytes * 1000 / link.bytes_per_second);
     slowest = std::max(slowest, 2 * turn + 2 * batch);
   }
   return slowest + 50ms;
@@ -101,8 +101,7 @@ std::string to_words(const Scenario& scenario, const std::vector<LinkOptions>& l
   std::string text = std::to_string(scenario.hosts.size()) + " hosts, " + std::to_string(scenario.drivers) +
                      " drivers each, fragments of up to " + std::to_string(scenario.fragment_bytes_max) + " bytes" +
                      (scenario.narrow ? ", narrow limits" : "") + (scenario.floods ? ", floods" : "") +
-                     (scenario.reboots ? ", reboots" : "") +
-                     (scenario.calm ? ", no faults" : "");
+                     (scenario.reboots ? ", reboots" : "") + (scenario.calm ? ", no faults" : "");
   if (!scenario.calm)
     text += ", faults per minute: " + std::to_string(scenario.faults.partitions_per_minute) + " partitions, " +
             std::to_string(scenario.faults.stalls_per_minute) + " stalls, " +
@@ -147,7 +146,8 @@ class Run {
     stage_.fragment_bytes_max = scenario_.fragment_bytes_max;
     stage_.calm = scenario_.calm;
     stage_.floods = scenario_.floods;
-    const std::size_t memory = std::max(scenario_.limits.trunk_memory_bytes_max, 4 * scenario_.limits.fragment_bytes_max);
+    const std::size_t memory =
+        std::max(scenario_.limits.trunk_memory_bytes_max, 4 * scenario_.limits.fragment_bytes_max);
     memory_.set_limit(options_.bug == Bug::hoard ? memory / 8 : memory);
     // Many readers that stand still can use up what the trunk may hold; then the others wait until those are given up.
     const Duration until_given_up = scenario_.floods ? 2 * scenario_.limits.stall_deadline : Duration::zero();
@@ -240,7 +240,8 @@ class Run {
     report.faults = faults_;
     report.memory_peak = 100 * memory_.peak() / memory_.limit();
     report.delay_peak = static_cast<std::uint64_t>(100 * delays_.slowest() / delays_.limit());
-    report.seconds = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(world_.elapsed()).count());
+    report.seconds =
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(world_.elapsed()).count());
     return report;
   }
 

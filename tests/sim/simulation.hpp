@@ -1,5 +1,5 @@
-// One run: a world drawn from a seed, nodes in it that use each other in every way, faults, and checkers. Then calm, the
-// end of everything, and what the checkers found.
+// One run: a world drawn from a seed, nodes in it that use each other in every way, faults, and checkers. Then calm,
+// the end of everything, and what the checkers found.
 #pragma once
 
 #include "tests/sim/planted.hpp"

@@ -106,8 +106,9 @@ TEST_CASE("stream checker: an acknowledgement before everything was taken is not
   Story story;
   story.streams.finished(story.stream, forth);
   story.streams.acknowledged(story.stream, forth);
-  CHECK(story.told() == "at 0.000000 s: circuit story-1: the sender was told that all is there, but 1 fragments were "
-                        "sent and 0 received");
+  CHECK(story.told() ==
+        "at 0.000000 s: circuit story-1: the sender was told that all is there, but 1 fragments were "
+        "sent and 0 received");
 }
 
 TEST_CASE("stream checker: a half-written stream that looks complete is noticed") {

@@ -32,10 +32,8 @@ void Stage::remember(const std::string& url, Random& random) {
   if (url.empty()) return;
   const PeerUrl parsed = PeerUrl::parse(url);
   if (parsed.scheme() != "sim") return;
-  if (known.size() < known_max)
-    known.push_back(parsed);
-  else
-    known[random.below(known_max)] = parsed;
+  if (known.size() < known_max) known.push_back(parsed);
+  else known[random.below(known_max)] = parsed;
 }
 
 std::string Stage::describe(const std::string& stream) const {
@@ -43,9 +41,9 @@ std::string Stage::describe(const std::string& stream) const {
   const std::shared_ptr<Circuit> circuit = found == circuits.end() ? nullptr : found->second.lock();
   if (!circuit) return {};
   const TrunkCircuit& state = *circuit->state();
-  std::string text = "circuit " + stream + ", number " + std::to_string(state.id) + " to " +
-                     state.names->remote->url + ": sent " + std::to_string(state.counters.fragments_sent) +
-                     ", received " + std::to_string(state.counters.fragments_received);
+  std::string text = "circuit " + stream + ", number " + std::to_string(state.id) + " to " + state.names->remote->url +
+                     ": sent " + std::to_string(state.counters.fragments_sent) + ", received " +
+                     std::to_string(state.counters.fragments_received);
   if (state.answered) text += ", answered";
   if (state.finished_here) text += ", finished here";
   if (state.finish_acknowledged) text += ", acknowledged";

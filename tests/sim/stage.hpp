@@ -45,8 +45,8 @@ struct Stage {
   std::map<std::string, std::weak_ptr<Circuit>> circuits; // of drivers, by name
   std::set<std::string> to_self; // circuits to the node that opened them, whose dial is refused
 
-  /// A failure that a circuit may have: one of trunkline's own, or a cancellation. In a calm world no connection breaks,
-  /// except one that a node made to itself.
+  /// A failure that a circuit may have: one of trunkline's own, or a cancellation. In a calm world no connection
+  /// breaks, except one that a node made to itself.
   void note_failure(const std::string& stream, const boost::system::system_error& failure);
   void remember(const std::string& url, Random& random);
   /// What a driver's circuit waits for, in the words of its flags; empty when it is gone.

@@ -21,13 +21,12 @@ void StreamChecker::sent(const std::string& stream, int way, std::size_t bytes) 
   bytes_ += bytes;
 }
 
-void StreamChecker::finished(const std::string& stream, int way) {
-  streams_[stream].ways[way].finished = true;
-}
+void StreamChecker::finished(const std::string& stream, int way) { streams_[stream].ways[way].finished = true; }
 
 void StreamChecker::served(const std::string& stream) {
   const auto found = streams_.find(stream);
-  if (found == streams_.end()) return violations_.report("a service got circuit \"" + stream + "\", which nobody opened");
+  if (found == streams_.end())
+    return violations_.report("a service got circuit \"" + stream + "\", which nobody opened");
   if (found->second.served) report(stream, forth, "two services got one circuit");
   if (found->second.refused) report(stream, forth, "a service got a circuit that had been refused");
   found->second.served = true;
@@ -39,8 +38,9 @@ void StreamChecker::received(const std::string& stream, int way, const Fragment&
   ++fragments_;
   if (direction.end_seen) report(stream, way, "a fragment arrived after the end");
   if (position >= direction.sent)
-    return report(stream, way, "position " + std::to_string(fragment.part) + " arrived when only " +
-                                   std::to_string(direction.sent) + " fragments had been sent");
+    return report(stream, way,
+                  "position " + std::to_string(fragment.part) + " arrived when only " + std::to_string(direction.sent) +
+                      " fragments had been sent");
   const std::string wrong = difference(fragment, stream, way, position);
   if (!wrong.empty()) report(stream, way, wrong);
 }
@@ -65,8 +65,9 @@ void StreamChecker::check_complete(const std::string& stream, int way, const cha
   const Way& direction = streams_[stream].ways[way];
   if (!direction.finished) report(stream, way, std::string(who) + " was told of an end that nobody had asked for");
   if (direction.received != direction.sent)
-    report(stream, way, std::string(who) + " was told that all is there, but " + std::to_string(direction.sent) +
-                            " fragments were sent and " + std::to_string(direction.received) + " received");
+    report(stream, way,
+           std::string(who) + " was told that all is there, but " + std::to_string(direction.sent) +
+               " fragments were sent and " + std::to_string(direction.received) + " received");
 }
 
 void StreamChecker::report(const std::string& stream, int way, const std::string& what) {

@@ -24,7 +24,8 @@ void take(Stage& stage, const Circuit& circuit, int way, const Fragment& fragmen
   stage.streams.received(circuit.name(), way, fragment);
 }
 
-awaitable<void> receive_once(std::shared_ptr<Circuit> circuit, Stage& stage, int way, std::shared_ptr<Attempt> attempt) {
+awaitable<void> receive_once(std::shared_ptr<Circuit> circuit, Stage& stage, int way,
+                             std::shared_ptr<Attempt> attempt) {
   const std::optional<Fragment> fragment = co_await circuit->receive();
   attempt->done = true;
   attempt->end = !fragment;
@@ -42,8 +43,7 @@ awaitable<void> send_once(std::shared_ptr<Circuit> circuit, Stage& stage, int wa
 /// Runs the attempt for so long and then cancels it. Throws what it failed with.
 awaitable<void> run_for(awaitable<void> attempted, std::shared_ptr<Attempt> attempt, Duration time) {
   const Executor executor = co_await asio::this_coro::executor;
-  Tasks tasks(executor,
-              [attempt](std::exception_ptr failure) { attempt->failure = std::move(failure); });
+  Tasks tasks(executor, [attempt](std::exception_ptr failure) { attempt->failure = std::move(failure); });
   tasks.spawn(std::move(attempted));
   co_await sleep_for(time);
   tasks.cancel();
@@ -87,9 +87,7 @@ awaitable<bool> take_one(std::shared_ptr<Circuit> circuit, Stage& stage, int way
 
 } // namespace
 
-Pace draw_pace(Random& random) {
-  return static_cast<Pace>(random.below(4));
-}
+Pace draw_pace(Random& random) { return static_cast<Pace>(random.below(4)); }
 
 awaitable<bool> take_all(std::shared_ptr<Circuit> circuit, Stage& stage, int way, Pace pace, Random random,
                          std::uint64_t most) {
@@ -127,8 +125,7 @@ awaitable<void> send_all(std::shared_ptr<Circuit> circuit, Stage& stage, int way
     auto sending = send_once(circuit, stage, way, bytes, attempt);
     if (random.one_in(4))
       co_await run_for(std::move(sending), attempt, draw_pause(random, 100'000)); // cancelled: not sent
-    else
-      co_await std::move(sending);
+    else co_await std::move(sending);
   }
 }
 

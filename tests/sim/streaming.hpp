@@ -14,9 +14,9 @@ namespace trunkline::sim {
 /// How a stream is read.
 enum class Pace : std::uint8_t {
   at_once,
-  slow,       // with pauses
+  slow, // with pauses
   cancelling, // every receive is cancelled after a while, and tried again
-  hurried,    // every receive has a deadline, and is tried again
+  hurried, // every receive has a deadline, and is tried again
 };
 
 Pace draw_pace(Random& random);

@@ -1,4 +1,5 @@
-// Runs whole nodes under virtual time with faults and checkers, one world per seed, and says which seeds broke a promise.
+// Runs whole nodes under virtual time with faults and checkers, one world per seed, and says which seeds broke a
+// promise.
 #include "tests/sim/simulation.hpp"
 
 #include <CLI/CLI.hpp>
@@ -50,12 +51,12 @@ void print_summary(const RunReport& sum, std::uint64_t seeds, std::uint64_t fail
   const auto number = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
   std::printf("%llu seeds, %llu failed; %.1f virtual hours in %.1f s\n", number(seeds), number(failed),
               static_cast<double>(sum.seconds) / 3600, seconds);
-  std::printf("checked: %llu circuits, %llu fragments, %.1f MB, %llu acknowledged finishes, %llu refusals, "
-              "%llu faults\n"
-              "closest to a limit: %llu %% of a trunk's memory, %llu %% of the time for one of %llu answers\n",
-              number(sum.streams), number(sum.fragments), static_cast<double>(sum.bytes) / 1e6,
-              number(sum.acknowledgements), number(sum.refusals), number(sum.faults), number(sum.memory_peak),
-              number(sum.delay_peak), number(sum.answers));
+  std::printf(
+      "checked: %llu circuits, %llu fragments, %.1f MB, %llu acknowledged finishes, %llu refusals, "
+      "%llu faults\n"
+      "closest to a limit: %llu %% of a trunk's memory, %llu %% of the time for one of %llu answers\n",
+      number(sum.streams), number(sum.fragments), static_cast<double>(sum.bytes) / 1e6, number(sum.acknowledgements),
+      number(sum.refusals), number(sum.faults), number(sum.memory_peak), number(sum.delay_peak), number(sum.answers));
 }
 
 int run_one(const Arguments& arguments) {
@@ -88,8 +89,9 @@ Share run_share(const Arguments& arguments, unsigned job) {
 
 /// Its numbers in a fixed order; the texts have been printed.
 std::vector<std::uint64_t> to_numbers(const Share& share) {
-  return {share.failed,      share.sum.streams, share.sum.fragments,   share.sum.bytes,  share.sum.acknowledgements,
-          share.sum.refusals, share.sum.answers, share.sum.faults, share.sum.memory_peak, share.sum.delay_peak, share.sum.seconds};
+  return {share.failed,       share.sum.streams, share.sum.fragments, share.sum.bytes,       share.sum.acknowledgements,
+          share.sum.refusals, share.sum.answers, share.sum.faults,    share.sum.memory_peak, share.sum.delay_peak,
+          share.sum.seconds};
 }
 
 Share from_numbers(const std::vector<std::uint64_t>& numbers) {

@@ -69,7 +69,7 @@ template <class T> awaitable<void> note_code(awaitable<T> op, error_code& code, 
 struct Pair {
   std::unique_ptr<Listener> listener;
   TransportPtr alpha; // dialled
-  TransportPtr beta;  // accepted
+  TransportPtr beta; // accepted
 };
 
 awaitable<Pair> connect(World& world) {
@@ -84,9 +84,7 @@ awaitable<Pair> connect(World& world) {
 }
 
 /// A world whose links take ten milliseconds each way.
-World world_of_ten_ms() {
-  return World(test::test_seed(), link_of(10ms));
-}
+World world_of_ten_ms() { return World(test::test_seed(), link_of(10ms)); }
 
 awaitable<void> sleep_in_steps(World& world) {
   co_await sleep_for(1h);
@@ -553,7 +551,8 @@ TEST_CASE("world: may be destroyed with everything under way") {
   Tasks echoing(world.executor());
   echoing.spawn(echo_all(world.network("beta"), "sim://beta"));
   Tasks asking(world.executor());
-  for (int i = 0; i < 20; ++i) asking.spawn(ask_often(world.network("alpha"), Random(static_cast<std::uint64_t>(i)), 100));
+  for (int i = 0; i < 20; ++i)
+    asking.spawn(ask_often(world.network("alpha"), Random(static_cast<std::uint64_t>(i)), 100));
   world.run_for(12ms);
   CHECK(world.connections_open() == 20);
 }
