@@ -69,9 +69,9 @@ awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
   };
   try {
     if (scene.real_takes) {
-      outcome.report = co_await service->pull(real, address, "", Root::open(path), Options(), std::move(watch));
+      outcome.report = co_await service->pull(real, address, "", Root::open(path), Options(), std::move(watch)); // lint-allow: a test, built with sound compilers
     } else {
-      outcome.report = co_await service->push(real, open_source(path), address, "", Options(), std::move(watch));
+      outcome.report = co_await service->push(real, open_source(path), address, "", Options(), std::move(watch)); // lint-allow: a test, built with sound compilers
     }
   } catch (const std::exception& thrown) {
     outcome.failure = thrown.what();
@@ -108,8 +108,8 @@ wire::Entry symlink_entry(std::string path, std::string target) {
   return entry;
 }
 
-template <class... Entries> std::vector<Entry> entries(Entries... given) {
-  std::vector<Entry> made;
+template <class... Entries> std::vector<wire::Entry> entries(Entries... given) {
+  std::vector<wire::Entry> made;
   (made.push_back(std::move(given)), ...);
   return made;
 }
