@@ -1,114 +1,130 @@
 #!/usr/bin/env bash
-# The main job on real input: a tree is pushed to a node that serves an empty directory, over tcp, a circuit per file;
-# it is changed and synced again; then the same node gives it back, into a third directory. Every byte, mode and time is
-# compared. Exit status 0 means that no difference was found.
-#
-#   cli/demo.sh BUILD_DIRECTORY
+# The main job on real input: pushes this repository and /usr/include to a node that serves an empty directory, changes
+# something, syncs again, pulls everything back, and compares every byte, mode and time on the way.
 set -euo pipefail
 
-[ $# -eq 1 ] || { echo "usage: cli/demo.sh BUILD_DIRECTORY" >&2; exit 1; }
-trunkline=$(cd "$1" && pwd)/cli/trunkline
-repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-[ -x "$trunkline" ] || { echo "demo: $trunkline is missing; ./dev demo builds it" >&2; exit 1; }
-
-work=$(mktemp -d)
-server=
-clean_up() {
-  trap - EXIT INT TERM
-  [ -z "$server" ] || { kill "$server" 2>/dev/null && wait "$server" 2>/dev/null; } || true
-  rm -rf "$work"
+usage() {
+  cat <<'TXT'
+cli/demo.sh BUILD_DIRECTORY [--keep]
+  --keep   leave the three trees where they are and say where
+  TMPDIR   where the trees are made, about three times the size of /usr/include; default /tmp
+TXT
 }
-trap clean_up EXIT
+
+[ $# -ge 1 ] || { usage >&2; exit 1; }
+case "$1" in -h | --help) usage; exit 0 ;; esac
+program=$1/cli/trunkline
+shift
+keep=false
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --keep) keep=true ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; exit 1 ;;
+  esac
+  shift
+done
+[ -x "$program" ] || { echo "demo: $program is missing; ./dev demo builds it" >&2; exit 1; }
+program=$(cd "$(dirname "$program")" && pwd)/trunkline
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/trunkline-demo-XXXXXX")
+server=
+cleanup() {
+  trap - EXIT INT TERM
+  if [ -n "$server" ]; then
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+  fi
+  if $keep; then echo "the trees are in $work"; else rm -rf "$work"; fi
+}
+trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-step() { printf '\n%s\n' "$*"; }
+say() { printf '\n== %s\n' "$*"; }
+fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 
-# Runs a sync and keeps its summary line. On a terminal it runs in one of its own, so that the progress line is shown.
-run_sync() { # NAME ARGUMENT...
-  local name=$1; shift
-  local command
-  command=$(printf '%q ' "$trunkline" sync "$@")
-  if [ -t 1 ]; then
-    script -qefc "$command" "$work/$name.log"
-  else
-    bash -c "$command" | tee "$work/$name.log"
+# sync PHASE ARGUMENT...: one line of progress where there is a terminal, one row of the table at the end.
+phases=()
+sync() {
+  local phase=$1 code=0
+  shift
+  "$program" sync --json "$@" >"$work/out.json" || code=$?
+  tail -n 1 "$work/out.json" >"$work/phase-${#phases[@]}.json"
+  if [ "$code" != 0 ]; then
+    grep -a '"event": "error"' "$work/out.json" >&2 || true
+    fail "$phase ended with exit code $code"
   fi
+  phases+=("$phase")
+  printf '%s\n' "$(row "$((${#phases[@]} - 1))")"
 }
 
-# Names, kinds, sizes, modes, times and link targets of everything in a tree; sizes of directories mean nothing.
-listing() {
-  (cd "$1" && find . \( -type d -printf '%P d %m %T@\n' \) -o \( -type l -printf '%P l %T@ %l\n' \) -o -printf '%P %y %m %T@ %s\n' |
-    LC_ALL=C sort)
+number() { sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p" "$2"; }
+
+row() { # of the table, for a phase by its number
+  local file=$work/phase-$1.json
+  awk -v phase="${phases[$1]}" -v files="$(number files "$file")" -v bytes="$(number bytes "$file")" \
+    -v circuits="$(number circuits "$file")" -v seconds="$(number seconds "$file")" \
+    'BEGIN { printf "%-34s %8d %12d %9d %8.2f %8.1f", phase, files, bytes, circuits, seconds, (seconds > 0 ? bytes / seconds / 1e6 : 0) }'
 }
 
-differences=0
-compare() { # TREE TREE
-  if diff -r --no-dereference "$1" "$2" >"$work/difference" && diff <(listing "$1") <(listing "$2") >>"$work/difference"; then
-    echo "equal: every byte, mode, time and link of $(find "$1" | wc -l) names"
-  else
-    echo "DIFFERENT: $1 and $2" >&2
-    head -n 20 "$work/difference" >&2
-    differences=$((differences + 1))
-  fi
+heading() { printf '%-34s %8s %12s %9s %8s %8s\n' phase files bytes circuits seconds MB/s; }
+
+# Type, permissions, time to the nanosecond and target of everything; setuid, setgid and sticky are not synced.
+attributes() { (cd "$1" && find . -printf '%y %m %T@ %l %P\0' | sed -zE 's/^(l) [0-7]+/\1/; s/^([^l]) [0-7]*([0-7]{3}) /\1 \2 /' | sort -z); }
+
+compare() { # two trees, byte by byte, and their attributes
+  diff -r --no-dereference "$1" "$2" >"$work/diff" || { head -n 20 "$work/diff" >&2; fail "$1 and $2 differ"; }
+  attributes "$1" >"$work/attributes-1"
+  attributes "$2" >"$work/attributes-2"
+  cmp -s "$work/attributes-1" "$work/attributes-2" || {
+    diff --text <(tr '\0' '\n' <"$work/attributes-1") <(tr '\0' '\n' <"$work/attributes-2") | head -n 20 >&2
+    fail "modes or times of $1 and $2 differ"
+  }
+  echo "equal, byte by byte, modes and times too: ${1#"$work"/} and ${2#"$work"/}"
 }
 
-step "Gathering this repository and /usr/include"
-mkdir "$work/source" "$work/served"
-if git -C "$repository" rev-parse HEAD >/dev/null 2>&1; then
-  git -C "$repository" archive --prefix=repository/ HEAD | tar -x -C "$work/source"
-else
-  mkdir "$work/source/repository"
-  tar -c -C "$repository" --exclude=./build --exclude=./.git . | tar -x -C "$work/source/repository"
-fi
-cp -a /usr/include "$work/source/include"
-du -sh --apparent-size "$work/source" | awk '{print $1 " in " n " names"}' n="$(find "$work/source" | wc -l)"
-
-step "A node serves an empty directory"
-"$trunkline" serve --quiet --root "$work/served" --listen tcp://127.0.0.1:0 >"$work/address" &
+say "one node serves an empty directory"
+mkdir "$work/served" "$work/here"
+"$program" serve --root "$work/served" --listen tcp://127.0.0.1:0 >"$work/address" 2>"$work/log" &
 server=$!
-while ! grep -q '^listening on' "$work/address"; do # it says so when it does
-  kill -0 "$server" 2>/dev/null || { echo "demo: the serving node did not start" >&2; exit 1; }
-  read -rt 0.05 <> <(:) || true
+while ! grep -qs '^listening on ' "$work/address"; do
+  kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; fail "the node did not start"; }
+  read -rt 0.05 _ < <(:) || true
 done
 address=$(sed -n 's/^listening on //p' "$work/address")
-echo "listening on $address"
+echo "$address"
 
-step "A second node pushes the tree to it"
-run_sync push "$work/source" "$address"
-compare "$work/source" "$work/served"
+say "another pushes this repository and /usr/include to it, one circuit per file"
+# The repository is copied first: what is changed below are the files of the copy.
+(cd "$repository" && find . -path ./build -prune -o -path ./.git -prune -o -print0 | tar --null --no-recursion -cf - -T -) |
+  tar -C "$work/here" -xpf -
+heading
+sync "push the repository" "$work/here" "$address/repository"
+sync "push /usr/include" /usr/include "$address/include"
+compare "$work/here" "$work/served/repository"
+compare /usr/include "$work/served/include"
 
-step "Three files change, one is added, one is deleted; synced again"
-mapfile -t victims < <(cd "$work/source" && find include -type f -size +1k | LC_ALL=C sort | head -n 4)
-for victim in "${victims[@]:0:3}"; do
-  echo "// changed" >>"$work/source/$victim"
+say "three files change, one is new, one is gone; the same again"
+for file in README.md meson.build dev; do
+  [ -f "$work/here/$file" ] || file=LICENSE
+  echo "# changed by the demo" >>"$work/here/$file"
 done
-echo "an added file" >"$work/source/a new file"
-rm "$work/source/${victims[3]}"
-run_sync change --delete "$work/source" "$address"
-compare "$work/source" "$work/served"
+echo "new" >"$work/here/a new file"
+rm "$work/here/meson_options.txt"
+sync "push the repository again" --delete "$work/here" "$address/repository"
+[ "$(number files "$work/phase-2.json")" = 4 ] || fail "4 files should have been sent, not $(number files "$work/phase-2.json")"
+[ "$(number deleted "$work/phase-2.json")" = 1 ] || fail "1 file should have been deleted, not $(number deleted "$work/phase-2.json")"
+sync "push /usr/include again" --delete /usr/include "$address/include"
+compare "$work/here" "$work/served/repository"
+compare /usr/include "$work/served/include"
 
-step "The other direction: the same node gives the tree to a third directory"
-run_sync pull "$address" "$work/third"
-compare "$work/source" "$work/third"
+say "the same services, the other way round: everything is pulled back"
+sync "pull both" "$address" "$work/back"
+compare "$work/served" "$work/back"
+compare "$work/here" "$work/back/repository"
 
-kill -TERM "$server"
-wait "$server" || { echo "demo: the serving node ended with status $?" >&2; differences=$((differences + 1)); }
-server=
-
-step "Summary"
-printf '%-22s %8s %10s %9s %9s %12s\n' "" files bytes circuits seconds rate
-for phase in push change pull; do
-  # "N files, 1.2 MB in 3.45 s (6.7 MB/s) over M circuits; ..."
-  tr '\r' '\n' <"$work/$phase.log" | sed -nE \
-    's/^.*[^0-9]?\b([0-9]+) files, ([0-9.]+ [A-Za-z]+) in ([0-9.]+) s \(([0-9.]+ [A-Za-z/]+)\) over ([0-9]+) circuits.*$/\1\t\2\t\5\t\3\t\4/p' |
-    tail -n 1 | while IFS=$'\t' read -r files bytes circuits seconds rate; do
-      case $phase in push) name="push of everything" ;; change) name="push of the changes" ;; pull) name="pull of everything" ;; esac
-      printf '%-22s %8s %10s %9s %9s %12s\n' "$name" "$files" "$bytes" "$circuits" "$seconds" "$rate"
-    done
-done
-if [ "$differences" -ne 0 ]; then
-  echo "$differences differences" >&2
-  exit 1
-fi
-echo "no differences"
+say "all trees are equal"
+heading
+for index in "${!phases[@]}"; do printf '%s\n' "$(row "$index")"; done

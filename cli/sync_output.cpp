@@ -20,6 +20,8 @@ std::size_t columns_of(std::FILE* terminal) {
   return size.ws_col;
 }
 
+std::FILE* terminal_of(std::FILE* file) { return ::isatty(::fileno(file)) == 1 ? file : nullptr; }
+
 const char* name_of_kind(sync::Note::Kind kind) {
   switch (kind) {
     case sync::Note::Kind::error: return "error";
@@ -50,54 +52,59 @@ std::string line_of(const sync::Note& note) {
 } // namespace
 
 SyncOutput::SyncOutput(Style style, std::shared_ptr<const sync::Progress> progress, std::FILE* out, std::FILE* err)
-    : style_(style), progress_(std::move(progress)), out_(out), err_(err), terminal_(::isatty(::fileno(out)) == 1) {}
+    : style_(style), progress_(std::move(progress)), out_(out), err_(err), terminal_(terminal_of(style.json ? err : out)) {}
 
 std::chrono::milliseconds SyncOutput::interval() const noexcept { return std::chrono::milliseconds(terminal_ ? 100 : 500); }
 
 void SyncOutput::clear() {
   if (!drawn_) return;
   drawn_ = false;
-  std::fputs("\r\x1b[K", out_);
-  std::fflush(out_);
+  std::fputs("\r\x1b[K", terminal_);
+  std::fflush(terminal_);
 }
 
 void SyncOutput::print(std::FILE* to, const std::string& line) {
   clear();
   std::fwrite(line.data(), 1, line.size(), to);
   std::fputc('\n', to);
-  if (to == out_ && !terminal_) return; // a pipe gets blocks; trouble and terminals get lines
+  if (to == out_ && to != terminal_) return; // a pipe gets blocks; trouble and terminals get lines
   std::fflush(to);
 }
 
 void SyncOutput::print_json(const std::string& object) {
+  if (out_ != err_ && ::isatty(::fileno(out_)) == 1) clear();
   std::fwrite(object.data(), 1, object.size(), out_);
   std::fputc('\n', out_);
 }
 
 void SyncOutput::tick(double seconds) {
   rate_.update(seconds, progress_->bytes_done);
-  if (style_.quiet && !style_.json) return;
-  if (style_.json) {
-    if (seconds - said_seconds_ < json_interval_seconds) return;
-    said_seconds_ = seconds;
-    JsonLine line;
-    line.add("event", "progress").add("files", progress_->files_done).add("files_total", progress_->files_total);
-    line.add("bytes", progress_->bytes_done).add("bytes_total", progress_->bytes_total).add("seconds", seconds);
-    print_json(line.take());
-    std::fflush(out_);
-    return;
-  }
+  if (style_.quiet) return;
   if (terminal_) {
     // The last column stays free: some terminals wrap when it is written.
-    const std::string line = progress_line(*progress_, rate_.bytes_per_second(), columns_of(out_) - 1);
-    std::fprintf(out_, "\r%s\x1b[K", line.c_str());
-    std::fflush(out_);
+    const std::string line = progress_line(*progress_, rate_.bytes_per_second(), columns_of(terminal_) - 1);
+    std::fprintf(terminal_, "\r%s\x1b[K", line.c_str());
+    std::fflush(terminal_);
     drawn_ = true;
+  }
+  if (style_.json) {
+    tick_json(seconds);
     return;
   }
+  if (terminal_) return;
   if (seconds - said_seconds_ < plain_interval_seconds) return;
   said_seconds_ = seconds;
   print(out_, progress_line(*progress_, rate_.bytes_per_second(), 100));
+  std::fflush(out_);
+}
+
+void SyncOutput::tick_json(double seconds) {
+  if (seconds - said_seconds_ < json_interval_seconds) return;
+  said_seconds_ = seconds;
+  JsonLine line;
+  line.add("event", "progress").add("files", progress_->files_done).add("files_total", progress_->files_total);
+  line.add("bytes", progress_->bytes_done).add("bytes_total", progress_->bytes_total).add("seconds", seconds);
+  print_json(line.take());
   std::fflush(out_);
 }
 

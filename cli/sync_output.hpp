@@ -13,8 +13,8 @@
 
 namespace trunkline::cli {
 
-/// Lines of results go to `out`, of trouble to `err`. A progress line is on `out`, only when that is a terminal, and never
-/// mixed up with other lines.
+/// Lines of results go to `out`, of trouble to `err`. The progress line is on `out`, with JSON on `err`, only when that is a
+/// terminal, and never mixed up with other lines.
 class SyncOutput {
  public:
   struct Style {
@@ -43,13 +43,14 @@ class SyncOutput {
   void clear();
   void print(std::FILE* to, const std::string& line);
   void print_json(const std::string& object);
+  void tick_json(double seconds);
   void note_json(const sync::Note& note);
 
   const Style style_;
   const std::shared_ptr<const sync::Progress> progress_;
   std::FILE* const out_;
   std::FILE* const err_;
-  const bool terminal_;
+  std::FILE* const terminal_; // of the progress line; null: none
   bool drawn_ = false;
   Rate rate_;
   double said_seconds_ = 0; // of the last plain progress line

@@ -597,6 +597,7 @@ class Conversation {
       if (circuit_before && here.model().credits_said(to->id) != circuit_grants)
         check_sum("a circuit", here.model().granted(to->id), say::circuit_window);
     }
+    note_events(); // while what they are about is still there
     there.trunk().release(*from);
     here.trunk().release(*to);
     pair_.pump();

@@ -60,7 +60,7 @@ std::string outcome(std::uint64_t seed, const Run& run, const std::function<void
 
 TEST_CASE("conversation: random operations on both sides keep order, credit, memory and every ending") {
   const std::uint64_t base = test_seed();
-  for (std::uint64_t seed = base; seed < base + 200; ++seed) {
+  for (std::uint64_t seed = base; seed < base + 100; ++seed) {
     INFO("TRUNKLINE_SEED=", seed);
     REQUIRE(outcome(seed, run_of(seed)) == "");
   }

@@ -356,7 +356,7 @@ TEST_CASE("flow: receiving goes on while our output is not taken (F34)") {
 }
 
 TEST_CASE("flow: a far side that makes us answer and reads no answer costs no more than the trunk's memory (F34)") {
-  Limits limits;
+  Limits limits = tiny_memory();
   limits.circuits_max = 1;
   Joined dialogue(limits);
   dialogue.clogged = true;
