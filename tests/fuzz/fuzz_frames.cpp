@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <span>
@@ -14,8 +15,10 @@ namespace {
 
 using namespace trunkline;
 
-void demand(bool good) {
-  if (!good) std::abort();
+void demand(bool good, const char* otherwise) {
+  if (good) return;
+  std::fprintf(stderr, "%s\n", otherwise);
+  std::abort();
 }
 
 class Fed {
@@ -26,12 +29,13 @@ class Fed {
     request.from = local_;
     request.to_service = "far";
     own_ = trunk_.open(std::move(request), Fragment(1, "first"), now_);
+    settle(); // the preface goes out: from here on its deadlines count
   }
 
   void receive(std::span<const std::byte> bytes) {
     trunk_.receive(bytes, now_);
     settle();
-    demand(trunk_.memory_bytes() <= (std::size_t{4} << 20));
+    demand(trunk_.memory_bytes() <= (std::size_t{4} << 20), "it holds more than its memory");
   }
   void wait(std::chrono::milliseconds time) {
     now_ += time;
@@ -42,12 +46,12 @@ class Fed {
   void abandon() {
     for (int i = 0; i < 10000 && !trunk_.over(); ++i) {
       const Instant deadline = trunk_.deadline();
-      demand(deadline != Instant::max());
+      demand(deadline != Instant::max(), "it is not over and waits for nothing");
       now_ = std::max(now_ + std::chrono::milliseconds(1), deadline);
       trunk_.tick(now_);
       settle();
     }
-    demand(trunk_.over());
+    demand(trunk_.over(), "it is not over after ten thousand deadlines");
     for (TrunkCircuit* circuit : circuits_) trunk_.release(*circuit);
     if (own_) trunk_.release(*own_);
   }

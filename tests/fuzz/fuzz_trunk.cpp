@@ -20,7 +20,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   limits.trunk_memory_bytes_max = 2 << 20;
   Pair pair(limits, limits);
   try {
-    Conversation conversation(choices, pair);
+    ConversationOptions options;
+    options.fragment_bytes_max = limits.fragment_bytes_max; // what is larger is refused, and not a finding
+    Conversation conversation(choices, pair, options);
     conversation.expect_memory_below(limits.trunk_memory_bytes_max, limits.trunk_memory_bytes_max);
     for (int round = 0; round < 4 && choices.more(); ++round) {
       conversation.run(100);
