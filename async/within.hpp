@@ -62,7 +62,7 @@ template <class T> awaitable<result<T>> as_result(awaitable<T> op) {
       co_await std::move(op);
       co_return result<T>();
     } else {
-      co_return result<T>(co_await std::move(op));
+      co_return result<T>(boost::system::in_place_value, co_await std::move(op));
     }
   } catch (const boost::system::system_error& thrown) {
     failure = thrown.code();
@@ -73,7 +73,7 @@ template <class T> awaitable<result<T>> as_result(awaitable<T> op) {
       failure = first.code();
     }
   }
-  co_return result<T>(failure);
+  co_return result<T>(boost::system::in_place_error, failure); // T may itself be made from an error code: bool is
 }
 
 } // namespace trunkline

@@ -24,8 +24,8 @@ void Limits::check() const {
   demand(user_string_bytes_max <= 4096, "user_string_bytes_max", user_string_bytes_max, "at most 4096");
   demand(reason_bytes_max <= 4096, "reason_bytes_max", reason_bytes_max, "at most 4096");
   const auto demand_time = [&](std::chrono::milliseconds value, const char* name) {
-    demand(value.count() >= 1, name, static_cast<std::size_t>(value.count() < 0 ? 0 : value.count()),
-           "at least 1 millisecond");
+    demand(value.count() >= 1 && value <= std::chrono::days(365), name, static_cast<std::size_t>(value.count() < 0 ? 0 : value.count()),
+           "1 millisecond to 365 days");
   };
   demand_time(handshake_deadline, "handshake_deadline");
   demand_time(keepalive_interval, "keepalive_interval");

@@ -32,6 +32,8 @@ struct Limits {
   std::uint32_t control_frames_per_second_max = 10000; // metadata, peer ends, tiny credits; more break the trunk
   std::size_t metadata_bytes_max = 4096;             // user metadata of one peer, keys and values
   std::uint32_t remote_peers_max = 4096;             // peers of the far side whose metadata is kept
+  std::size_t remote_metadata_bytes_max = 4 << 20;   // of all peers of the far side together
+  std::size_t circuit_strings_bytes_max = 16 << 20;  // names and user strings of circuits that the far side opened
   std::size_t name_bytes_max = 128;                  // a service name, a circuit name
   std::size_t user_string_bytes_max = 1024;
   std::size_t reason_bytes_max = 256;                // any text that explains an end

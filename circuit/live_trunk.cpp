@@ -62,9 +62,7 @@ void LiveTrunk::settle() {
   settle_events();
   if (machine_->has_output() || machine_->over()) note_output();
   if (output_taken.has_waiters() && !congested()) output_taken.notify_all();
-  const TimePoint deadline = machine_->deadline();
-  if (deadline < deadline_seen_) deadline_changed.notify_all();
-  deadline_seen_ = deadline;
+  note_deadline();
 }
 
 void LiveTrunk::settle_events() {

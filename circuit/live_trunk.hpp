@@ -71,6 +71,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
     const SendOutcome outcome = machine_->send(circuit, fragment);
     if (outcome == SendOutcome::taken) note_output();
+    note_deadline();
     return outcome;
   }
   std::optional<Fragment> take(TrunkCircuit& circuit) {
@@ -103,6 +104,11 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   void note_consumed() {
     if (output_ready.has_waiters() && machine_->has_output()) output_ready.notify_all();
     if (machine_->has_events()) settle();
+  }
+  void note_deadline() {
+    const TimePoint deadline = machine_->deadline();
+    if (deadline < deadline_seen_) deadline_changed.notify_all();
+    deadline_seen_ = deadline;
   }
   void settle_events();
   void wake(TrunkEvent& event);

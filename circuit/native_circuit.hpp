@@ -82,6 +82,7 @@ struct NativeCircuit final : TrunkCircuit {
   std::int32_t deficit = 0;
   Sending sending = Sending::open;
   std::uint32_t empty_frames = 0;
+  std::uint32_t strings = 0;  // bytes of the names that its opener, the far side, gave it
   bool in_backlog = false;    // opened by the far side and not yet taken
   bool wants_credit = false;  // a send was told no_credit
   bool answer_wanted = false; // the opener asked for an accept

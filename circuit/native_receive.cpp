@@ -43,6 +43,14 @@ std::string in_words(std::string_view seen) {
   return "\"" + escaped(seen, 8) + "\"";
 }
 
+/// Bytes that a peer's metadata occupies, about: its strings, and a node of the map for each item.
+std::size_t memory_of(const Metadata& metadata) {
+  constexpr std::size_t per_item = 128;
+  std::size_t bytes = 0;
+  for (const auto& [key, value] : metadata) bytes += key.size() + value.size() + per_item;
+  return bytes;
+}
+
 std::uint8_t flags_allowed(FrameType type) {
   if (type != FrameType::data) return 0;
   return wire::flag_metadata | wire::flag_first_of_more | wire::flag_continues | wire::flag_last;
@@ -469,6 +477,7 @@ void NativeTrunk::on_open(std::span<const std::byte> body) {
     return break_off(error::protocol_error, fmt::format("open of circuit {} with a malformed peer id or mode", id));
   if (draining_there_) return break_off(error::protocol_error, fmt::format("open of circuit {} after drain", id));
   next_there_ += 2;
+  ++peers_may_end_;
   const Limits& limits = options_.limits;
   const auto refuse_at_once = [&](error reason, const std::string& text) {
     ++counters_.circuits_refused;
@@ -490,6 +499,10 @@ void NativeTrunk::on_open(std::span<const std::byte> body) {
     return refuse_at_once(error::circuit_limit_reached, fmt::format("circuits_max {} reached", limits.circuits_max));
   if (backlog_count_ >= limits.open_backlog_max)
     return refuse_at_once(error::open_backlog_full, fmt::format("open_backlog_max {} reached", limits.open_backlog_max));
+  const auto strings = static_cast<std::uint32_t>( message.name().size() + message.from_service().size() + message.user_string().size());
+  if (opened_there_strings_ + strings > limits.circuit_strings_bytes_max)
+    return refuse_at_once(error::circuit_limit_reached,
+                          fmt::format("circuit_strings_bytes_max {} reached", limits.circuit_strings_bytes_max));
 
   auto request = std::make_unique<OpenRequest>();
   request->mode = static_cast<OpenMode>(message.mode());
@@ -504,6 +517,8 @@ void NativeTrunk::on_open(std::span<const std::byte> body) {
   circuit.in_backlog = true;
   ++backlog_count_;
   ++opened_there_count_;
+  circuit.strings = strings;
+  opened_there_strings_ += strings;
   emit(TrunkEvent::Kind::opened, &circuit).open = std::move(request);
 }
 
@@ -672,16 +687,31 @@ void NativeTrunk::on_peer_metadata(std::span<const std::byte> body) {
   if (!remote_metadata_.contains(*peer) && remote_metadata_.size() >= options_.limits.remote_peers_max)
     return break_off(error::too_many_control_frames,
                      fmt::format("metadata of more than remote_peers_max {} peers", options_.limits.remote_peers_max));
-  remote_metadata_[*peer] = std::move(metadata);
+  Metadata& kept = remote_metadata_[*peer];
+  remote_metadata_bytes_ += memory_of(metadata) - memory_of(kept);
+  kept = std::move(metadata);
+  if (remote_metadata_bytes_ > options_.limits.remote_metadata_bytes_max)
+    return break_off(error::too_many_control_frames,
+                     fmt::format("metadata of {} peers exceeds remote_metadata_bytes_max {}", remote_metadata_.size(),
+                                 options_.limits.remote_metadata_bytes_max));
   emit(TrunkEvent::Kind::metadata).peer = *peer;
 }
 
 void NativeTrunk::on_peer_ended(std::span<const std::byte> body) {
   trunkline::wire::PeerEnded message;
-  if (!count_control_frame() || !parse(message, body)) return;
+  // Each peer that ends had a circuit here, so there is nothing wrong with as many at once as there were opens.
+  if (peers_may_end_ > 0) {
+    --peers_may_end_;
+  } else if (!count_control_frame()) {
+    return;
+  }
+  if (!parse(message, body)) return;
   const auto peer = PeerId::from_bytes(message.peer());
   if (!peer) return break_off(error::protocol_error, "the end of a malformed peer id");
-  remote_metadata_.erase(*peer);
+  if (const auto found = remote_metadata_.find(*peer); found != remote_metadata_.end()) {
+    remote_metadata_bytes_ -= memory_of(found->second);
+    remote_metadata_.erase(found);
+  }
   TrunkEvent& event = emit(TrunkEvent::Kind::peer_ended);
   event.peer = *peer;
   event.end = std::make_unique<End>(static_cast<error>(message.reason()),

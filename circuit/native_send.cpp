@@ -18,6 +18,8 @@ constexpr std::size_t gather_bytes_min = 8 * 1024;      // payloads from here on
 constexpr std::size_t direct_bytes_max = 256 * 1024;    // output up to here takes a lone circuit's fragments at once
 constexpr std::size_t chunk_bytes_min = 16 * 1024;      // credit for less than this is not worth a frame
 constexpr std::int32_t quantum_bytes = 16 * 1024;
+constexpr int blocked_looked_at_max = 64;               // circuits, each time that credit comes
+constexpr std::uint32_t passed_by_max = 16;             // times that credit came and was too little for the first
 constexpr std::size_t kept_bytes_max = 16 * 1024;       // an idle output keeps no more memory
 
 std::size_t cost_of(const Fragment& fragment, std::size_t metadata) {
@@ -65,7 +67,7 @@ SendOutcome NativeTrunk::send(TrunkCircuit& base, Fragment& fragment) {
   const auto cost = static_cast<std::int64_t>(cost_of(fragment, metadata));
   if (circuit.outgoing.empty() && sendable_.empty() && pending_.bytes < direct_bytes_max &&
       fragment.payload.size() <= first_chunk_bytes_max(metadata) && cost <= circuit.send_credit &&
-      cost <= trunk_send_credit_ - trunk_promised_) {
+      cost <= trunk_send_credit_ - trunk_promised_ && !must_queue()) {
     circuit.send_credit -= cost;
     trunk_send_credit_ -= cost;
     ++circuit.counters.fragments_sent;
@@ -126,7 +128,9 @@ bool NativeTrunk::covered(const NativeCircuit& circuit) const {
   std::size_t size = 0;
   std::size_t cost = 0;
   if (!next_chunk(node, circuit.head_sent, std::min(circuit.send_credit, trunk_send_credit_), size, cost)) return false;
-  if (circuit.head_sent > 0 || trunk_promised_ == 0) return true;
+  if (circuit.head_sent > 0) return true;
+  if (must_queue() && &blocked_.front() != &circuit) return false;
+  if (trunk_promised_ == 0) return true;
   const bool whole = size == node.fragment.payload.size();
   const auto needed = whole ? static_cast<std::int64_t>(cost) : std::min(static_cast<std::int64_t>(node.cost), circuit.send_credit);
   return needed <= trunk_send_credit_ - trunk_promised_;
@@ -138,11 +142,22 @@ void NativeTrunk::block(NativeCircuit& circuit) {
   blocked_.push_back(circuit);
 }
 
-/// The trunk's credit has grown, or less of it is promised.
+/// The trunk's credit has grown, or less of it is promised. Small fragments pass by a large one that needs more, but not
+/// forever: then nothing new begins before it.
 void NativeTrunk::unblock() {
-  while (!blocked_.empty() && covered(blocked_.front())) sendable_.splice(sendable_.end(), blocked_, blocked_.begin());
+  if (blocked_.empty()) return;
+  const NativeCircuit* const first = &blocked_.front();
+  int looked_at = 0;
+  for (auto at = blocked_.begin(); at != blocked_.end() && looked_at < blocked_looked_at_max; ++looked_at) {
+    const auto circuit = at++;
+    if (covered(*circuit)) sendable_.splice(sendable_.end(), blocked_, circuit);
+  }
+  passed_by_ = !blocked_.empty() && &blocked_.front() == first ? passed_by_ + 1 : 0;
   if (blocked_.empty()) trunk_stalled_since_ = Instant::max();
 }
+
+/// Somebody has waited so long for the trunk's credit that nobody begins a fragment before it.
+bool NativeTrunk::must_queue() const { return passed_by_ > passed_by_max && !blocked_.empty(); }
 
 /// The first of those that can send is one that really can: has_output() looks no further.
 void NativeTrunk::block_uncovered() {
@@ -183,8 +198,10 @@ bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
     circuit.head_sent = 0;
     free_node(circuit.outgoing.pop());
   }
+  const bool completed_promise = circuit.promised > 0 && circuit.head_sent == 0;
   update_promise(circuit);
   update_sendable(circuit);
+  if (completed_promise) unblock(); // less is promised: no credit need come to let the others go on
   if (circuit.outgoing.empty()) end_sending(circuit);
   return true;
 }
@@ -195,7 +212,7 @@ void NativeTrunk::end_sending(NativeCircuit& circuit) {
     circuit.sending = NativeCircuit::Sending::finish_sent;
     auto& message = messages_->finish;
     message.set_circuit(circuit.id);
-    put_in_band(FrameType::finish, message);
+    put_in_band(FrameType::finish, message, !circuit.opened_here);
   } else if (circuit.sending == NativeCircuit::Sending::close_queued) {
     circuit.sending = NativeCircuit::Sending::close_sent;
     auto& message = messages_->close;
@@ -205,7 +222,7 @@ void NativeTrunk::end_sending(NativeCircuit& circuit) {
       message.set_reason(static_cast<std::uint32_t>(wire_reason(*circuit.closing)));
       message.set_text(circuit.closing->text.substr(0, options_.limits.reason_bytes_max));
     }
-    put_in_band(FrameType::close, message);
+    put_in_band(FrameType::close, message, !circuit.opened_here);
     if (circuit.released) end_circuit(circuit, End());
   }
 }
@@ -367,8 +384,9 @@ void NativeTrunk::put_control(FrameType type, const google::protobuf::MessageLit
 }
 
 /// Behind all data that is already in the output.
-void NativeTrunk::put_in_band(FrameType type, const google::protobuf::MessageLite& message) {
+void NativeTrunk::put_in_band(FrameType type, const google::protobuf::MessageLite& message, bool is_answer) {
   const std::size_t length = message.ByteSizeLong();
+  if (is_answer) answers_bytes_ += wire::header_bytes + length;
   std::byte* const start = pending_.small.prepare(wire::header_bytes + length);
   std::byte* body = wire::put_header(start, length, type, 0);
   message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(body));

@@ -186,6 +186,7 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
                                                    name_bytes, request.user_string.size(), limits.name_bytes_max,
                                                    limits.user_string_bytes_max)));
   const CircuitId id = std::exchange(next_here_, next_here_ + 2);
+  ++peers_may_end_;
   auto& message = messages_->open;
   message.Clear();
   message.set_circuit(id);
@@ -336,7 +337,10 @@ void NativeTrunk::end_all(const End& reason) {
 }
 
 void NativeTrunk::bury(NativeCircuit& circuit) {
-  if (!circuit.opened_here) --opened_there_count_;
+  if (!circuit.opened_here) {
+    --opened_there_count_;
+    opened_there_strings_ -= circuit.strings;
+  }
   circuit.of_trunk.unlink();
   buried_.emplace_back(&circuit);
 }

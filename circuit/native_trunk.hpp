@@ -179,7 +179,7 @@ class NativeTrunk final : public Trunk {
 
   // native_send.cpp: what we send.
   void put_control(wire::FrameType type, const google::protobuf::MessageLite& message);
-  void put_in_band(wire::FrameType type, const google::protobuf::MessageLite& message);
+  void put_in_band(wire::FrameType type, const google::protobuf::MessageLite& message, bool is_answer = false);
   void commit_small(std::size_t bytes);
   void fill(std::size_t bytes_max);
   void put_data(NativeCircuit& circuit, Fragment& fragment, std::size_t offset, std::size_t size, std::size_t metadata);
@@ -188,6 +188,7 @@ class NativeTrunk final : public Trunk {
   bool covered(const NativeCircuit& circuit) const;
   void block(NativeCircuit& circuit);
   void unblock();
+  bool must_queue() const;
   void block_uncovered();
   void update_promise(NativeCircuit& circuit);
   bool send_chunk(NativeCircuit& circuit);
@@ -223,10 +224,13 @@ class NativeTrunk final : public Trunk {
   CircuitId next_here_;
   CircuitId next_there_;
   std::uint32_t opened_there_count_ = 0;
+  std::size_t opened_there_strings_ = 0;
   std::uint32_t backlog_count_ = 0;
+  std::uint32_t peers_may_end_ = 0; // circuits opened, either way, since as many ends of peers arrived
   boost::unordered_flat_map<PeerId, std::weak_ptr<const PeerName>, std::hash<PeerId>> remote_peers_;
   std::size_t remote_peers_sweep_at_ = 0;
   std::map<PeerId, Metadata> remote_metadata_;
+  std::size_t remote_metadata_bytes_ = 0;
 
   // Reading.
   std::size_t preface_seen_ = 0;
@@ -256,6 +260,7 @@ class NativeTrunk final : public Trunk {
   std::size_t answers_bytes_ = 0; // in pending_: what the far side makes us say has a limit
   std::int64_t trunk_send_credit_ = trunk_window_bytes_initial;
   std::int64_t sendable_cost_ = 0; // queued on circuits whose credit is not used up
+  std::uint32_t passed_by_ = 0; // how often credit came and was too little for the first of blocked_
   std::int64_t trunk_promised_ = 0; // of trunk_send_credit_, to the fragments that have begun
   CircuitList<&NativeCircuit::sendable> sendable_;
   CircuitList<&NativeCircuit::sendable> blocked_; // by the trunk's credit

@@ -211,8 +211,8 @@ bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment) {
       fragment.err = value;
     } else if (tag == tag_arg) {
       Fields inner(std::as_bytes(std::span(value)));
-      std::string key;
-      std::string text;
+      std::string_view key;
+      std::string_view text;
       std::uint64_t inner_tag = 0;
       std::string_view inner_value;
       while (inner.next(inner_tag, inner_value)) {
@@ -220,7 +220,7 @@ bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment) {
         if (inner_tag == tag_value) text = inner_value;
       }
       if (inner.malformed() || fragment.args.size() == Args::items_max) return false;
-      fragment.args.append(std::move(key), std::move(text));
+      fragment.args.append(key, text);
     }
   }
   return !fields.malformed();

@@ -6,8 +6,11 @@
 #include "fragment/ids.hpp"
 #include "fragment/payload.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,30 +38,54 @@ struct CircuitNames {
 /// Small string map kept in the order of insertion, as it travels. Keys beginning with '#' are the system's.
 class Args {
  public:
-  using Item = std::pair<std::string, std::string>;
-  /// More are not sent, and break the trunk when they are received: each costs memory beyond its bytes.
+  using Item = std::pair<std::string_view, std::string_view>;
+  /// More are not sent, and break the trunk when they are received.
   static constexpr std::size_t items_max = 128;
+
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = Item;
+    using difference_type = std::ptrdiff_t;
+    using pointer = void;
+    using reference = Item;
+
+    Iterator() = default;
+    explicit Iterator(const char* at) : at_(at) {}
+    Item operator*() const noexcept;
+    Iterator& operator++() noexcept;
+    Iterator operator++(int) noexcept;
+    friend bool operator==(const Iterator&, const Iterator&) = default;
+
+   private:
+    const char* at_ = nullptr;
+  };
 
   /// Sets a user key. Errors: std::invalid_argument for a key that begins with '#' or is empty.
   void set(std::string_view key, std::string_view value);
   /// Sets '#' + key: for the library and for protocols built into it.
   void set_system(std::string_view key, std::string_view value);
-  /// The value, or nullptr; a system key is asked for with its '#'.
-  const std::string* find(std::string_view key) const noexcept;
-  bool empty() const noexcept { return items_.empty(); }
-  std::size_t size() const noexcept { return items_.size(); }
-  auto begin() const noexcept { return items_.begin(); }
-  auto end() const noexcept { return items_.end(); }
-  void clear() noexcept { items_.clear(); }
+  /// The value, if there is one; a system key is asked for with its '#'. Valid until the args change.
+  std::optional<std::string_view> find(std::string_view key) const noexcept;
+  bool empty() const noexcept { return count_ == 0; }
+  std::size_t size() const noexcept { return count_; }
+  Iterator begin() const noexcept { return Iterator(packed_.data()); }
+  Iterator end() const noexcept { return Iterator(packed_.data() + packed_.size()); }
+  void clear() noexcept {
+    packed_.clear();
+    count_ = 0;
+  }
   friend bool operator==(const Args&, const Args&) = default;
 
   /// Appends without a check of the key: for decoders, which see what the far side sent.
-  void append(std::string key, std::string value) { items_.emplace_back(std::move(key), std::move(value)); }
+  void append(std::string_view key, std::string_view value);
 
  private:
-  void put(std::string key, std::string_view value);
+  void put(std::string_view key, std::string_view value);
 
-  std::vector<Item> items_;
+  // Each item is two sizes of 32 bits, the key and the value: received args then occupy about what they were charged.
+  std::string packed_;
+  std::uint32_t count_ = 0;
 };
 
 /// What kind of fragment it is, decided by the system: an error is one whose `err` is set.

@@ -48,6 +48,7 @@ void NodeCore::log(LogLevel level, std::string_view text) const {
 NodeCounters NodeCore::counters() const {
   NodeCounters counters = counters_;
   for (const auto& trunk : trunks_.all()) counters.trunks_open += trunk->phase == NodeTrunk::Phase::open;
+  counters.peers_ending = peers_ending();
   return counters;
 }
 

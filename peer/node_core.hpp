@@ -63,6 +63,7 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   void end_peer(LocalPeer& peer, End reason, bool failed);
   void set_metadata(LocalPeer& peer);
   std::size_t circuits_count(const LocalPeer& peer) const;
+  std::size_t peers_ending() const;
   /// An exception that left a service, or its handler of one circuit; returns how what it served ends.
   End handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure);
 

@@ -55,6 +55,11 @@ std::shared_ptr<LocalPeer> NodeCore::make_peer(std::string service, PeerId id, b
 std::shared_ptr<LocalPeer> NodeCore::new_peer(std::string name) {
   if (phase_ == Phase::closing) throw_error(error::node_closed, "node " + name_ + " is closed");
   if (name.empty()) throw std::invalid_argument("a peer needs a name");
+  if (name.size() > options_.limits.name_bytes_max)
+    throw std::invalid_argument(fmt::format("the name of a peer has {} bytes: name_bytes_max is {}", name.size(),
+                                            options_.limits.name_bytes_max));
+  if (registry_.peers_count() >= options_.peers_max)
+    throw_error(error::service_limit_reached, fmt::format("peers_max {} reached on node {}", options_.peers_max, name_));
   const auto peer = make_peer(std::move(name), draw_id(), false);
   registry_.add_peer(peer, nullptr);
   return peer;
@@ -78,6 +83,8 @@ NodeCore::Answer NodeCore::start(const std::string& service, PeerId id) {
                                    name_, registered->instances_max, registered->instances_max == 1 ? "" : "s", url);
     return {nullptr, error::service_limit_reached, std::move(text), std::move(url)};
   }
+  if (registry_.peers_count() >= options_.peers_max)
+    return {nullptr, error::service_limit_reached, fmt::format("peers_max {} reached on node {}", options_.peers_max, name_), {}};
 
   Answer answer;
   answer.peer = make_peer(service, id, true);
@@ -192,6 +199,13 @@ std::size_t NodeCore::circuits_count(const LocalPeer& peer) const {
     count += circuits.size();
   }
   return count;
+}
+
+std::size_t NodeCore::peers_ending() const {
+  return static_cast<std::size_t>(std::ranges::count_if(ending_peers_, [](const std::weak_ptr<LocalPeer>& weak) {
+    const auto peer = weak.lock();
+    return peer && peer->state_->tasks.running() > 0;
+  }));
 }
 
 // State first: from here on nobody finds the peer. Then its circuits, then those who wait.

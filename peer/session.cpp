@@ -9,6 +9,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <exception>
 #include <string>
 #include <utility>
@@ -19,7 +20,11 @@ namespace {
 
 using namespace asio::experimental::awaitable_operators;
 
-constexpr std::size_t output_bytes_max = 1 << 20; // of one write
+constexpr std::size_t write_bytes_max = 1 << 20; // of one write
+constexpr std::size_t write_bytes_first = 256 << 10;
+constexpr std::size_t write_bytes_min = 16 << 10;
+constexpr Duration quick_write = std::chrono::milliseconds(50);
+constexpr Duration slow_write = std::chrono::seconds(1);
 constexpr std::size_t read_bytes_min = 4 << 10;
 constexpr std::size_t read_bytes_max = 128 << 10; // small fragments of one read still fit the processor's cache
 constexpr int quiet_reads_max = 4;
@@ -55,7 +60,8 @@ Session::Session(std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> tr
     : trunk_(std::move(trunk)),
       transport_(std::move(transport)),
       goodbye_deadline_(goodbye_deadline),
-      alarm_(Clock::of(trunk_->executor()).make_alarm(trunk_->executor())) {}
+      alarm_(Clock::of(trunk_->executor()).make_alarm(trunk_->executor())),
+      output_bytes_max_(write_bytes_first) {}
 
 awaitable<void> Session::run() {
   co_await (pump_in() || pump_out() || watch_deadline());
@@ -111,11 +117,17 @@ awaitable<void> Session::pump_out() {
         continue;
       }
       writing_ = true;
-      trunk_->take_output(output_, output_bytes_max);
+      const TimePoint began_at = trunk_->now();
+      trunk_->take_output(output_, output_bytes_max_);
       output_.gather(pieces);
       co_await transport_->write(pieces);
       writing_ = false;
       written_at_ = trunk_->now();
+      if (written_at_ - began_at < quick_write) {
+        output_bytes_max_ = std::min(2 * output_bytes_max_, write_bytes_max);
+      } else if (written_at_ - began_at > slow_write) {
+        output_bytes_max_ = std::max(output_bytes_max_ / 4, write_bytes_min);
+      }
       trunk_->written();
     }
   } catch (const std::exception& failure) {

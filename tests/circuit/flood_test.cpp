@@ -112,6 +112,78 @@ TEST_CASE("flood: metadata of a peer beyond control_frames_per_second_max breaks
   CHECK(dialogue.state() == "too many control frames");
 }
 
+TEST_CASE("flood: as many peers may end at once as circuits were opened (F38)") {
+  Limits limits;
+  limits.control_frames_per_second_max = 20;
+  Introduced dialogue(limits);
+  for (CircuitId id = 1; id <= 199; id += 2) dialogue.hears(say::open(id) + say::reset(id, 9, "done"));
+  for (int circuit = 0; circuit < 100; ++circuit) dialogue.opens();
+
+  for (int frame = 0; frame < 200; ++frame) dialogue.hears(say::peer_ended("peer-of-far-side"));
+  CHECK(dialogue.state() == "open");
+  for (int frame = 0; frame < 21; ++frame) dialogue.hears(say::peer_ended("peer-of-far-side"));
+
+  CHECK(dialogue.state() == "too many control frames");
+}
+
+TEST_CASE("flood: metadata of many peers beyond remote_metadata_bytes_max breaks the trunk, what is replaced counts once (F38)") {
+  Limits limits;
+  limits.remote_metadata_bytes_max = 10'000;
+  Introduced dialogue(limits);
+  const auto peer = [](int number) { return "peer number " + std::to_string(1000 + number); };
+  const std::string value(3000, 'v');
+  for (int number = 0; number < 30; ++number) dialogue.hears(say::peer_metadata(peer(number % 3), {{"k", value}}));
+  REQUIRE(dialogue.state() == "open");
+  dialogue.hears(say::peer_ended(peer(0)) + say::peer_metadata(peer(3), {{"k", value}}));
+  REQUIRE(dialogue.state() == "open");
+
+  dialogue.hears(say::peer_metadata(peer(4), {{"k", value}}));
+
+  CHECK(dialogue.state() == "too many control frames");
+  CHECK(contains(dialogue.end().text, "remote_metadata_bytes_max 10000"));
+}
+
+TEST_CASE("flood: names and user strings of circuits beyond circuit_strings_bytes_max refuse the circuit, released ones count no more") {
+  Limits limits;
+  limits.circuit_strings_bytes_max = 2500;
+  Introduced dialogue(limits);
+  say::Open wordy;
+  wordy.user_string = std::string(1000, 'u');
+  for (CircuitId id = 1; id <= 3; id += 2) dialogue.hears(say::open(id, wordy));
+  dialogue.says();
+
+  dialogue.hears(say::open(5, wordy));
+  const std::vector<say::Frame> frames = dialogue.frames();
+  REQUIRE(frames.size() == 1);
+  CHECK(frames[0].to_string() == "REFUSE 5 reason 23");
+  CHECK(contains(frames[0].fields.text(3), "circuit_strings_bytes_max 2500"));
+  dialogue.hears(say::reset(1, 9, "done"));
+  dialogue.releases(1);
+  dialogue.says();
+  dialogue.hears(say::open(7, wordy));
+
+  CHECK_FALSE(contains(dialogue.says(), "REFUSE"));
+}
+
+TEST_CASE("flood: closes that a far side makes us say and does not read break the trunk before they fill memory (F34)") {
+  Limits limits;
+  limits.cancelled_opens_per_second_max = 1'000'000;
+  Introduced dialogue(limits);
+  dialogue.clogged = true;
+
+  CircuitId id = 1;
+  for (; id < 1'000'000 && dialogue.state() == "open"; id += 2) {
+    dialogue.hears(say::open(id));
+    dialogue.accepts(id);
+    dialogue.closes(id, End(error::handler_failed, std::string(200, 'x')));
+    dialogue.hears(say::reset(id, 9, "done"));
+    dialogue.releases(id);
+  }
+
+  CHECK(dialogue.state() == "too many control frames");
+  CHECK(id * 250 / 2 <= limits.trunk_memory_bytes_max);
+}
+
 TEST_CASE("flood: metadata of more peers than remote_peers_max breaks the trunk (F38)") {
   Limits limits;
   limits.remote_peers_max = 5;

@@ -287,6 +287,63 @@ TEST_CASE("flow: a trunk that grants its circuits credit but none for itself sta
   CHECK(dialogue.state() == "open");
 }
 
+/// A machine whose trunk has no credit left, though each circuit that it opens has.
+struct WithoutTrunkCredit : Joined {
+  WithoutTrunkCredit() : Joined(Limits(), 0) {
+    for (int circuit = 0; circuit < 4; ++circuit)
+      opens(Fragment(1, Payload(std::string(circuit_window_bytes_initial - fragment_credit_overhead, 'f'))));
+    says();
+  }
+  bool says_data_on(const TrunkCircuit& circuit) { return contains(says(), "DATA " + std::to_string(circuit.id) + " "); }
+};
+
+TEST_CASE("flow: a small fragment passes a large one that waits for more of the trunk's credit") {
+  WithoutTrunkCredit dialogue;
+  TrunkCircuit& large = dialogue.opens(Fragment(1, Payload(std::string(100'000, 'l'))));
+  TrunkCircuit& small = dialogue.opens(Fragment(1, "small"));
+  CHECK_FALSE(dialogue.says_data_on(small));
+
+  dialogue.hears(say::credit(0, 10'000));
+  CHECK(dialogue.says_data_on(small));
+
+  dialogue.hears(say::credit(0, 20'000));
+  CHECK(dialogue.says_data_on(large));
+}
+
+TEST_CASE("flow: small fragments do not pass a large one for ever") {
+  WithoutTrunkCredit dialogue;
+  TrunkCircuit& large = dialogue.opens(Fragment(1, Payload(std::string(100'000, 'l'))));
+  TrunkCircuit& small = dialogue.opens();
+
+  int passed = 0;
+  bool large_began = false;
+  for (int grant = 0; grant < 200 && !large_began; ++grant) {
+    Fragment next(1, "small");
+    REQUIRE(dialogue.trunk().send(small, next) == SendOutcome::taken);
+    dialogue.settle();
+    dialogue.hears(say::credit(0, 2000) + say::credit(small.id, 2000));
+    const std::string said = dialogue.says();
+    passed += contains(said, "DATA " + std::to_string(small.id) + " ");
+    large_began = contains(said, "DATA " + std::to_string(large.id) + " ");
+  }
+
+  CHECK(passed > 0);
+  CHECK(large_began);
+}
+
+TEST_CASE("flow: a fragment that others' beginnings held back goes on when they are complete, without new credit") {
+  Joined dialogue(Limits(), 0);
+  dialogue.clogged = true;
+  std::vector<TrunkCircuit*> circuits;
+  for (int circuit = 0; circuit < 5; ++circuit)
+    circuits.push_back(&dialogue.opens(Fragment(1, Payload(std::string(250'000, 'f')))));
+
+  dialogue.clogged = false;
+  dialogue.settle();
+
+  CHECK(contains(dialogue.says(), "DATA " + std::to_string(circuits.back()->id) + " "));
+}
+
 TEST_CASE("flow: with both sides out of credit and nobody reading, control still passes (F33)") {
   Pair pair;
   auto [here, there] = pair.join(pair.dialler());

@@ -13,7 +13,10 @@ using namespace trunkline;
 
 std::string keys_of(const Args& args) {
   std::string keys;
-  for (const auto& [key, value] : args) keys += (keys.empty() ? "" : " ") + key + "=" + value;
+  for (const auto& [key, value] : args) {
+    if (!keys.empty()) keys += ' ';
+    keys.append(key).append("=").append(value);
+  }
   return keys;
 }
 
@@ -33,10 +36,24 @@ TEST_CASE("args: a key that is not there is not found, one with an empty value i
 
   args.set("present", "");
 
-  REQUIRE(args.find("present") != nullptr);
+  REQUIRE(args.find("present"));
   CHECK(args.find("present")->empty());
-  CHECK(args.find("absent") == nullptr);
-  CHECK(args.find("") == nullptr);
+  CHECK(!args.find("absent"));
+  CHECK(!args.find(""));
+}
+
+TEST_CASE("args: a value that is replaced by one of another size leaves the others as they were") {
+  Args args;
+  args.set("first", "1");
+  args.set("second", "short");
+  args.set("third", "3");
+
+  args.set("second", std::string(1000, 'l'));
+  CHECK(args.find("second") == std::string(1000, 'l'));
+  args.set("second", "");
+
+  CHECK(keys_of(args) == "first=1 second= third=3");
+  CHECK(args.size() == 3);
 }
 
 TEST_CASE("args: a user cannot set a key of the system, and the text says which key") {
@@ -47,7 +64,7 @@ TEST_CASE("args: a user cannot set a key of the system, and the text says which 
   CHECK(args.empty());
 
   args.set_system("deadline", "1");
-  REQUIRE(args.find("#deadline") != nullptr);
+  REQUIRE(args.find("#deadline"));
   CHECK(*args.find("#deadline") == "1");
 }
 

@@ -2,6 +2,9 @@
 #include "tests/peer/faulty.hpp"
 #include "tests/peer/pair.hpp"
 
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/this_coro.hpp>
+
 using namespace trunkline;
 using namespace trunkline::test;
 
@@ -50,6 +53,36 @@ awaitable<void> expect_both_queues(Circuit& circuit, error reason) {
   const auto errors = co_await failure_of(circuit.receive_error());
   CHECK(reads == make_error_code(reason));
   CHECK(errors == make_error_code(reason));
+}
+
+/// Holds its circuit and does not hear that it was cancelled, until it is let go.
+PeerServiceFunc stubborn(std::shared_ptr<Signal> let_go) {
+  return [let_go](LocalPeer&, CircuitInbox& circuits) -> awaitable<void> {
+    const std::optional<Circuit> held = co_await circuits.next();
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await let_go->wait();
+  };
+}
+
+awaitable<void> stuck_handler(Pair& pair) {
+  const auto let_go = std::make_shared<Signal>();
+  pair.there.register_service("stubborn", stubborn(let_go));
+  const auto store = pair.there.start_local_peer("stubborn");
+  const auto browser = pair.here.new_peer("browser");
+  Circuit near = browser->new_circuit(pair.url_there(*store), CircuitOptions("", "", true));
+  co_await near.accepted();
+  CHECK(pair.there.counters().peers_ending == 0);
+
+  store->close();
+  co_await expect_end(near, error::peer_ended);
+  CHECK(pair.there.counters().peers_ending == 1);
+  co_await pair.there.drain(std::chrono::seconds(1));
+  CHECK(pair.there.trunks_count() == 0);
+  CHECK(pair.there.counters().peers_ending == 1);
+
+  let_go->notify_all();
+  co_await pair.there.close();
+  CHECK(pair.there.counters().peers_ending == 0);
 }
 
 awaitable<void> close_cleanly(Pair& pair) {
@@ -347,6 +380,9 @@ awaitable<void> tasks_are_joined(Pair& pair) {
 
 } // namespace
 
+TEST_CASE("node: a service that goes on after it was cancelled holds up neither the far side nor a drain, and is counted (F26)") {
+  both_ways(stuck_handler);
+}
 TEST_CASE("circuit: a clean close arrives behind the data and ends it on both sides") { everywhere(close_cleanly); }
 TEST_CASE("circuit: a close with a reason ends it on both sides with that reason, after the data") { both_ways(close_with_reason); }
 TEST_CASE("circuit: both ends may close at once") { both_ways(close_from_both_ends); }

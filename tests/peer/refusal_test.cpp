@@ -100,6 +100,35 @@ awaitable<void> limited(Pair& pair) {
   CHECK(three.remote_peer().id != one.remote_peer().id);
 }
 
+awaitable<void> too_many_peers(Pair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  const auto me = pair.here.new_peer("browser");
+  Circuit one = me->start_remote_and_open(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
+  Circuit two = me->start_remote_and_open(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
+  co_await one.accepted();
+  co_await two.accepted();
+
+  const End refused = co_await end_of(me->start_remote_and_open(pair.there_address, "store", std::nullopt));
+  CHECK(refused.code == error::service_limit_reached);
+  CHECK(mentions(refused, "peers_max 2 reached on node there"));
+  CHECK_THROWS_WITH(pair.there.start_local_peer("store"), doctest::Contains("peers_max 2"));
+  CHECK_THROWS_WITH(pair.there.new_peer("one more"), doctest::Contains("peers_max 2"));
+  Circuit joined = me->prefer_extant(pair.there_address, "store", std::nullopt);
+  co_await joined.accepted();
+
+  pair.there.local_peers("store").front()->close();
+  Circuit three = me->start_remote_and_open(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
+  co_await three.accepted();
+}
+
+awaitable<void> names_of_peers(Pair& pair) {
+  CHECK_THROWS_WITH(pair.here.new_peer(""), doctest::Contains("needs a name"));
+  CHECK_THROWS_WITH(pair.here.new_peer(std::string(129, 'x')), doctest::Contains("129 bytes: name_bytes_max is 128"));
+  CHECK(pair.here.new_peer(std::string(128, 'x')) != nullptr);
+  co_return;
+}
+
 awaitable<void> hostile_names(Pair& pair) {
   pair.there.serve("status", echo);
   const auto me = pair.here.new_peer("browser");
@@ -178,6 +207,10 @@ TEST_CASE("node: an unknown peer is refused, as is one of another service and on
   both_ways(unknown_peer);
 }
 TEST_CASE("node: a service at its limit refuses with the url of the instance that runs") { both_ways(limited); }
+TEST_CASE("node: a start beyond peers_max is refused, a peer that ends makes room") {
+  both_ways(too_many_peers, [](NodeOptions& options) { options.peers_max = 2; });
+}
+TEST_CASE("node: a peer of its own has a name of 1 to name_bytes_max bytes") { both_ways(names_of_peers); }
 TEST_CASE("node: names that are too long or unprintable are refused, and echoed short and escaped") { both_ways(hostile_names); }
 TEST_CASE("node: a peer id that is in use is not given again") { both_ways(id_in_use); }
 TEST_CASE("node: circuits that nobody takes from an inbox are bounded, and leave room when their peer ends") {

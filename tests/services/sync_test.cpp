@@ -238,6 +238,7 @@ TEST_CASE("sync: with checksum the content decides, not the time") {
     for (const char* path : {"from/equal", "to/equal"}) scratch.set_mtime(path, 3000);
     scratch.write("from/longer", "longer");
     scratch.write("to/longer", "long");
+    scratch.set_mtime("from", 4000);
     Setting setting;
     setting.options.checksum = true;
 

@@ -68,8 +68,8 @@ std::string difference(const Fragment& received, const std::string& stream, int 
   if (received.err != (way == complaints ? complaint_at(position) : std::string())) return "err" + where;
   if (received.op != features.op) return "op" + where;
   if (received.subject != features.subject) return "subject" + where;
-  const std::string* const argument = received.args.find("argument");
-  if ((argument ? *argument : std::string()) != features.argument) return "argument" + where;
+  const std::optional<std::string_view> argument = received.args.find("argument");
+  if (argument.value_or(std::string_view()) != features.argument) return "argument" + where;
   const auto bytes = received.payload.bytes();
   if (bytes.size() > contents_bytes_max) return "size" + where;
   const auto expected = payload_of(features, bytes.size());

@@ -30,16 +30,22 @@ Bytes flatten(Pieces pieces) {
   return bytes;
 }
 
+/// What all connections of a network with a bug share.
+struct Plant {
+  Bug bug;
+  std::function<std::uint64_t()> random;
+  std::vector<std::shared_ptr<Transport>> leaked; // kept open for as long as there is the network
+};
+
 /// What a connection with a bug and its pending operations share.
 struct BuggyState {
   std::shared_ptr<Transport> transport;
-  Bug bug;
-  std::function<std::uint64_t()> random;
+  std::shared_ptr<Plant> plant;
   std::uint64_t writes = 0;
   Bytes held; // by swap, until the next write
 
   /// Lets the handshake pass, and then strikes now and then.
-  bool strikes() { return ++writes > 3 && random() % 40 == 0; }
+  bool strikes() { return ++writes > 3 && plant->random() % 40 == 0; }
 };
 
 awaitable<void> write_bytes(std::shared_ptr<BuggyState> state, Bytes bytes) {
@@ -50,20 +56,20 @@ awaitable<void> write_bytes(std::shared_ptr<BuggyState> state, Bytes bytes) {
 awaitable<void> write(std::shared_ptr<BuggyState> state, Pieces pieces) {
   Bytes held = std::exchange(state->held, {});
   const bool strikes = state->strikes();
-  if (strikes && state->bug == Bug::drop) co_return;
-  if (strikes && state->bug == Bug::swap && held.empty()) {
+  if (strikes && state->plant->bug == Bug::drop) co_return;
+  if (strikes && state->plant->bug == Bug::swap && held.empty()) {
     state->held = flatten(pieces);
     co_return;
   }
-  if (strikes && state->bug == Bug::delay) co_await sleep_for(std::chrono::seconds(3));
-  if (strikes && state->bug == Bug::corrupt) {
+  if (strikes && state->plant->bug == Bug::delay) co_await sleep_for(std::chrono::seconds(3));
+  if (strikes && state->plant->bug == Bug::corrupt) {
     Bytes bytes = flatten(pieces);
     if (bytes.size() > 1000) bytes[bytes.size() / 2] ^= std::byte{1};
     co_await write_bytes(state, std::move(bytes));
     co_return;
   }
   co_await state->transport->write(pieces);
-  if (strikes && state->bug == Bug::duplicate) co_await state->transport->write(pieces);
+  if (strikes && state->plant->bug == Bug::duplicate) co_await state->transport->write(pieces);
   if (!held.empty()) co_await write_bytes(state, std::move(held));
 }
 
@@ -80,9 +86,9 @@ class BuggyTransport final : public Transport {
 
  private:
   void end() noexcept {
-    if (state_->bug == Bug::leak && state_->random() % 2 == 0) {
-      static std::vector<std::shared_ptr<Transport>> leaked; // kept open, until the next run
-      leaked.assign(1, state_->transport);
+    Plant& plant = *state_->plant;
+    if (plant.bug == Bug::leak && plant.random() % 2 == 0) {
+      plant.leaked.assign(1, state_->transport);
       return;
     }
     state_->transport->close();
@@ -91,59 +97,54 @@ class BuggyTransport final : public Transport {
   std::shared_ptr<BuggyState> state_;
 };
 
-std::unique_ptr<Transport> wrap(Bug bug, std::unique_ptr<Transport> transport,
-                                const std::function<std::uint64_t()>& random) {
+std::unique_ptr<Transport> wrap(std::shared_ptr<Plant> plant, std::unique_ptr<Transport> transport) {
   auto state = std::make_shared<BuggyState>();
   state->transport = std::move(transport);
-  state->bug = bug;
-  state->random = random;
+  state->plant = std::move(plant);
   return std::make_unique<BuggyTransport>(std::move(state));
 }
 
-awaitable<std::unique_ptr<Transport>> dial(Bug bug, std::shared_ptr<Network> network,
-                                           std::function<std::uint64_t()> random, std::string address) {
+awaitable<std::unique_ptr<Transport>> dial(std::shared_ptr<Plant> plant, std::shared_ptr<Network> network,
+                                           std::string address) {
   auto transport = co_await network->dial(std::move(address));
-  co_return wrap(bug, std::move(transport), random);
+  co_return wrap(std::move(plant), std::move(transport));
 }
 
-awaitable<std::unique_ptr<Transport>> accept(Bug bug, std::shared_ptr<Listener> listener,
-                                             std::function<std::uint64_t()> random) {
+awaitable<std::unique_ptr<Transport>> accept(std::shared_ptr<Plant> plant, std::shared_ptr<Listener> listener) {
   auto transport = co_await listener->accept();
-  co_return wrap(bug, std::move(transport), random);
+  co_return wrap(std::move(plant), std::move(transport));
 }
 
 class BuggyListener final : public Listener {
  public:
-  BuggyListener(Bug bug, std::unique_ptr<Listener> listener, std::function<std::uint64_t()> random)
-      : bug_(bug), listener_(std::move(listener)), random_(std::move(random)) {}
+  BuggyListener(std::shared_ptr<Plant> plant, std::unique_ptr<Listener> listener)
+      : plant_(std::move(plant)), listener_(std::move(listener)) {}
   ~BuggyListener() override { close(); }
 
-  awaitable<std::unique_ptr<Transport>> accept() override { return sim::accept(bug_, listener_, random_); }
+  awaitable<std::unique_ptr<Transport>> accept() override { return sim::accept(plant_, listener_); }
   void close() noexcept override { listener_->close(); }
   std::string address() const override { return listener_->address(); }
 
  private:
-  Bug bug_;
+  std::shared_ptr<Plant> plant_;
   std::shared_ptr<Listener> listener_;
-  std::function<std::uint64_t()> random_;
 };
 
 class BuggyNetwork final : public Network {
  public:
   BuggyNetwork(Bug bug, std::shared_ptr<Network> network, std::function<std::uint64_t()> random)
-      : bug_(bug), network_(std::move(network)), random_(std::move(random)) {}
+      : plant_(std::make_shared<Plant>(Plant{bug, std::move(random), {}})), network_(std::move(network)) {}
 
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
-    return sim::dial(bug_, network_, random_, std::move(address));
+    return sim::dial(plant_, network_, std::move(address));
   }
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
-    return std::make_unique<BuggyListener>(bug_, network_->listen(executor, address), random_);
+    return std::make_unique<BuggyListener>(plant_, network_->listen(executor, address));
   }
 
  private:
-  Bug bug_;
+  std::shared_ptr<Plant> plant_;
   std::shared_ptr<Network> network_;
-  std::function<std::uint64_t()> random_;
 };
 
 } // namespace
