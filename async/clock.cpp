@@ -57,8 +57,7 @@ class ClockService final : public asio::execution_context::service {
   using key_type = ClockService;
   static inline asio::execution_context::id id;
 
-  explicit ClockService(asio::execution_context& context)
-      : ClockService(context, std::make_unique<SteadyClock>()) {}
+  explicit ClockService(asio::execution_context& context) : ClockService(context, std::make_unique<SteadyClock>()) {}
   ClockService(asio::execution_context& context, std::unique_ptr<Clock> clock)
       : service(context), clock_(std::move(clock)) {}
 

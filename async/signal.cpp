@@ -119,7 +119,7 @@ awaitable<void> Signal::wait() {
       slot.assign([waiter](asio::cancellation_type) { waiter->complete(asio::error::operation_aborted); });
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>, void(error_code)>(initiation, asio::use_awaitable, this,
-                                                                                &all, executor);
+                                                                                 &all, executor);
 }
 
 } // namespace trunkline

@@ -10,8 +10,8 @@ namespace trunkline {
 
 class Waiter;
 
-/// For an operation that takes something after a wait: throws operation_aborted when it was cancelled between its wake-up
-/// and its resumption. Whoever cancelled it will not look at what it took.
+/// For an operation that takes something after a wait: throws operation_aborted when it was cancelled between its
+/// wake-up and its resumption. Whoever cancelled it will not look at what it took.
 awaitable<void> throw_if_cancelled();
 
 /// A wake-up without memory: those waiting now are resumed, nobody later. One executor; not thread safe.

@@ -39,8 +39,7 @@ struct Tasks::State {
         std::rethrow_exception(failure);
       } catch (const boost::system::system_error& thrown) {
         if (thrown.code() == asio::error::operation_aborted) return;
-      } catch (...) {
-      }
+      } catch (...) {}
     }
     on_failure(failure);
   }
@@ -64,10 +63,8 @@ void Tasks::spawn(awaitable<void> task) {
     state->report(failure);
     // A cancellation from outside the context reaches the task by way of a posted handler, which points into the entry
     // and may still be under way.
-    if (state->cancelled)
-      asio::post(state->executor, forget);
-    else
-      forget();
+    if (state->cancelled) asio::post(state->executor, forget);
+    else forget();
   };
   asio::co_spawn(state_->executor, run_posted(std::move(task)),
                  asio::bind_cancellation_slot(entry->slot(), std::move(finished)));

@@ -24,7 +24,8 @@ template <class T> using result = boost::system::result<T>;
 /// asio's `||`, which otherwise waits on for the other one when the first to end has failed.
 template <class T> struct Outcome {
   std::exception_ptr failure;
-  std::conditional_t<std::is_void_v<T>, std::monostate, std::optional<std::conditional_t<std::is_void_v<T>, int, T>>> value;
+  std::conditional_t<std::is_void_v<T>, std::monostate, std::optional<std::conditional_t<std::is_void_v<T>, int, T>>>
+      value;
 };
 
 template <class T> awaitable<Outcome<T>> outcome_of(awaitable<T> op) {

@@ -28,7 +28,9 @@ struct Caller::Pending {
   Caller& caller;
   std::int64_t part;
 
-  Pending(Caller& owner, std::int64_t number) : caller(owner), part(number) { caller.pending_.emplace(part, std::nullopt); }
+  Pending(Caller& owner, std::int64_t number) : caller(owner), part(number) {
+    caller.pending_.emplace(part, std::nullopt);
+  }
   Pending(const Pending&) = delete;
   Pending& operator=(const Pending&) = delete;
   ~Pending() {

@@ -20,7 +20,8 @@ constexpr std::uint8_t handle_dropped = 4;
   throw_error(error::circuit_closed, fmt::format("circuit {} is closed", state.id));
 }
 
-/// Keeps the trunk, and with it the circuit's state, for as long as an operation waits on it, also when the handle goes.
+/// Keeps the trunk, and with it the circuit's state, for as long as an operation waits on it, also when the handle
+/// goes.
 struct Held {
   Held(std::shared_ptr<LiveTrunk> of, TrunkCircuit* held) : trunk(std::move(of)), state(held) { ++state->holds; }
   Held(const Held&) = delete;
@@ -39,8 +40,9 @@ bool senders_wait(const TrunkCircuit& state) {
 void check_size(const Trunk& machine, const TrunkCircuit& state, const Fragment& fragment) {
   const std::size_t max = machine.fragment_bytes_max();
   if (fragment.payload.size() > max)
-    throw_error(error::fragment_too_large, fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}, for circuit {}",
-                                                       fragment.payload.size(), max, state.id));
+    throw_error(error::fragment_too_large,
+                fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}, for circuit {}",
+                            fragment.payload.size(), max, state.id));
   if (const std::size_t size = wire::metadata_bytes(fragment);
       size > control_bytes_max || fragment.args.size() > Args::items_max)
     throw_error(error::fragment_too_large,
@@ -238,7 +240,9 @@ Circuit Circuit::open_again(std::optional<Fragment> first, CircuitOptions option
   return circuit;
 }
 
-Circuit Circuit::new_circuit(Fragment first, CircuitOptions options) { return open_again(std::move(first), std::move(options)); }
+Circuit Circuit::new_circuit(Fragment first, CircuitOptions options) {
+  return open_again(std::move(first), std::move(options));
+}
 
 Circuit Circuit::new_circuit(CircuitOptions options) { return open_again(std::nullopt, std::move(options)); }
 

@@ -10,8 +10,8 @@ void Limits::check() const {
   const auto demand = [](bool good, const char* name, std::size_t value, const char* expected) {
     if (!good) throw std::invalid_argument(fmt::format("{} is {}, expected {}", name, value, expected));
   };
-  demand(fragment_bytes_max >= 1 && fragment_bytes_max <= std::size_t{1} << 30, "fragment_bytes_max", fragment_bytes_max,
-         "1 to 1 GiB");
+  demand(fragment_bytes_max >= 1 && fragment_bytes_max <= std::size_t{1} << 30, "fragment_bytes_max",
+         fragment_bytes_max, "1 to 1 GiB");
   demand(trunk_memory_bytes_max >= 2 * trunk_window_bytes_initial, "trunk_memory_bytes_max", trunk_memory_bytes_max,
          "at least 2 MiB");
   demand(circuit_window_bytes_max >= circuit_window_bytes_initial && circuit_window_bytes_max <= std::size_t{1} << 30,
@@ -24,8 +24,8 @@ void Limits::check() const {
   demand(user_string_bytes_max <= 4096, "user_string_bytes_max", user_string_bytes_max, "at most 4096");
   demand(reason_bytes_max <= 4096, "reason_bytes_max", reason_bytes_max, "at most 4096");
   const auto demand_time = [&](std::chrono::milliseconds value, const char* name) {
-    demand(value.count() >= 1 && value <= std::chrono::days(365), name, static_cast<std::size_t>(value.count() < 0 ? 0 : value.count()),
-           "1 millisecond to 365 days");
+    demand(value.count() >= 1 && value <= std::chrono::days(365), name,
+           static_cast<std::size_t>(value.count() < 0 ? 0 : value.count()), "1 millisecond to 365 days");
   };
   demand_time(handshake_deadline, "handshake_deadline");
   demand_time(keepalive_interval, "keepalive_interval");

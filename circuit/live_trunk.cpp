@@ -103,9 +103,7 @@ void LiveTrunk::wake(TrunkEvent& event) {
     case Kind::finished:
       if (waits) waits->changed.notify_all();
       return;
-    case Kind::ended:
-      wake_all(*event.circuit);
-      break;
+    case Kind::ended: wake_all(*event.circuit); break;
     case Kind::hello:
     case Kind::opened:
     case Kind::metadata:

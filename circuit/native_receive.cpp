@@ -36,7 +36,8 @@ std::string escaped(std::string_view text, std::size_t bytes_max) {
 }
 
 std::string in_words(std::string_view seen) {
-  if (seen.size() >= 2 && seen[0] == 0x16 && seen[1] == 0x03) return "a TLS client hello; this port speaks plain trunkline";
+  if (seen.size() >= 2 && seen[0] == 0x16 && seen[1] == 0x03)
+    return "a TLS client hello; this port speaks plain trunkline";
   for (const std::string_view verb : {"GET ", "POST", "HEAD", "PUT ", "PRI ", "HTTP", "OPTI", "CONN", "DELE"})
     if (seen.starts_with(verb)) return "an HTTP request or answer";
   if (seen.starts_with("SSH-")) return "an SSH banner";
@@ -71,9 +72,10 @@ void NativeTrunk::receive(std::span<const std::byte> bytes, Instant now) {
   counters_.bytes_received += bytes.size();
   if (preface_seen_ < wire::preface.size()) check_preface(bytes);
   while (!bytes.empty() && state_ == State::running) {
-    if (answers_bytes_ > options_.limits.trunk_memory_bytes_max / 2) return break_off(
-        error::too_many_control_frames, fmt::format("{} bytes of answers are not read, more than half of trunk_memory_bytes_max {}",
-                                                    answers_bytes_, options_.limits.trunk_memory_bytes_max));
+    if (answers_bytes_ > options_.limits.trunk_memory_bytes_max / 2)
+      return break_off(error::too_many_control_frames,
+                       fmt::format("{} bytes of answers are not read, more than half of trunk_memory_bytes_max {}",
+                                   answers_bytes_, options_.limits.trunk_memory_bytes_max));
     if (chunk_left_ > 0) {
       read_chunk(bytes);
     } else if (skip_left_ > 0) {
@@ -118,19 +120,19 @@ void NativeTrunk::check_preface(std::span<const std::byte>& bytes) {
   pending_.clear(); // no answer to somebody unknown
   state_ = State::over;
   const auto generation = static_cast<char>(wire::preface.back());
-  const bool other_generation =
-      seen.size() == wire::preface.size() &&
-      std::memcmp(seen.data(), wire::preface.data(), wire::preface.size() - 1) == 0;
-  const End cause = other_generation
-                        ? End(error::version_mismatch, fmt::format("here wire generation {} is spoken, there {}{}", +generation,
-                                                                   static_cast<unsigned char>(seen.back()), from()))
-                        : End(error::not_trunkline, fmt::format("expected a trunkline preface, saw {}{}", in_words(seen), from()));
+  const bool other_generation = seen.size() == wire::preface.size() &&
+                                std::memcmp(seen.data(), wire::preface.data(), wire::preface.size() - 1) == 0;
+  const End cause =
+      other_generation
+          ? End(error::version_mismatch, fmt::format("here wire generation {} is spoken, there {}{}", +generation,
+                                                     static_cast<unsigned char>(seen.back()), from()))
+          : End(error::not_trunkline, fmt::format("expected a trunkline preface, saw {}{}", in_words(seen), from()));
   end_all(End(error::trunk_lost, cause.to_string()));
   emit_closed(cause);
 }
 
-/// Reads one frame, or the head of a data frame, from the beginning of `bytes`. Returns how many bytes that took, 0 when
-/// they are too few.
+/// Reads one frame, or the head of a data frame, from the beginning of `bytes`. Returns how many bytes that took, 0
+/// when they are too few.
 std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
   if (bytes.size() < wire::header_bytes) {
     // The type can be judged before the rest: nothing here waits for bytes that cannot matter.
@@ -145,9 +147,9 @@ std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
   const bool known = type >= FrameType::data && type <= FrameType::goodbye;
   const std::size_t length_max = type == FrameType::data || !known ? frame_bytes_max : control_bytes_max;
   if (length > length_max) {
-    break_off(error::frame_too_large, fmt::format("frame of {} bytes exceeds {} {}", length,
-                                                  length_max == frame_bytes_max ? "frame_bytes_max" : "control_bytes_max",
-                                                  length_max));
+    break_off(error::frame_too_large,
+              fmt::format("frame of {} bytes exceeds {} {}", length,
+                          length_max == frame_bytes_max ? "frame_bytes_max" : "control_bytes_max", length_max));
     return bytes.size();
   }
   if (!remote_ && type != FrameType::hello) {
@@ -170,7 +172,8 @@ std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
     return bytes.size();
   }
   if ((flags & ~flags_allowed(type)) != 0 || (type == FrameType::data && !flags_sound(flags))) {
-    break_off(error::protocol_error, fmt::format("flags 0x{:02x} are not valid on frame type 0x{:02x}", flags, type_number));
+    break_off(error::protocol_error,
+              fmt::format("flags 0x{:02x} are not valid on frame type 0x{:02x}", flags, type_number));
     return bytes.size();
   }
   const auto body = bytes.subspan(wire::header_bytes, std::min(length, bytes.size() - wire::header_bytes));
@@ -188,9 +191,7 @@ std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
       if (bytes.size() < carry_bytes_max) return 0;
       why = "head of a data frame beyond control_bytes_max";
       [[fallthrough]];
-    case Parsed::malformed:
-      break_off(error::protocol_error, fmt::format("malformed {}", why));
-      return bytes.size();
+    case Parsed::malformed: break_off(error::protocol_error, fmt::format("malformed {}", why)); return bytes.size();
     case Parsed::complete: break;
   }
   ++counters_.frames_received;
@@ -202,8 +203,7 @@ std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
 
 void NativeTrunk::start_data(const wire::DataHead& head) {
   const bool continues = head.flags & wire::flag_continues;
-  const std::size_t cost =
-      head.payload_bytes + head.metadata.size() + (continues ? 0 : fragment_credit_overhead);
+  const std::size_t cost = head.payload_bytes + head.metadata.size() + (continues ? 0 : fragment_credit_overhead);
   if (head.payload_bytes > chunk_bytes_max)
     return break_off(error::frame_too_large, fmt::format("data frame with {} payload bytes exceeds chunk_bytes_max {}",
                                                          head.payload_bytes, chunk_bytes_max));
@@ -226,10 +226,9 @@ void NativeTrunk::start_data(const wire::DataHead& head) {
   }
   if (circuit->closed_here) return discard_chunk(head.payload_bytes, cost);
   if (continues != inside)
-    return break_off(error::protocol_error,
-                     fmt::format("circuit {}: {}", circuit->id, continues
-                                                                   ? "a continuation without a beginning"
-                                                                   : "a fragment begins inside another"));
+    return break_off(error::protocol_error, fmt::format("circuit {}: {}", circuit->id,
+                                                        continues ? "a continuation without a beginning"
+                                                                  : "a fragment begins inside another"));
   const bool empty = head.payload_bytes == 0 && head.metadata.empty() && head.op == 0 && head.part == 0;
   circuit->empty_frames = empty && !continues ? circuit->empty_frames + 1 : 0;
   if (circuit->empty_frames > options_.limits.empty_frames_max) {
@@ -250,12 +249,13 @@ void NativeTrunk::start_fragment(NativeCircuit& circuit, const wire::DataHead& h
   const bool more = head.flags & wire::flag_first_of_more;
   if (more && head.total > fragment_bytes_max_) {
     discard_chunk(head.payload_bytes, cost);
-    return reset(circuit, End(error::fragment_too_large, fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}",
-                                                                     head.total, fragment_bytes_max_)));
+    return reset(circuit,
+                 End(error::fragment_too_large, fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}",
+                                                            head.total, fragment_bytes_max_)));
   }
   if (more && (head.payload_bytes == 0 || head.total <= head.payload_bytes))
-    return break_off(error::protocol_error,
-                     fmt::format("circuit {}: first of more with {} of {} bytes", circuit.id, head.payload_bytes, head.total));
+    return break_off(error::protocol_error, fmt::format("circuit {}: first of more with {} of {} bytes", circuit.id,
+                                                        head.payload_bytes, head.total));
   FragmentNode* node = make_node();
   node->cost = cost;
   node->fragment.op = head.op;
@@ -389,14 +389,15 @@ void NativeTrunk::deliver(NativeCircuit& circuit, FragmentNode* node) {
 
 bool NativeTrunk::parse(google::protobuf::MessageLite& message, std::span<const std::byte> body) {
   if (message.ParseFromArray(body.data(), static_cast<int>(body.size()))) return true;
-  break_off(error::protocol_error, fmt::format("a control frame of {} bytes is not a {}", body.size(), message.GetTypeName()));
+  break_off(error::protocol_error,
+            fmt::format("a control frame of {} bytes is not a {}", body.size(), message.GetTypeName()));
   return false;
 }
 
 bool NativeTrunk::count_control_frame() {
   if (control_frames_.count(now_, options_.limits.control_frames_per_second_max, std::chrono::seconds(1))) return true;
-  break_off(error::too_many_control_frames, fmt::format("more than control_frames_per_second_max {}",
-                                                        options_.limits.control_frames_per_second_max));
+  break_off(error::too_many_control_frames,
+            fmt::format("more than control_frames_per_second_max {}", options_.limits.control_frames_per_second_max));
   return false;
 }
 
@@ -408,8 +409,8 @@ NativeTrunk::Known NativeTrunk::find_for(FrameType type, CircuitId id, NativeCir
     ++counters_.frames_for_forgotten_circuits;
     return Known::forgotten;
   }
-  break_off(error::protocol_error, fmt::format("frame type 0x{:02x} for circuit {}, which was never opened",
-                                               static_cast<unsigned>(type), id));
+  break_off(error::protocol_error,
+            fmt::format("frame type 0x{:02x} for circuit {}, which was never opened", static_cast<unsigned>(type), id));
   return Known::broken;
 }
 
@@ -447,7 +448,9 @@ void NativeTrunk::on_hello(std::span<const std::byte> body) {
   if (remote_) return break_off(error::protocol_error, "a second hello");
   const auto id = NodeId::from_bytes(hello.node_id());
   if (!id || id->empty())
-    return break_off(error::protocol_error, fmt::format("node id of {} bytes in hello, expected 16 that are not all zero", hello.node_id().size()));
+    return break_off(
+        error::protocol_error,
+        fmt::format("node id of {} bytes in hello, expected 16 that are not all zero", hello.node_id().size()));
   if (hello.version_min() > 1 || hello.version_max() < 1)
     return break_off(error::version_mismatch, fmt::format("here versions 1 to 1 are spoken, there {} to {}",
                                                           hello.version_min(), hello.version_max()));
@@ -461,7 +464,8 @@ void NativeTrunk::on_hello(std::span<const std::byte> body) {
   remote_->name = escaped(hello.node_name(), options_.limits.name_bytes_max);
   for (const std::string& address : hello.addresses()) remote_->addresses.push_back(address);
   if (hello.fragment_bytes_max() > 0)
-    fragment_bytes_max_theirs_ = static_cast<std::size_t>(std::min<std::uint64_t>(hello.fragment_bytes_max(), 1u << 30));
+    fragment_bytes_max_theirs_ =
+        static_cast<std::size_t>(std::min<std::uint64_t>(hello.fragment_bytes_max(), 1u << 30));
   emit(TrunkEvent::Kind::hello);
 }
 
@@ -485,21 +489,25 @@ void NativeTrunk::on_open(std::span<const std::byte> body) {
   };
   if (message.name().size() > limits.name_bytes_max || message.from_service().size() > limits.name_bytes_max ||
       message.user_string().size() > limits.user_string_bytes_max)
-    return refuse_at_once(error::protocol_violation_on_circuit,
-                          fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or "
-                                      "user_string_bytes_max {}",
-                                      std::max(message.name().size(), message.from_service().size()),
-                                      message.user_string().size(), limits.name_bytes_max, limits.user_string_bytes_max));
+    return refuse_at_once(
+        error::protocol_violation_on_circuit,
+        fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or "
+                    "user_string_bytes_max {}",
+                    std::max(message.name().size(), message.from_service().size()), message.user_string().size(),
+                    limits.name_bytes_max, limits.user_string_bytes_max));
   if (message.to_service().size() > limits.name_bytes_max)
-    return refuse_at_once(error::no_service, fmt::format("no service \"{}\": its name has {} bytes, name_bytes_max is {}",
-                                                         escaped(message.to_service(), limits.name_bytes_max / 2),
-                                                         message.to_service().size(), limits.name_bytes_max));
+    return refuse_at_once(error::no_service,
+                          fmt::format("no service \"{}\": its name has {} bytes, name_bytes_max is {}",
+                                      escaped(message.to_service(), limits.name_bytes_max / 2),
+                                      message.to_service().size(), limits.name_bytes_max));
   if (draining_here_ && !serve_late_) return refuse_at_once(error::draining, "this node takes no new circuits");
   if (opened_there_count_ >= limits.circuits_max)
     return refuse_at_once(error::circuit_limit_reached, fmt::format("circuits_max {} reached", limits.circuits_max));
   if (backlog_count_ >= limits.open_backlog_max)
-    return refuse_at_once(error::open_backlog_full, fmt::format("open_backlog_max {} reached", limits.open_backlog_max));
-  const auto strings = static_cast<std::uint32_t>( message.name().size() + message.from_service().size() + message.user_string().size());
+    return refuse_at_once(error::open_backlog_full,
+                          fmt::format("open_backlog_max {} reached", limits.open_backlog_max));
+  const auto strings =
+      static_cast<std::uint32_t>(message.name().size() + message.from_service().size() + message.user_string().size());
   if (opened_there_strings_ + strings > limits.circuit_strings_bytes_max)
     return refuse_at_once(error::circuit_limit_reached,
                           fmt::format("circuit_strings_bytes_max {} reached", limits.circuit_strings_bytes_max));
@@ -529,12 +537,13 @@ void NativeTrunk::on_accept(std::span<const std::byte> body) {
   if (find_for(FrameType::accept, message.circuit(), circuit) != Known::live) return;
   const auto peer = PeerId::from_bytes(message.peer());
   if (!circuit->opened_here || circuit->answered || !peer)
-    return break_off(error::protocol_error, fmt::format("accept of circuit {}, which waits for none", message.circuit()));
+    return break_off(error::protocol_error,
+                     fmt::format("accept of circuit {}, which waits for none", message.circuit()));
   circuit->answered = true;
   if (circuit->names->remote->id != *peer || circuit->names->remote->service != message.service()) {
     circuit->names_opened = circuit->names; // whoever refers into them may go on
-    circuit->names = name(circuit->names->local, remote_peer(*peer, message.service()), circuit->id, circuit->names->name,
-                          circuit->names->user_string);
+    circuit->names = name(circuit->names->local, remote_peer(*peer, message.service()), circuit->id,
+                          circuit->names->name, circuit->names->user_string);
   }
   emit(TrunkEvent::Kind::answered, circuit);
 }
@@ -620,8 +629,7 @@ void NativeTrunk::on_close(std::span<const std::byte> body) {
   if (!parse(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::close, message.circuit(), circuit) != Known::live) return;
-  if (circuit->assembly)
-    return reset(*circuit, End(error::protocol_violation_on_circuit, "close inside a fragment"));
+  if (circuit->assembly) return reset(*circuit, End(error::protocol_violation_on_circuit, "close inside a fragment"));
   circuit->finished_there = true;
   End reason;
   if (message.reason() != 0)
@@ -666,7 +674,7 @@ void NativeTrunk::on_reset(std::span<const std::byte> body) {
   }
   if (known != Known::live) return;
   end_circuit(*circuit, End(message.reason() ? static_cast<error>(message.reason()) : error::circuit_reset,
-                             message.text().substr(0, options_.limits.reason_bytes_max)));
+                            message.text().substr(0, options_.limits.reason_bytes_max)));
 }
 
 void NativeTrunk::on_peer_metadata(std::span<const std::byte> body) {
@@ -723,8 +731,8 @@ void NativeTrunk::on_ping(std::span<const std::byte> body) {
   if (!parse(message, body)) return;
   const Limits& limits = options_.limits;
   if (!pings_.count(now_, limits.pings_per_second_max, std::chrono::seconds(1)))
-    return break_off(error::too_many_control_frames, fmt::format("more than pings_per_second_max {}",
-                                                                 limits.pings_per_second_max));
+    return break_off(error::too_many_control_frames,
+                     fmt::format("more than pings_per_second_max {}", limits.pings_per_second_max));
   if (pong_due_) ++counters_.pings_coalesced;
   const bool was_due = pong_due_.has_value();
   pong_due_ = message.number();
@@ -743,7 +751,8 @@ void NativeTrunk::on_goodbye(std::span<const std::byte> body) {
   trunkline::wire::Goodbye message;
   if (!parse(message, body)) return;
   const auto reason = static_cast<error>(message.reason());
-  const End cause = reason == error::none ? End() : End(reason, escaped(message.text(), options_.limits.reason_bytes_max));
+  const End cause =
+      reason == error::none ? End() : End(reason, escaped(message.text(), options_.limits.reason_bytes_max));
   state_ = State::over;
   pending_.clear();
   const bool broken = reason >= error::protocol_error && reason < error::fragment_too_large;

@@ -54,7 +54,8 @@ bool next_chunk(const FragmentNode& node, std::size_t sent, std::int64_t credit,
 
 SendOutcome NativeTrunk::send(TrunkCircuit& base, Fragment& fragment) {
   auto& circuit = static_cast<NativeCircuit&>(base);
-  if (circuit.ended || circuit.finished_here || fragment.payload.size() > fragment_bytes_max()) return SendOutcome::closed;
+  if (circuit.ended || circuit.finished_here || fragment.payload.size() > fragment_bytes_max())
+    return SendOutcome::closed;
   const bool room = circuit.send_credit > circuit.outgoing_cost;
   if (!room || sendable_cost_ >= static_cast<std::int64_t>(options_.limits.send_queue_bytes_max)) {
     circuit.wants_credit = true;
@@ -132,7 +133,8 @@ bool NativeTrunk::covered(const NativeCircuit& circuit) const {
   if (must_queue() && &blocked_.front() != &circuit) return false;
   if (trunk_promised_ == 0) return true;
   const bool whole = size == node.fragment.payload.size();
-  const auto needed = whole ? static_cast<std::int64_t>(cost) : std::min(static_cast<std::int64_t>(node.cost), circuit.send_credit);
+  const auto needed =
+      whole ? static_cast<std::int64_t>(cost) : std::min(static_cast<std::int64_t>(node.cost), circuit.send_credit);
   return needed <= trunk_send_credit_ - trunk_promised_;
 }
 
@@ -142,8 +144,8 @@ void NativeTrunk::block(NativeCircuit& circuit) {
   blocked_.push_back(circuit);
 }
 
-/// The trunk's credit has grown, or less of it is promised. Small fragments pass by a large one that needs more, but not
-/// forever: then nothing new begins before it.
+/// The trunk's credit has grown, or less of it is promised. Small fragments pass by a large one that needs more, but
+/// not forever: then nothing new begins before it.
 void NativeTrunk::unblock() {
   if (blocked_.empty()) return;
   const NativeCircuit* const first = &blocked_.front();
@@ -178,8 +180,8 @@ void NativeTrunk::update_promise(NativeCircuit& circuit) {
   trunk_promised_ += promised - std::exchange(circuit.promised, promised);
 }
 
-/// Moves one frame of the circuit's queue into the output. False when it is not sendable any more, or the trunk's credit
-/// is too small.
+/// Moves one frame of the circuit's queue into the output. False when it is not sendable any more, or the trunk's
+/// credit is too small.
 bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
   FragmentNode* node = circuit.outgoing.first();
   std::size_t size = 0;
@@ -303,7 +305,8 @@ void NativeTrunk::fill(std::size_t bytes_max) {
       block(circuit);
       continue;
     }
-    if (circuit.sendable.is_linked() && circuit.deficit <= 0) sendable_.splice(sendable_.end(), sendable_, sendable_.begin());
+    if (circuit.sendable.is_linked() && circuit.deficit <= 0)
+      sendable_.splice(sendable_.end(), sendable_, sendable_.begin());
   }
   block_uncovered();
 }
@@ -355,7 +358,8 @@ void NativeTrunk::put_data(NativeCircuit& circuit, Fragment& fragment, std::size
     head.metadata = metadata_;
   }
   const bool copied = size < gather_bytes_min;
-  const std::size_t room = wire::data_head_bytes_max + metadata + (copied ? std::max(size, Payload::inline_bytes_max) : 0);
+  const std::size_t room =
+      wire::data_head_bytes_max + metadata + (copied ? std::max(size, Payload::inline_bytes_max) : 0);
   std::byte* const start = pending_.small.prepare(room);
   std::byte* at = wire::put_data_head(start, head);
   if (copied) {

@@ -54,10 +54,8 @@ void Output::clear() noexcept {
 }
 
 NativeTrunk::NativeTrunk(NativeTrunkOptions options)
-    : options_(checked(std::move(options))),
-      messages_(std::make_unique<Messages>()),
-      fragment_bytes_max_(options_.limits.fragment_bytes_max),
-      next_here_(options_.dialled ? 1 : 2),
+    : options_(checked(std::move(options))), messages_(std::make_unique<Messages>()),
+      fragment_bytes_max_(options_.limits.fragment_bytes_max), next_here_(options_.dialled ? 1 : 2),
       next_there_(options_.dialled ? 2 : 1),
       trunk_window_(static_cast<std::int64_t>(options_.limits.trunk_memory_bytes_max / 2)),
       pool_bytes_(options_.limits.trunk_memory_bytes_max / 2),
@@ -166,19 +164,22 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
   if (state_ != State::running) return &add_stillborn(request, End(error::trunk_lost, "the trunk is closed" + from()));
   if (draining()) return &add_stillborn(request, End(error::draining, "the trunk takes no new circuits" + from()));
   if (first && first->payload.size() > fragment_bytes_max_)
-    return &add_stillborn(request, End(error::fragment_too_large,
-                                       fmt::format("first fragment of {} bytes exceeds fragment_bytes_max {}",
-                                                   first->payload.size(), fragment_bytes_max_)));
+    return &add_stillborn(
+        request, End(error::fragment_too_large, fmt::format("first fragment of {} bytes exceeds fragment_bytes_max {}",
+                                                            first->payload.size(), fragment_bytes_max_)));
   if (const std::size_t size = first ? wire::metadata_bytes(*first) : 0;
       size > control_bytes_max || (first && first->args.size() > Args::items_max))
-    return &add_stillborn(request, End(error::fragment_too_large,
-                                       fmt::format("subject, err and {} args of {} bytes of a first fragment exceed {} args or {} bytes",
-                                                   first->args.size(), size, Args::items_max, control_bytes_max)));
+    return &add_stillborn(
+        request, End(error::fragment_too_large,
+                     fmt::format("subject, err and {} args of {} bytes of a first fragment exceed {} args or {} bytes",
+                                 first->args.size(), size, Args::items_max, control_bytes_max)));
   const Limits& limits = options_.limits;
-  const std::size_t name_bytes = std::max({request.name.size(), request.from->service.size(), request.to_service.size()});
+  const std::size_t name_bytes =
+      std::max({request.name.size(), request.from->service.size(), request.to_service.size()});
   if (request.to_service.size() > limits.name_bytes_max)
-    return &add_stillborn(request, End(error::no_service, fmt::format("no service has a name of {} bytes: name_bytes_max is {}",
-                                                                      request.to_service.size(), limits.name_bytes_max)));
+    return &add_stillborn(request,
+                          End(error::no_service, fmt::format("no service has a name of {} bytes: name_bytes_max is {}",
+                                                             request.to_service.size(), limits.name_bytes_max)));
   if (name_bytes > limits.name_bytes_max || request.user_string.size() > limits.user_string_bytes_max)
     return &add_stillborn(request, End(error::protocol_violation_on_circuit,
                                        fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or "
@@ -202,9 +203,9 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
   message.set_wants_answer(answer);
   put_control(FrameType::open, message);
 
-  NativeCircuit& circuit =
-      add(id, true, name(request.from, remote_peer(request.to_peer, request.to_service), id,
-                         std::move(request.name), std::move(request.user_string)));
+  NativeCircuit& circuit = add(id, true,
+                               name(request.from, remote_peer(request.to_peer, request.to_service), id,
+                                    std::move(request.name), std::move(request.user_string)));
   circuit.answered = !answer;
   if (first) enqueue(circuit, *first, first->payload.size() + wire::metadata_bytes(*first) + fragment_credit_overhead);
   return &circuit;
@@ -371,7 +372,8 @@ void NativeTrunk::set_metadata(const PeerName& local, const Metadata& metadata) 
     item->set_key(key);
     item->set_value(value);
   }
-  if (message.ByteSizeLong() > control_bytes_max || metadata.size() > Args::items_max) return; // LocalPeer refuses it by name
+  if (message.ByteSizeLong() > control_bytes_max || metadata.size() > Args::items_max)
+    return; // LocalPeer refuses it by name
   put_control(FrameType::peer_metadata, message);
 }
 
@@ -391,7 +393,9 @@ void NativeTrunk::end_peer(const PeerName& local, const End& reason) {
 
 // The end of the trunk.
 
-std::string NativeTrunk::from() const { return options_.far_end.empty() ? std::string() : ", from " + options_.far_end; }
+std::string NativeTrunk::from() const {
+  return options_.far_end.empty() ? std::string() : ", from " + options_.far_end;
+}
 
 void NativeTrunk::drain(Instant deadline, bool serve_late) {
   if (state_ != State::running) return;
@@ -473,8 +477,9 @@ Instant NativeTrunk::deadline() const {
   if (trunk_stalled_since_ != Instant::max()) first = std::min(first, trunk_stalled_since_ + limits.stall_deadline);
   if (!connected_) return first;
   if (!remote_) first = std::min(first, connected_at_ + limits.handshake_deadline);
-  first = std::min(first, ping_sent_ ? std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval)
-                                     : heard_at_ + limits.keepalive_interval);
+  first = std::min(
+      first, ping_sent_ ? std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval)
+                        : heard_at_ + limits.keepalive_interval);
   if (writing_) first = std::min(first, writing_since_ + limits.write_deadline);
   if (pong_due_ && !may_pong()) first = std::min(first, pong_at_);
   return first;
@@ -516,7 +521,7 @@ void NativeTrunk::tick(Instant now) {
     trunk_stalled_since_ = Instant::max();
     while (!blocked_.empty())
       reset(blocked_.front(), End(error::stalled, fmt::format("no credit for the trunk within stall_deadline {} ms",
-                                                               limits.stall_deadline.count())));
+                                                              limits.stall_deadline.count())));
   }
   if (now_ >= stall_check_at_) check_stalled_readers();
   if (now_ >= drain_deadline_) {

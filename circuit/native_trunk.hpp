@@ -97,10 +97,9 @@ class NativeTrunk final : public Trunk {
   const TrunkCounters& counters() const override { return counters_; }
 
  private:
-  template <NativeCircuit::Hook NativeCircuit::*hook>
-  using CircuitList = boost::intrusive::list<
-      NativeCircuit, boost::intrusive::member_hook<NativeCircuit, NativeCircuit::Hook, hook>,
-      boost::intrusive::constant_time_size<false>>;
+  template <NativeCircuit::Hook NativeCircuit::* hook> using CircuitList =
+      boost::intrusive::list<NativeCircuit, boost::intrusive::member_hook<NativeCircuit, NativeCircuit::Hook, hook>,
+                             boost::intrusive::constant_time_size<false>>;
 
   // native_trunk.cpp: the life of the trunk and of its circuits.
   enum class State : std::uint8_t { running, goodbye_said, over };
@@ -112,7 +111,9 @@ class NativeTrunk final : public Trunk {
   }
   void end_circuit(NativeCircuit& circuit, End reason);
   NativeCircuit& add_stillborn(OpenRequest& request, End reason);
-  static std::shared_ptr<const CircuitNames> name(std::shared_ptr<const PeerName> local, std::shared_ptr<const PeerName> remote, CircuitId id, std::string name, std::string user_string);
+  static std::shared_ptr<const CircuitNames> name(std::shared_ptr<const PeerName> local,
+                                                  std::shared_ptr<const PeerName> remote, CircuitId id,
+                                                  std::string name, std::string user_string);
   std::shared_ptr<const PeerName> remote_peer(const PeerId& id, const std::string& service);
   void send_drain();
   void send_refuse(CircuitId id, error reason, const std::string& text, const std::string& existing);
@@ -234,10 +235,10 @@ class NativeTrunk final : public Trunk {
 
   // Reading.
   std::size_t preface_seen_ = 0;
-  std::vector<std::byte> carry_;      // the beginning of a frame head that has not arrived whole
-  std::size_t skip_left_ = 0;         // bytes of an unknown optional frame
-  std::size_t chunk_left_ = 0;        // payload bytes of the data frame being read
-  std::byte* chunk_into_ = nullptr;   // null: dropped
+  std::vector<std::byte> carry_; // the beginning of a frame head that has not arrived whole
+  std::size_t skip_left_ = 0; // bytes of an unknown optional frame
+  std::size_t chunk_left_ = 0; // payload bytes of the data frame being read
+  std::byte* chunk_into_ = nullptr; // null: dropped
   NativeCircuit* chunk_circuit_ = nullptr;
   FragmentNode* chunk_node_ = nullptr; // a fragment of one frame; null for an assembly
   bool chunk_is_last_ = false;

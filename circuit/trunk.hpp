@@ -115,7 +115,11 @@ class Output {
   ByteBuffer control;         // control frames; written before everything else
   ByteBuffer small;           // headers and small payloads, one after another
   std::vector<Payload> large; // payloads that are written from where they lie
-  struct Piece { std::int32_t large; std::uint32_t offset; std::uint32_t size; }; // large < 0: a part of `small`
+  struct Piece {
+    std::int32_t large;
+    std::uint32_t offset;
+    std::uint32_t size;
+  }; // large < 0: a part of `small`
   std::vector<Piece> pieces;
   std::size_t bytes = 0;
 
@@ -193,7 +197,7 @@ class Trunk {
   virtual bool over() const = 0;
 
   virtual const RemoteNode* remote() const = 0; // null before its Hello
-  virtual bool draining() const = 0;            // either side
+  virtual bool draining() const = 0; // either side
   virtual std::size_t circuits_count() const = 0;
   /// Fills `into` (cleared first) with the circuits of one of our peers that have not ended and whose handle is still
   /// there, in the order in which they were opened. Looks at all circuits: for the end of a peer, not for every day.

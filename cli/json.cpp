@@ -72,7 +72,8 @@ JsonLine& JsonLine::add_path(std::string_view path) {
   add("path", path);
   if (sync::is_utf8(path)) return *this;
   std::string hexadecimal;
-  for (const char byte : path) hexadecimal += fmt::format("{:02x}", static_cast<unsigned>(static_cast<unsigned char>(byte)));
+  for (const char byte : path)
+    hexadecimal += fmt::format("{:02x}", static_cast<unsigned>(static_cast<unsigned char>(byte)));
   return add("path_bytes", hexadecimal);
 }
 

@@ -41,9 +41,7 @@ using Logger = std::shared_ptr<spdlog::logger>;
 Logger make_logger(const ServeOptions& options) {
   auto logger = std::make_shared<spdlog::logger>("trunkline", std::make_shared<spdlog::sinks::stderr_sink_st>());
   logger->set_pattern("%Y-%m-%d %H:%M:%S %v");
-  logger->set_level(options.quiet     ? spdlog::level::warn
-                    : options.verbose ? spdlog::level::debug
-                                      : spdlog::level::info);
+  logger->set_level(options.quiet ? spdlog::level::warn : options.verbose ? spdlog::level::debug : spdlog::level::info);
   logger->flush_on(spdlog::level::trace);
   return logger;
 }
@@ -84,7 +82,8 @@ awaitable<void> serve_until_signal(Node* node, std::shared_ptr<sync::Service> se
 int serve(const ServeOptions& options) {
   for (const std::string& address : options.listen)
     if (!options.insecure && !is_local_only(address))
-      throw UsageError("\"" + address + "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
+      throw UsageError("\"" + address +
+                       "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
                        "or allow it with --insecure");
   raise_files_limit();
   const Logger logger = make_logger(options);
@@ -124,7 +123,8 @@ Command add_serve(CLI::App& program) {
   command->add_option("--root", options->root, "The directory; nothing outside of it can be read or written")
       ->required()
       ->type_name("DIR");
-  command->add_option("--listen", options->listen, "tcp://host:port (port 0: a free one) or unix:/path; may be repeated")
+  command
+      ->add_option("--listen", options->listen, "tcp://host:port (port 0: a free one) or unix:/path; may be repeated")
       ->required()
       ->type_name("ADDRESS");
   command->add_flag("--read-only", options->read_only, "Others may read, not write");

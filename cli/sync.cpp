@@ -130,7 +130,8 @@ awaitable<void> tick(Run* run) {
     co_await sleep_for(run->output->interval());
     run->output->tick(Run::seconds_since(run->begin));
     const sync::Progress& progress = *run->watch.progress;
-    const std::pair<std::uint64_t, std::uint64_t> now(progress.bytes_done, progress.files_done + progress.entries_listed);
+    const std::pair<std::uint64_t, std::uint64_t> now(progress.bytes_done,
+                                                      progress.files_done + progress.entries_listed);
     if (std::exchange(seen, now) != now) moved = std::chrono::steady_clock::now();
     if (patience_seconds > 0 && Run::seconds_since(moved) >= patience_seconds) co_return;
   }
@@ -167,7 +168,8 @@ int sync_trees(const SyncOptions& options) {
   run.from = parse_location(options.from);
   run.to = parse_location(options.to);
   if (run.from.is_remote() && run.to.is_remote())
-    throw UsageError("both \"" + options.from + "\" and \"" + options.to + "\" are on other nodes: one side has to be here");
+    throw UsageError("both \"" + options.from + "\" and \"" + options.to +
+                     "\" are on other nodes: one side has to be here");
   if (!run.from.is_remote() && !run.to.is_remote()) check_apart(options);
   const sync::Filter checked(options.wishes.exclude);
   run.output = std::make_unique<SyncOutput>(options.style, run.watch.progress);
@@ -211,11 +213,12 @@ Command add_sync(CLI::App& program) {
   command->add_flag("--json", options->style.json, "One JSON object per line, the last one is the summary");
   command->add_flag("-q,--quiet", options->style.quiet, "Say nothing but trouble");
   command->add_flag("-v,--verbose", options->style.verbose, "Name everything that is done");
-  command->footer(std::string("The content of the directory SRC goes into the directory DST, with or without a slash at\n"
-                              "the end; a file SRC goes into DST as it is. One of both may be on another node.\n\n"
-                              "Example:\n"
-                              "  trunkline sync --delete photos tcp://127.0.0.1:7000/photos\n\n") +
-                  exit_codes_text);
+  command->footer(
+      std::string("The content of the directory SRC goes into the directory DST, with or without a slash at\n"
+                  "the end; a file SRC goes into DST as it is. One of both may be on another node.\n\n"
+                  "Example:\n"
+                  "  trunkline sync --delete photos tcp://127.0.0.1:7000/photos\n\n") +
+      exit_codes_text);
   return {command, [options] {
             options->style.dry_run = options->wishes.dry_run;
             return sync_trees(*options);

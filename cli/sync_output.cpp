@@ -52,9 +52,12 @@ std::string line_of(const sync::Note& note) {
 } // namespace
 
 SyncOutput::SyncOutput(Style style, std::shared_ptr<const sync::Progress> progress, std::FILE* out, std::FILE* err)
-    : style_(style), progress_(std::move(progress)), out_(out), err_(err), terminal_(terminal_of(style.json ? err : out)) {}
+    : style_(style), progress_(std::move(progress)), out_(out), err_(err),
+      terminal_(terminal_of(style.json ? err : out)) {}
 
-std::chrono::milliseconds SyncOutput::interval() const noexcept { return std::chrono::milliseconds(terminal_ ? 100 : 500); }
+std::chrono::milliseconds SyncOutput::interval() const noexcept {
+  return std::chrono::milliseconds(terminal_ ? 100 : 500);
+}
 
 void SyncOutput::clear() {
   if (!drawn_) return;
@@ -156,9 +159,9 @@ void SyncOutput::summary(const sync::Report& report, double seconds, ExitCode co
   }
   if (style_.quiet) return;
   const double rate = seconds > 0 ? static_cast<double>(report.bytes) / seconds : 0;
-  std::string line = fmt::format("{}{} files, {} in {:.2f} s ({}/s) over {} circuits", style_.dry_run ? "dry run: " : "",
-                                 report.files, in_bytes(report.bytes), seconds,
-                                 in_bytes(static_cast<std::uint64_t>(rate)), report.circuits);
+  std::string line =
+      fmt::format("{}{} files, {} in {:.2f} s ({}/s) over {} circuits", style_.dry_run ? "dry run: " : "", report.files,
+                  in_bytes(report.bytes), seconds, in_bytes(static_cast<std::uint64_t>(rate)), report.circuits);
   line += fmt::format("; {} directories, {} symlinks, {} attributes, {} deleted, {} unchanged", report.directories,
                       report.symlinks, report.attributes, report.deleted, report.unchanged);
   if (report.skipped > 0) line += fmt::format(", {} skipped", report.skipped);

@@ -13,8 +13,8 @@
 
 namespace trunkline::cli {
 
-/// Lines of results go to `out`, of trouble to `err`. The progress line is on `out`, with JSON on `err`, only when that is a
-/// terminal, and never mixed up with other lines.
+/// Lines of results go to `out`, of trouble to `err`. The progress line is on `out`, with JSON on `err`, only when that
+/// is a terminal, and never mixed up with other lines.
 class SyncOutput {
  public:
   struct Style {
@@ -24,7 +24,8 @@ class SyncOutput {
     bool dry_run = false;
   };
 
-  SyncOutput(Style style, std::shared_ptr<const sync::Progress> progress, std::FILE* out = stdout, std::FILE* err = stderr);
+  SyncOutput(Style style, std::shared_ptr<const sync::Progress> progress, std::FILE* out = stdout,
+             std::FILE* err = stderr);
   ~SyncOutput() { clear(); }
   SyncOutput(const SyncOutput&) = delete;
   SyncOutput& operator=(const SyncOutput&) = delete;

@@ -25,7 +25,9 @@ std::size_t varint_size(std::uint64_t value) noexcept {
 
 std::size_t field_size(std::size_t bytes) noexcept { return bytes == 0 ? 0 : 1 + varint_size(bytes) + bytes; }
 
-std::size_t arg_size(const Args::Item& arg) noexcept { return field_size(arg.first.size()) + field_size(arg.second.size()); }
+std::size_t arg_size(const Args::Item& arg) noexcept {
+  return field_size(arg.first.size()) + field_size(arg.second.size());
+}
 
 void append(std::vector<std::byte>& into, std::string_view bytes) {
   const auto* data = reinterpret_cast<const std::byte*>(bytes.data());
@@ -163,7 +165,8 @@ Parsed get_data_head(std::span<const std::byte> body, std::size_t length, std::u
       if (const Parsed parsed = number(head.total, "total of a data frame"); parsed != Parsed::complete) return parsed;
     if (flags & flag_metadata) {
       std::uint64_t size = 0;
-      if (const Parsed parsed = number(size, "metadata size of a data frame"); parsed != Parsed::complete) return parsed;
+      if (const Parsed parsed = number(size, "metadata size of a data frame"); parsed != Parsed::complete)
+        return parsed;
       const auto before = static_cast<std::size_t>(at - body.data());
       if (size > length - before) {
         why = "metadata of a data frame beyond its end";

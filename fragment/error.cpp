@@ -7,9 +7,7 @@ class Category final : public boost::system::error_category {
  public:
   constexpr Category() noexcept : error_category(0x7472756e6b6c696eULL) {}
   const char* name() const noexcept override { return "trunkline"; }
-  std::string message(int value) const override {
-    return std::string(trunkline::to_string(static_cast<error>(value)));
-  }
+  std::string message(int value) const override { return std::string(trunkline::to_string(static_cast<error>(value))); }
 };
 
 } // namespace

@@ -103,7 +103,7 @@ class Fragment {
   /// ordinary fragment.
   static Fragment error(std::string text, std::int32_t operation = 0);
 
-  std::int32_t op = 0;   // the user's opcode
+  std::int32_t op = 0; // the user's opcode
   std::int64_t part = 0; // the user's number: a position, a sequence, a correlation
   std::string subject;
   Args args;

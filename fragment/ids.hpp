@@ -30,9 +30,7 @@ class RandomId {
   static std::optional<RandomId> parse(std::string_view text);
 
   std::string to_string() const;
-  std::string_view bytes() const noexcept {
-    return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
-  }
+  std::string_view bytes() const noexcept { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
   bool empty() const noexcept { return *this == RandomId(); }
   friend auto operator<=>(const RandomId&, const RandomId&) = default;
   friend std::size_t hash_value(const RandomId& id) noexcept {

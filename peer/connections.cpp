@@ -40,11 +40,12 @@ awaitable<void> abandoned(std::shared_ptr<NodeTrunk> trunk) {
 
 awaitable<Attempt> connect(std::shared_ptr<Network> network, std::shared_ptr<NodeTrunk> trunk,
                            std::chrono::milliseconds deadline) {
-  auto outcome = co_await (attempt(std::move(network), trunk->dialled_address) ||
-                           (sleep_for(deadline) || abandoned(trunk)));
+  auto outcome =
+      co_await (attempt(std::move(network), trunk->dialled_address) || (sleep_for(deadline) || abandoned(trunk)));
   if (outcome.index() == 0) co_return std::get<0>(std::move(outcome));
   Attempt given_up;
-  given_up.failure = fmt::format("no answer from {} within connect_deadline {} ms", trunk->dialled_address, deadline.count());
+  given_up.failure =
+      fmt::format("no answer from {} within connect_deadline {} ms", trunk->dialled_address, deadline.count());
   co_return given_up;
 }
 
@@ -84,7 +85,8 @@ NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address) {
     const auto live_trunk = weak_trunk.lock();
     if (core && live_trunk) core->on_event(live_trunk, event);
   };
-  trunk->live->on_opened_here = [weak_core = weak_from_this(), weak_trunk = std::weak_ptr(trunk)](TrunkCircuit& circuit) {
+  trunk->live->on_opened_here = [weak_core = weak_from_this(),
+                                 weak_trunk = std::weak_ptr(trunk)](TrunkCircuit& circuit) {
     const auto core = weak_core.lock();
     const auto live_trunk = weak_trunk.lock();
     if (core && live_trunk) core->on_opened_here(*live_trunk, circuit);
@@ -122,8 +124,8 @@ awaitable<void> NodeCore::run_dialled(std::shared_ptr<NodeCore> core, TrunkPoint
       throw_error(error::connect_failed, "no trunk to " + quote(trunk->dialled_address) +
                                              ": a node that listens nowhere is reached only while it is connected");
     if (core->trunks_.size() > core->options_.trunks_max)
-      throw_error(error::connect_failed, fmt::format("a trunk to {} would exceed trunks_max {}",
-                                                     trunk->dialled_address, core->options_.trunks_max));
+      throw_error(error::connect_failed, fmt::format("a trunk to {} would exceed trunks_max {}", trunk->dialled_address,
+                                                     core->options_.trunks_max));
     const std::shared_ptr<Network> network = core->network_for(trunk->dialled_address);
     ++core->counters_.dials;
     outcome = co_await connect(network, trunk, core->options_.connect_deadline);
@@ -197,10 +199,8 @@ void NodeCore::on_event(const TrunkPointer& trunk, TrunkEvent& event) {
 /// A handle opened another circuit to where it leads: the trunk may be new to its peer, or the peer be gone.
 void NodeCore::on_opened_here(NodeTrunk& trunk, TrunkCircuit& circuit) {
   const auto peer = registry_.find_peer(circuit.names->local->id);
-  if (peer)
-    introduce(trunk, *peer);
-  else
-    trunk.live->machine().reset(circuit, End(error::peer_ended));
+  if (peer) introduce(trunk, *peer);
+  else trunk.live->machine().reset(circuit, End(error::peer_ended));
 }
 
 void NodeCore::on_hello(const TrunkPointer& trunk) {
@@ -235,7 +235,8 @@ void NodeCore::on_closed(const TrunkPointer& trunk, End reason) {
   if (before == NodeTrunk::Phase::handshaking && !trunk->dialled) --handshakes_count_;
   trunk->end = std::move(reason);
   trunks_.set_over(trunk);
-  const bool orderly = trunk->end.clean() || trunk->end.code == error::node_closed || trunk->end.code == error::draining;
+  const bool orderly =
+      trunk->end.clean() || trunk->end.code == error::node_closed || trunk->end.code == error::draining;
   if (trunk->end.code == error::not_trunkline) ++counters_.connections_unrecognised;
   if (before == NodeTrunk::Phase::open && !orderly) ++counters_.trunks_lost;
   log(orderly ? LogLevel::info : LogLevel::warning,

@@ -167,8 +167,8 @@ void LocalPeer::set_metadata(std::string key, std::string value) {
   for (const auto& [name, text] : changed) bytes += name.size() + text.size();
   const std::size_t bytes_max = state_->core->options().limits.metadata_bytes_max;
   if (changed.size() > Args::items_max)
-    throw std::length_error(fmt::format("metadata of {} items exceeds {}, for peer {}", changed.size(), Args::items_max,
-                                        id().to_string()));
+    throw std::length_error(
+        fmt::format("metadata of {} items exceeds {}, for peer {}", changed.size(), Args::items_max, id().to_string()));
   if (bytes > bytes_max)
     throw std::length_error(fmt::format("metadata of {} bytes exceeds metadata_bytes_max {}, for peer {}", bytes,
                                         bytes_max, id().to_string()));

@@ -25,7 +25,7 @@ struct NodeOptions {
   Limits limits;           // of each trunk
   bool expose_errors = false; // the text of an exception that leaves a service crosses the wire
   std::size_t trunks_max = 1024;
-  std::size_t peers_max = 65536;    // that run at a time; a start beyond it is refused with error::service_limit_reached
+  std::size_t peers_max = 65536; // that run at a time; a start beyond it is refused with error::service_limit_reached
   std::size_t handshakes_max = 256; // accepted connections that have not yet said Hello
   std::chrono::milliseconds connect_deadline{10000};
   /// Where random ids come from; the system's generator unless given.
@@ -53,9 +53,9 @@ struct NodeCounters {
   std::uint64_t trunks_open = 0;
   std::uint64_t circuits_refused = 0;
   std::uint64_t services_failed = 0;
-  std::uint64_t peers_ending = 0;            // now: ended for everybody else, their service has not returned yet
+  std::uint64_t peers_ending = 0; // now: ended for everybody else, their service has not returned yet
   std::uint64_t connections_unrecognised = 0; // TLS, HTTP, garbage
-  std::uint64_t connections_turned_away = 0;  // beyond handshakes_max or trunks_max
+  std::uint64_t connections_turned_away = 0; // beyond handshakes_max or trunks_max
 };
 
 /// One endpoint of a process. Everything of it runs on one executor; not thread safe.

@@ -15,11 +15,9 @@
 namespace trunkline {
 
 struct LocalPeer::State {
-  State(std::shared_ptr<NodeCore> node, std::shared_ptr<const PeerName> peer_name, bool takes_circuits, Executor executor,
-        std::function<void(std::exception_ptr)> on_failure)
-      : core(std::move(node)),
-        name(std::move(peer_name)),
-        has_inbox(takes_circuits),
+  State(std::shared_ptr<NodeCore> node, std::shared_ptr<const PeerName> peer_name, bool takes_circuits,
+        Executor executor, std::function<void(std::exception_ptr)> on_failure)
+      : core(std::move(node)), name(std::move(peer_name)), has_inbox(takes_circuits),
         tasks(std::move(executor), std::move(on_failure)) {}
 
   /// The circuits that others opened and the service has not yet taken, oldest first.

@@ -47,8 +47,8 @@ std::shared_ptr<LocalPeer> NodeCore::make_peer(std::string service, PeerId id, b
       core->log(LogLevel::error, fmt::format("a task of a {} peer threw", quote(service)));
     }
   };
-  auto state = std::make_unique<LocalPeer::State>(shared_from_this(), make_name(std::move(service), id),
-                                                  takes_circuits, executor_, std::move(on_failure));
+  auto state = std::make_unique<LocalPeer::State>(shared_from_this(), make_name(std::move(service), id), takes_circuits,
+                                                  executor_, std::move(on_failure));
   return std::shared_ptr<LocalPeer>(new LocalPeer(std::move(state)));
 }
 
@@ -59,7 +59,8 @@ std::shared_ptr<LocalPeer> NodeCore::new_peer(std::string name) {
     throw std::invalid_argument(fmt::format("the name of a peer has {} bytes: name_bytes_max is {}", name.size(),
                                             options_.limits.name_bytes_max));
   if (registry_.peers_count() >= options_.peers_max)
-    throw_error(error::service_limit_reached, fmt::format("peers_max {} reached on node {}", options_.peers_max, name_));
+    throw_error(error::service_limit_reached,
+                fmt::format("peers_max {} reached on node {}", options_.peers_max, name_));
   const auto peer = make_peer(std::move(name), draw_id(), false);
   registry_.add_peer(peer, nullptr);
   return peer;
@@ -68,12 +69,17 @@ std::shared_ptr<LocalPeer> NodeCore::new_peer(std::string name) {
 NodeCore::Answer NodeCore::start(const std::string& service, PeerId id) {
   if (phase_ == Phase::closing) return {nullptr, error::node_closed, fmt::format("node {} is closed", name_), {}};
   if (service.size() > options_.limits.name_bytes_max)
-    return {nullptr, error::no_service, fmt::format("service name of {} bytes exceeds name_bytes_max {} on node {}: {}",
-                                                    service.size(), options_.limits.name_bytes_max, name_, quote(service, 64)), {}};
+    return {nullptr,
+            error::no_service,
+            fmt::format("service name of {} bytes exceeds name_bytes_max {} on node {}: {}", service.size(),
+                        options_.limits.name_bytes_max, name_, quote(service, 64)),
+            {}};
   Registry::Service* const registered = registry_.find_service(service);
   if (!registered)
-    return {nullptr, error::no_service,
-            fmt::format("no service {} on node {}; it serves {}", quote(service, 64), name_, registry_.served()), {}};
+    return {nullptr,
+            error::no_service,
+            fmt::format("no service {} on node {}; it serves {}", quote(service, 64), name_, registry_.served()),
+            {}};
   if (id.empty()) return {nullptr, error::no_peer, "the opener gave no id for the new peer", {}};
   if (registry_.find_peer(id))
     return {nullptr, error::access_denied, fmt::format("peer id {} is in use on node {}", id.to_string(), name_), {}};
@@ -84,7 +90,10 @@ NodeCore::Answer NodeCore::start(const std::string& service, PeerId id) {
     return {nullptr, error::service_limit_reached, std::move(text), std::move(url)};
   }
   if (registry_.peers_count() >= options_.peers_max)
-    return {nullptr, error::service_limit_reached, fmt::format("peers_max {} reached on node {}", options_.peers_max, name_), {}};
+    return {nullptr,
+            error::service_limit_reached,
+            fmt::format("peers_max {} reached on node {}", options_.peers_max, name_),
+            {}};
 
   Answer answer;
   answer.peer = make_peer(service, id, true);
@@ -114,22 +123,23 @@ End NodeCore::handler_failed(const LocalPeer& peer, const CircuitNames* circuit,
     std::rethrow_exception(failure);
   } catch (const std::exception& thrown) {
     what = thrown.what();
-  } catch (...) {
-  }
+  } catch (...) {}
   ++counters_.services_failed;
-  log(LogLevel::error, circuit ? fmt::format("service {} threw on circuit {} with peer {}: {}", quote(peer.service()),
-                                             circuit->circuit_id, circuit->remote->id.to_string(), what)
-                               : fmt::format("service {} threw, peer {} ends: {}", quote(peer.service()),
-                                             peer.id().to_string(), what));
+  log(LogLevel::error,
+      circuit ? fmt::format("service {} threw on circuit {} with peer {}: {}", quote(peer.service()),
+                            circuit->circuit_id, circuit->remote->id.to_string(), what)
+              : fmt::format("service {} threw, peer {} ends: {}", quote(peer.service()), peer.id().to_string(), what));
   // The text may hold what the far side should not see.
-  return End(error::handler_failed,
-             options_.expose_errors ? what : fmt::format("service {} on node {} failed", quote(peer.service(), 64), name_));
+  return End(
+      error::handler_failed,
+      options_.expose_errors ? what : fmt::format("service {} on node {} failed", quote(peer.service(), 64), name_));
 }
 
 // Answering.
 
 NodeCore::Answer NodeCore::find_or_start(const OpenRequest& open) {
-  if (phase_ == Phase::draining) return {nullptr, error::draining, fmt::format("node {} takes no new circuits", name_), {}};
+  if (phase_ == Phase::draining)
+    return {nullptr, error::draining, fmt::format("node {} takes no new circuits", name_), {}};
   if (open.mode == OpenMode::start || open.mode == OpenMode::start_only) return start(open.to_service, open.to_peer);
   if (open.mode == OpenMode::prefer_extant) {
     const Registry::Service* const registered = registry_.find_service(open.to_service);
@@ -224,10 +234,8 @@ void NodeCore::end_peer(LocalPeer& peer, End reason, bool failed) {
     Trunk& machine = trunk->live->machine();
     machine.circuits_of(peer.id(), circuits);
     for (TrunkCircuit* circuit : circuits) {
-      if (failed)
-        machine.reset(*circuit, reason);
-      else
-        machine.close(*circuit, reason);
+      if (failed) machine.reset(*circuit, reason);
+      else machine.close(*circuit, reason);
       trunk->live->wake_all(*circuit);
     }
     machine.end_peer(*state.name, reason);

@@ -12,7 +12,8 @@ void Registry::add_service(std::string name, PeerServiceFunc function, std::size
   if (name.empty()) throw std::invalid_argument("a service needs a name");
   if (!function) throw std::invalid_argument("service " + quote(name) + " needs a function");
   if (services_.contains(name))
-    throw_error(error::already_registered, "service " + quote(name) + " is registered already; a name has one function");
+    throw_error(error::already_registered,
+                "service " + quote(name) + " is registered already; a name has one function");
   services_.emplace(std::move(name), Service{std::move(function), instances_max, {}});
 }
 

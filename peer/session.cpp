@@ -57,11 +57,8 @@ class ReadBuffer {
 } // namespace
 
 Session::Session(std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> transport, Duration goodbye_deadline)
-    : trunk_(std::move(trunk)),
-      transport_(std::move(transport)),
-      goodbye_deadline_(goodbye_deadline),
-      alarm_(Clock::of(trunk_->executor()).make_alarm(trunk_->executor())),
-      output_bytes_max_(write_bytes_first) {}
+    : trunk_(std::move(trunk)), transport_(std::move(transport)), goodbye_deadline_(goodbye_deadline),
+      alarm_(Clock::of(trunk_->executor()).make_alarm(trunk_->executor())), output_bytes_max_(write_bytes_first) {}
 
 awaitable<void> Session::run() {
   co_await (pump_in() || pump_out() || watch_deadline());
@@ -80,7 +77,8 @@ awaitable<void> Session::run() {
     co_await (discard_in() || sleep_for(goodbye_deadline_));
   }
   transport_->close();
-  if (!machine.over()) trunk_->lose(failure_ ? std::move(*failure_) : End(error::trunk_lost, "the session was cancelled"));
+  if (!machine.over())
+    trunk_->lose(failure_ ? std::move(*failure_) : End(error::trunk_lost, "the session was cancelled"));
 }
 
 // Never waits for the writer: a far side that is just as busy writing would wait for us in turn.

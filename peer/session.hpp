@@ -44,7 +44,7 @@ class Session {
   std::size_t output_bytes_max_; // of one write: on a slow link smaller, so that each is done before its deadline
   bool writing_ = false;
   TimePoint written_at_{};
-  bool in_ended_ = false;   // nothing more can be read, or need be
+  bool in_ended_ = false; // nothing more can be read, or need be
   bool out_failed_ = false; // nothing more can be written
   std::optional<End> failure_; // of the transport, the first one
 };

@@ -52,7 +52,8 @@ std::vector<std::shared_ptr<NodeTrunk>> TrunkTable::identify(const std::shared_p
   trunk->phase = NodeTrunk::Phase::open;
   trunk->node_id = remote.id;
   for (const std::string& claim : remote.addresses)
-    if (std::string address = believed(*trunk, claim, ours); !address.empty()) trunk->addresses.push_back(std::move(address));
+    if (std::string address = believed(*trunk, claim, ours); !address.empty())
+      trunk->addresses.push_back(std::move(address));
   // An address that leads elsewhere already is not given to whoever claims it.
   for (const std::string& address : trunk->addresses) by_address_.emplace(address, trunk);
 

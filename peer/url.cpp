@@ -81,7 +81,8 @@ class UrlReader {
 std::string_view parse_scheme(UrlReader& reader) {
   const std::string_view scheme = reader.take_until(':');
   bool fits = !scheme.empty() && scheme.front() >= 'a' && scheme.front() <= 'z';
-  for (const char c : scheme) fits = fits && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.');
+  for (const char c : scheme)
+    fits = fits && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.');
   if (!fits || !reader.take(":")) reader.fail("expected a scheme and ':' first, as in tcp://host:port/service/peer-id");
   return scheme;
 }
@@ -89,13 +90,15 @@ std::string_view parse_scheme(UrlReader& reader) {
 std::string parse_unix_path(UrlReader& reader) {
   const std::string_view path = reader.take_until('!');
   if (path.empty()) reader.fail("expected the path of a socket after unix:");
-  if (!reader.take("!")) reader.fail("expected '!' behind the path of the socket, as in unix:/run/t.sock!/service/peer-id");
+  if (!reader.take("!"))
+    reader.fail("expected '!' behind the path of the socket, as in unix:/run/t.sock!/service/peer-id");
   return "unix:" + reader.decode(path, "path");
 }
 
 void check_port(UrlReader& reader, std::string_view authority) {
   const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : std::string_view::npos;
-  if (authority.starts_with('[') && bracket == std::string_view::npos) reader.fail("expected ']' behind the address of the host");
+  if (authority.starts_with('[') && bracket == std::string_view::npos)
+    reader.fail("expected ']' behind the address of the host");
   const std::size_t colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
   if (colon == std::string_view::npos || colon == 0) reader.fail("expected host:port, saw " + quote(authority));
   const std::string_view port = authority.substr(colon + 1);
@@ -112,7 +115,8 @@ std::string parse_authority(UrlReader& reader, std::string_view scheme) {
   for (const char c : authority)
     if (!is_printable(c)) reader.fail("a space or unprintable byte in the host");
   if (scheme == "tcp" || scheme == "tls" || scheme == "ws" || scheme == "wss") check_port(reader, authority);
-  if (scheme == "node" && !NodeId::parse(authority)) reader.fail("expected the 22 characters of a node id, saw " + quote(authority));
+  if (scheme == "node" && !NodeId::parse(authority))
+    reader.fail("expected the 22 characters of a node id, saw " + quote(authority));
   return std::string(scheme) + "://" + std::string(authority);
 }
 

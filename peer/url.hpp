@@ -9,7 +9,8 @@
 
 namespace trunkline {
 
-/// A parsed peer URL. The service is percent-encoded where it holds '/', '%' or bytes outside printable ASCII, and so are
+/// A parsed peer URL. The service is percent-encoded where it holds '/', '%' or bytes outside printable ASCII, and so
+/// are
 /// '%' and '!' in the path of a unix socket.
 ///   tcp://127.0.0.1:7000/store/bWFrZSBpdCBzb3VuZCEh..        unix:/run/t.sock!/store/ID (the '!' ends the path)
 ///   mem://alpha/store/ID                                     node://NODE-ID/store/ID (a node that does not listen)

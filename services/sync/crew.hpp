@@ -27,7 +27,8 @@ class Crew {
   std::shared_ptr<State> state_;
 };
 
-/// Posts the rest of this coroutine behind whatever is ready to run: file operations block, so long work calls this in between.
+/// Posts the rest of this coroutine behind whatever is ready to run: file operations block, so long work calls this in
+/// between.
 awaitable<void> let_others_run();
 
 } // namespace trunkline::sync

@@ -18,7 +18,8 @@
 
 namespace trunkline::sync {
 
-/// A file system said no. The text is a whole sentence without a full stop: `cannot write "a/b": No space left on device`.
+/// A file system said no. The text is a whole sentence without a full stop: `cannot write "a/b": No space left on
+/// device`.
 class FileError : public std::runtime_error {
  public:
   FileError(std::string_view verb, std::string_view path, int error_number);
@@ -77,8 +78,22 @@ struct Status {
 };
 
 enum class DiskCall : std::uint8_t {
-  open, list, status, read_link, read, create, write, truncate, set_mode, set_mtime, close, rename, make_directory,
-  make_symlink, remove, lock,
+  open,
+  list,
+  status,
+  read_link,
+  read,
+  create,
+  write,
+  truncate,
+  set_mode,
+  set_mtime,
+  close,
+  rename,
+  make_directory,
+  make_symlink,
+  remove,
+  lock,
 };
 
 /// The system calls. They return what the kernel returns, or minus the error number, and never throw.

@@ -13,7 +13,8 @@ namespace trunkline::sync {
 /// deleted.
 ///   *.o        a name, anywhere            /top      only at the top of the synced tree
 ///   build/     directories only            a/b*      the end of a path, whole components
-///   *  any run of bytes but '/'     **  any run of bytes     ?  one byte but '/'     [a-z] [!a-z]  a class     \x  x itself
+///   *  any run of bytes but '/'     **  any run of bytes     ?  one byte but '/'     [a-z] [!a-z]  a class     \x  x
+///   itself
 /// Matching takes time proportional to pattern and path, whatever the pattern.
 class Filter {
  public:

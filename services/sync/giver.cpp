@@ -42,10 +42,7 @@ struct Wanted {
 /// What the tasks of one Giver share. `control` belongs to the caller of `give`, who outlives them.
 struct Giving {
   Giving(Circuit& control_circuit, Source from, Filter without, Watch watcher, Tuning limits)
-      : control(control_circuit),
-        source(std::move(from)),
-        filter(std::move(without)),
-        watch(std::move(watcher)),
+      : control(control_circuit), source(std::move(from)), filter(std::move(without)), watch(std::move(watcher)),
         tuning(limits) {}
 
   Circuit& control;
@@ -87,8 +84,12 @@ awaitable<void> give_listing(GivingPointer giving) {
     bytes += path.size() + text.size() + 16;
   };
   WalkListener listener;
-  listener.on_error = [&](const std::string& path, const std::string& text) { add_note(Note::Kind::error, path, text); };
-  listener.on_skipped = [&](const std::string& path, const std::string& text) { add_note(Note::Kind::skipped, path, text); };
+  listener.on_error = [&](const std::string& path, const std::string& text) {
+    add_note(Note::Kind::error, path, text);
+  };
+  listener.on_skipped = [&](const std::string& path, const std::string& text) {
+    add_note(Note::Kind::skipped, path, text);
+  };
   const Source& source = giving->source;
   Walk walk = source.only.empty() ? Walk(source.root, giving->filter, std::move(listener))
                                   : Walk(source.root, giving->filter, std::move(listener), source.only);
@@ -248,7 +249,9 @@ awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
       case Given::sent:
       case Given::unwanted: co_return;
       case Given::same: co_await give_withheld(giving, wanted.index, wire::Withheld::SAME, std::string()); co_return;
-      case Given::different: co_await give_withheld(giving, wanted.index, wire::Withheld::DIFFERENT, std::string()); co_return;
+      case Given::different:
+        co_await give_withheld(giving, wanted.index, wire::Withheld::DIFFERENT, std::string());
+        co_return;
       case Given::changed: break;
     }
   }
@@ -274,7 +277,8 @@ awaitable<void> give_files(GivingPointer giving) {
 void hear_want(Giving& giving, const wire::Want& want) {
   for (const wire::Want::File& file : want.files()) {
     if (file.index() >= giving.listed.size())
-      throw_protocol("entry " + std::to_string(file.index()) + " is wanted of a listing of " + std::to_string(giving.listed.size()));
+      throw_protocol("entry " + std::to_string(file.index()) + " is wanted of a listing of " +
+                     std::to_string(giving.listed.size()));
     Listed& listed = giving.listed[file.index()];
     Wanted wanted;
     wanted.index = file.index();

@@ -1,4 +1,5 @@
-// The side of a sync that has the source: it lists, and sends the files that the Taker wants, each on a circuit of its own.
+// The side of a sync that has the source: it lists, and sends the files that the Taker wants, each on a circuit of its
+// own.
 #pragma once
 
 #include "async/types.hpp"

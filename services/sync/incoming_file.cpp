@@ -16,7 +16,8 @@ IncomingFile::IncomingFile(std::shared_ptr<Directory> directory, std::string nam
                            const std::function<std::uint64_t()>& random)
     : directory_(std::move(directory)), name_(std::move(name)) {
   for (int tried = 0; !fd_; ++tried) {
-    if (tried == names_tried_max) throw FileError("create a temporary file for", join(directory_->path(), name_), EEXIST);
+    if (tried == names_tried_max)
+      throw FileError("create a temporary file for", join(directory_->path(), name_), EEXIST);
     temporary_ = temporary_name(name_, random());
     try {
       std::optional<Fd> created = directory_->create_file(temporary_);
@@ -25,7 +26,8 @@ IncomingFile::IncomingFile(std::shared_ptr<Directory> directory, std::string nam
       throw FileError("create", join(directory_->path(), name_), failure.error_number());
     }
   }
-  directory_->disk().lock(fd_.number()); // where locks do not work, temporary files of dead runs may take live ones with them
+  directory_->disk().lock(
+      fd_.number()); // where locks do not work, temporary files of dead runs may take live ones with them
 }
 
 IncomingFile::~IncomingFile() {

@@ -127,11 +127,13 @@ Fragment to_failed(std::exception_ptr failure) {
 }
 
 std::string ListingReader::read(wire::Entry&& from, Entry& into) {
-  if (++entries_count_ > entries_max_) throw_protocol("listing of more than " + std::to_string(entries_max_) + " entries");
+  if (++entries_count_ > entries_max_)
+    throw_protocol("listing of more than " + std::to_string(entries_max_) + " entries");
   bytes_ += from.path().size() + from.target().size();
   if (bytes_ > bytes_max_) throw_protocol("listing of more than " + std::to_string(bytes_max_) + " bytes");
   if (entries_count_ > 1 && compare_paths(last_path_, from.path()) >= 0)
-    throw_protocol("listing is not ascending: \"" + printable(from.path()) + "\" comes after \"" + printable(last_path_) + "\"");
+    throw_protocol("listing is not ascending: \"" + printable(from.path()) + "\" comes after \"" +
+                   printable(last_path_) + "\"");
   last_path_ = from.path();
 
   std::string wrong = wrong_with(from);
@@ -158,8 +160,10 @@ std::string ListingReader::wrong_with(const wire::Entry& entry) const {
     return "claims " + std::to_string(entry.size()) + " bytes";
   if (entry.mtime_nanoseconds() >= nanoseconds_per_second)
     return "has a time with " + std::to_string(entry.mtime_nanoseconds()) + " nanoseconds";
-  if (is_symlink == entry.target().empty()) return is_symlink ? "is a symlink without a target" : "has a target and is no symlink";
-  if (entry.target().size() > path_bytes_max) return "has a target of " + std::to_string(entry.target().size()) + " bytes";
+  if (is_symlink == entry.target().empty())
+    return is_symlink ? "is a symlink without a target" : "has a target and is no symlink";
+  if (entry.target().size() > path_bytes_max)
+    return "has a target of " + std::to_string(entry.target().size()) + " bytes";
   if (entry.target().find('\0') != std::string::npos) return "has a target with a zero byte";
 
   const std::string_view parent = parent_of(entry.path());

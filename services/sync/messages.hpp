@@ -56,8 +56,8 @@ Fragment to_failed(std::exception_ptr failure);
 /// Throws Failure::Kind::protocol.
 [[noreturn]] void throw_protocol(const std::string& text);
 
-/// Takes the listing of a far side, entry by entry, and believes nothing: an entry that cannot be used is refused alone,
-/// a list that cannot be sorted is refused whole.
+/// Takes the listing of a far side, entry by entry, and believes nothing: an entry that cannot be used is refused
+/// alone, a list that cannot be sorted is refused whole.
 class ListingReader {
  public:
   ListingReader(std::size_t entries_max, std::size_t bytes_max) : entries_max_(entries_max), bytes_max_(bytes_max) {}

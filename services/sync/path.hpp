@@ -10,8 +10,8 @@ namespace trunkline::sync {
 inline constexpr std::size_t name_bytes_max = 255;
 inline constexpr std::size_t path_bytes_max = 4095;
 
-/// What is wrong with a path that somebody else gave us, in words ("has a component \"..\""); empty when it can be used below a root.
-/// The empty path is the root itself and nothing is wrong with it.
+/// What is wrong with a path that somebody else gave us, in words ("has a component \"..\""); empty when it can be used
+/// below a root. The empty path is the root itself and nothing is wrong with it.
 std::string wrong_with_path(std::string_view path);
 
 /// The order of a sorted tree: a directory, then everything in it, then its next sibling. Negative, 0, positive.

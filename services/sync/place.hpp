@@ -20,8 +20,8 @@ Source open_source(const std::shared_ptr<Root>& root, std::string_view path);
 /// The directory or file at the user's own path. Errors: FileError.
 Source open_source(const std::string& path, std::shared_ptr<Disk> disk = std::make_shared<Disk>());
 
-/// The directory at a path below a root; made when only its last component is missing, except in a dry run, which returns nothing
-/// instead. Errors: FileError.
+/// The directory at a path below a root; made when only its last component is missing, except in a dry run, which
+/// returns nothing instead. Errors: FileError.
 std::shared_ptr<Root> open_destination(const std::shared_ptr<Root>& root, std::string_view path, bool dry_run);
 std::shared_ptr<Root> open_destination(const std::string& path, bool dry_run,
                                        std::shared_ptr<Disk> disk = std::make_shared<Disk>());

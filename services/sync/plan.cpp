@@ -22,8 +22,7 @@ Decision Planner::next(const Entry& wanted) {
 Decision Planner::compare(const Entry& wanted, std::size_t index) const {
   const Entry& here = have_[index];
   const std::uint32_t mode = wanted.mode & mode_bits;
-  const bool attributes_differ =
-      wanted.mtime != here.mtime || (wanted.type != EntryType::symlink && mode != here.mode);
+  const bool attributes_differ = wanted.mtime != here.mtime || (wanted.type != EntryType::symlink && mode != here.mode);
   Decision decision;
   if (wanted.type == here.type) {
     decision.step = attributes_differ ? Step::set_attributes : Step::none;

@@ -64,11 +64,11 @@ struct Watch {
 /// How much a sync has under way at once.
 struct Tuning {
   std::size_t files_sending_max = 64;         // by a Giver; their data takes turns
-  std::size_t files_outstanding_max = 200;    // wanted by a Taker and not yet there; less than Limits::open_backlog_max
-  std::size_t fragment_bytes = 256 * 1024;    // of a file's data; at most fragment_bytes_max of both ends
-  std::size_t entries_max = 10'000'000;       // in a listing
+  std::size_t files_outstanding_max = 200; // wanted by a Taker and not yet there; less than Limits::open_backlog_max
+  std::size_t fragment_bytes = 256 * 1024; // of a file's data; at most fragment_bytes_max of both ends
+  std::size_t entries_max = 10'000'000; // in a listing
   std::size_t listing_bytes_max = 1ull << 30; // paths and targets of a listing
-  std::size_t attempts_max = 3;               // to read a file that changes meanwhile
+  std::size_t attempts_max = 3; // to read a file that changes meanwhile
 };
 
 /// The sync ended before it was done. What both sides have by then is whole files.

@@ -93,9 +93,8 @@ Service::Service(ServiceOptions options) : options_(std::move(options)) {
 
 std::shared_ptr<Service> Service::register_at(Node& node, ServiceOptions options) {
   auto service = std::make_shared<Service>(std::move(options));
-  node.register_service(service_name, [service](LocalPeer& peer, CircuitInbox& circuits) {
-    return run_peer(service, peer, circuits);
-  });
+  node.register_service(
+      service_name, [service](LocalPeer& peer, CircuitInbox& circuits) { return run_peer(service, peer, circuits); });
   return service;
 }
 
@@ -238,8 +237,8 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
   Watch watch;
   watch.on_note = options_.on_note;
   if (takes) {
-    co_return co_await take(control, circuits, open_destination(options_.root, request.path(), options.dry_run), options,
-                            std::move(watch), options_.tuning, options_.random);
+    co_return co_await take(control, circuits, open_destination(options_.root, request.path(), options.dry_run),
+                            options, std::move(watch), options_.tuning, options_.random);
   }
   co_return co_await give(control, open_source(options_.root, request.path()), std::move(*filter), std::move(watch),
                           options_.tuning);

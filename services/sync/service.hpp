@@ -36,7 +36,8 @@ class Service : public std::enable_shared_from_this<Service> {
 
   /// Brings what is at `source` to `path` below the root of the service at `address`.
   /// Cancelled: both sides give up, no temporary file is left. Errors: Failure, FileError, boost::system::system_error.
-  awaitable<Report> push(Node& node, Source source, std::string address, std::string path, Options options, Watch watch);
+  awaitable<Report> push(Node& node, Source source, std::string address, std::string path, Options options,
+                         Watch watch);
   /// Brings what is at `path` below the root of the service at `address` into `root` (nothing: a dry run into nothing).
   awaitable<Report> pull(Node& node, std::string address, std::string path, std::shared_ptr<Root> root, Options options,
                          Watch watch);
@@ -58,7 +59,7 @@ class Service : public std::enable_shared_from_this<Service> {
   awaitable<Report> answer_request(Circuit& control, CircuitInbox& circuits, std::string& what);
 
   ServiceOptions options_;
-  std::shared_ptr<Job> starting_;               // while a peer is being started here
+  std::shared_ptr<Job> starting_; // while a peer is being started here
   std::map<PeerId, std::shared_ptr<Job>> jobs_; // of peers started here, until they run
   bool refusing_ = false;
   std::size_t running_count_ = 0; // that others asked for

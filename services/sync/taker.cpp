@@ -44,12 +44,8 @@ struct Queued {
 struct Taking {
   Taking(Circuit& control_circuit, std::shared_ptr<Root> root, Options wishes, Watch watcher, Tuning limits,
          std::function<std::uint64_t()> random)
-      : control(control_circuit),
-        options(std::move(wishes)),
-        filter(options.exclude),
-        watch(std::move(watcher)),
-        tuning(limits),
-        reader(limits.entries_max, limits.listing_bytes_max) {
+      : control(control_circuit), options(std::move(wishes)), filter(options.exclude), watch(std::move(watcher)),
+        tuning(limits), reader(limits.entries_max, limits.listing_bytes_max) {
     if (root) tree.emplace(std::move(root), std::move(random));
   }
 
@@ -148,7 +144,9 @@ awaitable<void> take_look_around(TakingPointer taking) {
   if (!taking->tree) co_return;
   std::vector<std::string> stale;
   WalkListener listener;
-  listener.on_error = [raw = taking.get()](const std::string& path, const std::string& text) { raw->note_error(path, text); };
+  listener.on_error = [raw = taking.get()](const std::string& path, const std::string& text) {
+    raw->note_error(path, text);
+  };
   listener.on_stale = [&stale](const std::string& path) { stale.push_back(path); };
   // The walk shares the root: its open directories are of use later.
   Walk walk(std::shared_ptr<Root>(taking, &taking->tree->root()), taking->filter, std::move(listener));
@@ -245,7 +243,8 @@ void take_directory(Taking& taking, std::size_t index, Decision decision) {
     default:
       ++taking.report.unchanged;
       // Its mode is the one that it will have: only one that shuts out its owner is in the way now.
-      if (!dry_run && (entry.mode & 0700) != 0700 && !taking.attempt(entry.path, [&] { taking.tree->open_directory(entry); }))
+      if (!dry_run && (entry.mode & 0700) != 0700 &&
+          !taking.attempt(entry.path, [&] { taking.tree->open_directory(entry); }))
         return;
   }
   taking.directories.push_back(index);
@@ -278,8 +277,7 @@ awaitable<std::optional<Digest>> take_digest_of_ours(TakingPointer taking, std::
       co_await let_others_run();
     }
     if (file.unchanged()) co_return digester.take();
-  } catch (const FileError&) {
-  }
+  } catch (const FileError&) {}
   co_return std::nullopt;
 }
 
@@ -337,7 +335,8 @@ awaitable<void> take_listing(TakingPointer taking, wire::Listing listing) {
     Entry entry;
     const std::string wrong = taking->reader.read(std::move(from), entry);
     taking->watch.progress->entries_listed = taking->reader.entries_count();
-    if (!wrong.empty()) taking->note_error(entry.path, "entry \"" + printable(entry.path) + "\" is refused: it " + wrong);
+    if (!wrong.empty())
+      taking->note_error(entry.path, "entry \"" + printable(entry.path) + "\" is refused: it " + wrong);
     taking->entries.push_back(std::move(entry));
     taking->states.push_back(FileState::not_wanted);
     if (wrong.empty()) co_await take_entry(taking, taking->entries.size() - 1);
@@ -348,7 +347,8 @@ awaitable<void> take_listing(TakingPointer taking, wire::Listing listing) {
 void take_listing_end(Taking& taking, const wire::ListingEnd& end) {
   if (taking.listing_ended) throw_protocol("two ends of a listing");
   if (end.entries() != taking.entries.size())
-    throw_protocol("listing of " + std::to_string(taking.entries.size()) + " entries claims " + std::to_string(end.entries()));
+    throw_protocol("listing of " + std::to_string(taking.entries.size()) + " entries claims " +
+                   std::to_string(end.entries()));
   taking.listing_ended = true;
   taking.listing_complete = end.complete();
   taking.watch.progress->totals_known = true;
@@ -359,7 +359,8 @@ void take_listing_end(Taking& taking, const wire::ListingEnd& end) {
 
 /// Circuits have no order among each other: the end of a file's last circuit may be read after what follows it.
 awaitable<void> take_last_arrival(TakingPointer taking, std::size_t index) {
-  while (index < taking->states.size() && taking->states[index] == FileState::arriving) co_await taking->resolved_one.wait();
+  while (index < taking->states.size() && taking->states[index] == FileState::arriving)
+    co_await taking->resolved_one.wait();
 }
 
 void take_withheld(Taking& taking, const wire::Withheld& withheld) {
@@ -651,7 +652,8 @@ awaitable<void> take_to_the_end(TakingPointer taking, Crew crew) {
   }
   co_await take_directories(taking);
 
-  while (taking->saying || taking->notes_pending.notes_size() > 0 || taking->totals_pending) co_await taking->outgone.wait();
+  while (taking->saying || taking->notes_pending.notes_size() > 0 || taking->totals_pending)
+    co_await taking->outgone.wait();
   taking->finishing = true;
   wire::Done done;
   to_wire(taking->report, done);
@@ -664,10 +666,10 @@ awaitable<void> take_to_the_end(TakingPointer taking, Crew crew) {
 
 } // namespace
 
-awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr<Root> root, Options options, Watch watch,
-                       Tuning tuning, std::function<std::uint64_t()> random) {
-  const auto taking =
-      std::make_shared<Taking>(control, std::move(root), std::move(options), std::move(watch), tuning, std::move(random));
+awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr<Root> root, Options options,
+                       Watch watch, Tuning tuning, std::function<std::uint64_t()> random) {
+  const auto taking = std::make_shared<Taking>(control, std::move(root), std::move(options), std::move(watch), tuning,
+                                               std::move(random));
   taking->report.circuits = 1;
   Crew crew(co_await asio::this_coro::executor);
   crew.spawn(take_hearing(taking));

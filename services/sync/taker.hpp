@@ -18,7 +18,7 @@ namespace trunkline::sync {
 /// Takes what the Giver at the other end of `control` has into `root`; the files' circuits come through `circuits`.
 /// Without a root (a dry run into a directory that does not exist) everything is new.
 /// Cancelled: no temporary file is left. Errors: Failure; what ended the control circuit.
-awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr<Root> root, Options options, Watch watch,
-                       Tuning tuning, std::function<std::uint64_t()> random);
+awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr<Root> root, Options options,
+                       Watch watch, Tuning tuning, std::function<std::uint64_t()> random);
 
 } // namespace trunkline::sync

@@ -16,7 +16,8 @@ namespace trunkline::sync {
 /// Errors: FileError.
 class Tree {
  public:
-  Tree(std::shared_ptr<Root> root, std::function<std::uint64_t()> random) : root_(std::move(root)), random_(std::move(random)) {}
+  Tree(std::shared_ptr<Root> root, std::function<std::uint64_t()> random)
+      : root_(std::move(root)), random_(std::move(random)) {}
 
   /// Its owner may do everything in it until `finish_directory`. A file or symlink of this name goes first.
   void make_directory(const Entry& entry, bool something_in_the_way);

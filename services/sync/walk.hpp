@@ -16,7 +16,7 @@ namespace trunkline::sync {
 
 /// What a walk meets besides entries.
 struct WalkListener {
-  std::function<void(const std::string& path, const std::string& text)> on_error;   // could not be read; the walk goes on
+  std::function<void(const std::string& path, const std::string& text)> on_error; // could not be read; the walk goes on
   std::function<void(const std::string& path, const std::string& text)> on_skipped; // a device, a fifo, a socket
   std::function<void(const std::string& path)> on_stale; // a temporary file, ours or of a run that died
 };
@@ -52,7 +52,8 @@ class Walk {
   bool complete_ = true;
 };
 
-/// The name of a temporary file for `name`, at most name_bytes_max long: .NAME.trunkline-XXXXXXXX, the last eight out of a-z2-7.
+/// The name of a temporary file for `name`, at most name_bytes_max long: .NAME.trunkline-XXXXXXXX, the last eight out
+/// of a-z2-7.
 std::string temporary_name(std::string_view name, std::uint64_t random);
 bool is_temporary_name(std::string_view name) noexcept;
 

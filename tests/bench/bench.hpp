@@ -36,9 +36,9 @@ enum class Workload {
   idle_connection_bytes,
 };
 
-inline constexpr const char* workload_names[] = {
-    "one_way_64", "one_way_64_x100", "bulk_64k",           "bulk_64k_x16",
-    "round_trip", "opens",           "idle_circuit_bytes", "idle_connection_bytes"};
+inline constexpr const char* workload_names[] = {"one_way_64",         "one_way_64_x100",      "bulk_64k",
+                                                 "bulk_64k_x16",       "round_trip",           "opens",
+                                                 "idle_circuit_bytes", "idle_connection_bytes"};
 
 /// Opens that a driver keeps unanswered in the workload `opens`.
 inline constexpr std::uint64_t opens_outstanding = 64;
@@ -116,8 +116,7 @@ inline std::uint32_t stamped_stream(const char* message) {
 /// Checks messages on the receiving side: size, order, nothing lost, nothing twice. Throws at the first that differs.
 class Checks {
  public:
-  explicit Checks(const Options& options)
-      : expected_(options.streams(), 0), message_bytes_(options.message_bytes()) {}
+  explicit Checks(const Options& options) : expected_(options.streams(), 0), message_bytes_(options.message_bytes()) {}
 
   void check(const char* message, std::size_t bytes, std::uint32_t stream) {
     if (bytes != message_bytes_) fail("message", bytes, stream, message_bytes_, " bytes");

@@ -1,5 +1,6 @@
 // gRPC C++ at its best: callback streams with buffer hints for one-way runs, callbacks for opens; for round trips the
-// synchronous interface at one end and a polled queue at the other; large windows and frames. A circuit is a stream of one channel.
+// synchronous interface at one end and a polled queue at the other; large windows and frames. A circuit is a stream of
+// one channel.
 
 #include "bench.hpp"
 
@@ -160,8 +161,8 @@ class Holding : public grpc::ServerBidiReactor<Message, Message> {
   std::unique_ptr<Message> message_;
 };
 
-using Callbacks = Bench::WithCallbackMethod_Receive<Bench::WithCallbackMethod_Hold<
-    Bench::WithCallbackMethod_Open<Bench::WithCallbackMethod_Finish<Bench::Service>>>>;
+using Callbacks = Bench::WithCallbackMethod_Receive<
+    Bench::WithCallbackMethod_Hold<Bench::WithCallbackMethod_Open<Bench::WithCallbackMethod_Finish<Bench::Service>>>>;
 
 class Serving : public Callbacks {
  public:
@@ -272,8 +273,7 @@ void serve(const Options& options) {
     queue->Shutdown();
     void* tag = nullptr;
     bool ok = false;
-    while (queue->Next(&tag, &ok)) {
-    }
+    while (queue->Next(&tag, &ok)) {}
   };
   try {
     if (queue) serve_round_trip(options, polled, *queue);

@@ -102,8 +102,8 @@ class Connection {
   }
 
   std::int32_t request() {
-    static const std::array headers{header(":method", "POST"), header(":scheme", "http"),
-                                    header(":authority", "bench"), header(":path", "/")};
+    static const std::array headers{header(":method", "POST"), header(":scheme", "http"), header(":authority", "bench"),
+                                    header(":path", "/")};
     const nghttp2_data_provider body = provider();
     return succeeded(nghttp2_submit_request(session_, nullptr, headers.data(), headers.size(), &body, nullptr));
   }
@@ -155,9 +155,10 @@ class Connection {
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
 
-    const std::array<nghttp2_settings_entry, 3> settings{{{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<std::uint32_t>(window)},
-                                                          {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1u << 30},
-                                                          {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, frame_bytes_max}}};
+    const std::array<nghttp2_settings_entry, 3> settings{
+        {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<std::uint32_t>(window)},
+         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1u << 30},
+         {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, frame_bytes_max}}};
     succeeded(nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(), settings.size()));
     succeeded(nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, window));
   }
@@ -188,9 +189,7 @@ class Connection {
     take(got);
   }
 
-  void flush_copied() {
-    socket_.write_all(out_buffer(), std::exchange(out_bytes_, 0));
-  }
+  void flush_copied() { socket_.write_all(out_buffer(), std::exchange(out_bytes_, 0)); }
 
   // What was copied before the gathered frames goes out in front of them.
   void flush_gathered() {
@@ -210,8 +209,7 @@ class Connection {
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
-  template <class Act>
-  static int guarded(void* user, Act&& act) {
+  template <class Act> static int guarded(void* user, Act&& act) {
     auto& self = *static_cast<Connection*>(user);
     try {
       act(self);
@@ -226,8 +224,7 @@ class Connection {
     return guarded(user, [&](Connection& self) {
       if (head->type == NGHTTP2_DATA && head->length != 0 && head->length != self.message_bytes_)
         throw std::runtime_error("message of " + std::to_string(head->length) + " bytes on stream " +
-                                 std::to_string(head->stream_id) + ", expected " +
-                                 std::to_string(self.message_bytes_));
+                                 std::to_string(head->stream_id) + ", expected " + std::to_string(self.message_bytes_));
     });
   }
 
@@ -241,8 +238,7 @@ class Connection {
 
   static int data_chunk(nghttp2_session*, std::uint8_t, std::int32_t stream, const std::uint8_t* data,
                         std::size_t bytes, void* user) {
-    return guarded(user,
-                   [&](Connection& self) { self.on_piece(stream, reinterpret_cast<const char*>(data), bytes); });
+    return guarded(user, [&](Connection& self) { self.on_piece(stream, reinterpret_cast<const char*>(data), bytes); });
   }
 
   static int frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
@@ -269,8 +265,8 @@ class Connection {
   static ssize_t frame_length(nghttp2_session*, std::uint8_t, std::int32_t, std::int32_t session_window,
                               std::int32_t stream_window, std::uint32_t frame_allowed, void* user) {
     const auto message = static_cast<ssize_t>(static_cast<Connection*>(user)->message_bytes_);
-    const bool fits = message <= session_window && message <= stream_window &&
-                      message <= static_cast<ssize_t>(frame_allowed);
+    const bool fits =
+        message <= session_window && message <= stream_window && message <= static_cast<ssize_t>(frame_allowed);
     return fits ? message : static_cast<ssize_t>(NGHTTP2_ERR_CALLBACK_FAILURE);
   }
 
@@ -370,8 +366,7 @@ void serve_idle_connections(const Options& options, const Socket& listener) {
     connections.back()->flush();
     while (!connections.back()->answered() && connections.back()->receive()) connections.back()->flush();
   }
-  while (connections.back()->receive()) {
-  }
+  while (connections.back()->receive()) {}
 }
 
 void serve(const Options& options) {
@@ -460,12 +455,9 @@ class Driving : public Connection {
       case Workload::one_way_64:
       case Workload::one_way_64_x100:
       case Workload::bulk_64k:
-      case Workload::bulk_64k_x16:
-        return produce_one_way(stream, to, flags);
+      case Workload::bulk_64k_x16: return produce_one_way(stream, to, flags);
       case Workload::opens:
-      case Workload::idle_connection_bytes:
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-        break;
+      case Workload::idle_connection_bytes: *flags |= NGHTTP2_DATA_FLAG_EOF; break;
       case Workload::round_trip:
       case Workload::idle_circuit_bytes:
         if (stamps_.sent() == allowed_) return NGHTTP2_ERR_DEFERRED;
@@ -502,8 +494,7 @@ class Driving : public Connection {
     return small_bytes;
   }
 
-  template <class Done>
-  void wait(Done&& done) {
+  template <class Done> void wait(Done&& done) {
     while (!done()) {
       if (!receive()) throw std::runtime_error("connection ended while waiting for the far side");
       flush();

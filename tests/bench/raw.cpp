@@ -40,8 +40,7 @@ class Frames {
   explicit Frames(const Socket& socket) : socket_(socket), buffer_(read_bytes + sizeof(Header)) {}
 
   /// Reads once and calls `on_frame(header, payload)` for each whole frame. False at the end of the connection.
-  template <class OnFrame>
-  bool read(OnFrame&& on_frame) {
+  template <class OnFrame> bool read(OnFrame&& on_frame) {
     const std::size_t got = socket_.read_some(buffer_.data() + held_, buffer_.size() - held_);
     if (got == 0) return false;
     held_ += got;
@@ -78,8 +77,7 @@ void serve_one_way(const Options& options, const Socket& socket) {
       socket.write_all(reinterpret_cast<const char*>(&received), sizeof received);
     }
   };
-  while (frames.read(on_frame)) {
-  }
+  while (frames.read(on_frame)) {}
 }
 
 void serve_round_trip(const Options& options, const Socket& socket) {
@@ -124,8 +122,7 @@ void serve_idle_connections(const Options& options, const Socket& listener) {
     Checks(options).check(message.data(), message.size(), 0);
     sockets.back().write_all(message.data(), message.size());
   }
-  while (sockets.back().read_some(message.data(), message.size()) > 0) {
-  }
+  while (sockets.back().read_some(message.data(), message.size()) > 0) {}
 }
 
 void serve(const Options& options) {

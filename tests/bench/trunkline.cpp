@@ -98,12 +98,14 @@ awaitable<void> bench_service(LocalPeer& peer, CircuitInbox& circuits, Serving* 
       circuit->close();
     } else {
       const std::optional<Fragment> fragment = co_await circuit->receive();
-      if (!fragment || fragment->payload.size() != small_bytes) throw std::runtime_error("no first fragment of 64 bytes");
+      if (!fragment || fragment->payload.size() != small_bytes)
+        throw std::runtime_error("no first fragment of 64 bytes");
       Fragment reply(op_reply);
       reply.part = static_cast<std::int64_t>(serving->idle.size());
       serving->idle.push_back(std::move(*circuit));
       Fragment* const answer = &reply;
-      if (serving->idle.back().send_one_way(*answer) != SendOutcome::taken) throw std::runtime_error("no credit for a reply");
+      if (serving->idle.back().send_one_way(*answer) != SendOutcome::taken)
+        throw std::runtime_error("no credit for a reply");
     }
   }
 }
@@ -131,9 +133,8 @@ void serve(const Options& options) {
     std::fprintf(stderr, "%s\n", text.c_str());
   };
   Node node(io.get_executor(), std::move(with));
-  node.register_service("bench", [&](LocalPeer& peer, CircuitInbox& circuits) {
-    return guarded_service(peer, circuits, &serving, &io);
-  });
+  node.register_service(
+      "bench", [&](LocalPeer& peer, CircuitInbox& circuits) { return guarded_service(peer, circuits, &serving, &io); });
   say_listening(port_of(node.listen("tcp://127.0.0.1:0")));
   // Over when every connection is gone again.
   while (!(connected && node.trunks_count() == 0) && !io.stopped()) {
@@ -291,7 +292,8 @@ awaitable<void> drive_idle_connections(Driving& driving, asio::io_context& io) {
   const auto connect = [&] {
     nodes.push_back(std::make_unique<Node>(io.get_executor(), node_options(options)));
     Stamps stamps(options);
-    circuits.push_back(nodes.back()->new_peer("driver")->prefer_extant(address_of(options), "bench", stamped(stamps, 0)));
+    circuits.push_back(
+        nodes.back()->new_peer("driver")->prefer_extant(address_of(options), "bench", stamped(stamps, 0)));
   };
   connect();
   const std::optional<Fragment> first = co_await circuits.back().receive();

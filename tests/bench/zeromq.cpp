@@ -117,7 +117,8 @@ void serve_idle_connections(const Options& options, const Context& context) {
     const std::string from(inbox.receive());
     const std::string message(inbox.receive());
     if (message.size() == end_bytes) return;
-    if (message.size() != small_bytes) throw std::runtime_error("message of " + std::to_string(message.size()) + " bytes");
+    if (message.size() != small_bytes)
+      throw std::runtime_error("message of " + std::to_string(message.size()) + " bytes");
     send(socket, from.data(), from.size(), ZMQ_SNDMORE);
     send(socket, message.data(), message.size());
   }

@@ -126,7 +126,9 @@ TEST_CASE("flood: as many peers may end at once as circuits were opened (F38)") 
   CHECK(dialogue.state() == "too many control frames");
 }
 
-TEST_CASE("flood: metadata of many peers beyond remote_metadata_bytes_max breaks the trunk, what is replaced counts once (F38)") {
+TEST_CASE(
+    "flood: metadata of many peers beyond remote_metadata_bytes_max breaks the trunk, what is replaced counts once "
+    "(F38)") {
   Limits limits;
   limits.remote_metadata_bytes_max = 10'000;
   Introduced dialogue(limits);
@@ -143,7 +145,9 @@ TEST_CASE("flood: metadata of many peers beyond remote_metadata_bytes_max breaks
   CHECK(contains(dialogue.end().text, "remote_metadata_bytes_max 10000"));
 }
 
-TEST_CASE("flood: names and user strings of circuits beyond circuit_strings_bytes_max refuse the circuit, released ones count no more") {
+TEST_CASE(
+    "flood: names and user strings of circuits beyond circuit_strings_bytes_max refuse the circuit, released ones "
+    "count no more") {
   Limits limits;
   limits.circuit_strings_bytes_max = 2500;
   Introduced dialogue(limits);
@@ -165,7 +169,8 @@ TEST_CASE("flood: names and user strings of circuits beyond circuit_strings_byte
   CHECK_FALSE(contains(dialogue.says(), "REFUSE"));
 }
 
-TEST_CASE("flood: closes that a far side makes us say and does not read break the trunk before they fill memory (F34)") {
+TEST_CASE(
+    "flood: closes that a far side makes us say and does not read break the trunk before they fill memory (F34)") {
   Limits limits;
   limits.cancelled_opens_per_second_max = 1'000'000;
   Introduced dialogue(limits);

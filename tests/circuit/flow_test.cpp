@@ -294,7 +294,9 @@ struct WithoutTrunkCredit : Joined {
       opens(Fragment(1, Payload(std::string(circuit_window_bytes_initial - fragment_credit_overhead, 'f'))));
     says();
   }
-  bool says_data_on(const TrunkCircuit& circuit) { return contains(says(), "DATA " + std::to_string(circuit.id) + " "); }
+  bool says_data_on(const TrunkCircuit& circuit) {
+    return contains(says(), "DATA " + std::to_string(circuit.id) + " ");
+  }
 };
 
 TEST_CASE("flow: a small fragment passes a large one that waits for more of the trunk's credit") {

@@ -9,9 +9,14 @@ using trunkline::cli::JsonLine;
 TEST_CASE("json: one object on one line, whatever is in it") {
   JsonLine line;
 
-  line.add("text", "a\"b\\c\nd\x1b").add("number", std::uint64_t{18446744073709551615u}).add("share", 0.5).add("yes", true);
+  line.add("text", "a\"b\\c\nd\x1b")
+      .add("number", std::uint64_t{18446744073709551615u})
+      .add("share", 0.5)
+      .add("yes", true);
 
-  CHECK(line.take() == "{\"text\": \"a\\\"b\\\\c\\u000ad\\u001b\", \"number\": 18446744073709551615, \"share\": 0.500, \"yes\": true}");
+  CHECK(
+      line.take() ==
+      "{\"text\": \"a\\\"b\\\\c\\u000ad\\u001b\", \"number\": 18446744073709551615, \"share\": 0.500, \"yes\": true}");
   CHECK(line.take() == "{}");
 }
 

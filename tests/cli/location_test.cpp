@@ -45,9 +45,11 @@ TEST_CASE("location: an address is there, everything else is a path here") {
 }
 
 TEST_CASE("location: only loopback and unix sockets are local") {
-  for (const char* address : {"tcp://127.0.0.1:0", "tcp://127.255.0.9:1", "tcp://localhost:1", "tcp://[::1]:1", "unix:/x"})
+  for (const char* address :
+       {"tcp://127.0.0.1:0", "tcp://127.255.0.9:1", "tcp://localhost:1", "tcp://[::1]:1", "unix:/x"})
     CHECK_MESSAGE(is_local_only(address), address);
-  for (const char* address : {"tcp://0.0.0.0:0", "tcp://[::]:1", "tcp://10.0.0.1:1", "tcp://127.0.0.1.example.com:1",
-                              "tcp://127.1:1", "tcp://:1", "tcp://example.com:1", "tcp://1270.0.0.1:1", "tcp://127.0.0.256:1"})
+  for (const char* address :
+       {"tcp://0.0.0.0:0", "tcp://[::]:1", "tcp://10.0.0.1:1", "tcp://127.0.0.1.example.com:1", "tcp://127.1:1",
+        "tcp://:1", "tcp://example.com:1", "tcp://1270.0.0.1:1", "tcp://127.0.0.256:1"})
     CHECK_FALSE_MESSAGE(is_local_only(address), address);
 }

@@ -1,5 +1,5 @@
-// Any bytes into one trunk, in portions that the input chooses. The application on it accepts or refuses what is opened, takes
-// everything, and lets time pass. Nothing may crash, hang, or grow beyond the trunk's memory.
+// Any bytes into one trunk, in portions that the input chooses. The application on it accepts or refuses what is
+// opened, takes everything, and lets time pass. Nothing may crash, hang, or grow beyond the trunk's memory.
 
 #include "circuit/native_trunk.hpp"
 
@@ -95,8 +95,7 @@ class Fed {
         Fragment reply(fragment->op, std::move(fragment->payload));
         trunk_.send(circuit, reply);
       }
-      while (trunk_.receive_error(circuit)) {
-      }
+      while (trunk_.receive_error(circuit)) {}
     }
     if (circuit.finished_there && circuit.id % 8 == 5) trunk_.close(circuit, End());
     if (circuit.finished_there) trunk_.finish(circuit);

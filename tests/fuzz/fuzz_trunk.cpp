@@ -1,5 +1,5 @@
-// Two trunks joined: the input chooses what both applications do and how the bytes between them are cut. The reference model of
-// the machine's own tests watches order, credit, memory and endings.
+// Two trunks joined: the input chooses what both applications do and how the bytes between them are cut. The reference
+// model of the machine's own tests watches order, credit, memory and endings.
 
 #include "tests/circuit/choices.hpp"
 #include "tests/circuit/conversation.hpp"

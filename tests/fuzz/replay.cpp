@@ -21,11 +21,18 @@ Bytes mutated(const Bytes& from, std::mt19937_64& random) {
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
   for (std::size_t changes = 1 + below(8); changes > 0; --changes) {
     switch (below(4)) {
-      case 0: bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(below(bytes.size() + 1)),
-                           static_cast<std::uint8_t>(random())); break;
-      case 1: if (!bytes.empty()) bytes[below(bytes.size())] = static_cast<std::uint8_t>(random()); break;
-      case 2: if (!bytes.empty()) bytes[below(bytes.size())] ^= static_cast<std::uint8_t>(1u << below(8)); break;
-      default: if (!bytes.empty()) bytes.erase(bytes.begin() + static_cast<std::ptrdiff_t>(below(bytes.size())));
+      case 0:
+        bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(below(bytes.size() + 1)),
+                     static_cast<std::uint8_t>(random()));
+        break;
+      case 1:
+        if (!bytes.empty()) bytes[below(bytes.size())] = static_cast<std::uint8_t>(random());
+        break;
+      case 2:
+        if (!bytes.empty()) bytes[below(bytes.size())] ^= static_cast<std::uint8_t>(1u << below(8));
+        break;
+      default:
+        if (!bytes.empty()) bytes.erase(bytes.begin() + static_cast<std::ptrdiff_t>(below(bytes.size())));
     }
   }
   return bytes;

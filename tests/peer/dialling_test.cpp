@@ -1,5 +1,5 @@
-// How trunks come to be: dialled by need, once per address, found by every name of the far node, and one of two when both
-// nodes dial at once.
+// How trunks come to be: dialled by need, once per address, found by every name of the far node, and one of two when
+// both nodes dial at once.
 #include "tests/peer/pair.hpp"
 #include "transport/sim/world.hpp"
 
@@ -18,8 +18,7 @@ namespace {
 
 /// Two nodes that both listen over memory, "mem://one" and "mem://other", and serve a store each.
 struct Neighbours {
-  explicit Neighbours(const Tweak& tweak = {})
-      : one(make("one", tweak)), other(make("other", tweak)) {
+  explicit Neighbours(const Tweak& tweak = {}) : one(make("one", tweak)), other(make("other", tweak)) {
     one.listen("mem://one");
     other.listen("mem://other");
     one.register_service("store", store_of_one.service());
@@ -166,7 +165,8 @@ TEST_CASE("node: concurrent dials and opens to one address share one attempt") {
   run_coroutine(world.io, single_flight(world));
 }
 
-TEST_CASE("node: a dial that fails ends the circuits on it with words about the address, and the next one tries again") {
+TEST_CASE(
+    "node: a dial that fails ends the circuits on it with words about the address, and the next one tries again") {
   Neighbours world;
   run_coroutine(world.io, nobody_there(world));
 }
@@ -189,9 +189,7 @@ awaitable<void> stream(Circuit circuit, std::string name) {
   co_await circuit.finish_acknowledged();
 }
 
-awaitable<void> echo_stream(Circuit circuit) {
-  co_await echo(std::move(circuit));
-}
+awaitable<void> echo_stream(Circuit circuit) { co_await echo(std::move(circuit)); }
 
 /// Both sides open a circuit, `turns` handlers apart, and stream over it both ways. Nothing may be lost, and afterwards
 /// new circuits of both use the same trunk: the one that the node with the smaller id dialled.
@@ -371,11 +369,11 @@ awaitable<void> strangers(Pair& pair) {
   Node& listener = pair.dialler == Pair::Dialler::here ? pair.there : pair.here;
   const std::string address = listener.addresses().front();
   int count = 0;
-  for (const auto& [words, about] : std::vector<std::pair<std::string, std::string>>{
-           {std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 9), "TLS"},
-           {"GET / HTTP/1.1\r\nHost: trunk\r\n\r\n", "HTTP"},
-           {"SSH-2.0-OpenSSH_9.2p1\r\n", "SSH"},
-           {"complete nonsense\r\n", ""}}) {
+  for (const auto& [words, about] :
+       std::vector<std::pair<std::string, std::string>>{{std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 9), "TLS"},
+                                                        {"GET / HTTP/1.1\r\nHost: trunk\r\n\r\n", "HTTP"},
+                                                        {"SSH-2.0-OpenSSH_9.2p1\r\n", "SSH"},
+                                                        {"complete nonsense\r\n", ""}}) {
     co_await speak(address, words);
     ++count;
     while (listener.counters().connections_unrecognised < static_cast<std::uint64_t>(count))
@@ -398,7 +396,8 @@ TEST_CASE("node: a client of another protocol is logged in words with its addres
 namespace {
 
 struct SimulatedPair {
-  explicit SimulatedPair(std::uint64_t seed, const Tweak& tweak = {}) : world(seed), one(make("one", tweak)), other(make("other", tweak)) {
+  explicit SimulatedPair(std::uint64_t seed, const Tweak& tweak = {})
+      : world(seed), one(make("one", tweak)), other(make("other", tweak)) {
     one.serve("echo", echo);
     other.serve("echo", echo);
     other.listen("sim://other");

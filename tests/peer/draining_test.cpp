@@ -1,4 +1,5 @@
-// Draining: no new circuits, those that run finish in peace, what is left at the deadline is reset, and then nothing is left.
+// Draining: no new circuits, those that run finish in peace, what is left at the deadline is reset, and then nothing is
+// left.
 #include "tests/peer/pair.hpp"
 #include "transport/sim/world.hpp"
 
@@ -69,7 +70,9 @@ awaitable<void> both_drain(Pair& pair) {
 
 } // namespace
 
-TEST_CASE("node: draining refuses new circuits both ways and lets those that run finish") { everywhere(running_ones_finish); }
+TEST_CASE("node: draining refuses new circuits both ways and lets those that run finish") {
+  everywhere(running_ones_finish);
+}
 TEST_CASE("node: draining without circuits ends at once") { both_ways(idle_one_ends_at_once); }
 TEST_CASE("node: both nodes may drain at once") { both_ways(both_drain); }
 

@@ -250,10 +250,12 @@ awaitable<void> service_throws(Pair& pair) {
   co_await open(pair, ends);
   const auto circuits = std::make_shared<std::vector<Circuit>>();
   circuits->reserve(9);
-  pair.there.register_service("fragile", [circuits](LocalPeer& peer, CircuitInbox& inbox) { return fail(circuits, peer, inbox); });
+  pair.there.register_service("fragile",
+                              [circuits](LocalPeer& peer, CircuitInbox& inbox) { return fail(circuits, peer, inbox); });
   Circuit doomed = ends.browser->start_remote_and_open(pair.there_address, "fragile", std::nullopt);
   Circuit doomed_too = doomed.new_circuit();
-  Circuit safe = ends.browser->start_remote_and_open(pair.there_address, "fragile", std::nullopt, CircuitOptions("", "", true));
+  Circuit safe =
+      ends.browser->start_remote_and_open(pair.there_address, "fragile", std::nullopt, CircuitOptions("", "", true));
   co_await safe.accepted();
 
   co_await doomed.send(Fragment(0, "go on"));
@@ -316,7 +318,8 @@ awaitable<void> give_away(std::shared_ptr<Elsewhere> elsewhere, LocalPeer& peer,
 
 awaitable<void> moved_elsewhere(Pair& pair) {
   const auto elsewhere = std::make_shared<Elsewhere>();
-  pair.there.register_service("giver", [elsewhere](LocalPeer& peer, CircuitInbox& inbox) { return give_away(elsewhere, peer, inbox); });
+  pair.there.register_service(
+      "giver", [elsewhere](LocalPeer& peer, CircuitInbox& inbox) { return give_away(elsewhere, peer, inbox); });
   const auto browser = pair.here.new_peer("browser");
   Circuit near = browser->prefer_extant(pair.there_address, "giver", std::nullopt);
   while (elsewhere->circuits.empty()) co_await elsewhere->changed.wait();
@@ -380,27 +383,38 @@ awaitable<void> tasks_are_joined(Pair& pair) {
 
 } // namespace
 
-TEST_CASE("node: a service that goes on after it was cancelled holds up neither the far side nor a drain, and is counted (F26)") {
+TEST_CASE(
+    "node: a service that goes on after it was cancelled holds up neither the far side nor a drain, and is counted "
+    "(F26)") {
   both_ways(stuck_handler);
 }
 TEST_CASE("circuit: a clean close arrives behind the data and ends it on both sides") { everywhere(close_cleanly); }
-TEST_CASE("circuit: a close with a reason ends it on both sides with that reason, after the data") { both_ways(close_with_reason); }
+TEST_CASE("circuit: a close with a reason ends it on both sides with that reason, after the data") {
+  both_ways(close_with_reason);
+}
 TEST_CASE("circuit: both ends may close at once") { both_ways(close_from_both_ends); }
 TEST_CASE("circuit: it ends when both sides have finished and taken everything") { both_ways(finish_both_ways); }
 TEST_CASE("circuit: a reset says its reason to both queues of the far side") { both_ways(reset_with_reason); }
-TEST_CASE("circuit: a dropped handle abandons what was not finished, and closes what was") { both_ways(dropped_handles); }
+TEST_CASE("circuit: a dropped handle abandons what was not finished, and closes what was") {
+  both_ways(dropped_handles);
+}
 TEST_CASE("peer: its end closes its circuits on both sides, and no others") { both_ways(peer_ends); }
 TEST_CASE("peer: circuits that it never took from its inbox end with it") { both_ways(not_taken); }
-TEST_CASE("peer: an exception that leaves a service resets the circuits of its peer only, and keeps its text to itself") {
+TEST_CASE(
+    "peer: an exception that leaves a service resets the circuits of its peer only, and keeps its text to itself") {
   both_ways(service_throws);
 }
 TEST_CASE("peer: with expose_errors the text of an exception crosses the wire") {
   both_ways(service_throws, [](NodeOptions& options) { options.expose_errors = true; });
 }
-TEST_CASE("peer: a spawned handler closes its circuit by returning and resets it by throwing") { both_ways(handler_throws); }
+TEST_CASE("peer: a spawned handler closes its circuit by returning and resets it by throwing") {
+  both_ways(handler_throws);
+}
 TEST_CASE("peer: a circuit that its handler moved elsewhere lives on there") { both_ways(moved_elsewhere); }
 TEST_CASE("peer: its tasks are cancelled and joined when it ends") { both_ways(tasks_are_joined); }
-TEST_CASE("node: closing it ends its peers and says so to both queues of every circuit, on both sides") { everywhere(node_closes); }
+TEST_CASE("node: closing it ends its peers and says so to both queues of every circuit, on both sides") {
+  everywhere(node_closes);
+}
 
 namespace {
 

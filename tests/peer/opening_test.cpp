@@ -20,7 +20,8 @@ awaitable<void> open_by_url(Pair& pair) {
   const auto store = pair.there.start_local_peer("store");
   const auto me = pair.here.new_peer("browser");
 
-  Circuit near = me->new_circuit(pair.url_there(*store), Fragment(7, "subject", "first"), CircuitOptions("a name", "a string"));
+  Circuit near =
+      me->new_circuit(pair.url_there(*store), Fragment(7, "subject", "first"), CircuitOptions("a name", "a string"));
   Circuit far = co_await keeper.next();
 
   const std::optional<Fragment> first = co_await far.receive();
@@ -219,8 +220,10 @@ awaitable<void> each_starts_the_other(Pair& pair) {
   pair.there.register_service("store", keeper_there.service());
   pair.here.register_service("store", keeper_here.service());
 
-  const RemotePeer remote_there = co_await pair.here.start_remote_peer("store", pair.there_address, std::chrono::seconds(20));
-  const RemotePeer remote_here = co_await pair.there.start_remote_peer("store", pair.here_address, std::chrono::seconds(20));
+  const RemotePeer remote_there =
+      co_await pair.here.start_remote_peer("store", pair.there_address, std::chrono::seconds(20));
+  const RemotePeer remote_here =
+      co_await pair.there.start_remote_peer("store", pair.here_address, std::chrono::seconds(20));
   const auto local_here = pair.here.local_peers("store").front();
   CHECK(local_here->id() == remote_here.url.peer_id());
   Circuit near = local_here->new_circuit(remote_there.url, Fragment(0, "forth"));
@@ -262,7 +265,8 @@ awaitable<void> large_fragments(Pair& pair) {
   const auto me = pair.here.new_peer("caller");
   Circuit circuit = me->prefer_extant(pair.there_address, "echo", std::nullopt);
 
-  for (const std::size_t size : {std::size_t(0), std::size_t(1), std::size_t(65536), std::size_t(65537), std::size_t(4 << 20)}) {
+  for (const std::size_t size :
+       {std::size_t(0), std::size_t(1), std::size_t(65536), std::size_t(65537), std::size_t(4 << 20)}) {
     std::string payload(size, 'x');
     for (std::size_t at = 0; at < size; at += 997) payload[at] = static_cast<char>(at);
     co_await circuit.send(Fragment(1, payload));

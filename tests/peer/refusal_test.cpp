@@ -1,4 +1,5 @@
-// Opens that are refused: promptly, with a reason that says what would have worked, and to the harm of no other circuit.
+// Opens that are refused: promptly, with a reason that says what would have worked, and to the harm of no other
+// circuit.
 #include "tests/peer/pair.hpp"
 
 using namespace trunkline;
@@ -34,7 +35,8 @@ awaitable<void> unknown_service(Pair& pair) {
     const End end = co_await circuit.ended();
     CHECK(mentions(end, "no service \"stoer\" on node there; it serves status, store"));
   }
-  const auto started = co_await failure_of(pair.here.start_remote_peer("stoer", pair.there_address, std::chrono::seconds(20)));
+  const auto started =
+      co_await failure_of(pair.here.start_remote_peer("stoer", pair.there_address, std::chrono::seconds(20)));
   CHECK(started == error::no_service);
   try {
     pair.here.start_local_peer("store");
@@ -83,9 +85,11 @@ awaitable<void> limited(Pair& pair) {
   const End refused = co_await end_of(me->start_remote_and_open(pair.there_address, "single", std::nullopt));
   CHECK(refused.code == error::service_limit_reached);
   const auto extant = pair.there.local_peers("single").front();
-  CHECK(mentions(refused, "service \"single\" on node there is limited to 1 instance; there is " + extant->url().to_string()));
+  CHECK(mentions(refused,
+                 "service \"single\" on node there is limited to 1 instance; there is " + extant->url().to_string()));
   CHECK(refused.existing_url == extant->url().to_string());
-  const auto started = co_await failure_of(pair.here.start_remote_peer("single", pair.there_address, std::chrono::seconds(20)));
+  const auto started =
+      co_await failure_of(pair.here.start_remote_peer("single", pair.there_address, std::chrono::seconds(20)));
   CHECK(started == error::service_limit_reached);
   CHECK_THROWS_WITH(pair.there.start_local_peer("single"), doctest::Contains("limited to 1 instance"));
 
@@ -211,7 +215,9 @@ TEST_CASE("node: a start beyond peers_max is refused, a peer that ends makes roo
   both_ways(too_many_peers, [](NodeOptions& options) { options.peers_max = 2; });
 }
 TEST_CASE("node: a peer of its own has a name of 1 to name_bytes_max bytes") { both_ways(names_of_peers); }
-TEST_CASE("node: names that are too long or unprintable are refused, and echoed short and escaped") { both_ways(hostile_names); }
+TEST_CASE("node: names that are too long or unprintable are refused, and echoed short and escaped") {
+  both_ways(hostile_names);
+}
 TEST_CASE("node: a peer id that is in use is not given again") { both_ways(id_in_use); }
 TEST_CASE("node: circuits that nobody takes from an inbox are bounded, and leave room when their peer ends") {
   both_ways(backlog, [](NodeOptions& options) { options.limits.open_backlog_max = 3; });

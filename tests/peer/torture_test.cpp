@@ -1,5 +1,6 @@
-// Everything stops in the middle: nodes are destroyed after the n-th handler for every n, and the n-th I/O operation fails
-// for every n. Nothing may crash, hang or leak, nothing may run after its owner, and what was acknowledged has arrived.
+// Everything stops in the middle: nodes are destroyed after the n-th handler for every n, and the n-th I/O operation
+// fails for every n. Nothing may crash, hang or leak, nothing may run after its owner, and what was acknowledged has
+// arrived.
 #include "tests/peer/faulty.hpp"
 #include "tests/peer/pair.hpp"
 #include "tests/support/breakpoints.hpp"
@@ -74,12 +75,14 @@ struct Village {
 } // namespace
 
 TEST_CASE("node: destroyed after any handler, with its context, it leaves nothing behind") {
-  const std::size_t runs = stop_after_each_handler(After::destroy_all, [](asio::io_context& io) { return std::make_unique<Village>(io); });
+  const std::size_t runs =
+      stop_after_each_handler(After::destroy_all, [](asio::io_context& io) { return std::make_unique<Village>(io); });
   CHECK(runs > 100);
 }
 
 TEST_CASE("node: destroyed after any handler, its context runs out of work by itself") {
-  const std::size_t runs = stop_after_each_handler(After::run_on, [](asio::io_context& io) { return std::make_unique<Village>(io); });
+  const std::size_t runs =
+      stop_after_each_handler(After::run_on, [](asio::io_context& io) { return std::make_unique<Village>(io); });
   CHECK(runs > 100);
 }
 
@@ -90,7 +93,8 @@ TEST_CASE("node: when it is destroyed after any handler, the other one lives on 
     CAPTURE(stop_after);
     asio::io_context io(1);
     Village village(io);
-    for (std::size_t ran = 0; ran < stop_after && !at_rest; ++ran) at_rest = io.run_one_for(std::chrono::milliseconds(50)) == 0;
+    for (std::size_t ran = 0; ran < stop_after && !at_rest; ++ran)
+      at_rest = io.run_one_for(std::chrono::milliseconds(50)) == 0;
     Node& survivor = stop_after % 2 ? *village.other : *village.one;
 
     (stop_after % 2 ? village.one : village.other).reset();
@@ -159,7 +163,8 @@ TEST_CASE("node: whichever I/O operation fails, everything ends and what was ack
         if (!network) network = std::make_shared<FaultyNetwork>(options.networks["mem"], &point);
         options.networks["mem"] = network;
       });
-      pair.there.register_service("sink", [received](LocalPeer& peer, CircuitInbox& inbox) { return receive_circuits(received, peer, inbox); });
+      pair.there.register_service(
+          "sink", [received](LocalPeer& peer, CircuitInbox& inbox) { return receive_circuits(received, peer, inbox); });
 
       run_coroutine(pair.io, meet_and_send(pair, acknowledged));
 

@@ -70,12 +70,15 @@ TEST_CASE("trunk table: an address that the far side claims is believed when its
   Bed bed;
   const auto trunk = bed.accepted("tcp://10.0.0.7:38291", "10.0.0.7");
 
-  bed.hello(trunk, 'a', {"tcp://10.0.0.7:7000", "tcp://0.0.0.0:7001", "tcp://[::]:7002", "tcp://:7003", "tcp://10.0.0.8:7000",
-                         "mem://elsewhere", "unix:/run/t.sock", "nonsense", "tcp://["});
+  bed.hello(trunk, 'a',
+            {"tcp://10.0.0.7:7000", "tcp://0.0.0.0:7001", "tcp://[::]:7002", "tcp://:7003", "tcp://10.0.0.8:7000",
+             "mem://elsewhere", "unix:/run/t.sock", "nonsense", "tcp://["});
 
-  for (const char* address : {"tcp://10.0.0.7:7000", "tcp://10.0.0.7:7001", "tcp://10.0.0.7:7002", "tcp://10.0.0.7:7003"})
+  for (const char* address :
+       {"tcp://10.0.0.7:7000", "tcp://10.0.0.7:7001", "tcp://10.0.0.7:7002", "tcp://10.0.0.7:7003"})
     CHECK(bed.table.find(address) == trunk);
-  for (const char* address : {"tcp://10.0.0.8:7000", "tcp://0.0.0.0:7001", "mem://elsewhere", "unix:/run/t.sock", "nonsense", "tcp://["})
+  for (const char* address :
+       {"tcp://10.0.0.8:7000", "tcp://0.0.0.0:7001", "mem://elsewhere", "unix:/run/t.sock", "nonsense", "tcp://["})
     CHECK_FALSE(bed.table.find(address));
 }
 

@@ -112,7 +112,8 @@ TEST_CASE("url: a malformed text is answered with what was expected where") {
   CHECK(complains("tcp://host:1/store/" + id + "/", "expected the number of a circuit"));
   CHECK(complains("tcp://host:1/store/" + id + "/0", "expected the number of a circuit"));
   CHECK(complains("tcp://host:1/store/" + id + "/07", "expected the number of a circuit"));
-  CHECK(complains("tcp://host:1/store/" + id + "/7/8", "expected the number of a circuit behind the peer id, saw \"7/8\""));
+  CHECK(complains("tcp://host:1/store/" + id + "/7/8",
+                  "expected the number of a circuit behind the peer id, saw \"7/8\""));
   CHECK(complains("tcp://host:1/store/" + id + "/99999999999999999999", "expected the number of a circuit"));
   CHECK(complains("unix:!/store/" + id, "expected the path of a socket"));
   CHECK(complains("unix:/run/t.sock/store/" + id, "expected '!' behind the path"));

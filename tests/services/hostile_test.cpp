@@ -55,9 +55,8 @@ awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
   options.networks["mem"] = network;
   Node real(executor, options);
   Node scripted(executor, options);
-  scripted.register_service("sync", [script = scene.script](LocalPeer&, CircuitInbox& circuits) {
-    return run_script(script, circuits);
-  });
+  scripted.register_service(
+      "sync", [script = scene.script](LocalPeer&, CircuitInbox& circuits) { return run_script(script, circuits); });
   const std::string address = scripted.listen("mem://scripted");
   ServiceOptions settings;
   settings.random = test::seeded_random();
@@ -69,9 +68,11 @@ awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
   };
   try {
     if (scene.real_takes) {
-      outcome.report = co_await service->pull(real, address, "", Root::open(path), Options(), std::move(watch)); // lint-allow: a test, built with sound compilers
+      outcome.report = co_await service->pull(real, address, "", Root::open(path), Options(),
+                                              std::move(watch)); // lint-allow: a test, built with sound compilers
     } else {
-      outcome.report = co_await service->push(real, open_source(path), address, "", Options(), std::move(watch)); // lint-allow: a test, built with sound compilers
+      outcome.report = co_await service->push(real, open_source(path), address, "", Options(),
+                                              std::move(watch)); // lint-allow: a test, built with sound compilers
     }
   } catch (const std::exception& thrown) {
     outcome.failure = thrown.what();
@@ -165,7 +166,8 @@ TEST_CASE("hostile giver: a listing that is not ascending, too long or wrongly c
   const Row rows[] = {
       {[](Circuit& control) { return say_listing(control, entries(file("b"), file("a"))); }, "not ascending"},
       {[](Circuit& control) { return say_listing(control, entries(file("a"), file("a"))); }, "not ascending"},
-      {[](Circuit& control) { return say_listing(control, entries(directory("a"), file("a.b"), file("a/c"))); }, "not ascending"},
+      {[](Circuit& control) { return say_listing(control, entries(directory("a"), file("a.b"), file("a/c"))); },
+       "not ascending"},
       {[](Circuit& control) { return say_listing(control, entries(directory("a"), directory(""))); }, "not ascending"},
       {[](Circuit& control) -> awaitable<void> {
          co_await say_listing(control, entries(directory("")), false);
@@ -182,7 +184,8 @@ TEST_CASE("hostile giver: a listing that is not ascending, too long or wrongly c
       {[](Circuit& control) -> awaitable<void> {
          for (int i = 0; i < 10; ++i) {
            std::vector<wire::Entry> entries;
-           for (int j = 0; j < 10; ++j) entries.push_back(directory(std::string(1, static_cast<char>('a' + i)) + static_cast<char>('a' + j)));
+           for (int j = 0; j < 10; ++j)
+             entries.push_back(directory(std::string(1, static_cast<char>('a' + i)) + static_cast<char>('a' + j)));
            co_await say_listing(control, std::move(entries), false);
          }
        },
@@ -231,34 +234,35 @@ TEST_CASE("hostile giver: entries that cannot be used are refused alone, and the
   scratch.write("outside/victim", "precious");
   scratch.make_directory("root");
 
-  const Ended outcome = play(
-      Scene([](Circuit& control) -> awaitable<void> {
-        std::vector<wire::Entry> entries = {
-            directory(""),
-            file("../outside/victim", 3),
-            file("/etc/passwd", 3),
-            file("."),
-            file(".."),
-            file(std::string("a\0b", 3)),
-            directory("d"),
-            file("d/../../outside/victim", 3),
-            file("d/fine", 4),
-            file("d//x"),
-            file("huge", ~std::uint64_t{0}),
-            symlink_entry("l", "../outside"),
-            file("l/victim", 3),
-            symlink_entry("m", ""),
-            file(std::string(256, 'n')),
-            directory("o/p"),
-        };
-        std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return compare_paths(a.path(), b.path()) < 0; });
-        std::uint64_t fine = 0;
-        while (entries[fine].path() != "d/fine") ++fine;
-        co_await say_listing(control, std::move(entries));
-        co_await wait_for_want(control);
-        co_await say_file(control, fine, "fine");
-      }),
-      scratch.path("root"));
+  const Ended outcome = play(Scene([](Circuit& control) -> awaitable<void> {
+                               std::vector<wire::Entry> entries = {
+                                   directory(""),
+                                   file("../outside/victim", 3),
+                                   file("/etc/passwd", 3),
+                                   file("."),
+                                   file(".."),
+                                   file(std::string("a\0b", 3)),
+                                   directory("d"),
+                                   file("d/../../outside/victim", 3),
+                                   file("d/fine", 4),
+                                   file("d//x"),
+                                   file("huge", ~std::uint64_t{0}),
+                                   symlink_entry("l", "../outside"),
+                                   file("l/victim", 3),
+                                   symlink_entry("m", ""),
+                                   file(std::string(256, 'n')),
+                                   directory("o/p"),
+                               };
+                               std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+                                 return compare_paths(a.path(), b.path()) < 0;
+                               });
+                               std::uint64_t fine = 0;
+                               while (entries[fine].path() != "d/fine") ++fine;
+                               co_await say_listing(control, std::move(entries));
+                               co_await wait_for_want(control);
+                               co_await say_file(control, fine, "fine");
+                             }),
+                             scratch.path("root"));
 
   CHECK(outcome.failure == "");
   CHECK(outcome.report.errors == 12);
@@ -346,24 +350,25 @@ TEST_CASE("hostile giver: a file that was not wanted, or more of it than it clai
   }
 }
 
-TEST_CASE("giver: a file that is taken back and then withheld is an error and leaves nothing; one that comes again arrives") {
+TEST_CASE(
+    "giver: a file that is taken back and then withheld is an error and leaves nothing; one that comes again arrives") {
   const test::Scratch scratch;
 
   const Ended outcome = play(Scene([](Circuit& control) -> awaitable<void> {
-                                 co_await say_listing(control, entries(directory(""), file("a", 5), file("b", 5)));
-                                 co_await wait_for_want(control);
-                                 for (const std::uint64_t index : {1u, 2u}) {
-                                   Circuit circuit = open_file(control, index, 5);
-                                   co_await say_data(circuit, 0, "123");
-                                   circuit.reset();
-                                 }
-                                 wire::Withheld withheld;
-                                 withheld.set_index(1);
-                                 withheld.set_text("cannot read \"a\"\x1b[2J");
-                                 co_await send_message(control, op::withheld, withheld);
-                                 co_await say_file(control, 2, "67890");
-                               }),
-                               scratch.path());
+                               co_await say_listing(control, entries(directory(""), file("a", 5), file("b", 5)));
+                               co_await wait_for_want(control);
+                               for (const std::uint64_t index : {1u, 2u}) {
+                                 Circuit circuit = open_file(control, index, 5);
+                                 co_await say_data(circuit, 0, "123");
+                                 circuit.reset();
+                               }
+                               wire::Withheld withheld;
+                               withheld.set_index(1);
+                               withheld.set_text("cannot read \"a\"\x1b[2J");
+                               co_await send_message(control, op::withheld, withheld);
+                               co_await say_file(control, 2, "67890");
+                             }),
+                             scratch.path());
 
   CHECK(outcome.failure == "");
   CHECK(outcome.errors == std::vector<std::string>{"cannot read \"a\"\\x1b[2J"});
@@ -394,7 +399,8 @@ TEST_CASE("hostile taker: what cannot be wanted ends the sync") {
   };
   const Row rows[] = {
       {[](Circuit& control) { return say_want(control, 3, "", false, 1); }, "entry 3 is wanted of a listing of 3"},
-      {[](Circuit& control) { return say_want(control, ~std::uint64_t{0}, "", false, 1); }, "is wanted of a listing of 3"},
+      {[](Circuit& control) { return say_want(control, ~std::uint64_t{0}, "", false, 1); },
+       "is wanted of a listing of 3"},
       {[](Circuit& control) { return say_want(control, 1, "", false, 1); }, "entry 1 is wanted and is no file"},
       {[](Circuit& control) { return say_want(control, 2, "", false, 2); }, "entry 2 is wanted twice"},
       {[](Circuit& control) { return say_want(control, 2, std::string(64, 'x'), false, 1); }, "a digest of 64 bytes"},

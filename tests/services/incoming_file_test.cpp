@@ -77,8 +77,9 @@ TEST_CASE("incoming file: whichever operation fails, the name has its old conten
   for (std::size_t nth = 1;; ++nth) {
     const test::Scratch scratch;
     scratch.write("name", "old");
-    const auto disk = std::make_shared<test::FaultyDisk>(
-        [&](std::size_t call, DiskCall kind, std::string_view) { return call == nth + 2 && kind != DiskCall::lock ? ENOSPC : 0; });
+    const auto disk = std::make_shared<test::FaultyDisk>([&](std::size_t call, DiskCall kind, std::string_view) {
+      return call == nth + 2 && kind != DiskCall::lock ? ENOSPC : 0;
+    });
     const auto root = Root::open(scratch.path(), disk); // two calls until the directory is open
     root->directory("");
 
@@ -88,7 +89,8 @@ TEST_CASE("incoming file: whichever operation fails, the name has its old conten
     } catch (const FileError& failure) {
       failed = true;
       CHECK(failure.error_number() == ENOSPC);
-      CHECK_MESSAGE(std::string(failure.what()).find("\"name\": No space left on device") != std::string::npos, failure.what());
+      CHECK_MESSAGE(std::string(failure.what()).find("\"name\": No space left on device") != std::string::npos,
+                    failure.what());
     }
 
     failures += failed;
@@ -99,19 +101,20 @@ TEST_CASE("incoming file: whichever operation fails, the name has its old conten
   CHECK(failures >= 6); // create, write, mode, time, close, rename
 }
 
-TEST_CASE("incoming file: whenever the process dies, the name has old or new content and the next run removes the rest") {
+TEST_CASE(
+    "incoming file: whenever the process dies, the name has old or new content and the next run removes the rest") {
   std::size_t stale = 0;
   for (std::size_t nth = 1;; ++nth) {
     const test::Scratch scratch;
     scratch.write("name", "old");
-    const auto dying = std::make_shared<test::FaultyDisk>(
-        [&](std::size_t call, DiskCall, std::string_view) { return call > nth + 2 ? EIO : 0; }); // and nothing ever after
+    const auto dying = std::make_shared<test::FaultyDisk>([&](std::size_t call, DiskCall, std::string_view) {
+      return call > nth + 2 ? EIO : 0;
+    }); // and nothing ever after
     const auto dying_root = Root::open(scratch.path(), dying);
     dying_root->directory("");
     try {
       receive(dying_root, "new content");
-    } catch (const FileError&) {
-    }
+    } catch (const FileError&) {}
 
     const std::string content = scratch.read("name");
     CHECK((content == "old" || content == "new content"));

@@ -12,7 +12,8 @@ using namespace std::string_literals;
 TEST_CASE("path: only relative paths of plain components can be used below a root") {
   const std::string longest(255, 'n');
 
-  for (const std::string& path : {""s, "a"s, "a/b/c"s, ".hidden"s, "..."s, "a b/c\nd"s, "\xff\xfe"s, longest, "a/" + longest})
+  for (const std::string& path :
+       {""s, "a"s, "a/b/c"s, ".hidden"s, "..."s, "a b/c\nd"s, "\xff\xfe"s, longest, "a/" + longest})
     CHECK_MESSAGE(wrong_with_path(path).empty(), printable(path));
 
   CHECK(wrong_with_path("..") == "has a component \"..\"");
@@ -57,8 +58,14 @@ TEST_CASE("path: a printable name neither breaks a line nor talks to the termina
   CHECK(printable("a\nb\tc\rd\\") == "a\\nb\\tc\\rd\\\\");
   CHECK(printable("\x1b[2J\x07\x7f") == "\\x1b[2J\\x07\\x7f");
   CHECK(printable("\xff\xc0\x80\xed\xa0\x80") == "\\xff\\xc0\\x80\\xed\\xa0\\x80");
-  CHECK(printable("\xc2\x9b" "31m") == "\\xc2\\x9b" "31m");
-  CHECK(printable("gpj.\xe2\x80\xae" "exe") == "gpj.\\xe2\\x80\\xae" "exe");
+  CHECK(printable("\xc2\x9b"
+                  "31m") ==
+        "\\xc2\\x9b"
+        "31m");
+  CHECK(printable("gpj.\xe2\x80\xae"
+                  "exe") ==
+        "gpj.\\xe2\\x80\\xae"
+        "exe");
   CHECK(is_utf8("\xf0\x9f\x98\x80"));
   CHECK_FALSE(is_utf8("\xf0\x9f\x98"));
 }

@@ -60,7 +60,11 @@ TEST_CASE("plan: each pair of entries has its step") {
       {"directory for file", directory("a"), file("a"), false, {Step::make_directory, InTheWay::other}},
       {"directory for symlink", directory("a"), symlink_to("a", "t"), false, {Step::make_directory, InTheWay::other}},
       {"file for directory", file("a"), directory("a"), false, {Step::send_file, InTheWay::empty_directory}},
-      {"symlink for directory", symlink_to("a", "t"), directory("a"), false, {Step::make_symlink, InTheWay::empty_directory}},
+      {"symlink for directory",
+       symlink_to("a", "t"),
+       directory("a"),
+       false,
+       {Step::make_symlink, InTheWay::empty_directory}},
   };
 
   for (const Row& row : rows) {
@@ -75,7 +79,8 @@ TEST_CASE("plan: each pair of entries has its step") {
 
 TEST_CASE("plan: what is not here is made or sent, what is only here is extra") {
   const std::vector<Entry> wanted = {directory(""), directory("d"), file("d/f"), symlink_to("s", "t")};
-  const std::vector<Entry> have = {directory(""), file("b"), directory("d"), directory("d/e"), file("d/e/x"), file("z")};
+  const std::vector<Entry> have = {directory(""),    file("b"),     directory("d"),
+                                   directory("d/e"), file("d/e/x"), file("z")};
 
   const Plan made = plan(wanted, have, false);
 
@@ -105,6 +110,7 @@ TEST_CASE("plan: nothing wanted makes everything extra, nothing here makes every
   const std::vector<Entry> tree = {directory("a"), file("a/b"), file("c")};
 
   CHECK(plan({}, tree, false).extras == std::vector<std::size_t>{0, 1, 2});
-  CHECK(plan(tree, {}, true).decisions == std::vector<Decision>{{Step::make_directory}, {Step::send_file}, {Step::send_file}});
+  CHECK(plan(tree, {}, true).decisions ==
+        std::vector<Decision>{{Step::make_directory}, {Step::send_file}, {Step::send_file}});
   CHECK(plan({}, {}, false).decisions.empty());
 }

@@ -33,7 +33,9 @@ Scratch::~Scratch() {
   std::filesystem::remove_all(root_, ignored);
 }
 
-std::string Scratch::path(std::string_view below) const { return below.empty() ? root_.string() : (root_ / below).string(); }
+std::string Scratch::path(std::string_view below) const {
+  return below.empty() ? root_.string() : (root_ / below).string();
+}
 
 void Scratch::write(std::string_view below, std::string_view content, mode_t mode) const {
   std::filesystem::create_directories(std::filesystem::path(path(below)).parent_path());
@@ -84,8 +86,9 @@ std::map<std::string, std::string> Scratch::picture(std::string_view below, bool
     const std::string name = item.path().lexically_relative(top).string();
     const auto found = status((std::filesystem::path(below) / name).string());
     char text[80];
-    std::snprintf(text, sizeof text, "%o %lld.%09ld ", static_cast<unsigned>(S_ISLNK(found.st_mode) ? 0 : found.st_mode),
-                  static_cast<long long>(with_times ? found.st_mtim.tv_sec : 0), with_times ? found.st_mtim.tv_nsec : 0L);
+    std::snprintf(
+        text, sizeof text, "%o %lld.%09ld ", static_cast<unsigned>(S_ISLNK(found.st_mode) ? 0 : found.st_mode),
+        static_cast<long long>(with_times ? found.st_mtim.tv_sec : 0), with_times ? found.st_mtim.tv_nsec : 0L);
     std::string& line = picture[name];
     line = text;
     if (S_ISLNK(found.st_mode)) line += "-> " + std::filesystem::read_symlink(item.path()).string();

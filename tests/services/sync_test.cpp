@@ -93,7 +93,8 @@ awaitable<void> run(Way way, const Setting& setting, std::string from, std::stri
     } else {
       Service::register_at(answerer, answering(setting, Root::open(from, setting.from_disk), outcome.answerer_notes));
       auto root = Root::open(to, setting.to_disk);
-      outcome.report = co_await service->pull(asker, address, setting.path, std::move(root), setting.options, std::move(watch));
+      outcome.report =
+          co_await service->pull(asker, address, setting.path, std::move(root), setting.options, std::move(watch));
     }
   } catch (const std::exception& thrown) {
     outcome.failure = thrown.what();
@@ -131,7 +132,8 @@ void fill(const test::Scratch& scratch) {
   scratch.make_directory("from/closed dir", 0500);
   scratch.make_symlink("from/link", "dir/with space");
   scratch.make_symlink("from/broken", "/no/where/\xff");
-  for (const char* path : {"from/small", "from/link", "from/dir", "from/empty dir"}) scratch.set_mtime(path, 1'000'000'000, 123'456'789);
+  for (const char* path : {"from/small", "from/link", "from/dir", "from/empty dir"})
+    scratch.set_mtime(path, 1'000'000'000, 123'456'789);
   scratch.set_mtime("from/big", -86'400);
   scratch.make_directory("to");
 }
@@ -208,7 +210,8 @@ TEST_CASE("sync: an empty tree is a tree") {
 TEST_CASE("sync: many small files need no more circuits than files, and no more are under way than allowed") {
   for (const Way way : both_ways) {
     const test::Scratch scratch;
-    for (int i = 0; i < 1500; ++i) scratch.write("from/d" + std::to_string(i % 17) + "/f" + std::to_string(i), random_text(i % 700));
+    for (int i = 0; i < 1500; ++i)
+      scratch.write("from/d" + std::to_string(i % 17) + "/f" + std::to_string(i), random_text(i % 700));
     scratch.make_directory("to");
     Setting setting;
     setting.tuning.files_outstanding_max = 40;
@@ -374,7 +377,8 @@ TEST_CASE("sync: a file that always changes is read three times and reported; on
         if (call == DiskCall::read && changed < changes) scratch.set_mtime("from/log", 1000 + ++changed);
         return 0;
       });
-      // Any read is met in the middle of the log: each of its readings is disturbed once at most, and three are the limit.
+      // Any read is met in the middle of the log: each of its readings is disturbed once at most, and three are the
+      // limit.
       setting.tuning.files_sending_max = 1;
       setting.tuning.fragment_bytes = 1 << 20;
 
@@ -450,7 +454,8 @@ TEST_CASE("sync: a full disk is an error of each file that does not fit, and the
     CHECK(outcome.report.files == 30 - outcome.report.errors);
     CHECK(outcome.notes(Note::Kind::error).size() == outcome.report.errors);
     CHECK(scratch.picture("to").size() == outcome.report.files);
-    for (const auto& [path, line] : scratch.picture("to")) CHECK(scratch.read("to/" + path) == scratch.read("from/" + path));
+    for (const auto& [path, line] : scratch.picture("to"))
+      CHECK(scratch.read("to/" + path) == scratch.read("from/" + path));
   }
 }
 
@@ -483,7 +488,8 @@ TEST_CASE("sync: whatever operation of the destination fails, no file is torn an
       CHECK((content == "old content!" || content == "new content"));
       if (scratch.has("to/d/new")) CHECK(scratch.read("to/d/new") == scratch.read("from/d/new"));
       for (const auto& [path, line] : scratch.picture("to")) CHECK_FALSE(is_temporary_name(path));
-      if (outcome.failure.empty() && outcome.report.errors == 0) CHECK(scratch.picture("to") == scratch.picture("from"));
+      if (outcome.failure.empty() && outcome.report.errors == 0)
+        CHECK(scratch.picture("to") == scratch.picture("from"));
     }
     CHECK(troubled > 15);
   }
@@ -588,7 +594,8 @@ TEST_CASE("sync: a read only side gives and does not take") {
   Setting setting;
   setting.read_only = true;
 
-  CHECK(sync_trees(Way::push, scratch.path("from"), scratch.path("to"), setting).failure == "this node is read only (says the far side)");
+  CHECK(sync_trees(Way::push, scratch.path("from"), scratch.path("to"), setting).failure ==
+        "this node is read only (says the far side)");
   CHECK(scratch.picture("to").empty());
   CHECK(sync_trees(Way::pull, scratch.path("from"), scratch.path("to"), setting).failure == "");
   CHECK(scratch.read("to/a") == "a");

@@ -143,8 +143,8 @@ awaitable<bool> closed_by_far_side(Transport& transport) {
   }
 }
 
-/// UBSan looks at an object of a type that is new to it through a pipe, for which there would be no descriptors: it sees
-/// the types here first.
+/// UBSan looks at an object of a type that is new to it through a pipe, for which there would be no descriptors: it
+/// sees the types here first.
 awaitable<void> show_types(Network& network, Listener& listener) {
   const auto both = co_await (network.dial(listener.address()) && listener.accept());
   std::get<1>(both)->close();
