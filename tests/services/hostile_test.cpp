@@ -66,13 +66,12 @@ awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
   watch.on_note = [&outcome](const Note& note) {
     if (note.kind == Note::Kind::error) outcome.errors.push_back(note.text);
   };
+  const Options options;
   try {
     if (scene.real_takes) {
-      outcome.report = co_await service->pull(real, address, "", Root::open(path), Options(),
-                                              std::move(watch)); // lint-allow: a test, built with sound compilers
+      outcome.report = co_await service->pull(real, address, "", Root::open(path), options, std::move(watch));
     } else {
-      outcome.report = co_await service->push(real, open_source(path), address, "", Options(),
-                                              std::move(watch)); // lint-allow: a test, built with sound compilers
+      outcome.report = co_await service->push(real, open_source(path), address, "", options, std::move(watch));
     }
   } catch (const std::exception& thrown) {
     outcome.failure = thrown.what();
