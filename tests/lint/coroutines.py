@@ -1,4 +1,4 @@
-"""The three coroutine patterns that g++ before 12.3 miscompiles; docs/hazards/gcc12-coroutines.md explains them.
+"""The four coroutine patterns that g++ before 12.3 miscompiles; docs/hazards/gcc12-coroutines.md explains them.
 
 The rules are stricter than the bugs, because the lint knows no types: what it lets pass is sound, and what it reports can be
 written in a sound way with one more line. Where a report is wrong, `lint-allow: REASON` in a comment on that line ends it.
@@ -172,6 +172,23 @@ def temporaries(source, aggregates, others):
             position += 1
 
 
+def conditionals(source):
+    """A `? :` in one full expression with a co_await: the temporary that one of its branches makes is destroyed twice."""
+    reported = set()
+    for found in awaits_everywhere(source):
+        start, end = statement(source, found)
+        position = start
+        while position < end:
+            if source.code[position] == "[" and source.is_lambda(position):
+                body = source.lambda_body(position)
+                if body is not None and not body < found < source.partner.get(body, body):
+                    position = source.partner.get(body, body)
+            elif source.code[position] == "?" and position not in reported:
+                reported.add(position)
+                yield position, "a conditional inside a co_await expression: name its value first"
+            position += 1
+
+
 def awaits_everywhere(source):
     return [match.start() for match in re.finditer(r"\bco_await\b", source.code)]
 
@@ -197,3 +214,4 @@ def by_value(capture):
 def check(source, aggregates, others):
     yield from conditions(source)
     yield from temporaries(source, aggregates, others)
+    yield from conditionals(source)

@@ -1,4 +1,4 @@
-// Patterns 2 and 3 of docs/hazards/gcc12-coroutines.md: -DPATTERN=2 or 3. Exit code 0: this compiler is sound.
+// Patterns 2 to 4 of docs/hazards/gcc12-coroutines.md: -DPATTERN=2, 3 or 4. Exit code 0: this compiler is sound.
 
 #include <coroutine>
 #include <cstdio>
@@ -35,6 +35,16 @@ std::suspend_never send(Aggregate) { return {}; }
 Coroutine run() {
   Counted counted;
   co_await send(Aggregate{7, counted}); // lint-allow: this is the bug to be shown
+}
+
+#elif PATTERN == 4
+
+std::suspend_never send(Counted) { return {}; }
+
+Coroutine run() {
+  Counted counted;
+  const Counted* const known = &counted;
+  co_await send(known ? *known : Counted()); // lint-allow: this is the bug to be shown
 }
 
 #else
