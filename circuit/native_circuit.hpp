@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace trunkline {
@@ -22,27 +23,32 @@ struct FragmentNode {
 
 class FragmentQueue {
  public:
-  bool empty() const noexcept { return first_ == nullptr; }
-  FragmentNode* first() const noexcept { return first_; }
+  bool empty() const noexcept { return last_ == nullptr; }
+  FragmentNode* first() const noexcept { return last_ ? last_->next : nullptr; }
   void push(FragmentNode* node) noexcept {
-    node->next = nullptr;
-    (first_ ? last_->next : first_) = node;
+    node->next = last_ ? std::exchange(last_->next, node) : node;
     last_ = node;
   }
   FragmentNode* pop() noexcept {
-    FragmentNode* node = first_;
-    first_ = node->next;
+    FragmentNode* const node = last_->next;
+    if (node == last_) last_ = nullptr;
+    else last_->next = node->next;
     return node;
   }
 
  private:
-  FragmentNode* first_ = nullptr;
-  FragmentNode* last_ = nullptr;
+  FragmentNode* last_ = nullptr; // its next is the first: an idle circuit has three of these
 };
+
+struct NativeCircuit;
 
 /// A fragment of several frames while it arrives. Its memory is set aside in the trunk's reassembly pool before it is
 /// allocated; until then the chunks that the window lets through are held one by one.
 struct Assembly {
+  using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+  NativeCircuit* circuit = nullptr;
+  Hook reserving; // waits for the pool
   FragmentNode* node = nullptr;
   std::size_t total = 0;    // payload bytes
   std::size_t arrived = 0;  // payload bytes, the frame being read included
@@ -51,6 +57,7 @@ struct Assembly {
   std::vector<Payload> held; // chunks before that
 };
 
+/// What an idle one occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31 bits, as on the wire.
 struct NativeCircuit final : TrunkCircuit {
   using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
@@ -61,38 +68,35 @@ struct NativeCircuit final : TrunkCircuit {
   FragmentQueue errors;
   FragmentQueue outgoing;
   std::unique_ptr<Assembly> assembly;
-  std::shared_ptr<const CircuitNames> names_opened; // those that an accept has replaced; mostly null
-  std::unique_ptr<End> closing; // the reason that our CLOSE carries
 
   // What the far side may still send: receive_credit + consumed + unread == window + extras outstanding.
-  std::int64_t receive_credit = circuit_window_bytes_initial;
-  std::int64_t consumed = 0; // taken by the application, not yet granted again
-  std::int64_t window = circuit_window_bytes_initial;
-  std::int64_t unread = 0;   // delivered and not taken
+  std::int32_t receive_credit = circuit_window_bytes_initial;
+  std::int32_t consumed = 0; // taken by the application, not yet granted again; negative: extras to be worked off
+  std::int32_t window = circuit_window_bytes_initial;
+  std::int32_t send_credit = circuit_window_bytes_initial;
+  std::int64_t unread = 0; // delivered and not taken
   Instant opened_at{};
   Instant granted_at{};
   Instant consumed_at{}; // or when the queue became readable
 
-  std::int64_t send_credit = circuit_window_bytes_initial;
   std::int64_t outgoing_cost = 0; // queued and not yet in the output
   std::int64_t counted_cost = 0;  // of which the trunk's sum of sendable bytes holds
-  std::size_t head_sent = 0;      // payload bytes of outgoing.first() already in the output
-  std::int64_t promised = 0;      // of the trunk's credit, to complete outgoing.first()
+  std::uint32_t head_sent = 0;    // payload bytes of outgoing.first() already in the output
+  std::int32_t promised = 0;      // of the trunk's credit, to complete outgoing.first()
   Instant stalled_since{};
   std::int32_t deficit = 0;
-  Sending sending = Sending::open;
   std::uint32_t empty_frames = 0;
-  std::uint32_t strings = 0;  // bytes of the names that its opener, the far side, gave it
-  bool in_backlog = false;    // opened by the far side and not yet taken
-  bool wants_credit = false;  // a send was told no_credit
+  std::uint16_t strings = 0; // bytes of the names that its opener, the far side, gave it
+  Sending sending = Sending::open;
+  bool in_backlog = false;   // opened by the far side and not yet taken
+  bool wants_credit = false; // a send was told no_credit
   bool answer_wanted = false; // the opener asked for an accept
   bool finish_taken_sent = false;
 
-  Hook of_trunk;  // every circuit of the trunk
-  Hook sendable;  // has something that its credit covers; the trunk's, too, or it is in blocked_
-  Hook stalled;   // waits for credit or for an answer to its close
-  Hook waiting;   // wants room in the trunk's send queue
-  Hook reserving_hook;
+  Hook of_trunk; // every circuit of the trunk
+  Hook sendable; // has something that its credit covers; the trunk's, too, or it is in blocked_
+  Hook stalled;  // waits for credit or for an answer to its close
+  Hook waiting;  // wants room in the trunk's send queue
 };
 
 } // namespace trunkline

@@ -31,7 +31,7 @@ bool NativeTrunk::charge(NativeCircuit* circuit, std::size_t cost) {
     return false;
   }
   trunk_receive_credit_ -= bytes;
-  if (circuit) circuit->receive_credit -= bytes;
+  if (circuit) circuit->receive_credit -= static_cast<std::int32_t>(bytes);
   if (stall_check_at_ == Instant::max() && unread_ > static_cast<std::size_t>(trunk_window_ / 2))
     stall_check_at_ = now_ + options_.limits.stall_deadline;
   return true;
@@ -76,7 +76,7 @@ void NativeTrunk::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t
   trunk_consumed_ += bytes;
   if (trunk_consumed_ >= trunk_window_ / 4) grant_trunk();
   if (!circuit || circuit->ended || circuit->finished_there || circuit->closed_here) return;
-  circuit->consumed += bytes;
+  circuit->consumed += static_cast<std::int32_t>(bytes);
   if (circuit->consumed >= circuit->window / 2) grant_circuit(*circuit, 0);
 }
 
@@ -89,17 +89,17 @@ void NativeTrunk::grant_circuit(NativeCircuit& circuit, std::int64_t extra) {
     const auto window_max =
         std::min<std::int64_t>(static_cast<std::int64_t>(options_.limits.circuit_window_bytes_max), trunk_window_ / 2);
     if (circuit.window < window_max && now_ - circuit.granted_at <= 2 * round_trip_) {
-      const std::int64_t growth = std::min(circuit.window, window_max - circuit.window);
-      circuit.window += growth;
+      const std::int64_t growth = std::min<std::int64_t>(circuit.window, window_max - circuit.window);
+      circuit.window += static_cast<std::int32_t>(growth);
       bytes += growth;
     }
     circuit.granted_at = now_;
   }
   if (bytes <= 0) {
-    circuit.consumed = bytes; // an abandoned extra is still to be worked off
+    circuit.consumed = static_cast<std::int32_t>(bytes); // an abandoned extra is still to be worked off
     return;
   }
-  circuit.receive_credit += bytes;
+  circuit.receive_credit += static_cast<std::int32_t>(bytes);
   send_credit_frame(circuit.id, static_cast<std::uint64_t>(bytes));
 }
 
@@ -154,7 +154,7 @@ bool NativeTrunk::reserve(NativeCircuit& circuit) {
   const std::int64_t extra = static_cast<std::int64_t>(missing) - circuit.receive_credit;
   if (extra <= 0) return true;
   assembly.node->extra = static_cast<std::size_t>(extra);
-  circuit.receive_credit += extra;
+  circuit.receive_credit += static_cast<std::int32_t>(extra);
   send_credit_frame(circuit.id, static_cast<std::uint64_t>(extra));
   trunk_receive_credit_ += extra;
   send_credit_frame(0, static_cast<std::uint64_t>(extra));
@@ -163,7 +163,7 @@ bool NativeTrunk::reserve(NativeCircuit& circuit) {
 
 /// First come, first served: whoever waits longest gets the pool next, however much it needs.
 void NativeTrunk::serve_reservations() {
-  while (!reserving_.empty() && reserve(reserving_.front())) reserving_.pop_front();
+  while (!reserving_.empty() && reserve(*reserving_.front().circuit)) reserving_.pop_front();
 }
 
 void NativeTrunk::drop_assembly(NativeCircuit& circuit) {
@@ -172,8 +172,8 @@ void NativeTrunk::drop_assembly(NativeCircuit& circuit) {
     chunk_circuit_ = nullptr;
     chunk_into_ = nullptr;
   }
-  circuit.reserving_hook.unlink();
   const std::unique_ptr<Assembly> assembly = std::move(circuit.assembly);
+  assembly->reserving.unlink();
   unread_ -= assembly->node->cost;
   pool_reserved_ -= assembly->reserved;
   if (assembly->granted) pool_missing_ -= assembly->total - assembly->arrived;

@@ -275,6 +275,7 @@ void NativeTrunk::start_fragment(NativeCircuit& circuit, const wire::DataHead& h
   }
   circuit.assembly = std::make_unique<Assembly>();
   Assembly& assembly = *circuit.assembly;
+  assembly.circuit = &circuit;
   assembly.node = node;
   assembly.total = static_cast<std::size_t>(head.total);
   assembly.arrived = head.payload_bytes;
@@ -282,7 +283,7 @@ void NativeTrunk::start_fragment(NativeCircuit& circuit, const wire::DataHead& h
   if (reserving_.empty() && reserve(circuit)) {
     chunk_into_ = node->fragment.payload.writable().data();
   } else {
-    reserving_.push_back(circuit);
+    reserving_.push_back(assembly);
     assembly.held.push_back(Payload::uninitialized(head.payload_bytes));
     chunk_into_ = assembly.held.back().writable().data();
   }
@@ -346,7 +347,7 @@ void NativeTrunk::end_chunk() {
   const std::unique_ptr<Assembly> assembly = std::move(circuit.assembly);
   FragmentNode* node = assembly->node;
   if (!assembly->granted) { // all of it came within the window before the pool had room
-    circuit.reserving_hook.unlink();
+    assembly->reserving.unlink();
     node->fragment.payload = Payload::uninitialized(assembly->total);
     std::byte* into = node->fragment.payload.writable().data();
     for (const Payload& chunk : assembly->held) {
@@ -525,7 +526,7 @@ void NativeTrunk::on_open(std::span<const std::byte> body) {
   circuit.in_backlog = true;
   ++backlog_count_;
   ++opened_there_count_;
-  circuit.strings = strings;
+  circuit.strings = static_cast<std::uint16_t>(strings); // their limits fit
   opened_there_strings_ += strings;
   emit(TrunkEvent::Kind::opened, &circuit).open = std::move(request);
 }
@@ -541,7 +542,7 @@ void NativeTrunk::on_accept(std::span<const std::byte> body) {
                      fmt::format("accept of circuit {}, which waits for none", message.circuit()));
   circuit->answered = true;
   if (circuit->names->remote->id != *peer || circuit->names->remote->service != message.service()) {
-    circuit->names_opened = circuit->names; // whoever refers into them may go on
+    names_opened_[circuit->id] = circuit->names; // whoever refers into them may go on
     circuit->names = name(circuit->names->local, remote_peer(*peer, message.service()), circuit->id,
                           circuit->names->name, circuit->names->user_string);
   }
@@ -572,14 +573,17 @@ void NativeTrunk::on_credit(std::span<const std::byte> body) {
       return break_off(error::flow_control_violated, fmt::format("credit of {} bytes overflows the trunk's", bytes));
     trunk_send_credit_ += static_cast<std::int64_t>(bytes);
     trunk_stalled_since_ = blocked_.empty() ? Instant::max() : now_;
-    return unblock();
+    const NativeCircuit* const first = blocked_.empty() ? nullptr : &blocked_.front();
+    unblock();
+    passed_by_ = first && !blocked_.empty() && &blocked_.front() == first ? passed_by_ + 1 : 0;
+    return;
   }
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::credit, message.circuit(), circuit) != Known::live) return;
   if (bytes > static_cast<std::uint64_t>(circuit_credit_max - std::max<std::int64_t>(0, circuit->send_credit)))
     return break_off(error::flow_control_violated,
                      fmt::format("credit of {} bytes overflows circuit {}", bytes, circuit->id));
-  circuit->send_credit += static_cast<std::int64_t>(bytes);
+  circuit->send_credit += static_cast<std::int32_t>(bytes);
   if (!circuit->closed_here || !circuit->outgoing.empty()) circuit->stalled.unlink();
   update_promise(*circuit);
   update_sendable(*circuit);
@@ -635,7 +639,7 @@ void NativeTrunk::on_close(std::span<const std::byte> body) {
   if (message.reason() != 0)
     reason = End(static_cast<error>(message.reason()), message.text().substr(0, options_.limits.reason_bytes_max));
   if (circuit->sending == NativeCircuit::Sending::close_sent) { // each is the answer to the other
-    if (circuit->closing) reason = std::move(*circuit->closing);
+    if (circuit->end) reason = *circuit->end;
   } else {
     auto& answer = messages_->close_received;
     answer.set_circuit(circuit->id);
@@ -651,7 +655,7 @@ void NativeTrunk::on_close_received(std::span<const std::byte> body) {
   if (find_for(FrameType::close_received, message.circuit(), circuit) != Known::live) return;
   if (circuit->sending != NativeCircuit::Sending::close_sent)
     return break_off(error::protocol_error, fmt::format("circuit {}: an unsent close is answered", circuit->id));
-  end_circuit(*circuit, circuit->closing ? std::move(*circuit->closing) : End());
+  end_circuit(*circuit, circuit->end ? *circuit->end : End());
 }
 
 void NativeTrunk::on_reset(std::span<const std::byte> body) {

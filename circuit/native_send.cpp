@@ -18,7 +18,7 @@ constexpr std::size_t gather_bytes_min = 8 * 1024;      // payloads from here on
 constexpr std::size_t direct_bytes_max = 256 * 1024;    // output up to here takes a lone circuit's fragments at once
 constexpr std::size_t chunk_bytes_min = 16 * 1024;      // credit for less than this is not worth a frame
 constexpr std::int32_t quantum_bytes = 16 * 1024;
-constexpr int blocked_looked_at_max = 64;               // circuits, each time that credit comes
+constexpr int passed_at_once_max = 64;                  // blocked circuits, each time that credit comes
 constexpr std::uint32_t passed_by_max = 16;             // times that credit came and was too little for the first
 constexpr std::size_t kept_bytes_max = 16 * 1024;       // an idle output keeps no more memory
 
@@ -69,7 +69,7 @@ SendOutcome NativeTrunk::send(TrunkCircuit& base, Fragment& fragment) {
   if (circuit.outgoing.empty() && sendable_.empty() && pending_.bytes < direct_bytes_max &&
       fragment.payload.size() <= first_chunk_bytes_max(metadata) && cost <= circuit.send_credit &&
       cost <= trunk_send_credit_ - trunk_promised_ && !must_queue()) {
-    circuit.send_credit -= cost;
+    circuit.send_credit -= static_cast<std::int32_t>(cost);
     trunk_send_credit_ -= cost;
     ++circuit.counters.fragments_sent;
     circuit.counters.bytes_sent += fragment.payload.size();
@@ -128,13 +128,13 @@ bool NativeTrunk::covered(const NativeCircuit& circuit) const {
   const FragmentNode& node = *circuit.outgoing.first();
   std::size_t size = 0;
   std::size_t cost = 0;
-  if (!next_chunk(node, circuit.head_sent, std::min(circuit.send_credit, trunk_send_credit_), size, cost)) return false;
+  if (!next_chunk(node, circuit.head_sent, std::min<std::int64_t>(circuit.send_credit, trunk_send_credit_), size, cost)) return false;
   if (circuit.head_sent > 0) return true;
   if (must_queue() && &blocked_.front() != &circuit) return false;
   if (trunk_promised_ == 0) return true;
   const bool whole = size == node.fragment.payload.size();
   const auto needed =
-      whole ? static_cast<std::int64_t>(cost) : std::min(static_cast<std::int64_t>(node.cost), circuit.send_credit);
+      whole ? static_cast<std::int64_t>(cost) : std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.send_credit);
   return needed <= trunk_send_credit_ - trunk_promised_;
 }
 
@@ -144,18 +144,23 @@ void NativeTrunk::block(NativeCircuit& circuit) {
   blocked_.push_back(circuit);
 }
 
-/// The trunk's credit has grown, or less of it is promised. Small fragments pass by a large one that needs more, but
-/// not forever: then nothing new begins before it.
+/// The trunk's credit has grown, or less of it is promised: as many go on as it is enough for. Small fragments pass by a
+/// large one that needs more, but not forever (see on_credit).
 void NativeTrunk::unblock() {
-  if (blocked_.empty()) return;
-  const NativeCircuit* const first = &blocked_.front();
-  int looked_at = 0;
-  for (auto at = blocked_.begin(); at != blocked_.end() && looked_at < blocked_looked_at_max; ++looked_at) {
+  std::int64_t left = trunk_send_credit_ - trunk_promised_;
+  int passed = 0;
+  for (auto at = blocked_.begin(); at != blocked_.end() && left > 0 && passed < passed_at_once_max;) {
     const auto circuit = at++;
-    if (covered(*circuit)) sendable_.splice(sendable_.end(), blocked_, circuit);
+    if (!covered(*circuit)) {
+      ++passed;
+      continue;
+    }
+    left -= static_cast<std::int64_t>(circuit->outgoing.first()->cost);
+    sendable_.splice(sendable_.end(), blocked_, circuit);
   }
-  passed_by_ = !blocked_.empty() && &blocked_.front() == first ? passed_by_ + 1 : 0;
-  if (blocked_.empty()) trunk_stalled_since_ = Instant::max();
+  if (!blocked_.empty()) return;
+  trunk_stalled_since_ = Instant::max();
+  passed_by_ = 0;
 }
 
 /// Somebody has waited so long for the trunk's credit that nobody begins a fragment before it.
@@ -177,7 +182,7 @@ void NativeTrunk::update_promise(NativeCircuit& circuit) {
     const std::size_t left = circuit.outgoing.first()->fragment.payload.size() - circuit.head_sent;
     promised = std::clamp<std::int64_t>(circuit.send_credit, 0, static_cast<std::int64_t>(left));
   }
-  trunk_promised_ += promised - std::exchange(circuit.promised, promised);
+  trunk_promised_ += promised - std::exchange(circuit.promised, static_cast<std::int32_t>(promised));
 }
 
 /// Moves one frame of the circuit's queue into the output. False when it is not sendable any more, or the trunk's
@@ -187,15 +192,15 @@ bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
   std::size_t size = 0;
   std::size_t cost = 0;
   if (!covered(circuit)) return false;
-  next_chunk(*node, circuit.head_sent, std::min(circuit.send_credit, trunk_send_credit_), size, cost);
+  next_chunk(*node, circuit.head_sent, std::min<std::int64_t>(circuit.send_credit, trunk_send_credit_), size, cost);
   const std::size_t payload = node->fragment.payload.size();
   put_data(circuit, node->fragment, circuit.head_sent, size,
            circuit.head_sent == 0 ? node->cost - payload - fragment_credit_overhead : 0);
-  circuit.send_credit -= static_cast<std::int64_t>(cost);
+  circuit.send_credit -= static_cast<std::int32_t>(cost);
   trunk_send_credit_ -= static_cast<std::int64_t>(cost);
   circuit.outgoing_cost -= static_cast<std::int64_t>(cost);
   circuit.deficit -= static_cast<std::int32_t>(cost);
-  circuit.head_sent += size;
+  circuit.head_sent += static_cast<std::uint32_t>(size);
   if (circuit.head_sent == payload) {
     circuit.head_sent = 0;
     free_node(circuit.outgoing.pop());
@@ -220,9 +225,9 @@ void NativeTrunk::end_sending(NativeCircuit& circuit) {
     auto& message = messages_->close;
     message.Clear();
     message.set_circuit(circuit.id);
-    if (circuit.closing) {
-      message.set_reason(static_cast<std::uint32_t>(wire_reason(*circuit.closing)));
-      message.set_text(circuit.closing->text.substr(0, options_.limits.reason_bytes_max));
+    if (circuit.end) {
+      message.set_reason(static_cast<std::uint32_t>(wire_reason(*circuit.end)));
+      message.set_text(circuit.end->text.substr(0, options_.limits.reason_bytes_max));
     }
     put_in_band(FrameType::close, message, !circuit.opened_here);
     if (circuit.released) end_circuit(circuit, End());
@@ -294,21 +299,25 @@ void NativeTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) 
 
 /// Moves queued frames into the output, in turns: a circuit that has used up its turn goes to the end.
 void NativeTrunk::fill(std::size_t bytes_max) {
-  while (!sendable_.empty() && pending_.bytes < bytes_max) {
-    NativeCircuit& circuit = sendable_.front();
-    if (circuit.deficit <= 0) circuit.deficit += quantum_bytes;
-    bool sent = true;
-    while (sent && circuit.deficit > 0 && pending_.bytes < bytes_max && circuit.sendable.is_linked())
-      sent = send_chunk(circuit);
-    if (!sent && circuit.sendable.is_linked()) {
-      circuit.sendable.unlink();
-      block(circuit);
-      continue;
-    }
-    if (circuit.sendable.is_linked() && circuit.deficit <= 0)
-      sendable_.splice(sendable_.end(), sendable_, sendable_.begin());
+  do {
+    while (!sendable_.empty() && pending_.bytes < bytes_max) take_turn(sendable_.front(), bytes_max);
+    block_uncovered();
+    if (sendable_.empty()) unblock(); // it let no more go on than there seemed to be credit for
+  } while (!sendable_.empty() && pending_.bytes < bytes_max);
+}
+
+void NativeTrunk::take_turn(NativeCircuit& circuit, std::size_t bytes_max) {
+  if (circuit.deficit <= 0) circuit.deficit += quantum_bytes;
+  bool sent = true;
+  while (sent && circuit.deficit > 0 && pending_.bytes < bytes_max && circuit.sendable.is_linked())
+    sent = send_chunk(circuit);
+  if (!circuit.sendable.is_linked()) return;
+  if (!sent) {
+    circuit.sendable.unlink();
+    block(circuit);
+  } else if (circuit.deficit <= 0) {
+    sendable_.splice(sendable_.end(), sendable_, CircuitList<&NativeCircuit::sendable>::s_iterator_to(circuit));
   }
-  block_uncovered();
 }
 
 void NativeTrunk::written(Instant now) {

@@ -264,8 +264,7 @@ void NativeTrunk::close(TrunkCircuit& base, End reason) {
   circuit.finished_here = true;
   circuit.closed_here = true;
   if (!reason.clean()) {
-    circuit.end = std::make_unique<End>(reason); // what is tried from now on fails with it
-    circuit.closing = std::make_unique<End>(std::move(reason));
+    circuit.end = std::make_unique<End>(std::move(reason)); // our CLOSE carries it, and what is tried from now on fails with it
   }
   forget_chunk(circuit);
   drop_unread(circuit);
@@ -324,7 +323,7 @@ void NativeTrunk::end_when_done(NativeCircuit& circuit) {
   if (circuit.sending == NativeCircuit::Sending::finish_sent) {
     end_circuit(circuit, End());
   } else if (circuit.sending == NativeCircuit::Sending::close_sent) { // the far side was over before our close came
-    end_circuit(circuit, circuit.closing ? std::move(*circuit.closing) : End());
+    end_circuit(circuit, circuit.end ? *circuit.end : End());
   }
 }
 
@@ -349,7 +348,11 @@ void NativeTrunk::bury(NativeCircuit& circuit) {
 void NativeTrunk::take_events(std::vector<TrunkEvent>& into) {
   into.clear();
   into.swap(events_);
-  std::erase_if(buried_before_, [](const auto& circuit) { return circuit->holds == 0; });
+  std::erase_if(buried_before_, [this](const auto& circuit) {
+    if (circuit->holds != 0) return false;
+    if (!names_opened_.empty()) names_opened_.erase(circuit->id);
+    return true;
+  });
   std::ranges::move(buried_, std::back_inserter(buried_before_));
   buried_.clear();
 }

@@ -183,6 +183,7 @@ class NativeTrunk final : public Trunk {
   void put_in_band(wire::FrameType type, const google::protobuf::MessageLite& message, bool is_answer = false);
   void commit_small(std::size_t bytes);
   void fill(std::size_t bytes_max);
+  void take_turn(NativeCircuit& circuit, std::size_t bytes_max);
   void put_data(NativeCircuit& circuit, Fragment& fragment, std::size_t offset, std::size_t size, std::size_t metadata);
   void append_frame(ByteBuffer& into, wire::FrameType type, const google::protobuf::MessageLite& message);
   void enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t cost);
@@ -251,7 +252,10 @@ class NativeTrunk final : public Trunk {
   std::size_t pool_bytes_;
   std::size_t pool_reserved_ = 0;
   std::size_t pool_missing_ = 0; // allocated for fragments, and still to arrive
-  CircuitList<&NativeCircuit::reserving_hook> reserving_;
+  boost::intrusive::list<Assembly, boost::intrusive::member_hook<Assembly, Assembly::Hook, &Assembly::reserving>,
+                         boost::intrusive::constant_time_size<false>>
+      reserving_;
+  boost::unordered_flat_map<CircuitId, std::shared_ptr<const CircuitNames>> names_opened_; // those that an accept replaced
   FragmentNode* spare_nodes_ = nullptr;
   std::size_t spare_nodes_count_ = 0;
   Instant stall_check_at_ = Instant::max();

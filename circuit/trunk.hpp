@@ -68,13 +68,13 @@ struct TrunkCircuit {
   bool ended = false;            // nothing more crosses; what was received is still readable
   bool readable = false;         // receive() would return something
   bool error_readable = false;   // receive_error() would return something
+  bool released = false;         // its handle is gone; whoever still sees it in an event skips it
+  std::uint8_t owner_bits = 0;   // for the owner of the trunk
+  std::uint32_t holds = 0;       // operations that still look at it; it is not freed before they are done
   std::shared_ptr<const CircuitNames> names;
   std::unique_ptr<End> end;      // the reason of its end, or of our close; null is clean
   CircuitCounters counters;
-  bool released = false;         // its handle is gone; whoever still sees it in an event skips it
-  std::uint32_t holds = 0;       // operations that still look at it; it is not freed before they are done
   void* waits = nullptr;         // for the owner of the trunk: who waits on this circuit
-  std::uint8_t owner_bits = 0;   // for the owner of the trunk
 };
 
 struct TrunkEvent {

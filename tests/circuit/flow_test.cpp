@@ -312,6 +312,19 @@ TEST_CASE("flow: a small fragment passes a large one that waits for more of the 
   CHECK(dialogue.says_data_on(large));
 }
 
+TEST_CASE("flow: thousands of circuits that wait for the trunk's credit all go on when it comes") {
+  WithoutTrunkCredit dialogue;
+  constexpr std::size_t count = 20'000;
+  for (std::size_t circuit = 0; circuit < count; ++circuit) dialogue.opens(Fragment(1, "small"));
+  dialogue.says();
+
+  dialogue.hears(say::credit(0, count * (5 + fragment_credit_overhead)));
+
+  std::size_t began = 0;
+  for (const say::Frame& frame : dialogue.frames()) began += frame.type == say::DATA;
+  CHECK(began == count);
+}
+
 TEST_CASE("flow: small fragments do not pass a large one for ever") {
   WithoutTrunkCredit dialogue;
   TrunkCircuit& large = dialogue.opens(Fragment(1, Payload(std::string(100'000, 'l'))));
