@@ -163,6 +163,8 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
   }
 }
 
+bool Circuit::congested() const noexcept { return trunk_->congested(); }
+
 std::optional<Fragment> Circuit::try_receive() { return trunk_->take(*state_); }
 
 void Circuit::finish() {

@@ -91,7 +91,11 @@ class Circuit {
   const CircuitCounters& counters() const noexcept { return state_->counters; }
   /// Bytes that may be sent now without waiting.
   std::size_t credit_bytes() const;
-  /// The far peer's user metadata as last heard; null when it has none.
+  /// So much waits to be written that `send` would wait for the writer. For hot loops of send_one_way, which costs less
+  /// than an awaited send: `if (circuit.congested() || circuit.send_one_way(f) != SendOutcome::taken) co_await
+  /// circuit.send(std::move(f));`
+  bool congested() const noexcept;
+  /// The far peer's user metadata as last heard; null when it has none. Valid until the coroutine next waits.
   const Metadata* remote_metadata() const;
   explicit operator bool() const noexcept { return state_ != nullptr; }
 

@@ -12,7 +12,10 @@ LiveTrunk::~LiveTrunk() = default;
 
 void LiveTrunk::receive(std::span<const std::byte> bytes) {
   machine_->receive(bytes, now());
+  const bool woke = machine_->has_events();
   settle();
+  // Who was woken will often answer: the writer's turn comes right after theirs, without a look at the sockets between.
+  if (woke) note_output();
 }
 
 void LiveTrunk::lose(End cause) {

@@ -71,7 +71,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
     const SendOutcome outcome = machine_->send(circuit, fragment);
     if (outcome == SendOutcome::taken) note_output();
-    note_deadline();
+    else note_deadline(); // what waits for credit has one
     return outcome;
   }
   std::optional<Fragment> take(TrunkCircuit& circuit) {

@@ -17,7 +17,8 @@ namespace trunkline {
 struct FragmentNode {
   Fragment fragment;
   std::size_t cost = 0;  // credit it used
-  std::size_t extra = 0; // of which was granted beyond the window, to complete it; not granted again
+  std::size_t extra = 0; // of which the circuit was granted beyond its window, to complete it; not granted again
+  std::size_t trunk_extra = 0; // the same of the trunk: all that was missing when its memory was set aside
   FragmentNode* next = nullptr;
 };
 
@@ -54,7 +55,7 @@ struct Assembly {
   std::size_t arrived = 0;  // payload bytes, the frame being read included
   std::size_t reserved = 0; // still set aside in the pool
   bool granted = false;     // the pool has given; node's payload has its full size
-  std::vector<Payload> held; // chunks before that
+  std::vector<std::byte> held; // what came before that
 };
 
 /// What an idle one occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31 bits, as on the wire.
@@ -83,6 +84,7 @@ struct NativeCircuit final : TrunkCircuit {
   std::int64_t counted_cost = 0;  // of which the trunk's sum of sendable bytes holds
   std::uint32_t head_sent = 0;    // payload bytes of outgoing.first() already in the output
   std::int32_t promised = 0;      // of the trunk's credit, to complete outgoing.first()
+  std::uint64_t begun = 0;        // its place among the trunk's begun fragments; 0: outgoing.first() has not begun
   Instant stalled_since{};
   std::int32_t deficit = 0;
   std::uint32_t empty_frames = 0;

@@ -14,6 +14,9 @@ namespace trunkline {
 namespace {
 
 constexpr std::size_t spare_nodes_max = 2048;
+constexpr std::int64_t grant_bytes_min = 64 * 1024; // of the trunk's credit: less is not worth a frame
+// Sender and receiver hold each other up for longer than the network does when they take turns on one processor.
+constexpr std::chrono::milliseconds turn_time{2};
 
 } // namespace
 
@@ -66,15 +69,17 @@ std::optional<Fragment> NativeTrunk::take(NativeCircuit& circuit, FragmentQueue&
 void NativeTrunk::settle_node(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting) {
   unread_ -= node.cost;
   circuit.unread -= static_cast<std::int64_t>(node.cost);
-  pool_reserved_ -= node.extra;
-  consumed(granting, node.cost, node.extra);
+  pool_reserved_ -= node.trunk_extra;
+  consumed(granting, node.cost, node.extra, node.trunk_extra);
   if (!reserving_.empty()) serve_reservations();
 }
 
-void NativeTrunk::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra) {
+void NativeTrunk::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra) {
+  trunk_consumed_ += static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(trunk_extra);
+  // A far side that has little left may wait for the rest of a fragment.
+  const std::int64_t enough = std::clamp<std::int64_t>(trunk_receive_credit_, grant_bytes_min, trunk_window_ / 4);
+  if (trunk_consumed_ >= enough) grant_trunk();
   const std::int64_t bytes = static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(extra);
-  trunk_consumed_ += bytes;
-  if (trunk_consumed_ >= trunk_window_ / 4) grant_trunk();
   if (!circuit || circuit->ended || circuit->finished_there || circuit->closed_here) return;
   circuit->consumed += static_cast<std::int32_t>(bytes);
   if (circuit->consumed >= circuit->window / 2) grant_circuit(*circuit, 0);
@@ -88,7 +93,7 @@ void NativeTrunk::grant_circuit(NativeCircuit& circuit, std::int64_t extra) {
   if (extra == 0) {
     const auto window_max =
         std::min<std::int64_t>(static_cast<std::int64_t>(options_.limits.circuit_window_bytes_max), trunk_window_ / 2);
-    if (circuit.window < window_max && now_ - circuit.granted_at <= 2 * round_trip_) {
+    if (circuit.window < window_max && now_ - circuit.granted_at <= 2 * round_trip_ + turn_time) {
       const std::int64_t growth = std::min<std::int64_t>(circuit.window, window_max - circuit.window);
       circuit.window += static_cast<std::int32_t>(growth);
       bytes += growth;
@@ -129,8 +134,8 @@ std::size_t NativeTrunk::pool_free() const noexcept {
   return used >= pool_bytes_ ? 0 : pool_bytes_ - used;
 }
 
-/// Sets aside what the fragment still misses, allocates it whole, and grants what the window lacks. False when the pool
-/// has too little now.
+/// Sets aside what the fragment still misses, allocates it whole, and grants it. False when the pool has too little
+/// now.
 bool NativeTrunk::reserve(NativeCircuit& circuit) {
   Assembly& assembly = *circuit.assembly;
   const std::size_t missing = assembly.total - assembly.arrived;
@@ -141,23 +146,25 @@ bool NativeTrunk::reserve(NativeCircuit& circuit) {
   assembly.granted = true;
   Payload& payload = assembly.node->fragment.payload;
   payload = Payload::uninitialized(assembly.total);
-  std::byte* into = payload.writable().data();
-  for (const Payload& chunk : assembly.held) {
-    std::memcpy(into, chunk.data(), chunk.size());
-    into += chunk.size();
-  }
-  assembly.held.clear();
+  if (!assembly.held.empty()) std::memcpy(payload.writable().data(), assembly.held.data(), assembly.held.size());
+  assembly.held = {};
   if (chunk_circuit_ == &circuit) chunk_into_ = payload.writable().data() + (assembly.arrived - chunk_left_);
 
-  if (static_cast<std::int64_t>(missing) <= circuit.receive_credit) return true;
-  if (circuit.consumed > 0) grant_circuit(circuit, 0);
-  const std::int64_t extra = static_cast<std::int64_t>(missing) - circuit.receive_credit;
-  if (extra <= 0) return true;
-  assembly.node->extra = static_cast<std::size_t>(extra);
-  circuit.receive_credit += static_cast<std::int32_t>(extra);
-  send_credit_frame(circuit.id, static_cast<std::uint64_t>(extra));
-  trunk_receive_credit_ += extra;
-  send_credit_frame(0, static_cast<std::uint64_t>(extra));
+  if (missing == 0) return true;
+  if (static_cast<std::int64_t>(missing) > circuit.receive_credit && circuit.consumed > 0) grant_circuit(circuit, 0);
+  const std::int64_t extra = std::max<std::int64_t>(0, static_cast<std::int64_t>(missing) - circuit.receive_credit);
+  if (extra > 0) {
+    assembly.node->extra = static_cast<std::size_t>(extra);
+    circuit.receive_credit += static_cast<std::int32_t>(extra);
+    send_credit_frame(circuit.id, static_cast<std::uint64_t>(extra));
+  }
+  // When the trunk's credit gets scarce, all of it: what lies in other incomplete fragments must not keep it from this
+  // one.
+  const bool is_ample = trunk_receive_credit_ - static_cast<std::int64_t>(pool_missing_) >= trunk_window_ / 2;
+  assembly.node->trunk_extra = is_ample ? static_cast<std::size_t>(extra) : missing;
+  if (assembly.node->trunk_extra == 0) return true;
+  trunk_receive_credit_ += static_cast<std::int64_t>(assembly.node->trunk_extra);
+  send_credit_frame(0, assembly.node->trunk_extra);
   return true;
 }
 
@@ -177,7 +184,7 @@ void NativeTrunk::drop_assembly(NativeCircuit& circuit) {
   unread_ -= assembly->node->cost;
   pool_reserved_ -= assembly->reserved;
   if (assembly->granted) pool_missing_ -= assembly->total - assembly->arrived;
-  consumed(nullptr, assembly->node->cost, assembly->node->extra);
+  consumed(nullptr, assembly->node->cost, assembly->node->extra, assembly->node->trunk_extra);
   free_node(assembly->node);
   serve_reservations();
 }
@@ -187,13 +194,13 @@ void NativeTrunk::drop_assembly(NativeCircuit& circuit) {
 void NativeTrunk::check_stalled_readers() {
   const Limits& limits = options_.limits;
   const auto half = static_cast<std::size_t>(trunk_window_ / 2);
-  while (unread_ > half) {
-    NativeCircuit* worst = nullptr;
+  std::vector<NativeCircuit*> holders;
+  if (unread_ > half)
     for (NativeCircuit& circuit : all_)
-      if (circuit.unread > 0 && now_ - circuit.consumed_at >= limits.stall_deadline &&
-          (!worst || circuit.unread > worst->unread))
-        worst = &circuit;
-    if (!worst) break;
+      if (circuit.unread > 0 && now_ - circuit.consumed_at >= limits.stall_deadline) holders.push_back(&circuit);
+  std::ranges::sort(holders, std::ranges::greater(), &NativeCircuit::unread);
+  for (NativeCircuit* const worst : holders) {
+    if (unread_ <= half) break;
     if (worst->ended) {
       // What it loses must not look like a clean end.
       worst->end = std::make_unique<End>(error::stalled, fmt::format("{} bytes lay unread for stall_deadline {} ms",
@@ -221,12 +228,15 @@ FragmentNode* NativeTrunk::make_node() {
 }
 
 void NativeTrunk::free_node(FragmentNode* node) {
-  if (spare_nodes_count_ >= spare_nodes_max) {
+  const Fragment& fragment = node->fragment;
+  const bool is_large = std::max(fragment.subject.capacity(), fragment.err.capacity()) > std::string().capacity();
+  if (is_large || spare_nodes_count_ >= spare_nodes_max) { // spare ones are small
     delete node;
     return;
   }
   node->fragment.clear();
   node->extra = 0;
+  node->trunk_extra = 0;
   node->next = spare_nodes_;
   spare_nodes_ = node;
   ++spare_nodes_count_;

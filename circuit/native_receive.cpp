@@ -284,8 +284,7 @@ void NativeTrunk::start_fragment(NativeCircuit& circuit, const wire::DataHead& h
     chunk_into_ = node->fragment.payload.writable().data();
   } else {
     reserving_.push_back(assembly);
-    assembly.held.push_back(Payload::uninitialized(head.payload_bytes));
-    chunk_into_ = assembly.held.back().writable().data();
+    hold_chunk(assembly, head.payload_bytes);
   }
 }
 
@@ -301,8 +300,8 @@ void NativeTrunk::start_continuation(NativeCircuit& circuit, const wire::DataHea
   assembly.arrived += head.payload_bytes;
   assembly.node->cost += head.payload_bytes;
   unread_ += head.payload_bytes;
-  if (assembly.reserved > assembly.node->extra) { // now charged as arrived instead
-    const std::size_t moved = std::min(head.payload_bytes, assembly.reserved - assembly.node->extra);
+  if (assembly.reserved > assembly.node->trunk_extra) { // now charged as arrived instead
+    const std::size_t moved = std::min(head.payload_bytes, assembly.reserved - assembly.node->trunk_extra);
     assembly.reserved -= moved;
     pool_reserved_ -= moved;
   }
@@ -313,10 +312,16 @@ void NativeTrunk::start_continuation(NativeCircuit& circuit, const wire::DataHea
     pool_missing_ -= head.payload_bytes;
     chunk_into_ = assembly.node->fragment.payload.writable().data() + arrived_before;
   } else {
-    assembly.held.push_back(Payload::uninitialized(head.payload_bytes));
-    chunk_into_ = assembly.held.back().writable().data();
+    hold_chunk(assembly, head.payload_bytes);
   }
   serve_reservations();
+}
+
+/// Room behind what is held: small chunks cost no more than their bytes.
+void NativeTrunk::hold_chunk(Assembly& assembly, std::size_t size) {
+  const std::size_t before = assembly.held.size();
+  assembly.held.resize(before + size);
+  chunk_into_ = assembly.held.data() + before;
 }
 
 /// For nobody: the bytes are skipped and their credit goes back to the trunk.
@@ -325,7 +330,7 @@ void NativeTrunk::discard_chunk(std::size_t payload_bytes, std::size_t cost) {
   chunk_into_ = nullptr;
   chunk_circuit_ = nullptr;
   chunk_node_ = nullptr;
-  consumed(nullptr, cost, 0);
+  consumed(nullptr, cost);
 }
 
 void NativeTrunk::read_chunk(std::span<const std::byte>& bytes) {
@@ -349,11 +354,7 @@ void NativeTrunk::end_chunk() {
   if (!assembly->granted) { // all of it came within the window before the pool had room
     assembly->reserving.unlink();
     node->fragment.payload = Payload::uninitialized(assembly->total);
-    std::byte* into = node->fragment.payload.writable().data();
-    for (const Payload& chunk : assembly->held) {
-      std::memcpy(into, chunk.data(), chunk.size());
-      into += chunk.size();
-    }
+    std::memcpy(node->fragment.payload.writable().data(), assembly->held.data(), assembly->total);
   }
   deliver(circuit, node);
   serve_reservations();
@@ -366,7 +367,7 @@ void NativeTrunk::forget_chunk(NativeCircuit& circuit) {
   chunk_into_ = nullptr;
   if (chunk_node_) {
     unread_ -= chunk_node_->cost;
-    consumed(nullptr, chunk_node_->cost, 0);
+    consumed(nullptr, chunk_node_->cost);
     free_node(std::exchange(chunk_node_, nullptr));
   }
 }
@@ -537,6 +538,9 @@ void NativeTrunk::on_accept(std::span<const std::byte> body) {
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::accept, message.circuit(), circuit) != Known::live) return;
   const auto peer = PeerId::from_bytes(message.peer());
+  if (message.service().size() > options_.limits.name_bytes_max)
+    return break_off(error::protocol_error, fmt::format("accept of circuit {} by a service with a name of {} bytes",
+                                                        circuit->id, message.service().size()));
   if (!circuit->opened_here || circuit->answered || !peer)
     return break_off(error::protocol_error,
                      fmt::format("accept of circuit {}, which waits for none", message.circuit()));
@@ -558,7 +562,7 @@ void NativeTrunk::on_refuse(std::span<const std::byte> body) {
     return break_off(error::protocol_error, fmt::format("refuse of circuit {} by its opener", message.circuit()));
   End reason(message.reason() ? static_cast<error>(message.reason()) : error::access_denied,
              message.text().substr(0, options_.limits.reason_bytes_max));
-  reason.existing_url = message.existing_url();
+  reason.existing_url = message.existing_url().substr(0, control_bytes_max / 4);
   end_circuit(*circuit, std::move(reason));
 }
 
@@ -574,6 +578,7 @@ void NativeTrunk::on_credit(std::span<const std::byte> body) {
     trunk_send_credit_ += static_cast<std::int64_t>(bytes);
     trunk_stalled_since_ = blocked_.empty() ? Instant::max() : now_;
     const NativeCircuit* const first = blocked_.empty() ? nullptr : &blocked_.front();
+    promise_more();
     unblock();
     passed_by_ = first && !blocked_.empty() && &blocked_.front() == first ? passed_by_ + 1 : 0;
     return;
@@ -585,8 +590,9 @@ void NativeTrunk::on_credit(std::span<const std::byte> body) {
                      fmt::format("credit of {} bytes overflows circuit {}", bytes, circuit->id));
   circuit->send_credit += static_cast<std::int32_t>(bytes);
   if (!circuit->closed_here || !circuit->outgoing.empty()) circuit->stalled.unlink();
-  update_promise(*circuit);
+  promise_more();
   update_sendable(*circuit);
+  unblock();
   block_uncovered();
   if (circuit->wants_credit) wake_sender(*circuit);
 }

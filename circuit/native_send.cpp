@@ -121,6 +121,19 @@ void NativeTrunk::update_sendable(NativeCircuit& circuit) {
   circuit.counted_cost = counted;
 }
 
+/// What the fragment that the circuit has begun still needs of the trunk's credit, as far as its circuit's covers it.
+std::int64_t NativeTrunk::wanted(const NativeCircuit& circuit) const {
+  const std::size_t left = circuit.outgoing.first()->fragment.payload.size() - circuit.head_sent;
+  return std::clamp<std::int64_t>(circuit.send_credit, 0, static_cast<std::int64_t>(left));
+}
+
+/// Credit that the circuit's next frame may use: one that continues a fragment leaves others what is promised to them.
+std::int64_t NativeTrunk::available(const NativeCircuit& circuit) const {
+  std::int64_t of_trunk = trunk_send_credit_;
+  if (circuit.begun != 0) of_trunk -= trunk_promised_ - circuit.promised;
+  return std::min<std::int64_t>(circuit.send_credit, of_trunk);
+}
+
 /// Whether the trunk's credit, too, lets the circuit send its next frame. A fragment of several frames begins only when
 /// credit for as much of it as the circuit's credit covers is there, which is then promised to it: were all the credit
 /// spent on beginnings, the far side could complete none of them, consume nothing, and never grant any again.
@@ -128,13 +141,13 @@ bool NativeTrunk::covered(const NativeCircuit& circuit) const {
   const FragmentNode& node = *circuit.outgoing.first();
   std::size_t size = 0;
   std::size_t cost = 0;
-  if (!next_chunk(node, circuit.head_sent, std::min<std::int64_t>(circuit.send_credit, trunk_send_credit_), size, cost)) return false;
-  if (circuit.head_sent > 0) return true;
+  if (!next_chunk(node, circuit.head_sent, available(circuit), size, cost)) return false;
+  if (circuit.begun != 0) return true;
   if (must_queue() && &blocked_.front() != &circuit) return false;
-  if (trunk_promised_ == 0) return true;
+  if (begun_.empty()) return true;
   const bool whole = size == node.fragment.payload.size();
-  const auto needed =
-      whole ? static_cast<std::int64_t>(cost) : std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.send_credit);
+  const auto needed = whole ? static_cast<std::int64_t>(cost)
+                            : std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.send_credit);
   return needed <= trunk_send_credit_ - trunk_promised_;
 }
 
@@ -144,18 +157,19 @@ void NativeTrunk::block(NativeCircuit& circuit) {
   blocked_.push_back(circuit);
 }
 
-/// The trunk's credit has grown, or less of it is promised: as many go on as it is enough for. Small fragments pass by a
-/// large one that needs more, but not forever (see on_credit).
+/// The trunk's credit has grown, or less of it is promised: as many go on as it is enough for. Small fragments pass by
+/// a large one that needs more, but not forever (see on_credit).
 void NativeTrunk::unblock() {
   std::int64_t left = trunk_send_credit_ - trunk_promised_;
   int passed = 0;
-  for (auto at = blocked_.begin(); at != blocked_.end() && left > 0 && passed < passed_at_once_max;) {
+  for (auto at = blocked_.begin(); at != blocked_.end() && passed < passed_at_once_max;) {
     const auto circuit = at++;
-    if (!covered(*circuit)) {
+    const bool begun = circuit->begun != 0; // it has its own
+    if ((!begun && left <= 0) || !covered(*circuit)) {
       ++passed;
       continue;
     }
-    left -= static_cast<std::int64_t>(circuit->outgoing.first()->cost);
+    if (!begun) left -= static_cast<std::int64_t>(circuit->outgoing.first()->cost);
     sendable_.splice(sendable_.end(), blocked_, circuit);
   }
   if (!blocked_.empty()) return;
@@ -175,14 +189,35 @@ void NativeTrunk::block_uncovered() {
   }
 }
 
-/// Keeps the promise to the fragment that the circuit has begun as large as what its credit covers of the rest.
-void NativeTrunk::update_promise(NativeCircuit& circuit) {
-  std::int64_t promised = 0;
-  if (circuit.head_sent > 0) {
-    const std::size_t left = circuit.outgoing.first()->fragment.payload.size() - circuit.head_sent;
-    promised = std::clamp<std::int64_t>(circuit.send_credit, 0, static_cast<std::int64_t>(left));
+void NativeTrunk::promise(NativeCircuit& circuit, std::int64_t bytes) {
+  trunk_promised_ += bytes - std::exchange(circuit.promised, static_cast<std::int32_t>(bytes));
+}
+
+/// Promises what credit is free to those that have begun, the oldest first: the far side sets memory aside in this
+/// order.
+void NativeTrunk::promise_more() {
+  for (const auto& [number, circuit] : begun_) {
+    const std::int64_t free = trunk_send_credit_ - trunk_promised_;
+    if (free <= 0) return;
+    promise(*circuit, std::min(wanted(*circuit), circuit->promised + free));
   }
-  trunk_promised_ += promised - std::exchange(circuit.promised, static_cast<std::int32_t>(promised));
+}
+
+/// A frame of the circuit's first fragment has gone out: the fragment begins, goes on or is complete.
+void NativeTrunk::note_sent(NativeCircuit& circuit, std::int64_t cost) {
+  if (circuit.head_sent == 0) {
+    if (circuit.begun == 0) return; // it was whole
+    begun_.erase(std::exchange(circuit.begun, 0));
+    promise(circuit, 0);
+  } else if (circuit.begun == 0) {
+    circuit.begun = ++begun_count_;
+    begun_.emplace(circuit.begun, &circuit);
+    promise(circuit, std::clamp<std::int64_t>(trunk_send_credit_ - trunk_promised_, 0, wanted(circuit)));
+    return;
+  } else {
+    promise(circuit, std::min(wanted(circuit), std::max<std::int64_t>(0, circuit.promised - cost)));
+  }
+  promise_more();
 }
 
 /// Moves one frame of the circuit's queue into the output. False when it is not sendable any more, or the trunk's
@@ -192,7 +227,7 @@ bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
   std::size_t size = 0;
   std::size_t cost = 0;
   if (!covered(circuit)) return false;
-  next_chunk(*node, circuit.head_sent, std::min<std::int64_t>(circuit.send_credit, trunk_send_credit_), size, cost);
+  next_chunk(*node, circuit.head_sent, available(circuit), size, cost);
   const std::size_t payload = node->fragment.payload.size();
   put_data(circuit, node->fragment, circuit.head_sent, size,
            circuit.head_sent == 0 ? node->cost - payload - fragment_credit_overhead : 0);
@@ -205,10 +240,10 @@ bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
     circuit.head_sent = 0;
     free_node(circuit.outgoing.pop());
   }
-  const bool completed_promise = circuit.promised > 0 && circuit.head_sent == 0;
-  update_promise(circuit);
+  const bool completed = circuit.begun != 0 && circuit.head_sent == 0;
+  note_sent(circuit, static_cast<std::int64_t>(cost));
   update_sendable(circuit);
-  if (completed_promise) unblock(); // less is promised: no credit need come to let the others go on
+  if (completed) unblock(); // less is promised: no credit need come to let the others go on
   if (circuit.outgoing.empty()) end_sending(circuit);
   return true;
 }
@@ -240,7 +275,7 @@ void NativeTrunk::drop_outgoing(NativeCircuit& circuit) {
   circuit.head_sent = 0;
   circuit.sendable.unlink();
   sendable_cost_ -= std::exchange(circuit.counted_cost, 0);
-  update_promise(circuit);
+  note_sent(circuit, 0);
   unblock();
   block_uncovered();
   if (!waiting_.empty()) wake_waiting();

@@ -264,7 +264,8 @@ void NativeTrunk::close(TrunkCircuit& base, End reason) {
   circuit.finished_here = true;
   circuit.closed_here = true;
   if (!reason.clean()) {
-    circuit.end = std::make_unique<End>(std::move(reason)); // our CLOSE carries it, and what is tried from now on fails with it
+    circuit.end =
+        std::make_unique<End>(std::move(reason)); // our CLOSE carries it, and what is tried from now on fails with it
   }
   forget_chunk(circuit);
   drop_unread(circuit);

@@ -136,6 +136,7 @@ class NativeTrunk final : public Trunk {
   void start_fragment(NativeCircuit& circuit, const wire::DataHead& head, std::size_t cost);
   void start_continuation(NativeCircuit& circuit, const wire::DataHead& head);
   void discard_chunk(std::size_t payload_bytes, std::size_t cost);
+  void hold_chunk(Assembly& assembly, std::size_t size);
   void read_chunk(std::span<const std::byte>& bytes);
   void end_chunk();
   void forget_chunk(NativeCircuit& circuit);
@@ -165,7 +166,7 @@ class NativeTrunk final : public Trunk {
   bool charge(NativeCircuit* circuit, std::size_t cost);
   std::optional<Fragment> take(NativeCircuit& circuit, FragmentQueue& queue);
   void settle_node(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting);
-  void consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra);
+  void consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra = 0, std::size_t trunk_extra = 0);
   void grant_circuit(NativeCircuit& circuit, std::int64_t extra);
   void grant_trunk();
   void drop_unread(NativeCircuit& circuit);
@@ -192,7 +193,11 @@ class NativeTrunk final : public Trunk {
   void unblock();
   bool must_queue() const;
   void block_uncovered();
-  void update_promise(NativeCircuit& circuit);
+  std::int64_t wanted(const NativeCircuit& circuit) const;
+  std::int64_t available(const NativeCircuit& circuit) const;
+  void promise(NativeCircuit& circuit, std::int64_t bytes);
+  void promise_more();
+  void note_sent(NativeCircuit& circuit, std::int64_t cost);
   bool send_chunk(NativeCircuit& circuit);
   void end_sending(NativeCircuit& circuit);
   void update_sendable(NativeCircuit& circuit);
@@ -255,7 +260,8 @@ class NativeTrunk final : public Trunk {
   boost::intrusive::list<Assembly, boost::intrusive::member_hook<Assembly, Assembly::Hook, &Assembly::reserving>,
                          boost::intrusive::constant_time_size<false>>
       reserving_;
-  boost::unordered_flat_map<CircuitId, std::shared_ptr<const CircuitNames>> names_opened_; // those that an accept replaced
+  boost::unordered_flat_map<CircuitId, std::shared_ptr<const CircuitNames>>
+      names_opened_; // those that an accept replaced
   FragmentNode* spare_nodes_ = nullptr;
   std::size_t spare_nodes_count_ = 0;
   Instant stall_check_at_ = Instant::max();
@@ -266,7 +272,11 @@ class NativeTrunk final : public Trunk {
   std::int64_t trunk_send_credit_ = trunk_window_bytes_initial;
   std::int64_t sendable_cost_ = 0; // queued on circuits whose credit is not used up
   std::uint32_t passed_by_ = 0; // how often credit came and was too little for the first of blocked_
-  std::int64_t trunk_promised_ = 0; // of trunk_send_credit_, to the fragments that have begun
+  // Fragments that have begun, the oldest first. Of the trunk's credit each is promised as much as its circuit's credit
+  // covers, as far as there is some; never is more promised than there is.
+  std::map<std::uint64_t, NativeCircuit*> begun_;
+  std::uint64_t begun_count_ = 0;
+  std::int64_t trunk_promised_ = 0;
   CircuitList<&NativeCircuit::sendable> sendable_;
   CircuitList<&NativeCircuit::sendable> blocked_; // by the trunk's credit
   CircuitList<&NativeCircuit::stalled> stalled_;

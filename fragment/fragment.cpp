@@ -46,9 +46,9 @@ void Args::append(std::string_view key, std::string_view value) {
   Sizes sizes;
   sizes.key = static_cast<std::uint32_t>(key.size());
   sizes.value = static_cast<std::uint32_t>(value.size());
-  packed_.reserve(packed_.size() + sizeof sizes + key.size() + value.size());
-  packed_.append(reinterpret_cast<const char*>(&sizes), sizeof sizes).append(key).append(value);
-  ++count_;
+  if (!packed_) packed_ = std::make_unique<Packed>();
+  packed_->bytes.append(reinterpret_cast<const char*>(&sizes), sizeof sizes).append(key).append(value);
+  ++packed_->count;
 }
 
 void Args::put(std::string_view key, std::string_view value) {

@@ -61,21 +61,28 @@ class Args {
     const char* at_ = nullptr;
   };
 
+  Args() = default;
+  Args(Args&&) noexcept = default;
+  Args& operator=(Args&&) noexcept = default;
+  Args(const Args& other) : packed_(other.packed_ ? std::make_unique<Packed>(*other.packed_) : nullptr) {}
+  Args& operator=(const Args& other) { return *this = Args(other); }
+
   /// Sets a user key. Errors: std::invalid_argument for a key that begins with '#' or is empty.
   void set(std::string_view key, std::string_view value);
   /// Sets '#' + key: for the library and for protocols built into it.
   void set_system(std::string_view key, std::string_view value);
   /// The value, if there is one; a system key is asked for with its '#'. Valid until the args change.
   std::optional<std::string_view> find(std::string_view key) const noexcept;
-  bool empty() const noexcept { return count_ == 0; }
-  std::size_t size() const noexcept { return count_; }
-  Iterator begin() const noexcept { return Iterator(packed_.data()); }
-  Iterator end() const noexcept { return Iterator(packed_.data() + packed_.size()); }
-  void clear() noexcept {
-    packed_.clear();
-    count_ = 0;
+  bool empty() const noexcept { return packed_ == nullptr; }
+  std::size_t size() const noexcept { return packed_ ? packed_->count : 0; }
+  Iterator begin() const noexcept { return packed_ ? Iterator(packed_->bytes.data()) : Iterator(); }
+  Iterator end() const noexcept {
+    return packed_ ? Iterator(packed_->bytes.data() + packed_->bytes.size()) : Iterator();
   }
-  friend bool operator==(const Args&, const Args&) = default;
+  void clear() noexcept { packed_.reset(); }
+  friend bool operator==(const Args& one, const Args& other) noexcept {
+    return one.packed_ && other.packed_ ? one.packed_->bytes == other.packed_->bytes : one.packed_ == other.packed_;
+  }
 
   /// Appends without a check of the key: for decoders, which see what the far side sent.
   void append(std::string_view key, std::string_view value);
@@ -84,8 +91,11 @@ class Args {
   void put(std::string_view key, std::string_view value);
 
   // Each item is two sizes of 32 bits, the key and the value: received args then occupy about what they were charged.
-  std::string packed_;
-  std::uint32_t count_ = 0;
+  struct Packed {
+    std::string bytes;
+    std::size_t count = 0;
+  };
+  std::unique_ptr<Packed> packed_; // null when empty: most fragments have none, and are moved often
 };
 
 /// What kind of fragment it is, decided by the system: an error is one whose `err` is set.

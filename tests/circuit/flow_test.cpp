@@ -654,6 +654,64 @@ TEST_CASE("flow: many fragments larger than their circuits' windows, sent at onc
   CHECK(arriving(Limits(), 60, 1 * mib) == 60);
 }
 
+/// How many of `circuits` large fragments arrive that begin while their circuits have little credit left, which grows
+/// only afterwards: the reader takes what was sent before them at once, so that windows widen.
+int arriving_behind_others(int circuits, std::size_t first, std::size_t second) {
+  Pair pair;
+  Pair::Side& here = pair.dialler();
+  Pair::Side& there = pair.answerer();
+  std::vector<std::pair<TrunkCircuit*, TrunkCircuit*>> joined;
+  for (int circuit = 0; circuit < circuits; ++circuit) joined.push_back(pair.join(here));
+  pair.pump();
+  const auto send_all = [&](std::size_t size) {
+    for (const auto& [sender, reader] : joined) {
+      Fragment fragment(1, Payload(std::string(size, 'x')));
+      REQUIRE(here.trunk().send(*sender, fragment) == SendOutcome::taken);
+      while (pair.write(here, 1 << 20)) {}
+    }
+  };
+  int arrived = 0;
+  const auto take_all = [&] {
+    int taken = 0;
+    for (const auto& [sender, reader] : joined)
+      while (const auto fragment = there.trunk().receive_fragment(*reader)) {
+        ++taken;
+        arrived += fragment->payload.size() == second;
+      }
+    return taken;
+  };
+
+  send_all(first);
+  const std::size_t before_seconds = here.in_flight();
+  send_all(second);
+  pair.deliver(here, before_seconds);
+  for (int idle = 0; idle < 4;) {
+    idle = take_all() > 0 ? 0 : idle + 1;
+    pair.pump();
+  }
+  return arrived;
+}
+
+TEST_CASE("flow: fragments that began with little of their circuits' credit all arrive when it has grown") {
+  CHECK(arriving_behind_others(20, 230 * 1024, 1 * mib) == 20);
+  CHECK(arriving_behind_others(30, 230 * 1024, 1 * mib) == 30);
+  CHECK(arriving_behind_others(32, 200 * 1024, 4 * mib) == 32);
+}
+
+TEST_CASE("flow: chunks of one byte of fragments that wait for memory cost about their bytes") {
+  Joined dialogue(Limits(), 3);
+  for (CircuitId id : {1, 3}) dialogue.hears(say::first_of_more(id, 4 * mib, "x"));
+  dialogue.hears(say::first_of_more(5, 4 * mib, "x"));
+  const std::size_t held = dialogue.trunk().memory_bytes();
+
+  std::string bytes;
+  for (int chunk = 0; chunk < 10'000; ++chunk) bytes += say::continues(5, "y");
+  dialogue.hears(bytes);
+
+  CHECK(dialogue.trunk().memory_bytes() == held + 10'000);
+  CHECK(dialogue.state() == "open");
+}
+
 TEST_CASE("flow: small fragments pass while a hundred large ones wait for memory") {
   Limits limits = tiny_memory();
   Pair pair(limits, limits);
