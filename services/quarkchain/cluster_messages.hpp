@@ -1,5 +1,5 @@
 // What a master and its slaves say to each other, and the slaves to one another, with the names of pyquarkchain.
-// Which opcode carries which message is said in opcodes.inc.
+// Which opcode carries which message is said in opcode_table.hpp.
 #pragma once
 
 #include "services/quarkchain/core_types.hpp"

@@ -1,5 +1,5 @@
 // What clusters say to each other: masters about the root chain, shards about their own. Names are those of
-// pyquarkchain. Which opcode carries which message is said in opcodes.inc.
+// pyquarkchain. Which opcode carries which message is said in opcode_table.hpp.
 #pragma once
 
 #include "services/quarkchain/core_types.hpp"
