@@ -207,6 +207,8 @@ template <unsigned Prefix> void measure(Sizer& out, const ShortBytes<Prefix>& va
 
 template <class Item> void measure_list(Sizer& out, const std::vector<Item>& value, unsigned prefix_bytes) {
   out.counted(value.size(), prefix_bytes);
+  if (out.failed()) [[unlikely]]
+    return;
   if constexpr (std::unsigned_integral<Item>) {
     out.bytes += value.size() * sizeof(Item);
   } else {
