@@ -94,7 +94,10 @@ class TreeBuilder {
 };
 
 std::string shortened(const std::string& text) {
-  return text.size() <= described_max ? text : text.substr(0, described_max) + "...";
+  if (text.size() <= described_max) return text;
+  std::size_t end = described_max;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end; // not within a character
+  return text.substr(0, end) + "...";
 }
 
 } // namespace
