@@ -83,8 +83,8 @@ template <std::size_t Size> struct std::hash<trunkline::quarkchain::FixedBytes<S
   static_assert(Size >= sizeof(std::size_t));
   /// Hashes of hostile blocks can be chosen to collide here: the tables that use it must bound their size.
   std::size_t operator()(const trunkline::quarkchain::FixedBytes<Size>& value) const noexcept {
-    std::size_t hash;
-    std::memcpy(&hash, value.bytes.data(), sizeof hash);
-    return hash;
+    std::size_t first;
+    std::memcpy(&first, value.bytes.data(), sizeof first);
+    return first;
   }
 };

@@ -291,7 +291,7 @@ ChainConfig read_chain(const Section& section, std::uint64_t base_eth_chain_id) 
 
 ShardConfig shard_of_chain(const ChainConfig& chain, std::uint32_t shard) {
   ShardConfig config{chain, full_shard_id(chain.chain_id, chain.shard_size, shard)};
-  config.coinbase_address = address_in_shard(chain.coinbase_address, config.full_shard_id);
+  config.coinbase_address.full_shard_key = config.full_shard_id;
   std::erase_if(config.genesis.alloc, [&](const GenesisAccount& account) {
     return (account.address.full_shard_key & (chain.shard_size - 1)) != shard;
   });

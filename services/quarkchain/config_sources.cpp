@@ -141,8 +141,11 @@ std::vector<std::string> add_genesis_accounts(
     left_out.push_back(failure.what());
   }
   try {
-    for (const Address& address : addresses_in("loadtest.json", read("loadtest.json")))
-      for (ShardConfig& shard : config.shards) give(shard, address_in_shard(address, shard.full_shard_id), balances);
+    for (Address address : addresses_in("loadtest.json", read("loadtest.json")))
+      for (ShardConfig& shard : config.shards) {
+        address.full_shard_key = shard.full_shard_id;
+        give(shard, address, balances);
+      }
   } catch (const ConfigFailure& failure) {
     left_out.push_back(failure.what());
   }

@@ -27,8 +27,8 @@ constexpr std::uint32_t full_shard_id_of_key(std::uint32_t key, std::uint32_t si
 constexpr bool contains_key(std::uint32_t id, std::uint32_t key) noexcept {
   return id == full_shard_id_of_key(key, shard_size_of(id));
 }
-/// The same account in that shard.
-inline Address address_in_shard(const Address& address, std::uint32_t id) {
+/// The same account in that shard, by a key that keeps what the shard leaves open.
+inline Address address_in_branch(const Address& address, std::uint32_t id) {
   Address moved = address;
   const std::uint32_t low = (address.full_shard_key & 0xffff & ~(shard_size_of(id) - 1)) + shard_of(id);
   moved.full_shard_key = chain_of(id) << 16 | low;

@@ -97,8 +97,8 @@ TEST_CASE("config: values, defaults and what follows from them") {
   CHECK(quarkchain.find_shard(2) == nullptr);
 
   const ShardConfig& second = *quarkchain.find_shard(0x00010003);
-  CHECK(second.coinbase_address.full_shard_key == 0x00011237);
-  CHECK(quarkchain.find_shard(0x00010002)->coinbase_address.full_shard_key == 0x00011236);
+  CHECK(second.coinbase_address.full_shard_key == 0x00010003);
+  CHECK(quarkchain.find_shard(0x00010002)->coinbase_address.full_shard_key == 0x00010002);
   REQUIRE(second.genesis.alloc.size() == 1);
   CHECK(second.genesis.alloc[0].balances == std::vector<std::pair<std::string, BigUint>>{{"QI", BigUint(7)}});
   CHECK(to_hex(*second.genesis.alloc[0].code) == "6001");
@@ -236,11 +236,11 @@ TEST_CASE("config: accounts from files come in the place of those that are there
   CHECK(first[0].balances.size() == 5);
   CHECK(first[0].balances[0].first == "QKC");
   CHECK(first[0].balances[0].second.to_decimal() == "1000000000000000000000000");
-  CHECK(first[1].address.full_shard_key == 0x1235);
+  CHECK(first[1].address.full_shard_key == 1);
   const auto& second = config.quarkchain.find_shard(0x00010002)->genesis.alloc;
   REQUIRE(second.size() == 2);
   CHECK(second[0].balances.size() == 5);
-  CHECK(second[1].address.full_shard_key == 0x00011234);
+  CHECK(second[1].address.full_shard_key == 0x00010002);
 
   files.erase("alloc/1.json");
   ClusterConfig partly = ClusterConfig::parse(cluster_text);

@@ -209,7 +209,7 @@ TEST_CASE("shard: ids, sizes and addresses as Python has them") {
   }
   for (const Json& vector : hashes("address")) {
     const auto address = decoded<Address>(bytes_at(vector, "hex"));
-    CHECK(encoded(address_in_shard(address, static_cast<std::uint32_t>(number_at(vector, "branch")))).text() ==
+    CHECK(encoded(address_in_branch(address, static_cast<std::uint32_t>(number_at(vector, "branch")))).text() ==
           text_of(bytes_at(vector, "address_in_branch_hex")));
   }
   CHECK(are_neighbours(full_shard_id(0, 1, 0), full_shard_id(7, 1, 0), 32));
