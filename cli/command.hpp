@@ -15,7 +15,12 @@ struct Command {
 };
 
 // One for each file cli/NAME.cpp.
+Command add_quarkchain(CLI::App& program);
 Command add_serve(CLI::App& program);
 Command add_sync(CLI::App& program);
+
+// Below quarkchain.
+Command add_quarkchain_decode(CLI::App& quarkchain);
+Command add_quarkchain_encode(CLI::App& quarkchain);
 
 } // namespace trunkline::cli

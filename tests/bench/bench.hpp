@@ -34,11 +34,13 @@ enum class Workload {
   opens,
   idle_circuit_bytes,
   idle_connection_bytes,
+  quarkchain_root_block, // bench_quarkchain only
 };
 
-inline constexpr const char* workload_names[] = {"one_way_64",         "one_way_64_x100",      "bulk_64k",
-                                                 "bulk_64k_x16",       "round_trip",           "opens",
-                                                 "idle_circuit_bytes", "idle_connection_bytes"};
+inline constexpr const char* workload_names[] = {
+    "one_way_64",           "one_way_64_x100", "bulk_64k",           "bulk_64k_x16",
+    "round_trip",           "opens",           "idle_circuit_bytes", "idle_connection_bytes",
+    "quarkchain_root_block"};
 
 /// Opens that a driver keeps unanswered in the workload `opens`.
 inline constexpr std::uint64_t opens_outstanding = 64;

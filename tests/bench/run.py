@@ -21,7 +21,9 @@ import tempfile
 import time
 
 WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
-             "idle_circuit_bytes", "idle_connection_bytes")
+             "idle_circuit_bytes", "idle_connection_bytes", "quarkchain_root_block")
+# What is built on trunkline has drivers of its own, and nobody to be compared with.
+SERVICES = {"quarkchain_root_block": "quarkchain"}
 PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc")
 IDLE_COUNTS = {"idle_circuit_bytes": 100_000, "idle_connection_bytes": 1_000}
 IDLE_COUNTS_QUICK = {"idle_circuit_bytes": 10_000, "idle_connection_bytes": 200}
@@ -35,6 +37,7 @@ TARGETS = {
     "round_trip": ("ratio", "at_most", 1.6, "<= 1.6 of raw"),
     "opens": ("value", "at_least", 200_000, ">= 200 k/s"),
     "idle_circuit_bytes": ("value", "at_most", 1000, "<= 1000 bytes"),
+    "quarkchain_root_block": ("value", "at_least", 400, ">= 400 MB/s"),
 }
 
 UNSUPPORTED = 77
@@ -185,16 +188,18 @@ class Load:
 
 def run(drivers, workloads, options):
     """{workload: {peer: [measurement, ...]}} and notes. Peers take turns within a round, another first each round."""
-    results = {workload: {peer: [] for peer in drivers} for workload in workloads}
-    notes = []
-    progress = Progress(len(workloads) * len(drivers) * options.rounds)
+    parts = {workload: drivers_of(workload, drivers, options.build) for workload in workloads}
+    results = {workload: {peer: [] for peer in parts[workload]} for workload in workloads}
+    notes = [f"no {workload} row, its driver bench_{SERVICES[workload]} is not built"
+             for workload in workloads if not parts[workload] and "trunkline" in drivers]
+    progress = Progress(sum(map(len, parts.values())) * options.rounds)
     for workload in workloads:
-        order = list(drivers)
+        order = list(parts[workload])
         for number in range(options.rounds):
             for peer in list(order):
                 progress.at(f"{workload}, round {number + 1} of {options.rounds}, {peer}")
                 try:
-                    results[workload][peer].append(measure(drivers[peer], workload, options, cores_for(workload)))
+                    results[workload][peer].append(measure(parts[workload][peer], workload, options, cores_for(workload)))
                 except Unsupported as reason:
                     notes.append(str(reason))
                     order.remove(peer)
@@ -219,7 +224,7 @@ def rows_of(results):
 
 
 def figure(value, unit):
-    if unit.endswith("/s") and unit != "GB/s":
+    if unit.endswith("/s") and unit not in ("GB/s", "MB/s"):
         for scale, letter in ((1e6, "M"), (1e3, "k")):
             if value >= scale:
                 return f"{value / scale:.2f} {letter} {unit}"
@@ -268,17 +273,28 @@ def names(known):
     return split
 
 
+def driver_path(build, name):
+    paths = [os.path.join(folder, f"bench_{name}") for folder in (build, os.path.join(build, "tests", "bench"))]
+    return next((path for path in paths if os.access(path, os.X_OK)), None)
+
+
 def find_drivers(build, wanted):
-    folders = [build, os.path.join(build, "tests", "bench")]
     drivers, missing = {}, []
     for peer in wanted or PEERS:
-        paths = [os.path.join(folder, f"bench_{peer}") for folder in folders]
-        path = next((path for path in paths if os.access(path, os.X_OK)), None)
+        path = driver_path(build, peer)
         if path:
             drivers[peer] = path
         else:
             missing.append(peer)
     return drivers, missing
+
+
+def drivers_of(workload, drivers, build):
+    """{peer: driver} of those that take part."""
+    if workload not in SERVICES:
+        return drivers
+    path = driver_path(build, SERVICES[workload])
+    return {"trunkline": path} if path and "trunkline" in drivers else {}
 
 
 def parse(arguments):

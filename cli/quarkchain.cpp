@@ -1,0 +1,23 @@
+// trunkline quarkchain: what has to do with QuarkChain, one subcommand each.
+#include "cli/command.hpp"
+#include "cli/exit_code.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <vector>
+
+namespace trunkline::cli {
+
+Command add_quarkchain(CLI::App& program) {
+  CLI::App* const command = program.add_subcommand("quarkchain", "Look at the QuarkChain cluster protocol");
+  command->require_subcommand(1);
+  const std::vector<Command> below = {add_quarkchain_decode(*command), add_quarkchain_encode(*command)};
+  command->footer("Example:\n  trunkline quarkchain decode recorded.pcap");
+  return {command, [below] {
+            for (const Command& one : below)
+              if (one.options->parsed()) return one.run();
+            throw UsageError("quarkchain: a command is required");
+          }};
+}
+
+} // namespace trunkline::cli
