@@ -87,17 +87,20 @@ class ClusterConnections {
   std::string listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted);
   /// Stops accepting; the addresses are free at once.
   void close_listeners();
-  /// Runs a connection. `server` answers on its control circuit.
+  /// Runs a connection. `server` answers on its control circuit. After `close` it is one that has ended.
   std::shared_ptr<ClusterConnection> adopt(std::unique_ptr<Transport> transport, Framing framing,
                                            std::shared_ptr<RpcServer> server);
   /// Errors: error::connect_failed, which names the address, also after connect_deadline.
   awaitable<std::shared_ptr<ClusterConnection>> dial(std::string address, Framing framing,
                                                      std::shared_ptr<RpcServer> server);
-  /// Closes listeners and connections and waits until all of it is gone. Idempotent.
+  /// Closes listeners and connections, and takes no more. What was sent is still written. Idempotent.
+  void close_now(End reason = {});
+  /// The same, and waits until all of it is gone. Not in a task that was spawned here.
   awaitable<void> close();
 
   /// A task that is cancelled and joined by `close`.
   void spawn(awaitable<void> task);
+  void log(LogLevel level, std::string_view text) const;
   std::size_t size() const noexcept;
   const Executor& executor() const noexcept;
   const ClusterConnectionsOptions& options() const noexcept;

@@ -47,9 +47,10 @@ class ClusterMaster {
   /// Ends forwarding for it and closes its connection; before DESTROY.
   void dismiss_peer(std::uint64_t cluster_peer_id, End reason = {});
   /// Hears that an admitted peer is gone, after forwarding for it has ended: DESTROY is due.
-  std::function<void(std::uint64_t cluster_peer_id, const End& reason)> on_peer_gone;
+  void set_on_peer_gone(std::function<void(std::uint64_t cluster_peer_id, const End& reason)> callback);
 
   Forwarding& forwarding() noexcept;
+  /// Those with peers.
   ClusterConnections& connections() noexcept;
 
   /// As ClusterSlave: phase one until the deadline, then peers, then slaves.

@@ -132,13 +132,11 @@ class ClusterTrunk final : public Trunk {
   Circuit& add_stillborn(const OpenRequest& request, End reason);
   void end_circuit(Circuit& circuit, End reason);
   void end_all(const End& reason);
-  void end_trunk(const End& for_circuits, End reason);
+  void end_trunk(End reason);
   void break_off(error reason, std::string text);
   void bury(Circuit& circuit);
   void drop_inbox(Circuit& circuit);
-  TrunkEvent& emit(TrunkEvent::Kind kind, Circuit* circuit = nullptr) {
-    return events_.emplace_back(TrunkEvent{kind, circuit, {}, {}, {}});
-  }
+  TrunkEvent& emit(TrunkEvent::Kind kind, Circuit* circuit = nullptr);
   std::string from() const;
 
   // cluster_receive.cpp: frames in.
@@ -148,7 +146,7 @@ class ClusterTrunk final : public Trunk {
   void grow_payload(std::size_t bytes);
   void end_frame(Payload payload);
   Circuit* find_for(const FrameHeader& header);
-  void admit(Circuit& circuit, std::size_t arrived);
+  void admit(Circuit& circuit);
   void overflow(Circuit& circuit, std::string_view limit, std::size_t max);
   void drop_frame();
   void update_pause();
@@ -156,6 +154,7 @@ class ClusterTrunk final : public Trunk {
   void free_frame(ReceivedFrame* frame);
 
   // cluster_send.cpp: frames out.
+  std::size_t send_bytes_max(const TrunkCircuit& circuit) const noexcept;
   void put_frame(const FrameHeader& header, Payload& payload);
   Output& output_end();
   void wake_senders();
@@ -170,7 +169,7 @@ class ClusterTrunk final : public Trunk {
 
   CircuitList<&Circuit::of_trunk> all_; // owned here: those in circuits_, and the ended ones whose handle is still there
   CircuitList<&Circuit::waiting> waiting_; // for room in the output, the longest first
-  Circuit* control_;
+  Circuit* control_ = nullptr; // null again when it is buried
   boost::unordered_flat_map<Route, Circuit*> circuits_; // iterated only in sorted order
   boost::unordered_flat_set<std::uint64_t> allowed_peers_;
   Circuit* found_last_ = nullptr;
@@ -191,6 +190,7 @@ class ClusterTrunk final : public Trunk {
   ReceivedFrame* spare_ = nullptr;
   std::size_t spare_count_ = 0;
   Instant paused_since_ = Instant::max();
+  bool taken_since_pause_ = false;
 
   // Sending: one queue for all, in portions that are written one after another.
   std::deque<Output> pending_;

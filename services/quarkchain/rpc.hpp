@@ -130,9 +130,13 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   /// order in which the requests reach the wire. Cancelled before that: nothing is sent and no id is used; later: the reply is
   /// dropped when it comes. Errors: error::timed_out after `deadline` (zero: never); when the circuit is not open, or ends first,
   /// what it ended with, error::circuit_closed for a clean end.
-  awaitable<RpcReply> call(std::uint8_t op, Payload payload, Duration deadline = Duration::zero());
+  awaitable<RpcReply> call(std::uint8_t op, Payload payload, Duration deadline = Duration::zero()) {
+    return call_on(shared_from_this(), op, std::move(payload), deadline);
+  }
   /// Sends a command, after everything that was sent before; waits only for room. Errors: as for `call`.
-  awaitable<void> command(std::uint8_t op, Payload payload);
+  awaitable<void> command(std::uint8_t op, Payload payload) {
+    return command_on(shared_from_this(), op, std::move(payload));
+  }
 
   /// Ends it: pending calls fail, running handlers are cancelled, what was sent arrives. Idempotent.
   void close(End reason = {});
@@ -140,15 +144,17 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   /// Those that run go on, and calls too.
   void stop_serving() noexcept { serving_ = false; }
   /// Waits until no handler runs and no call waits.
-  awaitable<void> idle();
+  awaitable<void> idle() { return idle_on(shared_from_this()); }
   /// Waits until it has ended and says how.
-  awaitable<End> ended();
+  awaitable<End> ended() { return ended_on(shared_from_this()); }
   /// How it ended, or null while it lives.
   const End* end() const noexcept { return end_.get(); }
   bool is_open() const noexcept { return !end_; }
 
   /// The name of the circuit: its route.
   const std::string& name() const noexcept { return circuit_.name(); }
+  /// The far end as a log line names it.
+  const std::string& remote() const noexcept { return circuit_.remote_peer().url; }
   /// Another circuit of the same connection, to a route.
   Circuit new_circuit(const std::string& route) { return circuit_.new_circuit(CircuitOptions(route)); }
   RpcServer& server() const noexcept { return *server_; }
@@ -160,29 +166,39 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   std::weak_ptr<void> owner;
 
  private:
-  struct Call;   // a call of ours: waits for room, then for its reply
+  struct Call;   // a call of ours, in its coroutine's frame
   struct Sender; // who waits for room, in order
+  struct Slot;   // a handler's place among the running ones
+  using Pointer = std::shared_ptr<RpcCircuit>;
 
   RpcCircuit(Circuit circuit, std::shared_ptr<RpcServer> server);
   void on_circuit_event(const TrunkEvent& event) override;
+  // Coroutines keep the circuit alive, so they are static and take it by value.
+  static awaitable<RpcReply> call_on(Pointer self, std::uint8_t op, Payload payload, Duration deadline);
+  static awaitable<void> command_on(Pointer self, std::uint8_t op, Payload payload);
+  static awaitable<void> idle_on(Pointer self);
+  static awaitable<End> ended_on(Pointer self);
 
-  // Reading.
+  // rpc_receive.cpp: what the far side says.
   void read();
   void on_fragment(Fragment& fragment);
   void on_reply(Fragment& fragment);
-  void start(RpcRequest request, const RpcServer::Entry& entry);
-  static awaitable<void> run(std::shared_ptr<RpcCircuit> self, RpcRequest request, const RpcServer::Entry& entry);
-  void start_waiting();
-  bool full() const noexcept;
-  void violate(std::uint64_t& counter, std::string text);
+  void admit(RpcRequest request);
+  void start(RpcRequest request);
+  static awaitable<void> run(Slot slot, RpcRequest request, const RpcServer::Entry& entry);
+  void leave_slot();
+  bool full() const noexcept { return waiting_bytes_ >= server_->limits_.requests_waiting_bytes_max; }
+  void violate(std::uint64_t& counter, const std::string& text);
   void on_end(End reason);
 
-  // Sending.
-  bool try_send(Fragment& fragment);
-  awaitable<void> send(Fragment fragment, Call* call);
+  // rpc.cpp: what we say.
+  bool try_send(Fragment& fragment, Call* call);
+  awaitable<void> send(Fragment& fragment, Call* call); // of a coroutine that keeps the circuit
   void wake_sender();
   [[noreturn]] void throw_end() const;
-  void give_up(std::uint64_t rpc_id);
+  void note_change() {
+    if (changed_.has_waiters()) changed_.notify_all();
+  }
 
   struct Calls; // what only a circuit that has called needs
   Calls& calls();
@@ -192,6 +208,7 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   std::unique_ptr<End> end_;
   bool serving_ = true;
   bool reading_ = false; // in `read`
+  bool delay_logged_ = false;
 
   // Requests of the far side.
   std::optional<std::uint64_t> request_id_last_;

@@ -76,6 +76,8 @@ class SlavePool {
   void ended(RpcCircuit& circuit);
 
   const XshardRoutes& routes() const noexcept;
+  /// All that are open, identified or not.
+  std::vector<std::shared_ptr<RpcCircuit>> circuits() const;
   std::size_t unidentified() const noexcept;
   const SlavePoolCounters& counters() const noexcept;
   /// Stops dialling and closes all connections, also those that come later. Idempotent.

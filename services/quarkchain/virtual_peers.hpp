@@ -15,7 +15,6 @@ namespace trunkline::quarkchain {
 
 struct VirtualPeersCounters {
   std::uint64_t created = 0; // circuits
-  std::uint64_t ended = 0;   // by themselves: an rpc error, an overflow, the end of the connection
   std::uint64_t refused = 0; // peers_max, or the reserved id 0
 };
 
@@ -43,6 +42,7 @@ class VirtualPeers {
   std::shared_ptr<RpcCircuit> find(std::uint32_t branch, std::uint64_t cluster_peer_id) const;
   /// Those that are open on a branch, by ascending id.
   std::vector<std::shared_ptr<RpcCircuit>> on_branch(std::uint32_t branch) const;
+  std::vector<std::shared_ptr<RpcCircuit>> all() const;
   const std::set<std::uint64_t>& peers() const noexcept { return peers_; }
   std::size_t size() const noexcept { return circuits_.size(); }
   const VirtualPeersCounters& counters() const noexcept { return counters_; }
@@ -56,7 +56,7 @@ class VirtualPeers {
   std::set<std::uint64_t> peers_;
   std::set<std::uint32_t> branches_; // shards that exist
   std::map<Route, std::shared_ptr<RpcCircuit>> circuits_; // also those that have ended
-  mutable VirtualPeersCounters counters_;
+  VirtualPeersCounters counters_;
 };
 
 } // namespace trunkline::quarkchain

@@ -3,6 +3,7 @@
 
 #include "services/quarkchain/rpc.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -53,6 +54,7 @@ class XshardRoutes {
   std::map<std::uint32_t, std::vector<std::size_t>> by_shard_;
 
   void index();
+  std::vector<std::shared_ptr<RpcCircuit>> choose(const std::vector<std::size_t>& entries) const;
 };
 
 } // namespace trunkline::quarkchain
