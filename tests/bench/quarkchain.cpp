@@ -44,7 +44,16 @@ struct Options {
   std::string workload;
   std::string port;
   double seconds = 1;
-  std::uint64_t count = 0;
+  std::uint64_t count = 0; // instead of a time
+  bool skip_one = false;   // leave out one number, to show that the receiver notices
+};
+
+/// When to stop: after so many, or after a time.
+struct Goal {
+  explicit Goal(const Options& options) : count(options.count), end(bench::now_seconds() + options.seconds) {}
+  bool reached(std::uint64_t done) const { return count != 0 ? done >= count : bench::now_seconds() >= end; }
+  std::uint64_t count;
+  double end;
 };
 
 ClusterConnectionsOptions connections_options() {
@@ -82,12 +91,14 @@ std::shared_ptr<RpcServer> calls_server() {
 
 // Calls.
 
-awaitable<void> call_again_and_again(std::shared_ptr<RpcCircuit> circuit, double end, std::uint64_t* done, std::uint64_t* number) {
-  while (bench::now_seconds() < end) {
+awaitable<void> call_again_and_again(std::shared_ptr<RpcCircuit> circuit, Goal goal, bool skip_one, std::uint64_t* done, std::uint64_t* number) {
+  while (!goal.reached(*done)) {
     for (int i = 0; i < 64; ++i) { // the clock is read rarely
       const std::uint64_t mine = ++*number;
-      const RpcReply reply = co_await circuit->call(op_get_account_data, Payload(pattern(request_bytes, mine)));
-      if (reply.payload.size() != reply_bytes || number_in(reply.payload) != mine) throw std::runtime_error("a reply to another call");
+      const std::uint64_t said = skip_one && mine == 3 ? 4 : mine;
+      const RpcReply reply = co_await circuit->call(op_get_account_data, Payload(pattern(request_bytes, said)));
+      if (reply.payload.size() != reply_bytes || number_in(reply.payload) != mine)
+        throw std::runtime_error(fmt::format("sequence {} on stream 0, expected {}", number_in(reply.payload), mine));
       ++*done;
     }
   }
@@ -100,7 +111,7 @@ awaitable<bench::Result> drive_calls(ClusterConnections& connections, const Opti
   std::exception_ptr failure;
   Tasks tasks(connections.executor(), [&](std::exception_ptr thrown) { failure = std::move(thrown); });
   const double begin = bench::now_seconds();
-  for (int i = 0; i < in_flight; ++i) tasks.spawn(call_again_and_again(connection->control(), begin + options.seconds, &done, &number));
+  for (int i = 0; i < in_flight; ++i) tasks.spawn(call_again_and_again(connection->control(), Goal(options), options.skip_one, &done, &number));
   co_await tasks.join();
   const double elapsed = bench::now_seconds() - begin;
   if (failure) std::rethrow_exception(failure);
@@ -114,10 +125,11 @@ struct Receiver {
   Signal arrived;
 };
 
-awaitable<void> send_all(Circuit circuit, double end, std::uint64_t* sent) {
-  while (bench::now_seconds() < end)
+awaitable<void> send_all(Circuit circuit, Goal goal, bool skip_one, std::uint64_t* sent) {
+  while (!goal.reached(*sent))
     for (int i = 0; i < 1000; ++i) {
       Fragment fragment(op_new_block, Payload::uninitialized(forwarded_bytes));
+      if (skip_one && *sent == 3) ++*sent;
       const std::uint64_t number = (*sent)++;
       std::memcpy(fragment.payload.writable().data(), &number, sizeof number);
       co_await circuit.send(std::move(fragment));
@@ -130,7 +142,7 @@ awaitable<void> receive_all(Circuit circuit, Receiver* receiver) {
     const std::optional<Fragment> fragment = co_await circuit.receive();
     if (!fragment) co_return;
     if (fragment->payload.size() != forwarded_bytes || number_in(fragment->payload) != receiver->expected)
-      throw std::runtime_error("a frame is missing, came twice, or has another size");
+      throw std::runtime_error(fmt::format("sequence {} on stream 0, expected {}", number_in(fragment->payload), receiver->expected));
     ++receiver->expected;
     if (receiver->arrived.has_waiters()) receiver->arrived.notify_all();
   }
@@ -151,7 +163,7 @@ awaitable<bench::Result> drive_forward(ClusterConnections& connections, const Op
   const auto peer = co_await connections.dial(address, Framing::p2p, calls_server());
   std::uint64_t sent = 0;
   const double begin = bench::now_seconds();
-  co_await send_all(peer->control()->new_circuit(to_text(Route(branch, 0))), begin + options.seconds, &sent);
+  co_await send_all(peer->control()->new_circuit(to_text(Route(branch, 0))), Goal(options), options.skip_one, &sent);
   while (receiver.expected < sent && !failure) co_await receiver.arrived.wait();
   const double elapsed = bench::now_seconds() - begin;
   if (failure) std::rethrow_exception(failure);
@@ -242,7 +254,8 @@ Options parse(int argc, char** argv) {
     const std::string_view option = argv[at];
     if (option == "--seconds") options.seconds = std::stod(argv[at + 1]);
     else if (option == "--count") options.count = std::stoull(argv[at + 1]);
-    else if (option != "--far-pid" && option != "--plant") throw std::runtime_error("no option " + std::string(option));
+    else if (option == "--plant") options.skip_one = true;
+    else if (option != "--far-pid") throw std::runtime_error("no option " + std::string(option));
   }
   return options;
 }

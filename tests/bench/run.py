@@ -22,9 +22,13 @@ import time
 
 WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
              "idle_circuit_bytes", "idle_connection_bytes")
-PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc")
-IDLE_COUNTS = {"idle_circuit_bytes": 100_000, "idle_connection_bytes": 1_000}
-IDLE_COUNTS_QUICK = {"idle_circuit_bytes": 10_000, "idle_connection_bytes": 200}
+PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "quarkchain")
+# What only one driver does: a service on trunkline has nobody to be compared with here.
+OWN_WORKLOADS = {"quarkchain": ("calls_1", "calls_64", "forward_64", "idle_peer_bytes")}
+ALL_WORKLOADS = WORKLOADS + sum(OWN_WORKLOADS.values(), ())
+ON_ONE_CORE = ("round_trip", "calls_1")
+IDLE_COUNTS = {"idle_circuit_bytes": 100_000, "idle_connection_bytes": 1_000, "idle_peer_bytes": 100_000}
+IDLE_COUNTS_QUICK = {"idle_circuit_bytes": 10_000, "idle_connection_bytes": 200, "idle_peer_bytes": 20_000}
 
 # What trunkline is to reach: (what is compared, how, figure, in words).
 TARGETS = {
@@ -35,6 +39,9 @@ TARGETS = {
     "round_trip": ("ratio", "at_most", 1.6, "<= 1.6 of raw"),
     "opens": ("value", "at_least", 200_000, ">= 200 k/s"),
     "idle_circuit_bytes": ("value", "at_most", 1000, "<= 1000 bytes"),
+    "calls_64": ("value", "at_least", 150_000, ">= 150 k/s"),
+    "forward_64": ("value", "at_least", 1_000_000, ">= 1 M/s"),
+    "idle_peer_bytes": ("value", "at_most", 1000, "<= 1000 bytes"),
 }
 
 UNSUPPORTED = 77
@@ -131,11 +138,11 @@ def measure(driver, workload, options, cores):
 
 
 def cores_for(workload):
-    """(serving, driving): a core each, but one for both in round trips, where waking another core decides all."""
+    """(serving, driving): a core each, but one for both in single round trips, where waking another core decides all."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         return (None, None)
-    return (cores[1], cores[1]) if workload == "round_trip" else (cores[1], cores[0])
+    return (cores[1], cores[1]) if workload in ON_ONE_CORE else (cores[1], cores[0])
 
 
 class Progress:
@@ -183,13 +190,17 @@ class Load:
         return max(0.0, busy - ours) / everything if everything > 0 else 0.0
 
 
+def does(peer, workload):
+    return workload in OWN_WORKLOADS.get(peer, WORKLOADS)
+
+
 def run(drivers, workloads, options):
     """{workload: {peer: [measurement, ...]}} and notes. Peers take turns within a round, another first each round."""
-    results = {workload: {peer: [] for peer in drivers} for workload in workloads}
+    results = {workload: {peer: [] for peer in drivers if does(peer, workload)} for workload in workloads}
     notes = []
-    progress = Progress(len(workloads) * len(drivers) * options.rounds)
+    progress = Progress(sum(map(len, results.values())) * options.rounds)
     for workload in workloads:
-        order = list(drivers)
+        order = list(results[workload])
         for number in range(options.rounds):
             for peer in list(order):
                 progress.at(f"{workload}, round {number + 1} of {options.rounds}, {peer}")
@@ -227,7 +238,7 @@ def figure(value, unit):
 
 
 def verdict(row):
-    if row["workload"] not in TARGETS or row["peer"] != "trunkline":
+    if row["workload"] not in TARGETS or row["peer"] not in ("trunkline", *OWN_WORKLOADS):
         return ""
     what, how, bound, words = TARGETS[row["workload"]]
     value = row["ratio_to_raw"] if what == "ratio" else row["value"]
@@ -287,7 +298,7 @@ def parse(arguments):
     parser.add_argument("--quick", action="store_true", help="three short rounds: a look, not a measurement")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON, too")
     parser.add_argument("--peers", type=names(PEERS), metavar="LIST", help="of: " + ",".join(PEERS))
-    parser.add_argument("--workloads", type=names(WORKLOADS), metavar="LIST", help="of: " + ",".join(WORKLOADS))
+    parser.add_argument("--workloads", type=names(ALL_WORKLOADS), metavar="LIST", help="of: " + ",".join(ALL_WORKLOADS))
     parser.add_argument("--rounds", type=int, metavar="N", help="default 5, with --quick 3")
     parser.add_argument("--seconds", type=float, metavar="S", help="per measurement; default 1, with --quick 0.2")
     parser.add_argument("--count", type=int, metavar="N", help="messages (or opens) per measurement, instead of a time")
@@ -314,7 +325,7 @@ def main(arguments):
         return 2
     load = Load()
     try:
-        results, notes = run(drivers, options.workloads or WORKLOADS, options)
+        results, notes = run(drivers, options.workloads or ALL_WORKLOADS, options)
     except Failed as reason:
         print(f"run failed: {reason}", file=sys.stderr)
         return 1
