@@ -13,8 +13,10 @@
 namespace trunkline::quarkchain {
 namespace {
 
-constexpr std::size_t gather_bytes_min = 8 * 1024;   // payloads from here on are not copied
-constexpr std::size_t portion_bytes_max = 1024 * 1024; // handed to the connection at once; each has its write_deadline
+constexpr std::size_t gather_bytes_min = 8 * 1024; // payloads from here on are not copied
+constexpr std::size_t portion_bytes = 32 * 1024;   // what the connection is handed is whole portions
+constexpr std::size_t spare_portions_max = 32;
+constexpr std::size_t kept_bytes_max = 64 * 1024;  // an output that waits for nothing keeps no more memory
 
 /// The branch that a fragment of the control circuit carries as its subject.
 std::uint32_t branch_of(const Fragment& fragment, bool may_have_one) {
@@ -89,7 +91,7 @@ void ClusterTrunk::put_frame(const FrameHeader& header, Payload& payload) {
   const std::size_t total = payload.size();
   for (std::size_t at = 0; at < total;) {
     output = &output_end();
-    const std::size_t size = std::min(total - at, portion_bytes_max);
+    const std::size_t size = std::min(total - at, portion_bytes);
     output->large.push_back(size == total ? std::move(payload) : payload.slice(at, size));
     output->pieces.push_back({static_cast<std::int32_t>(output->large.size() - 1), 0, static_cast<std::uint32_t>(size)});
     output->bytes += size;
@@ -100,15 +102,27 @@ void ClusterTrunk::put_frame(const FrameHeader& header, Payload& payload) {
 
 /// The portion that is being filled.
 Output& ClusterTrunk::output_end() {
-  if (pending_.empty() || pending_.back().bytes >= portion_bytes_max) pending_.emplace_back();
+  if (pending_.empty() || pending_.back().bytes >= portion_bytes) {
+    if (spare_outputs_.empty()) {
+      pending_.emplace_back();
+    } else {
+      pending_.push_back(std::move(spare_outputs_.back()));
+      spare_outputs_.pop_back();
+    }
+  }
   return pending_.back();
 }
 
-void ClusterTrunk::take_output(Output& into, std::size_t, Instant now) {
+void ClusterTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) {
   now_ = std::max(now_, now);
   into.clear();
   if (state_ == State::over || pending_.empty()) return;
   std::swap(into, pending_.front()); // its memory is used again
+  while (pending_.size() > 1 && into.bytes + pending_[1].bytes <= bytes_max) {
+    append(into, pending_[1]);
+    if (spare_outputs_.size() < spare_portions_max) spare_outputs_.push_back(std::move(pending_[1]));
+    pending_.erase(pending_.begin() + 1);
+  }
   if (pending_.size() > 1) pending_.pop_front();
   if (into.empty()) return;
   output_bytes_ -= into.bytes;
@@ -118,9 +132,30 @@ void ClusterTrunk::take_output(Output& into, std::size_t, Instant now) {
   wake_senders();
 }
 
+/// Moves one portion behind another.
+void ClusterTrunk::append(Output& into, Output& portion) {
+  const auto small = static_cast<std::uint32_t>(into.small.size());
+  const auto large = static_cast<std::int32_t>(into.large.size());
+  into.small.append(portion.small);
+  for (Payload& payload : portion.large) into.large.push_back(std::move(payload));
+  for (Output::Piece piece : portion.pieces) {
+    if (piece.large < 0) {
+      piece.offset += small;
+    } else {
+      piece.large += large;
+    }
+    into.pieces.push_back(piece);
+  }
+  into.bytes += portion.bytes;
+  portion.clear();
+}
+
 void ClusterTrunk::written(Instant now) {
   now_ = std::max(now_, now);
   writing_ = false;
+  if (output_bytes_ > 0) return;
+  spare_outputs_.clear();
+  if (!pending_.empty() && pending_.front().small.capacity() > kept_bytes_max) pending_.clear();
 }
 
 /// Who waits keeps its place until it has sent, so that one with much to say comes last the next time.

@@ -157,6 +157,7 @@ class ClusterTrunk final : public Trunk {
   std::size_t send_bytes_max(const TrunkCircuit& circuit) const noexcept;
   void put_frame(const FrameHeader& header, Payload& payload);
   Output& output_end();
+  static void append(Output& into, Output& portion);
   void wake_senders();
 
   ClusterTrunkOptions options_;
@@ -194,6 +195,7 @@ class ClusterTrunk final : public Trunk {
 
   // Sending: one queue for all, in portions that are written one after another.
   std::deque<Output> pending_;
+  std::vector<Output> spare_outputs_;
   std::size_t output_bytes_ = 0;
   bool writing_ = false;
   Instant writing_since_{};

@@ -161,6 +161,32 @@ TEST_CASE("cluster trunk: a large frame arrives whole, however it is cut, and is
   }
 }
 
+TEST_CASE("cluster trunk: an output is no larger than was asked for, however it was filled, and nothing is lost or moved") {
+  std::mt19937_64 random(3);
+  for (const std::size_t bytes_max : {std::size_t{16} << 10, std::size_t{100'000}, std::size_t{1} << 20}) {
+    CAPTURE(bytes_max);
+    Machine machine;
+    machine.clogged = true;
+    std::string expected;
+    for (std::uint64_t i = 1; machine.trunk.output_bytes() < (std::size_t{3} << 20); ++i) {
+      const std::string payload(i % 7 == 0 ? random() % 500'000 : random() % 100, static_cast<char>('a' + i % 26));
+      REQUIRE(machine.sends(machine.control(), 9, i, payload) == SendOutcome::taken);
+      expected += encode(Framing::cluster, frame(9, i, payload));
+    }
+    std::string bytes;
+    Output output;
+    while (machine.trunk.has_output()) {
+      machine.trunk.take_output(output, bytes_max, machine.now);
+      CHECK(output.bytes <= std::max(bytes_max, std::size_t{72} << 10)); // a portion, and the piece that fills it
+      std::vector<std::span<const std::byte>> pieces;
+      output.gather(pieces);
+      for (const auto piece : pieces) bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+      machine.trunk.written(machine.now);
+    }
+    CHECK(bytes == expected);
+  }
+}
+
 TEST_CASE("cluster trunk: peer id 0 is the control circuit whatever the branch, which comes back with the reply") {
   Machine machine;
   machine.hears(frame(129, 1, "a", Route(0, 0)));
