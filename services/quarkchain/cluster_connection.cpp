@@ -16,7 +16,8 @@
 namespace trunkline::quarkchain {
 
 struct ClusterConnections::State : std::enable_shared_from_this<State> {
-  State(Executor on, ClusterConnectionsOptions with) : executor(std::move(on)), options(std::move(with)), tasks(executor) {
+  State(Executor on, ClusterConnectionsOptions with)
+      : executor(std::move(on)), options(std::move(with)), tasks(executor) {
     options.limits.check();
     if (!options.networks.contains("tcp")) options.networks.emplace("tcp", make_tcp_network());
     if (!options.networks.contains("unix")) options.networks.emplace("unix", make_unix_network());
@@ -32,10 +33,11 @@ struct ClusterConnections::State : std::enable_shared_from_this<State> {
                                     std::function<void(std::unique_ptr<Transport>)> accepted);
   static awaitable<void> run(std::shared_ptr<State> self, std::shared_ptr<ClusterConnection> connection,
                              std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> transport);
-  static awaitable<std::shared_ptr<ClusterConnection>> dial(std::shared_ptr<State> self, std::string address, Framing framing,
-                                                            std::shared_ptr<RpcServer> server);
+  static awaitable<std::shared_ptr<ClusterConnection>> dial(std::shared_ptr<State> self, std::string address,
+                                                            Framing framing, std::shared_ptr<RpcServer> server);
   static awaitable<void> gone(std::shared_ptr<State> self);
-  std::shared_ptr<ClusterConnection> adopt(std::unique_ptr<Transport> transport, Framing framing, std::shared_ptr<RpcServer> server);
+  std::shared_ptr<ClusterConnection> adopt(std::unique_ptr<Transport> transport, Framing framing,
+                                           std::shared_ptr<RpcServer> server);
   void close(End reason);
 
   Executor executor;
@@ -64,7 +66,8 @@ std::shared_ptr<Network> ClusterConnections::State::network_for(const std::strin
   throw_error(error::unknown_scheme, fmt::format("address {} has no scheme of {}", quote(address), known));
 }
 
-std::string ClusterConnections::listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted) {
+std::string ClusterConnections::listen(std::string_view address,
+                                       std::function<void(std::unique_ptr<Transport>)> accepted) {
   if (state_->closed) throw_error(error::node_closed, fmt::format("cannot listen on {}", quote(address)));
   std::shared_ptr<Listener> listener = state_->network_for(std::string(address))->listen(state_->executor, address);
   std::string real_address = listener->address();
@@ -81,8 +84,8 @@ awaitable<void> ClusterConnections::State::accept_all(std::shared_ptr<State> sel
       std::unique_ptr<Transport> transport = co_await listener->accept();
       if (self->connections.size() >= self->options.connections_max) {
         ++self->counters.turned_away;
-        self->log(LogLevel::warning, fmt::format("connection from {} turned away: connections_max {} reached", transport->remote(),
-                                                 self->options.connections_max));
+        self->log(LogLevel::warning, fmt::format("connection from {} turned away: connections_max {} reached",
+                                                 transport->remote(), self->options.connections_max));
         continue;
       }
       ++self->counters.accepted;
@@ -90,7 +93,8 @@ awaitable<void> ClusterConnections::State::accept_all(std::shared_ptr<State> sel
     }
   } catch (const std::exception& failure) {
     const bool ours = std::ranges::find(self->listeners, listener) == self->listeners.end();
-    if (!ours) self->log(LogLevel::error, fmt::format("no longer listening on {}: {}", listener->address(), failure.what()));
+    if (!ours)
+      self->log(LogLevel::error, fmt::format("no longer listening on {}: {}", listener->address(), failure.what()));
   }
 }
 
@@ -103,7 +107,8 @@ std::shared_ptr<ClusterConnection> ClusterConnections::adopt(std::unique_ptr<Tra
   return state_->adopt(std::move(transport), framing, std::move(server));
 }
 
-std::shared_ptr<ClusterConnection> ClusterConnections::State::adopt(std::unique_ptr<Transport> transport, Framing framing,
+std::shared_ptr<ClusterConnection> ClusterConnections::State::adopt(std::unique_ptr<Transport> transport,
+                                                                    Framing framing,
                                                                     std::shared_ptr<RpcServer> server) {
   ClusterTrunkOptions with;
   with.framing = framing;
@@ -134,7 +139,8 @@ std::shared_ptr<ClusterConnection> ClusterConnections::State::adopt(std::unique_
   return connection;
 }
 
-awaitable<void> ClusterConnections::State::run(std::shared_ptr<State> self, std::shared_ptr<ClusterConnection> connection,
+awaitable<void> ClusterConnections::State::run(std::shared_ptr<State> self,
+                                               std::shared_ptr<ClusterConnection> connection,
                                                std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> transport) {
   Session session(std::move(trunk), std::move(transport), self->options.limits.goodbye_deadline);
   co_await session.run();
@@ -142,7 +148,8 @@ awaitable<void> ClusterConnections::State::run(std::shared_ptr<State> self, std:
   self->connection_gone.notify_all();
 }
 
-void ClusterConnections::State::on_event(const std::shared_ptr<ClusterConnection>& connection, TrunkEvent& event) const {
+void ClusterConnections::State::on_event(const std::shared_ptr<ClusterConnection>& connection,
+                                         TrunkEvent& event) const {
   switch (event.kind) {
     case TrunkEvent::Kind::opened: {
       Circuit circuit(connection->trunk_, *event.circuit);
@@ -150,14 +157,16 @@ void ClusterConnections::State::on_event(const std::shared_ptr<ClusterConnection
       return;
     }
     case TrunkEvent::Kind::ended:
-      if (event.circuit->end && event.circuit->end->code == error::stalled && !ClusterTrunk::route_of(*event.circuit).is_control())
+      if (event.circuit->end && event.circuit->end->code == error::stalled &&
+          !ClusterTrunk::route_of(*event.circuit).is_control())
         log(LogLevel::warning, fmt::format("a virtual peer was closed: {}", event.circuit->end->text));
       return;
     case TrunkEvent::Kind::closed: {
       const End end = event.end ? std::move(*event.end) : End();
       const bool orderly = end.clean() || end.code == error::node_closed || end.code == error::draining;
       return log(orderly ? LogLevel::info : LogLevel::warning,
-                 fmt::format("{} connection with {} is over: {}", to_string(connection->framing()), connection->remote_, end.to_string()));
+                 fmt::format("{} connection with {} is over: {}", to_string(connection->framing()), connection->remote_,
+                             end.to_string()));
     }
     default: return;
   }
@@ -168,8 +177,9 @@ awaitable<std::shared_ptr<ClusterConnection>> ClusterConnections::dial(std::stri
   return State::dial(state_, std::move(address), framing, std::move(server));
 }
 
-awaitable<std::shared_ptr<ClusterConnection>> ClusterConnections::State::dial(std::shared_ptr<State> self, std::string address,
-                                                                              Framing framing, std::shared_ptr<RpcServer> server) {
+awaitable<std::shared_ptr<ClusterConnection>> ClusterConnections::State::dial(std::shared_ptr<State> self,
+                                                                              std::string address, Framing framing,
+                                                                              std::shared_ptr<RpcServer> server) {
   if (self->closed) throw_error(error::node_closed, "cannot dial " + address);
   const std::shared_ptr<Network> network = self->network_for(address);
   ++self->counters.dials;
@@ -178,8 +188,8 @@ awaitable<std::shared_ptr<ClusterConnection>> ClusterConnections::State::dial(st
   try {
     transport = co_await within(self->options.connect_deadline, network->dial(address));
   } catch (const boost::system::system_error& thrown) {
-    failure = thrown.code() == error::timed_out ? fmt::format("no answer from {} within connect_deadline {} ms", address,
-                                                              self->options.connect_deadline.count())
+    failure = thrown.code() == error::timed_out ? fmt::format("no answer from {} within connect_deadline {} ms",
+                                                              address, self->options.connect_deadline.count())
                                                 : text_of(thrown);
   }
   co_await throw_if_cancelled();

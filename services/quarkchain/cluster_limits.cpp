@@ -24,7 +24,9 @@ void ClusterLimits::check() const {
   demand(peer_output_bytes_max > 0, "peer_output_bytes_max", peer_output_bytes_max, "more than 0");
   demand(output_bytes_max >= peer_output_bytes_max, "output_bytes_max", output_bytes_max,
          "at least peer_output_bytes_max");
-  for (const auto& [name, value] : {std::pair{"stall_deadline", stall_deadline}, {"write_deadline", write_deadline}, {"goodbye_deadline", goodbye_deadline}})
+  for (const auto& [name, value] : {std::pair{"stall_deadline", stall_deadline},
+                                    {"write_deadline", write_deadline},
+                                    {"goodbye_deadline", goodbye_deadline}})
     demand(value.count() > 0, name, static_cast<std::uint64_t>(value.count()), "more than 0 ms");
 }
 

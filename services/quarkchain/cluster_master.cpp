@@ -32,8 +32,9 @@ struct P2pConnection {
 
 struct ClusterMaster::State : std::enable_shared_from_this<State> {
   State(Executor executor, ClusterMasterOptions with)
-      : options(std::move(with)), slave_options(unchecked(options.connections)), connections(executor, options.connections),
-        slave_connections(executor, slave_options), forwarding(options.connections.log) {}
+      : options(std::move(with)), slave_options(unchecked(options.connections)),
+        connections(executor, options.connections), slave_connections(executor, slave_options),
+        forwarding(options.connections.log) {}
 
   /// What slaves write is not checked, as in pyquarkchain: they know the branches themselves.
   static ClusterConnectionsOptions unchecked(ClusterConnectionsOptions of) {
@@ -81,7 +82,8 @@ ClusterMaster::~ClusterMaster() { state_->close(End(error::node_closed)); }
 void ClusterMaster::State::start() {
   // Weak: a circuit may end when all of this is gone.
   const auto hear_first = [](RpcServer& server, std::function<void(RpcCircuit&, const End&)> first) {
-    server.on_ended = [first = std::move(first), then = std::move(server.on_ended)](RpcCircuit& circuit, const End& reason) {
+    server.on_ended = [first = std::move(first), then = std::move(server.on_ended)](RpcCircuit& circuit,
+                                                                                    const End& reason) {
       first(circuit, reason);
       if (then) then(circuit, reason);
     };
@@ -102,11 +104,13 @@ void ClusterMaster::State::start() {
 
 // Slaves.
 
-awaitable<std::shared_ptr<RpcCircuit>> ClusterMaster::connect_slave(std::string address, std::vector<std::uint32_t> full_shard_ids) {
+awaitable<std::shared_ptr<RpcCircuit>> ClusterMaster::connect_slave(std::string address,
+                                                                    std::vector<std::uint32_t> full_shard_ids) {
   return State::connect_slave(state_, std::move(address), std::move(full_shard_ids));
 }
 
-awaitable<std::shared_ptr<RpcCircuit>> ClusterMaster::State::connect_slave(std::shared_ptr<State> self, std::string address,
+awaitable<std::shared_ptr<RpcCircuit>> ClusterMaster::State::connect_slave(std::shared_ptr<State> self,
+                                                                           std::string address,
                                                                            std::vector<std::uint32_t> shards) {
   std::shared_ptr<ClusterConnection> connection;
   while (!connection) {
@@ -115,7 +119,8 @@ awaitable<std::shared_ptr<RpcCircuit>> ClusterMaster::State::connect_slave(std::
       connection = co_await self->slave_connections.dial(address, Framing::cluster, self->options.slave_server);
     } catch (const boost::system::system_error& failure) {
       if (failure.code() != error::connect_failed) throw;
-      self->connections.log(LogLevel::info, fmt::format("{}; again in {} ms", failure.what(), self->options.connect_retry_delay.count()));
+      self->connections.log(
+          LogLevel::info, fmt::format("{}; again in {} ms", failure.what(), self->options.connect_retry_delay.count()));
     }
     if (!connection) co_await sleep_for(self->options.connect_retry_delay);
   }
@@ -137,7 +142,8 @@ std::vector<std::shared_ptr<RpcCircuit>> ClusterMaster::slaves() const {
 }
 
 void ClusterMaster::State::on_slave_ended(const RpcCircuit& circuit, const End& end_of_it) {
-  const auto found = std::ranges::find_if(slaves, [&](const Slave& slave) { return slave.connection->control().get() == &circuit; });
+  const auto found =
+      std::ranges::find_if(slaves, [&](const Slave& slave) { return slave.connection->control().get() == &circuit; });
   if (found == slaves.end()) return;
   const std::string address = found->address;
   slaves.erase(found);
@@ -150,8 +156,10 @@ void ClusterMaster::State::on_slave_ended(const RpcCircuit& circuit, const End& 
 
 // Peers.
 
-std::string ClusterMaster::listen(std::string_view address, std::function<void(std::shared_ptr<ClusterConnection>)> accepted) {
-  const auto adopt = [weak = std::weak_ptr(state_), accepted = std::move(accepted)](std::unique_ptr<Transport> transport) {
+std::string ClusterMaster::listen(std::string_view address,
+                                  std::function<void(std::shared_ptr<ClusterConnection>)> accepted) {
+  const auto adopt = [weak = std::weak_ptr(state_),
+                      accepted = std::move(accepted)](std::unique_ptr<Transport> transport) {
     const auto self = weak.lock();
     if (!self || self->phase != State::Phase::running) return;
     const auto connection = self->connections.adopt(std::move(transport), Framing::p2p, self->options.root_server);
@@ -165,7 +173,8 @@ awaitable<std::shared_ptr<ClusterConnection>> ClusterMaster::connect_peer(std::s
   return State::connect_peer(state_, std::move(address));
 }
 
-awaitable<std::shared_ptr<ClusterConnection>> ClusterMaster::State::connect_peer(std::shared_ptr<State> self, std::string address) {
+awaitable<std::shared_ptr<ClusterConnection>> ClusterMaster::State::connect_peer(std::shared_ptr<State> self,
+                                                                                 std::string address) {
   const auto connection = co_await self->connections.dial(std::move(address), Framing::p2p, self->options.root_server);
   self->add_p2p(connection);
   co_return connection;
@@ -218,7 +227,9 @@ void ClusterMaster::State::dismiss(std::uint64_t cluster_peer_id, End reason) {
   entry->second.connection->close(std::move(reason));
 }
 
-void ClusterMaster::dismiss_peer(std::uint64_t cluster_peer_id, End reason) { state_->dismiss(cluster_peer_id, std::move(reason)); }
+void ClusterMaster::dismiss_peer(std::uint64_t cluster_peer_id, End reason) {
+  state_->dismiss(cluster_peer_id, std::move(reason));
+}
 
 void ClusterMaster::State::on_root_ended(const RpcCircuit& circuit, const End& end_of_it) {
   const auto found = p2p.find(&circuit);
@@ -269,10 +280,14 @@ awaitable<End> ClusterMaster::State::stopped(std::shared_ptr<State> self) {
   co_return end;
 }
 
-void ClusterMaster::set_on_peer_gone(std::function<void(std::uint64_t, const End&)> callback) { state_->on_peer_gone = std::move(callback); }
+void ClusterMaster::set_on_peer_gone(std::function<void(std::uint64_t, const End&)> callback) {
+  state_->on_peer_gone = std::move(callback);
+}
 Forwarding& ClusterMaster::forwarding() noexcept { return state_->forwarding; }
 ClusterConnections& ClusterMaster::connections() noexcept { return state_->connections; }
-awaitable<void> ClusterMaster::stop(Duration deadline, End reason) { return State::stop(state_, deadline, std::move(reason)); }
+awaitable<void> ClusterMaster::stop(Duration deadline, End reason) {
+  return State::stop(state_, deadline, std::move(reason));
+}
 void ClusterMaster::stop_now(End reason) { state_->close(std::move(reason)); }
 awaitable<End> ClusterMaster::stopped() { return State::stopped(state_); }
 

@@ -32,14 +32,14 @@ class ClusterMaster {
   ClusterMaster(const ClusterMaster&) = delete;
   ClusterMaster& operator=(const ClusterMaster&) = delete;
 
-  /// Dials a slave, again and again every connect_retry_delay, for ever. `full_shard_ids` is what forwarding sends it. Errors: only
-  /// that everything has ended.
+  /// Dials a slave, again and again every connect_retry_delay, for ever. `full_shard_ids` is what forwarding sends it.
+  /// Errors: only that everything has ended.
   awaitable<std::shared_ptr<RpcCircuit>> connect_slave(std::string address, std::vector<std::uint32_t> full_shard_ids);
   /// Those that are open, in the order in which they were connected.
   std::vector<std::shared_ptr<RpcCircuit>> slaves() const;
 
-  /// Listens for peers; `accepted` is given the connection with its root circuit. Nothing that a peer says to a shard is read on
-  /// before `admit_peer`.
+  /// Listens for peers; `accepted` is given the connection with its root circuit. Nothing that a peer says to a shard
+  /// is read on before `admit_peer`.
   std::string listen(std::string_view address, std::function<void(std::shared_ptr<ClusterConnection>)> accepted);
   awaitable<std::shared_ptr<ClusterConnection>> connect_peer(std::string address);
   /// Begins to forward for a peer; after all slaves have answered CREATE.

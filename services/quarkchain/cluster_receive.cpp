@@ -36,8 +36,8 @@ std::size_t ClusterTrunk::read_header(std::span<const std::byte> bytes) {
     case FrameParsed::incomplete: return used;
     case FrameParsed::too_large:
       ++cluster_counters_.frames_too_large;
-      break_off(error::frame_too_large, fmt::format("frame with {} bytes of payload exceeds command_bytes_max {}", frame_.length,
-                                                    options_.limits.command_bytes_max));
+      break_off(error::frame_too_large, fmt::format("frame with {} bytes of payload exceeds command_bytes_max {}",
+                                                    frame_.length, options_.limits.command_bytes_max));
       return bytes.size();
     case FrameParsed::complete: break;
   }
@@ -60,7 +60,8 @@ void ClusterTrunk::start_frame() {
 /// Null: the frame is dropped, or has broken the connection.
 ClusterCircuit* ClusterTrunk::find_for(const FrameHeader& header) {
   Route route(header.branch, header.cluster_peer_id);
-  if (options_.framing == Framing::cluster && header.cluster_peer_id == 0) route.branch = 0; // said between the processes
+  if (options_.framing == Framing::cluster && header.cluster_peer_id == 0)
+    route.branch = 0; // said between the processes
   if (route.is_control()) return control_;
   if (found_last_ && found_last_->route == route) return found_last_;
   const auto found = circuits_.find(route);
@@ -68,8 +69,9 @@ ClusterCircuit* ClusterTrunk::find_for(const FrameHeader& header) {
 
   if (options_.branches && !std::ranges::binary_search(*options_.branches, route.branch)) {
     ++cluster_counters_.frames_for_unknown_branches;
-    break_off(error::protocol_error, fmt::format("frame with opcode {} for {}, which is not one of the {} configured branches",
-                                                 header.opcode, describe(route), options_.branches->size()));
+    break_off(error::protocol_error,
+              fmt::format("frame with opcode {} for {}, which is not one of the {} configured branches", header.opcode,
+                          describe(route), options_.branches->size()));
     return nullptr;
   }
   const bool opens = options_.framing == Framing::p2p || allowed_peers_.contains(route.cluster_peer_id);
@@ -129,8 +131,8 @@ void ClusterTrunk::end_frame(Payload payload) {
   if (!std::exchange(circuit->readable, true)) emit(TrunkEvent::Kind::readable, circuit);
 }
 
-/// The frame that is arriving for a virtual peer, as far as it has: a reader that keeps up may be sent any frame, one that does
-/// not is closed at its limit. Nobody else has to wait for it.
+/// The frame that is arriving for a virtual peer, as far as it has: a reader that keeps up may be sent any frame, one
+/// that does not is closed at its limit. Nobody else has to wait for it.
 void ClusterTrunk::admit(Circuit& circuit) {
   const ClusterLimits& limits = options_.limits;
   const std::size_t cost = arrived_ + frame_cost_bytes;
@@ -150,7 +152,8 @@ void ClusterTrunk::admit(Circuit& circuit) {
 void ClusterTrunk::overflow(Circuit& circuit, std::string_view limit, std::size_t max) {
   ++cluster_counters_.peers_overflowed;
   const std::size_t bytes = circuit.unread + (frame_circuit_ == &circuit ? arrived_ + frame_cost_bytes : 0);
-  std::string text = fmt::format("{} bytes unread by {} exceed {} {}{}", bytes, describe(circuit.route), limit, max, from());
+  std::string text =
+      fmt::format("{} bytes unread by {} exceed {} {}{}", bytes, describe(circuit.route), limit, max, from());
   drop_inbox(circuit);
   end_circuit(circuit, End(error::stalled, std::move(text)));
 }

@@ -1,5 +1,5 @@
-// Frames out: one queue for the whole connection, in the order of the sends. Small payloads are copied once, large ones are
-// written from where they lie.
+// Frames out: one queue for the whole connection, in the order of the sends. Small payloads are copied once, large ones
+// are written from where they lie.
 #include "services/quarkchain/cluster_trunk.hpp"
 
 #include <fmt/format.h>
@@ -14,9 +14,9 @@ namespace trunkline::quarkchain {
 namespace {
 
 constexpr std::size_t gather_bytes_min = 8 * 1024; // payloads from here on are not copied
-constexpr std::size_t portion_bytes = 32 * 1024;   // what the connection is handed is whole portions
+constexpr std::size_t portion_bytes = 32 * 1024; // what the connection is handed is whole portions
 constexpr std::size_t spare_portions_max = 32;
-constexpr std::size_t kept_bytes_max = 64 * 1024;  // an output that waits for nothing keeps no more memory
+constexpr std::size_t kept_bytes_max = 64 * 1024; // an output that waits for nothing keeps no more memory
 
 /// The branch that a fragment of the control circuit carries as its subject.
 std::uint32_t branch_of(const Fragment& fragment, bool may_have_one) {
@@ -41,8 +41,9 @@ SendOutcome ClusterTrunk::send(TrunkCircuit& base, Fragment& fragment) {
   if (circuit.ended || circuit.finished_here || state_ != State::running) return SendOutcome::closed;
   if (fragment.payload.size() > options_.limits.command_bytes_max) return SendOutcome::closed;
   if (fragment.op < 0 || fragment.op > 0xFF || !fragment.err.empty() || !fragment.args.empty())
-    throw std::invalid_argument(fmt::format("op {} with {} args and an err of {} bytes does not cross a connection of the cluster framing",
-                                            fragment.op, fragment.args.size(), fragment.err.size()));
+    throw std::invalid_argument(
+        fmt::format("op {} with {} args and an err of {} bytes does not cross a connection of the cluster framing",
+                    fragment.op, fragment.args.size(), fragment.err.size()));
   FrameHeader header;
   header.branch = control ? branch_of(fragment, options_.framing == Framing::cluster) : circuit.route.branch;
   if (!control && !fragment.subject.empty()) branch_of(fragment, false);
@@ -93,7 +94,8 @@ void ClusterTrunk::put_frame(const FrameHeader& header, Payload& payload) {
     output = &output_end();
     const std::size_t size = std::min(total - at, portion_bytes);
     output->large.push_back(size == total ? std::move(payload) : payload.slice(at, size));
-    output->pieces.push_back({static_cast<std::int32_t>(output->large.size() - 1), 0, static_cast<std::uint32_t>(size)});
+    output->pieces.push_back(
+        {static_cast<std::int32_t>(output->large.size() - 1), 0, static_cast<std::uint32_t>(size)});
     output->bytes += size;
     output_bytes_ += size;
     at += size;

@@ -15,7 +15,8 @@ using namespace asio::experimental::awaitable_operators;
 
 struct ClusterSlave::State : std::enable_shared_from_this<State> {
   State(Executor executor, ClusterSlaveOptions with)
-      : options(std::move(with)), connections(executor, options.connections), peers(options.peer_server, options.peers_max) {}
+      : options(std::move(with)), connections(executor, options.connections),
+        peers(options.peer_server, options.peers_max) {}
 
   void start(const Executor& executor);
   static awaitable<std::shared_ptr<RpcCircuit>> dial_slave(std::shared_ptr<State> self, std::string address);
@@ -78,9 +79,11 @@ void ClusterSlave::State::start(const Executor& executor) {
   });
 }
 
-awaitable<std::shared_ptr<RpcCircuit>> ClusterSlave::State::dial_slave(std::shared_ptr<State> self, std::string address) {
+awaitable<std::shared_ptr<RpcCircuit>> ClusterSlave::State::dial_slave(std::shared_ptr<State> self,
+                                                                       std::string address) {
   if (!self) throw_error(error::node_closed, "cannot dial " + address);
-  const auto connection = co_await self->connections.dial(std::move(address), Framing::slave, self->options.slave_server);
+  const auto connection =
+      co_await self->connections.dial(std::move(address), Framing::slave, self->options.slave_server);
   co_return connection->control();
 }
 
@@ -95,7 +98,8 @@ std::string ClusterSlave::listen(std::string_view address) {
 void ClusterSlave::State::accepted(std::unique_ptr<Transport> transport) {
   if (phase != Phase::running) return;
   const bool wanted = !master && (!had_master || options.waits_for_new_master);
-  const bool allowed = options.master_hosts.empty() || std::ranges::find(options.master_hosts, transport->remote_host()) != options.master_hosts.end();
+  const bool allowed = options.master_hosts.empty() ||
+                       std::ranges::find(options.master_hosts, transport->remote_host()) != options.master_hosts.end();
   if (wanted && allowed) {
     set_master(connections.adopt(std::move(transport), Framing::cluster, options.master_server)->control());
   } else {
@@ -184,7 +188,9 @@ awaitable<End> ClusterSlave::State::stopped(std::shared_ptr<State> self) {
   co_return end;
 }
 
-awaitable<void> ClusterSlave::stop(Duration deadline, End reason) { return State::stop(state_, deadline, std::move(reason)); }
+awaitable<void> ClusterSlave::stop(Duration deadline, End reason) {
+  return State::stop(state_, deadline, std::move(reason));
+}
 void ClusterSlave::stop_now(End reason) { state_->close(std::move(reason)); }
 awaitable<End> ClusterSlave::stopped() { return State::stopped(state_); }
 const std::shared_ptr<RpcCircuit>& ClusterSlave::master() const noexcept { return state_->master; }

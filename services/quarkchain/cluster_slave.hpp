@@ -19,7 +19,8 @@ struct ClusterSlaveOptions {
   std::shared_ptr<RpcServer> master_server; // serves the master; each of the three has its own opcodes
   std::shared_ptr<RpcServer> slave_server;
   std::shared_ptr<RpcServer> peer_server;
-  /// Hosts from which the master comes. Empty is pyquarkchain's way: whoever connects first is the master, a port scanner too.
+  /// Hosts from which the master comes. Empty is pyquarkchain's way: whoever connects first is the master, a port
+  /// scanner too.
   std::vector<std::string> master_hosts;
   /// After its loss the next connection (from one of master_hosts) is the master; otherwise the loss ends everything.
   bool waits_for_new_master = false;
@@ -38,7 +39,8 @@ class ClusterSlave {
 
   /// Binds and takes connections from now on; returns the real address.
   std::string listen(std::string_view address);
-  /// A master, or a slave, that came another way: over a native trunk, say. The circuit was started with the server for it.
+  /// A master, or a slave, that came another way: over a native trunk, say. The circuit was started with the server for
+  /// it.
   void set_master(std::shared_ptr<RpcCircuit> control);
   bool add_slave(std::shared_ptr<RpcCircuit> circuit) { return slaves().accept(std::move(circuit)); }
 
@@ -50,8 +52,8 @@ class ClusterSlave {
   VirtualPeers& peers() noexcept;
   ClusterConnections& connections() noexcept;
 
-  /// In two phases: takes no new connections and serves nothing new, and lets what runs end until the deadline; then closes all
-  /// that is left: slaves, virtual peers, the master. Waits until all of it is gone. Idempotent.
+  /// In two phases: takes no new connections and serves nothing new, and lets what runs end until the deadline; then
+  /// closes all that is left: slaves, virtual peers, the master. Waits until all of it is gone. Idempotent.
   awaitable<void> stop(Duration deadline, End reason = {});
   /// The second phase alone, without waiting.
   void stop_now(End reason);

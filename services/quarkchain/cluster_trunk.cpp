@@ -13,7 +13,8 @@ ClusterTrunkOptions checked(ClusterTrunkOptions options) {
   ClusterLimits& limits = options.limits;
   limits.check();
   // A reader that keeps up may receive the largest frame while others hold their share.
-  limits.peers_inbox_bytes_max = std::max(limits.peers_inbox_bytes_max, limits.command_bytes_max + limits.peer_inbox_bytes_max);
+  limits.peers_inbox_bytes_max =
+      std::max(limits.peers_inbox_bytes_max, limits.command_bytes_max + limits.peer_inbox_bytes_max);
   const auto unnamed = [](const char* service) { return std::make_shared<const PeerName>(PeerName{{}, service, {}}); };
   if (!options.local) options.local = unnamed("here");
   if (!options.remote) options.remote = unnamed("there");
@@ -28,8 +29,7 @@ std::string cut(std::string text) {
 
 } // namespace
 
-ClusterTrunk::ClusterTrunk(ClusterTrunkOptions options)
-    : options_(checked(std::move(options))) {
+ClusterTrunk::ClusterTrunk(ClusterTrunkOptions options) : options_(checked(std::move(options))) {
   control_ = &add(Route(), true, nullptr);
 }
 
@@ -45,9 +45,13 @@ ClusterTrunk::~ClusterTrunk() {
 
 TrunkCircuit& ClusterTrunk::control() noexcept { return *control_; }
 
-Route ClusterTrunk::route_of(const TrunkCircuit& circuit) noexcept { return static_cast<const Circuit&>(circuit).route; }
+Route ClusterTrunk::route_of(const TrunkCircuit& circuit) noexcept {
+  return static_cast<const Circuit&>(circuit).route;
+}
 
-std::string ClusterTrunk::from() const { return options_.far_end.empty() ? std::string() : ", from " + options_.far_end; }
+std::string ClusterTrunk::from() const {
+  return options_.far_end.empty() ? std::string() : ", from " + options_.far_end;
+}
 
 TrunkEvent& ClusterTrunk::emit(TrunkEvent::Kind kind, Circuit* circuit) {
   return events_.emplace_back(TrunkEvent{kind, circuit, {}, {}, {}});
@@ -89,22 +93,25 @@ ClusterCircuit& ClusterTrunk::add_stillborn(const OpenRequest& request, End reas
 
 TrunkCircuit* ClusterTrunk::open(OpenRequest request, std::optional<Fragment> first, Instant now) {
   now_ = std::max(now_, now);
-  if (state_ != State::running) return &add_stillborn(request, End(error::trunk_lost, "the connection is closed" + from()));
+  if (state_ != State::running)
+    return &add_stillborn(request, End(error::trunk_lost, "the connection is closed" + from()));
   if (draining_) return &add_stillborn(request, End(error::draining, "the connection takes no new circuits" + from()));
   const std::optional<Route> route = parse_route(request.name);
   const bool possible = route && !route->is_control() && options_.framing != Framing::slave &&
                         (options_.framing == Framing::cluster) == (route->cluster_peer_id != 0);
   if (!possible)
-    return &add_stillborn(request, End(error::no_service, fmt::format("\"{}\" names no circuit of a connection of the {} framing{}",
-                                                                      cut(request.name), to_string(options_.framing), from())));
+    return &add_stillborn(
+        request, End(error::no_service, fmt::format("\"{}\" names no circuit of a connection of the {} framing{}",
+                                                    cut(request.name), to_string(options_.framing), from())));
   if (options_.branches && !std::ranges::binary_search(*options_.branches, route->branch))
-    return &add_stillborn(request, End(error::no_service, fmt::format("branch 0x{:08x} is not one of the {} configured", route->branch,
-                                                                      options_.branches->size())));
+    return &add_stillborn(request, End(error::no_service, fmt::format("branch 0x{:08x} is not one of the {} configured",
+                                                                      route->branch, options_.branches->size())));
   if (circuits_.contains(*route))
     return &add_stillborn(request, End(error::already_registered, describe(*route) + " is open already"));
   if (circuits_.size() > options_.limits.circuits_max)
-    return &add_stillborn(request, End(error::circuit_limit_reached, fmt::format("{} would exceed circuits_max {}", describe(*route),
-                                                                                 options_.limits.circuits_max)));
+    return &add_stillborn(
+        request, End(error::circuit_limit_reached,
+                     fmt::format("{} would exceed circuits_max {}", describe(*route), options_.limits.circuits_max)));
   Circuit& circuit = add(*route, true, &request);
   if (first) send(circuit, *first);
   return &circuit;
@@ -258,7 +265,8 @@ void ClusterTrunk::end_trunk(End reason) {
 void ClusterTrunk::end_all(const End& reason) {
   draining_ = false; // the last circuit does not end the trunk again
   drop_frame();
-  const End for_peers(error::trunk_lost, reason.clean() ? std::string("the connection was closed") : reason.to_string());
+  const End for_peers(error::trunk_lost,
+                      reason.clean() ? std::string("the connection was closed") : reason.to_string());
   std::vector<Circuit*> circuits; // in order: what is told to the outside must not depend on a hash
   circuits.reserve(circuits_.size());
   for (const auto& [route, circuit] : circuits_) circuits.push_back(circuit);
@@ -276,11 +284,13 @@ void ClusterTrunk::lose(End cause) {
   if (!cause.clean()) {
     cause = End(error::trunk_lost, (cause.code == error::trunk_lost ? cause.text : cause.to_string()) + from());
   } else if (in_payload_) {
-    cause = End(error::trunk_lost, fmt::format("the far side closed the connection inside a frame, {} of {} bytes of payload{}",
-                                               arrived_, frame_.length, from()));
+    cause = End(error::trunk_lost,
+                fmt::format("the far side closed the connection inside a frame, {} of {} bytes of payload{}", arrived_,
+                            frame_.length, from()));
   } else if (carried_ > 0) {
-    cause = End(error::trunk_lost, fmt::format("the far side closed the connection inside a frame, {} of {} bytes of its header{}",
-                                               carried_, frame_header_bytes(options_.framing), from()));
+    cause = End(error::trunk_lost,
+                fmt::format("the far side closed the connection inside a frame, {} of {} bytes of its header{}",
+                            carried_, frame_header_bytes(options_.framing), from()));
   }
   end_all(cause);
   emit(TrunkEvent::Kind::closed).end = std::make_unique<End>(std::move(cause));
@@ -308,12 +318,14 @@ void ClusterTrunk::tick(Instant now) {
     return;
   }
   if (writing_ && now_ >= writing_since_ + limits.write_deadline)
-    return break_off(error::write_timeout, fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
+    return break_off(error::write_timeout,
+                     fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
   if (paused_since_ != Instant::max() && now_ >= paused_since_ + limits.stall_deadline) {
     if (!std::exchange(taken_since_pause_, false))
-      return break_off(error::stalled, fmt::format("{} bytes unread on the control circuit, control_inbox_bytes_max is {}: nothing "
-                                                   "taken for stall_deadline {} ms", control_->unread,
-                                                   limits.control_inbox_bytes_max, limits.stall_deadline.count()));
+      return break_off(error::stalled,
+                       fmt::format("{} bytes unread on the control circuit, control_inbox_bytes_max is {}: nothing "
+                                   "taken for stall_deadline {} ms",
+                                   control_->unread, limits.control_inbox_bytes_max, limits.stall_deadline.count()));
     paused_since_ = now_;
   }
   if (now_ >= drain_deadline_) end_trunk(End(error::draining, "the drain deadline has passed"));
@@ -325,6 +337,8 @@ std::size_t ClusterTrunk::credit_bytes(const TrunkCircuit& circuit) const {
   return max - std::min(max, output_bytes_);
 }
 
-std::size_t ClusterTrunk::memory_bytes() const { return (control_ ? control_->unread : 0) + peers_unread_ + payload_.size(); }
+std::size_t ClusterTrunk::memory_bytes() const {
+  return (control_ ? control_->unread : 0) + peers_unread_ + payload_.size();
+}
 
 } // namespace trunkline::quarkchain

@@ -1,9 +1,10 @@
 // The cluster framing of pyquarkchain as a dialect of the trunk. Each (branch, cluster_peer_id) of a connection is a
-// circuit, an opcode a fragment's `op`, an rpc id its `part`. Bytes and a time point in; bytes, events and a deadline out.
+// circuit, an opcode a fragment's `op`, an rpc id its `part`. Bytes and a time point in; bytes, events and a deadline
+// out.
 //
-// What the protocol does not have stays on this side: there is no hello, no credit, no word for the opening, finishing or
-// closing of a circuit, and no goodbye. `open`, `finish` and `close` of a virtual peer are therefore local, `finish` is never
-// acknowledged, nothing is said about peers, and the end of the control circuit is the end of the connection.
+// What the protocol does not have stays on this side: there is no hello, no credit, no word for the opening, finishing
+// or closing of a circuit, and no goodbye. `open`, `finish` and `close` of a virtual peer are therefore local, `finish`
+// is never acknowledged, nothing is said about peers, and the end of the control circuit is the end of the connection.
 //
 // Nobody is held back but by not reading the connection: that is done while the control circuit holds more than
 // control_inbox_bytes_max unread, and for at most stall_deadline. A virtual peer never causes it: one that overflows
@@ -65,8 +66,8 @@ class ClusterTrunk final : public Trunk {
   /// Who the circuit belongs to on the wire.
   static Route route_of(const TrunkCircuit& circuit) noexcept;
 
-  /// From now on a frame of this peer for a branch that nobody opened opens it (an `opened` event, then the frame) instead of
-  /// being dropped. For the cluster framing; on a p2p connection every branch opens like this.
+  /// From now on a frame of this peer for a branch that nobody opened opens it (an `opened` event, then the frame)
+  /// instead of being dropped. For the cluster framing; on a p2p connection every branch opens like this.
   void allow_peer(std::uint64_t cluster_peer_id) { allowed_peers_.insert(cluster_peer_id); }
   /// Frames of this peer for branches that are not open are dropped again; open circuits stay.
   void forget_peer(std::uint64_t cluster_peer_id) { allowed_peers_.erase(cluster_peer_id); }
@@ -84,9 +85,9 @@ class ClusterTrunk final : public Trunk {
   void accept(TrunkCircuit& circuit, std::shared_ptr<const PeerName> local) override;
   void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) override;
   void taken(TrunkCircuit& circuit) override;
-  /// The payload crosses with `op` (0 to 255) and `part`. On the control circuit of the cluster framing a subject is the
-  /// branch of the metadata in decimal, where it is not 0; so it is on what arrives. Throws std::invalid_argument for
-  /// what cannot cross: another subject, args, err, a larger op.
+  /// The payload crosses with `op` (0 to 255) and `part`. On the control circuit of the cluster framing a subject is
+  /// the branch of the metadata in decimal, where it is not 0; so it is on what arrives. Throws std::invalid_argument
+  /// for what cannot cross: another subject, args, err, a larger op.
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) override;
   std::optional<Fragment> receive_fragment(TrunkCircuit& circuit) override;
   std::optional<Fragment> receive_error(TrunkCircuit& circuit) override;
@@ -122,9 +123,9 @@ class ClusterTrunk final : public Trunk {
 
  private:
   using Circuit = ClusterCircuit;
-  template <Circuit::Hook Circuit::*hook>
-  using CircuitList = boost::intrusive::list<Circuit, boost::intrusive::member_hook<Circuit, Circuit::Hook, hook>,
-                                             boost::intrusive::constant_time_size<false>>;
+  template <Circuit::Hook Circuit::* hook> using CircuitList =
+      boost::intrusive::list<Circuit, boost::intrusive::member_hook<Circuit, Circuit::Hook, hook>,
+                             boost::intrusive::constant_time_size<false>>;
   enum class State : std::uint8_t { running, ending, over };
 
   // cluster_trunk.cpp: the life of the connection and of its circuits.
@@ -168,7 +169,8 @@ class ClusterTrunk final : public Trunk {
   TrunkCounters counters_;
   ClusterTrunkCounters cluster_counters_;
 
-  CircuitList<&Circuit::of_trunk> all_; // owned here: those in circuits_, and the ended ones whose handle is still there
+  CircuitList<&Circuit::of_trunk>
+      all_; // owned here: those in circuits_, and the ended ones whose handle is still there
   CircuitList<&Circuit::waiting> waiting_; // for room in the output, the longest first
   Circuit* control_ = nullptr; // null again when it is buried
   boost::unordered_flat_map<Route, Circuit*> circuits_; // iterated only in sorted order

@@ -16,14 +16,16 @@ class Pair;
 /// One end of a pair: what is read here is sent at the other end.
 class Lane final : public CircuitListener {
  public:
-  Lane(Pair& pair, Circuit circuit, std::uint64_t& counter) : pair_(pair), circuit_(std::move(circuit)), counter_(counter) {}
+  Lane(Pair& pair, Circuit circuit, std::uint64_t& counter)
+      : pair_(pair), circuit_(std::move(circuit)), counter_(counter) {}
   void on_circuit_event(const TrunkEvent& event) override;
   void listen() { circuit_.set_listener(this); }
   void close(End reason) { circuit_.close(std::move(reason)); }
   bool is_open() const noexcept { return circuit_.is_open(); }
   End end() const { return circuit_.end().value_or(End()); }
 
-  /// Moves what is there, until the far end has no room: then one fragment is held here, and the rest stays in the inbox.
+  /// Moves what is there, until the far end has no room: then one fragment is held here, and the rest stays in the
+  /// inbox.
   void pump(Lane& to) {
     if (held_ && !to.send(*held_)) return;
     if (held_) ++counter_;
@@ -54,7 +56,8 @@ class Lane final : public CircuitListener {
 class Pair final : public std::enable_shared_from_this<Pair> {
  public:
   Pair(Route at, Circuit of_slave, Circuit of_peer, ForwardCounters& counters)
-      : route(at), slave_(*this, std::move(of_slave), counters.frames_to_peers), peer_(*this, std::move(of_peer), counters.frames_to_slaves) {}
+      : route(at), slave_(*this, std::move(of_slave), counters.frames_to_peers),
+        peer_(*this, std::move(of_peer), counters.frames_to_slaves) {}
 
   void start() {
     slave_.listen();
@@ -162,7 +165,8 @@ void Forwarding::peer_opened(std::uint64_t cluster_peer_id, std::uint32_t branch
         return state.join(route, found->second, std::move(of_slave), std::move(circuit));
       }
   ++state.counters.unroutable;
-  const End reason(error::no_service, fmt::format("peer {} speaks to branch 0x{:08x}, which no slave runs", cluster_peer_id, branch));
+  const End reason(error::no_service,
+                   fmt::format("peer {} speaks to branch 0x{:08x}, which no slave runs", cluster_peer_id, branch));
   state.log(LogLevel::warning, reason.text);
   circuit.close(reason);
   if (on_peer_failed) on_peer_failed(cluster_peer_id, reason);

@@ -1,5 +1,5 @@
-// Forwarding at the master: what a peer says to a shard goes to the slave that runs it, and back. Payloads are moved, not read;
-// opcodes and rpc ids pass as they are, only the route differs.
+// Forwarding at the master: what a peer says to a shard goes to the slave that runs it, and back. Payloads are moved,
+// not read; opcodes and rpc ids pass as they are, only the route differs.
 #pragma once
 
 #include "circuit/circuit.hpp"
@@ -31,13 +31,13 @@ class Forwarding {
   Forwarding(const Forwarding&) = delete;
   Forwarding& operator=(const Forwarding&) = delete;
 
-  /// A slave and the shards it runs; the first that was added for a shard gets its frames. Of a connection over the cluster
-  /// framing, `slave` is its control circuit.
+  /// A slave and the shards it runs; the first that was added for a shard gets its frames. Of a connection over the
+  /// cluster framing, `slave` is its control circuit.
   void add_slave(std::shared_ptr<RpcCircuit> slave, std::vector<std::uint32_t> full_shard_ids);
   void erase_slave(const RpcCircuit& slave);
 
-  /// A peer whose frames may pass from now on; after all slaves have answered CREATE. `root` is the control circuit of its p2p
-  /// connection.
+  /// A peer whose frames may pass from now on; after all slaves have answered CREATE. `root` is the control circuit of
+  /// its p2p connection.
   void add_peer(std::uint64_t cluster_peer_id, std::shared_ptr<RpcCircuit> root);
   /// Closes its circuits on both sides; before DESTROY.
   void erase_peer(std::uint64_t cluster_peer_id);

@@ -1,5 +1,5 @@
-// Frames of the QuarkChain cluster protocol: a header of fixed size, then the payload. Which of the three framings it is belongs
-// to the connection, is never negotiated, and cannot be seen in the bytes.
+// Frames of the QuarkChain cluster protocol: a header of fixed size, then the payload. Which of the three framings it
+// is belongs to the connection, is never negotiated, and cannot be seen in the bytes.
 //
 //   length u32 | metadata | opcode u8 | rpc_id u64 | payload of `length` bytes          (all big-endian)
 #pragma once

@@ -11,7 +11,8 @@
 namespace trunkline::quarkchain {
 
 /// A branch and a cluster_peer_id: a virtual peer. On a connection of the p2p framing the id is 0 and the branch says
-/// it all; {0, 0} is the control circuit of every framing. The name of a circuit is its route's text, over every dialect.
+/// it all; {0, 0} is the control circuit of every framing. The name of a circuit is its route's text, over every
+/// dialect.
 struct Route {
   std::uint32_t branch = 0;
   std::uint64_t cluster_peer_id = 0;
@@ -21,7 +22,8 @@ struct Route {
   constexpr bool is_control() const noexcept { return branch == 0 && cluster_peer_id == 0; }
   friend constexpr auto operator<=>(const Route&, const Route&) = default;
   friend std::size_t hash_value(const Route& route) noexcept {
-    std::uint64_t mixed = (route.cluster_peer_id ^ (std::uint64_t{route.branch} << 32 | route.branch >> 16)) * 0x9E3779B97F4A7C15u;
+    std::uint64_t mixed =
+        (route.cluster_peer_id ^ (std::uint64_t{route.branch} << 32 | route.branch >> 16)) * 0x9E3779B97F4A7C15u;
     return static_cast<std::size_t>(mixed ^ mixed >> 32);
   }
 };

@@ -19,7 +19,9 @@ RpcServer::RpcServer(std::string kind, RpcLimits limits, Log log)
 }
 
 RpcServer::Entry& RpcServer::add(std::uint8_t op, std::string name, Kind kind) {
-  if (entries_[op]) throw std::invalid_argument(fmt::format("opcode {} is registered twice, as {} and {}", op, entries_[op]->name, name));
+  if (entries_[op])
+    throw std::invalid_argument(
+        fmt::format("opcode {} is registered twice, as {} and {}", op, entries_[op]->name, name));
   entries_[op] = std::make_unique<Entry>();
   entries_[op]->kind = kind;
   entries_[op]->name = std::move(name);
@@ -114,7 +116,8 @@ void RpcCircuit::throw_end() const {
 }
 
 awaitable<void> RpcCircuit::idle_on(Pointer self) {
-  while (!self->end_ && (self->running_ > 0 || (self->calls_ && self->calls_->admitted > 0))) co_await self->changed_.wait();
+  while (!self->end_ && (self->running_ > 0 || (self->calls_ && self->calls_->admitted > 0)))
+    co_await self->changed_.wait();
 }
 
 awaitable<End> RpcCircuit::ended_on(Pointer self) {
@@ -189,7 +192,8 @@ awaitable<RpcReply> RpcCircuit::call_on(Pointer self, std::uint8_t op, Payload p
   }
   call.admitted = true;
   ++call.calls.admitted;
-  if (!call.done && (self->end_ || !self->senders_.empty() || !self->try_send(fragment, &call))) co_await self->send(fragment, &call);
+  if (!call.done && (self->end_ || !self->senders_.empty() || !self->try_send(fragment, &call)))
+    co_await self->send(fragment, &call);
 
   while (!call.done) co_await call.changed.wait();
   if (call.reply) co_return std::move(*call.reply);

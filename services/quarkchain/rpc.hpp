@@ -1,12 +1,13 @@
-// Requests, replies and commands over one Circuit, by the rules of the QuarkChain cluster protocol. It knows no dialect: over
-// the cluster framing a rpc id is the id on the wire, over a native trunk it is the fragment's `part`. Both ends are alike.
+// Requests, replies and commands over one Circuit, by the rules of the QuarkChain cluster protocol. It knows no
+// dialect: over the cluster framing a rpc id is the id on the wire, over a native trunk it is the fragment's `part`.
+// Both ends are alike.
 //
 //   RpcServer      what one kind of connection serves: opcode -> handler, shared by all its circuits
 //   RpcCircuit     one circuit with its own ids, pending calls and running handlers
 //
-// A frame is what its opcode says, looked up in the server: a command (rpc id 0, no reply), a request (ids strictly increasing, 0
-// only as the very first), or else a reply, which is matched by id alone. What breaks these rules, and a handler that throws,
-// closes this circuit and nothing else; on a control circuit that is the connection.
+// A frame is what its opcode says, looked up in the server: a command (rpc id 0, no reply), a request (ids strictly
+// increasing, 0 only as the very first), or else a reply, which is matched by id alone. What breaks these rules, and a
+// handler that throws, closes this circuit and nothing else; on a control circuit that is the connection.
 #pragma once
 
 #include "async/signal.hpp"
@@ -78,8 +79,8 @@ class RpcServer {
   void serve(std::uint8_t op, std::string name, std::uint8_t reply_op, RpcRequestFunc function);
   /// A command: its rpc id is 0, and nothing is sent back.
   void hear(std::uint8_t op, std::string name, RpcCommandFunc function);
-  /// An opcode that exists and has no handler here: a reply, or a request that is taken for one. Those that are not even
-  /// known close the circuit.
+  /// An opcode that exists and has no handler here: a reply, or a request that is taken for one. Those that are not
+  /// even known close the circuit.
   void know(std::uint8_t op, std::string name);
 
   /// Hears once of each circuit that has ended, after its calls were woken. Set before the first circuit.
@@ -126,10 +127,10 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   RpcCircuit(const RpcCircuit&) = delete;
   RpcCircuit& operator=(const RpcCircuit&) = delete;
 
-  /// Sends a request and waits for the reply with its id. Any number at once, up to calls_in_flight_max; ids are given in the
-  /// order in which the requests reach the wire. Cancelled before that: nothing is sent and no id is used; later: the reply is
-  /// dropped when it comes. Errors: error::timed_out after `deadline` (zero: never); when the circuit is not open, or ends first,
-  /// what it ended with, error::circuit_closed for a clean end.
+  /// Sends a request and waits for the reply with its id. Any number at once, up to calls_in_flight_max; ids are given
+  /// in the order in which the requests reach the wire. Cancelled before that: nothing is sent and no id is used;
+  /// later: the reply is dropped when it comes. Errors: error::timed_out after `deadline` (zero: never); when the
+  /// circuit is not open, or ends first, what it ended with, error::circuit_closed for a clean end.
   awaitable<RpcReply> call(std::uint8_t op, Payload payload, Duration deadline = Duration::zero()) {
     return call_on(shared_from_this(), op, std::move(payload), deadline);
   }
@@ -140,8 +141,8 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
 
   /// Ends it: pending calls fail, running handlers are cancelled, what was sent arrives. Idempotent.
   void close(End reason = {});
-  /// Takes no more requests or commands: those that come are dropped, which a dialect without words cannot tell the far side.
-  /// Those that run go on, and calls too.
+  /// Takes no more requests or commands: those that come are dropped, which a dialect without words cannot tell the far
+  /// side. Those that run go on, and calls too.
   void stop_serving() noexcept { serving_ = false; }
   /// Waits until no handler runs and no call waits.
   awaitable<void> idle() { return idle_on(shared_from_this()); }
@@ -166,9 +167,9 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   std::weak_ptr<void> owner;
 
  private:
-  struct Call;   // a call of ours, in its coroutine's frame
+  struct Call; // a call of ours, in its coroutine's frame
   struct Sender; // who waits for room, in order
-  struct Slot;   // a handler's place among the running ones
+  struct Slot; // a handler's place among the running ones
   using Pointer = std::shared_ptr<RpcCircuit>;
 
   RpcCircuit(Circuit circuit, std::shared_ptr<RpcServer> server);

@@ -31,7 +31,8 @@ void RpcCircuit::read() {
 void RpcCircuit::on_fragment(Fragment& fragment) {
   RpcCounters& counters = server_->counters_;
   const bool is_opcode = fragment.op >= 0 && fragment.op <= 0xFF;
-  const RpcServer::Entry* const entry = is_opcode ? server_->entries_[static_cast<std::size_t>(fragment.op)].get() : nullptr;
+  const RpcServer::Entry* const entry =
+      is_opcode ? server_->entries_[static_cast<std::size_t>(fragment.op)].get() : nullptr;
   if (!entry) return violate(counters.unknown_opcodes, fmt::format("opcode {} is not known", fragment.op));
   const auto op = static_cast<std::uint8_t>(fragment.op);
   const auto rpc_id = static_cast<std::uint64_t>(fragment.part);
@@ -40,7 +41,8 @@ void RpcCircuit::on_fragment(Fragment& fragment) {
     case RpcServer::Kind::reply: return on_reply(fragment);
     case RpcServer::Kind::command:
       if (rpc_id != 0)
-        return violate(counters.commands_with_id, fmt::format("command {} has rpc id {}, expected 0", server_->name_of(op), rpc_id));
+        return violate(counters.commands_with_id,
+                       fmt::format("command {} has rpc id {}, expected 0", server_->name_of(op), rpc_id));
       ++counters.commands;
       break;
     case RpcServer::Kind::request:
@@ -97,8 +99,9 @@ void RpcCircuit::admit(RpcRequest request) {
   if (running_ < limits.requests_in_flight_max && waiting_.empty()) return start(std::move(request));
   ++server_->counters_.requests_delayed;
   if (!std::exchange(delay_logged_, true))
-    server_->log(LogLevel::warning, fmt::format("{} {}: requests_in_flight_max {} of {} are being handled, further ones wait",
-                                                server_->kind(), circuit_.remote_peer().url, limits.requests_in_flight_max, name()));
+    server_->log(LogLevel::warning,
+                 fmt::format("{} {}: requests_in_flight_max {} of {} are being handled, further ones wait",
+                             server_->kind(), circuit_.remote_peer().url, limits.requests_in_flight_max, name()));
   waiting_bytes_ += request.payload.size() + frame_cost_bytes;
   waiting_.push_back(std::move(request));
 }
@@ -141,7 +144,9 @@ awaitable<void> RpcCircuit::run(Slot slot, RpcRequest request, const RpcServer::
     self.violate(self.server_->counters_.handlers_failed,
                  fmt::format("handler of {} failed: {}", self.server_->name_of(op), text_of(failure)));
   } catch (...) {
-    if (!self.end_) self.violate(self.server_->counters_.handlers_failed, fmt::format("handler of {} failed", self.server_->name_of(op)));
+    if (!self.end_)
+      self.violate(self.server_->counters_.handlers_failed,
+                   fmt::format("handler of {} failed", self.server_->name_of(op)));
     throw;
   }
 }
@@ -149,7 +154,8 @@ awaitable<void> RpcCircuit::run(Slot slot, RpcRequest request, const RpcServer::
 /// Closes this circuit and nothing else; on a control circuit that is the connection.
 void RpcCircuit::violate(std::uint64_t& counter, const std::string& text) {
   ++counter;
-  server_->log(LogLevel::warning, fmt::format("{} {}, {}: {}", server_->kind(), circuit_.remote_peer().url, name(), text));
+  server_->log(LogLevel::warning,
+               fmt::format("{} {}, {}: {}", server_->kind(), circuit_.remote_peer().url, name(), text));
   const bool failed = &counter == &server_->counters_.handlers_failed;
   close(End(failed ? error::handler_failed : error::protocol_violation_on_circuit, text));
 }

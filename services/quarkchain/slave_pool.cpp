@@ -96,8 +96,8 @@ awaitable<std::vector<std::string>> SlavePool::State::connect(Pointer self, std:
   co_return results;
 }
 
-/// Duplicates are looked for before dialling only: were a link given up because another one came during its handshake, two slaves
-/// that dial each other would each give up theirs.
+/// Duplicates are looked for before dialling only: were a link given up because another one came during its handshake,
+/// two slaves that dial each other would each give up theirs.
 std::shared_ptr<Attempt> SlavePool::State::attempt(const SlaveTarget& target) {
   const std::string& id = target.identity.id;
   if (id != options.id && !target.address.empty()) targets[id] = target;
@@ -150,8 +150,8 @@ awaitable<std::string> SlavePool::State::dial(Pointer self, SlaveTarget target) 
       self->links.emplace(circuit.get(), link);
       SlaveIdentity identity = co_await within(self->options.greet_deadline, self->options.greet(circuit));
       if (identity != target.identity) {
-        failure = fmt::format("at {} is slave {} with shards {}, expected {} with {}", target.address, quote(identity.id),
-                              list_of(identity.full_shard_ids), quote(target.identity.id),
+        failure = fmt::format("at {} is slave {} with shards {}, expected {} with {}", target.address,
+                              quote(identity.id), list_of(identity.full_shard_ids), quote(target.identity.id),
                               list_of(target.identity.full_shard_ids));
       } else if (self->closed || !circuit->is_open()) {
         failure = fmt::format("the connection to {} ended after its PING", target.address);
@@ -164,7 +164,8 @@ awaitable<std::string> SlavePool::State::dial(Pointer self, SlaveTarget target) 
   } catch (const std::exception& thrown) {
     const auto* const code = dynamic_cast<const boost::system::system_error*>(&thrown);
     failure = code && code->code() == error::timed_out
-                  ? fmt::format("no PONG from {} within greet_deadline {} ms", target.address, self->options.greet_deadline.count())
+                  ? fmt::format("no PONG from {} within greet_deadline {} ms", target.address,
+                                self->options.greet_deadline.count())
                   : text_of(thrown);
   }
   co_await throw_if_cancelled();
@@ -208,8 +209,9 @@ bool SlavePool::accept(std::shared_ptr<RpcCircuit> circuit) {
   if (state.closed || full || !circuit->is_open()) {
     if (full && !state.closed) {
       ++state.counters.unidentified_refused;
-      state.log(LogLevel::warning, fmt::format("connection refused: {} connections have not said PING, unidentified_max is {}",
-                                               state.unidentified, state.options.unidentified_max));
+      state.log(LogLevel::warning,
+                fmt::format("connection refused: {} connections have not said PING, unidentified_max is {}",
+                            state.unidentified, state.options.unidentified_max));
     }
     circuit->close(End(error::open_backlog_full));
     return false;
@@ -232,7 +234,8 @@ awaitable<void> SlavePool::State::watch_inbound(Pointer self, std::shared_ptr<Li
   const auto first = co_await (identified(link) || sleep_for(self->options.identify_deadline));
   if (first.index() == 0 || link->identified || !link->circuit->is_open()) co_return;
   ++self->counters.identify_timeouts;
-  const std::string text = fmt::format("no PING within identify_deadline {} ms", self->options.identify_deadline.count());
+  const std::string text =
+      fmt::format("no PING within identify_deadline {} ms", self->options.identify_deadline.count());
   self->log(LogLevel::warning, "connection closed: " + text);
   link->circuit->close(End(error::handshake_timeout, text));
 }

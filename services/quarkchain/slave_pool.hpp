@@ -52,8 +52,8 @@ struct SlavePoolCounters {
   std::uint64_t lost = 0;                 // connections that were in the routes
 };
 
-/// Links in both directions are kept, also two between the same slaves: closing either because of the other would lose both when
-/// the two slaves dial each other at the same moment. One executor; not thread safe.
+/// Links in both directions are kept, also two between the same slaves: closing either because of the other would lose
+/// both when the two slaves dial each other at the same moment. One executor; not thread safe.
 class SlavePool {
  public:
   SlavePool(Executor executor, SlavePoolOptions options);
@@ -61,14 +61,14 @@ class SlavePool {
   SlavePool(const SlavePool&) = delete;
   SlavePool& operator=(const SlavePool&) = delete;
 
-  /// Connects to every slave that is not ourselves and not connected, all at once, and remembers where it is for dialling again.
-  /// One result for each target, in its order: empty for success, else a text. Errors: none.
+  /// Connects to every slave that is not ourselves and not connected, all at once, and remembers where it is for
+  /// dialling again. One result for each target, in its order: empty for success, else a text. Errors: none.
   awaitable<std::vector<std::string>> connect(std::vector<SlaveTarget> targets);
 
   /// An inbound connection. False when there are too many unidentified ones; it is closed then.
   bool accept(std::shared_ptr<RpcCircuit> circuit);
-  /// What its first PING says; to be called before the reply to it. The first counts, later ones change nothing. Without a
-  /// shard it is closed, and false comes back.
+  /// What its first PING says; to be called before the reply to it. The first counts, later ones change nothing.
+  /// Without a shard it is closed, and false comes back.
   bool identify(RpcCircuit& circuit, SlaveIdentity identity);
   /// Who said PING on an inbound connection, or answered ours; null before.
   const SlaveIdentity* identity_of(const RpcCircuit& circuit) const;

@@ -1,4 +1,5 @@
-// The virtual peers of a slave: for every peer of the cluster and every shard that exists here one circuit that speaks rpc.
+// The virtual peers of a slave: for every peer of the cluster and every shard that exists here one circuit that speaks
+// rpc.
 #pragma once
 
 #include "services/quarkchain/route.hpp"
@@ -18,8 +19,9 @@ struct VirtualPeersCounters {
   std::uint64_t refused = 0; // peers_max, or the reserved id 0
 };
 
-/// Whoever decodes CREATE and DESTROY calls `create` and `destroy` with the id in the payload, and `add_branch` when a shard
-/// appears. All of it is idempotent. A virtual peer that has ended by itself stays ended until its peer is destroyed.
+/// Whoever decodes CREATE and DESTROY calls `create` and `destroy` with the id in the payload, and `add_branch` when a
+/// shard appears. All of it is idempotent. A virtual peer that has ended by itself stays ended until its peer is
+/// destroyed.
 class VirtualPeers {
  public:
   /// `server` answers on every virtual peer. `peers_max` ids are remembered at most.
@@ -28,7 +30,8 @@ class VirtualPeers {
   VirtualPeers(const VirtualPeers&) = delete;
   VirtualPeers& operator=(const VirtualPeers&) = delete;
 
-  /// The connection that carries them, by its control circuit; those of an earlier one are closed and forgotten, peers too.
+  /// The connection that carries them, by its control circuit; those of an earlier one are closed and forgotten, peers
+  /// too.
   void set_master(std::shared_ptr<RpcCircuit> control);
   /// Creates those that are missing. False for id 0 and beyond peers_max; then nothing is remembered.
   bool create(std::uint64_t cluster_peer_id);

@@ -24,7 +24,8 @@ void XshardRoutes::erase(const RpcCircuit& circuit) {
 void XshardRoutes::index() {
   by_shard_.clear();
   for (std::size_t i = 0; i < entries_.size(); ++i)
-    for (const std::uint32_t shard : std::set(entries_[i].slave.full_shard_ids.begin(), entries_[i].slave.full_shard_ids.end()))
+    for (const std::uint32_t shard :
+         std::set(entries_[i].slave.full_shard_ids.begin(), entries_[i].slave.full_shard_ids.end()))
       if (!branches_ || std::ranges::binary_search(*branches_, shard)) by_shard_[shard].push_back(i);
 }
 

@@ -23,17 +23,18 @@ struct SlaveIdentity {
   friend bool operator==(const SlaveIdentity&, const SlaveIdentity&) = default;
 };
 
-/// By full shard id, several connections each. An entry leaves with `erase`; in strict parity with pyquarkchain it stays, and
-/// what is sent there fails.
+/// By full shard id, several connections each. An entry leaves with `erase`; in strict parity with pyquarkchain it
+/// stays, and what is sent there fails.
 class XshardRoutes {
  public:
   /// `branches`: shards outside of them are not indexed; null: all are.
-  explicit XshardRoutes(std::shared_ptr<const std::vector<std::uint32_t>> branches = nullptr, bool strict_parity = false);
+  explicit XshardRoutes(std::shared_ptr<const std::vector<std::uint32_t>> branches = nullptr,
+                        bool strict_parity = false);
 
   void add(const SlaveIdentity& slave, std::shared_ptr<RpcCircuit> circuit);
   void erase(const RpcCircuit& circuit);
-  /// One connection for each slave that runs the shard, in the order in which the slaves came: what is sent to all of them
-  /// reaches each slave once. With strict parity also slaves whose connection has ended.
+  /// One connection for each slave that runs the shard, in the order in which the slaves came: what is sent to all of
+  /// them reaches each slave once. With strict parity also slaves whose connection has ended.
   std::vector<std::shared_ptr<RpcCircuit>> to(std::uint32_t full_shard_id) const;
   /// One connection for each slave, whatever it runs.
   std::vector<std::shared_ptr<RpcCircuit>> to_all() const;

@@ -1,9 +1,10 @@
-// The QuarkChain connection layer: rpc over one connection of the cluster framing, forwarding through a master, and what an idle virtual
-// peer costs. One tcp connection on loopback per role, one thread per process.
+// The QuarkChain connection layer: rpc over one connection of the cluster framing, forwarding through a master, and
+// what an idle virtual peer costs. One tcp connection on loopback per role, one thread per process.
 //
 //   calls_1, calls_64   GET_ACCOUNT_DATA-sized calls with so many in flight; the serving process answers
-//   forward_64          64-byte payloads from a peer through the master to a slave; the serving process is the master, the driving one both others
-//   idle_peer_bytes     memory of a process with many virtual peers that have all been used once
+//   forward_64          64-byte payloads from a peer through the master to a slave; the serving process is the master,
+//   the driving one both others idle_peer_bytes     memory of a process with many virtual peers that have all been used
+//   once
 #include "bench.hpp"
 #include "circuit/live_trunk.hpp"
 #include "services/quarkchain/cluster_connection.hpp"
@@ -79,11 +80,12 @@ std::uint64_t number_in(const Payload& payload) {
 
 std::shared_ptr<RpcServer> calls_server() {
   auto server = std::make_shared<RpcServer>("bench");
-  server->serve(op_get_account_data, "GET_ACCOUNT_DATA", op_get_account_data + 1, [](RpcRequest request) -> awaitable<Payload> {
-    if (request.payload.size() != request_bytes) throw std::runtime_error("a request of another size");
-    Payload reply(pattern(reply_bytes, number_in(request.payload)));
-    co_return reply;
-  });
+  server->serve(op_get_account_data, "GET_ACCOUNT_DATA", op_get_account_data + 1,
+                [](RpcRequest request) -> awaitable<Payload> {
+                  if (request.payload.size() != request_bytes) throw std::runtime_error("a request of another size");
+                  Payload reply(pattern(reply_bytes, number_in(request.payload)));
+                  co_return reply;
+                });
   server->know(op_get_account_data + 1, "REPLY");
   server->know(op_report + 1, "REPORT");
   return server;
@@ -91,7 +93,8 @@ std::shared_ptr<RpcServer> calls_server() {
 
 // Calls.
 
-awaitable<void> call_again_and_again(std::shared_ptr<RpcCircuit> circuit, Goal goal, bool skip_one, std::uint64_t* done, std::uint64_t* number) {
+awaitable<void> call_again_and_again(std::shared_ptr<RpcCircuit> circuit, Goal goal, bool skip_one, std::uint64_t* done,
+                                     std::uint64_t* number) {
   while (!goal.reached(*done)) {
     for (int i = 0; i < 64; ++i) { // the clock is read rarely
       const std::uint64_t mine = ++*number;
@@ -105,13 +108,15 @@ awaitable<void> call_again_and_again(std::shared_ptr<RpcCircuit> circuit, Goal g
 }
 
 awaitable<bench::Result> drive_calls(ClusterConnections& connections, const Options& options, int in_flight) {
-  const auto connection = co_await connections.dial("tcp://127.0.0.1:" + options.port, Framing::cluster, calls_server());
+  const auto connection =
+      co_await connections.dial("tcp://127.0.0.1:" + options.port, Framing::cluster, calls_server());
   std::uint64_t done = 0;
   std::uint64_t number = 0;
   std::exception_ptr failure;
   Tasks tasks(connections.executor(), [&](std::exception_ptr thrown) { failure = std::move(thrown); });
   const double begin = bench::now_seconds();
-  for (int i = 0; i < in_flight; ++i) tasks.spawn(call_again_and_again(connection->control(), Goal(options), options.skip_one, &done, &number));
+  for (int i = 0; i < in_flight; ++i)
+    tasks.spawn(call_again_and_again(connection->control(), Goal(options), options.skip_one, &done, &number));
   co_await tasks.join();
   const double elapsed = bench::now_seconds() - begin;
   if (failure) std::rethrow_exception(failure);
@@ -142,7 +147,8 @@ awaitable<void> receive_all(Circuit circuit, Receiver* receiver) {
     const std::optional<Fragment> fragment = co_await circuit.receive();
     if (!fragment) co_return;
     if (fragment->payload.size() != forwarded_bytes || number_in(fragment->payload) != receiver->expected)
-      throw std::runtime_error(fmt::format("sequence {} on stream 0, expected {}", number_in(fragment->payload), receiver->expected));
+      throw std::runtime_error(
+          fmt::format("sequence {} on stream 0, expected {}", number_in(fragment->payload), receiver->expected));
     ++receiver->expected;
     if (receiver->arrived.has_waiters()) receiver->arrived.notify_all();
   }
@@ -175,7 +181,8 @@ awaitable<bench::Result> drive_forward(ClusterConnections& connections, const Op
 // Memory.
 
 awaitable<bench::Result> drive_idle(ClusterConnections& connections, const Options& options) {
-  const auto connection = co_await connections.dial("tcp://127.0.0.1:" + options.port, Framing::cluster, calls_server());
+  const auto connection =
+      co_await connections.dial("tcp://127.0.0.1:" + options.port, Framing::cluster, calls_server());
   auto server = std::make_shared<RpcServer>("peer");
   server->hear(op_new_block, "NEW_BLOCK", [](RpcRequest) -> awaitable<void> { co_return; });
   VirtualPeers peers(server, 1'000'000);
@@ -185,7 +192,8 @@ awaitable<bench::Result> drive_idle(ClusterConnections& connections, const Optio
   const std::uint64_t count = options.count != 0 ? options.count : 100'000;
   const double before = bench::resident_bytes(::getpid());
   for (std::uint64_t id = 2; id < count + 2; ++id) peers.create(id);
-  co_await connection->control()->call(op_get_account_data, Payload(pattern(request_bytes, 1))); // everything has settled
+  co_await connection->control()->call(op_get_account_data,
+                                       Payload(pattern(request_bytes, 1))); // everything has settled
   const double after = bench::resident_bytes(::getpid());
   if (peers.size() != count + 1) throw std::runtime_error("not all virtual peers were created");
   bench::Result result{(after - before) / static_cast<double>(count), "bytes"};
@@ -211,7 +219,8 @@ struct Serving {
     auto server = calls_server();
     server->on_ended = [this](RpcCircuit&, const End&) { ++ended; };
     const bool first = made++ == 0;
-    const auto connection = connections.adopt(std::move(transport), first ? Framing::cluster : Framing::p2p, std::move(server));
+    const auto connection =
+        connections.adopt(std::move(transport), first ? Framing::cluster : Framing::p2p, std::move(server));
     if (first) {
       forwarding.add_slave(connection->control(), {branch});
     } else {
@@ -231,19 +240,21 @@ struct Serving {
 void serve() {
   asio::io_context io(1);
   Serving serving(io);
-  const std::string address =
-      serving.connections.listen("tcp://127.0.0.1:0", [&](std::unique_ptr<Transport> transport) { serving.accepted(std::move(transport)); });
+  const std::string address = serving.connections.listen(
+      "tcp://127.0.0.1:0", [&](std::unique_ptr<Transport> transport) { serving.accepted(std::move(transport)); });
   bench::say_listening(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
   while (serving.made == 0 || serving.connections.size() > 0) io.run_one(); // over when all connections are gone again
 }
 
 Options parse(int argc, char** argv) {
-  if (argc < 3) throw std::runtime_error("usage: serve WORKLOAD | drive WORKLOAD PORT  [--seconds S] [--count N] [--far-pid PID]");
+  if (argc < 3)
+    throw std::runtime_error("usage: serve WORKLOAD | drive WORKLOAD PORT  [--seconds S] [--count N] [--far-pid PID]");
   Options options;
   options.serving = std::string_view(argv[1]) == "serve";
   options.workload = argv[2];
   bool known = false;
-  for (const char* name : {"calls_1", "calls_64", "forward_64", "idle_peer_bytes"}) known = known || options.workload == name;
+  for (const char* name : {"calls_1", "calls_64", "forward_64", "idle_peer_bytes"})
+    known = known || options.workload == name;
   if (!known) throw bench::Unsupported("quarkchain: no workload " + options.workload);
   int at = 3;
   if (!options.serving) {

@@ -1,5 +1,6 @@
-// Any bytes into one trunk of the cluster framing. The first bytes say which framing, how the rest is cut and who reads. What is received
-// must not depend on the cuts, no frame may be read before its end, and memory follows what has arrived, not what was claimed.
+// Any bytes into one trunk of the cluster framing. The first bytes say which framing, how the rest is cut and who
+// reads. What is received must not depend on the cuts, no frame may be read before its end, and memory follows what has
+// arrived, not what was claimed.
 
 #include "services/quarkchain/cluster_trunk.hpp"
 
@@ -91,7 +92,8 @@ class Fed {
     if (!reads_) return;
     for (const auto& [route, circuit] : circuits_)
       while (std::optional<Fragment> fragment = trunk_.receive_fragment(*circuit)) {
-        per_circuit_[route] += to_text(route) + ' ' + std::to_string(fragment->op) + ' ' + std::to_string(fragment->part) + ' ' + fragment->subject + ' ';
+        per_circuit_[route] += to_text(route) + ' ' + std::to_string(fragment->op) + ' ' +
+                               std::to_string(fragment->part) + ' ' + fragment->subject + ' ';
         per_circuit_[route] += fragment->payload.text();
         demand(fragment->op >= 0 && fragment->op <= 255);
       }
@@ -126,7 +128,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     left = left.subspan(count);
   }
   if (reads) {
-    // Read as it comes: nothing overflows, so the cuts make no difference. Large portions may overflow an inbox between two reads.
+    // Read as it comes: nothing overflows, so the cuts make no difference. Large portions may overflow an inbox between
+    // two reads.
     Fed bytewise(framing, checks_branches, true);
     for (std::size_t at = 0; at < bytes.size(); ++at) bytewise.receive(bytes.subspan(at, 1));
     if (bytes.size() < 1000) demand(cut.seen() == bytewise.seen());

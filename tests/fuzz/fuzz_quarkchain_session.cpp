@@ -1,6 +1,7 @@
-// A whole session of rpc on one connection of the cluster framing. The input is a list of steps: frames of the far side, well formed or not,
-// raw bytes, calls of ours, their cancellation, virtual peers that come and go, handlers that are released, a writer that stops, an end.
-// Nothing may crash, hang or grow; every call comes to an end, and no handler outlives its connection.
+// A whole session of rpc on one connection of the cluster framing. The input is a list of steps: frames of the far
+// side, well formed or not, raw bytes, calls of ours, their cancellation, virtual peers that come and go, handlers that
+// are released, a writer that stops, an end. Nothing may crash, hang or grow; every call comes to an end, and no
+// handler outlives its connection.
 
 #include "async/tasks.hpp"
 #include "circuit/live_trunk.hpp"
@@ -100,8 +101,7 @@ awaitable<void> call(Shared* shared, std::shared_ptr<RpcCircuit> circuit, std::u
   const Running open(shared->calls_open);
   try {
     co_await circuit->call(op, Payload(std::move(payload)));
-  } catch (const boost::system::system_error&) {
-  }
+  } catch (const boost::system::system_error&) {}
 }
 
 class Session {
@@ -121,7 +121,8 @@ class Session {
     trunk_->on_event = [this](TrunkEvent& event) {
       if (event.kind != TrunkEvent::Kind::opened) return;
       Circuit circuit(trunk_, *event.circuit);
-      if (event.circuit->id % 4 != 3) circuits_.push_back(RpcCircuit::start(std::move(circuit), server_)); // else refused
+      if (event.circuit->id % 4 != 3)
+        circuits_.push_back(RpcCircuit::start(std::move(circuit), server_)); // else refused
     };
     circuits_.push_back(RpcCircuit::start(Circuit(trunk_, machine().control()), server_));
     machine().allow_peer(1);
@@ -186,7 +187,8 @@ class Session {
     else trunk_->lose(End());
     clogged_ = false;
     run();
-    for (const auto& circuit : circuits_) demand(!circuit->is_open() && circuit->calls_pending() == 0 && circuit->requests_running() == 0);
+    for (const auto& circuit : circuits_)
+      demand(!circuit->is_open() && circuit->calls_pending() == 0 && circuit->requests_running() == 0);
     demand(shared_.running == 0);
     demand(shared_.calls_open == 0);
   }

@@ -1,5 +1,6 @@
-// One scenario over both dialects: two ends of a connection with rpc on it, over the cluster framing and over a native trunk between
-// two nodes, in a simulated world. A scenario speaks of `here` and `there` and never asks which it is, or who dialled.
+// One scenario over both dialects: two ends of a connection with rpc on it, over the cluster framing and over a native
+// trunk between two nodes, in a simulated world. A scenario speaks of `here` and `there` and never asks which it is, or
+// who dialled.
 #pragma once
 
 #include "peer/node.hpp"
@@ -28,8 +29,8 @@ class Ends {
   virtual ~Ends() = default;
   virtual awaitable<void> meet() = 0;
   /// Both ends of a virtual peer, with these servers.
-  virtual awaitable<std::pair<std::shared_ptr<RpcCircuit>, std::shared_ptr<RpcCircuit>>> meet_on(Route route, std::shared_ptr<RpcServer> server_here,
-                                                                                                 std::shared_ptr<RpcServer> server_there) = 0;
+  virtual awaitable<std::pair<std::shared_ptr<RpcCircuit>, std::shared_ptr<RpcCircuit>>> meet_on(
+      Route route, std::shared_ptr<RpcServer> server_here, std::shared_ptr<RpcServer> server_there) = 0;
   virtual awaitable<void> part() = 0;
 
   sim::World& world;
@@ -41,7 +42,8 @@ class Ends {
 
 class ClusterEnds final : public Ends {
  public:
-  ClusterEnds(sim::World& of, std::shared_ptr<RpcServer> server_here, std::shared_ptr<RpcServer> server_there, bool dials)
+  ClusterEnds(sim::World& of, std::shared_ptr<RpcServer> server_here, std::shared_ptr<RpcServer> server_there,
+              bool dials)
       : Ends(of, std::move(server_here), std::move(server_there)), here_(of.executor(), options(of, "here")),
         there_(of.executor(), options(of, "there")), here_dials_(dials) {}
 
@@ -55,13 +57,14 @@ class ClusterEnds final : public Ends {
       accepted = listener.adopt(std::move(transport), Framing::cluster, here_dials_ ? serves_there : serves_here);
       came.notify_all();
     });
-    const auto dialled = co_await dialler.dial("sim://" + host, Framing::cluster, here_dials_ ? serves_here : serves_there);
+    const auto& serves_dialler = here_dials_ ? serves_here : serves_there;
+    const auto dialled = co_await dialler.dial("sim://" + host, Framing::cluster, serves_dialler);
     while (!accepted) co_await came.wait();
     here = (here_dials_ ? dialled : accepted)->control();
     there = (here_dials_ ? accepted : dialled)->control();
   }
-  awaitable<std::pair<std::shared_ptr<RpcCircuit>, std::shared_ptr<RpcCircuit>>> meet_on(Route route, std::shared_ptr<RpcServer> server_here,
-                                                                                         std::shared_ptr<RpcServer> server_there) override {
+  awaitable<std::pair<std::shared_ptr<RpcCircuit>, std::shared_ptr<RpcCircuit>>> meet_on(
+      Route route, std::shared_ptr<RpcServer> server_here, std::shared_ptr<RpcServer> server_there) override {
     std::pair both(RpcCircuit::start(here->new_circuit(to_text(route)), std::move(server_here)),
                    RpcCircuit::start(there->new_circuit(to_text(route)), std::move(server_there)));
     co_return both;
@@ -84,7 +87,8 @@ class ClusterEnds final : public Ends {
 
 class NativeEnds final : public Ends {
  public:
-  NativeEnds(sim::World& of, std::shared_ptr<RpcServer> server_here, std::shared_ptr<RpcServer> server_there, bool dials)
+  NativeEnds(sim::World& of, std::shared_ptr<RpcServer> server_here, std::shared_ptr<RpcServer> server_there,
+             bool dials)
       : Ends(of, std::move(server_here), std::move(server_there)), here_(of.executor(), options(of, "here")),
         there_(of.executor(), options(of, "there")), here_dials_(dials) {}
 
@@ -101,8 +105,8 @@ class NativeEnds final : public Ends {
     here = RpcCircuit::start(here_dials_ ? std::move(circuit) : std::move(accepted), serves_here);
     there = RpcCircuit::start(here_dials_ ? std::move(accepted) : std::move(circuit), serves_there);
   }
-  awaitable<std::pair<std::shared_ptr<RpcCircuit>, std::shared_ptr<RpcCircuit>>> meet_on(Route route, std::shared_ptr<RpcServer> server_here,
-                                                                                         std::shared_ptr<RpcServer> server_there) override {
+  awaitable<std::pair<std::shared_ptr<RpcCircuit>, std::shared_ptr<RpcCircuit>>> meet_on(
+      Route route, std::shared_ptr<RpcServer> server_here, std::shared_ptr<RpcServer> server_there) override {
     Circuit opened = (here_dials_ ? here : there)->new_circuit(to_text(route));
     Circuit accepted = co_await taken(route);
     std::pair both(RpcCircuit::start(here_dials_ ? std::move(opened) : std::move(accepted), std::move(server_here)),

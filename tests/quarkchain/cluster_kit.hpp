@@ -1,5 +1,5 @@
-// Slaves and masters of a simulated cluster with the least that makes them talk: PING carries "id;shard,shard" as text, the master's
-// requests are text too. What the messages really are is somebody else's test.
+// Slaves and masters of a simulated cluster with the least that makes them talk: PING carries "id;shard,shard" as text,
+// the master's requests are text too. What the messages really are is somebody else's test.
 #pragma once
 
 #include "async/within.hpp"
@@ -48,7 +48,8 @@ inline SlaveIdentity parse_identity(std::string_view text) {
   identity.id = text.substr(0, end);
   for (auto at = end + 1; at < text.size();) {
     const auto comma = text.find(',', at);
-    identity.full_shard_ids.push_back(static_cast<std::uint32_t>(std::stoul(std::string(text.substr(at, comma - at)), nullptr, 16)));
+    identity.full_shard_ids.push_back(
+        static_cast<std::uint32_t>(std::stoul(std::string(text.substr(at, comma - at)), nullptr, 16)));
     at = comma + 1;
   }
   return identity;
@@ -57,7 +58,9 @@ inline SlaveIdentity parse_identity(std::string_view text) {
 struct Lines {
   std::vector<std::string> lines;
   Log sink(std::string who) {
-    return [this, who = std::move(who)](LogLevel, std::string_view line) { lines.push_back(who + ": " + std::string(line)); };
+    return [this, who = std::move(who)](LogLevel, std::string_view line) {
+      lines.push_back(who + ": " + std::string(line));
+    };
   }
   bool have(std::string_view text) const {
     for (const std::string& line : lines)
@@ -76,7 +79,8 @@ class TestSlave {
  public:
   using Tweak = std::function<void(ClusterSlaveOptions&)>;
 
-  TestSlave(sim::World& world, SlaveIdentity own, const Tweak& tweak = {}) : identity(std::move(own)), slave(world.executor(), options(world, tweak)) {
+  TestSlave(sim::World& world, SlaveIdentity own, const Tweak& tweak = {})
+      : identity(std::move(own)), slave(world.executor(), options(world, tweak)) {
     address = slave.listen("sim://" + identity.id);
   }
 
@@ -100,16 +104,22 @@ class TestSlave {
     options.slaves.log = log.sink(identity.id);
     options.slaves.greet = [this](std::shared_ptr<RpcCircuit> circuit) { return greet(this, std::move(circuit)); };
     options.master_server = std::make_shared<RpcServer>("master", RpcLimits(), log.sink(identity.id));
-    options.master_server->serve(op_ping, "PING", 130, [this](RpcRequest request) { return pong(this, std::move(request)); });
-    options.master_server->serve(op_create, "CREATE", 154, [this](RpcRequest request) { return create(this, std::move(request)); });
-    options.master_server->hear(op_destroy, "DESTROY", [this](RpcRequest request) { return destroy(this, std::move(request)); });
+    options.master_server->serve(op_ping, "PING", 130,
+                                 [this](RpcRequest request) { return pong(this, std::move(request)); });
+    options.master_server->serve(op_create, "CREATE", 154,
+                                 [this](RpcRequest request) { return create(this, std::move(request)); });
+    options.master_server->hear(op_destroy, "DESTROY",
+                                [this](RpcRequest request) { return destroy(this, std::move(request)); });
     options.master_server->serve(op_slow, "SLOW", 140, [](RpcRequest) { return slow(); });
     options.slave_server = std::make_shared<RpcServer>("slave", RpcLimits(), log.sink(identity.id));
-    options.slave_server->serve(op_ping, "PING", 130, [this](RpcRequest request) { return slave_pong(this, std::move(request)); });
+    options.slave_server->serve(op_ping, "PING", 130,
+                                [this](RpcRequest request) { return slave_pong(this, std::move(request)); });
     options.slave_server->know(130, "PONG");
     options.peer_server = std::make_shared<RpcServer>("peer", RpcLimits(), log.sink(identity.id));
-    options.peer_server->serve(op_peer_request, "REQUEST", 10, [](RpcRequest request) { return answer(std::move(request)); });
-    options.peer_server->hear(op_peer_command, "COMMAND", [this](RpcRequest request) { return note(this, std::move(request)); });
+    options.peer_server->serve(op_peer_request, "REQUEST", 10,
+                               [](RpcRequest request) { return answer(std::move(request)); });
+    options.peer_server->hear(op_peer_command, "COMMAND",
+                              [this](RpcRequest request) { return note(this, std::move(request)); });
     options.peer_server->know(10, "REPLY");
     if (tweak) tweak(options);
     return options;
@@ -154,8 +164,10 @@ class TestMaster {
  public:
   using Tweak = std::function<void(ClusterMasterOptions&)>;
 
-  TestMaster(sim::World& of, std::string name, const Tweak& tweak = {}) : host(std::move(name)), master(of.executor(), options(of, tweak)) {
-    master.set_on_peer_gone([this](std::uint64_t peer, const End& end) { gone += fmt::format("{}: {};", peer, end.code.message()); });
+  TestMaster(sim::World& of, std::string name, const Tweak& tweak = {})
+      : host(std::move(name)), master(of.executor(), options(of, tweak)) {
+    master.set_on_peer_gone(
+        [this](std::uint64_t peer, const End& end) { gone += fmt::format("{}: {};", peer, end.code.message()); });
   }
 
   /// Tells the slaves of a peer, then lets its frames pass.
@@ -181,7 +193,8 @@ class TestMaster {
     options.slave_server->serve(145, "ADD_HEADER", 146, [](RpcRequest request) { return same(std::move(request)); });
     for (const std::uint8_t reply : {130, 132, 140, 154}) options.slave_server->know(reply, "REPLY");
     options.root_server = std::make_shared<RpcServer>("peer", RpcLimits(), log.sink(host));
-    options.root_server->hear(op_peer_command, "COMMAND", [this](RpcRequest request) { return note(this, std::move(request)); });
+    options.root_server->hear(op_peer_command, "COMMAND",
+                              [this](RpcRequest request) { return note(this, std::move(request)); });
     options.root_server->serve(3, "GET_PEER_LIST", 4, [](RpcRequest request) { return same(std::move(request)); });
     options.root_server->know(4, "PEER_LIST");
     if (tweak) tweak(options);

@@ -1,4 +1,5 @@
-// The connections of slaves and masters in a simulated world: who is who, who finds whom again, and in which order things end.
+// The connections of slaves and masters in a simulated world: who is who, who finds whom again, and in which order
+// things end.
 #include "tests/quarkchain/cluster_kit.hpp"
 #include "tests/quarkchain/wire.hpp"
 
@@ -49,9 +50,14 @@ std::string ping(Framing framing, const std::string& payload, std::uint64_t rpc_
   return encode(framing, Frame{op_ping, rpc_id, payload, 0, 0});
 }
 
-awaitable<void> stop_all(std::vector<ClusterSlave*> slaves, std::vector<ClusterMaster*> masters = {}) {
-  for (ClusterMaster* master : masters) co_await master->stop(0s);
-  for (ClusterSlave* slave : slaves) co_await slave->stop(0s);
+std::string peer_command(std::uint32_t branch, std::uint64_t peer) {
+  return encode(Framing::cluster, Frame{op_peer_command, 0, "x", branch, peer});
+}
+
+/// One after another.
+template <class First, class... Rest> awaitable<void> stop_all(First& first, Rest&... rest) {
+  co_await first.stop(Duration::zero());
+  if constexpr (sizeof...(rest) > 0) co_await stop_all(rest...);
 }
 
 // Who is who.
@@ -68,7 +74,7 @@ awaitable<void> first_is_master(sim::World& world) {
   co_await write_text(*first, ping(Framing::cluster, ""));
   CHECK(co_await read_frames(*first, Framing::cluster, 1) == "130 #1 \"S0;10001,20001,\";");
   CHECK(slave.slave.slaves().routes().knows("S1"));
-  co_await stop_all({&slave.slave});
+  co_await stop_all(slave.slave);
 }
 
 awaitable<void> allowed_is_master(sim::World& world) {
@@ -83,7 +89,7 @@ awaitable<void> allowed_is_master(sim::World& world) {
   scanner->close();
   co_await sleep_for(1s);
   CHECK(slave.slave.master() != nullptr);
-  co_await stop_all({&slave.slave});
+  co_await stop_all(slave.slave);
 }
 
 awaitable<void> silent_connections(sim::World& world) {
@@ -107,7 +113,7 @@ awaitable<void> silent_connections(sim::World& world) {
   const auto late = co_await outside->dial(slave.address); // there is room again
   co_await write_text(*late, ping(Framing::slave, to_text(s1)));
   CHECK(co_await read_frames(*late, Framing::slave, 1) == "130 #1 \"S0;10001,20001,\";");
-  co_await stop_all({&slave.slave});
+  co_await stop_all(slave.slave);
 }
 
 awaitable<void> identity_is_recorded_once(sim::World& world) {
@@ -129,28 +135,35 @@ awaitable<void> identity_is_recorded_once(sim::World& world) {
   co_await write_text(*shardless, ping(Framing::slave, "S3;"));
   CHECK((co_await read_frames(*shardless, Framing::slave, 1)).ends_with("(end)"));
   CHECK(slave.log.have("says that it runs no shard"));
-  co_await stop_all({&slave.slave});
+  co_await stop_all(slave.slave);
 }
 
 // Slaves find each other.
 
-awaitable<void> first_connection_of_each_is_taken_by_a_master(sim::World& world, std::vector<TestSlave*> slaves,
-                                                              std::vector<std::unique_ptr<Transport>>& kept) {
-  for (TestSlave* slave : slaves) {
-    kept.push_back(co_await world.network("keeper")->dial(slave->address));
-    co_await until([&] { return slave->slave.master() != nullptr; });
-  }
+using Kept = std::vector<std::unique_ptr<Transport>>;
+
+/// Each slave takes its first connection for the master's.
+template <class... Rest> awaitable<void> give_masters(sim::World& world, Kept& kept, TestSlave& slave, Rest&... rest) {
+  kept.push_back(co_await world.network("keeper")->dial(slave.address));
+  co_await until([&] { return slave.slave.master() != nullptr; });
+  if constexpr (sizeof...(rest) > 0) co_await give_masters(world, kept, rest...);
+}
+
+awaitable<bool> all_well(TestSlave& slave, std::vector<SlaveTarget> targets) {
+  const std::size_t count = targets.size();
+  const std::vector<std::string> results = co_await slave.slave.slaves().connect(std::move(targets));
+  co_return results == std::vector<std::string>(count);
 }
 
 awaitable<void> connects(sim::World& world) {
   TestSlave a(world, s0), b(world, s1), c(world, s2);
-  std::vector<std::unique_ptr<Transport>> masters;
-  co_await first_connection_of_each_is_taken_by_a_master(world, {&a, &b, &c}, masters);
+  Kept masters;
+  co_await give_masters(world, masters, a, b, c);
   std::vector<SlaveTarget> all;
   for (const TestSlave* slave : {&a, &b, &c}) all.push_back(slave->target());
-  CHECK(co_await a.slave.slaves().connect(all) == std::vector<std::string>{"", "", ""});
-  CHECK(co_await b.slave.slaves().connect(all) == std::vector<std::string>{"", "", ""});
-  CHECK(co_await c.slave.slaves().connect(all) == std::vector<std::string>{"", "", ""});
+  CHECK(co_await all_well(a, all));
+  CHECK(co_await all_well(b, all));
+  CHECK(co_await all_well(c, all));
   CHECK(a.slave.slaves().counters().dials == 2);
   CHECK(b.slave.slaves().counters().dials == 1); // a is known already
   CHECK(c.slave.slaves().counters().dials == 0);
@@ -158,19 +171,19 @@ awaitable<void> connects(sim::World& world) {
   CHECK(a.slave.slaves().routes().to(0x30001).size() == 1);
   const RpcReply reply = co_await c.slave.slaves().routes().to(0x10001).front()->call(op_ping, Payload(to_text(s2)));
   CHECK(parse_identity(reply.payload.text()) == s0); // over the connection that the other side dialled
-  CHECK(co_await a.slave.slaves().connect(all) == std::vector<std::string>{"", "", ""});
+  CHECK(co_await all_well(a, all));
   CHECK(a.slave.slaves().counters().dials == 2);
-  co_await stop_all({&a.slave, &b.slave, &c.slave});
+  co_await stop_all(a.slave, b.slave, c.slave);
 }
 
 awaitable<void> connect_fails_and_is_tried_again(sim::World& world) {
   TestSlave a(world, s0, [](ClusterSlaveOptions& options) { options.slaves.greet_deadline = 2s; });
-  std::vector<std::unique_ptr<Transport>> masters;
+  Kept masters;
   auto silent_network = world.network("silent");
   const auto silent = silent_network->listen(world.executor(), "sim://silent");
   {
     TestSlave b(world, s1);
-    co_await first_connection_of_each_is_taken_by_a_master(world, {&a, &b}, masters);
+    co_await give_masters(world, masters, a, b);
     std::vector<SlaveTarget> wrong;
     wrong.emplace_back(SlaveIdentity("S9", {0x30001}), b.address);
     wrong.emplace_back(SlaveIdentity("S1", {0x30001, 0x40001}), b.address);
@@ -188,9 +201,9 @@ awaitable<void> connect_fails_and_is_tried_again(sim::World& world) {
     co_await until([&] { return a.slave.connections().size() == 1; }); // nothing leaks
 
     std::vector<SlaveTarget> right(1, b.target());
-    CHECK(co_await a.slave.slaves().connect(right) == std::vector<std::string>{""});
+    CHECK(co_await all_well(a, right));
     CHECK(a.slave.slaves().routes().knows("S1"));
-    co_await stop_all({&a.slave, &b.slave});
+    co_await stop_all(a.slave, b.slave);
   }
 }
 
@@ -200,8 +213,8 @@ awaitable<void> simultaneous(sim::World& world) {
   link.jitter = 5ms;
   world.set_link("S0", "S1", link);
   TestSlave a(world, s0), b(world, s1);
-  std::vector<std::unique_ptr<Transport>> masters;
-  co_await first_connection_of_each_is_taken_by_a_master(world, {&a, &b}, masters);
+  Kept masters;
+  co_await give_masters(world, masters, a, b);
   using namespace asio::experimental::awaitable_operators;
   std::vector<SlaveTarget> to_b(1, b.target());
   std::vector<SlaveTarget> to_a(1, a.target());
@@ -214,13 +227,13 @@ awaitable<void> simultaneous(sim::World& world) {
     REQUIRE(routes.size() == 1); // one way to one slave, though there may be two links
     CHECK(routes.front()->is_open());
   }
-  co_await stop_all({&a.slave, &b.slave});
+  co_await stop_all(a.slave, b.slave);
 }
 
 awaitable<void> lost_link_is_dialled_again(sim::World& world) {
   TestSlave a(world, s0), b(world, s1);
-  std::vector<std::unique_ptr<Transport>> masters;
-  co_await first_connection_of_each_is_taken_by_a_master(world, {&a, &b}, masters);
+  Kept masters;
+  co_await give_masters(world, masters, a, b);
   std::vector<SlaveTarget> all;
   for (const TestSlave* slave : {&a, &b}) all.push_back(slave->target());
   co_await a.slave.slaves().connect(all);
@@ -245,14 +258,14 @@ awaitable<void> lost_link_is_dialled_again(sim::World& world) {
   CHECK(tries <= 25); // 1, 2, 4 ... 30 s and 10 s for each attempt
   world.heal("S0", "S1");
   co_await until([&] { return a.slave.slaves().routes().knows("S1"); });
-  co_await stop_all({&a.slave, &b.slave});
+  co_await stop_all(a.slave, b.slave);
 }
 
 awaitable<void> strict_parity(sim::World& world) {
   const auto strict = [](ClusterSlaveOptions& options) { options.slaves.strict_parity = true; };
   TestSlave a(world, s0, strict), b(world, s1, strict);
-  std::vector<std::unique_ptr<Transport>> masters;
-  co_await first_connection_of_each_is_taken_by_a_master(world, {&a, &b}, masters);
+  Kept masters;
+  co_await give_masters(world, masters, a, b);
   std::vector<SlaveTarget> to_b(1, b.target());
   co_await a.slave.slaves().connect(to_b);
   world.reset("S0", "S1");
@@ -260,11 +273,12 @@ awaitable<void> strict_parity(sim::World& world) {
   CHECK(a.slave.slaves().counters().redials == 0);
   CHECK(a.slave.slaves().routes().knows("S1"));
   REQUIRE(a.slave.slaves().routes().to(0x30001).size() == 1);
-  const std::string failed = co_await failure_of(a.slave.slaves().routes().to(0x30001).front()->call(op_ping, Payload()));
+  const std::string failed =
+      co_await failure_of(a.slave.slaves().routes().to(0x30001).front()->call(op_ping, Payload()));
   CHECK(failed == "trunk lost");
-  CHECK(co_await a.slave.slaves().connect(to_b) == std::vector<std::string>{""}); // known, so not dialled
+  CHECK(co_await all_well(a, to_b)); // known, so not dialled
   CHECK(a.slave.slaves().counters().dials == 1);
-  co_await stop_all({&a.slave, &b.slave});
+  co_await stop_all(a.slave, b.slave);
 }
 
 // The master and virtual peers.
@@ -298,20 +312,22 @@ awaitable<void> virtual_peers_come_and_go(sim::World& world) {
   peers.add_branch(0x30001); // a shard that appears now brings back nobody
   CHECK(peers.find(0x30001, 7) == nullptr);
   CHECK(peers.find(0x30001, 8) != nullptr);
-  co_await stop_all({&slave.slave}, {&master.master});
+  co_await stop_all(master.master, slave.slave);
 }
 
 /// Two clusters of one master and one slave each, connected.
 struct TwoClusters {
   explicit TwoClusters(sim::World& of, const TestMaster::Tweak& tweak_a = {}, const TestSlave::Tweak& tweak_slave = {})
-      : world(of), slave_a(of, s0, tweak_slave), slave_b(of, SlaveIdentity("T0", {0x10001, 0x20001})), a(of, "A", tweak_a), b(of, "B") {}
+      : world(of), slave_a(of, s0, tweak_slave), slave_b(of, SlaveIdentity("T0", {0x10001, 0x20001})),
+        a(of, "A", tweak_a), b(of, "B") {}
 
   awaitable<void> meet() {
     for (auto [master, slave] : {std::pair{&a, &slave_a}, {&b, &slave_b}}) {
       const auto control = co_await master->master.connect_slave(slave->address, slave->identity.full_shard_ids);
       co_await control->call(op_ping, Payload("root tip"));
     }
-    a.master.listen("sim://A", [this](std::shared_ptr<ClusterConnection> connection) { a.accepted = std::move(connection); });
+    a.master.listen("sim://A",
+                    [this](std::shared_ptr<ClusterConnection> connection) { a.accepted = std::move(connection); });
     of_b = co_await b.master.connect_peer("sim://A");
     co_await until([this] { return a.accepted != nullptr; });
   }
@@ -319,9 +335,7 @@ struct TwoClusters {
     co_await a.admit(7, a.accepted);
     co_await b.admit(1, of_b);
   }
-  awaitable<void> stop() {
-    co_await stop_all({&slave_a.slave, &slave_b.slave}, {&a.master, &b.master});
-  }
+  awaitable<void> stop() { co_await stop_all(a.master, b.master, slave_a.slave, slave_b.slave); }
 
   sim::World& world;
   TestSlave slave_a, slave_b;
@@ -434,7 +448,7 @@ awaitable<void> slave_of_a_master_is_lost(sim::World& world) {
   co_await until([&] { return !kept->is_open(); });
   co_await strict.master.stop(0s);
   CHECK((co_await a.slave.stopped()).to_string().find("the master is gone") != std::string::npos);
-  co_await stop_all({&a.slave, &b.slave});
+  co_await stop_all(a.slave, b.slave);
 
   TestSlave c(world, s2);
   TestMaster lenient(world, "lenient", [](ClusterMasterOptions& options) { options.ends_with_slave = false; });
@@ -442,7 +456,7 @@ awaitable<void> slave_of_a_master_is_lost(sim::World& world) {
   world.reset("lenient", "S2");
   co_await until([&] { return lenient.master.slaves().empty(); });
   CHECK(lenient.log.have("is gone"));
-  co_await stop_all({&c.slave}, {&lenient.master});
+  co_await stop_all(lenient.master, c.slave);
 }
 
 awaitable<void> master_dials_until_the_slave_listens(sim::World& world) {
@@ -457,7 +471,7 @@ awaitable<void> master_dials_until_the_slave_listens(sim::World& world) {
   TestSlave slave(world, s0);
   co_await until([&] { return control != nullptr; });
   CHECK((co_await control->call(op_ping, Payload())).payload.text() == to_text(s0));
-  co_await stop_all({&slave.slave}, {&master.master});
+  co_await stop_all(master.master, slave.slave);
 }
 
 // The end.
@@ -468,8 +482,8 @@ awaitable<void> loss_of_the_master_stops_all(sim::World& world) {
   const auto control = co_await master.master.connect_slave(a.address, s0.full_shard_ids);
   co_await control->call(op_ping, Payload("root tip"));
   co_await control->call(op_create, Payload("7"));
-  std::vector<std::unique_ptr<Transport>> masters;
-  co_await first_connection_of_each_is_taken_by_a_master(world, {&b}, masters);
+  Kept masters;
+  co_await give_masters(world, masters, b);
   std::vector<SlaveTarget> to_b(1, b.target());
   co_await a.slave.slaves().connect(to_b);
   const auto silent = co_await world.network("outside")->dial(a.address);
@@ -485,7 +499,7 @@ awaitable<void> loss_of_the_master_stops_all(sim::World& world) {
   CHECK((co_await failure_of(world.network("outside")->dial(a.address))) != "");
   CHECK(co_await a.slave.wait_for_master() == nullptr);
   co_await until([&] { return b.slave.slaves().routes().size() == 0; });
-  co_await stop_all({&b.slave}, {&master.master});
+  co_await stop_all(master.master, b.slave);
 }
 
 awaitable<void> waits_for_a_new_master(sim::World& world) {
@@ -513,7 +527,7 @@ awaitable<void> waits_for_a_new_master(sim::World& world) {
   CHECK(co_await read_frames(*two, Framing::cluster, 1) == "130 #1 \"S0;10001,20001,\";");
   slave.slave.peers().create(8);
   CHECK(slave.slave.peers().find(0x10001, 8) != nullptr);
-  co_await stop_all({&slave.slave});
+  co_await stop_all(slave.slave);
 }
 
 awaitable<void> bad_master(sim::World& world) {
@@ -521,10 +535,10 @@ awaitable<void> bad_master(sim::World& world) {
   const auto master = co_await world.network("master")->dial(slave.address);
   co_await write_text(*master, ping(Framing::cluster, "root tip"));
   co_await read_frames(*master, Framing::cluster, 1);
-  co_await write_text(*master, encode(Framing::cluster, Frame{op_peer_command, 0, "x", 0x10001, 99})); // an unknown peer: dropped
+  co_await write_text(*master, peer_command(0x10001, 99)); // an unknown peer: dropped
   co_await write_text(*master, ping(Framing::cluster, "", 2));
   CHECK(co_await read_frames(*master, Framing::cluster, 1) == "130 #2 \"S0;10001,20001,\";");
-  co_await write_text(*master, encode(Framing::cluster, Frame{op_peer_command, 0, "x", 0x90001, 99})); // an unknown branch
+  co_await write_text(*master, peer_command(0x90001, 99)); // an unknown branch
   CHECK((co_await slave.slave.stopped()).to_string().find("not one of the 4 configured branches") != std::string::npos);
   co_await slave.slave.stop(0s);
 }
@@ -541,7 +555,8 @@ awaitable<void> two_phases(sim::World& world) {
     }(control, &result));
     co_await sleep_for(1s);
     const TimePoint begin = world.now();
-    co_await slave.slave.stop(patient ? Duration(10s) : Duration(1s));
+    const Duration deadline = patient ? 10s : 1s;
+    co_await slave.slave.stop(deadline);
     const Duration took = world.now() - begin;
     co_await until([&] { return result != "pending"; });
     CHECK(result == (patient ? "" : "circuit closed"));
@@ -556,27 +571,32 @@ awaitable<void> two_phases(sim::World& world) {
 
 awaitable<void> late_connections_find_a_closed_pool(sim::World& world) {
   TestSlave a(world, s0), b(world, s1);
-  std::vector<std::unique_ptr<Transport>> masters;
-  co_await first_connection_of_each_is_taken_by_a_master(world, {&a, &b}, masters);
+  Kept masters;
+  co_await give_masters(world, masters, a, b);
   a.slave.slaves().close();
   std::vector<SlaveTarget> to_b(1, b.target());
   CHECK((co_await a.slave.slaves().connect(to_b)).front().find("stopping") != std::string::npos);
   std::vector<SlaveTarget> to_a(1, a.target());
   CHECK((co_await b.slave.slaves().connect(to_a)).front() != "");
   CHECK(a.slave.slaves().unidentified() == 0);
-  co_await stop_all({&a.slave, &b.slave});
+  co_await stop_all(a.slave, b.slave);
 }
 
 } // namespace
 
-TEST_CASE("cluster slave: the first connection is the master, however long it is silent, later ones are slaves") { in_world(first_is_master); }
-TEST_CASE("cluster slave: with an allow-list a stranger never becomes the master") { in_world(allowed_is_master); }
-TEST_CASE("cluster slave: a thousand silent connections are bounded, named, and gone at their deadline") { in_world(silent_connections); }
-TEST_CASE("cluster slave: the first PING of a slave counts, one without shards closes") { in_world(identity_is_recorded_once); }
-TEST_CASE("slave pool: each pair of slaves has one connection, and both sides use it") {
-  in_world(connects);
+TEST_CASE("cluster slave: the first connection is the master, however long it is silent, later ones are slaves") {
+  in_world(first_is_master);
 }
-TEST_CASE("slave pool: a wrong id, a wrong shard list, silence and nobody each have their text, and can be tried again") {
+TEST_CASE("cluster slave: with an allow-list a stranger never becomes the master") { in_world(allowed_is_master); }
+TEST_CASE("cluster slave: a thousand silent connections are bounded, named, and gone at their deadline") {
+  in_world(silent_connections);
+}
+TEST_CASE("cluster slave: the first PING of a slave counts, one without shards closes") {
+  in_world(identity_is_recorded_once);
+}
+TEST_CASE("slave pool: each pair of slaves has one connection, and both sides use it") { in_world(connects); }
+TEST_CASE(
+    "slave pool: a wrong id, a wrong shard list, silence and nobody each have their text, and can be tried again") {
   in_world(connect_fails_and_is_tried_again);
 }
 TEST_CASE("slave pool: two slaves that dial each other at once keep a way to each other") {
@@ -585,18 +605,34 @@ TEST_CASE("slave pool: two slaves that dial each other at once keep a way to eac
     in_world(simultaneous, seed);
   }
 }
-TEST_CASE("slave pool: a lost link leaves the routes and is dialled again with growing delays") { in_world(lost_link_is_dialled_again); }
-TEST_CASE("slave pool: in strict parity a lost link stays in the routes and is never dialled again") { in_world(strict_parity); }
+TEST_CASE("slave pool: a lost link leaves the routes and is dialled again with growing delays") {
+  in_world(lost_link_is_dialled_again);
+}
+TEST_CASE("slave pool: in strict parity a lost link stays in the routes and is never dialled again") {
+  in_world(strict_parity);
+}
 TEST_CASE("slave pool: nothing comes into a closed one") { in_world(late_connections_find_a_closed_pool); }
-TEST_CASE("virtual peers: created from the id they are told, filled up when shards appear, destroyed once") { in_world(virtual_peers_come_and_go); }
-TEST_CASE("forwarding: what a peer says to a shard reaches its slave, and back, with its own ids") { in_world(forwards); }
-TEST_CASE("forwarding: nothing passes before the slaves are ready, and nothing is lost") { in_world(nothing_passes_before_admission); }
+TEST_CASE("virtual peers: created from the id they are told, filled up when shards appear, destroyed once") {
+  in_world(virtual_peers_come_and_go);
+}
+TEST_CASE("forwarding: what a peer says to a shard reaches its slave, and back, with its own ids") {
+  in_world(forwards);
+}
+TEST_CASE("forwarding: nothing passes before the slaves are ready, and nothing is lost") {
+  in_world(nothing_passes_before_admission);
+}
 TEST_CASE("forwarding: a peer that leaves takes its virtual peers along and nothing else") { in_world(peer_leaves); }
-TEST_CASE("forwarding: a peer that speaks to a shard that no slave runs is closed") { in_world(unknown_branch_at_a_master); }
-TEST_CASE("forwarding: a shard that takes nothing costs its peers on that shard, and nobody else") { in_world(stalled_shard); }
+TEST_CASE("forwarding: a peer that speaks to a shard that no slave runs is closed") {
+  in_world(unknown_branch_at_a_master);
+}
+TEST_CASE("forwarding: a shard that takes nothing costs its peers on that shard, and nobody else") {
+  in_world(stalled_shard);
+}
 TEST_CASE("cluster master: the loss of a slave ends it, or is left out") { in_world(slave_of_a_master_is_lost); }
 TEST_CASE("cluster master: a slave is dialled until it listens") { in_world(master_dials_until_the_slave_listens); }
 TEST_CASE("cluster slave: the loss of the master ends everything") { in_world(loss_of_the_master_stops_all); }
 TEST_CASE("cluster slave: it may wait for a new master instead") { in_world(waits_for_a_new_master); }
-TEST_CASE("cluster slave: a frame for an unknown branch ends it, one for an unknown peer does not") { in_world(bad_master); }
+TEST_CASE("cluster slave: a frame for an unknown branch ends it, one for an unknown peer does not") {
+  in_world(bad_master);
+}
 TEST_CASE("cluster slave: stopping lets what runs end until the deadline") { in_world(two_phases); }

@@ -35,8 +35,8 @@ TEST_CASE("frame header: each field lies where the protocol says") {
     for (const int number : numbers) bytes.push_back(static_cast<std::byte>(number));
     return bytes;
   };
-  CHECK(bytes_of(cluster) == of({0, 0, 0, 3, 0, 0, 0, 1, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x42, 0xDE, 0xAD, 0xBE,
-                                 0xEF, 0xCA, 0xFE, 0xBA, 0xBE}));
+  CHECK(bytes_of(cluster) == of({0,    0,    0,    3,    0,    0,    0,    1,    0x11, 0x22, 0x33, 0x44, 0x55,
+                                 0x66, 0x77, 0x88, 0x42, 0xDE, 0xAD, 0xBE, 0xEF, 0xCA, 0xFE, 0xBA, 0xBE}));
   CHECK(bytes_of(slave) == of({0, 0, 0, 3, 0x42, 0xDE, 0xAD, 0xBE, 0xEF, 0xCA, 0xFE, 0xBA, 0xBE}));
   CHECK(bytes_of(p2p) == of({0, 0, 0, 3, 0, 0, 0, 1, 0x42, 0xDE, 0xAD, 0xBE, 0xEF, 0xCA, 0xFE, 0xBA, 0xBE}));
 }
@@ -70,7 +70,8 @@ TEST_CASE("frame header: a length beyond the limit is refused before the rest ha
   for (const Framing framing : framings) {
     FrameHeader seen;
     CHECK(parse_frame_header(length, framing, 0xfffffffe, seen) == FrameParsed::too_large);
-    CHECK(too_large_text(seen, 0xfffffffe) == "frame with 4294967295 bytes of payload exceeds payload_bytes_max 4294967294");
+    CHECK(too_large_text(seen, 0xfffffffe) ==
+          "frame with 4294967295 bytes of payload exceeds payload_bytes_max 4294967294");
     CHECK(parse_frame_header(length, framing, 0xffffffff, seen) == FrameParsed::incomplete);
   }
 }

@@ -1,5 +1,5 @@
-// One cluster trunk under test, with the test itself as the far side: it says frames and compares events and frames as text.
-// Time is a number here.
+// One cluster trunk under test, with the test itself as the far side: it says frames and compares events and frames as
+// text. Time is a number here.
 #pragma once
 
 #include "services/quarkchain/cluster_trunk.hpp"
@@ -22,7 +22,9 @@ using trunkline::test::phrase;
 
 class Machine {
  public:
-  explicit Machine(ClusterTrunkOptions options) : framing(options.framing), trunk(std::move(options)) { circuits_[Route()] = &trunk.control(); }
+  explicit Machine(ClusterTrunkOptions options) : framing(options.framing), trunk(std::move(options)) {
+    circuits_[Route()] = &trunk.control();
+  }
   explicit Machine(Framing of = Framing::cluster, ClusterLimits limits = ClusterLimits()) : Machine(with(of, limits)) {}
 
   static ClusterTrunkOptions with(Framing framing, ClusterLimits limits, Branches branches = {0x10001, 0x20001}) {

@@ -14,12 +14,14 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// 1 echoes, 3 waits a second, 5 calls back on the same connection before it answers, 7 throws, 9 never returns, 11 is a command.
+/// 1 echoes, 3 waits a second, 5 calls back on the same connection before it answers, 7 throws, 9 never returns, 11 is
+/// a command.
 std::shared_ptr<RpcServer> make_server(std::vector<std::string>& seen, sim::World&) {
   auto server = std::make_shared<RpcServer>("far");
   const auto note = [&seen](const RpcRequest& request) {
     seen.push_back(fmt::format("{} got {} #{} {}", request.circuit->name(), request.op, request.rpc_id,
-                               request.payload.size() > 20 ? fmt::format("{} bytes", request.payload.size()) : std::string(request.payload.text())));
+                               request.payload.size() > 20 ? fmt::format("{} bytes", request.payload.size())
+                                                           : std::string(request.payload.text())));
   };
   server->serve(1, "ECHO", 2, [note](RpcRequest request) -> awaitable<Payload> {
     note(request);
@@ -54,7 +56,9 @@ std::shared_ptr<RpcServer> make_server(std::vector<std::string>& seen, sim::Worl
 }
 
 std::string printed(const RpcReply& reply) {
-  return fmt::format("{} {}", reply.op, reply.payload.size() > 40 ? fmt::format("{} bytes", reply.payload.size()) : std::string(reply.payload.text()));
+  return fmt::format(
+      "{} {}", reply.op,
+      reply.payload.size() > 40 ? fmt::format("{} bytes", reply.payload.size()) : std::string(reply.payload.text()));
 }
 
 awaitable<std::string> outcome(awaitable<RpcReply> call) {
@@ -86,7 +90,8 @@ awaitable<void> calls_both_ways(Ends& ends, Transcript& seen) {
 awaitable<void> many_at_once(Ends& ends, Transcript& seen) {
   Tasks tasks(ends.world.executor());
   tasks.spawn(keep_outcome(ends.here->call(3, Payload("slow")), &seen.here, "slow"));
-  for (int i = 0; i < 64; ++i) tasks.spawn(keep_outcome(ends.here->call(1, Payload(std::to_string(i))), &seen.here, std::to_string(i)));
+  for (int i = 0; i < 64; ++i)
+    tasks.spawn(keep_outcome(ends.here->call(1, Payload(std::to_string(i))), &seen.here, std::to_string(i)));
   co_await tasks.join();
 }
 
@@ -138,8 +143,9 @@ awaitable<void> a_rule_is_broken(Ends& ends, Transcript& seen) {
 
 TEST_CASE("rpc over both dialects: calls, commands and calls back while serving") {
   const Transcript seen = over_both(calls_both_ways, make_server);
-  CHECK(seen.here == std::vector<std::string>{"2 a", "00000000/0 got 1 #1 b", "2 ", "2 1000000 bytes", "00000000/0 got 1 #2 back",
-                                              "6 called back: back", "00000000/0 got 5 #3 d"});
+  CHECK(seen.here == std::vector<std::string>{"2 a", "00000000/0 got 1 #1 b", "2 ", "2 1000000 bytes",
+                                              "00000000/0 got 1 #2 back", "6 called back: back",
+                                              "00000000/0 got 5 #3 d"});
   CHECK(seen.there.at(0) == "00000000/0 got 1 #1 a");
   CHECK(seen.there.back() == "6 called back: back");
 }

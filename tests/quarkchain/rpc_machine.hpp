@@ -1,5 +1,5 @@
-// One end of a connection with rpc on it, and the test itself as the far side, in bytes. No transport: what the test says is
-// received at once, and what handlers did about it is run.
+// One end of a connection with rpc on it, and the test itself as the far side, in bytes. No transport: what the test
+// says is received at once, and what handlers did about it is run.
 #pragma once
 
 #include "async/within.hpp"
@@ -36,7 +36,9 @@ inline awaitable<void> record(std::shared_ptr<CallOutcome> outcome, awaitable<Rp
 
 class RpcMachine {
  public:
-  explicit RpcMachine(std::shared_ptr<RpcServer> server, Framing of = Framing::cluster, ClusterLimits limits = ClusterLimits()) : framing(of) {
+  explicit RpcMachine(std::shared_ptr<RpcServer> server, Framing of = Framing::cluster,
+                      ClusterLimits limits = ClusterLimits())
+      : framing(of) {
     ClusterTrunkOptions options;
     options.framing = framing;
     options.limits = limits;
@@ -74,7 +76,8 @@ class RpcMachine {
   }
   std::string says() { return to_string(decode(framing, said_)); }
   std::string bytes() { return std::exchange(said_, {}); }
-  std::shared_ptr<CallOutcome> calls(std::shared_ptr<RpcCircuit> circuit, std::uint8_t op, std::string payload, Duration deadline = Duration::zero()) {
+  std::shared_ptr<CallOutcome> calls(std::shared_ptr<RpcCircuit> circuit, std::uint8_t op, std::string payload,
+                                     Duration deadline = Duration::zero()) {
     auto outcome = std::make_shared<CallOutcome>();
     tasks.spawn(record(outcome, circuit->call(op, Payload(std::move(payload)), deadline)));
     run();

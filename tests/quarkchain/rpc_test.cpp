@@ -16,7 +16,8 @@ namespace {
 /// A server with one opcode of each kind, whose slow handlers wait until the test releases them.
 struct Desk {
   explicit Desk(RpcLimits limits = RpcLimits())
-      : server(std::make_shared<RpcServer>("far", limits, [this](LogLevel, std::string_view line) { log += std::string(line) + "\n"; })) {
+      : server(std::make_shared<RpcServer>(
+            "far", limits, [this](LogLevel, std::string_view line) { log += std::string(line) + "\n"; })) {
     server->serve(129, "PING", 130, [](RpcRequest request) { return echo(std::move(request)); });
     server->serve(167, "MINE_REQUEST", 168, [this](RpcRequest request) { return slow(this, std::move(request)); });
     server->serve(169, "GEN_TX_REQUEST", 170, [](RpcRequest request) { return fail(std::move(request)); });

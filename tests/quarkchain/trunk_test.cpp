@@ -23,7 +23,8 @@ Frame frame(std::uint8_t op, std::uint64_t rpc_id, std::string payload = {}, Rou
 }
 
 /// The first PING of a master, as the specification prints it.
-const std::string first_ping = from_hex("00000009 | 00000000 0000000000000000 | 81 | 0000000000000001 | 00000000 00000000 00");
+const std::string first_ping =
+    from_hex("00000009 | 00000000 0000000000000000 | 81 | 0000000000000001 | 00000000 00000000 00");
 
 } // namespace
 
@@ -48,15 +49,18 @@ TEST_CASE("cluster trunk: each field of a frame lies where the layout says") {
   Machine machine(std::move(options));
   TrunkCircuit& circuit = machine.opens(Route(1, 0x1122334455667788));
   machine.sends(circuit, 0x42, 0xDEADBEEFCAFEBABE, "\xAA\xBB\xCC");
-  CHECK(to_hex(machine.bytes()) == "00000003000000011122334455667788" "42deadbeefcafebabeaabbcc");
+  CHECK(to_hex(machine.bytes()) ==
+        "00000003000000011122334455667788"
+        "42deadbeefcafebabeaabbcc");
 }
 
 TEST_CASE("cluster trunk: frames split at every byte arrive the same") {
   for (const Framing framing : framings) {
     CAPTURE(to_string(framing));
     const Route route = framing == Framing::cluster ? peer7 : framing == Framing::p2p ? Route(0x10001, 0) : Route();
-    const std::string bytes = encode(framing, frame(129, 1, "hello")) + encode(framing, frame(141, 0xFFFFFFFFFFFFFFFF, "", route)) +
-                              encode(framing, frame(5, 3, std::string(200, 'x'), route)) + encode(framing, frame(130, 0));
+    const std::string bytes =
+        encode(framing, frame(129, 1, "hello")) + encode(framing, frame(141, 0xFFFFFFFFFFFFFFFF, "", route)) +
+        encode(framing, frame(5, 3, std::string(200, 'x'), route)) + encode(framing, frame(130, 0));
     const auto run = [&](auto&& feed) {
       Machine machine(framing);
       if (framing == Framing::cluster) machine.opens(peer7);
@@ -117,12 +121,15 @@ TEST_CASE("cluster trunk: a frame above command_bytes_max ends the connection wh
     CHECK(machine.state() == "open");
     machine.hears(from_hex("e9")); // 1001, nothing after it
     CHECK(machine.state() == "frame too large");
-    CHECK(machine.end().text == "frame with 1001 bytes of payload exceeds command_bytes_max 1000, from tcp://10.0.0.7:38291");
+    CHECK(machine.end().text ==
+          "frame with 1001 bytes of payload exceeds command_bytes_max 1000, from tcp://10.0.0.7:38291");
     CHECK(machine.trunk.cluster_counters().frames_too_large == 1);
   }
 }
 
-TEST_CASE("cluster trunk: a claimed 4 GiB frame is refused by default, and a claimed 128 MiB one takes memory as it arrives") {
+TEST_CASE(
+    "cluster trunk: a claimed 4 GiB frame is refused by default, and a claimed 128 MiB one takes memory as it "
+    "arrives") {
   Machine huge;
   huge.hears(from_hex("ffffffff 00000000 0000000000000000 81 0000000000000001"));
   CHECK(huge.state() == "frame too large");
@@ -153,7 +160,8 @@ TEST_CASE("cluster trunk: a large frame arrives whole, however it is cut, and is
 
   for (const std::size_t portion : {std::size_t{1000}, std::size_t{65536}, std::size_t{100'000}, bytes.size()}) {
     Machine machine;
-    for (std::size_t at = 0; at < bytes.size(); at += portion) machine.hears(std::string_view(bytes).substr(at, portion));
+    for (std::size_t at = 0; at < bytes.size(); at += portion)
+      machine.hears(std::string_view(bytes).substr(at, portion));
     const std::optional<Fragment> received = machine.trunk.receive_fragment(machine.control());
     REQUIRE(received.has_value());
     CHECK(received->payload.text() == payload);
@@ -161,7 +169,8 @@ TEST_CASE("cluster trunk: a large frame arrives whole, however it is cut, and is
   }
 }
 
-TEST_CASE("cluster trunk: an output is no larger than was asked for, however it was filled, and nothing is lost or moved") {
+TEST_CASE(
+    "cluster trunk: an output is no larger than was asked for, however it was filled, and nothing is lost or moved") {
   std::mt19937_64 random(3);
   for (const std::size_t bytes_max : {std::size_t{16} << 10, std::size_t{100'000}, std::size_t{1} << 20}) {
     CAPTURE(bytes_max);
@@ -324,7 +333,8 @@ TEST_CASE("cluster trunk: closing a virtual peer says nothing and drops what com
 }
 
 TEST_CASE("cluster trunk: a virtual peer that is closed in the middle of a frame skips its rest") {
-  const std::string bytes = encode(Framing::cluster, frame(9, 1, std::string(1000, 'x'), peer7)) + encode(Framing::cluster, frame(129, 1, "p"));
+  const std::string bytes = encode(Framing::cluster, frame(9, 1, std::string(1000, 'x'), peer7)) +
+                            encode(Framing::cluster, frame(129, 1, "p"));
   for (std::size_t cut = 25; cut < 1025; cut += 100) {
     Machine machine;
     TrunkCircuit& seven = machine.opens(peer7);
@@ -349,7 +359,8 @@ TEST_CASE("cluster trunk: closing or dropping the control circuit ends the conne
       CHECK(machine.state() == "circuit abandoned");
     } else {
       machine.closes(machine.control());
-      CHECK(machine.events() == "ended 00000000/0: clean; ended 00010001/8: trunk lost; ended 00010001/7: trunk lost; closed: clean");
+      CHECK(machine.events() ==
+            "ended 00000000/0: clean; ended 00010001/8: trunk lost; ended 00010001/7: trunk lost; closed: clean");
     }
     CHECK(machine.says() == "130 #1 \"last words\"");
     machine.hears(frame(129, 2, "too late"));
@@ -498,7 +509,8 @@ TEST_CASE("cluster trunk: of two virtual peers that wait for the writer the one 
     const std::string events = machine.events();
     const bool seven_first = events.find("00010001/7") < events.find("00010001/8");
     for (TrunkCircuit* circuit : seven_first ? std::vector{&seven, &eight} : std::vector{&eight, &seven})
-      while (machine.sends(*circuit, 9, 3, std::string(1000, 'x')) == SendOutcome::taken) order += circuit == &seven ? '7' : '8';
+      while (machine.sends(*circuit, 9, 3, std::string(1000, 'x')) == SendOutcome::taken)
+        order += circuit == &seven ? '7' : '8';
   }
   CHECK(order == "7878");
 }
@@ -566,9 +578,10 @@ TEST_CASE("cluster trunk: random cuts of random frames keep order on every circu
 }
 
 TEST_CASE("route: the text of a route is read back, and no other text is one") {
-  for (const Route route : {Route(), peer7, Route(0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF), Route(1, 0)}) CHECK(parse_route(to_text(route)) == route);
-  for (const char* text : {"", "00010001", "00010001/", "10001/7", "00010001/07", "00010001/7 ", "0001000G/7", "0001000A/7", "00010001/-1",
-                           "00010001/18446744073709551616"})
+  for (const Route route : {Route(), peer7, Route(0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF), Route(1, 0)})
+    CHECK(parse_route(to_text(route)) == route);
+  for (const char* text : {"", "00010001", "00010001/", "10001/7", "00010001/07", "00010001/7 ", "0001000G/7",
+                           "0001000A/7", "00010001/-1", "00010001/18446744073709551616"})
     CHECK_FALSE(parse_route(text).has_value());
 }
 

@@ -59,9 +59,11 @@ inline std::vector<Frame> decode(Framing framing, std::string& bytes) {
     FrameHeader header;
     const FrameParsed parsed = parse_frame_header(as_bytes(bytes), framing, std::size_t{1} << 30, header);
     const std::size_t head = frame_header_bytes(framing);
-    if (parsed == FrameParsed::too_large) throw std::logic_error("a frame of " + std::to_string(header.length) + " bytes was said");
+    if (parsed == FrameParsed::too_large)
+      throw std::logic_error("a frame of " + std::to_string(header.length) + " bytes was said");
     if (parsed == FrameParsed::incomplete || bytes.size() < head + header.length) return frames;
-    frames.push_back(Frame{header.opcode, header.rpc_id, bytes.substr(head, header.length), header.branch, header.cluster_peer_id});
+    frames.push_back(
+        Frame{header.opcode, header.rpc_id, bytes.substr(head, header.length), header.branch, header.cluster_peer_id});
     bytes.erase(0, head + header.length);
   }
 }
@@ -69,7 +71,8 @@ inline std::vector<Frame> decode(Framing framing, std::string& bytes) {
 /// "131 #2 "abc"", with "@00010001/7 " before it where it is not the control circuit's.
 inline std::string to_string(const Frame& frame) {
   std::string text;
-  if (frame.branch != 0 || frame.cluster_peer_id != 0) text = fmt::format("@{:08x}/{} ", frame.branch, frame.cluster_peer_id);
+  if (frame.branch != 0 || frame.cluster_peer_id != 0)
+    text = fmt::format("@{:08x}/{} ", frame.branch, frame.cluster_peer_id);
   text += fmt::format("{} #{}", frame.op, frame.rpc_id);
   if (frame.payload.size() > 64) return text + fmt::format(" {} bytes", frame.payload.size());
   return frame.payload.empty() ? text : text + " \"" + frame.payload + "\"";
