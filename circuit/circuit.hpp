@@ -99,6 +99,10 @@ class Circuit {
   const Metadata* remote_metadata() const;
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
+  /// Hears instead of waiting; see CircuitListener. It must outlive this handle or be replaced by null before it goes.
+  /// What was already there to read is not announced again.
+  void set_listener(CircuitListener* listener) noexcept { state_->listener = listener; }
+
   /// For the peer layer: wraps what a trunk opened or announced.
   Circuit(std::shared_ptr<LiveTrunk> trunk, TrunkCircuit& state);
   TrunkCircuit* state() const noexcept { return state_; }

@@ -65,6 +65,7 @@ void LiveTrunk::settle() {
   settle_events();
   if (machine_->has_output() || machine_->over()) note_output();
   if (output_taken.has_waiters() && !congested()) output_taken.notify_all();
+  note_input();
   note_deadline();
 }
 
@@ -95,18 +96,23 @@ void LiveTrunk::wake(TrunkEvent& event) {
   switch (event.kind) {
     case Kind::readable:
       if (waits) waits->readable.notify_all();
+      if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
       return;
     case Kind::error_readable:
       if (waits) waits->error_readable.notify_all();
       return;
     case Kind::writable:
       if (waits) waits->writable.notify_all();
+      if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
       return;
     case Kind::answered:
     case Kind::finished:
       if (waits) waits->changed.notify_all();
       return;
-    case Kind::ended: wake_all(*event.circuit); break;
+    case Kind::ended:
+      wake_all(*event.circuit);
+      if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
+      break;
     case Kind::hello:
     case Kind::opened:
     case Kind::metadata:

@@ -62,6 +62,8 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   Signal output_ready;     // has_output() may have become true, or over()
   Signal deadline_changed; // deadline() may be earlier than it was
 
+  Signal input_wanted;     // wants_input() has become true, or over()
+
   Signal output_taken;     // congested() may have become false
 
   // For circuit handles.
@@ -104,6 +106,10 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   void note_consumed() {
     if (output_ready.has_waiters() && machine_->has_output()) output_ready.notify_all();
     if (machine_->has_events()) settle();
+    note_input();
+  }
+  void note_input() {
+    if (input_wanted.has_waiters() && (machine_->wants_input() || machine_->over())) input_wanted.notify_all();
   }
   void note_deadline() {
     const TimePoint deadline = machine_->deadline();

@@ -458,6 +458,7 @@ void NativeTrunk::lose(End cause) {
   const bool told = std::exchange(state_, State::over) == State::goodbye_said;
   pending_.clear();
   if (told) return;
+  if (cause.clean()) cause = End(error::trunk_lost, "the far side closed the connection");
   const bool own = cause.code == error::connect_failed || cause.code == error::dialled_self; // says more than "lost"
   End reason = own ? cause : End(error::trunk_lost, cause.to_string());
   end_all(reason);

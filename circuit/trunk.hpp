@@ -53,6 +53,19 @@ struct CircuitCounters {
   std::uint64_t bytes_received = 0; // payload bytes
 };
 
+struct TrunkEvent;
+
+/// Hears of one circuit in the middle of its trunk's settling, without a coroutine that waits: for those who hold very
+/// many idle circuits. It may call the circuit and may drop its handle; it must not wait or throw.
+class CircuitListener {
+ public:
+  /// The circuit is readable or writable, or has ended.
+  virtual void on_circuit_event(const TrunkEvent& event) = 0;
+
+ protected:
+  ~CircuitListener() = default;
+};
+
 /// One circuit as its trunk keeps it. Owned by the trunk; stays valid until `Trunk::release`.
 /// The machine writes it, everybody else reads.
 struct TrunkCircuit {
@@ -75,6 +88,7 @@ struct TrunkCircuit {
   std::unique_ptr<End> end;      // the reason of its end, or of our close; null is clean
   CircuitCounters counters;
   void* waits = nullptr;         // for the owner of the trunk: who waits on this circuit
+  CircuitListener* listener = nullptr; // for the owner of the trunk; outlives the handle or is taken back
 };
 
 struct TrunkEvent {
@@ -146,7 +160,8 @@ class Trunk {
   // What happened.
   /// Takes bytes that arrived, any number, split anywhere. All are consumed.
   virtual void receive(std::span<const std::byte> bytes, Instant now) = 0;
-  /// The connection is gone: every circuit ends with trunk_lost and this cause.
+  /// The connection is gone: every circuit ends with trunk_lost and this cause. A clean cause means that the far side
+  /// has finished sending, in order; whether that is a loss is for the dialect to say.
   virtual void lose(End cause) = 0;
   /// Time has passed; call at `deadline` or later.
   virtual void tick(Instant now) = 0;
@@ -195,6 +210,9 @@ class Trunk {
   virtual Instant deadline() const = 0;
   /// True when nothing more will be read or written: the connection can be closed.
   virtual bool over() const = 0;
+  /// False while the connection should not be read, until something was consumed or dropped. Only for a dialect without
+  /// credit, which has no other way to hold its far side back.
+  virtual bool wants_input() const { return true; }
 
   virtual const RemoteNode* remote() const = 0; // null before its Hello
   virtual bool draining() const = 0; // either side

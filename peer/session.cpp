@@ -88,10 +88,11 @@ awaitable<void> Session::pump_in() {
     for (;;) {
       const std::size_t count = co_await transport_->read_some(buffer.space());
       if (count == 0) {
-        failure_.emplace(error::trunk_lost, "the far side closed the connection");
+        failure_.emplace(); // in order; what it means is for the dialect to say
         break;
       }
       trunk_->receive(buffer.filled(count));
+      while (!trunk_->machine().wants_input() && !trunk_->machine().over()) co_await trunk_->input_wanted.wait();
       if (trunk_->machine().over()) break;
       const bool more_waits = count == buffer.space().size();
       buffer.adapt(count);

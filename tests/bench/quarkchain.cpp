@@ -1,83 +1,302 @@
-// What QuarkChain's services cost without a network.
+// The QuarkChain connection layer: rpc over one connection of the cluster framing, forwarding through a master, and
+// what an idle virtual peer costs. One tcp connection on loopback per role, one thread per process.
 //
-//   quarkchain_root_block  decodes a root block with 1,000 minor headers and encodes it again; bytes of the block per
-//   second of
-//                          both together
-#include "services/quarkchain/codec.hpp"
-#include "services/quarkchain/core_types.hpp"
-#include "tests/bench/bench.hpp"
+//   calls_1, calls_64   GET_ACCOUNT_DATA-sized calls with so many in flight; the serving process answers
+//   forward_64          64-byte payloads from a peer through the master to a slave; the serving process is the master,
+//   the driving one both others idle_peer_bytes     memory of a process with many virtual peers that have all been used
+//   once
+#include "bench.hpp"
+#include "circuit/live_trunk.hpp"
+#include "services/quarkchain/cluster_connection.hpp"
+#include "services/quarkchain/forward.hpp"
+#include "services/quarkchain/virtual_peers.hpp"
 
-#include <cstring>
-#include <random>
-#include <span>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
-namespace bench {
 namespace {
 
 using namespace trunkline;
 using namespace trunkline::quarkchain;
 
-constexpr std::size_t minor_headers = 1000;
+constexpr std::uint8_t op_get_account_data = 141;
+constexpr std::uint8_t op_new_block = 13;
+constexpr std::uint8_t op_report = 17; // of this driver: how many frames have arrived
+constexpr std::size_t request_bytes = 25;  // an address, no height
+constexpr std::size_t reply_bytes = 126;   // two shards, one token each
+constexpr std::size_t forwarded_bytes = 64;
+constexpr std::uint32_t branch = 0x10001;
+constexpr std::uint64_t peer_id = 7;
 
-/// Headers as a live cluster has them: one token, a difficulty of some bytes, hashes and blooms of any.
-RootBlock root_block() {
-  std::mt19937_64 random(1);
-  const auto fill = [&](std::span<std::byte> bytes) {
-    for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+struct Options {
+  bool serving = false;
+  std::string workload;
+  std::string port;
+  double seconds = 1;
+  std::uint64_t count = 0; // instead of a time
+  bool skip_one = false;   // leave out one number, to show that the receiver notices
+};
+
+/// When to stop: after so many, or after a time.
+struct Goal {
+  explicit Goal(const Options& options) : count(options.count), end(bench::now_seconds() + options.seconds) {}
+  bool reached(std::uint64_t done) const { return count != 0 ? done >= count : bench::now_seconds() >= end; }
+  std::uint64_t count;
+  double end;
+};
+
+ClusterConnectionsOptions connections_options() {
+  ClusterConnectionsOptions options;
+  options.limits.circuits_max = 1'000'000;
+  options.log = [](LogLevel level, std::string_view line) {
+    if (level >= LogLevel::warning) std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
   };
-  RootBlock block;
-  for (std::size_t i = 0; i < minor_headers; ++i) {
-    MinorBlockHeader& header = block.minor_block_header_list.emplace_back();
-    header.branch.value = static_cast<std::uint32_t>(i % 8) << 16 | 1;
-    header.height = 1'000'000 + i / 8;
-    fill(header.coinbase_address.recipient.bytes);
-    header.coinbase_amount_map.balance_map.set(BigUint(35760), BigUint(3'250'000'000'000'000'000 + i));
-    fill(header.hash_prev_minor_block.bytes);
-    fill(header.hash_prev_root_block.bytes);
-    header.evm_gas_limit = Uint256(12'000'000);
-    fill(header.hash_meta.bytes);
-    header.create_time = 1'700'000'000 + i;
-    header.difficulty = BigUint(random() >> 20);
-    header.nonce = random();
-    fill(header.bloom.writable());
-    header.extra_data = "trunkline";
-    fill(header.mixhash.bytes);
-  }
-  return block;
+  return options;
 }
 
-Result drive_root_block(const Options& options) {
-  ByteBuffer bytes;
-  encode(root_block(), bytes);
-  ByteBuffer again;
-  const Goal goal(options);
-  std::uint64_t rounds = 0;
-  for (std::uint64_t more = goal.more(0, 8); more > 0; more = goal.more(rounds, 8)) {
-    for (std::uint64_t i = 0; i < more; ++i, ++rounds) {
-      RootBlock block;
-      DecodeError error;
-      if (!decode(bytes, block, error)) throw std::runtime_error(error.text());
-      again.clear();
-      encode(block, again);
+std::string pattern(std::size_t size, std::uint64_t number) {
+  std::string bytes(size, 'q');
+  std::memcpy(bytes.data(), &number, std::min(size, sizeof number));
+  return bytes;
+}
+
+std::uint64_t number_in(const Payload& payload) {
+  std::uint64_t number = 0;
+  std::memcpy(&number, payload.data(), std::min(payload.size(), sizeof number));
+  return number;
+}
+
+std::shared_ptr<RpcServer> calls_server() {
+  auto server = std::make_shared<RpcServer>("bench");
+  server->serve(op_get_account_data, "GET_ACCOUNT_DATA", op_get_account_data + 1,
+                [](RpcRequest request) -> awaitable<Payload> {
+                  if (request.payload.size() != request_bytes) throw std::runtime_error("a request of another size");
+                  Payload reply(pattern(reply_bytes, number_in(request.payload)));
+                  co_return reply;
+                });
+  server->know(op_get_account_data + 1, "REPLY");
+  server->know(op_report + 1, "REPORT");
+  return server;
+}
+
+// Calls.
+
+awaitable<void> call_again_and_again(std::shared_ptr<RpcCircuit> circuit, Goal goal, bool skip_one, std::uint64_t* done,
+                                     std::uint64_t* number) {
+  while (!goal.reached(*done)) {
+    for (int i = 0; i < 64; ++i) { // the clock is read rarely
+      const std::uint64_t mine = ++*number;
+      const std::uint64_t said = skip_one && mine == 3 ? 4 : mine;
+      const RpcReply reply = co_await circuit->call(op_get_account_data, Payload(pattern(request_bytes, said)));
+      if (reply.payload.size() != reply_bytes || number_in(reply.payload) != mine)
+        throw std::runtime_error(fmt::format("sequence {} on stream 0, expected {}", number_in(reply.payload), mine));
+      ++*done;
     }
   }
-  const double elapsed = goal.elapsed();
-  if (again.size() != bytes.size() || std::memcmp(again.data(), bytes.data(), bytes.size()) != 0)
-    throw std::runtime_error("the block was written otherwise than it was read");
-  return {static_cast<double>(rounds * bytes.size()) / elapsed / 1e6, "MB/s"};
 }
 
-void serve(const Options& options) {
-  if (options.workload != Workload::quarkchain_root_block)
-    throw Unsupported(std::string("no ") + workload_names[static_cast<std::size_t>(options.workload)] +
-                      " row for quarkchain");
-  say_listening(0); // nobody has to answer
+awaitable<bench::Result> drive_calls(ClusterConnections& connections, const Options& options, int in_flight) {
+  const auto connection =
+      co_await connections.dial("tcp://127.0.0.1:" + options.port, Framing::cluster, calls_server());
+  std::uint64_t done = 0;
+  std::uint64_t number = 0;
+  std::exception_ptr failure;
+  Tasks tasks(connections.executor(), [&](std::exception_ptr thrown) { failure = std::move(thrown); });
+  const double begin = bench::now_seconds();
+  for (int i = 0; i < in_flight; ++i)
+    tasks.spawn(call_again_and_again(connection->control(), Goal(options), options.skip_one, &done, &number));
+  co_await tasks.join();
+  const double elapsed = bench::now_seconds() - begin;
+  if (failure) std::rethrow_exception(failure);
+  co_return bench::Result{static_cast<double>(done) / elapsed, "calls/s"};
 }
 
-Result drive(const Options& options) { return drive_root_block(options); }
+// Forwarding. The driving process dials twice: first as the slave, then as the peer.
+
+struct Receiver {
+  std::uint64_t expected = 0;
+  Signal arrived;
+};
+
+awaitable<void> send_all(Circuit circuit, Goal goal, bool skip_one, std::uint64_t* sent) {
+  while (!goal.reached(*sent))
+    for (int i = 0; i < 1000; ++i) {
+      Fragment fragment(op_new_block, Payload::uninitialized(forwarded_bytes));
+      if (skip_one && *sent == 3) ++*sent;
+      const std::uint64_t number = (*sent)++;
+      std::memcpy(fragment.payload.writable().data(), &number, sizeof number);
+      co_await circuit.send(std::move(fragment));
+    }
+  circuit.finish();
+}
+
+awaitable<void> receive_all(Circuit circuit, Receiver* receiver) {
+  for (;;) {
+    const std::optional<Fragment> fragment = co_await circuit.receive();
+    if (!fragment) co_return;
+    if (fragment->payload.size() != forwarded_bytes || number_in(fragment->payload) != receiver->expected)
+      throw std::runtime_error(
+          fmt::format("sequence {} on stream 0, expected {}", number_in(fragment->payload), receiver->expected));
+    ++receiver->expected;
+    if (receiver->arrived.has_waiters()) receiver->arrived.notify_all();
+  }
+}
+
+awaitable<bench::Result> drive_forward(ClusterConnections& connections, const Options& options) {
+  const std::string address = "tcp://127.0.0.1:" + options.port;
+  const auto slave = co_await connections.dial(address, Framing::cluster, calls_server());
+  // The master knows who is who by the order; a reply of the first says that it is known.
+  co_await slave->control()->call(op_get_account_data, Payload(pattern(request_bytes, 1)));
+  Receiver receiver;
+  std::exception_ptr failure;
+  Tasks tasks(connections.executor(), [&](std::exception_ptr thrown) {
+    failure = std::move(thrown);
+    receiver.arrived.notify_all();
+  });
+  tasks.spawn(receive_all(slave->control()->new_circuit(to_text(Route(branch, peer_id))), &receiver));
+  const auto peer = co_await connections.dial(address, Framing::p2p, calls_server());
+  std::uint64_t sent = 0;
+  const double begin = bench::now_seconds();
+  co_await send_all(peer->control()->new_circuit(to_text(Route(branch, 0))), Goal(options), options.skip_one, &sent);
+  while (receiver.expected < sent && !failure) co_await receiver.arrived.wait();
+  const double elapsed = bench::now_seconds() - begin;
+  if (failure) std::rethrow_exception(failure);
+  peer->close();
+  slave->close();
+  co_return bench::Result{static_cast<double>(sent) / elapsed, "frames/s"};
+}
+
+// Memory.
+
+awaitable<bench::Result> drive_idle(ClusterConnections& connections, const Options& options) {
+  const auto connection =
+      co_await connections.dial("tcp://127.0.0.1:" + options.port, Framing::cluster, calls_server());
+  auto server = std::make_shared<RpcServer>("peer");
+  server->hear(op_new_block, "NEW_BLOCK", [](RpcRequest) -> awaitable<void> { co_return; });
+  VirtualPeers peers(server, 1'000'000);
+  peers.set_master(connection->control());
+  peers.add_branch(branch);
+  peers.create(1);
+  const std::uint64_t count = options.count != 0 ? options.count : 100'000;
+  const double before = bench::resident_bytes(::getpid());
+  for (std::uint64_t id = 2; id < count + 2; ++id) peers.create(id);
+  co_await connection->control()->call(op_get_account_data,
+                                       Payload(pattern(request_bytes, 1))); // everything has settled
+  const double after = bench::resident_bytes(::getpid());
+  if (peers.size() != count + 1) throw std::runtime_error("not all virtual peers were created");
+  bench::Result result{(after - before) / static_cast<double>(count), "bytes"};
+  peers.clear(End());
+  co_return result;
+}
+
+awaitable<void> drive(ClusterConnections& connections, const Options& options, bench::Result& result) {
+  if (options.workload == "calls_1") result = co_await drive_calls(connections, options, 1);
+  if (options.workload == "calls_64") result = co_await drive_calls(connections, options, 64);
+  if (options.workload == "forward_64") result = co_await drive_forward(connections, options);
+  if (options.workload == "idle_peer_bytes") result = co_await drive_idle(connections, options);
+  co_await connections.close();
+}
+
+// The serving process.
+
+/// The first connection is a slave (or who calls), the second one a peer.
+struct Serving {
+  explicit Serving(asio::io_context& io) : connections(io.get_executor(), connections_options()) {}
+
+  void accepted(std::unique_ptr<Transport> transport) {
+    auto server = calls_server();
+    server->on_ended = [this](RpcCircuit&, const End&) { ++ended; };
+    const bool first = made++ == 0;
+    const auto connection =
+        connections.adopt(std::move(transport), first ? Framing::cluster : Framing::p2p, std::move(server));
+    if (first) {
+      forwarding.add_slave(connection->control(), {branch});
+    } else {
+      forwarding.add_peer(peer_id, connection->control());
+      connection->on_opened = [this](const Route& route, Circuit circuit) {
+        forwarding.peer_opened(peer_id, route.branch, std::move(circuit));
+      };
+    }
+  }
+
+  ClusterConnections connections;
+  Forwarding forwarding;
+  int made = 0;
+  int ended = 0;
+};
+
+void serve() {
+  asio::io_context io(1);
+  Serving serving(io);
+  const std::string address = serving.connections.listen(
+      "tcp://127.0.0.1:0", [&](std::unique_ptr<Transport> transport) { serving.accepted(std::move(transport)); });
+  bench::say_listening(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  while (serving.made == 0 || serving.connections.size() > 0) io.run_one(); // over when all connections are gone again
+}
+
+Options parse(int argc, char** argv) {
+  if (argc < 3)
+    throw std::runtime_error("usage: serve WORKLOAD | drive WORKLOAD PORT  [--seconds S] [--count N] [--far-pid PID]");
+  Options options;
+  options.serving = std::string_view(argv[1]) == "serve";
+  options.workload = argv[2];
+  bool known = false;
+  for (const char* name : {"calls_1", "calls_64", "forward_64", "idle_peer_bytes"})
+    known = known || options.workload == name;
+  if (!known) throw bench::Unsupported("quarkchain: no workload " + options.workload);
+  int at = 3;
+  if (!options.serving) {
+    if (argc < 4) throw std::runtime_error("drive needs a port");
+    options.port = argv[at++];
+  }
+  for (; at + 1 < argc; at += 2) {
+    const std::string_view option = argv[at];
+    if (option == "--seconds") options.seconds = std::stod(argv[at + 1]);
+    else if (option == "--count") options.count = std::stoull(argv[at + 1]);
+    else if (option == "--plant") options.skip_one = true;
+    else if (option != "--far-pid") throw std::runtime_error("no option " + std::string(option));
+  }
+  return options;
+}
 
 } // namespace
-} // namespace bench
 
-int main(int argc, char** argv) { return bench::run(argc, argv, bench::serve, bench::drive); }
+int main(int argc, char** argv) {
+  try {
+    const Options options = parse(argc, argv);
+    if (options.serving) {
+      serve();
+      return 0;
+    }
+    asio::io_context io(1);
+    ClusterConnections connections(io.get_executor(), connections_options());
+    bench::Result result{};
+    std::exception_ptr failure;
+    asio::co_spawn(io, drive(connections, options, result), [&](std::exception_ptr thrown) {
+      failure = std::move(thrown);
+      if (failure) io.stop();
+    });
+    io.run();
+    if (failure) std::rethrow_exception(failure);
+    std::printf("{\"value\": %.6g, \"unit\": \"%s\"}\n", result.value, result.unit);
+    return 0;
+  } catch (const bench::Unsupported& unsupported) {
+    std::fprintf(stderr, "%s\n", unsupported.what());
+    return 77;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
+    return 1;
+  }
+}

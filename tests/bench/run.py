@@ -21,12 +21,15 @@ import tempfile
 import time
 
 WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
-             "idle_circuit_bytes", "idle_connection_bytes", "quarkchain_root_block")
-# What is built on trunkline has drivers of its own, and nobody to be compared with.
-SERVICES = {"quarkchain_root_block": "quarkchain"}
-PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc")
-IDLE_COUNTS = {"idle_circuit_bytes": 100_000, "idle_connection_bytes": 1_000}
-IDLE_COUNTS_QUICK = {"idle_circuit_bytes": 10_000, "idle_connection_bytes": 200}
+             "idle_circuit_bytes", "idle_connection_bytes")
+PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "quarkchain", "quarkchain_codec")
+# What only one driver does: a service on trunkline has nobody to be compared with here.
+OWN_WORKLOADS = {"quarkchain": ("calls_1", "calls_64", "forward_64", "idle_peer_bytes"),
+                 "quarkchain_codec": ("quarkchain_root_block",)}
+ALL_WORKLOADS = WORKLOADS + sum(OWN_WORKLOADS.values(), ())
+ON_ONE_CORE = ("round_trip", "calls_1")
+IDLE_COUNTS = {"idle_circuit_bytes": 100_000, "idle_connection_bytes": 1_000, "idle_peer_bytes": 100_000}
+IDLE_COUNTS_QUICK = {"idle_circuit_bytes": 10_000, "idle_connection_bytes": 200, "idle_peer_bytes": 20_000}
 
 # What trunkline is to reach: (what is compared, how, figure, in words).
 TARGETS = {
@@ -38,6 +41,9 @@ TARGETS = {
     "opens": ("value", "at_least", 200_000, ">= 200 k/s"),
     "idle_circuit_bytes": ("value", "at_most", 1000, "<= 1000 bytes"),
     "quarkchain_root_block": ("value", "at_least", 400, ">= 400 MB/s"),
+    "calls_64": ("value", "at_least", 150_000, ">= 150 k/s"),
+    "forward_64": ("value", "at_least", 1_000_000, ">= 1 M/s"),
+    "idle_peer_bytes": ("value", "at_most", 1000, "<= 1000 bytes"),
 }
 
 UNSUPPORTED = 77
@@ -134,11 +140,11 @@ def measure(driver, workload, options, cores):
 
 
 def cores_for(workload):
-    """(serving, driving): a core each, but one for both in round trips, where waking another core decides all."""
+    """(serving, driving): a core each, but one for both in single round trips, where waking another core decides all."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         return (None, None)
-    return (cores[1], cores[1]) if workload == "round_trip" else (cores[1], cores[0])
+    return (cores[1], cores[1]) if workload in ON_ONE_CORE else (cores[1], cores[0])
 
 
 class Progress:
@@ -186,20 +192,22 @@ class Load:
         return max(0.0, busy - ours) / everything if everything > 0 else 0.0
 
 
+def does(peer, workload):
+    return workload in OWN_WORKLOADS.get(peer, WORKLOADS)
+
+
 def run(drivers, workloads, options):
     """{workload: {peer: [measurement, ...]}} and notes. Peers take turns within a round, another first each round."""
-    parts = {workload: drivers_of(workload, drivers, options.build) for workload in workloads}
-    results = {workload: {peer: [] for peer in parts[workload]} for workload in workloads}
-    notes = [f"no {workload} row, its driver bench_{SERVICES[workload]} is not built"
-             for workload in workloads if not parts[workload] and "trunkline" in drivers]
-    progress = Progress(sum(map(len, parts.values())) * options.rounds)
+    results = {workload: {peer: [] for peer in drivers if does(peer, workload)} for workload in workloads}
+    notes = []
+    progress = Progress(sum(map(len, results.values())) * options.rounds)
     for workload in workloads:
-        order = list(parts[workload])
+        order = list(results[workload])
         for number in range(options.rounds):
             for peer in list(order):
                 progress.at(f"{workload}, round {number + 1} of {options.rounds}, {peer}")
                 try:
-                    results[workload][peer].append(measure(parts[workload][peer], workload, options, cores_for(workload)))
+                    results[workload][peer].append(measure(drivers[peer], workload, options, cores_for(workload)))
                 except Unsupported as reason:
                     notes.append(str(reason))
                     order.remove(peer)
@@ -224,7 +232,7 @@ def rows_of(results):
 
 
 def figure(value, unit):
-    if unit.endswith("/s") and unit not in ("GB/s", "MB/s"):
+    if unit.endswith("/s") and unit != "GB/s":
         for scale, letter in ((1e6, "M"), (1e3, "k")):
             if value >= scale:
                 return f"{value / scale:.2f} {letter} {unit}"
@@ -232,7 +240,7 @@ def figure(value, unit):
 
 
 def verdict(row):
-    if row["workload"] not in TARGETS or row["peer"] != "trunkline":
+    if row["workload"] not in TARGETS or row["peer"] not in ("trunkline", *OWN_WORKLOADS):
         return ""
     what, how, bound, words = TARGETS[row["workload"]]
     value = row["ratio_to_raw"] if what == "ratio" else row["value"]
@@ -273,28 +281,17 @@ def names(known):
     return split
 
 
-def driver_path(build, name):
-    paths = [os.path.join(folder, f"bench_{name}") for folder in (build, os.path.join(build, "tests", "bench"))]
-    return next((path for path in paths if os.access(path, os.X_OK)), None)
-
-
 def find_drivers(build, wanted):
+    folders = [build, os.path.join(build, "tests", "bench")]
     drivers, missing = {}, []
     for peer in wanted or PEERS:
-        path = driver_path(build, peer)
+        paths = [os.path.join(folder, f"bench_{peer}") for folder in folders]
+        path = next((path for path in paths if os.access(path, os.X_OK)), None)
         if path:
             drivers[peer] = path
         else:
             missing.append(peer)
     return drivers, missing
-
-
-def drivers_of(workload, drivers, build):
-    """{peer: driver} of those that take part."""
-    if workload not in SERVICES:
-        return drivers
-    path = driver_path(build, SERVICES[workload])
-    return {"trunkline": path} if path and "trunkline" in drivers else {}
 
 
 def parse(arguments):
@@ -303,7 +300,7 @@ def parse(arguments):
     parser.add_argument("--quick", action="store_true", help="three short rounds: a look, not a measurement")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON, too")
     parser.add_argument("--peers", type=names(PEERS), metavar="LIST", help="of: " + ",".join(PEERS))
-    parser.add_argument("--workloads", type=names(WORKLOADS), metavar="LIST", help="of: " + ",".join(WORKLOADS))
+    parser.add_argument("--workloads", type=names(ALL_WORKLOADS), metavar="LIST", help="of: " + ",".join(ALL_WORKLOADS))
     parser.add_argument("--rounds", type=int, metavar="N", help="default 5, with --quick 3")
     parser.add_argument("--seconds", type=float, metavar="S", help="per measurement; default 1, with --quick 0.2")
     parser.add_argument("--count", type=int, metavar="N", help="messages (or opens) per measurement, instead of a time")
@@ -330,7 +327,7 @@ def main(arguments):
         return 2
     load = Load()
     try:
-        results, notes = run(drivers, options.workloads or WORKLOADS, options)
+        results, notes = run(drivers, options.workloads or ALL_WORKLOADS, options)
     except Failed as reason:
         print(f"run failed: {reason}", file=sys.stderr)
         return 1

@@ -1,0 +1,163 @@
+// What the far side says: which frame is a command, a request or a reply, and the handlers that run for it.
+#include "services/quarkchain/rpc.hpp"
+
+#include "circuit/live_trunk.hpp"
+#include "peer/quote.hpp"
+#include "services/quarkchain/rpc_calls.hpp"
+
+#include <boost/asio/error.hpp>
+#include <fmt/format.h>
+
+#include <exception>
+#include <utility>
+
+namespace trunkline::quarkchain {
+
+void RpcCircuit::read() {
+  if (reading_) return; // the running one looks again
+  struct Reading {
+    bool& flag;
+    explicit Reading(bool& reading) : flag(reading) { flag = true; }
+    ~Reading() { flag = false; }
+  };
+  const Reading reading(reading_);
+  while (!end_ && !full()) {
+    std::optional<Fragment> fragment = circuit_.try_receive();
+    if (!fragment) return;
+    on_fragment(*fragment);
+  }
+}
+
+void RpcCircuit::on_fragment(Fragment& fragment) {
+  RpcCounters& counters = server_->counters_;
+  const bool is_opcode = fragment.op >= 0 && fragment.op <= 0xFF;
+  const RpcServer::Entry* const entry =
+      is_opcode ? server_->entries_[static_cast<std::size_t>(fragment.op)].get() : nullptr;
+  if (!entry) return violate(counters.unknown_opcodes, fmt::format("opcode {} is not known", fragment.op));
+  const auto op = static_cast<std::uint8_t>(fragment.op);
+  const auto rpc_id = static_cast<std::uint64_t>(fragment.part);
+  switch (entry->kind) {
+    case RpcServer::Kind::unknown:
+    case RpcServer::Kind::reply: return on_reply(fragment);
+    case RpcServer::Kind::command:
+      if (rpc_id != 0)
+        return violate(counters.commands_with_id,
+                       fmt::format("command {} has rpc id {}, expected 0", server_->name_of(op), rpc_id));
+      ++counters.commands;
+      break;
+    case RpcServer::Kind::request:
+      if (request_id_last_ && rpc_id <= *request_id_last_)
+        return violate(counters.ids_out_of_order, fmt::format("request {} has rpc id {}, expected more than {}",
+                                                              server_->name_of(op), rpc_id, *request_id_last_));
+      request_id_last_ = rpc_id;
+      ++counters.requests;
+      break;
+  }
+  if (serving_)
+    admit(RpcRequest(shared_from_this(), op, rpc_id, std::move(fragment.payload), std::move(fragment.subject)));
+}
+
+void RpcCircuit::on_reply(Fragment& fragment) {
+  RpcCounters& counters = server_->counters_;
+  const auto rpc_id = static_cast<std::uint64_t>(fragment.part);
+  const auto op = static_cast<std::uint8_t>(fragment.op);
+  if (calls_) {
+    const auto found = calls_->pending.find(rpc_id);
+    if (found != calls_->pending.end()) {
+      Call& call = *found->second;
+      calls_->pending.erase(found);
+      ++counters.replies;
+      call.done = true;
+      call.reply.emplace();
+      call.reply->op = op;
+      call.reply->payload = std::move(fragment.payload);
+      return call.changed.notify_all();
+    }
+    if (calls_->was_given_up(rpc_id)) {
+      ++counters.late_replies;
+      return;
+    }
+  }
+  violate(counters.unexpected_replies,
+          fmt::format("{} with rpc id {} is not served here, and answers no call", server_->name_of(op), rpc_id));
+}
+
+// Handlers.
+
+struct RpcCircuit::Slot {
+  explicit Slot(Pointer circuit) : of(std::move(circuit)) { ++of->running_; }
+  Slot(Slot&&) noexcept = default;
+  Slot& operator=(Slot&&) = delete;
+  ~Slot() {
+    if (of) of->leave_slot();
+  }
+  Pointer of;
+};
+
+void RpcCircuit::admit(RpcRequest request) {
+  const RpcLimits& limits = server_->limits_;
+  if (running_ < limits.requests_in_flight_max && waiting_.empty()) return start(std::move(request));
+  ++server_->counters_.requests_delayed;
+  if (!std::exchange(delay_logged_, true))
+    server_->log(LogLevel::warning,
+                 fmt::format("{} {}: requests_in_flight_max {} of {} are being handled, further ones wait",
+                             server_->kind(), circuit_.remote_peer().url, limits.requests_in_flight_max, name()));
+  waiting_bytes_ += request.payload.size() + frame_cost_bytes;
+  waiting_.push_back(std::move(request));
+}
+
+void RpcCircuit::start(RpcRequest request) {
+  if (!tasks_) tasks_ = std::make_unique<Tasks>(circuit_.trunk()->executor());
+  const RpcServer::Entry& entry = *server_->entries_[request.op];
+  tasks_->spawn(run(Slot(shared_from_this()), std::move(request), entry));
+}
+
+/// A handler has ended, or never began.
+void RpcCircuit::leave_slot() {
+  --running_;
+  note_change();
+  if (end_ || waiting_.empty()) return;
+  RpcRequest request = std::move(waiting_.front());
+  waiting_.pop_front();
+  waiting_bytes_ -= request.payload.size() + frame_cost_bytes;
+  start(std::move(request));
+  read();
+}
+
+awaitable<void> RpcCircuit::run(Slot slot, RpcRequest request, const RpcServer::Entry& entry) {
+  RpcCircuit& self = *slot.of;
+  const std::uint8_t op = request.op;
+  try {
+    if (entry.kind == RpcServer::Kind::command) {
+      co_await entry.command(std::move(request));
+      co_return;
+    }
+    Fragment reply(entry.reply_op);
+    reply.part = static_cast<std::int64_t>(request.rpc_id);
+    reply.subject = std::move(request.subject);
+    reply.payload = co_await entry.request(std::move(request));
+    if (self.end_) co_return; // nobody hears it any more
+    if (!self.senders_.empty() || !self.try_send(reply, nullptr)) co_await self.send(reply, nullptr);
+    co_return;
+  } catch (const std::exception& failure) {
+    if (self.end_) co_return; // cancelled, or its reply was too late
+    self.violate(self.server_->counters_.handlers_failed,
+                 fmt::format("handler of {} failed: {}", self.server_->name_of(op), text_of(failure)));
+  } catch (...) {
+    if (!self.end_)
+      self.violate(self.server_->counters_.handlers_failed,
+                   fmt::format("handler of {} failed", self.server_->name_of(op)));
+    throw;
+  }
+}
+
+/// Closes this circuit and nothing else; on a control circuit that is the connection.
+void RpcCircuit::violate(std::uint64_t& counter, const std::string& text) {
+  ++counter;
+  server_->log(LogLevel::warning,
+               fmt::format("{} {}, {}: {}", server_->kind(), circuit_.remote_peer().url, name(), text));
+  const bool failed = &counter == &server_->counters_.handlers_failed;
+  close(End(failed ? error::handler_failed : error::protocol_violation_on_circuit, text));
+}
+
+} // namespace trunkline::quarkchain

@@ -1,0 +1,303 @@
+#include "services/quarkchain/slave_pool.hpp"
+
+#include "async/within.hpp"
+#include "peer/quote.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/system/system_error.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <set>
+#include <utility>
+
+namespace trunkline::quarkchain {
+namespace {
+
+/// A connection in the pool, from its first moment.
+struct Link {
+  std::shared_ptr<RpcCircuit> circuit;
+  bool inbound = false;
+  bool identified = false;
+  SlaveIdentity identity;
+  Signal changed; // identified, or ended
+};
+
+/// One dialling of one slave; whoever asks for the same slave meanwhile shares it.
+struct Attempt {
+  bool done = false;
+  std::string result; // empty for success
+  Signal ended;
+};
+
+std::string list_of(const std::vector<std::uint32_t>& shards) {
+  std::string text;
+  for (const std::uint32_t shard : shards) text += fmt::format("{}0x{:08x}", text.empty() ? "" : " ", shard);
+  return "[" + text + "]";
+}
+
+} // namespace
+
+struct SlavePool::State : std::enable_shared_from_this<State> {
+  State(Executor executor, SlavePoolOptions with)
+      : options(std::move(with)), routes(options.branches, options.strict_parity), tasks(std::move(executor)) {}
+
+  using Pointer = std::shared_ptr<State>;
+
+  void log(LogLevel level, std::string_view text) const {
+    if (options.log) options.log(level, escape(text, 4096));
+  }
+  std::shared_ptr<Link> find(const RpcCircuit& circuit) const {
+    const auto found = links.find(&circuit);
+    return found == links.end() ? nullptr : found->second;
+  }
+  void close(End reason);
+  static awaitable<std::vector<std::string>> connect(Pointer self, std::vector<SlaveTarget> targets);
+  std::shared_ptr<Attempt> attempt(const SlaveTarget& target);
+  static awaitable<void> run_attempt(Pointer self, SlaveTarget target, std::shared_ptr<Attempt> attempt);
+  static awaitable<std::string> dial(Pointer self, SlaveTarget target);
+  static awaitable<void> redial(Pointer self, SlaveTarget target);
+  static awaitable<void> identified(std::shared_ptr<Link> link);
+  static awaitable<void> watch_inbound(Pointer self, std::shared_ptr<Link> link);
+  static awaitable<void> join(Pointer self) { co_await self->tasks.join(); }
+
+  SlavePoolOptions options;
+  XshardRoutes routes;
+  SlavePoolCounters counters;
+  std::map<const RpcCircuit*, std::shared_ptr<Link>> links;
+  std::size_t unidentified = 0; // inbound
+  std::map<std::string, SlaveTarget> targets; // where each slave is, as the master said last
+  std::map<std::string, std::shared_ptr<Attempt>> attempts;
+  std::set<std::string> redialling;
+  bool closed = false;
+  Tasks tasks;
+};
+
+SlavePool::SlavePool(Executor executor, SlavePoolOptions options)
+    : state_(std::make_shared<State>(std::move(executor), std::move(options))) {}
+
+SlavePool::~SlavePool() { state_->close(End(error::node_closed)); }
+
+// Outbound.
+
+awaitable<std::vector<std::string>> SlavePool::connect(std::vector<SlaveTarget> targets) {
+  return State::connect(state_, std::move(targets));
+}
+
+awaitable<std::vector<std::string>> SlavePool::State::connect(Pointer self, std::vector<SlaveTarget> targets) {
+  std::vector<std::shared_ptr<Attempt>> attempts;
+  for (const SlaveTarget& target : targets) attempts.push_back(self->attempt(target));
+  std::vector<std::string> results;
+  for (const std::shared_ptr<Attempt>& attempt : attempts) {
+    while (!attempt->done) co_await attempt->ended.wait();
+    results.push_back(attempt->result);
+  }
+  co_return results;
+}
+
+/// Duplicates are looked for before dialling only: were a link given up because another one came during its handshake,
+/// two slaves that dial each other would each give up theirs.
+std::shared_ptr<Attempt> SlavePool::State::attempt(const SlaveTarget& target) {
+  const std::string& id = target.identity.id;
+  if (id != options.id && !target.address.empty()) targets[id] = target;
+  const auto running = attempts.find(id);
+  if (running != attempts.end()) return running->second;
+  auto attempt = std::make_shared<Attempt>();
+  attempt->done = true;
+  if (id == options.id || routes.knows(id)) return attempt;
+  if (closed) {
+    attempt->result = "the slave is stopping";
+  } else if (target.address.empty()) {
+    attempt->result = fmt::format("no address for slave {}", quote(id));
+  } else {
+    attempt->done = false;
+    attempts.emplace(id, attempt);
+    tasks.spawn(run_attempt(shared_from_this(), target, attempt));
+  }
+  return attempt;
+}
+
+awaitable<void> SlavePool::State::run_attempt(Pointer self, SlaveTarget target, std::shared_ptr<Attempt> attempt) {
+  struct Done { // also when it is cancelled
+    State& state;
+    const std::string& id;
+    Attempt& attempt;
+    ~Done() {
+      attempt.done = true;
+      state.attempts.erase(id);
+      attempt.ended.notify_all();
+    }
+  };
+  attempt->result = "the slave is stopping";
+  const std::string id = target.identity.id;
+  const Done done{*self, id, *attempt};
+  attempt->result = co_await dial(self, std::move(target));
+  if (!attempt->result.empty()) self->log(LogLevel::warning, fmt::format("slave {}: {}", quote(id), attempt->result));
+}
+
+awaitable<std::string> SlavePool::State::dial(Pointer self, SlaveTarget target) {
+  ++self->counters.dials;
+  std::shared_ptr<RpcCircuit> circuit;
+  std::string failure;
+  try {
+    circuit = co_await self->options.dial(target.address);
+    auto link = std::make_shared<Link>();
+    link->circuit = circuit;
+    if (self->closed || !circuit->is_open()) {
+      failure = fmt::format("the connection to {} ended at once", target.address);
+    } else {
+      self->links.emplace(circuit.get(), link);
+      SlaveIdentity identity = co_await within(self->options.greet_deadline, self->options.greet(circuit));
+      if (identity != target.identity) {
+        failure = fmt::format("at {} is slave {} with shards {}, expected {} with {}", target.address,
+                              quote(identity.id), list_of(identity.full_shard_ids), quote(target.identity.id),
+                              list_of(target.identity.full_shard_ids));
+      } else if (self->closed || !circuit->is_open()) {
+        failure = fmt::format("the connection to {} ended after its PING", target.address);
+      } else {
+        link->identity = std::move(identity);
+        link->identified = true;
+        self->routes.add(link->identity, circuit);
+      }
+    }
+  } catch (const std::exception& thrown) {
+    const auto* const code = dynamic_cast<const boost::system::system_error*>(&thrown);
+    failure = code && code->code() == error::timed_out
+                  ? fmt::format("no PONG from {} within greet_deadline {} ms", target.address,
+                                self->options.greet_deadline.count())
+                  : text_of(thrown);
+  }
+  co_await throw_if_cancelled();
+  if (failure.empty()) {
+    self->log(LogLevel::info, fmt::format("connected to slave {} at {}", quote(target.identity.id), target.address));
+  } else {
+    ++self->counters.dials_failed;
+    if (circuit) {
+      self->links.erase(circuit.get());
+      circuit->close(End(error::connect_failed, failure));
+    }
+  }
+  co_return failure;
+}
+
+awaitable<void> SlavePool::State::redial(Pointer self, SlaveTarget target) {
+  const std::string id = target.identity.id;
+  struct Done {
+    State& state;
+    const std::string& id;
+    ~Done() { state.redialling.erase(id); }
+  };
+  const Done done{*self, id};
+  std::chrono::milliseconds delay = self->options.redial_delay_min;
+  for (;;) {
+    co_await sleep_for(delay);
+    if (self->closed || self->routes.knows(id)) co_return;
+    ++self->counters.redials;
+    const std::shared_ptr<Attempt> attempt = self->attempt(self->targets.at(id)); // it may have moved
+    while (!attempt->done) co_await attempt->ended.wait();
+    if (attempt->result.empty()) co_return;
+    delay = std::min(delay * 2, self->options.redial_delay_max);
+  }
+}
+
+// Inbound.
+
+bool SlavePool::accept(std::shared_ptr<RpcCircuit> circuit) {
+  State& state = *state_;
+  const bool full = state.unidentified >= state.options.unidentified_max;
+  if (state.closed || full || !circuit->is_open()) {
+    if (full && !state.closed) {
+      ++state.counters.unidentified_refused;
+      state.log(LogLevel::warning,
+                fmt::format("connection refused: {} connections have not said PING, unidentified_max is {}",
+                            state.unidentified, state.options.unidentified_max));
+    }
+    circuit->close(End(error::open_backlog_full));
+    return false;
+  }
+  auto link = std::make_shared<Link>();
+  link->circuit = std::move(circuit);
+  link->inbound = true;
+  state.links.emplace(link->circuit.get(), link);
+  ++state.unidentified;
+  state.tasks.spawn(State::watch_inbound(state_, std::move(link)));
+  return true;
+}
+
+awaitable<void> SlavePool::State::identified(std::shared_ptr<Link> link) {
+  while (!link->identified && link->circuit->is_open()) co_await link->changed.wait();
+}
+
+awaitable<void> SlavePool::State::watch_inbound(Pointer self, std::shared_ptr<Link> link) {
+  using namespace asio::experimental::awaitable_operators;
+  const auto first = co_await (identified(link) || sleep_for(self->options.identify_deadline));
+  if (first.index() == 0 || link->identified || !link->circuit->is_open()) co_return;
+  ++self->counters.identify_timeouts;
+  const std::string text =
+      fmt::format("no PING within identify_deadline {} ms", self->options.identify_deadline.count());
+  self->log(LogLevel::warning, "connection closed: " + text);
+  link->circuit->close(End(error::handshake_timeout, text));
+}
+
+bool SlavePool::identify(RpcCircuit& circuit, SlaveIdentity identity) {
+  const std::shared_ptr<Link> link = state_->find(circuit);
+  if (!link || link->identified) return link != nullptr;
+  link->identity = std::move(identity);
+  if (link->identity.full_shard_ids.empty()) {
+    const std::string text = fmt::format("slave {} says that it runs no shard", quote(link->identity.id));
+    state_->log(LogLevel::warning, "connection closed: " + text);
+    circuit.close(End(error::protocol_violation_on_circuit, text));
+    return false;
+  }
+  link->identified = true;
+  --state_->unidentified;
+  ++state_->counters.identified;
+  state_->routes.add(link->identity, link->circuit);
+  state_->log(LogLevel::info, fmt::format("slave {} has connected", quote(link->identity.id)));
+  link->changed.notify_all();
+  return true;
+}
+
+const SlaveIdentity* SlavePool::identity_of(const RpcCircuit& circuit) const {
+  const std::shared_ptr<Link> link = state_->find(circuit);
+  return link && link->identified ? &link->identity : nullptr;
+}
+
+// Ends.
+
+void SlavePool::ended(RpcCircuit& circuit) {
+  State& state = *state_;
+  const std::shared_ptr<Link> link = state.find(circuit);
+  if (!link) return;
+  state.links.erase(&circuit);
+  link->changed.notify_all();
+  if (link->inbound && !link->identified) --state.unidentified;
+  if (!link->identified) return;
+  ++state.counters.lost;
+  state.routes.erase(circuit);
+  const std::string& id = link->identity.id;
+  const auto target = state.targets.find(id);
+  if (state.closed || state.options.strict_parity || target == state.targets.end() || state.routes.knows(id)) return;
+  if (state.redialling.insert(id).second) state.tasks.spawn(State::redial(state_, target->second));
+}
+
+void SlavePool::State::close(End reason) {
+  if (std::exchange(closed, true)) return;
+  tasks.cancel();
+  for (const auto& [circuit, link] : std::map(links)) link->circuit->close(reason);
+}
+
+void SlavePool::close(End reason) { state_->close(std::move(reason)); }
+awaitable<void> SlavePool::closed() { return State::join(state_); }
+const XshardRoutes& SlavePool::routes() const noexcept { return state_->routes; }
+std::vector<std::shared_ptr<RpcCircuit>> SlavePool::circuits() const {
+  std::vector<std::shared_ptr<RpcCircuit>> all;
+  for (const auto& [circuit, link] : state_->links) all.push_back(link->circuit);
+  return all;
+}
+
+std::size_t SlavePool::unidentified() const noexcept { return state_->unidentified; }
+const SlavePoolCounters& SlavePool::counters() const noexcept { return state_->counters; }
+
+} // namespace trunkline::quarkchain
