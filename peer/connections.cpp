@@ -257,6 +257,7 @@ TrunkView NodeCore::view_of(const NodeTrunk& trunk) {
   view.addresses = trunk.addresses;
   view.dialled = trunk.dialled;
   view.draining = trunk.draining;
+  view.end = trunk.end;
   view.trunk = trunk.live;
   return view;
 }

@@ -31,6 +31,7 @@ struct TrunkView {
   std::vector<std::string> addresses; // under which the far side listens and is believed
   bool dialled = false;               // by us
   bool draining = false;              // takes no new circuits
+  End end;                            // why, once it is over
   std::shared_ptr<LiveTrunk> trunk;
 };
 enum class TrunkChange : std::uint8_t { opened, draining, over };
