@@ -14,12 +14,13 @@ constexpr std::uint32_t later_max = 8;         // per neighbour, and then it cou
 
 void Machine::start_cleaning(Rumor& rumor, Instant now) {
   rumor.cleaning = true;
+  rumor.skipped = false;
   stop_timer(std::exchange(rumor.clean_ticket, 0));
-  for (std::size_t side = 0; side < rumor.sides.size(); ++side) {
-    stop_timer(rumor.sides[side].ticket);
-    rumor.sides[side] = Rumor::Side();
-    ask_next(rumor, side, now);
+  for (Rumor::Side& side : rumor.sides) {
+    stop_timer(side.ticket);
+    side = Rumor::Side();
   }
+  for (std::size_t side = 0; side < rumor.sides.size(); ++side) ask_next(rumor, side, now);
 }
 
 /// Goes on to the next neighbour in one direction who is not known to have it, until enough are.
@@ -41,6 +42,13 @@ void Machine::ask_next(Rumor& rumor, std::size_t side_number, Instant now) {
     return ask(rumor, side_number, 0, now);
   }
   side.done = true;
+  if (!rumor.sides[0].done || !rumor.sides[1].done || !rumor.skipped || rumor.cleaned >= options_.clean_again) return;
+  // Who did not answer may have been away for a moment only.
+  ++rumor.cleaned;
+  Timer again;
+  again.kind = Timer::Kind::clean;
+  again.key = rumor.key;
+  rumor.clean_ticket = start_timer(now + options_.clean_again_after, std::move(again));
 }
 
 void Machine::ask(Rumor& rumor, std::size_t side_number, std::uint32_t tries_done, Instant now) {

@@ -46,7 +46,9 @@ void Machine::set_book(std::shared_ptr<const Book> book, Instant now) {
   for (const auto& [key, rumor] : std::map(rumors_)) {
     if (strategy_->layers().cleans) {
       // Neighbours may be others now, and those that came may have missed it.
-      if (rumor->cleaning) start_cleaning(*rumor, now);
+      if (!rumor->cleaning) continue;
+      rumor->cleaned = 0;
+      start_cleaning(*rumor, now);
     } else if (key.first == self_) {
       for (const NodeId& member : books_.front()->members())
         if (member != self_ && !before->find(member)) send_rumor(*rumor, member, Hop{}, 0);
@@ -152,9 +154,11 @@ void Machine::on_timer(const Timer& timer, Instant now) {
     case Timer::Kind::clean: return start_cleaning(*rumor, now);
     case Timer::Kind::question:
       if (timer.tries < options_.tries) return ask(*rumor, timer.side, timer.tries, now);
+      rumor->skipped = true;
       return ask_next(*rumor, timer.side, now);
     case Timer::Kind::given:
       if (timer.tries < options_.tries) return give(*rumor, timer.side, timer.tries, now);
+      rumor->skipped = true;
       return ask_next(*rumor, timer.side, now);
     case Timer::Kind::hold: return let_go(rumor);
   }
@@ -163,16 +167,16 @@ void Machine::on_timer(const Timer& timer, Instant now) {
 void Machine::failed(std::uint64_t ticket, Instant now) {
   const auto entry = timers_.find(ticket);
   if (entry == timers_.end()) return; // answered, or tried again, meanwhile
+  if (entry->second.kind != Timer::Kind::ack) {
+    ++entry->second.tries; // it is tried again at its time, less often
+    return;
+  }
   const Timer timer = entry->second;
   const auto found = rumors_.find(timer.key);
   stop_timer(ticket);
   if (found == rumors_.end()) return;
   const std::shared_ptr<Rumor> rumor = found->second;
-  if (timer.kind == Timer::Kind::ack) {
-    on_no_ack(*rumor, timer, true, now);
-  } else {
-    ask_next(*rumor, timer.side, now);
-  }
+  on_no_ack(*rumor, timer, true, now);
 }
 
 // Words.

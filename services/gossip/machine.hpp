@@ -37,11 +37,13 @@ struct MachineOptions {
   std::uint32_t tries = 4; // questions to a neighbour, and sends to it, before the next one is asked
   std::chrono::milliseconds clean_after{1000}; // from the arrival through the tree to the first question
   std::uint32_t clean_reach = 1; // neighbours on each side who are to say that they have it
+  std::uint32_t clean_again = 3; // times that those who did not answer are asked anew
+  std::chrono::milliseconds clean_again_after{2500};
 
   std::size_t payload_bytes_max = 1 << 20;
   std::size_t held_bytes_max = 16 << 20; // payloads kept for those who may still want them
   std::size_t held_messages_max = 4096;
-  std::chrono::milliseconds hold_for{15000};
+  std::chrono::milliseconds hold_for{20000};
   std::size_t remembered_messages_max = 100000; // ids, so that nothing is delivered twice
   std::chrono::milliseconds remember_for{300000};
   std::size_t promises_max = 1024; // messages that somebody said he would bring

@@ -42,7 +42,9 @@ struct Machine::Rumor {
   std::map<NodeId, std::uint64_t> unacked; // tickets
   std::set<NodeId> have;                 // who are known to have it
   std::array<Side, 2> sides;
-  bool cleaning = false;
+  bool cleaning = false;     // from the first question on
+  bool skipped = false;      // somebody did not answer
+  std::uint32_t cleaned = 0; // rounds that are over
   std::uint64_t hold_ticket = 0;
   std::uint64_t clean_ticket = 0;
 };

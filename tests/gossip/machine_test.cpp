@@ -112,7 +112,7 @@ TEST_CASE("machine: with dead members and lost words every live member of 81 get
     fabric.broadcast(origin, "one");
     fabric.run_for(300ms);
     fabric.broadcast(origin, "two");
-    fabric.run_for(14s);
+    fabric.run_for(18s);
     CAPTURE(run);
     CAPTURE(loss);
     CHECK(fabric.wrong("one", origin).empty());
@@ -129,7 +129,7 @@ TEST_CASE("machine: without adoption and cleanup, dead members do cost live ones
     Fabric fabric(81, run, with("plain", 5));
     for (std::uint32_t i = 1; i < 81; ++i) fabric.dead[i] = fabric.random.below(5) == 0;
     fabric.broadcast(0);
-    fabric.run_for(14s);
+    fabric.run_for(18s);
     missed += fabric.wrong("hello", 0).size();
   }
   CHECK(missed > 100);
@@ -147,7 +147,7 @@ TEST_CASE("machine: members that die or come back in the middle of a broadcast c
       fabric.dead[member] = !fabric.dead[member];
       touched.insert(member);
     }
-    fabric.run_for(14s);
+    fabric.run_for(18s);
     for (const std::uint32_t member : fabric.wrong("hello", 0)) CHECK(touched.contains(member));
     for (const auto& texts : fabric.delivered) CHECK(texts.size() <= 1);
   }
@@ -176,7 +176,7 @@ TEST_CASE(
         fabric.run_for(std::chrono::milliseconds(fabric.random.below(5)));
         fabric.set_book(member, next);
       }
-      fabric.run_for(14s);
+      fabric.run_for(18s);
       for (const std::uint32_t member : fabric.wrong("hello", 0)) CHECK((member >= 20 && member < 25));
       for (const auto& texts : fabric.delivered) CHECK(texts.size() <= 1);
     }
@@ -248,7 +248,7 @@ TEST_CASE("machine: replays are delivered once and make nobody send again") {
   CHECK(fabric.count(&Counter::sends) == sends);
   CHECK(fabric.wrong("hello", 0).empty());
   for (const auto& [to, word] : heard) fabric.inject(fabric.ids[13], to, word); // when nobody holds it any more
-  fabric.run_for(20s);
+  fabric.run_for(30s);
   CHECK(fabric.count(&Counter::sends) == sends);
   CHECK(fabric.wrong("hello", 0).empty());
 }
