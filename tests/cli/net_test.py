@@ -4,13 +4,15 @@
 Each test_* function is one test. Nothing here sleeps: tests wait for lines and for the end of processes.
 """
 import json
+import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 
 PROGRAM = sys.argv[1]
 PATIENCE = 60  # seconds until something that should happen counts as hanging
-USAGE = 1
+USAGE, SOCKET, PROTOCOL, PARTIAL, TIMEOUT = 1, 10, 12, 23, 30
 
 
 def run(*arguments, **options):
@@ -80,6 +82,114 @@ def test_tree_refuses_what_makes_no_sense_in_one_line():
     assert "--dead 10" in refused(USAGE, "tree", "--size", 9, "--dead", "3,10")
     assert "adopt" in refused(USAGE, "tree", "--size", 9, "--strategy", "oak")
     assert "--size" in refused(USAGE, "tree", "--size", "-3")
+
+
+# --- nodes
+
+class Listen:
+    """A running `trunkline net listen`; ended, however the test ends."""
+
+    def __init__(self, *arguments, channel="chat", address="tcp://127.0.0.1:0"):
+        self.process = subprocess.Popen([PROGRAM, "net", "listen", "--listen", address, "--channel", channel, *arguments],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.address = self.process.stdout.readline().removeprefix("listening on ").strip()
+        self.node = self.process.stdout.readline().removeprefix("node ").strip()
+        assert self.address and len(self.node) == 22
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def line(self):
+        return self.process.stdout.readline()
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(PATIENCE)
+
+
+def test_send_delivers_and_says_nothing():
+    with Listen() as node:
+        assert said("send", node.address, "chat", "hello") == ""
+        line = node.line()
+        assert line.startswith("chat ") and line.endswith(": hello\n"), line
+        done = run("send", node.address, "chat", stdin=None, input="from a pipe\n\x1b[31m")
+        assert done.returncode == 0, done
+        assert node.line().endswith(": from a pipe\\n\\x1b[31m\n")
+        assert said("send", node.address, "chat", "unheard", "--no-ack") == ""
+        assert node.line().endswith(": unheard\n")
+        assert node.end() == 0
+
+
+def test_send_over_a_unix_socket_with_a_given_id():
+    with tempfile.TemporaryDirectory() as folder:
+        with Listen("--id", "bWFrZSBpdCBzb3VuZCEhIQ", "--json", address=f"unix:{folder}/node.sock") as node:
+            assert node.node == "bWFrZSBpdCBzb3VuZCEhIQ"
+            answer = json.loads(said("send", node.address, "chat", "hello", "--json"))
+            assert answer == {"to": node.address, "node": node.node, "sent": True, "error": ""}, answer
+            heard = json.loads(node.line())
+            assert heard["channel"] == "chat" and heard["text"] == "hello" and len(heard["origin"]) == 22
+
+
+def test_send_names_what_went_wrong_in_its_exit_code_and_one_line():
+    with Listen() as node:
+        assert "nowhere" in refused(PROTOCOL, "send", node.address, "nowhere", "x")
+        assert said("send", node.address, "chat", "still there") == ""
+        assert refused(USAGE, "send", node.address) and refused(USAGE, "send", node.address, "#chat", "x")
+    assert "127.0.0.1:1" in refused(SOCKET, "send", "tcp://127.0.0.1:1", "chat", "x")
+    assert "pigeon" in refused(SOCKET, "send", "pigeon://loft", "chat", "x")
+    assert refused(USAGE, "listen", "--listen", "tcp://0.0.0.0:0", "--channel", "chat")
+    assert "22 characters" in refused(USAGE, "listen", "--listen", "tcp://127.0.0.1:0", "--channel", "chat", "--id", "me")
+
+
+def test_send_to_a_node_that_does_not_answer_ends_at_its_deadline():
+    with Listen() as node:
+        node.process.send_signal(signal.SIGSTOP)
+        refused(TIMEOUT, "send", node.address, "chat", "x", "--timeout", "0.3")
+        node.process.send_signal(signal.SIGCONT)
+
+
+def test_broadcast_reports_each_target_in_order():
+    with Listen() as one, Listen() as other:
+        lines = said("broadcast", "chat", "to all", "--to", other.address, "--to", one.address).splitlines()
+        assert lines == [f"{other.address} {other.node}", f"{one.address} {one.node}"], lines
+        for node in (one, other):
+            assert node.line().endswith(": to all\n")
+        done = run("broadcast", "chat", "again", "--to", one.address, "--to", "tcp://127.0.0.1:1", "--json")
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert done.returncode == PARTIAL and [row["sent"] for row in rows] == [True, False], done
+
+
+def test_peers_and_stats_show_what_went_over_a_node():
+    with Listen() as node:
+        said("send", node.address, "chat", "12345")
+        refused(PROTOCOL, "send", node.address, "nowhere", "x")
+        rows = [json.loads(line) for line in said("stats", node.address, "--json").splitlines()]
+        assert rows[0]["node"] == node.node and rows[0]["drops_unknown_channel"] == 1, rows
+        assert rows[1]["channel"] == "chat" and rows[1]["messages_received"] == 1 and rows[1]["bytes_received"] == 5, rows
+        peers = [json.loads(line) for line in said("peers", node.address, "--json").splitlines()]
+        assert sum(peer["messages_received"] for peer in peers) == 1, peers
+        assert [peer["name"] for peer in peers if peer["connected"]] == ["operator"], peers
+        assert "CHANNEL" in said("stats", node.address) and "operator" in said("peers", node.address)
+    assert refused(SOCKET, "peers", "tcp://127.0.0.1:1")
+
+
+def test_a_node_that_answers_no_operator_says_so():
+    with tempfile.TemporaryDirectory() as folder:
+        serve = subprocess.Popen([PROGRAM, "serve", "--root", folder, "--listen", f"unix:{folder}/s.sock", "--quiet"],
+                                 stdout=subprocess.PIPE, text=True)
+        try:
+            serve.stdout.readline()
+            assert "no service" in refused(PROTOCOL, "stats", f"unix:{folder}/s.sock")
+        finally:
+            serve.kill()
+            serve.wait()
+            serve.stdout.close()
 
 
 def main():
