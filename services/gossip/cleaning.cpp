@@ -110,11 +110,12 @@ void Machine::on_question(const NodeId& from, const Word& word, Instant now) {
   } else if (promise->second.until > now) {
     if (promise->second.by != from) return say(from, Word::Kind::later, key, false);
   } else {
-    // Whoever has not brought it lets others go first.
+    // Whoever has failed to bring it lets others go first, for as long again.
     Promise& broken = promise->second;
     if (broken.before.size() >= broken_promises_max) broken.before.clear();
     broken.before.insert(broken.by);
-    if (broken.before.contains(from) && broken.by != from) return say(from, Word::Kind::later, key, false);
+    if (broken.before.contains(from) && now < broken.until + options_.ack_timeout)
+      return say(from, Word::Kind::later, key, false);
   }
   promise->second.by = from;
   promise->second.until = now + options_.ack_timeout;
