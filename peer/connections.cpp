@@ -190,7 +190,7 @@ void NodeCore::on_event(const TrunkPointer& trunk, TrunkEvent& event) {
     case Kind::opened: return answer(*trunk, *event.circuit, *event.open);
     case Kind::draining:
       log(LogLevel::debug, fmt::format("{} takes no new circuits", trunk->remote));
-      return trunks_.set_draining(trunk);
+      return set_draining(trunk);
     case Kind::closed: return on_closed(trunk, event.end ? std::move(*event.end) : End());
     default: return; // circuits tell their handles
   }
@@ -220,10 +220,12 @@ void NodeCore::on_hello(const TrunkPointer& trunk) {
     if (other->node_id == remote.id && other != preferred) other->live->successor = preferred->live;
   preferred->live->successor.reset();
 
+  tell(TrunkChange::opened, *trunk);
+
   // Its circuits go on; what the far side opened before it heard of this is served.
   for (const auto& other : superfluous) {
     log(LogLevel::debug, fmt::format("trunk with {} drains: there is another one to its node", other->remote));
-    trunks_.set_draining(other);
+    set_draining(other);
     other->live->machine().drain(Instant::max(), true);
     other->live->settle();
   }
@@ -241,7 +243,61 @@ void NodeCore::on_closed(const TrunkPointer& trunk, End reason) {
   if (before == NodeTrunk::Phase::open && !orderly) ++counters_.trunks_lost;
   log(orderly ? LogLevel::info : LogLevel::warning,
       fmt::format("trunk with {} is over: {}", trunk->remote, trunk->end.to_string()));
+  if (before == NodeTrunk::Phase::open) tell(TrunkChange::over, *trunk);
   trunk->changed.notify_all();
+}
+
+// For those who count, show or end connections.
+
+TrunkView NodeCore::view_of(const NodeTrunk& trunk) {
+  TrunkView view;
+  view.node = trunk.node_id;
+  if (const RemoteNode* const remote = trunk.live->machine().remote()) view.name = remote->name;
+  view.remote = trunk.remote;
+  view.addresses = trunk.addresses;
+  view.dialled = trunk.dialled;
+  view.draining = trunk.draining;
+  view.end = trunk.end;
+  view.trunk = trunk.live;
+  return view;
+}
+
+void NodeCore::tell(TrunkChange change, const NodeTrunk& trunk) const {
+  if (options_.on_trunk) options_.on_trunk(change, view_of(trunk));
+}
+
+void NodeCore::set_draining(const TrunkPointer& trunk) {
+  const bool told = std::exchange(trunk->draining, true);
+  trunks_.set_draining(trunk);
+  if (!told && trunk->phase == NodeTrunk::Phase::open) tell(TrunkChange::draining, *trunk);
+}
+
+std::vector<TrunkView> NodeCore::trunks() const {
+  std::vector<TrunkView> views;
+  for (const auto& trunk : trunks_.all())
+    if (trunk->phase == NodeTrunk::Phase::open) views.push_back(view_of(*trunk));
+  return views;
+}
+
+std::optional<TrunkView> NodeCore::trunk_with(const NodeId& node) const {
+  const TrunkPointer trunk = trunks_.find(node);
+  std::optional<TrunkView> view;
+  if (trunk) view.emplace(view_of(*trunk));
+  return view;
+}
+
+void NodeCore::end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason) {
+  for (const auto& known : std::vector(trunks_.all())) {
+    if (known->live != trunk || known->phase != NodeTrunk::Phase::open) continue;
+    set_draining(known);
+    if (deadline > Duration::zero()) {
+      trunk->machine().drain(trunk->now() + deadline, true);
+    } else {
+      trunk->machine().shut(std::move(reason));
+    }
+    trunk->settle();
+    return;
+  }
 }
 
 } // namespace trunkline

@@ -84,4 +84,12 @@ NodeCounters Node::counters() const { return core_->counters(); }
 
 std::size_t Node::trunks_count() const { return core_->trunks_count(); }
 
+std::vector<TrunkView> Node::trunks() const { return core_->trunks(); }
+
+std::optional<TrunkView> Node::trunk_with(const NodeId& node) const { return core_->trunk_with(node); }
+
+void Node::end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason) {
+  core_->end_trunk(trunk, deadline, std::move(reason));
+}
+
 } // namespace trunkline

@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,8 +21,24 @@ namespace trunkline {
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
 
+class LiveTrunk;
+
+/// One open connection of a node, for those who count, show or end connections.
+struct TrunkView {
+  NodeId node;                        // of the far side, as its Hello says
+  std::string name;                   // of the far side, as its Hello says
+  std::string remote;                 // the address that was dialled, or what the transport calls the far end
+  std::vector<std::string> addresses; // under which the far side listens and is believed
+  bool dialled = false;               // by us
+  bool draining = false;              // takes no new circuits
+  End end;                            // why, once it is over
+  std::shared_ptr<LiveTrunk> trunk;
+};
+enum class TrunkChange : std::uint8_t { opened, draining, over };
+
 struct NodeOptions {
   std::string name;        // shown to the far side and in logs
+  NodeId id;               // drawn unless given; the same for all lives of a node that others have in an address book
   Limits limits;           // of each trunk
   bool expose_errors = false; // the text of an exception that leaves a service crosses the wire
   std::size_t trunks_max = 1024;
@@ -32,6 +49,8 @@ struct NodeOptions {
   std::function<std::uint64_t()> random;
   /// Where log lines go; nowhere unless given. Called in the middle of things: it must not call the node.
   std::function<void(LogLevel, std::string_view)> log;
+  /// Hears of each trunk once its far side has said Hello. Called in the middle of things: it must not call the node.
+  std::function<void(TrunkChange, const TrunkView&)> on_trunk;
   /// Networks by scheme, added to tcp and unix (and replacing them).
   std::map<std::string, std::shared_ptr<Network>> networks;
   /// Further addresses under which others may reach this node (behind a proxy, say).
@@ -106,6 +125,13 @@ class Node {
   Executor executor() const;
   NodeCounters counters() const;
   std::size_t trunks_count() const;
+  /// The open ones, in the order in which they came.
+  std::vector<TrunkView> trunks() const;
+  /// The one that new circuits to a node would take.
+  std::optional<TrunkView> trunk_with(const NodeId& node) const;
+  /// Takes no new circuits on one trunk and ends it when it has none left, at the latest after `deadline`; with a
+  /// deadline of zero at once, and the far side is told this reason.
+  void end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason);
 
  private:
   std::shared_ptr<NodeCore> core_;

@@ -34,7 +34,8 @@ NodeOptions complete(NodeOptions options) {
 } // namespace
 
 NodeCore::NodeCore(Executor executor, NodeOptions options)
-    : executor_(std::move(executor)), options_(complete(std::move(options))), id_(NodeId::draw(options_.random)),
+    : executor_(std::move(executor)), options_(complete(std::move(options))),
+      id_(options_.id.empty() ? NodeId::draw(options_.random) : options_.id),
       name_(options_.name.empty() ? id_.to_string() : escape(options_.name)), trunks_(id_), tasks_(executor_) {}
 
 void NodeCore::log(LogLevel level, std::string_view text) const {

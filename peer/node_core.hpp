@@ -45,6 +45,9 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   Registry& registry() noexcept { return registry_; }
   NodeCounters counters() const;
   std::size_t trunks_count() const noexcept { return trunks_.size(); }
+  std::vector<TrunkView> trunks() const;
+  std::optional<TrunkView> trunk_with(const NodeId& node) const;
+  void end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason);
   void log(LogLevel level, std::string_view text) const;
 
   // peers.cpp: instances of services, how they start and how they end.
@@ -104,6 +107,9 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   void on_opened_here(NodeTrunk& trunk, TrunkCircuit& circuit);
   void on_hello(const TrunkPointer& trunk);
   void on_closed(const TrunkPointer& trunk, End reason);
+  void set_draining(const TrunkPointer& trunk);
+  static TrunkView view_of(const NodeTrunk& trunk);
+  void tell(TrunkChange change, const NodeTrunk& trunk) const;
 
   Executor executor_;
   NodeOptions options_;

@@ -101,6 +101,17 @@ def chat_talks_both_ways_whoever_dialled(programs):
 
 
 @check
+def chat_room_lets_five_hear_each_other_over_one_connection_per_pair(programs):
+    lines = programs.output("chat_room").splitlines()
+    names = ["anna", "ben", "cleo", "dan", "eva"]
+    for name in names:
+        heard = [line for line in lines if line.startswith(f"{name} heard: ")]
+        assert heard == [f"{name} heard: hello from {other}" for other in names if other != name], lines
+        assert f"{name} heard 4 over 4 connections" in lines, lines
+    assert len(lines) == 25, lines
+
+
+@check
 def prefer_extant_starts_one_room_and_joins_it(programs):
     text = programs.output("prefer_extant")
     matches(text, r"anna is visitor 1 of room \S{22}", r"ben is visitor 2 of room \S{22}",

@@ -1,0 +1,69 @@
+// Five nodes and one room: each registers the same processor, none is a server, and nobody thinks about connections.
+#include "examples/run.hpp"
+#include "peer/network.hpp"
+
+#include <functional>
+#include <iostream>
+#include <vector>
+
+using namespace trunkline;
+
+namespace {
+
+// What every node does with what it hears. Who sent it is told by the connection, not by the message.
+awaitable<void> hear(std::string name, int* heard, NodeId, net::Message message) {
+  std::cout << name << " heard: " << message.payload.text() << std::endl;
+  ++*heard;
+  co_return;
+}
+
+struct Person {
+  std::string name;
+  int heard = 0;
+  std::shared_ptr<net::Network> network;
+  net::Conduit room;
+};
+
+awaitable<void> chat(std::vector<Person>& people) {
+  std::vector<NodeId> ids;
+  for (Person& person : people) {
+    co_await person.network->ready(); // it listens
+    ids.push_back(person.network->local_id());
+  }
+  for (Person& person : people)
+    for (Person& other : people)
+      if (&other != &person)
+        person.network->address_book().add(other.network->local_id(), other.network->addresses().front());
+
+  for (Person& speaker : people) { // everybody says one thing to all others, and waits until they have it
+    std::vector<NodeId> others = ids;
+    std::erase(others, speaker.network->local_id());
+    net::BroadcastOptions options;
+    options.acked = true;
+    const auto results = co_await speaker.room.broadcast(others, "hello from " + speaker.name, options);
+    for (const net::SendResult& result : results)
+      if (!result) std::cout << speaker.name << " failed: " << result.text << std::endl;
+  }
+  for (Person& person : people) {
+    const net::NetworkMetrics metrics = person.network->metrics();
+    std::cout << person.name << " heard " << person.heard << " over "
+              << metrics.connections_inbound + metrics.connections_outbound << " connections" << std::endl;
+  }
+  for (Person& person : people) co_await person.network->stop();
+}
+
+} // namespace
+
+int main() {
+  asio::io_context io(1);
+  std::vector<Person> people;
+  for (const char* name : {"anna", "ben", "cleo", "dan", "eva"}) people.push_back(Person{name, 0, nullptr, {}});
+  for (Person& person : people) {
+    net::NetworkOptions options;
+    options.listen = {"tcp://127.0.0.1:0"};
+    person.network = std::make_shared<net::Network>(io.get_executor(), std::move(options));
+    person.room = person.network->register_processor("room", std::bind_front(hear, person.name, &person.heard));
+    person.network->start();
+  }
+  return run(io, chat(people));
+}

@@ -1,0 +1,69 @@
+// Under which addresses nodes are reached: from a file, added by hand, or learned from those who are connected.
+#pragma once
+
+#include "async/types.hpp"
+#include "fragment/ids.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline::net {
+
+/// Asked for nodes that are not in the address book: a registry, a name service.
+class Resolver {
+ public:
+  virtual ~Resolver() = default;
+  /// Addresses of a node, best first; empty when it knows none. Errors are benign: the node counts as unknown.
+  virtual awaitable<std::vector<std::string>> resolve(NodeId node) = 0;
+};
+
+/// Maps node ids to addresses. What was added stays; what was learned is forgotten when there is too much of it, that
+/// of the node that was heard of least recently first.
+class AddressBook {
+ public:
+  static constexpr std::size_t learned_nodes_max_default = 4096;
+  static constexpr std::size_t addresses_per_node_max = 16;
+  static constexpr std::size_t address_bytes_max = 512;
+
+  explicit AddressBook(std::size_t learned_nodes_max = learned_nodes_max_default)
+      : learned_nodes_max_(learned_nodes_max) {}
+
+  /// Lines of a node id and its addresses, apart by spaces; '#' begins a comment. Adds to what is there.
+  /// Errors: std::invalid_argument with the line's number; nothing was added then.
+  void parse(std::string_view text);
+  /// As `parse`, from a file. Errors also: boost::system::system_error that names the file.
+  void load(const std::string& path);
+
+  /// Errors: std::invalid_argument for an address that is empty, too long, or one too many, and for no node.
+  void add(const NodeId& node, std::string address);
+  /// What a connected node says of itself and is believed; more than the limits allow is left out.
+  void learn(const NodeId& node, const std::vector<std::string>& addresses);
+  /// Everything that is known about it, however it came.
+  void remove(const NodeId& node);
+
+  /// Added ones first, in the order in which they were added, then learned ones.
+  std::vector<std::string> find(const NodeId& node) const;
+  /// In ascending order.
+  std::vector<NodeId> nodes() const;
+  std::size_t learned_nodes() const noexcept { return learned_nodes_; }
+
+ private:
+  struct Entry {
+    std::vector<std::string> added;
+    std::vector<std::string> learned;
+    std::uint64_t heard = 0; // when it was learned, as a number
+  };
+
+  void forget_oldest();
+
+  std::size_t learned_nodes_max_;
+  std::map<NodeId, Entry> entries_;
+  std::size_t learned_nodes_ = 0;
+  std::uint64_t clock_ = 0;
+};
+
+} // namespace trunkline::net

@@ -1,0 +1,134 @@
+// Things that are started once, become ready, and are done: what a process is made of, as a tree. Nothing here ends the
+// process; an error that a component cannot live with goes up to whoever made the root, and stops the tree in order.
+#pragma once
+
+#include "async/signal.hpp"
+#include "async/tasks.hpp"
+#include "async/types.hpp"
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline {
+
+/// Whoever hears of an error that a component cannot live with.
+class FailureSink {
+ public:
+  virtual ~FailureSink() = default;
+  /// `component` is the name of the one that failed. Must not throw.
+  virtual void irrecoverable(const std::string& component, std::exception_ptr failure) noexcept = 0;
+};
+
+/// What a component is given at its start: when to end, and whom to tell of an irrecoverable error. One executor; not
+/// thread safe.
+class Scope final : public FailureSink, public std::enable_shared_from_this<Scope> {
+ public:
+  using Report = std::function<void(const std::string& component, std::exception_ptr failure)>;
+
+  /// The root of a tree. The first irrecoverable error below it is reported once, and then cancels it; later ones,
+  /// which come from the tree falling down, are reported only.
+  static std::shared_ptr<Scope> make_root(Report report);
+  /// Cancelled alone, and not with its parent: for whoever stops its parts in an order of its own. Errors go to
+  /// `parent`, whatever it is.
+  static std::shared_ptr<Scope> make_below(std::shared_ptr<FailureSink> parent);
+  /// Cancelled with this one, or alone before.
+  std::shared_ptr<Scope> child();
+
+  /// Idempotent; whoever waits is resumed later, never inline.
+  void cancel() noexcept;
+  bool is_cancelled() const noexcept { return is_cancelled_; }
+  /// Waits until it is cancelled.
+  awaitable<void> cancelled();
+  /// Runs `op` until it ends or this is cancelled, which cancels `op` and throws operation_aborted.
+  awaitable<void> run(awaitable<void> op);
+
+  /// Goes up to the root.
+  void irrecoverable(const std::string& component, std::exception_ptr failure) noexcept override;
+
+ private:
+  Scope() = default;
+
+  std::shared_ptr<FailureSink> parent_; // null for the root
+  Report report_; // of the root
+  bool is_cancelled_ = false;
+  std::vector<std::weak_ptr<Scope>> children_;
+  Signal changed_;
+};
+
+/// Something with a life of its own: started once, then ready, then done. Owned by shared_ptr; what runs keeps it
+/// alive. One executor; not thread safe.
+class Component : public std::enable_shared_from_this<Component> {
+ public:
+  virtual ~Component() = default;
+  Component(const Component&) = delete;
+  Component& operator=(const Component&) = delete;
+
+  const std::string& name() const noexcept { return name_; }
+  const Executor& executor() const noexcept { return executor_; }
+
+  /// Starts it and returns at once. In a scope that is cancelled already nothing runs, and it is done.
+  /// A second start changes nothing and is an irrecoverable error of its scope.
+  void start(std::shared_ptr<Scope> scope);
+  bool is_started() const noexcept { return life_->started; }
+
+  // Any number of times, by anybody, before or after; all see the same. Nothing can be changed by them.
+  /// Waits until it is ready: for ever when it is cancelled or fails before.
+  awaitable<void> ready() { return wait_ready(life_); }
+  /// Waits until nothing of it runs any more.
+  awaitable<void> done() { return wait_done(life_); }
+  /// Waits until it is ready, or done without ever having been ready; true when it has been ready.
+  awaitable<bool> ready_or_done() { return wait_either(life_); }
+  bool is_ready() const noexcept { return life_->ready; }
+  bool is_done() const noexcept { return life_->done; }
+
+ protected:
+  Component(Executor executor, std::string name)
+      : executor_(std::move(executor)), name_(std::move(name)), tasks_(executor_) {}
+
+  /// The whole life, once: starts up, calls set_ready, waits for the scope's end, ends what it started, returns.
+  /// What it throws before the scope is cancelled is irrecoverable. It is not cancelled from outside.
+  virtual awaitable<void> run(std::shared_ptr<Scope> scope) = 0;
+  /// Called instead of run when the scope was cancelled before the start.
+  virtual void start_cancelled(const std::shared_ptr<Scope>&) {}
+  void set_ready() noexcept;
+
+ private:
+  struct Life {
+    bool started = false;
+    bool ready = false;
+    bool done = false;
+    Signal changed;
+  };
+
+  static awaitable<void> live(std::shared_ptr<Component> self, std::shared_ptr<Scope> scope);
+  static awaitable<void> wait_ready(std::shared_ptr<Life> life);
+  static awaitable<void> wait_done(std::shared_ptr<Life> life);
+  static awaitable<bool> wait_either(std::shared_ptr<Life> life);
+
+  Executor executor_;
+  std::string name_;
+  std::shared_ptr<Life> life_ = std::make_shared<Life>(); // shared with those who wait
+  Tasks tasks_;
+};
+
+/// A component made of a function, for what has no state of its own: `function(ready, scope)` calls `ready()` once it
+/// is.
+class FunctionComponent final : public Component {
+ public:
+  using Function = std::function<awaitable<void>(std::function<void()> ready, std::shared_ptr<Scope> scope)>;
+
+  FunctionComponent(Executor executor, std::string name, Function function)
+      : Component(std::move(executor), std::move(name)), function_(std::move(function)) {}
+
+ protected:
+  awaitable<void> run(std::shared_ptr<Scope> scope) override;
+
+ private:
+  Function function_;
+};
+
+} // namespace trunkline

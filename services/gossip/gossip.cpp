@@ -1,0 +1,123 @@
+#include "services/gossip/gossip.hpp"
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <random>
+#include <stdexcept>
+#include <utility>
+
+namespace trunkline::gossip {
+namespace {
+
+MachineOptions complete(MachineOptions options) {
+  if (!options.random) {
+    const auto device = std::make_shared<std::random_device>();
+    options.random = [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
+  }
+  return options;
+}
+
+} // namespace
+
+Gossip::Gossip(std::shared_ptr<net::Network> network, GossipOptions options)
+    : Component(network->executor(), "gossip on " + options.channel), network_(std::move(network)),
+      options_(std::move(options)), clock_(Clock::of(executor())),
+      machine_(network_->local_id(), complete(options_.machine)), tasks_(executor()) {}
+
+void Gossip::set_book(std::shared_ptr<const Book> book) {
+  machine_.set_book(std::move(book), clock_.now());
+  flush();
+}
+
+RandomId Gossip::broadcast(Payload payload) {
+  if (!is_ready() || !conduit_) throw std::logic_error(name() + " is not ready");
+  const RandomId id = machine_.broadcast(std::move(payload), clock_.now());
+  flush();
+  return id;
+}
+
+awaitable<void> Gossip::run(std::shared_ptr<Scope> scope) {
+  conduit_ = network_->register_processor(
+      options_.channel, [self = std::weak_ptr<Component>(weak_from_this())](NodeId from, net::Message message) {
+        return on_word(self, from, std::move(message));
+      });
+  alarm_ = Clock::of(executor()).make_alarm(executor());
+  tasks_.spawn(deliver_all());
+  set_ready();
+  flush();
+  co_await scope->cancelled();
+  conduit_.close();
+  alarm_.reset();
+  deliveries_.clear();
+  deliveries_changed_.notify_all(); // those who wait for room
+  tasks_.cancel();
+  co_await tasks_.join();
+}
+
+/// Takes its time when deliveries wait: the channel's credit then holds the sender back.
+awaitable<void> Gossip::on_word(std::weak_ptr<Component> weak, NodeId from, net::Message message) {
+  const auto self = std::static_pointer_cast<Gossip>(weak.lock());
+  if (!self) co_return;
+  while (self->deliveries_.size() >= self->options_.deliveries_max) co_await self->deliveries_changed_.wait();
+  if (!self->conduit_) co_return;
+  self->machine_.receive(from, message.payload.bytes(), self->clock_.now());
+  self->flush();
+}
+
+awaitable<void> Gossip::send(Machine::Send word) {
+  net::Message message{Payload(std::move(word.bytes))};
+  const net::SendResult sent = co_await conduit_.send(word.to, std::move(message), options_.send_deadline);
+  if (sent || word.ticket == 0) co_return;
+  machine_.failed(word.ticket, clock_.now());
+  flush();
+}
+
+/// Hands on what the machine wants. A send that fails at once may make it want more.
+void Gossip::flush() {
+  if (!conduit_) return;
+  for (std::vector<Machine::Send> sends = machine_.take_sends(); !sends.empty(); sends = machine_.take_sends()) {
+    for (Machine::Send& word : sends) {
+      if (tasks_.running() < options_.sends_outstanding_max) {
+        tasks_.spawn(send(std::move(word)));
+      } else {
+        machine_.failed(word.ticket, clock_.now());
+      }
+    }
+  }
+  for (Machine::Delivery& delivery : machine_.take_deliveries()) deliveries_.push_back(std::move(delivery));
+  if (!deliveries_.empty()) deliveries_changed_.notify_all();
+
+  const Instant due = machine_.deadline();
+  if (due >= armed_for_ || !alarm_) return; // a deadline that moved away: it rings, finds nothing and is set again
+  armed_for_ = due;
+  alarm_->set(due, [this] {
+    armed_for_ = Instant::max();
+    machine_.tick(clock_.now());
+    flush();
+  });
+}
+
+awaitable<void> Gossip::deliver_all() {
+  for (;;) {
+    while (deliveries_.empty()) co_await deliveries_changed_.wait();
+    Machine::Delivery delivery = std::move(deliveries_.front());
+    deliveries_.pop_front();
+    deliveries_changed_.notify_all(); // there is room
+    if (!options_.on_message) continue;
+    std::string failure;
+    try {
+      co_await options_.on_message(delivery.origin, std::move(delivery.payload));
+      continue;
+    } catch (const std::exception& thrown) {
+      failure = thrown.what();
+    } catch (...) {
+      failure = "an exception of unknown type";
+    }
+    co_await throw_if_cancelled();
+    if (options_.log)
+      options_.log(fmt::format("{}: a message from {}: {}", name(), delivery.origin.to_string(), failure));
+  }
+}
+
+} // namespace trunkline::gossip

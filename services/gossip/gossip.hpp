@@ -1,0 +1,76 @@
+// Broadcast to all members of a book: RainTree over the channels of a network.
+//
+//   auto gossip = std::make_shared<gossip::Gossip>(network, options);   // the same on every member
+//   gossip->set_book(gossip::Book::make(1, members));
+//   gossip->start(scope);
+//   gossip->broadcast("to everybody");
+#pragma once
+
+#include "async/clock.hpp"
+#include "async/signal.hpp"
+#include "async/tasks.hpp"
+#include "peer/component.hpp"
+#include "peer/network.hpp"
+#include "services/gossip/machine.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace trunkline::gossip {
+
+struct GossipOptions {
+  std::string channel = "gossip";
+  MachineOptions machine; // `random` is the system's unless given
+  /// Gets every message of others once, one call after another. What it throws is logged and costs nothing else.
+  std::function<awaitable<void>(NodeId origin, Payload payload)> on_message;
+  std::size_t deliveries_max = 1024;       // that wait for on_message; then members are not listened to
+  std::size_t sends_outstanding_max = 4096; // that wait for a connection or credit; more count as failed
+  std::chrono::milliseconds send_deadline{2000};
+  std::function<void(const std::string&)> log;
+
+  GossipOptions() = default;
+};
+
+/// One member. A component: ready when it listens to the others, done when nothing of it runs. Stop it before its
+/// network. One executor; not thread safe.
+class Gossip final : public Component {
+ public:
+  Gossip(std::shared_ptr<net::Network> network, GossipOptions options);
+
+  /// The members as of now, this one included. What is under way goes on by the book it began with, and reaches those
+  /// who came meanwhile by cleanup, or from its originator.
+  void set_book(std::shared_ptr<const Book> book);
+  /// Begins to spread a message to all other members, and returns its id at once. Errors: as Machine::broadcast;
+  /// std::logic_error while it is not ready.
+  RandomId broadcast(Payload payload);
+
+  const MachineCounters& counters() const noexcept { return machine_.counters(); }
+  const Machine& machine() const noexcept { return machine_; }
+
+ protected:
+  awaitable<void> run(std::shared_ptr<Scope> scope) override;
+
+ private:
+  static awaitable<void> on_word(std::weak_ptr<Component> weak, NodeId from, net::Message message);
+  awaitable<void> send(Machine::Send word);
+  awaitable<void> deliver_all();
+  void flush();
+
+  std::shared_ptr<net::Network> network_;
+  GossipOptions options_;
+  Clock& clock_;
+  Machine machine_;
+  net::Conduit conduit_;
+  std::unique_ptr<Alarm> alarm_;
+  Instant armed_for_ = Instant::max();
+  std::deque<Machine::Delivery> deliveries_;
+  Signal deliveries_changed_;
+  Tasks tasks_;
+};
+
+} // namespace trunkline::gossip

@@ -1,0 +1,102 @@
+// What a node says about its connections to those who count, show or end them.
+#include "circuit/live_trunk.hpp"
+#include "tests/peer/pair.hpp"
+
+#include <algorithm>
+
+using namespace trunkline;
+using namespace trunkline::test;
+
+namespace {
+
+std::vector<std::string> changes; // "here opened", ...
+
+void note_changes(NodeOptions& options) {
+  changes.clear();
+  options.on_trunk = [name = options.name](TrunkChange change, const TrunkView& view) {
+    const char* const words[] = {"opened", "draining", "over"};
+    changes.push_back(name + " " + words[static_cast<int>(change)] + (view.trunk ? "" : " without a trunk"));
+  };
+}
+
+awaitable<void> shows_trunks(Pair& pair) {
+  const auto trunks = pair.here.trunks();
+  REQUIRE(trunks.size() == 1);
+  CHECK(trunks[0].node == pair.there.id());
+  CHECK(trunks[0].name == "there");
+  CHECK(trunks[0].dialled == (pair.dialler == Pair::Dialler::here));
+  CHECK(trunks[0].addresses.empty() == (pair.dialler == Pair::Dialler::there)); // only one of both listens
+  const auto found = pair.here.trunk_with(pair.there.id());
+  REQUIRE(found.has_value());
+  CHECK(found->trunk == trunks[0].trunk);
+  CHECK_FALSE(pair.here.trunk_with(pair.here.id()).has_value());
+  CHECK(changes.size() == 2);
+  co_return;
+}
+
+awaitable<void> ends_at_once(Pair& pair) {
+  const auto me = pair.there.new_peer("me");
+  Keeper keeper;
+  pair.here.register_service("keep", keeper.service());
+  Circuit circuit = me->prefer_extant(pair.here_address, "keep", Fragment(1, "x"));
+  Circuit far = co_await keeper.next();
+
+  pair.here.end_trunk(pair.here.trunks().at(0).trunk, Duration::zero(), End(error::draining, "not needed any more"));
+
+  const End end = co_await circuit.ended();
+  CHECK(end.to_string().find("not needed any more") != std::string::npos);
+  while (pair.here.trunks_count() + pair.there.trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+  CHECK(pair.here.counters().trunks_lost == 0);
+  CHECK(pair.there.counters().trunks_lost == 0);
+  CHECK(pair.here.trunks().empty());
+  CHECK(changes.back().find("over") != std::string::npos);
+}
+
+awaitable<void> ends_after_the_last_circuit(Pair& pair) {
+  const auto me = pair.there.new_peer("me");
+  Keeper keeper;
+  pair.here.register_service("keep", keeper.service());
+  Circuit circuit = me->prefer_extant(pair.here_address, "keep", Fragment(1, "x"));
+  Circuit far = co_await keeper.next();
+
+  pair.here.end_trunk(pair.here.trunks().at(0).trunk, std::chrono::hours(1), End());
+  CHECK(pair.here.trunks().at(0).draining);
+  CHECK_FALSE(pair.here.trunk_with(pair.there.id()).has_value()); // not for new circuits
+  co_await circuit.send(Fragment(2, "y"));
+  circuit.finish();
+  far.finish();
+  for (const char* expected : {"x", "y", "(end)"}) {
+    const std::optional<Fragment> fragment = co_await far.receive();
+    CHECK(text_of(fragment) == expected);
+  }
+  const std::optional<Fragment> nothing = co_await circuit.receive();
+  CHECK_FALSE(nothing);
+
+  while (pair.here.trunks_count() + pair.there.trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+  for (const char* told : {"here draining", "there draining", "here over", "there over"}) {
+    CAPTURE(told);
+    CHECK(std::count(changes.begin(), changes.end(), told) == 1);
+  }
+}
+
+} // namespace
+
+TEST_CASE("node: its trunks are shown with who is at the far end, and each is told of once it is open") {
+  both_ways(shows_trunks, note_changes);
+}
+
+TEST_CASE("node: a trunk that is ended at once tells its circuits the reason, and counts as lost nowhere") {
+  both_ways(ends_at_once, note_changes);
+}
+
+TEST_CASE("node: a trunk that is ended with a deadline takes no new circuits and ends with its last one") {
+  both_ways(ends_after_the_last_circuit, note_changes);
+}
+
+TEST_CASE("node: an id that is given is the id, so that an address book outlives a process") {
+  asio::io_context io(1);
+  NodeOptions options;
+  options.id = *NodeId::from_bytes("0123456789abcdef");
+  Node node(io.get_executor(), options);
+  CHECK(node.id() == options.id);
+}
