@@ -46,11 +46,11 @@ awaitable<std::vector<Fragment>> ask(std::shared_ptr<net::Network> network, std:
 }
 
 std::string value(const Fragment& fragment, std::string_view key) {
-  const std::string* const found = fragment.args.find(key);
+  const std::optional<std::string_view> found = fragment.args.find(key);
   return found ? sync::printable(*found) : std::string("-");
 }
 
-std::optional<std::uint64_t> number_of(const std::string& text) {
+std::optional<std::uint64_t> number_of(std::string_view text) {
   std::uint64_t number = 0;
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (failed != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -128,7 +128,8 @@ void print_stats(const std::vector<Fragment>& answers) {
 
 awaitable<ExitCode> ask_and_print(std::shared_ptr<net::Network> network, const AskOptions* options, bool peers) {
   const auto deadline = std::chrono::milliseconds(static_cast<std::int64_t>(options->seconds * 1000));
-  const std::vector<Fragment> answers = co_await within(deadline, ask(network, options->address, peers ? "peers" : "stats"));
+  const std::string_view what = peers ? "peers" : "stats";
+  const std::vector<Fragment> answers = co_await within(deadline, ask(network, options->address, std::string(what)));
   if (options->json) {
     for (const Fragment& answer : answers) print_json(answer, peers ? "node" : answer.op == 1 ? "node" : "channel");
   } else if (peers) {

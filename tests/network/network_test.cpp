@@ -443,8 +443,9 @@ TEST_CASE("network: send keeps its connection, write closes it, and the counters
   town.introduce();
   const auto each = [&](bool one_shot) -> awaitable<void> {
     for (const auto& other : others) {
-      const SendResult result =
-          one_shot ? co_await from.write(other->local_id(), "w") : co_await from.send(other->local_id(), "s");
+      SendResult result;
+      if (one_shot) result = co_await from.write(other->local_id(), "w");
+      else result = co_await from.send(other->local_id(), "s");
       CHECK(result);
     }
   };

@@ -66,12 +66,12 @@ awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
   watch.on_note = [&outcome](const Note& note) {
     if (note.kind == Note::Kind::error) outcome.errors.push_back(note.text);
   };
-  const Options options;
+  const Options asked;
   try {
     if (scene.real_takes) {
-      outcome.report = co_await service->pull(real, address, "", Root::open(path), options, std::move(watch));
+      outcome.report = co_await service->pull(real, address, "", Root::open(path), asked, std::move(watch));
     } else {
-      outcome.report = co_await service->push(real, open_source(path), address, "", options, std::move(watch));
+      outcome.report = co_await service->push(real, open_source(path), address, "", asked, std::move(watch));
     }
   } catch (const std::exception& thrown) {
     outcome.failure = thrown.what();
