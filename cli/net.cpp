@@ -47,13 +47,15 @@ ExitCode exit_code_of(net::SendError error) {
   }
 }
 
-int run_with_network(net::NetworkOptions options, std::function<awaitable<ExitCode>(std::shared_ptr<net::Network>)> work) {
+int run_with_network(net::NetworkOptions options,
+                     std::function<awaitable<ExitCode>(std::shared_ptr<net::Network>)> work) {
   raise_files_limit();
   asio::io_context io(1);
   const auto network = std::make_shared<net::Network>(io.get_executor(), std::move(options));
   ExitCode code = ExitCode::equal;
   std::exception_ptr failure;
-  asio::co_spawn(io, start_run_stop(network, std::move(work), &code), [&](std::exception_ptr thrown) { failure = thrown; });
+  asio::co_spawn(io, start_run_stop(network, std::move(work), &code),
+                 [&](std::exception_ptr thrown) { failure = thrown; });
   io.run();
   if (failure) std::rethrow_exception(failure);
   return static_cast<int>(code);
@@ -67,9 +69,10 @@ std::string message_of(bool given, const std::string& text) {
 Command add_net(CLI::App& program) {
   CLI::App* const net = program.add_subcommand("net", "Channels between nodes, and the tree of a broadcast");
   net->require_subcommand(1);
-  net->footer("trunkline net COMMAND --help tells about one command.\n\nExample:\n"
-              "  trunkline net listen --listen tcp://127.0.0.1:7000 --channel chat\n"
-              "  trunkline net send tcp://127.0.0.1:7000 chat hello");
+  net->footer(
+      "trunkline net COMMAND --help tells about one command.\n\nExample:\n"
+      "  trunkline net listen --listen tcp://127.0.0.1:7000 --channel chat\n"
+      "  trunkline net send tcp://127.0.0.1:7000 chat hello");
   const std::vector<Command> commands = {add_net_listen(*net), add_net_send(*net),  add_net_broadcast(*net),
                                          add_net_peers(*net),  add_net_stats(*net), add_net_tree(*net)};
   return {net, [commands] {

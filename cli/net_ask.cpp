@@ -110,7 +110,8 @@ void print_peers(const std::vector<Fragment>& answers) {
 }
 
 void print_stats(const std::vector<Fragment>& answers) {
-  std::vector<std::vector<std::string>> rows = {{"CHANNEL", "SENT", "RECEIVED", "BYTES OUT", "BYTES IN", "THREW", "FAILED"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"CHANNEL", "SENT", "RECEIVED", "BYTES OUT", "BYTES IN", "THREW", "FAILED"}};
   for (const Fragment& answer : answers) {
     if (answer.op == 1) {
       std::vector<std::vector<std::string>> totals = {{"node", sync::printable(answer.subject)}};
@@ -118,9 +119,9 @@ void print_stats(const std::vector<Fragment>& answers) {
       print_table(totals);
       std::printf("\n");
     } else {
-      rows.push_back({sync::printable(answer.subject), value(answer, "messages_sent"), value(answer, "messages_received"),
-                      value(answer, "bytes_sent"), value(answer, "bytes_received"), value(answer, "processor_failures"),
-                      failures_of(answer)});
+      rows.push_back({sync::printable(answer.subject), value(answer, "messages_sent"),
+                      value(answer, "messages_received"), value(answer, "bytes_sent"), value(answer, "bytes_received"),
+                      value(answer, "processor_failures"), failures_of(answer)});
     }
   }
   print_table(rows);
@@ -149,9 +150,10 @@ Command add_ask(CLI::App& net, const char* name, const char* help, bool peers) {
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0.001, 86'400.0));
-  command->footer(fmt::format("The node must answer operators: `trunkline net listen` does, and so does a network with\n"
-                              "answers_operators.\n\nExample:\n  trunkline net {} tcp://127.0.0.1:7000\n\n{}",
-                              name, net_exit_codes_text));
+  command->footer(
+      fmt::format("The node must answer operators: `trunkline net listen` does, and so does a network with\n"
+                  "answers_operators.\n\nExample:\n  trunkline net {} tcp://127.0.0.1:7000\n\n{}",
+                  name, net_exit_codes_text));
   return {command, [options, peers] {
             net::NetworkOptions settings;
             settings.node.name = "operator";
@@ -165,6 +167,8 @@ Command add_ask(CLI::App& net, const char* name, const char* help, bool peers) {
 
 Command add_net_peers(CLI::App& net) { return add_ask(net, "peers", "Show the nodes that a node knows", true); }
 
-Command add_net_stats(CLI::App& net) { return add_ask(net, "stats", "Show the counters of a node and its channels", false); }
+Command add_net_stats(CLI::App& net) {
+  return add_ask(net, "stats", "Show the counters of a node and its channels", false);
+}
 
 } // namespace trunkline::cli

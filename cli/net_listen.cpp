@@ -49,10 +49,13 @@ awaitable<void> show(std::string channel, NodeId origin, net::Message message, b
 awaitable<ExitCode> listen_until_signal(std::shared_ptr<net::Network> network, ListenOptions options) {
   std::vector<net::Conduit> conduits;
   for (const std::string& channel : options.channels)
-    conduits.push_back(network->register_processor(
-        channel, [channel, json = options.json](NodeId origin, net::Message message) { return show(channel, origin, std::move(message), json); }));
+    conduits.push_back(
+        network->register_processor(channel, [channel, json = options.json](NodeId origin, net::Message message) {
+          return show(channel, origin, std::move(message), json);
+        }));
   asio::signal_set signals(network->executor(), SIGINT, SIGTERM);
-  for (const std::string& address : options.listen) std::printf("listening on %s\n", network->node().listen(address).c_str());
+  for (const std::string& address : options.listen)
+    std::printf("listening on %s\n", network->node().listen(address).c_str());
   std::printf("node %s\n", network->local_id().to_string().c_str());
   std::fflush(stdout);
   co_await signals.async_wait(asio::use_awaitable);
@@ -62,7 +65,8 @@ awaitable<ExitCode> listen_until_signal(std::shared_ptr<net::Network> network, L
 int listen(const ListenOptions& options) {
   for (const std::string& address : options.listen)
     if (!options.insecure && !is_local_only(address))
-      throw UsageError("\"" + address + "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
+      throw UsageError("\"" + address +
+                       "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
                        "or allow it with --insecure");
   net::NetworkOptions settings;
   settings.node.name = "listen";
@@ -83,18 +87,24 @@ int listen(const ListenOptions& options) {
 Command add_net_listen(CLI::App& net) {
   const auto options = std::make_shared<ListenOptions>();
   CLI::App* const command = net.add_subcommand("listen", "Print what arrives on channels");
-  command->add_option("--listen", options->listen, "tcp://host:port (port 0: a free one) or unix:/path; may be repeated")
+  command
+      ->add_option("--listen", options->listen, "tcp://host:port (port 0: a free one) or unix:/path; may be repeated")
       ->required()
       ->type_name("ADDRESS");
-  command->add_option("--channel", options->channels, "A channel to process; may be repeated")->required()->type_name("NAME");
-  command->add_option("--id", options->id, "The node's id, as others have it in their address books; drawn unless given")
+  command->add_option("--channel", options->channels, "A channel to process; may be repeated")
+      ->required()
+      ->type_name("NAME");
+  command
+      ->add_option("--id", options->id, "The node's id, as others have it in their address books; drawn unless given")
       ->type_name("ID");
-  command->add_option("--book", options->book, "An address book: lines of a node id and its addresses")->type_name("FILE");
+  command->add_option("--book", options->book, "An address book: lines of a node id and its addresses")
+      ->type_name("FILE");
   command->add_flag("--insecure", options->insecure, "Allow addresses that other machines can reach, unencrypted");
   command->add_flag("--json", options->json, "One JSON object per message");
-  command->footer(std::string("Prints its real addresses and its node id first. Answers `net peers` and `net stats`.\n\nExample:\n"
-                              "  trunkline net listen --listen tcp://127.0.0.1:7000 --channel chat\n\n") +
-                  net_exit_codes_text);
+  command->footer(
+      std::string("Prints its real addresses and its node id first. Answers `net peers` and `net stats`.\n\nExample:\n"
+                  "  trunkline net listen --listen tcp://127.0.0.1:7000 --channel chat\n\n") +
+      net_exit_codes_text);
   return {command, [options] { return listen(*options); }};
 }
 

@@ -121,9 +121,11 @@ Command add_net_send(CLI::App& net) {
   CLI::App* const command = net.add_subcommand("send", "Send a message to a node");
   command->add_option("ADDRESS", options->to[0], "Where the node listens")->required()->type_name("");
   command->add_option("CHANNEL", options->channel, "The channel")->required()->type_name("");
-  const CLI::Option* const text = command->add_option("MESSAGE", options->text, "The standard input unless given")->type_name("");
+  const CLI::Option* const text =
+      command->add_option("MESSAGE", options->text, "The standard input unless given")->type_name("");
   add_common(*command, *options);
-  command->footer(std::string("Example:\n  trunkline net send tcp://127.0.0.1:7000 chat hello\n\n") + net_exit_codes_text);
+  command->footer(std::string("Example:\n  trunkline net send tcp://127.0.0.1:7000 chat hello\n\n") +
+                  net_exit_codes_text);
   return {command, [options, text] {
             options->text_given = text->count() > 0;
             return send(*options, false);
@@ -134,12 +136,14 @@ Command add_net_broadcast(CLI::App& net) {
   const auto options = std::make_shared<SendOptions>();
   CLI::App* const command = net.add_subcommand("broadcast", "Send a message to several nodes at once");
   command->add_option("CHANNEL", options->channel, "The channel")->required()->type_name("");
-  const CLI::Option* const text = command->add_option("MESSAGE", options->text, "The standard input unless given")->type_name("");
+  const CLI::Option* const text =
+      command->add_option("MESSAGE", options->text, "The standard input unless given")->type_name("");
   command->add_option("--to", options->to, "Where a node listens; may be repeated")->required()->type_name("ADDRESS");
   add_common(*command, *options);
-  command->footer(std::string("Prints the address and the id of each node that has it, in the order of --to.\n\nExample:\n"
-                              "  trunkline net broadcast chat hello --to tcp://127.0.0.1:7000 --to unix:/run/b.sock\n\n") +
-                  net_exit_codes_text);
+  command->footer(
+      std::string("Prints the address and the id of each node that has it, in the order of --to.\n\nExample:\n"
+                  "  trunkline net broadcast chat hello --to tcp://127.0.0.1:7000 --to unix:/run/b.sock\n\n") +
+      net_exit_codes_text);
   return {command, [options, text] {
             options->text_given = text->count() > 0;
             return send(*options, true);

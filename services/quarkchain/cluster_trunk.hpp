@@ -49,10 +49,10 @@ struct ClusterTrunkOptions {
 
 struct ClusterTrunkCounters {
   std::uint64_t frames_for_unknown_peers = 0; // dropped; also in TrunkCounters, as frames for forgotten circuits
-  std::uint64_t frames_too_large = 0;         // command_bytes_max; each broke the connection
+  std::uint64_t frames_too_large = 0; // command_bytes_max; each broke the connection
   std::uint64_t frames_for_unknown_branches = 0; // each broke the connection
-  std::uint64_t peers_overflowed = 0;         // closed for peer_inbox_bytes_max or peers_inbox_bytes_max
-  std::uint64_t pauses = 0;                   // times that the connection was not read, for control_inbox_bytes_max
+  std::uint64_t peers_overflowed = 0; // closed for peer_inbox_bytes_max or peers_inbox_bytes_max
+  std::uint64_t pauses = 0; // times that the connection was not read, for control_inbox_bytes_max
 };
 
 class ClusterTrunk final : public Trunk {
@@ -187,9 +187,9 @@ class ClusterTrunk final : public Trunk {
   FrameHeader frame_;
   bool in_payload_ = false;
   Circuit* frame_circuit_ = nullptr; // null: dropped
-  Payload payload_;                  // allocated for it
-  std::size_t arrived_ = 0;          // bytes of the payload
-  std::size_t peers_unread_ = 0;     // cost of what lies in the inboxes of all virtual peers
+  Payload payload_; // allocated for it
+  std::size_t arrived_ = 0; // bytes of the payload
+  std::size_t peers_unread_ = 0; // cost of what lies in the inboxes of all virtual peers
   ReceivedFrame* spare_ = nullptr;
   std::size_t spare_count_ = 0;
   Instant paused_since_ = Instant::max();

@@ -34,8 +34,8 @@ using namespace trunkline::quarkchain;
 constexpr std::uint8_t op_get_account_data = 141;
 constexpr std::uint8_t op_new_block = 13;
 constexpr std::uint8_t op_report = 17; // of this driver: how many frames have arrived
-constexpr std::size_t request_bytes = 25;  // an address, no height
-constexpr std::size_t reply_bytes = 126;   // two shards, one token each
+constexpr std::size_t request_bytes = 25; // an address, no height
+constexpr std::size_t reply_bytes = 126; // two shards, one token each
 constexpr std::size_t forwarded_bytes = 64;
 constexpr std::uint32_t branch = 0x10001;
 constexpr std::uint64_t peer_id = 7;
@@ -46,7 +46,7 @@ struct Options {
   std::string port;
   double seconds = 1;
   std::uint64_t count = 0; // instead of a time
-  bool skip_one = false;   // leave out one number, to show that the receiver notices
+  bool skip_one = false; // leave out one number, to show that the receiver notices
 };
 
 /// When to stop: after so many, or after a time.
