@@ -75,25 +75,25 @@ struct NativeCircuit final : TrunkCircuit {
   std::int32_t consumed = 0; // taken by the application, not yet granted again; negative: extras to be worked off
   std::int32_t window = circuit_window_bytes_initial;
   std::int32_t send_credit = circuit_window_bytes_initial;
-  std::int64_t unread = 0; // delivered and not taken
+  std::uint32_t unread = 0;    // delivered and not taken
+  std::uint32_t head_sent = 0; // payload bytes of outgoing.first() already in the output
+  std::int32_t promised = 0;   // of the trunk's credit, to complete outgoing.first()
+  std::int32_t deficit = 0;
+  std::uint64_t begun = 0; // its place among the trunk's begun fragments; 0: outgoing.first() has not begun
   Instant opened_at{};
   Instant granted_at{};
   Instant consumed_at{}; // or when the queue became readable
+  Instant stalled_since{};
 
   std::int64_t outgoing_cost = 0; // queued and not yet in the output
   std::int64_t counted_cost = 0;  // of which the trunk's sum of sendable bytes holds
-  std::uint32_t head_sent = 0;    // payload bytes of outgoing.first() already in the output
-  std::int32_t promised = 0;      // of the trunk's credit, to complete outgoing.first()
-  std::uint64_t begun = 0;        // its place among the trunk's begun fragments; 0: outgoing.first() has not begun
-  Instant stalled_since{};
-  std::int32_t deficit = 0;
   std::uint32_t empty_frames = 0;
   std::uint16_t strings = 0; // bytes of the names that its opener, the far side, gave it
   Sending sending = Sending::open;
-  bool in_backlog = false;   // opened by the far side and not yet taken
-  bool wants_credit = false; // a send was told no_credit
-  bool answer_wanted = false; // the opener asked for an accept
-  bool finish_taken_sent = false;
+  bool in_backlog : 1 = false;        // opened by the far side and not yet taken
+  bool wants_credit : 1 = false;      // a send was told no_credit
+  bool answer_wanted : 1 = false;     // the opener asked for an accept
+  bool finish_taken_sent : 1 = false;
 
   Hook of_trunk; // every circuit of the trunk
   Hook sendable; // has something that its credit covers; the trunk's, too, or it is in blocked_

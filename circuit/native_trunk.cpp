@@ -247,7 +247,8 @@ void NativeTrunk::send_refuse(CircuitId id, error reason, const std::string& tex
 void NativeTrunk::taken(TrunkCircuit& circuit) { leave_backlog(static_cast<NativeCircuit&>(circuit)); }
 
 void NativeTrunk::leave_backlog(NativeCircuit& circuit) {
-  if (std::exchange(circuit.in_backlog, false)) --backlog_count_;
+  if (circuit.in_backlog) --backlog_count_;
+  circuit.in_backlog = false;
 }
 
 void NativeTrunk::finish(TrunkCircuit& base) {
