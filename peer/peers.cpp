@@ -181,7 +181,7 @@ void NodeCore::answer(NodeTrunk& trunk, TrunkCircuit& circuit, const OpenRequest
     machine.release(circuit);
     return;
   }
-  peer.inbox.push(Circuit(trunk.live, circuit));
+  peer.inbox.push_back(Circuit(trunk.live, circuit));
   peer.inbox_changed.notify_one();
 }
 
