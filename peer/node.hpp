@@ -3,9 +3,12 @@
 
 #include "async/types.hpp"
 #include "circuit/limits.hpp"
+#include "fragment/error.hpp"
 #include "peer/local_peer.hpp"
 #include "peer/url.hpp"
 #include "transport/transport.hpp"
+
+#include <boost/system/system_error.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -15,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace trunkline {
@@ -66,6 +70,20 @@ struct RemotePeer {
 };
 
 struct NodeCounters {
+/// Thrown where a start is refused with error::service_limit_reached.
+class ServiceLimitReached : public boost::system::system_error {
+ public:
+  ServiceLimitReached(const std::string& text, std::string existing_url)
+      : system_error(make_error_code(error::service_limit_reached), text), existing_url_(std::move(existing_url)) {}
+
+  /// The URL of an instance that could be joined instead, whole, as the refusing node said it: PeerUrl::parse may
+  /// throw. Empty when the limit is not that of the service, or the node named none.
+  const std::string& existing_url() const noexcept { return existing_url_; }
+
+ private:
+  std::string existing_url_;
+};
+
   std::uint64_t dials = 0;
   std::uint64_t trunks_opened = 0; // both sides have said Hello
   std::uint64_t trunks_lost = 0;
@@ -104,12 +122,13 @@ class Node {
   /// Errors: error::connect_failed, error::dialled_self, what the handshake said.
   awaitable<bool> dial(std::string address);
 
-  /// Starts an instance of a registered service here. Errors: error::no_service, error::service_limit_reached.
+  /// Starts an instance of a registered service here. Errors: error::no_service, ServiceLimitReached.
   std::shared_ptr<LocalPeer> start_local_peer(const std::string& service);
   /// A peer without a service: it opens circuits and accepts none. Lives until it or the node is closed.
   /// Errors: error::service_limit_reached beyond peers_max; std::invalid_argument for a name that is empty or too long.
   std::shared_ptr<LocalPeer> new_peer(std::string name);
-  /// Starts an instance there and waits until it runs. Errors: the refusal's reason, error::timed_out, dial errors.
+  /// Starts an instance there and waits until it runs. Errors: the refusal's reason (ServiceLimitReached where it is
+  /// that), error::timed_out, dial errors.
   awaitable<RemotePeer> start_remote_peer(std::string service, std::string address, Duration wait_up_to);
   /// Those that run, oldest first; all of them when `service` is empty.
   std::vector<std::shared_ptr<LocalPeer>> local_peers(std::string_view service = {}) const;

@@ -107,7 +107,13 @@ awaitable<RemotePeer> NodeCore::start_remote_peer(std::shared_ptr<NodeCore> core
   request.wants_answer = true;
   Circuit circuit = core->open(address, std::move(request), std::nullopt, nullptr);
 
-  co_await within(wait_up_to, circuit.accepted());
+  try {
+    co_await within(wait_up_to, circuit.accepted());
+  } catch (const boost::system::system_error& thrown) {
+    if (thrown.code() != error::service_limit_reached) throw;
+    End end = circuit.end().value_or(End());
+    throw ServiceLimitReached(end.text, std::move(end.existing_url));
+  }
   circuit.close();
   co_return RemotePeer{PeerUrl(std::move(address), std::move(service), id), circuit.dialled()};
 }

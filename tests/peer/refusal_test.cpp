@@ -75,6 +75,32 @@ awaitable<void> unknown_peer(Pair& pair) {
   CHECK(keeper.waiting() == 0);
 }
 
+/// The URL that a refused start was pointed to instead.
+awaitable<std::string> url_refused_with(awaitable<RemotePeer> start) {
+  std::string url = "(started)";
+  try {
+    co_await std::move(start);
+  } catch (const ServiceLimitReached& thrown) {
+    CHECK(thrown.code() == error::service_limit_reached);
+    url = thrown.existing_url();
+  }
+  co_return url;
+}
+
+awaitable<void> long_url(Pair& pair) {
+  const std::string service(128, 'y');
+  Keeper keeper;
+  pair.there.register_service(service, keeper.service(), 1);
+  const auto extant = pair.there.start_local_peer(service);
+
+  const std::string url =
+      co_await url_refused_with(pair.here.start_remote_peer(service, pair.there_address, std::chrono::seconds(20)));
+  CHECK(url == extant->url().to_string());
+  const auto me = pair.here.new_peer("browser");
+  Circuit joined = me->new_circuit(PeerUrl::parse(url), CircuitOptions("", "", true));
+  co_await joined.accepted();
+}
+
 awaitable<void> limited(Pair& pair) {
   Keeper keeper;
   pair.there.register_service("single", keeper.service(), 1);
@@ -88,10 +114,17 @@ awaitable<void> limited(Pair& pair) {
   CHECK(mentions(refused,
                  "service \"single\" on node there is limited to 1 instance; there is " + extant->url().to_string()));
   CHECK(refused.existing_url == extant->url().to_string());
-  const auto started =
-      co_await failure_of(pair.here.start_remote_peer("single", pair.there_address, std::chrono::seconds(20)));
-  CHECK(started == error::service_limit_reached);
+  const std::string started =
+      co_await url_refused_with(pair.here.start_remote_peer("single", pair.there_address, std::chrono::seconds(20)));
+  CHECK(started == extant->url().to_string());
   CHECK_THROWS_WITH(pair.there.start_local_peer("single"), doctest::Contains("limited to 1 instance"));
+  try {
+    pair.there.start_local_peer("single");
+    FAIL("it runs already");
+  } catch (const ServiceLimitReached& thrown) {
+    CHECK(thrown.code() == error::service_limit_reached);
+    CHECK(thrown.existing_url() == extant->url().to_string());
+  }
 
   Circuit two = me->prefer_extant(pair.there_address, "single", std::nullopt);
   co_await two.accepted();
@@ -211,6 +244,9 @@ TEST_CASE("node: an unknown peer is refused, as is one of another service and on
   both_ways(unknown_peer);
 }
 TEST_CASE("node: a service at its limit refuses with the url of the instance that runs") { both_ways(limited); }
+TEST_CASE("node: a start that is refused names the instance that runs in whole, however long its url is") {
+  both_ways(long_url);
+}
 TEST_CASE("node: a start beyond peers_max is refused, a peer that ends makes room") {
   both_ways(too_many_peers, [](NodeOptions& options) { options.peers_max = 2; });
 }
