@@ -46,7 +46,8 @@ struct NodeOptions {
   Limits limits;           // of each trunk
   bool expose_errors = false; // the text of an exception that leaves a service crosses the wire
   std::size_t trunks_max = 1024;
-  std::size_t peers_max = 65536; // that run at a time; a start beyond it is refused with error::service_limit_reached
+  std::size_t peers_max = 65536; // that others started and that run; a start beyond it is refused, our own never is
+  std::size_t peers_per_trunk_max = 4096; // of those, the ones that one trunk's far side started
   std::size_t handshakes_max = 256; // accepted connections that have not yet said Hello
   std::chrono::milliseconds connect_deadline{10000};
   /// Where random ids come from; the system's generator unless given.
@@ -69,7 +70,6 @@ struct RemotePeer {
   bool dialled = false; // a new connection was made for it
 };
 
-struct NodeCounters {
 /// Thrown where a start is refused with error::service_limit_reached.
 class ServiceLimitReached : public boost::system::system_error {
  public:
@@ -84,6 +84,7 @@ class ServiceLimitReached : public boost::system::system_error {
   std::string existing_url_;
 };
 
+struct NodeCounters {
   std::uint64_t dials = 0;
   std::uint64_t trunks_opened = 0; // both sides have said Hello
   std::uint64_t trunks_lost = 0;
@@ -125,7 +126,7 @@ class Node {
   /// Starts an instance of a registered service here. Errors: error::no_service, ServiceLimitReached.
   std::shared_ptr<LocalPeer> start_local_peer(const std::string& service);
   /// A peer without a service: it opens circuits and accepts none. Lives until it or the node is closed.
-  /// Errors: error::service_limit_reached beyond peers_max; std::invalid_argument for a name that is empty or too long.
+  /// Errors: std::invalid_argument for a name that is empty or too long.
   std::shared_ptr<LocalPeer> new_peer(std::string name);
   /// Starts an instance there and waits until it runs. Errors: the refusal's reason (ServiceLimitReached where it is
   /// that), error::timed_out, dial errors.

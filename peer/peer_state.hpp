@@ -6,6 +6,7 @@
 #include "circuit/circuit.hpp"
 #include "circuit/trunk.hpp"
 #include "peer/local_peer.hpp"
+#include "peer/trunk_table.hpp"
 
 #include <deque>
 #include <functional>
@@ -23,6 +24,8 @@ struct LocalPeer::State {
 
   std::shared_ptr<NodeCore> core;
   std::shared_ptr<const PeerName> name; // replaced when the node's address changes; the id never does
+  bool of_others = false;               // started from the far side of a trunk
+  std::weak_ptr<NodeTrunk> starter;     // that trunk
   bool has_inbox;                       // false: it opens circuits and takes none
   bool is_ending = false;
   End end; // once it is ending
@@ -30,7 +33,7 @@ struct LocalPeer::State {
   /// At most open_backlog_max per trunk: the trunks see to it. A deque, because one that is never empty must not grow.
   std::deque<Circuit> inbox;
   Signal inbox_changed; // a circuit came, or the peer is ending
-  Signal ending;        // is_ending became true
+  Signal ending; // is_ending became true
   Metadata metadata;
   Tasks tasks; // the service and everything it spawned
 };
