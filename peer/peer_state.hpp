@@ -12,7 +12,6 @@
 #include <functional>
 #include <memory>
 #include <utility>
-#include <vector>
 
 namespace trunkline {
 
@@ -24,9 +23,9 @@ struct LocalPeer::State {
 
   std::shared_ptr<NodeCore> core;
   std::shared_ptr<const PeerName> name; // replaced when the node's address changes; the id never does
+  bool has_inbox;                       // false: it opens circuits and takes none
   bool of_others = false;               // started from the far side of a trunk
   std::weak_ptr<NodeTrunk> starter;     // that trunk
-  bool has_inbox;                       // false: it opens circuits and takes none
   bool is_ending = false;
   End end; // once it is ending
   /// The circuits that others opened and the service has not yet taken, oldest first.

@@ -329,6 +329,34 @@ TEST_CASE("node: circuits that nobody takes from an inbox are bounded, and leave
   both_ways(backlog, [](NodeOptions& options) { options.limits.open_backlog_max = 3; });
 }
 
+TEST_CASE("node: options that cannot work are refused by name") {
+  asio::io_context io;
+  const auto refusal = [&io](const Tweak& tweak) {
+    NodeOptions options;
+    tweak(options);
+    std::string text = "(made)";
+    try {
+      const Node node(io.get_executor(), std::move(options));
+    } catch (const std::invalid_argument& thrown) {
+      text = thrown.what();
+    }
+    return text;
+  };
+
+  CHECK(refusal([](NodeOptions&) {}) == "(made)");
+  CHECK(refusal([](NodeOptions& o) { o.trunks_max = 0; }) == "trunks_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.peers_max = 0; }) == "peers_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.peers_per_trunk_max = 0; }) == "peers_per_trunk_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.handshakes_max = 0; }) == "handshakes_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.connect_deadline = std::chrono::milliseconds(-1); }) ==
+        "connect_deadline is -1, expected 1 millisecond to 365 days");
+  CHECK(refusal([](NodeOptions& o) { o.limits.pings_per_second_max = 0; }) ==
+        "pings_per_second_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.limits.control_frames_per_second_max = 0; }) ==
+        "control_frames_per_second_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.limits.remote_peers_max = 0; }) == "remote_peers_max is 0, expected at least 1");
+}
+
 TEST_CASE("node: a name has one service") {
   asio::io_context io;
   Node node(io.get_executor());
