@@ -286,6 +286,21 @@ def test_quiet_says_nothing_and_verbose_names_everything(here):
 
 
 # --- trouble
+def test_results_that_cannot_be_written_are_trouble(here):
+    tree(f"{here}/from", 5)
+    for i, arguments in enumerate((["--json"], ["--verbose"], [])):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([PROGRAM, "sync", *arguments, f"{here}/from", f"{here}/to{i}"], stdin=subprocess.DEVNULL,
+                                    stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE)
+        assert result.returncode == FILE, result
+        lines = [line for line in result.stderr.decode().splitlines() if not line.startswith(("trunk with", "listening on"))]
+        assert lines == ["trunkline: cannot write the results: No space left on device"], lines
+        assert_equal(f"{here}/from", f"{here}/to{i}")
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([PROGRAM, "sync", "--quiet", f"{here}/from", f"{here}/to"], stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE)
+    assert result.returncode == EQUAL and result.stderr == b"", result
+
+
 
 def test_no_connection(here):
     with socket.create_server(("127.0.0.1", 0)) as taken:
