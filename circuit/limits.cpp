@@ -19,6 +19,10 @@ void Limits::check() const {
   demand(send_queue_bytes_max >= frame_bytes_max, "send_queue_bytes_max", send_queue_bytes_max, "at least 72 KiB");
   demand(circuits_max >= 1, "circuits_max", circuits_max, "at least 1");
   demand(open_backlog_max >= 1, "open_backlog_max", open_backlog_max, "at least 1");
+  demand(pings_per_second_max >= 1, "pings_per_second_max", pings_per_second_max, "at least 1");
+  demand(control_frames_per_second_max >= 1, "control_frames_per_second_max", control_frames_per_second_max,
+         "at least 1");
+  demand(remote_peers_max >= 1, "remote_peers_max", remote_peers_max, "at least 1");
   demand(metadata_bytes_max <= control_bytes_max / 2, "metadata_bytes_max", metadata_bytes_max, "at most 4 KiB");
   demand(name_bytes_max >= 1 && name_bytes_max <= 1024, "name_bytes_max", name_bytes_max, "1 to 1024");
   demand(user_string_bytes_max <= 4096, "user_string_bytes_max", user_string_bytes_max, "at most 4096");

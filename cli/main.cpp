@@ -1,5 +1,6 @@
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
+#include "services/sync/path.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -16,6 +17,13 @@ namespace {
 int end_with(ExitCode code, const std::string& line) {
   std::fprintf(stderr, "trunkline: %s\n", line.c_str());
   return static_cast<int>(code);
+}
+
+std::string no_command(const std::vector<Command>& commands, int argc, char** argv) {
+  std::string names;
+  for (const Command& command : commands) names += (names.empty() ? "" : ", ") + command.options->get_name();
+  const std::string seen = argc > 1 ? "\"" + trunkline::sync::printable(argv[1]) + "\"" : "nothing";
+  return "expected one of the commands " + names + ", saw " + seen;
 }
 
 } // namespace
@@ -39,7 +47,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& wanted) { // --help, --version
     return program.exit(wanted);
   } catch (const CLI::ParseError& wrong) {
-    std::string line = wrong.what();
+    std::string line = program.get_subcommands().empty() ? no_command(commands, argc, argv) : wrong.what();
     for (char& letter : line)
       if (letter == '\n') letter = ' ';
     return end_with(ExitCode::usage, line + " (see trunkline --help)");

@@ -80,11 +80,14 @@ awaitable<void> serve_until_signal(Node* node, std::shared_ptr<sync::Service> se
 }
 
 int serve(const ServeOptions& options) {
-  for (const std::string& address : options.listen)
+  for (const std::string& address : options.listen) {
+    if (!parse_location(address).is_remote())
+      throw UsageError("address \"" + address + "\" is neither tcp://host:port nor unix:/path");
     if (!options.insecure && !is_local_only(address))
       throw UsageError("\"" + address +
                        "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
                        "or allow it with --insecure");
+  }
   raise_files_limit();
   const Logger logger = make_logger(options);
   const auto root = sync::Root::open(options.root);

@@ -156,6 +156,7 @@ awaitable<ExitCode> sync_raced(Run* run, Node* here, Node* there, asio::signal_s
   }
   const bool done = winner.index() == 0 && !run->failure;
   if (done || run->options.style.json) run->output->summary(run->report, seconds, code);
+  if (!run->output->finish() && done) code = ExitCode::file;
   co_await here->close();
   co_await there->close();
   co_return code;

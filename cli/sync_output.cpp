@@ -8,6 +8,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
+
 namespace trunkline::cli {
 namespace {
 
@@ -66,18 +69,25 @@ void SyncOutput::clear() {
   std::fflush(terminal_);
 }
 
+void SyncOutput::put(std::FILE* to, const std::string& line) {
+  const bool whole = std::fwrite(line.data(), 1, line.size(), to) == line.size() && std::fputc('\n', to) != EOF;
+  if (!whole && to == out_ && out_error_ == 0) out_error_ = errno;
+}
+
+void SyncOutput::flush(std::FILE* to) {
+  if (std::fflush(to) != 0 && to == out_ && out_error_ == 0) out_error_ = errno;
+}
+
 void SyncOutput::print(std::FILE* to, const std::string& line) {
   clear();
-  std::fwrite(line.data(), 1, line.size(), to);
-  std::fputc('\n', to);
+  put(to, line);
   if (to == out_ && to != terminal_) return; // a pipe gets blocks; trouble and terminals get lines
-  std::fflush(to);
+  flush(to);
 }
 
 void SyncOutput::print_json(const std::string& object) {
   if (out_ != err_ && ::isatty(::fileno(out_)) == 1) clear();
-  std::fwrite(object.data(), 1, object.size(), out_);
-  std::fputc('\n', out_);
+  put(out_, object);
 }
 
 void SyncOutput::tick(double seconds) {
@@ -98,7 +108,7 @@ void SyncOutput::tick(double seconds) {
   if (seconds - said_seconds_ < plain_interval_seconds) return;
   said_seconds_ = seconds;
   print(out_, progress_line(*progress_, rate_.bytes_per_second(), 100));
-  std::fflush(out_);
+  flush(out_);
 }
 
 void SyncOutput::tick_json(double seconds) {
@@ -108,7 +118,7 @@ void SyncOutput::tick_json(double seconds) {
   line.add("event", "progress").add("files", progress_->files_done).add("files_total", progress_->files_total);
   line.add("bytes", progress_->bytes_done).add("bytes_total", progress_->bytes_total).add("seconds", seconds);
   print_json(line.take());
-  std::fflush(out_);
+  flush(out_);
 }
 
 void SyncOutput::note(const sync::Note& note) {
@@ -154,7 +164,7 @@ void SyncOutput::summary(const sync::Report& report, double seconds, ExitCode co
     line.add("unchanged", report.unchanged).add("skipped", report.skipped).add("dry_run", style_.dry_run);
     line.add("exit_code", static_cast<std::uint64_t>(code));
     print_json(line.take());
-    std::fflush(out_);
+    flush(out_);
     return;
   }
   if (style_.quiet) return;
@@ -167,7 +177,15 @@ void SyncOutput::summary(const sync::Report& report, double seconds, ExitCode co
   if (report.skipped > 0) line += fmt::format(", {} skipped", report.skipped);
   if (report.errors > 0) line += fmt::format(", {} errors", report.errors);
   print(out_, line);
-  std::fflush(out_);
+  flush(out_);
+}
+
+bool SyncOutput::finish() {
+  clear();
+  flush(out_);
+  if (out_error_ == 0) return true;
+  print(err_, std::string("trunkline: cannot write the results: ") + std::strerror(out_error_));
+  return false;
 }
 
 } // namespace trunkline::cli

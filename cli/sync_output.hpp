@@ -39,8 +39,12 @@ class SyncOutput {
   void failure(std::exception_ptr failure);
   void failure(const std::string& line);
   void summary(const sync::Report& report, double seconds, ExitCode code);
+  /// Writes what is left; says what is wrong, once, and returns false when some of the results could not be written.
+  bool finish();
 
  private:
+  void put(std::FILE* to, const std::string& line);
+  void flush(std::FILE* to);
   void clear();
   void print(std::FILE* to, const std::string& line);
   void print_json(const std::string& object);
@@ -53,6 +57,7 @@ class SyncOutput {
   std::FILE* const err_;
   std::FILE* const terminal_; // of the progress line; null: none
   bool drawn_ = false;
+  int out_error_ = 0; // errno of the first result that could not be written
   Rate rate_;
   double said_seconds_ = 0; // of the last plain progress line
 };

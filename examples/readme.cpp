@@ -1,9 +1,9 @@
 // The program of README.md, which tests/examples compares with this file, byte by byte.
 // [readme]
 #include "peer/node.hpp"
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
 #include <iostream>
 using namespace trunkline;
 
@@ -12,7 +12,6 @@ awaitable<void> tally(Circuit circuit) { // one call per circuit, on whichever s
   while (auto fragment = co_await circuit.receive()) total.part += fragment->payload.size(); // until they finish
   co_await circuit.send(std::move(total));
 }
-
 awaitable<void> stream(Node& here, std::string there) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("streamer");
   std::vector<Circuit> circuits;
@@ -26,21 +25,15 @@ awaitable<void> stream(Node& here, std::string there) {
     std::cout << circuit.remote_url() << " counted " << total.value().part << " bytes\n";
   }
 }
-
-awaitable<void> both_ways(Node& dialler, Node& listener) {
+awaitable<void> both_ways(Node dialler, Node listener) { // a node that is dropped closes
+  for (Node* node : {&dialler, &listener}) node->serve("tally", tally); // the same line on both sides
   co_await stream(dialler, listener.listen("tcp://127.0.0.1:0"));
   co_await stream(listener, "node://" + dialler.id().to_string()); // the same code back over the same connection
-  co_await dialler.close();
-  co_await listener.close();
 }
-
 int main() {
   asio::io_context io;
-  Node one(io.get_executor()), other(io.get_executor());
-  for (Node* node : {&one, &other}) node->serve("tally", tally); // the same line on both sides
-  asio::co_spawn(io, both_ways(one, other), [](std::exception_ptr failed) {
-    if (failed) std::rethrow_exception(failed);
-  });
+  auto done = asio::co_spawn(io, both_ways(Node(io.get_executor()), Node(io.get_executor())), asio::use_future);
   io.run();
+  done.get(); // throws what they threw
 }
 // [readme]

@@ -187,7 +187,7 @@ void NodeCore::on_event(const TrunkPointer& trunk, TrunkEvent& event) {
   using Kind = TrunkEvent::Kind;
   switch (event.kind) {
     case Kind::hello: return on_hello(trunk);
-    case Kind::opened: return answer(*trunk, *event.circuit, *event.open);
+    case Kind::opened: return answer(trunk, *event.circuit, *event.open);
     case Kind::draining:
       log(LogLevel::debug, fmt::format("{} takes no new circuits", trunk->remote));
       return set_draining(trunk);

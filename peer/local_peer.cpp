@@ -124,7 +124,8 @@ awaitable<std::optional<Circuit>> CircuitInbox::next() {
   }
   std::optional<Circuit> circuit;
   if (!state.is_ending) {
-    circuit.emplace(state.inbox.pop());
+    circuit.emplace(std::move(state.inbox.front()));
+    state.inbox.pop_front();
     circuit->trunk()->machine().taken(*circuit->state());
   }
   co_return circuit;

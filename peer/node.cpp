@@ -58,6 +58,8 @@ awaitable<bool> Node::dial(std::string address) { return NodeCore::dial(core_, s
 
 std::shared_ptr<LocalPeer> Node::start_local_peer(const std::string& service) {
   NodeCore::Answer answer = core_->start(service, core_->draw_id());
+  if (answer.reason == error::service_limit_reached)
+    throw ServiceLimitReached(answer.text, std::move(answer.existing_url));
   if (!answer.peer) throw_error(answer.reason, answer.text);
   return std::move(answer.peer);
 }

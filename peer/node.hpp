@@ -3,9 +3,12 @@
 
 #include "async/types.hpp"
 #include "circuit/limits.hpp"
+#include "fragment/error.hpp"
 #include "peer/local_peer.hpp"
 #include "peer/url.hpp"
 #include "transport/transport.hpp"
+
+#include <boost/system/system_error.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -15,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace trunkline {
@@ -42,7 +46,8 @@ struct NodeOptions {
   Limits limits;           // of each trunk
   bool expose_errors = false; // the text of an exception that leaves a service crosses the wire
   std::size_t trunks_max = 1024;
-  std::size_t peers_max = 65536; // that run at a time; a start beyond it is refused with error::service_limit_reached
+  std::size_t peers_max = 65536; // that others started and that run; a start beyond it is refused, our own never is
+  std::size_t peers_per_trunk_max = 4096; // of those, the ones that one trunk's far side started
   std::size_t handshakes_max = 256; // accepted connections that have not yet said Hello
   std::chrono::milliseconds connect_deadline{10000};
   /// Where random ids come from; the system's generator unless given.
@@ -63,6 +68,20 @@ struct NodeOptions {
 struct RemotePeer {
   PeerUrl url;
   bool dialled = false; // a new connection was made for it
+};
+
+/// Thrown where a start is refused with error::service_limit_reached.
+class ServiceLimitReached : public boost::system::system_error {
+ public:
+  ServiceLimitReached(const std::string& text, std::string existing_url)
+      : system_error(make_error_code(error::service_limit_reached), text), existing_url_(std::move(existing_url)) {}
+
+  /// The URL of an instance that could be joined instead, whole, as the refusing node said it: PeerUrl::parse may
+  /// throw. Empty when the limit is not that of the service, or the node named none.
+  const std::string& existing_url() const noexcept { return existing_url_; }
+
+ private:
+  std::string existing_url_;
 };
 
 struct NodeCounters {
@@ -104,12 +123,13 @@ class Node {
   /// Errors: error::connect_failed, error::dialled_self, what the handshake said.
   awaitable<bool> dial(std::string address);
 
-  /// Starts an instance of a registered service here. Errors: error::no_service, error::service_limit_reached.
+  /// Starts an instance of a registered service here. Errors: error::no_service, ServiceLimitReached.
   std::shared_ptr<LocalPeer> start_local_peer(const std::string& service);
   /// A peer without a service: it opens circuits and accepts none. Lives until it or the node is closed.
-  /// Errors: error::service_limit_reached beyond peers_max; std::invalid_argument for a name that is empty or too long.
+  /// Errors: std::invalid_argument for a name that is empty or too long.
   std::shared_ptr<LocalPeer> new_peer(std::string name);
-  /// Starts an instance there and waits until it runs. Errors: the refusal's reason, error::timed_out, dial errors.
+  /// Starts an instance there and waits until it runs. Errors: the refusal's reason (ServiceLimitReached where it is
+  /// that), error::timed_out, dial errors.
   awaitable<RemotePeer> start_remote_peer(std::string service, std::string address, Duration wait_up_to);
   /// Those that run, oldest first; all of them when `service` is empty.
   std::vector<std::shared_ptr<LocalPeer>> local_peers(std::string_view service = {}) const;

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <exception>
 #include <random>
+#include <stdexcept>
 #include <utility>
 
 namespace trunkline {
@@ -21,6 +22,16 @@ namespace {
 
 NodeOptions complete(NodeOptions options) {
   options.limits.check();
+  const auto demand = [](bool good, const char* name, std::int64_t value, const char* expected) {
+    if (!good) throw std::invalid_argument(fmt::format("{} is {}, expected {}", name, value, expected));
+  };
+  const auto demand_one = [&](std::size_t value, const char* name) { demand(value >= 1, name, 0, "at least 1"); };
+  demand_one(options.trunks_max, "trunks_max");
+  demand_one(options.peers_max, "peers_max");
+  demand_one(options.peers_per_trunk_max, "peers_per_trunk_max");
+  demand_one(options.handshakes_max, "handshakes_max");
+  demand(options.connect_deadline.count() >= 1 && options.connect_deadline <= std::chrono::days(365),
+         "connect_deadline", options.connect_deadline.count(), "1 millisecond to 365 days");
   if (!options.random) {
     const auto device = std::make_shared<std::random_device>();
     options.random = [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
@@ -107,7 +118,13 @@ awaitable<RemotePeer> NodeCore::start_remote_peer(std::shared_ptr<NodeCore> core
   request.wants_answer = true;
   Circuit circuit = core->open(address, std::move(request), std::nullopt, nullptr);
 
-  co_await within(wait_up_to, circuit.accepted());
+  try {
+    co_await within(wait_up_to, circuit.accepted());
+  } catch (const boost::system::system_error& thrown) {
+    if (thrown.code() != error::service_limit_reached) throw;
+    End end = circuit.end().value_or(End());
+    throw ServiceLimitReached(end.text, std::move(end.existing_url));
+  }
   circuit.close();
   co_return RemotePeer{PeerUrl(std::move(address), std::move(service), id), circuit.dialled()};
 }

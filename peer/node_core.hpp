@@ -58,7 +58,8 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
     std::string text;
     std::string existing_url; // of an instance that could be joined instead
   };
-  Answer start(const std::string& service, PeerId id);
+  /// `starter`: the trunk whose far side asks for it; null when this side does.
+  Answer start(const std::string& service, PeerId id, const std::shared_ptr<NodeTrunk>& starter = nullptr);
   std::shared_ptr<LocalPeer> new_peer(std::string name);
   PeerId draw_id() { return PeerId::draw(options_.random); }
   std::string base_address() const;
@@ -89,8 +90,9 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   std::shared_ptr<LocalPeer> make_peer(std::string service, PeerId id, bool takes_circuits);
   std::shared_ptr<const PeerName> make_name(std::string service, PeerId id) const;
   void rename_peers();
-  Answer find_or_start(const OpenRequest& open);
-  void answer(NodeTrunk& trunk, TrunkCircuit& circuit, const OpenRequest& open);
+  Answer find_or_start(const TrunkPointer& trunk, const OpenRequest& open);
+  std::string peers_limit_reached(const NodeTrunk& starter) const;
+  void answer(const TrunkPointer& trunk, TrunkCircuit& circuit, const OpenRequest& open);
   void introduce(NodeTrunk& trunk, const LocalPeer& peer);
 
   // connections.cpp
@@ -117,7 +119,9 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   std::string name_;
   Phase phase_ = Phase::running;
   Registry registry_;
+  std::size_t peers_of_others_ = 0; // that run here and were started from the far side of a trunk
   std::vector<std::weak_ptr<LocalPeer>> ending_peers_; // not in the registry any more, tasks perhaps still running
+  std::size_t ending_peers_swept_ = 0; // how many of them were left when those that are gone were taken out
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::string> addresses_; // of the listeners
   TrunkTable trunks_;                  // those that are over, too, until their connection is gone

@@ -6,11 +6,12 @@
 #include "circuit/circuit.hpp"
 #include "circuit/trunk.hpp"
 #include "peer/local_peer.hpp"
+#include "peer/trunk_table.hpp"
 
-#include <cstddef>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <utility>
-#include <vector>
 
 namespace trunkline {
 
@@ -20,35 +21,18 @@ struct LocalPeer::State {
       : core(std::move(node)), name(std::move(peer_name)), has_inbox(takes_circuits),
         tasks(std::move(executor), std::move(on_failure)) {}
 
-  /// The circuits that others opened and the service has not yet taken, oldest first.
-  /// At most open_backlog_max per trunk: the trunks see to it.
-  class Inbox {
-   public:
-    bool empty() const noexcept { return taken_ == circuits_.size(); }
-    void push(Circuit circuit) { circuits_.push_back(std::move(circuit)); }
-    Circuit pop() {
-      Circuit circuit = std::move(circuits_[taken_++]);
-      if (empty()) clear();
-      return circuit;
-    }
-    void clear() {
-      circuits_.clear();
-      taken_ = 0;
-    }
-
-   private:
-    std::vector<Circuit> circuits_;
-    std::size_t taken_ = 0;
-  };
-
   std::shared_ptr<NodeCore> core;
   std::shared_ptr<const PeerName> name; // replaced when the node's address changes; the id never does
   bool has_inbox;                       // false: it opens circuits and takes none
+  bool of_others = false;               // started from the far side of a trunk
+  std::weak_ptr<NodeTrunk> starter;     // that trunk
   bool is_ending = false;
   End end; // once it is ending
-  Inbox inbox;
+  /// The circuits that others opened and the service has not yet taken, oldest first.
+  /// At most open_backlog_max per trunk: the trunks see to it. A deque, because one that is never empty must not grow.
+  std::deque<Circuit> inbox;
   Signal inbox_changed; // a circuit came, or the peer is ending
-  Signal ending;        // is_ending became true
+  Signal ending; // is_ending became true
   Metadata metadata;
   Tasks tasks; // the service and everything it spawned
 };

@@ -58,15 +58,22 @@ std::shared_ptr<LocalPeer> NodeCore::new_peer(std::string name) {
   if (name.size() > options_.limits.name_bytes_max)
     throw std::invalid_argument(fmt::format("the name of a peer has {} bytes: name_bytes_max is {}", name.size(),
                                             options_.limits.name_bytes_max));
-  if (registry_.peers_count() >= options_.peers_max)
-    throw_error(error::service_limit_reached,
-                fmt::format("peers_max {} reached on node {}", options_.peers_max, name_));
   const auto peer = make_peer(std::move(name), draw_id(), false);
   registry_.add_peer(peer, nullptr);
   return peer;
 }
 
-NodeCore::Answer NodeCore::start(const std::string& service, PeerId id) {
+// Why the far side of a trunk may start no more; empty when it may.
+std::string NodeCore::peers_limit_reached(const NodeTrunk& starter) const {
+  if (starter.peers_started >= options_.peers_per_trunk_max)
+    return fmt::format("peers_per_trunk_max {} reached on node {} by {}", options_.peers_per_trunk_max, name_,
+                       starter.remote);
+  if (peers_of_others_ >= options_.peers_max)
+    return fmt::format("peers_max {} reached on node {}", options_.peers_max, name_);
+  return {};
+}
+
+NodeCore::Answer NodeCore::start(const std::string& service, PeerId id, const TrunkPointer& starter) {
   if (phase_ == Phase::closing) return {nullptr, error::node_closed, fmt::format("node {} is closed", name_), {}};
   if (service.size() > options_.limits.name_bytes_max)
     return {nullptr,
@@ -89,14 +96,17 @@ NodeCore::Answer NodeCore::start(const std::string& service, PeerId id) {
                                    name_, registered->instances_max, registered->instances_max == 1 ? "" : "s", url);
     return {nullptr, error::service_limit_reached, std::move(text), std::move(url)};
   }
-  if (registry_.peers_count() >= options_.peers_max)
-    return {nullptr,
-            error::service_limit_reached,
-            fmt::format("peers_max {} reached on node {}", options_.peers_max, name_),
-            {}};
+  std::string reached = starter ? peers_limit_reached(*starter) : std::string();
+  if (!reached.empty()) return {nullptr, error::service_limit_reached, std::move(reached), {}};
 
   Answer answer;
   answer.peer = make_peer(service, id, true);
+  if (starter) {
+    answer.peer->state_->of_others = true;
+    answer.peer->state_->starter = starter;
+    ++peers_of_others_;
+    ++starter->peers_started;
+  }
   registry_.add_peer(answer.peer, registered);
   answer.peer->state_->tasks.spawn(run_service(answer.peer, registered->function));
   return answer;
@@ -137,13 +147,14 @@ End NodeCore::handler_failed(const LocalPeer& peer, const CircuitNames* circuit,
 
 // Answering.
 
-NodeCore::Answer NodeCore::find_or_start(const OpenRequest& open) {
+NodeCore::Answer NodeCore::find_or_start(const TrunkPointer& trunk, const OpenRequest& open) {
   if (phase_ == Phase::draining)
     return {nullptr, error::draining, fmt::format("node {} takes no new circuits", name_), {}};
-  if (open.mode == OpenMode::start || open.mode == OpenMode::start_only) return start(open.to_service, open.to_peer);
+  if (open.mode == OpenMode::start || open.mode == OpenMode::start_only)
+    return start(open.to_service, open.to_peer, trunk);
   if (open.mode == OpenMode::prefer_extant) {
     const Registry::Service* const registered = registry_.find_service(open.to_service);
-    if (!registered || registered->running.empty()) return start(open.to_service, draw_id());
+    if (!registered || registered->running.empty()) return start(open.to_service, draw_id(), trunk);
     return {registered->running.begin()->second, error::none, {}, {}};
   }
 
@@ -164,16 +175,16 @@ NodeCore::Answer NodeCore::find_or_start(const OpenRequest& open) {
   return answer;
 }
 
-void NodeCore::answer(NodeTrunk& trunk, TrunkCircuit& circuit, const OpenRequest& open) {
-  Trunk& machine = trunk.live->machine();
-  Answer answer = find_or_start(open);
+void NodeCore::answer(const TrunkPointer& trunk, TrunkCircuit& circuit, const OpenRequest& open) {
+  Trunk& machine = trunk->live->machine();
+  Answer answer = find_or_start(trunk, open);
   if (!answer.peer) {
     ++counters_.circuits_refused;
-    log(LogLevel::info, fmt::format("circuit from {} refused: {}", trunk.remote, answer.text));
+    log(LogLevel::info, fmt::format("circuit from {} refused: {}", trunk->remote, answer.text));
     machine.refuse(circuit, answer.reason, std::move(answer.text), std::move(answer.existing_url));
     return;
   }
-  introduce(trunk, *answer.peer);
+  introduce(*trunk, *answer.peer);
   LocalPeer::State& peer = *answer.peer->state_;
   machine.accept(circuit, peer.name);
   if (open.mode == OpenMode::start_only) {
@@ -181,7 +192,7 @@ void NodeCore::answer(NodeTrunk& trunk, TrunkCircuit& circuit, const OpenRequest
     machine.release(circuit);
     return;
   }
-  peer.inbox.push(Circuit(trunk.live, circuit));
+  peer.inbox.push_back(Circuit(trunk->live, circuit));
   peer.inbox_changed.notify_one();
 }
 
@@ -225,7 +236,12 @@ void NodeCore::end_peer(LocalPeer& peer, End reason, bool failed) {
   const auto keep = peer.shared_from_this();
   state.end = reason;
   registry_.erase_peer(peer);
-  std::erase_if(ending_peers_, [](const auto& weak) { return weak.expired(); });
+  if (state.of_others) --peers_of_others_;
+  if (const TrunkPointer starter = state.starter.lock()) --starter->peers_started;
+  if (ending_peers_.size() >= 2 * ending_peers_swept_ + 16) { // seldom, so that many may end at once
+    std::erase_if(ending_peers_, [](const auto& weak) { return weak.expired(); });
+    ending_peers_swept_ = ending_peers_.size();
+  }
   ending_peers_.push_back(keep);
 
   std::vector<TrunkCircuit*> circuits;

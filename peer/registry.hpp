@@ -33,7 +33,6 @@ class Registry {
   /// An instance of `service`, or of none: then nobody can join it.
   void add_peer(std::shared_ptr<LocalPeer> peer, Service* service);
   void erase_peer(const LocalPeer& peer);
-  std::size_t peers_count() const noexcept { return peers_.size(); }
   std::shared_ptr<LocalPeer> find_peer(const PeerId& id) const;
   /// Of one service, or of all when the name is empty; in the order in which they started.
   std::vector<std::shared_ptr<LocalPeer>> peers(std::string_view service = {}) const;

@@ -33,6 +33,7 @@ struct NodeTrunk {
   bool draining = false;       // not used for new circuits any more
   End end;                     // why it is over
   std::set<PeerId> peers;      // ours that the far side has heard of
+  std::size_t peers_started = 0; // ours that the far side started and that run
   Signal changed;              // phase
   bool abandoned = false;      // connecting: not wanted any more
   Signal abandon;

@@ -52,8 +52,7 @@ struct Giving {
   const Tuning tuning;
   std::vector<Listed> listed;
   std::deque<Wanted> wanted; // at most what is listed
-  Signal wanted_more;        // or done
-  bool done = false;
+  std::size_t hands = 0;     // tasks that give what is wanted, <= files_sending_max
   Report report;
   std::uint64_t circuits = 1;
 
@@ -260,15 +259,22 @@ awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
   co_await give_withheld(giving, wanted.index, wire::Withheld::UNREADABLE, std::move(text));
 }
 
-/// One of several that take turns at what is wanted.
+/// One of several that take turns at what is wanted; ends when nothing is, so that a sync that waits costs little.
 awaitable<void> give_files(GivingPointer giving) {
-  for (;;) {
-    while (giving->wanted.empty() && !giving->done) co_await giving->wanted_more.wait();
-    if (giving->wanted.empty()) co_return;
+  while (!giving->wanted.empty()) {
     Wanted wanted = giving->wanted.front();
     giving->wanted.pop_front();
     co_await give_file(giving, std::move(wanted));
     co_await let_others_run();
+  }
+  --giving->hands;
+}
+
+void give_wanted(GivingPointer giving, Crew crew) {
+  const std::size_t hands_max = std::max<std::size_t>(1, giving->tuning.files_sending_max);
+  for (std::size_t idle = giving->wanted.size(); idle > 0 && giving->hands < hands_max; --idle) {
+    ++giving->hands;
+    crew.spawn(give_files(giving));
   }
 }
 
@@ -292,7 +298,6 @@ void hear_want(Giving& giving, const wire::Want& want) {
     if (wanted.compare_only && !wanted.has_digest) throw_protocol("a comparison without a digest");
     (wanted.compare_only ? listed.compared : listed.wanted) = true;
     giving.wanted.push_back(wanted);
-    giving.wanted_more.notify_one();
     if (giving.watch.progress->totals_known) continue;
     ++giving.watch.progress->files_total;
     giving.watch.progress->bytes_total += listed.size;
@@ -306,12 +311,15 @@ void hear_totals(Giving& giving, const wire::Totals& totals) {
   progress.totals_known = true;
 }
 
-awaitable<void> give_hearing(GivingPointer giving) {
+awaitable<void> give_hearing(GivingPointer giving, Crew crew) {
   for (;;) {
     const std::optional<Fragment> fragment = co_await giving->control.receive();
     if (!fragment) throw_protocol("the far side stopped in the middle of the sync");
     switch (fragment->op) {
-      case op::want: hear_want(*giving, read_message<wire::Want>(*fragment)); break;
+      case op::want:
+        hear_want(*giving, read_message<wire::Want>(*fragment));
+        give_wanted(giving, crew);
+        break;
       case op::totals: hear_totals(*giving, read_message<wire::Totals>(*fragment)); break;
       case op::notes: {
         const auto notes = read_message<wire::Notes>(*fragment);
@@ -323,8 +331,6 @@ awaitable<void> give_hearing(GivingPointer giving) {
       }
       case op::done:
         giving->report = from_wire(read_message<wire::Done>(*fragment));
-        giving->done = true;
-        giving->wanted_more.notify_all();
         giving->control.finish();
         co_await as_result(giving->control.receive()); // its finish, which tells the Taker that we know
         co_return;
@@ -339,9 +345,8 @@ awaitable<void> give_hearing(GivingPointer giving) {
 awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning) {
   const auto giving = std::make_shared<Giving>(control, std::move(source), std::move(filter), std::move(watch), tuning);
   Crew crew(co_await asio::this_coro::executor);
-  crew.spawn(give_hearing(giving));
+  crew.spawn(give_hearing(giving, crew));
   crew.spawn(give_listing(giving));
-  for (std::size_t i = 0; i < std::max<std::size_t>(1, tuning.files_sending_max); ++i) crew.spawn(give_files(giving));
   co_await crew.join();
   Report report = giving->report;
   report.circuits = giving->circuits;

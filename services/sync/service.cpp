@@ -234,6 +234,16 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
   } catch (const std::invalid_argument& refused) {
     throw_protocol(refused.what());
   }
+  if (answered_count_ >= options_.answered_max)
+    throw Failure(Failure::Kind::denied, "this node answers " + std::to_string(options_.answered_max) +
+                                             " syncs already, which is its answered_max: try again later");
+  struct Answered {
+    explicit Answered(std::size_t& of) : count(of) { ++count; }
+    Answered(const Answered&) = delete;
+    ~Answered() { --count; }
+    std::size_t& count;
+  };
+  const Answered answered(answered_count_);
   Watch watch;
   watch.on_note = options_.on_note;
   if (takes) {

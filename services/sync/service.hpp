@@ -20,6 +20,7 @@ namespace trunkline::sync {
 struct ServiceOptions {
   std::shared_ptr<Root> root; // what others may sync with; without one they may not
   bool read_only = false;     // others may read it, not write
+  std::size_t answered_max = 64; // syncs that others asked for and that run; another one is refused in words
   Tuning tuning;
   std::function<std::uint64_t()> random;              // for temporary names; the system's generator unless given
   std::function<void(const std::string&)> log;        // one line per sync that others asked for
@@ -62,7 +63,8 @@ class Service : public std::enable_shared_from_this<Service> {
   std::shared_ptr<Job> starting_; // while a peer is being started here
   std::map<PeerId, std::shared_ptr<Job>> jobs_; // of peers started here, until they run
   bool refusing_ = false;
-  std::size_t running_count_ = 0; // that others asked for
+  std::size_t running_count_ = 0; // that others asked for, or are about to: their circuit is open
+  std::size_t answered_count_ = 0; // of those, the ones that are answered, <= answered_max
   Signal ended_;
 };
 

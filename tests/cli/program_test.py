@@ -156,6 +156,14 @@ def test_wrong_usage_is_one_line_and_exit_code_1(here):
         expect(run(*arguments), USAGE, "")
 
 
+def test_what_is_no_command_is_named_with_those_that_there_are(here):
+    for word in ("bogus", "--bogus", "bo\ngus"):
+        printed = word.replace("\n", "\\n")
+        expect(run(word), USAGE, f'expected one of the commands serve, sync, saw "{printed}" (see trunkline --help)')
+    expect(run(), USAGE, "expected one of the commands serve, sync, saw nothing")
+    expect(run("sync", "a"), USAGE, "DST")
+
+
 def test_serve_refuses_what_others_can_reach(here):
     for address in ("tcp://0.0.0.0:0", "tcp://[::]:0", "tcp://10.1.2.3:0"):
         expect(run("serve", "--root", here, "--listen", address), USAGE, "--insecure")
@@ -166,6 +174,8 @@ def test_serve_refuses_what_others_can_reach(here):
 def test_serve_says_what_is_wrong(here):
     expect(run("serve", "--root", f"{here}/missing", "--listen", "tcp://127.0.0.1:0"), FILE, "No such file or directory")
     expect(run("serve", "--root", here, "--listen", "tcp://127.0.0.1"), USAGE, "tcp://host:port")
+    expect(run("serve", "--root", here, "--listen", "bogus"), USAGE, 'address "bogus" is neither tcp://host:port nor unix:/path')
+    expect(run("serve", "--root", here, "--listen", "ftp://127.0.0.1:0"), USAGE, 'scheme of "ftp://127.0.0.1:0" is neither')
     with Serve(here) as serve:
         expect(run("serve", "--root", here, "--listen", serve.address), SOCKET, "Address already in use")
 
@@ -274,6 +284,21 @@ def test_json_is_one_object_per_line(here):
     failed = run("sync", "--json", f"{here}/missing", f"{here}/to")
     events = [json.loads(line) for line in failed.stdout.decode().splitlines()]
     assert [event["event"] for event in events] == ["failure", "summary"] and events[-1]["exit_code"] == FILE
+
+
+def test_results_that_cannot_be_written_are_trouble(here):
+    tree(f"{here}/from", 5)
+    for i, arguments in enumerate((["--json"], ["--verbose"], [])):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([PROGRAM, "sync", *arguments, f"{here}/from", f"{here}/to{i}"], stdin=subprocess.DEVNULL,
+                                    stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE)
+        assert result.returncode == FILE, result
+        lines = [line for line in result.stderr.decode().splitlines() if not line.startswith(("trunk with", "listening on"))]
+        assert lines == ["trunkline: cannot write the results: No space left on device"], lines
+        assert_equal(f"{here}/from", f"{here}/to{i}")
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([PROGRAM, "sync", "--quiet", f"{here}/from", f"{here}/to"], stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE)
+    assert result.returncode == EQUAL and result.stderr == b"", result
 
 
 def test_quiet_says_nothing_and_verbose_names_everything(here):

@@ -75,6 +75,32 @@ awaitable<void> unknown_peer(Pair& pair) {
   CHECK(keeper.waiting() == 0);
 }
 
+/// The URL that a refused start was pointed to instead.
+awaitable<std::string> url_refused_with(awaitable<RemotePeer> start) {
+  std::string url = "(started)";
+  try {
+    co_await std::move(start);
+  } catch (const ServiceLimitReached& thrown) {
+    CHECK(thrown.code() == error::service_limit_reached);
+    url = thrown.existing_url();
+  }
+  co_return url;
+}
+
+awaitable<void> long_url(Pair& pair) {
+  const std::string service(128, 'y');
+  Keeper keeper;
+  pair.there.register_service(service, keeper.service(), 1);
+  const auto extant = pair.there.start_local_peer(service);
+
+  const std::string url =
+      co_await url_refused_with(pair.here.start_remote_peer(service, pair.there_address, std::chrono::seconds(20)));
+  CHECK(url == extant->url().to_string());
+  const auto me = pair.here.new_peer("browser");
+  Circuit joined = me->new_circuit(PeerUrl::parse(url), CircuitOptions("", "", true));
+  co_await joined.accepted();
+}
+
 awaitable<void> limited(Pair& pair) {
   Keeper keeper;
   pair.there.register_service("single", keeper.service(), 1);
@@ -88,10 +114,17 @@ awaitable<void> limited(Pair& pair) {
   CHECK(mentions(refused,
                  "service \"single\" on node there is limited to 1 instance; there is " + extant->url().to_string()));
   CHECK(refused.existing_url == extant->url().to_string());
-  const auto started =
-      co_await failure_of(pair.here.start_remote_peer("single", pair.there_address, std::chrono::seconds(20)));
-  CHECK(started == error::service_limit_reached);
+  const std::string started =
+      co_await url_refused_with(pair.here.start_remote_peer("single", pair.there_address, std::chrono::seconds(20)));
+  CHECK(started == extant->url().to_string());
   CHECK_THROWS_WITH(pair.there.start_local_peer("single"), doctest::Contains("limited to 1 instance"));
+  try {
+    pair.there.start_local_peer("single");
+    FAIL("it runs already");
+  } catch (const ServiceLimitReached& thrown) {
+    CHECK(thrown.code() == error::service_limit_reached);
+    CHECK(thrown.existing_url() == extant->url().to_string());
+  }
 
   Circuit two = me->prefer_extant(pair.there_address, "single", std::nullopt);
   co_await two.accepted();
@@ -116,14 +149,74 @@ awaitable<void> too_many_peers(Pair& pair) {
   const End refused = co_await end_of(me->start_remote_and_open(pair.there_address, "store", std::nullopt));
   CHECK(refused.code == error::service_limit_reached);
   CHECK(mentions(refused, "peers_max 2 reached on node there"));
-  CHECK_THROWS_WITH(pair.there.start_local_peer("store"), doctest::Contains("peers_max 2"));
-  CHECK_THROWS_WITH(pair.there.new_peer("one more"), doctest::Contains("peers_max 2"));
+  const std::string elsewhere =
+      co_await url_refused_with(pair.here.start_remote_peer("store", pair.there_address, std::chrono::seconds(20)));
+  CHECK(elsewhere == "");
+  CHECK(pair.there.start_local_peer("store") != nullptr);
+  CHECK(pair.there.new_peer("one more") != nullptr);
   Circuit joined = me->prefer_extant(pair.there_address, "store", std::nullopt);
   co_await joined.accepted();
 
   pair.there.local_peers("store").front()->close();
   Circuit three = me->start_remote_and_open(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
   co_await three.accepted();
+}
+
+awaitable<void> too_many_peers_of_one(Pair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  NodeOptions third_options;
+  third_options.networks["mem"] = pair.memory;
+  Node third(pair.io.get_executor(), std::move(third_options));
+  const std::string third_address = third.listen("mem://third");
+  third.register_service("store", keeper.service());
+  const auto start = [&](Node& node, std::string address) {
+    return node.start_remote_peer("store", std::move(address), std::chrono::seconds(20));
+  };
+  // The third node dials or is dialled, and so it is known under whichever address there is.
+  co_await pair.there.dial(third_address);
+  const std::string address = "node://" + pair.there.id().to_string();
+  while (third.counters().trunks_open == 0) co_await asio::post(asio::use_awaitable);
+  co_await start(pair.here, pair.there_address);
+  co_await start(pair.here, pair.there_address);
+
+  const auto me = pair.here.new_peer("browser");
+  const End refused = co_await end_of(me->start_remote_and_open(pair.there_address, "store", std::nullopt));
+  CHECK(refused.code == error::service_limit_reached);
+  CHECK(mentions(refused, "peers_per_trunk_max 2 reached on node there by "));
+  CHECK(pair.there.start_local_peer("store") != nullptr);
+  co_await start(third, address);
+  const auto total = co_await failure_of(start(third, address));
+  CHECK(total == error::service_limit_reached);
+  CHECK(pair.logged("peers_max 3 reached on node there"));
+
+  const auto of_here = pair.there.local_peers("store").front();
+  of_here->close();
+  co_await of_here->ended();
+  co_await start(pair.here, pair.there_address);
+  CHECK(pair.there.local_peers("store").size() == 4);
+  co_await third.close();
+}
+
+awaitable<void> exhausted(Pair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  for (int i = 0; i < 3; ++i)
+    co_await pair.here.start_remote_peer("store", pair.there_address, std::chrono::seconds(20));
+  const auto refused =
+      co_await failure_of(pair.here.start_remote_peer("store", pair.there_address, std::chrono::seconds(20)));
+  CHECK(refused == error::service_limit_reached);
+
+  co_await pair.here.close();
+  while (pair.there.trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+  CHECK(pair.there.local_peers("store").size() == 3);
+  CHECK(pair.there.new_peer("browser") != nullptr);
+  CHECK(pair.there.start_local_peer("store") != nullptr);
+  for (const auto& peer : pair.there.local_peers("store")) {
+    peer->close();
+    co_await peer->ended();
+  }
+  CHECK(pair.there.counters().peers_ending == 0);
 }
 
 awaitable<void> names_of_peers(Pair& pair) {
@@ -211,8 +304,21 @@ TEST_CASE("node: an unknown peer is refused, as is one of another service and on
   both_ways(unknown_peer);
 }
 TEST_CASE("node: a service at its limit refuses with the url of the instance that runs") { both_ways(limited); }
-TEST_CASE("node: a start beyond peers_max is refused, a peer that ends makes room") {
+TEST_CASE("node: a start that is refused names the instance that runs in whole, however long its url is") {
+  both_ways(long_url);
+}
+TEST_CASE(
+    "node: a start from elsewhere beyond peers_max is refused, one of its own is not, a peer that ends makes room") {
   both_ways(too_many_peers, [](NodeOptions& options) { options.peers_max = 2; });
+}
+TEST_CASE("node: one trunk starts no more than peers_per_trunk_max peers, which leaves room for another") {
+  both_ways(too_many_peers_of_one, [](NodeOptions& options) {
+    options.peers_max = 3;
+    options.peers_per_trunk_max = 2;
+  });
+}
+TEST_CASE("node: whoever starts all the peers it may leaves the node able to start its own, also when it is gone") {
+  both_ways(exhausted, [](NodeOptions& options) { options.peers_per_trunk_max = 3; });
 }
 TEST_CASE("node: a peer of its own has a name of 1 to name_bytes_max bytes") { both_ways(names_of_peers); }
 TEST_CASE("node: names that are too long or unprintable are refused, and echoed short and escaped") {
@@ -221,6 +327,34 @@ TEST_CASE("node: names that are too long or unprintable are refused, and echoed 
 TEST_CASE("node: a peer id that is in use is not given again") { both_ways(id_in_use); }
 TEST_CASE("node: circuits that nobody takes from an inbox are bounded, and leave room when their peer ends") {
   both_ways(backlog, [](NodeOptions& options) { options.limits.open_backlog_max = 3; });
+}
+
+TEST_CASE("node: options that cannot work are refused by name") {
+  asio::io_context io;
+  const auto refusal = [&io](const Tweak& tweak) {
+    NodeOptions options;
+    tweak(options);
+    std::string text = "(made)";
+    try {
+      const Node node(io.get_executor(), std::move(options));
+    } catch (const std::invalid_argument& thrown) {
+      text = thrown.what();
+    }
+    return text;
+  };
+
+  CHECK(refusal([](NodeOptions&) {}) == "(made)");
+  CHECK(refusal([](NodeOptions& o) { o.trunks_max = 0; }) == "trunks_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.peers_max = 0; }) == "peers_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.peers_per_trunk_max = 0; }) == "peers_per_trunk_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.handshakes_max = 0; }) == "handshakes_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.connect_deadline = std::chrono::milliseconds(-1); }) ==
+        "connect_deadline is -1, expected 1 millisecond to 365 days");
+  CHECK(refusal([](NodeOptions& o) { o.limits.pings_per_second_max = 0; }) ==
+        "pings_per_second_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.limits.control_frames_per_second_max = 0; }) ==
+        "control_frames_per_second_max is 0, expected at least 1");
+  CHECK(refusal([](NodeOptions& o) { o.limits.remote_peers_max = 0; }) == "remote_peers_max is 0, expected at least 1");
 }
 
 TEST_CASE("node: a name has one service") {

@@ -7,6 +7,8 @@
 #include "tests/support/coroutine.hpp"
 #include "transport/memory.hpp"
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -154,6 +156,61 @@ awaitable<void> wait_for_want(Circuit& control) {
 }
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+Circuit ask_to_give(LocalPeer& peer, const std::string& address) {
+  wire::Request request;
+  request.set_version(1);
+  request.set_role(wire::Request::GIVE);
+  return peer.start_remote_and_open(address, "sync", to_fragment(op::request, request));
+}
+
+/// What an asker hears of its sync: "listed" when it is answered, or why it is not.
+awaitable<std::string> heard_first(Circuit& control) {
+  for (;;) {
+    const std::optional<Fragment> heard = co_await control.receive();
+    if (!heard) co_return "nothing";
+    if (heard->op == op::listing_end) co_return "listed";
+    if (heard->op == op::failed) co_return read_message<wire::Failed>(*heard).text();
+  }
+}
+
+/// Asks for syncs on `answerer`, which answers two at a time, and never says what it wants of them.
+awaitable<void> ask_too_often(std::string path) {
+  const Executor executor = co_await asio::this_coro::executor;
+  const auto network = std::make_shared<MemoryNetwork>();
+  NodeOptions options;
+  options.networks["mem"] = network;
+  Node asker(executor, options);
+  Node answerer(executor, options);
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.answered_max = 2;
+  const auto service = Service::register_at(answerer, std::move(settings));
+  const std::string address = answerer.listen("mem://answerer");
+  const auto me = asker.new_peer("asker");
+
+  std::vector<Circuit> answered;
+  for (int i = 0; i < 2; ++i) {
+    answered.push_back(ask_to_give(*me, address));
+    const std::string heard = co_await heard_first(answered.back());
+    CHECK(heard == "listed");
+  }
+  for (int i = 0; i < 3; ++i) {
+    Circuit refused = ask_to_give(*me, address);
+    const std::string heard = co_await heard_first(refused);
+    CHECK_MESSAGE(contains(heard, "answers 2 syncs already, which is its answered_max"), heard);
+  }
+  const auto others_than = [&service](std::size_t count) { return service->running_count() != count; };
+  while (others_than(2)) co_await asio::post(asio::use_awaitable);
+
+  answered.pop_back();
+  while (others_than(1)) co_await asio::post(asio::use_awaitable);
+  Circuit next = ask_to_give(*me, address);
+  const std::string heard = co_await heard_first(next);
+  CHECK(heard == "listed");
+  co_await asker.close();
+  co_await answerer.close();
+}
 
 } // namespace
 
@@ -428,4 +485,11 @@ TEST_CASE("hostile taker: what cannot be wanted ends the sync") {
 
     CHECK_MESSAGE(contains(outcome.failure, row.words), outcome.failure, " instead of ", row.words);
   }
+}
+
+TEST_CASE("hostile asker: syncs beyond answered_max are refused in words, and one that ends makes room") {
+  const test::Scratch scratch;
+  scratch.write("file", "content");
+
+  test::run_coroutine(ask_too_often(scratch.path()));
 }
