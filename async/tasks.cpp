@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 
@@ -20,6 +21,19 @@ awaitable<void> run_posted(awaitable<void> task) {
   co_await std::move(task);
 }
 
+/// When a coroutine ends that has never waited, co_spawn itself waits, outside of everything that would catch the exception
+/// which a cancellation makes of that.
+awaitable<void> run_at_once(awaitable<void> task) {
+  std::exception_ptr failure;
+  try {
+    co_await std::move(task);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await asio::this_coro::throw_if_cancelled(false);
+  if (failure) std::rethrow_exception(failure);
+}
+
 } // namespace
 
 struct Tasks::State {
@@ -28,7 +42,12 @@ struct Tasks::State {
 
   Executor executor;
   std::function<void(std::exception_ptr)> on_failure;
-  std::list<asio::cancellation_signal> signals; // one per running task, in the order of starting
+  struct Entry {
+    asio::cancellation_signal signal;
+    bool starting = false; // inside of `start`: whoever ends now is forgotten when it returns
+    bool ended = false;
+  };
+  std::list<Entry> entries; // one per running task, in the order of starting
   bool cancelled = false;
   Signal ended;
 
@@ -53,38 +72,54 @@ Tasks::~Tasks() {
   cancel();
 }
 
-void Tasks::spawn(awaitable<void> task) {
-  const auto entry = state_->signals.emplace(state_->signals.end());
-  auto finished = [state = state_, entry](std::exception_ptr failure) {
-    const auto forget = [state, entry] {
-      state->signals.erase(entry);
+void Tasks::spawn(awaitable<void> task) { launch(run_posted(std::move(task)), false); }
+
+void Tasks::start(awaitable<void> task) {
+  if (!state_->cancelled) launch(run_at_once(std::move(task)), true);
+}
+
+void Tasks::launch(awaitable<void> task, bool starting) {
+  const auto state = state_; // the task may drop its owner
+  const auto entry = state->entries.emplace(state->entries.end());
+  entry->starting = starting;
+  const auto forget = [state, entry] {
+    const auto end = [state, entry] {
+      state->entries.erase(entry);
       state->ended.notify_all();
     };
-    state->report(failure);
     // A cancellation from outside the context reaches the task by way of a posted handler, which points into the entry
     // and may still be under way.
-    if (state->cancelled) asio::post(state->executor, forget);
+    if (state->cancelled) asio::post(state->executor, end);
+    else end();
+  };
+  auto finished = [state, entry, forget](std::exception_ptr failure) {
+    state->report(failure);
+    if (entry->starting) entry->ended = true;
     else forget();
   };
-  asio::co_spawn(state_->executor, run_posted(std::move(task)),
-                 asio::bind_cancellation_slot(entry->slot(), std::move(finished)));
-  if (state_->cancelled) entry->emit(asio::cancellation_type::terminal);
+  asio::co_spawn(state->executor, std::move(task), asio::bind_cancellation_slot(entry->signal.slot(), std::move(finished)));
+  if (starting) {
+    entry->starting = false;
+    if (entry->ended) forget();
+  } else if (state->cancelled) {
+    entry->signal.emit(asio::cancellation_type::terminal);
+  }
 }
 
 void Tasks::cancel() noexcept {
   state_->cancelled = true;
   const auto state = state_;
-  for (auto entry = state->signals.begin(); entry != state->signals.end();) {
-    auto& signal = *entry++; // a task ends later, posted: nothing is erased while we iterate
+  for (auto entry = state->entries.begin(); entry != state->entries.end();) {
+    auto& signal = (entry++)->signal; // a task ends later, posted: nothing is erased while we iterate
     signal.emit(asio::cancellation_type::terminal);
   }
 }
 
 awaitable<void> Tasks::join() {
   const auto state = state_;
-  while (!state->signals.empty()) co_await state->ended.wait();
+  while (!state->entries.empty()) co_await state->ended.wait();
 }
 
-std::size_t Tasks::running() const noexcept { return state_->signals.size(); }
+std::size_t Tasks::running() const noexcept { return state_->entries.size(); }
 
 } // namespace trunkline

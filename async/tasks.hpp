@@ -24,6 +24,9 @@ class Tasks {
   /// Starts a coroutine, posted, never inline. One that was cancelled before it began, or comes after `cancel`, is
   /// destroyed without having run.
   void spawn(awaitable<void> task);
+  /// The same, but on the executor's own thread the coroutine runs until its first wait before this returns. For who must
+  /// keep an order with what it does next, and is prepared for all that the coroutine may do meanwhile.
+  void start(awaitable<void> task);
   /// Asks every running task to end: each await in it throws operation_aborted.
   void cancel() noexcept;
   /// Waits until no task runs. Do not call from a task of the same set.
@@ -31,6 +34,8 @@ class Tasks {
   std::size_t running() const noexcept;
 
  private:
+  void launch(awaitable<void> task, bool starting);
+
   struct State;
   std::shared_ptr<State> state_;
 };

@@ -185,9 +185,10 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   void on_fragment(Fragment& fragment);
   void on_reply(Fragment& fragment);
   void admit(RpcRequest request);
-  void start(RpcRequest request);
+  awaitable<void> handle(RpcRequest request);
   static awaitable<void> run(Slot slot, RpcRequest request, const RpcServer::Entry& entry);
   void leave_slot();
+  Tasks& tasks();
   bool full() const noexcept { return waiting_bytes_ >= server_->limits_.requests_waiting_bytes_max; }
   void violate(std::uint64_t& counter, const std::string& text);
   void on_end(End reason);

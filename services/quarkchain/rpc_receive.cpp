@@ -94,9 +94,10 @@ struct RpcCircuit::Slot {
   Pointer of;
 };
 
+/// A handler runs up to its first wait before the next frame is looked at: what it answers at once is sent, whatever comes next.
 void RpcCircuit::admit(RpcRequest request) {
   const RpcLimits& limits = server_->limits_;
-  if (running_ < limits.requests_in_flight_max && waiting_.empty()) return start(std::move(request));
+  if (running_ < limits.requests_in_flight_max && waiting_.empty()) return tasks().start(handle(std::move(request)));
   ++server_->counters_.requests_delayed;
   if (!std::exchange(delay_logged_, true))
     server_->log(LogLevel::warning,
@@ -106,10 +107,14 @@ void RpcCircuit::admit(RpcRequest request) {
   waiting_.push_back(std::move(request));
 }
 
-void RpcCircuit::start(RpcRequest request) {
+Tasks& RpcCircuit::tasks() {
   if (!tasks_) tasks_ = std::make_unique<Tasks>(circuit_.trunk()->executor());
+  return *tasks_;
+}
+
+awaitable<void> RpcCircuit::handle(RpcRequest request) {
   const RpcServer::Entry& entry = *server_->entries_[request.op];
-  tasks_->spawn(run(Slot(shared_from_this()), std::move(request), entry));
+  return run(Slot(shared_from_this()), std::move(request), entry);
 }
 
 /// A handler has ended, or never began.
@@ -120,7 +125,7 @@ void RpcCircuit::leave_slot() {
   RpcRequest request = std::move(waiting_.front());
   waiting_.pop_front();
   waiting_bytes_ -= request.payload.size() + frame_cost_bytes;
-  start(std::move(request));
+  tasks().spawn(handle(std::move(request))); // posted: one that ends at once would come back here
   read();
 }
 

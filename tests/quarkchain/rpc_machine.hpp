@@ -10,6 +10,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 
 #include <memory>
 #include <optional>
@@ -56,7 +57,7 @@ class RpcMachine {
     return RpcCircuit::start(control->new_circuit(to_text(route)), std::move(server));
   }
   void hears(std::string_view bytes) {
-    trunk->receive(as_bytes(bytes));
+    asio::post(io, [&] { trunk->receive(as_bytes(bytes)); }); // on the executor's thread, as a session does
     run();
   }
   void hears(const Frame& frame) { hears(encode(framing, frame)); }
