@@ -14,8 +14,8 @@ void Limits::check() const {
          fragment_bytes_max, "1 to 1 GiB");
   demand(trunk_memory_bytes_max >= 2 * trunk_window_bytes_initial, "trunk_memory_bytes_max", trunk_memory_bytes_max,
          "at least 2 MiB");
-  demand(circuit_window_bytes_max >= circuit_window_bytes_initial && circuit_window_bytes_max <= std::size_t{1} << 30,
-         "circuit_window_bytes_max", circuit_window_bytes_max, "256 KiB to 1 GiB");
+  demand(circuit_window_bytes_max >= circuit_window_bytes_initial && circuit_window_bytes_max <= std::size_t{1} << 29,
+         "circuit_window_bytes_max", circuit_window_bytes_max, "256 KiB to 512 MiB");
   demand(send_queue_bytes_max >= frame_bytes_max, "send_queue_bytes_max", send_queue_bytes_max, "at least 72 KiB");
   demand(circuits_max >= 1, "circuits_max", circuits_max, "at least 1");
   demand(open_backlog_max >= 1, "open_backlog_max", open_backlog_max, "at least 1");

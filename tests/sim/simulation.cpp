@@ -77,7 +77,7 @@ LinkOptions draw_link(Random& random, bool calm) {
     default: link.delivery_bytes_max = 1024 << random.below(7); break;
   }
   // A trunk gives up on a connection that takes more than write_deadline for one batch.
-  constexpr std::int64_t bytes_per_second_min = 50'000;
+  constexpr std::int64_t bytes_per_second_min = 400'000;
   const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(link.delay + link.jitter).count();
   link.buffer_bytes_max =
       std::max(link.buffer_bytes_max, static_cast<std::size_t>(microseconds * bytes_per_second_min / 1'000'000));
