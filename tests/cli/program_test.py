@@ -159,8 +159,8 @@ def test_wrong_usage_is_one_line_and_exit_code_1(here):
 def test_what_is_no_command_is_named_with_those_that_there_are(here):
     for word in ("bogus", "--bogus", "bo\ngus"):
         printed = word.replace("\n", "\\n")
-        expect(run(word), USAGE, f'expected one of the commands serve, sync, saw "{printed}" (see trunkline --help)')
-    expect(run(), USAGE, "expected one of the commands serve, sync, saw nothing")
+        expect(run(word), USAGE, f'expected one of the commands serve, sync, net, quarkchain, saw "{printed}" (see trunkline --help)')
+    expect(run(), USAGE, "expected one of the commands serve, sync, net, quarkchain, saw nothing")
     expect(run("sync", "a"), USAGE, "DST")
 
 
