@@ -32,7 +32,7 @@ namespace trunkline::quarkchain {
 class RpcCircuit;
 
 /// Where log lines go; as NodeOptions::log.
-using Log = std::function<void(LogLevel, std::string_view)>;
+using LogSink = std::function<void(LogLevel, std::string_view)>;
 
 /// What a handler is given. Keeps the circuit alive, not open.
 struct RpcRequest {
@@ -70,7 +70,7 @@ struct RpcCounters {
 class RpcServer {
  public:
   /// `kind` names the connections in log lines ("master", "slave", "peer").
-  explicit RpcServer(std::string kind, RpcLimits limits = RpcLimits(), Log log = {});
+  explicit RpcServer(std::string kind, RpcLimits limits = RpcLimits(), LogSink log = {});
   RpcServer(const RpcServer&) = delete;
   RpcServer& operator=(const RpcServer&) = delete;
 
@@ -107,7 +107,7 @@ class RpcServer {
 
   std::string kind_;
   RpcLimits limits_;
-  Log log_;
+  LogSink log_;
   RpcCounters counters_;
   std::array<std::unique_ptr<Entry>, 256> entries_; // by opcode
 };

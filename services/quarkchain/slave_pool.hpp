@@ -37,7 +37,7 @@ struct SlavePoolOptions {
   std::chrono::milliseconds redial_delay_min{1000};   // doubled after each failure
   std::chrono::milliseconds redial_delay_max{30000};
   bool strict_parity = false; // connections that end stay in the routes and are never dialled again
-  Log log;
+  LogSink log;
 
   SlavePoolOptions() = default;
 };
