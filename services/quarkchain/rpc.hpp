@@ -82,6 +82,8 @@ class RpcServer {
   /// An opcode that exists and has no handler here: a reply, or a request that is taken for one. Those that are not
   /// even known close the circuit.
   void know(std::uint8_t op, std::string name);
+  /// Whether one of the three was said of it.
+  bool has(std::uint8_t op) const noexcept { return entries_[op] != nullptr; }
 
   /// Hears once of each circuit that has ended, after its calls were woken. Set before the first circuit.
   std::function<void(RpcCircuit&, const End&)> on_ended;

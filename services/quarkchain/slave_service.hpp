@@ -18,6 +18,8 @@ class Membership {
   virtual ~Membership() = default;
 
   virtual const SlaveIdentity& own() const = 0;
+  /// Where a listed slave is. Its host is printable, its port not 0.
+  virtual std::string address_of(const SlaveInfo& info) const = 0;
   /// CONNECT_TO_SLAVES: one result for each, empty for success. Errors: none.
   virtual awaitable<std::vector<std::string>> connect(std::vector<SlaveTarget> targets) = 0;
   /// CREATE_CLUSTER_PEER_CONNECTION; false when it was refused.
