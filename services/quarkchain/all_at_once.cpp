@@ -12,9 +12,10 @@ namespace trunkline::quarkchain {
 
 awaitable<void> all_at_once(std::vector<awaitable<void>> operations) {
   const auto first = std::make_shared<std::exception_ptr>(); // those that are cancelled may end after we have
-  Tasks tasks(co_await asio::this_coro::executor, [first](std::exception_ptr failure) {
+  auto note = [first](std::exception_ptr failure) {
     if (!*first) *first = std::move(failure);
-  });
+  };
+  Tasks tasks(co_await asio::this_coro::executor, std::move(note));
   for (awaitable<void>& operation : operations) tasks.spawn(std::move(operation));
   operations.clear();
   co_await tasks.join();
