@@ -35,6 +35,16 @@ bool LedgerState::on_root_chain(const RootBlockHeader& header, const Hash256& ha
   return store_->get(keys::root_at(header.height)) == keys::hash(hash);
 }
 
+bool LedgerState::descends(Hash256 from, std::uint32_t height, const Hash256& below) const {
+  for (std::optional<RootBlockHeader> header = root_header(from); header && header->height >= height;
+       header = root_header(from)) {
+    if (on_root_chain(*header, from)) return store_->get(keys::root_at(height)) == keys::hash(below);
+    if (header->height == height) return from == below;
+    from = header->hash_prev_block;
+  }
+  return false;
+}
+
 void LedgerState::take_genesis(const RootBlock& block) {
   const Hash256 hash = hash_of(block.header);
   StoreBatch batch;
@@ -126,6 +136,9 @@ void LedgerState::check_minor_headers(const RootBlock& block, const Hash256& has
     if (first ? header.height != ours->second.config.genesis.height : header.hash_prev_minor_block != before->second)
       refuse(root, fmt::format("minor block {} of {} does not continue what is confirmed", minor.hex(),
                                shard_text(branch)));
+    const std::optional<RootBlockHeader> before_it = root_header(header.hash_prev_root_block);
+    if (!before_it || !descends(root.hash_prev_block, before_it->height, header.hash_prev_root_block))
+      refuse(root, fmt::format("minor block {} of {} is on another root chain", minor.hex(), shard_text(branch)));
     confirmed[branch] = minor;
   }
   for (const auto& [branch, minor] : confirmed) batch.put(keys::confirmed(branch, hash), keys::hash(minor));

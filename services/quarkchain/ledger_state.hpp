@@ -130,6 +130,8 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
   std::optional<RootBlock> root_block(const Hash256& hash) const;
   std::optional<RootBlockHeader> root_header(const Hash256& hash) const;
   bool on_root_chain(const RootBlockHeader& header, const Hash256& hash) const;
+  /// Whether a root block is this one, or above it: `below` is at `height`.
+  bool descends(Hash256 from, std::uint32_t height, const Hash256& below) const;
   void take_genesis(const RootBlock& block);
   /// Checks and writes it, without looking at tips. Errors: Refused.
   void keep_root_block(const RootBlock& block, const Hash256& hash);

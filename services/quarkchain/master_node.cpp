@@ -16,6 +16,8 @@
 namespace trunkline::quarkchain {
 namespace {
 
+constexpr std::size_t root_blocks_missed_max = 1000; // by a slave that comes back
+
 template <class T> awaitable<void> keep(awaitable<T> call, std::shared_ptr<T> into) { *into = co_await std::move(call); }
 
 SlaveInfo info_of(const SlaveConfig& slave) {
@@ -91,6 +93,7 @@ struct MasterNode::State final : std::enable_shared_from_this<State> {
   static awaitable<void> identify(Pointer self, SlaveConfig slave, SlaveClient client);
   static awaitable<void> introduce(Pointer self, SlaveConfig slave, SlaveClient client);
   static awaitable<void> give_tip(SlaveClient client, std::shared_ptr<const RootBlock> tip);
+  static awaitable<void> catch_up(Pointer self, std::string id, SlaveClient client, std::shared_ptr<const RootBlock> tip);
   template <class T, class Call> static awaitable<std::vector<T>> ask_all(Pointer self, Call call);
   static awaitable<bool> add_root_block(Pointer self, RootBlock block);
   static awaitable<std::vector<HeadersInfo>> unconfirmed(Pointer self);
@@ -167,6 +170,7 @@ awaitable<void> MasterNode::State::boot_slave(Pointer self, std::string id) {
   co_await identify(self, slave.config, client);
   co_await introduce(self, slave.config, client);
   const auto tip = std::make_shared<const RootBlock>(co_await self->backend->root_tip());
+  co_await catch_up(self, slave.config.id, client, tip);
   co_await give_tip(client, tip);
   for (const std::uint64_t peer : std::set(self->peers)) co_await client.create_cluster_peer_connection(peer);
   self->enter("active");
@@ -205,6 +209,35 @@ awaitable<void> MasterNode::State::introduce(Pointer self, SlaveConfig slave, Sl
 
 awaitable<void> MasterNode::State::give_tip(SlaveClient client, std::shared_ptr<const RootBlock> tip) {
   (void)co_await client.ping(*tip);
+}
+
+/// Root blocks that the slave has missed: back to one that it takes, then forward.
+awaitable<void> MasterNode::State::catch_up(Pointer self, std::string id, SlaveClient client,
+                                            std::shared_ptr<const RootBlock> tip) {
+  std::vector<std::shared_ptr<const RootBlock>> missed; // newest first
+  std::string refusal;
+  for (std::shared_ptr<const RootBlock> block = tip;;) {
+    bool taken = true;
+    try {
+      (void)co_await client.add_root_block(*block);
+    } catch (const Refused& refused) {
+      taken = false;
+      refusal = refused.what();
+    }
+    if (taken) break;
+    missed.push_back(block);
+    const std::vector<Hash256> parent(1, block->header.hash_prev_block);
+    std::vector<RootBlock> found = co_await self->backend->get_root_block_list(parent);
+    if (found.empty() || missed.size() > root_blocks_missed_max)
+      throw BootFailure(fmt::format("slave {} takes none of the last {} root blocks: {}", quote(id), missed.size(),
+                                    refusal));
+    block = std::make_shared<const RootBlock>(std::move(found.front()));
+    if (block->header.height == 0) { // its shards begin here, and may not exist yet
+      co_await give_tip(client, block);
+      break;
+    }
+  }
+  for (auto block = missed.rbegin(); block != missed.rend(); ++block) (void)co_await client.add_root_block(**block);
 }
 
 // Requests that concern more than one slave.

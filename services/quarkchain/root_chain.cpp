@@ -19,6 +19,18 @@ std::string reported(const Hash256& minor) { return "V" + keys::hash(minor); }
 } // namespace
 
 struct RootChain::State {
+  /// Whether a root block is this one, or above it.
+  bool descends(Hash256 from, const Hash256& below) const {
+    const std::optional<RootBlock> target = block(below);
+    for (auto at = target ? block(from) : std::nullopt; at && at->header.height >= target->header.height;
+         at = block(from)) {
+      if (store->get(keys::root_at(at->header.height)) == keys::hash(from))
+        return store->get(keys::root_at(target->header.height)) == keys::hash(below);
+      if (from == below) return true;
+      from = at->header.hash_prev_block;
+    }
+    return false;
+  }
   std::optional<RootBlock> block(const Hash256& hash) const {
     const auto kept = store->get(keys::root_block(hash));
     if (!kept) return std::nullopt;
@@ -190,7 +202,7 @@ RootBlock RootChain::next_block(const Hash256& parent_hash, const std::vector<He
       const bool follows = before ? header.hash_prev_minor_block == *before
                                   : header.height == state.config.find_shard(branch)->genesis.height;
       if (!follows) continue;
-      if (!is_reported(hash_of(header))) break;
+      if (!is_reported(hash_of(header)) || !state.descends(parent_hash, header.hash_prev_root_block)) break;
       before = hash_of(header);
       block.minor_block_header_list.push_back(header);
     }

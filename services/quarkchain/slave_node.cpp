@@ -8,6 +8,7 @@
 #include "services/quarkchain/xshard_client.hpp"
 #include "services/quarkchain/xshard_service.hpp"
 
+#include <boost/system/system_error.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,6 +20,16 @@ namespace {
 
 /// Deposits in one BATCH_ADD_XSHARD_TX_LIST, unless a single list has more: about 2 MB.
 constexpr std::size_t batch_deposits_max = 10000;
+
+/// A slave that does not answer is given up, so that it is dialled again: the protocol has no other sign of life.
+awaitable<void> or_close(std::shared_ptr<RpcCircuit> circuit, awaitable<void> call) {
+  try {
+    co_await std::move(call);
+  } catch (const boost::system::system_error& failure) {
+    if (failure.code() == error::timed_out) circuit->close(End(error::stalled, trunkline::text_of(failure)));
+    throw;
+  }
+}
 
 awaitable<SlaveIdentity> greet(std::shared_ptr<RpcCircuit> circuit, SlaveIdentity own) {
   return XshardClient(std::move(circuit)).ping(own);
@@ -151,7 +162,7 @@ std::vector<XshardClient> SlaveNode::State::running(std::uint32_t branch) const 
 
 awaitable<void> SlaveNode::State::add_xshard_tx_list(XshardList list) {
   std::vector<awaitable<void>> sends;
-  for (const XshardClient& slave : running(list.branch)) sends.push_back(slave.add_xshard_tx_list(list));
+  for (const XshardClient& slave : running(list.branch)) sends.push_back(or_close(slave.circuit(), slave.add_xshard_tx_list(list)));
   return all_at_once(std::move(sends));
 }
 
@@ -164,7 +175,8 @@ awaitable<void> SlaveNode::State::batch_add_xshard_tx_list(std::vector<XshardLis
     std::vector<XshardList> batch;
     std::size_t deposits = 0;
     const auto flush = [&] {
-      for (const XshardClient& slave : slaves) sends.push_back(slave.batch_add_xshard_tx_list(batch));
+      for (const XshardClient& slave : slaves)
+        sends.push_back(or_close(slave.circuit(), slave.batch_add_xshard_tx_list(batch)));
       batch.clear();
       deposits = 0;
     };

@@ -107,6 +107,7 @@ class SimCluster {
   struct Slave {
     std::string id;
     std::shared_ptr<Store> store = make_memory_store();
+    std::function<std::shared_ptr<Store>(std::shared_ptr<Store>)> wrap; // of the store, anew for each process
     std::shared_ptr<Ledger> ledger;  // of the node, or of the last one
     std::unique_ptr<SlaveNode> node; // null while it is down
   };
@@ -133,7 +134,7 @@ class SimCluster {
     LedgerOptions ledger = LedgerOptions::of(config, slave.id);
     ledger.unix_time = [this] { return unix_time(); };
     ledger.log = sink(slave.id);
-    slave.ledger = make_ledger(std::move(ledger), std::make_unique<KeptStore>(slave.store));
+    slave.ledger = make_ledger(std::move(ledger), std::make_unique<KeptStore>(slave.wrap ? slave.wrap(slave.store) : slave.store));
     std::shared_ptr<Backend> backend = slave.ledger;
     if (tweak_slave_) tweak_slave_(options, backend);
     slave.node = std::make_unique<SlaveNode>(world.executor(), std::move(options), std::move(backend));
@@ -168,7 +169,8 @@ class SimCluster {
   /// Asks a slave for the next block of a shard and gives it back as if it had been mined.
   static awaitable<Hash256> next_minor_block(SimCluster* self, std::uint32_t branch) {
     const SlaveClient slave = self->master->slave_of(branch);
-    const MinorBlock block = co_await slave.get_next_block_to_mine(branch, Address());
+    const Address nobody;
+    const MinorBlock block = co_await slave.get_next_block_to_mine(branch, nobody);
     co_await slave.add_minor_block(block);
     co_return hash_of(block.header);
   }
