@@ -1,5 +1,6 @@
 // The root chain as a slave keeps it, and the shards that begin with it.
 #include "peer/quote.hpp"
+#include "services/quarkchain/all_at_once.hpp"
 #include "services/quarkchain/genesis.hpp"
 #include "services/quarkchain/hashes.hpp"
 #include "services/quarkchain/ledger_state.hpp"
@@ -181,10 +182,12 @@ void LedgerState::switch_root(const RootBlock& block, const Hash256& hash) {
     if (of.exists) choose_tip(of, block.header, hash);
 }
 
+/// All that are due at the same time: each waits for the master.
 awaitable<void> LedgerState::create_due_shards(RootBlockHeader root, Hash256 hash) {
+  std::vector<awaitable<void>> due;
   for (auto& [id, of] : shards_) { // the set of ours never changes
     if (of.config.genesis.root_height == root.height) {
-      co_await create_genesis(of, root, hash);
+      due.push_back(create_genesis(of, root, hash));
     } else if (!of.exists && of.config.genesis.root_height < root.height) {
       // Not created when its root block came, or the store was lost: its genesis follows from the root chain.
       const auto at = store_->get(keys::root_at(of.config.genesis.root_height));
@@ -192,9 +195,10 @@ awaitable<void> LedgerState::create_due_shards(RootBlockHeader root, Hash256 has
       if (!below)
         throw std::runtime_error(fmt::format("the root block at height {}, where {} begins, is not known",
                                              of.config.genesis.root_height, shard_text(id)));
-      co_await create_genesis(of, *below, keys::to_hash(*at));
+      due.push_back(create_genesis(of, *below, keys::to_hash(*at)));
     }
   }
+  co_await all_at_once(std::move(due));
 }
 
 awaitable<void> LedgerState::create_genesis(LedgerShard& of, RootBlockHeader root, Hash256 hash) {
