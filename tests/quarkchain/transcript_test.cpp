@@ -3,13 +3,13 @@
 // must say, byte for byte, but for statistics, which know the time.
 #include "services/quarkchain/codec.hpp"
 #include "services/quarkchain/opcodes.hpp"
+#include "tests/quarkchain/far_end.hpp"
 #include "tests/quarkchain/node_kit.hpp"
 #include "tests/quarkchain/vectors.hpp"
 #include "tests/quarkchain/wire.hpp"
 
 #include <doctest/doctest.h>
 
-#include <deque>
 #include <map>
 
 using namespace trunkline;
@@ -65,47 +65,6 @@ std::vector<Recorded> recording() {
     }
   return all;
 }
-
-awaitable<void> write_bytes(Transport& to, std::string bytes) {
-  const std::string kept = std::move(bytes);
-  const auto span = quarkchain::test::as_bytes(kept);
-  co_await to.write(std::span(&span, 1));
-}
-
-/// One recorded connection of the slave, with the test at its far end.
-class FarEnd {
- public:
-  FarEnd(std::unique_ptr<Transport> transport, Framing framing) : transport_(std::move(transport)), framing_(framing) {}
-
-  static awaitable<void> says(FarEnd* self, Frame frame) {
-    co_await write_bytes(*self->transport_, quarkchain::test::encode(self->framing_, frame));
-  }
-  /// The next frame of the slave with this opcode on this route; others wait for their turn.
-  static awaitable<Frame> hears(FarEnd* self, Frame like) {
-    for (;;) {
-      for (auto heard = self->heard_.begin(); heard != self->heard_.end(); ++heard)
-        if (heard->op == like.op && heard->branch == like.branch && heard->cluster_peer_id == like.cluster_peer_id &&
-            heard->rpc_id == like.rpc_id) {
-          Frame frame = std::move(*heard);
-          self->heard_.erase(heard);
-          co_return frame;
-        }
-      std::vector<std::byte> buffer(65536);
-      const std::size_t read = co_await within(1min, self->transport_->read_some(buffer));
-      if (read == 0) throw std::runtime_error("the slave has closed the connection");
-      self->bytes_.append(reinterpret_cast<const char*>(buffer.data()), read);
-      for (Frame& frame : quarkchain::test::decode(self->framing_, self->bytes_)) self->heard_.push_back(std::move(frame));
-    }
-  }
-  std::string rest() const { return quarkchain::test::to_string(std::vector<Frame>(heard_.begin(), heard_.end())); }
-  Transport& transport() { return *transport_; }
-
- private:
-  std::unique_ptr<Transport> transport_;
-  Framing framing_;
-  std::string bytes_;
-  std::deque<Frame> heard_;
-};
 
 void forget_time(ShardStats& stats) {
   stats.tx_count60s = stats.block_count60s = stats.stale_block_count60s = stats.last_block_time = 0;
