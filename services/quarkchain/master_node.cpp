@@ -3,6 +3,8 @@
 #include "peer/quote.hpp"
 #include "services/quarkchain/all_at_once.hpp"
 #include "services/quarkchain/evm_transaction.hpp"
+#include "services/quarkchain/hashes.hpp"
+#include "services/quarkchain/master_lobby.hpp"
 #include "services/quarkchain/master_service.hpp"
 #include "services/quarkchain/shard.hpp"
 
@@ -41,6 +43,9 @@ MasterNodeOptions MasterNodeOptions::of(const ClusterConfig& config) {
   options.connections.limits.command_bytes_max = config.quarkchain.p2p_command_size_limit;
   options.connect_retry_delay =
       std::chrono::milliseconds(static_cast<std::int64_t>(config.master_to_slave_connect_retry_delay * 1000));
+  options.peers.version = config.quarkchain.p2p_protocol_version;
+  options.peers.network_id = config.quarkchain.network_id;
+  options.peers.port = config.p2p_port;
   options.mining = config.start_simulated_mining;
   options.artificial.target_root_block_time = config.quarkchain.root.consensus_config.target_block_time;
   if (!config.quarkchain.shards.empty())
@@ -62,6 +67,11 @@ struct MasterNode::State final : std::enable_shared_from_this<State> {
   };
 
   void start(const Executor& executor);
+  static Pointer live(const std::weak_ptr<State>& weak) {
+    Pointer self = weak.lock();
+    if (!self) throw_error(error::node_closed, "the master has ended");
+    return self;
+  }
   std::string name_of(const RpcCircuit& circuit) const {
     for (const Slave& slave : slaves)
       if (slave.circuit.get() == &circuit) return slave.config.id;
@@ -107,7 +117,7 @@ struct MasterNode::State final : std::enable_shared_from_this<State> {
   MasterNodeOptions options;
   std::shared_ptr<RootBackend> backend;
   std::unique_ptr<MasterService> service;
-  std::shared_ptr<RpcServer> root_server;
+  std::shared_ptr<MasterLobby> lobby;
   std::unique_ptr<ClusterMaster> cluster;
   std::vector<Slave> slaves;
   std::set<std::uint64_t> peers; // those that slaves know
@@ -121,14 +131,18 @@ void MasterNode::State::start(const Executor& executor) {
     const Pointer self = weak.lock();
     return self ? self->name_of(circuit) : circuit.remote();
   });
-  root_server = std::make_shared<RpcServer>("peer", options.rpc, options.connections.log);
+  lobby = std::make_shared<MasterLobby>(executor, backend, options.peers, with);
   ClusterMasterOptions cluster_options;
   cluster_options.connections = options.connections;
   cluster_options.slave_server = service->server();
-  cluster_options.root_server = root_server;
+  cluster_options.root_server = lobby->server();
   cluster_options.connect_retry_delay = options.connect_retry_delay;
   cluster_options.ends_with_slave = options.ends_with_slave;
   cluster = std::make_unique<ClusterMaster>(executor, std::move(cluster_options));
+  lobby->open(
+      *cluster,
+      [weak = weak_from_this()](std::uint64_t peer) { return create_peer(live(weak), peer); },
+      [weak = weak_from_this()](std::uint64_t peer) { return destroy_peer(live(weak), peer); });
 }
 
 // The boot: the steps and their order are those of pyquarkchain's master.
@@ -328,7 +342,10 @@ MasterNode::MasterNode(Executor executor, MasterNodeOptions options, std::shared
   state_->start(executor);
 }
 
-MasterNode::~MasterNode() { state_->cluster->stop_now(End(error::node_closed)); }
+MasterNode::~MasterNode() {
+  state_->lobby->close();
+  state_->cluster->stop_now(End(error::node_closed));
+}
 
 awaitable<void> MasterNode::boot() { return State::boot(state_); }
 awaitable<void> MasterNode::boot_slave(std::string id) { return State::boot_slave(state_, std::move(id)); }
@@ -363,12 +380,20 @@ awaitable<void> MasterNode::mine(bool mining) { return State::mine(state_, minin
 awaitable<void> MasterNode::create_peer(std::uint64_t id) { return State::create_peer(state_, id); }
 awaitable<void> MasterNode::destroy_peer(std::uint64_t id) { return State::destroy_peer(state_, id); }
 
+std::string MasterNode::listen_for_peers(std::string_view address) { return state_->lobby->listen(address); }
+awaitable<std::uint64_t> MasterNode::connect_peer(std::string address) {
+  return state_->lobby->connect(std::move(address));
+}
+std::vector<std::uint64_t> MasterNode::peers() const { return state_->lobby->peers(); }
+void MasterNode::disconnect_peer(std::uint64_t id) { state_->lobby->disconnect(id); }
+
 ClusterMaster& MasterNode::connections() noexcept { return *state_->cluster; }
 const std::shared_ptr<RootBackend>& MasterNode::backend() const noexcept { return state_->backend; }
 const std::shared_ptr<RpcServer>& MasterNode::serves_slaves() const noexcept { return state_->service->server(); }
 const ServiceCounters& MasterNode::counters() const noexcept { return state_->service->counters(); }
 awaitable<End> MasterNode::stopped() { return state_->cluster->stopped(); }
 awaitable<void> MasterNode::stop(Duration deadline, End reason) {
+  state_->lobby->close();
   return state_->cluster->stop(deadline, std::move(reason));
 }
 

@@ -30,6 +30,18 @@ class BootFailure : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// What other clusters are told of this one, and what they must say.
+struct PeerOptions {
+  std::uint32_t version = 0;
+  std::uint32_t network_id = 3;
+  Hash256 peer_id; // of this process; all zero: drawn
+  std::uint16_t port = 38291; // under which we say that we can be reached
+  std::size_t peers_max = 25;
+  std::chrono::milliseconds hello_deadline{10000}; // from the connection to its HELLO
+
+  PeerOptions() = default;
+};
+
 struct MasterNodeOptions {
   std::vector<SlaveConfig> slaves;        // in the order of SLAVE_LIST
   std::vector<std::uint32_t> all_shards;  // every one must be run by some slave
@@ -40,6 +52,7 @@ struct MasterNodeOptions {
   /// Says PING once before CONNECT_TO_SLAVES, and again with the root tip after it; as pyquarkchain does.
   std::chrono::milliseconds boot_deadline{0};    // of each request while booting; zero: none
   std::chrono::milliseconds request_deadline{0}; // of each afterwards; zero: none
+  PeerOptions peers;
   bool mining = false;                    // MINE to all when booted
   ArtificialTxConfig artificial;
   /// The address of a slave. Default: "tcp://HOST:PORT".
@@ -84,6 +97,17 @@ class MasterNode {
   /// To all slaves that run the sender's shard. Errors also: Refused for a transaction of no shard.
   awaitable<void> add_transaction(TypedTransaction transaction);
   awaitable<void> mine(bool mining);
+  // Other clusters, after `boot`. A peer counts once both have said HELLO and all slaves know of it; what it says to a
+  // shard is forwarded from then on. When it goes, all slaves are told.
+  /// Takes connections of other clusters from now on; returns the real address.
+  std::string listen_for_peers(std::string_view address);
+  /// Dials another cluster and returns the id of the peer. Errors: of the connection; Refused when one of us does not
+  /// want the other.
+  awaitable<std::uint64_t> connect_peer(std::string address);
+  /// Ascending.
+  std::vector<std::uint64_t> peers() const;
+  void disconnect_peer(std::uint64_t cluster_peer_id);
+
   /// CREATE and DESTROY to all slaves.
   awaitable<void> create_peer(std::uint64_t cluster_peer_id);
   awaitable<void> destroy_peer(std::uint64_t cluster_peer_id);

@@ -287,7 +287,8 @@ awaitable<void> results_for_each() {
   CHECK(results[5] != ""); // no port
   CHECK(slave.node->connections().slaves().routes().size() == 1);
   co_await still_answers(master.get(), 3);
-  const std::vector<std::string> again = co_await connects(master.get(), 4, {info("S1", {0x10001}), info("S2", {0x20001})});
+  std::vector<SlaveInfo> both{info("S1", {0x10001}), info("S2", {0x20001})};
+  const std::vector<std::string> again = co_await connects(master.get(), 4, both);
   CHECK(again == std::vector<std::string>{"", ""}); // the known one is not dialled, the other one can be after all
   CHECK(slave.node->connections().slaves().counters().dials == 5);
   for (TcpSlave* each : {&slave, &good, &wrong}) co_await each->node->stop(Duration::zero());

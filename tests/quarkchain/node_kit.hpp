@@ -98,7 +98,7 @@ class KeptStore final : public Store {
   std::shared_ptr<Store> on_;
 };
 
-/// The hosts S0, S1 ... and M of one cluster.
+/// The hosts S0, S1 ... and M of one cluster, with a prefix where there are several.
 class SimCluster {
  public:
   using TweakSlave = std::function<void(SlaveNodeOptions&, std::shared_ptr<Backend>&)>;
@@ -112,8 +112,9 @@ class SimCluster {
     std::unique_ptr<SlaveNode> node; // null while it is down
   };
 
-  SimCluster(sim::World& of, ClusterConfig with, TweakSlave tweak_slave = {}, TweakMaster tweak_master = {})
-      : world(of), config(std::move(with)), tweak_slave_(std::move(tweak_slave)),
+  SimCluster(sim::World& of, ClusterConfig with, TweakSlave tweak_slave = {}, TweakMaster tweak_master = {},
+             std::string with_prefix = {})
+      : world(of), prefix(std::move(with_prefix)), config(std::move(with)), tweak_slave_(std::move(tweak_slave)),
         tweak_master_(std::move(tweak_master)) {
     for (const SlaveConfig& slave : config.slave_list) {
       slaves.emplace_back();
@@ -127,9 +128,9 @@ class SimCluster {
   void start_slave(std::size_t i) {
     Slave& slave = slaves.at(i);
     SlaveNodeOptions options = SlaveNodeOptions::of(config, slave.id);
-    options.address = "sim://" + slave.id;
-    options.address_of = [](const SlaveInfo& info) { return "sim://" + info.id; };
-    options.connections.networks["sim"] = world.network(slave.id);
+    options.address = "sim://" + prefix + slave.id;
+    options.address_of = [this](const SlaveInfo& info) { return "sim://" + prefix + info.id; };
+    options.connections.networks["sim"] = world.network(prefix + slave.id);
     options.connections.log = sink(slave.id);
     LedgerOptions ledger = LedgerOptions::of(config, slave.id);
     ledger.unix_time = [this] { return unix_time(); };
@@ -145,8 +146,8 @@ class SimCluster {
   }
   void start_master() {
     MasterNodeOptions options = MasterNodeOptions::of(config);
-    options.address_of = [](const SlaveConfig& slave) { return "sim://" + slave.id; };
-    options.connections.networks["sim"] = world.network("M");
+    options.address_of = [this](const SlaveConfig& slave) { return "sim://" + prefix + slave.id; };
+    options.connections.networks["sim"] = world.network(prefix + "M");
     options.connections.log = sink("M");
     if (tweak_master_) tweak_master_(options);
     chain = std::make_shared<RootChain>(config.quarkchain, std::make_unique<KeptStore>(master_store), sink("M"),
@@ -177,6 +178,7 @@ class SimCluster {
   awaitable<void> stop() { return stop_all(this); }
 
   sim::World& world;
+  std::string prefix;
   ClusterConfig config;
   std::vector<Slave> slaves;
   std::shared_ptr<Store> master_store = make_memory_store();

@@ -70,8 +70,148 @@ awaitable<void> grows(sim::World& world) {
   co_await cluster.stop();
 }
 
+awaitable<void> until(std::function<bool()> condition) {
+  for (int tries = 0; !condition(); ++tries) {
+    if (tries > 10'000) throw std::logic_error("a condition never came true");
+    co_await sleep_for(10ms); // simulated
+  }
+}
+
+/// Two clusters of two slaves each.
+struct TwoClusters {
+  explicit TwoClusters(sim::World& world, const SimCluster::TweakMaster& tweak_b = {})
+      : a(world, cluster_config(2, 4), {}, {}, "A-"), b(world, cluster_config(2, 4), {}, tweak_b, "B-") {}
+  static awaitable<void> boot(TwoClusters* self) {
+    co_await self->a.boot();
+    co_await self->b.boot();
+    self->a.master->listen_for_peers("sim://A-M:38291");
+  }
+  static awaitable<void> stop(TwoClusters* self) {
+    co_await self->a.stop();
+    co_await self->b.stop();
+  }
+  SimCluster a;
+  SimCluster b;
+};
+
+awaitable<void> clusters_meet(sim::World& world) {
+  TwoClusters both(world);
+  co_await TwoClusters::boot(&both);
+  const std::uint64_t peer = co_await both.b.master->connect_peer("sim://A-M:38291");
+  CHECK(both.b.master->peers() == std::vector<std::uint64_t>{peer});
+  co_await until([&] { return both.a.master->peers().size() == 1; });
+  for (auto* cluster : {&both.a, &both.b})
+    for (auto& slave : cluster->slaves) CHECK(slave.node->connections().peers().size() == 2); // one for each shard
+
+  // What a shard of A adds, its peer in B hears of, fetches through both masters, and has.
+  for (std::uint32_t chain = 0; chain < 4; ++chain)
+    for (int i = 0; i < 3; ++i) co_await SimCluster::next_minor_block(&both.a, shard(chain));
+  for (std::uint32_t chain = 0; chain < 4; ++chain) {
+    co_await until([&] { return both.b.slaves[chain % 2].ledger->tip_of(shard(chain))->height == 3; });
+    CHECK(*both.b.slaves[chain % 2].ledger->tip_of(shard(chain)) == *both.a.slaves[chain % 2].ledger->tip_of(shard(chain)));
+    CHECK(both.b.chain->is_reported(hash_of(*both.b.slaves[chain % 2].ledger->tip_of(shard(chain)))));
+  }
+  CHECK(both.b.master->connections().forwarding().counters().frames_to_slaves > 0);
+
+  both.b.master->disconnect_peer(peer);
+  co_await until([&] {
+    return both.a.slaves[0].node->connections().peers().size() == 0 &&
+           both.b.slaves[1].node->connections().peers().size() == 0;
+  });
+  CHECK(both.a.master->peers().empty());
+  const std::uint64_t again = co_await both.b.master->connect_peer("sim://A-M:38291");
+  CHECK(again != peer);
+  co_await TwoClusters::stop(&both);
+}
+
+awaitable<void> strangers_are_refused(sim::World& world) {
+  struct Case {
+    const char* line;
+    SimCluster::TweakMaster tweak;
+  };
+  const std::vector<Case> cases{
+      {"network_id is 9, expected 3", [](MasterNodeOptions& options) { options.peers.network_id = 9; }},
+      {"version is 1, expected 0", [](MasterNodeOptions& options) { options.peers.version = 1; }}};
+  for (const Case& each : cases) {
+    TwoClusters both(world, each.tweak);
+    co_await TwoClusters::boot(&both);
+    bool refused = false;
+    try {
+      (void)co_await both.b.master->connect_peer("sim://A-M:38291");
+    } catch (const std::exception&) {
+      refused = true;
+    }
+    CHECK(refused);
+    CHECK(both.a.has_line(each.line));
+    CHECK(both.a.master->peers().empty());
+    CHECK(both.a.slaves[0].node->connections().peers().size() == 0);
+    co_await TwoClusters::stop(&both);
+  }
+  TwoClusters both(world);
+  co_await TwoClusters::boot(&both);
+  bool itself = false;
+  try {
+    (void)co_await both.a.master->connect_peer("sim://A-M:38291");
+  } catch (const std::exception&) {
+    itself = true;
+  }
+  CHECK(itself);
+  CHECK(both.a.has_line("the peer is ourselves"));
+  const auto silent = co_await world.network("outside")->dial("sim://A-M:38291"); // never says HELLO
+  co_await sleep_for(20s);
+  CHECK(both.a.has_line("is not admitted"));
+  CHECK(both.a.master->connections().connections().size() == 0);
+  (void)co_await SimCluster::next_root_block(&both.a);
+  co_await TwoClusters::stop(&both);
+}
+
+awaitable<void> a_slave_comes_back(sim::World& world) {
+  const auto keeps_going = [](MasterNodeOptions& options) { options.ends_with_slave = false; };
+  const auto waits = [](SlaveNodeOptions& options, std::shared_ptr<Backend>&) {
+    options.master_hosts = {"M"};
+    options.waits_for_new_master = true;
+  };
+  SimCluster cluster(world, cluster_config(2, 2), waits, keeps_going);
+  co_await cluster.boot();
+  for (int i = 0; i < 3; ++i) co_await SimCluster::next_root_block(&cluster);
+  world.on_crash("S1", [&] { cluster.slaves[1].node.reset(); });
+  world.on_restart("S1", [&] { cluster.start_slave(1); });
+  world.crash("S1", sim::Crash::reset);
+  co_await until([&] { return cluster.master->slaves().size() == 1; });
+  std::string refused;
+  try {
+    co_await SimCluster::next_minor_block(&cluster, shard(0)); // its list has nowhere to go
+  } catch (const Refused& failure) {
+    refused = failure.what();
+  }
+  CHECK(refused.find("error_code 1") != std::string::npos);
+  CHECK(cluster.has_line("slave \"S1\", which runs 0x00010001, is not connected"));
+  // It misses two root blocks: the master tells only who is there.
+  for (int i = 0; i < 2; ++i) {
+    const std::vector<HeadersInfo> none;
+    Address nobody;
+    const RootBlock block = cluster.chain->next_block(hash_of(cluster.chain->tip().header), none, nobody);
+    co_await cluster.master->slave("S0").add_root_block(block);
+    cluster.chain->add(block);
+  }
+  world.restart("S1");
+  co_await cluster.master->boot_slave("S1");
+  CHECK(cluster.slaves[1].ledger->root_tip()->height == 5);
+  co_await until([&] { return cluster.slaves[0].node->connections().slaves().routes().knows("S1"); });
+  co_await SimCluster::next_minor_block(&cluster, shard(0));
+  CHECK(cluster.slaves[1].ledger->has_xshard_tx_list(shard(1), hash_of(*cluster.slaves[0].ledger->tip_of(shard(0)))));
+  co_await cluster.stop();
+}
+
 } // namespace
 
+TEST_CASE("cluster: two clusters meet, and what a shard adds reaches its peer through both masters") {
+  in_world(clusters_meet);
+}
+TEST_CASE("cluster: who says HELLO of another network, is ourselves, or says nothing is not admitted") {
+  in_world(strangers_are_refused);
+}
+TEST_CASE("cluster: a slave that was away gets the root blocks that it has missed") { in_world(a_slave_comes_back); }
 TEST_CASE("cluster: a master boots four slaves, which report every shard's genesis before they answer") {
   in_world(boots);
 }
