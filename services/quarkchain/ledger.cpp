@@ -54,8 +54,8 @@ LedgerState::LedgerState(LedgerOptions options, std::unique_ptr<Store> store)
   const Hash256 genesis_hash = hash_of(genesis.header);
   const std::optional<std::string> kept = store_->get(keys::genesis);
   if (kept && keys::to_hash(*kept) != genesis_hash)
-    throw ConfigFailure(fmt::format("ledger: the store is of root genesis {}, expected {}", to_hex(*kept),
-                                    genesis_hash.hex()));
+    throw ConfigFailure(
+        fmt::format("ledger: the store is of root genesis {}, expected {}", to_hex(*kept), genesis_hash.hex()));
   if (!kept) {
     take_genesis(genesis);
     return;

@@ -12,6 +12,11 @@ namespace {
 constexpr std::size_t works_max = 64;         // given out and not solved, for each shard
 constexpr std::size_t transactions_max = 256; // in a block that we make
 
+void require_remote_mining(const LedgerShard& of) {
+  if (!of.config.consensus_config.remote_mine)
+    throw Refused(Refusal::failed, "REMOTE_MINE is false for " + shard_text(of.config.full_shard_id));
+}
+
 } // namespace
 
 /// As Ethereum's: up when blocks come faster than cutoff, down when slower; never below genesis.
@@ -74,15 +79,10 @@ awaitable<std::vector<EcoInfo>> LedgerState::get_eco_info_list() {
     info.coinbase_amount = Uint256::from_bytes(bytes_of(next_coinbase(of).bytes())).value_or(Uint256());
     info.difficulty = next_difficulty(of, std::max(now(), of.tip.create_time + 1));
     const auto token = token_id(options_.config.genesis_token);
-    BigUint unconfirmed;
-    const Hash256 base = base_of(of, *root_tip_, root_tip_hash_);
-    Hash256 at = of.tip_hash;
-    for (auto header = minor_header(id, at); header && at != base; header = minor_header(id, at)) {
-      if (token) unconfirmed = unconfirmed + header->coinbase_amount_map.balance_map.of(BigUint(*token));
-      at = header->hash_prev_minor_block;
-    }
-    info.unconfirmed_headers_coinbase_amount =
-        Uint256::from_bytes(bytes_of(unconfirmed.bytes())).value_or(Uint256());
+    BigUint amount;
+    for (const MinorBlockHeader& header : unconfirmed(of))
+      if (token) amount = amount + header.coinbase_amount_map.balance_map.of(BigUint(*token));
+    info.unconfirmed_headers_coinbase_amount = Uint256::from_bytes(bytes_of(amount.bytes())).value_or(Uint256());
     infos.push_back(std::move(info));
   }
   co_return infos;
@@ -103,6 +103,7 @@ awaitable<void> LedgerState::mine(ArtificialTxConfig artificial, bool mining) {
 
 awaitable<Work> LedgerState::get_work(std::uint32_t branch, std::optional<Address> coinbase) {
   LedgerShard& of = shard(branch);
+  require_remote_mining(of);
   const Address& to = coinbase ? *coinbase : of.config.coinbase_address;
   MinorBlock block = next_block(of, to);
   Work work;
@@ -116,6 +117,7 @@ awaitable<Work> LedgerState::get_work(std::uint32_t branch, std::optional<Addres
 
 awaitable<bool> LedgerState::submit_work(Solution solution) {
   LedgerShard& of = shard(solution.branch);
+  require_remote_mining(of);
   const auto found =
       std::ranges::find_if(of.works, [&](const auto& work) { return work.first == solution.header_hash; });
   if (found == of.works.end()) co_return false;

@@ -137,7 +137,8 @@ void LedgerState::check_block(LedgerShard& of, const MinorBlock& block) {
   if (!root) refuse(header, fmt::format("root block {} is not known", header.hash_prev_root_block.hex()));
   const std::optional<RootBlockHeader> root_before = root_header(parent->hash_prev_root_block);
   if (root_before && root->height < root_before->height)
-    refuse(header, fmt::format("its root block is at height {}, its parent's at {}", root->height, root_before->height));
+    refuse(header,
+           fmt::format("its root block is at height {}, its parent's at {}", root->height, root_before->height));
   try {
     for (const TypedTransaction& transaction : block.tx_list) (void)inspect(of, transaction);
   } catch (const Refused& refused) {
@@ -231,7 +232,8 @@ awaitable<bool> LedgerState::extend(LedgerShard& of, MinorBlock block) {
     artificial_ = co_await surroundings->add_minor_block_header(std::move(report));
   } catch (const boost::system::system_error& failure) {
     if (failure.code() == boost::asio::error::operation_aborted) throw;
-    throw Refused(Refusal::failed, fmt::format("minor block {} is not added: {}", hash.hex(), trunkline::text_of(failure)));
+    throw Refused(Refusal::failed,
+                  fmt::format("minor block {} is not added: {}", hash.hex(), trunkline::text_of(failure)));
   }
 
   StoreBatch batch;
@@ -301,11 +303,11 @@ awaitable<std::vector<MinorBlock>> LedgerState::download(PeerShard from, std::ve
     std::vector<MinorBlock> some = co_await around()->get_minor_block_list(from, std::move(wanted));
     if (some.size() != end - at)
       throw Refused(Refusal::invalid, fmt::format("peer {} has {} of {} blocks that were asked for",
-                                                 from.cluster_peer_id, some.size(), end - at));
+                                                  from.cluster_peer_id, some.size(), end - at));
     for (MinorBlock& block : some) {
       if (hash_of(block.header) != hashes[blocks.size()])
         throw Refused(Refusal::invalid, fmt::format("peer {} sent block {}, expected {}", from.cluster_peer_id,
-                                                   hash_of(block.header).hex(), hashes[blocks.size()].hex()));
+                                                    hash_of(block.header).hex(), hashes[blocks.size()].hex()));
       blocks.push_back(std::move(block));
     }
   }
@@ -316,8 +318,8 @@ awaitable<SyncedBlocks> LedgerState::sync_minor_block_list(PeerShard from, std::
   (void)shard(from.branch);
   const std::vector<PeerShard> peers = around()->peers_of(from.branch);
   if (std::ranges::find(peers, from) == peers.end())
-    throw Refused(Refusal::bad_message, fmt::format("there is no peer {} on {}", from.cluster_peer_id,
-                                                    shard_text(from.branch)));
+    throw Refused(Refusal::bad_message,
+                  fmt::format("there is no peer {} on {}", from.cluster_peer_id, shard_text(from.branch)));
   std::vector<MinorBlock> blocks;
   try {
     blocks = co_await download(from, std::move(hashes), blocks_per_sync_request);
@@ -400,8 +402,8 @@ awaitable<void> LedgerState::follow(PeerShard from, MinorBlockHeader tip) {
   Hash256 below = tip.hash_prev_minor_block;
   while (!store_->has(keys::minor_block(from.branch, below))) {
     if (missing.size() >= headers_followed_max)
-      throw Refused(Refusal::invalid, fmt::format("peer {} is more than {} blocks ahead", from.cluster_peer_id,
-                                                 headers_followed_max));
+      throw Refused(Refusal::invalid,
+                    fmt::format("peer {} is more than {} blocks ahead", from.cluster_peer_id, headers_followed_max));
     HeaderQuery query;
     query.hash = below;
     query.limit = headers_per_request;

@@ -23,25 +23,31 @@ void require_height(std::optional<std::uint64_t> height, const MinorBlockHeader&
 
 } // namespace
 
+std::vector<MinorBlockHeader> LedgerState::unconfirmed(const LedgerShard& of) const {
+  const std::uint32_t id = of.config.full_shard_id;
+  const Hash256 base = base_of(of, *root_tip_, root_tip_hash_);
+  const bool confirmed = store_->has(keys::confirmed(id, root_tip_hash_));
+  std::vector<MinorBlockHeader> headers;
+  Hash256 at = of.tip_hash;
+  for (auto header = minor_header(id, at); header; header = minor_header(id, at)) {
+    if (at == base && confirmed) break;
+    const bool genesis = at == base;
+    at = header->hash_prev_minor_block;
+    headers.push_back(std::move(*header));
+    if (genesis) break; // the root chain has to confirm it, too
+  }
+  std::ranges::reverse(headers);
+  const std::size_t max = options_.config.minor_headers_max(of.config);
+  if (headers.size() > max) headers.resize(max);
+  return headers;
+}
+
 awaitable<std::vector<HeadersInfo>> LedgerState::get_unconfirmed_headers() {
   std::vector<HeadersInfo> infos;
   for (const std::uint32_t id : shards()) {
-    const LedgerShard& of = shards_.at(id);
-    const Hash256 base = base_of(of, *root_tip_, root_tip_hash_);
-    const bool confirmed = store_->has(keys::confirmed(id, root_tip_hash_));
     HeadersInfo info;
     info.branch.value = id;
-    Hash256 at = of.tip_hash;
-    for (auto header = minor_header(id, at); header; header = minor_header(id, at)) {
-      if (at == base && confirmed) break;
-      const bool genesis = at == base;
-      at = header->hash_prev_minor_block;
-      info.header_list.push_back(std::move(*header));
-      if (genesis) break; // the root chain has to confirm it, too
-    }
-    std::ranges::reverse(info.header_list);
-    const std::size_t max = options_.config.minor_headers_max(of.config);
-    if (info.header_list.size() > max) info.header_list.resize(max);
+    info.header_list = unconfirmed(shards_.at(id));
     infos.push_back(std::move(info));
   }
   co_return infos;

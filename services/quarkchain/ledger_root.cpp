@@ -13,8 +13,8 @@ namespace trunkline::quarkchain {
 namespace {
 
 [[noreturn]] void refuse(const RootBlockHeader& header, const std::string& why) {
-  throw Refused(Refusal::bad_message, fmt::format("root block {} at height {}: {}", hash_of(header).hex(),
-                                                  header.height, why));
+  throw Refused(Refusal::bad_message,
+                fmt::format("root block {} at height {}: {}", hash_of(header).hex(), header.height, why));
 }
 
 } // namespace
@@ -64,9 +64,9 @@ awaitable<void> LedgerState::create_shards(RootBlock root_tip) {
   if (!store_->has(keys::root_block(hash))) {
     // A slave that has been away for one block may still catch up; the genesis must be the configured one.
     if (!store_->has(keys::root_block(root_tip.header.hash_prev_block)))
-      throw std::runtime_error(fmt::format("the master's root tip {} at height {} is not known here, whose tip is {} at {}",
-                                           hash.hex(), root_tip.header.height, root_tip_hash_.hex(),
-                                           root_tip_->height));
+      throw std::runtime_error(
+          fmt::format("the master's root tip {} at height {} is not known here, whose tip is {} at {}", hash.hex(),
+                      root_tip.header.height, root_tip_hash_.hex(), root_tip_->height));
     keep_root_block(root_tip, hash);
   }
   if (hash != root_tip_hash_) switch_root(root_tip, hash);
@@ -135,8 +135,8 @@ void LedgerState::check_minor_headers(const RootBlock& block, const Hash256& has
     const auto before = confirmed.find(branch);
     const bool first = before == confirmed.end();
     if (first ? header.height != ours->second.config.genesis.height : header.hash_prev_minor_block != before->second)
-      refuse(root, fmt::format("minor block {} of {} does not continue what is confirmed", minor.hex(),
-                               shard_text(branch)));
+      refuse(root,
+             fmt::format("minor block {} of {} does not continue what is confirmed", minor.hex(), shard_text(branch)));
     const std::optional<RootBlockHeader> before_it = root_header(header.hash_prev_root_block);
     if (!before_it || !descends(root.hash_prev_block, before_it->height, header.hash_prev_root_block))
       refuse(root, fmt::format("minor block {} of {} is on another root chain", minor.hex(), shard_text(branch)));

@@ -1,8 +1,8 @@
 // The inside of the embedded backend. Internal.
 //
 // Who changes something holds the turn. A minor block is written before its cross-shard lists are sent and it is
-// reported, and is committed (becomes a candidate for the tip) only after both: what is in the chain has its lists where
-// they belong.
+// reported, and is committed (becomes a candidate for the tip) only after both: what is in the chain has its lists
+// where they belong.
 #pragma once
 
 #include "async/tasks.hpp"
@@ -40,7 +40,8 @@ struct QueuedTransaction {
 
 struct LedgerShard {
   ShardConfig config;
-  std::map<Hash256, std::pair<Recipient, LedgerAccount>> accounts; // by the hash of the recipient, which orders the state
+  std::map<Hash256, std::pair<Recipient, LedgerAccount>>
+      accounts; // by the hash of the recipient, which orders the state
 
   // Once it exists.
   bool exists = false;
@@ -148,6 +149,8 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
   bool is_committed(std::uint32_t branch, std::uint64_t height, const Hash256& hash) const;
   /// The block that the root chain up to `root` confirms last, else the genesis of the shard there; zero for none.
   Hash256 base_of(const LedgerShard& of, const RootBlockHeader& root, const Hash256& hash) const;
+  /// Those that the root chain has not confirmed, ascending, at most as many as one root block takes.
+  std::vector<MinorBlockHeader> unconfirmed(const LedgerShard& of) const;
   bool leads_to(const LedgerShard& of, MinorBlockHeader header, Hash256 hash, std::uint64_t base_height,
                 const Hash256& base) const;
   void choose_tip(LedgerShard& of, const RootBlockHeader& root, const Hash256& hash);

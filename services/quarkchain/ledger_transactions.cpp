@@ -33,8 +33,8 @@ QueuedTransaction LedgerState::inspect(const LedgerShard& of, const TypedTransac
     throw Refused(Refusal::failed, fmt::format("the sender's key {} is not of {}",
                                                shard_text(queued.inside.from_full_shard_key), shard_text(branch)));
   if (!options_.config.full_shard_id_of_key(queued.inside.to_full_shard_key))
-    throw Refused(Refusal::failed, fmt::format("the receiver's key {} is of no chain",
-                                               shard_text(queued.inside.to_full_shard_key)));
+    throw Refused(Refusal::failed,
+                  fmt::format("the receiver's key {} is of no chain", shard_text(queued.inside.to_full_shard_key)));
   if (queued.inside.network_id != BigUint(options_.config.network_id))
     throw Refused(Refusal::failed, fmt::format("network_id is {}, expected {}", queued.inside.network_id.to_decimal(),
                                                options_.config.network_id));
@@ -203,7 +203,8 @@ awaitable<TransactionPage> LedgerState::get_transaction_list_by_address(Address 
     co_return page;
   }
   if (!start.empty() && start.size() != cursor_bytes)
-    throw Refused(Refusal::failed, fmt::format("a cursor of {} bytes, expected 0, 1 or {}", start.size(), cursor_bytes));
+    throw Refused(Refusal::failed,
+                  fmt::format("a cursor of {} bytes, expected 0, 1 or {}", start.size(), cursor_bytes));
   const std::string prefix = keys::account(branch, address.recipient);
   std::size_t looked_at = 0;
   store_->scan(prefix, prefix + start, [&](std::string_view key, std::string_view value) {
@@ -234,7 +235,8 @@ awaitable<TransactionPage> LedgerState::get_all_transactions(std::uint32_t branc
     co_return page;
   }
   if (!start.empty() && start.size() != cursor_bytes)
-    throw Refused(Refusal::failed, fmt::format("a cursor of {} bytes, expected 0, 1 or {}", start.size(), cursor_bytes));
+    throw Refused(Refusal::failed,
+                  fmt::format("a cursor of {} bytes, expected 0, 1 or {}", start.size(), cursor_bytes));
   std::uint64_t height = of.tip.height;
   std::uint32_t index_max = ~std::uint32_t{0};
   if (!start.empty()) {
