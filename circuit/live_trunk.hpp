@@ -69,8 +69,8 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   Signal output_taken;     // congested() may have become false
 
   // For circuit handles.
-  /// So much is ready to be written that more should wait for the writer.
-  bool congested() const noexcept { return machine_->output_bytes() >= write_bytes_ && !machine_->over(); }
+  /// So much is ready to be written that more of this circuit's should wait for the writer.
+  bool congested(const TrunkCircuit& circuit) const noexcept { return congested() && machine_->has_queued(circuit); }
   CircuitWaits& waits(TrunkCircuit& circuit);
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
     const SendOutcome outcome = machine_->send(circuit, fragment);
@@ -116,6 +116,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
     if (deadline < deadline_seen_) deadline_changed.notify_all();
     deadline_seen_ = deadline;
   }
+  bool congested() const noexcept { return machine_->output_bytes() >= write_bytes_ && !machine_->over(); }
   void settle_events();
   void wake(TrunkEvent& event);
 

@@ -181,13 +181,9 @@ void NativeTrunk::serve_reservations() {
   while (!reserving_.empty() && reserve(*reserving_.front().circuit)) reserving_.pop_front();
 }
 
+/// Call forget_chunk before.
 void NativeTrunk::drop_assembly(NativeCircuit& circuit) {
   if (!circuit.assembly) return;
-  if (chunk_circuit_ == &circuit) { // the rest of the frame that is being read is skipped
-    chunk_circuit_ = nullptr;
-    chunk_into_ = nullptr;
-    if (read_space_given_) abandoned_ = std::move(circuit.assembly->node->fragment.payload);
-  }
   const std::unique_ptr<Assembly> assembly = std::move(circuit.assembly);
   assembly->reserving.unlink();
   unread_ -= assembly->node->cost;

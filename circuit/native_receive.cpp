@@ -375,8 +375,8 @@ void NativeTrunk::forget_chunk(NativeCircuit& circuit) {
   if (chunk_circuit_ != &circuit) return;
   chunk_circuit_ = nullptr;
   chunk_into_ = nullptr;
+  if (read_space_given_) abandoned_ = std::move((chunk_node_ ? chunk_node_ : circuit.assembly->node)->fragment.payload);
   if (chunk_node_) {
-    if (read_space_given_) abandoned_ = std::move(chunk_node_->fragment.payload);
     unread_ -= chunk_node_->cost;
     consumed(nullptr, chunk_node_->cost);
     free_node(std::exchange(chunk_node_, nullptr));

@@ -86,6 +86,9 @@ class NativeTrunk final : public Trunk {
   std::size_t output_bytes() const override {
     return pending_.bytes + static_cast<std::size_t>(trunk_send_credit_ > 0 ? sendable_cost_ : 0);
   }
+  bool has_queued(const TrunkCircuit& circuit) const override {
+    return static_cast<const NativeCircuit&>(circuit).outgoing_cost > 0;
+  }
   Instant deadline() const override;
   bool over() const override;
 

@@ -211,6 +211,10 @@ class Trunk {
   virtual void written(Instant now) = 0;
   virtual bool has_output() const = 0;
   virtual std::size_t output_bytes() const = 0; // ready and not yet taken
+  /// Whether something of this circuit's is queued behind the output. One that has nothing there may always queue a
+  /// fragment: a circuit that sends little must not wait for those that send much. True in a dialect that has one
+  /// queue for all.
+  virtual bool has_queued(const TrunkCircuit& /*circuit*/) const { return true; }
   /// When `tick` wants to be called at the latest; Instant::max() when never.
   virtual Instant deadline() const = 0;
   /// True when nothing more will be read or written: the connection can be closed.

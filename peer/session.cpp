@@ -134,7 +134,7 @@ awaitable<void> Session::pump_out() {
       co_await transport_->write(pieces);
       writing_ = false;
       written_at_ = trunk_->now();
-      adapt_writes(written_at_ - began_at);
+      adapt_writes(output_.bytes, written_at_ - began_at);
       trunk_->written();
     }
   } catch (const std::exception& failure) {
@@ -143,9 +143,10 @@ awaitable<void> Session::pump_out() {
 }
 
 /// On a slow link each write is small enough to be done before its deadline, and nothing waits long behind it.
-void Session::adapt_writes(Duration took) {
+void Session::adapt_writes(std::size_t bytes, Duration took) {
   const std::size_t before = write_bytes_;
-  if (took < quick_write) write_bytes_ = std::min(2 * write_bytes_, write_bytes_max);
+  const bool full = bytes >= write_bytes_; // what is less may have been quick on any link
+  if (full && took < quick_write) write_bytes_ = std::min(2 * write_bytes_, write_bytes_max);
   if (took > slow_write) write_bytes_ = std::max(write_bytes_ / 4, write_bytes_min);
   if (write_bytes_ != before) trunk_->set_write_bytes(write_bytes_);
 }

@@ -31,7 +31,7 @@ class Session {
   awaitable<void> pump_out();
   awaitable<void> watch_deadline();
   awaitable<void> discard_in();
-  void adapt_writes(Duration took);
+  void adapt_writes(std::size_t bytes, Duration took);
   void arm();
   void on_alarm();
   bool fail(const std::exception& failure);

@@ -76,7 +76,12 @@ LinkOptions draw_link(Random& random, bool calm) {
     case 2: link.split = Split::never; break;
     default: link.delivery_bytes_max = 1024 << random.below(7); break;
   }
-  // A trunk gives up on a connection that takes more than write_deadline for one batch.
+  // What waits in a connection is in nobody's hand: a system keeps it small on a slow link, and so that the link is
+  // used.
+  if (link.bytes_per_second != 0) {
+    const std::size_t half_a_second = link.bytes_per_second / 2;
+    link.buffer_bytes_max = std::min(link.buffer_bytes_max, half_a_second);
+  }
   constexpr std::int64_t bytes_per_second_min = 50'000;
   const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(link.delay + link.jitter).count();
   link.buffer_bytes_max =
