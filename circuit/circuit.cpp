@@ -108,7 +108,7 @@ SendOutcome Circuit::send_one_way(Fragment& fragment) {
 
 awaitable<void> Circuit::send(Fragment fragment) {
   check_size(trunk_->machine(), *state_, fragment);
-  if (!trunk_->congested() && !senders_wait(*state_)) {
+  if (!trunk_->congested(*state_) && !senders_wait(*state_)) {
     const SendOutcome outcome = trunk_->send(*state_, fragment);
     if (outcome == SendOutcome::taken) co_return;
     if (outcome == SendOutcome::closed) throw_end(*state_);
@@ -118,7 +118,7 @@ awaitable<void> Circuit::send(Fragment fragment) {
   for (;;) {
     if (!sender.is_first()) {
       co_await held.trunk->waits(*held.state).turn.wait();
-    } else if (held.trunk->congested()) { // for the writer, not for the far side
+    } else if (held.trunk->congested(*held.state)) { // for the writer, not for the far side
       co_await held.trunk->output_taken.wait();
     } else {
       check_size(held.trunk->machine(), *held.state, fragment); // the far side's limit may be known by now
@@ -163,7 +163,7 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
   }
 }
 
-bool Circuit::congested() const noexcept { return trunk_->congested(); }
+bool Circuit::congested() const noexcept { return trunk_->congested(*state_); }
 
 std::optional<Fragment> Circuit::try_receive() { return trunk_->take(*state_); }
 

@@ -10,8 +10,9 @@ LiveTrunk::LiveTrunk(Executor executor, std::unique_ptr<Trunk> machine)
 
 LiveTrunk::~LiveTrunk() = default;
 
-void LiveTrunk::receive(std::span<const std::byte> bytes) {
+void LiveTrunk::receive(std::span<const std::byte> bytes, std::span<const std::byte> rest) {
   machine_->receive(bytes, now());
+  if (!rest.empty()) machine_->receive(rest, now());
   const bool woke = machine_->has_events();
   settle();
   // Who was woken will often answer: the writer's turn comes right after theirs, without a look at the sockets between.
@@ -37,6 +38,11 @@ void LiveTrunk::take_output(Output& into, std::size_t bytes_max) {
 void LiveTrunk::written() {
   machine_->written(now());
   settle();
+}
+
+void LiveTrunk::set_write_bytes(std::size_t bytes) {
+  write_bytes_ = bytes;
+  machine_->set_write_bytes(bytes);
 }
 
 CircuitWaits& LiveTrunk::waits(TrunkCircuit& circuit) {

@@ -54,11 +54,13 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   bool closed() const noexcept { return closed_; }
 
   // For the session.
-  void receive(std::span<const std::byte> bytes);
+  void receive(std::span<const std::byte> bytes, std::span<const std::byte> rest = {});
   void lose(End cause);
   void tick();
   void take_output(Output& into, std::size_t bytes_max);
   void written();
+  /// How much one write takes now: senders that would make more ready wait.
+  void set_write_bytes(std::size_t bytes);
   Signal output_ready;     // has_output() may have become true, or over()
   Signal deadline_changed; // deadline() may be earlier than it was
 
@@ -67,8 +69,8 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   Signal output_taken;     // congested() may have become false
 
   // For circuit handles.
-  /// So much is ready to be written that more should wait for the writer.
-  bool congested() const noexcept { return machine_->output_bytes() >= congested_bytes_min && !machine_->over(); }
+  /// So much is ready to be written that more of this circuit's should wait for the writer.
+  bool congested(const TrunkCircuit& circuit) const noexcept { return congested() && machine_->has_queued(circuit); }
   CircuitWaits& waits(TrunkCircuit& circuit);
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
     const SendOutcome outcome = machine_->send(circuit, fragment);
@@ -100,8 +102,6 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   }
 
  private:
-  static constexpr std::size_t congested_bytes_min = 256 * 1024;
-
   /// Taking may have ended the circuit (both sides had finished) or owe the far side credit.
   void note_consumed() {
     if (output_ready.has_waiters() && machine_->has_output()) output_ready.notify_all();
@@ -116,6 +116,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
     if (deadline < deadline_seen_) deadline_changed.notify_all();
     deadline_seen_ = deadline;
   }
+  bool congested() const noexcept { return machine_->output_bytes() >= write_bytes_ && !machine_->over(); }
   void settle_events();
   void wake(TrunkEvent& event);
 
@@ -123,6 +124,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   Clock& clock_;
   std::unique_ptr<Trunk> machine_;
   std::vector<TrunkEvent> events_; // scratch, empty between calls
+  std::size_t write_bytes_ = 64 * 1024;
   TimePoint deadline_seen_ = TimePoint::max();
   bool settling_ = false;
   bool closed_ = false;

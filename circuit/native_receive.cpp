@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t carry_bytes_max = wire::data_head_bytes_max + control_bytes_max;
 constexpr std::int64_t circuit_credit_max = (std::int64_t{1} << 31) - 1;
 constexpr std::int64_t trunk_credit_max = std::int64_t{1} << 40;
+constexpr std::size_t read_space_bytes_min = 16 * 1024; // smaller chunks are copied sooner than read on their own
 constexpr std::uint64_t credit_tiny = 1024; // smaller grants count as control frames
 
 /// Printable ASCII as it is, everything else as \xNN: what a far side sent may end up in a log or a page.
@@ -67,6 +68,8 @@ bool flags_sound(std::uint8_t flags) {
 
 void NativeTrunk::receive(std::span<const std::byte> bytes, Instant now) {
   now_ = std::max(now_, now);
+  read_space_given_ = false;
+  abandoned_ = Payload();
   heard_at_ = now_;
   ping_sent_ = false;
   counters_.bytes_received += bytes.size();
@@ -266,7 +269,7 @@ void NativeTrunk::start_fragment(NativeCircuit& circuit, const wire::DataHead& h
   }
   unread_ += cost;
   chunk_circuit_ = &circuit;
-  chunk_left_ = head.payload_bytes;
+  chunk_left_ = chunk_bytes_ = head.payload_bytes;
   if (!more) {
     chunk_node_ = node;
     node->fragment.payload = Payload::uninitialized(head.payload_bytes);
@@ -306,7 +309,7 @@ void NativeTrunk::start_continuation(NativeCircuit& circuit, const wire::DataHea
     pool_reserved_ -= moved;
   }
   chunk_circuit_ = &circuit;
-  chunk_left_ = head.payload_bytes;
+  chunk_left_ = chunk_bytes_ = head.payload_bytes;
   chunk_is_last_ = last;
   if (assembly.granted) {
     pool_missing_ -= head.payload_bytes;
@@ -336,7 +339,7 @@ void NativeTrunk::discard_chunk(std::size_t payload_bytes, std::size_t cost) {
 void NativeTrunk::read_chunk(std::span<const std::byte>& bytes) {
   const std::size_t size = std::min(chunk_left_, bytes.size());
   if (chunk_into_) {
-    std::memcpy(chunk_into_, bytes.data(), size);
+    if (chunk_into_ != bytes.data()) std::memcpy(chunk_into_, bytes.data(), size);
     chunk_into_ += size;
   }
   chunk_left_ -= size;
@@ -360,11 +363,19 @@ void NativeTrunk::end_chunk() {
   serve_reservations();
 }
 
+std::span<std::byte> NativeTrunk::read_space() {
+  if (!chunk_into_ || chunk_bytes_ < read_space_bytes_min) return {};
+  if (!chunk_node_ && !chunk_circuit_->assembly->granted) return {}; // what is held moves when the pool gives
+  read_space_given_ = true;
+  return {chunk_into_, chunk_left_};
+}
+
 /// The circuit ends while a frame of it is being read: the rest of the frame is skipped.
 void NativeTrunk::forget_chunk(NativeCircuit& circuit) {
   if (chunk_circuit_ != &circuit) return;
   chunk_circuit_ = nullptr;
   chunk_into_ = nullptr;
+  if (read_space_given_) abandoned_ = std::move((chunk_node_ ? chunk_node_ : circuit.assembly->node)->fragment.payload);
   if (chunk_node_) {
     unread_ -= chunk_node_->cost;
     consumed(nullptr, chunk_node_->cost);

@@ -15,7 +15,6 @@ using wire::FrameType;
 namespace {
 
 constexpr std::size_t gather_bytes_min = 8 * 1024;      // payloads from here on are not copied
-constexpr std::size_t direct_bytes_max = 256 * 1024;    // output up to here takes a lone circuit's fragments at once
 constexpr std::size_t chunk_bytes_min = 16 * 1024;      // credit for less than this is not worth a frame
 constexpr std::int32_t quantum_bytes = 16 * 1024;
 constexpr int passed_at_once_max = 64;                  // blocked circuits, each time that credit comes
@@ -62,11 +61,11 @@ SendOutcome NativeTrunk::send(TrunkCircuit& base, Fragment& fragment) {
     if (room && !circuit.waiting.is_linked()) waiting_.push_back(circuit);
     return SendOutcome::no_credit;
   }
-  if (!sendable_.empty() && pending_.bytes < direct_bytes_max) fill(direct_bytes_max); // what was queued goes first
+  if (!sendable_.empty() && pending_.bytes < direct_bytes_max_) fill(direct_bytes_max_); // what was queued goes first
   const std::size_t metadata = wire::metadata_bytes(fragment);
   if (!metadata_fits(fragment, metadata)) return SendOutcome::closed;
   const auto cost = static_cast<std::int64_t>(cost_of(fragment, metadata));
-  if (circuit.outgoing.empty() && sendable_.empty() && pending_.bytes < direct_bytes_max &&
+  if (circuit.outgoing.empty() && sendable_.empty() && pending_.bytes < direct_bytes_max_ &&
       fragment.payload.size() <= first_chunk_bytes_max(metadata) && cost <= circuit.send_credit &&
       cost <= trunk_send_credit_ - trunk_promised_ && !must_queue()) {
     circuit.send_credit -= static_cast<std::int32_t>(cost);
@@ -329,6 +328,7 @@ void NativeTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) 
   }
   writing_ = true;
   writing_since_ = now_;
+  ping_taken_ = ping_unwritten_;
   counters_.bytes_sent += into.bytes;
 }
 
@@ -358,6 +358,9 @@ void NativeTrunk::take_turn(NativeCircuit& circuit, std::size_t bytes_max) {
 void NativeTrunk::written(Instant now) {
   now_ = std::max(now_, now);
   writing_ = false;
+  if (!std::exchange(ping_taken_, false)) return;
+  ping_unwritten_ = false;
+  ping_at_ = now_; // what it waited for our own output says nothing about the far side
 }
 
 bool NativeTrunk::has_output() const {
@@ -465,6 +468,7 @@ void NativeTrunk::send_reset(CircuitId id, const End& reason) {
 }
 
 void NativeTrunk::send_ping() {
+  ping_unwritten_ = true;
   auto& message = messages_->ping;
   message.set_number(++ping_number_);
   ping_at_ = now_;

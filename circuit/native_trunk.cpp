@@ -483,9 +483,11 @@ Instant NativeTrunk::deadline() const {
   if (trunk_stalled_since_ != Instant::max()) first = std::min(first, trunk_stalled_since_ + limits.stall_deadline);
   if (!connected_) return first;
   if (!remote_) first = std::min(first, connected_at_ + limits.handshake_deadline);
-  first = std::min(
-      first, ping_sent_ ? std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval)
-                        : heard_at_ + limits.keepalive_interval);
+  if (!ping_sent_) {
+    first = std::min(first, heard_at_ + limits.keepalive_interval);
+  } else if (!ping_unwritten_) {
+    first = std::min(first, std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval));
+  }
   if (writing_) first = std::min(first, writing_since_ + limits.write_deadline);
   if (pong_due_ && !may_pong()) first = std::min(first, pong_at_);
   return first;
@@ -510,7 +512,8 @@ void NativeTrunk::tick(Instant now) {
     return break_off(error::handshake_timeout,
                      fmt::format("no hello within handshake_deadline {} ms", limits.handshake_deadline.count()));
   const Instant dead_at = std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval);
-  if (connected_ && ping_sent_ && now_ >= dead_at) // this process may have slept: nobody is dead who was not asked
+  if (connected_ && ping_sent_ && !ping_unwritten_ &&
+      now_ >= dead_at) // this process may have slept: nobody is dead who was not asked
     return break_off(error::keepalive_timeout, fmt::format("nothing heard for twice keepalive_interval {} ms",
                                                            limits.keepalive_interval.count()));
   if (writing_ && now_ >= writing_since_ + limits.write_deadline)

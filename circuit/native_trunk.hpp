@@ -56,6 +56,7 @@ class NativeTrunk final : public Trunk {
   void set_far_end(std::string name) { options_.far_end = std::move(name); }
 
   void receive(std::span<const std::byte> bytes, Instant now) override;
+  std::span<std::byte> read_space() override;
   void lose(End cause) override;
   void tick(Instant now) override;
 
@@ -79,10 +80,14 @@ class NativeTrunk final : public Trunk {
   bool has_events() const noexcept override { return !events_.empty(); }
   void take_events(std::vector<TrunkEvent>& into) override;
   void take_output(Output& into, std::size_t bytes_max, Instant now) override;
+  void set_write_bytes(std::size_t bytes) override { direct_bytes_max_ = bytes; }
   void written(Instant now) override;
   bool has_output() const override;
   std::size_t output_bytes() const override {
     return pending_.bytes + static_cast<std::size_t>(trunk_send_credit_ > 0 ? sendable_cost_ : 0);
+  }
+  bool has_queued(const TrunkCircuit& circuit) const override {
+    return static_cast<const NativeCircuit&>(circuit).outgoing_cost > 0;
   }
   Instant deadline() const override;
   bool over() const override;
@@ -243,11 +248,14 @@ class NativeTrunk final : public Trunk {
   std::size_t preface_seen_ = 0;
   std::vector<std::byte> carry_; // the beginning of a frame head that has not arrived whole
   std::size_t skip_left_ = 0; // bytes of an unknown optional frame
+  std::size_t chunk_bytes_ = 0; // payload bytes of the data frame being read, if they are kept
   std::size_t chunk_left_ = 0; // payload bytes of the data frame being read
   std::byte* chunk_into_ = nullptr; // null: dropped
   NativeCircuit* chunk_circuit_ = nullptr;
   FragmentNode* chunk_node_ = nullptr; // a fragment of one frame; null for an assembly
   bool chunk_is_last_ = false;
+  bool read_space_given_ = false; // since the last receive
+  Payload abandoned_; // memory given as read_space whose fragment has gone
 
   // Credit for the far side, and memory. trunk_receive_credit_ + trunk_consumed_ + unread_ == window + extras.
   std::int64_t trunk_window_;
@@ -268,6 +276,7 @@ class NativeTrunk final : public Trunk {
 
   // Sending.
   Output pending_;
+  std::size_t direct_bytes_max_ = 64 * 1024; // output up to here takes a lone circuit's fragments at once
   std::size_t answers_bytes_ = 0; // in pending_: what the far side makes us say has a limit
   std::int64_t trunk_send_credit_ = trunk_window_bytes_initial;
   std::int64_t sendable_cost_ = 0; // queued on circuits whose credit is not used up
@@ -292,6 +301,8 @@ class NativeTrunk final : public Trunk {
   Instant connected_at_{};
   Instant heard_at_{};
   bool ping_sent_ = false; // since heard_at_
+  bool ping_unwritten_ = false; // it is in the output; until it is written, the write's deadline counts
+  bool ping_taken_ = false; // the write in progress carries it
   std::uint64_t ping_number_ = 0;
   Instant ping_at_{};
   bool ping_timed_ = false;

@@ -160,6 +160,9 @@ class Trunk {
   // What happened.
   /// Takes bytes that arrived, any number, split anywhere. All are consumed.
   virtual void receive(std::span<const std::byte> bytes, Instant now) = 0;
+  /// Where the next bytes that arrive belong, when that is known and enough to be worth it; empty otherwise. Whoever
+  /// reads into it gives `receive` that very memory first. Valid until then, whatever happens to the circuit.
+  virtual std::span<std::byte> read_space() { return {}; }
   /// The connection is gone: every circuit ends with trunk_lost and this cause. A clean cause means that the far side
   /// has finished sending, in order; whether that is a loss is for the dialect to say.
   virtual void lose(End cause) = 0;
@@ -202,10 +205,16 @@ class Trunk {
   virtual void take_events(std::vector<TrunkEvent>& into) = 0;
   /// Fills `into` (cleared first) with about `bytes_max` to write. Empty when there is nothing.
   virtual void take_output(Output& into, std::size_t bytes_max, Instant now) = 0;
+  /// How much one write takes now; more is not made ready ahead of it.
+  virtual void set_write_bytes(std::size_t /*bytes*/) {}
   /// What `take_output` gave has been written.
   virtual void written(Instant now) = 0;
   virtual bool has_output() const = 0;
   virtual std::size_t output_bytes() const = 0; // ready and not yet taken
+  /// Whether something of this circuit's is queued behind the output. One that has nothing there may always queue a
+  /// fragment: a circuit that sends little must not wait for those that send much. True in a dialect that has one
+  /// queue for all.
+  virtual bool has_queued(const TrunkCircuit& /*circuit*/) const { return true; }
   /// When `tick` wants to be called at the latest; Instant::max() when never.
   virtual Instant deadline() const = 0;
   /// True when nothing more will be read or written: the connection can be closed.

@@ -75,7 +75,7 @@ awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<Channe
 
   // Most messages find their circuit open and with credit: nothing waits, and no timer is set.
   if (const std::shared_ptr<Line> line = kind == Kind::pooled ? core->usable_line(*remote, *channel) : nullptr;
-      line && remote->metrics.queue_bytes == 0 && !line->circuit.trunk()->congested()) {
+      line && remote->metrics.queue_bytes == 0 && !line->circuit.congested()) {
     Fragment fragment(op_message);
     fragment.payload = std::move(message.payload);
     fragment.args = std::move(message.metadata);

@@ -20,8 +20,9 @@ namespace {
 
 using namespace asio::experimental::awaitable_operators;
 
-constexpr std::size_t write_bytes_max = 1 << 20; // of one write
-constexpr std::size_t write_bytes_first = 256 << 10;
+constexpr std::size_t write_bytes_max = 512
+                                        << 10; // of one write: what was made ready is still in the processor's cache
+constexpr std::size_t write_bytes_first = 64 << 10;
 constexpr std::size_t write_bytes_min = 16 << 10;
 constexpr Duration quick_write = std::chrono::milliseconds(50);
 constexpr Duration slow_write = std::chrono::seconds(1);
@@ -34,10 +35,9 @@ constexpr Duration idle_after = std::chrono::seconds(5);
 class ReadBuffer {
  public:
   std::span<std::byte> space() noexcept { return {bytes_.get(), size_}; }
-  std::span<const std::byte> filled(std::size_t count) const noexcept { return {bytes_.get(), count}; }
 
   void adapt(std::size_t filled_count) {
-    if (filled_count == size_ && size_ < read_bytes_max) return resize(size_ * 4);
+    if (filled_count == size_ && size_ < read_bytes_max) return resize(std::min(size_ * 4, read_bytes_max));
     quiet_reads_ = filled_count <= size_ / 16 ? quiet_reads_ + 1 : 0;
     if (quiet_reads_ >= quiet_reads_max && size_ > read_bytes_min) resize(read_bytes_min);
   }
@@ -58,7 +58,7 @@ class ReadBuffer {
 
 Session::Session(std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> transport, Duration goodbye_deadline)
     : trunk_(std::move(trunk)), transport_(std::move(transport)), goodbye_deadline_(goodbye_deadline),
-      alarm_(Clock::of(trunk_->executor()).make_alarm(trunk_->executor())), output_bytes_max_(write_bytes_first) {}
+      alarm_(Clock::of(trunk_->executor()).make_alarm(trunk_->executor())), write_bytes_(write_bytes_first) {}
 
 awaitable<void> Session::run() {
   co_await (pump_in() || pump_out() || watch_deadline());
@@ -86,16 +86,28 @@ awaitable<void> Session::pump_in() {
   try {
     ReadBuffer buffer;
     for (;;) {
-      const std::size_t count = co_await transport_->read_some(buffer.space());
+      const std::span<std::byte> direct = trunk_->machine().read_space(); // where a large payload lies in the end
+      const std::span<std::byte> space = direct.empty() ? buffer.space() : buffer.space().first(read_bytes_min);
+      std::size_t count = 0;
+      if (direct.empty()) {
+        count = co_await transport_->read_some(space);
+      } else {
+        count = co_await transport_->read_scattered(direct, space);
+      }
       if (count == 0) {
         failure_.emplace(); // in order; what it means is for the dialect to say
         break;
       }
-      trunk_->receive(buffer.filled(count));
+      const std::size_t direct_count = std::min(count, direct.size());
+      if (direct.empty()) {
+        trunk_->receive(space.first(count));
+      } else {
+        trunk_->receive(direct.first(direct_count), space.first(count - direct_count));
+      }
       while (!trunk_->machine().wants_input() && !trunk_->machine().over()) co_await trunk_->input_wanted.wait();
       if (trunk_->machine().over()) break;
-      const bool more_waits = count == buffer.space().size();
-      buffer.adapt(count);
+      const bool more_waits = count == direct.size() + space.size();
+      if (direct.empty()) buffer.adapt(count);
       // A read that need not wait would go on forever: those who were woken take their fragments first.
       if (more_waits) co_await asio::post(asio::use_awaitable);
     }
@@ -117,21 +129,26 @@ awaitable<void> Session::pump_out() {
       }
       writing_ = true;
       const TimePoint began_at = trunk_->now();
-      trunk_->take_output(output_, output_bytes_max_);
+      trunk_->take_output(output_, write_bytes_);
       output_.gather(pieces);
       co_await transport_->write(pieces);
       writing_ = false;
       written_at_ = trunk_->now();
-      if (written_at_ - began_at < quick_write) {
-        output_bytes_max_ = std::min(2 * output_bytes_max_, write_bytes_max);
-      } else if (written_at_ - began_at > slow_write) {
-        output_bytes_max_ = std::max(output_bytes_max_ / 4, write_bytes_min);
-      }
+      adapt_writes(output_.bytes, written_at_ - began_at);
       trunk_->written();
     }
   } catch (const std::exception& failure) {
     out_failed_ = fail(failure);
   }
+}
+
+/// On a slow link each write is small enough to be done before its deadline, and nothing waits long behind it.
+void Session::adapt_writes(std::size_t bytes, Duration took) {
+  const std::size_t before = write_bytes_;
+  const bool full = bytes >= write_bytes_; // what is less may have been quick on any link
+  if (full && took < quick_write) write_bytes_ = std::min(2 * write_bytes_, write_bytes_max);
+  if (took > slow_write) write_bytes_ = std::max(write_bytes_ / 4, write_bytes_min);
+  if (write_bytes_ != before) trunk_->set_write_bytes(write_bytes_);
 }
 
 awaitable<void> Session::watch_deadline() {

@@ -31,6 +31,7 @@ class Session {
   awaitable<void> pump_out();
   awaitable<void> watch_deadline();
   awaitable<void> discard_in();
+  void adapt_writes(std::size_t bytes, Duration took);
   void arm();
   void on_alarm();
   bool fail(const std::exception& failure);
@@ -41,7 +42,7 @@ class Session {
   std::unique_ptr<Alarm> alarm_;
   TimePoint armed_for_ = TimePoint::max(); // the alarm rings at the latest when the machine's deadline is due
   Output output_;
-  std::size_t output_bytes_max_; // of one write: on a slow link smaller, so that each is done before its deadline
+  std::size_t write_bytes_; // how much one write takes
   bool writing_ = false;
   TimePoint written_at_{};
   bool in_ended_ = false; // nothing more can be read, or need be

@@ -52,6 +52,14 @@ struct WriteCursor {
   }
 };
 
+/// Where a read puts what it gets: into the second place when the first is full.
+struct ReadInto {
+  std::span<std::byte> first;
+  std::span<std::byte> rest = {};
+
+  std::size_t size() const noexcept { return first.size() + rest.size(); }
+};
+
 /// What the transport and its pending reads and writes share; it outlives whichever of them goes first.
 class SocketState {
  public:
@@ -60,7 +68,7 @@ class SocketState {
     socket_.native_non_blocking(true, ignored);
   }
 
-  static awaitable<std::size_t> read(std::shared_ptr<SocketState> self, std::span<std::byte> into);
+  static awaitable<std::size_t> read(std::shared_ptr<SocketState> self, ReadInto into);
   static awaitable<void> write(std::shared_ptr<SocketState> self, std::span<const std::span<const std::byte>> pieces);
   void finish() noexcept;
   void close() noexcept;
@@ -70,7 +78,8 @@ class SocketState {
   /// Whether another operation may run without giving the executor's other coroutines a turn.
   bool may_run_on() noexcept { return ++operations_in_turn_ <= operations_in_turn_max; }
   std::size_t read_unread(std::span<std::byte> into) noexcept;
-  error_code receive_now(std::span<std::byte> into, std::size_t& received) noexcept;
+  void keep_unread(ReadInto into, std::size_t bytes);
+  error_code receive_now(ReadInto into, std::size_t& received) noexcept;
   error_code send_now(WriteCursor& cursor) noexcept;
 
   static constexpr int operations_in_turn_max = 32;
@@ -83,10 +92,10 @@ class SocketState {
   std::vector<std::byte> unread_; // arrived for a read that was cancelled before it resumed
 };
 
-awaitable<std::size_t> SocketState::read(std::shared_ptr<SocketState> self, std::span<std::byte> into) {
-  BOOST_ASSERT_MSG(!into.empty(), "a read of no bytes could not tell its result from the end");
+awaitable<std::size_t> SocketState::read(std::shared_ptr<SocketState> self, ReadInto into) {
+  BOOST_ASSERT_MSG(!into.first.empty(), "a read of no bytes could not tell its result from the end");
   if (self->closed_) throw_aborted();
-  if (!self->unread_.empty()) co_return self->read_unread(into);
+  if (!self->unread_.empty()) co_return self->read_unread(into.first);
 
   std::size_t received = 0;
   if (!self->exhausted_ && self->may_run_on()) {
@@ -95,8 +104,9 @@ awaitable<std::size_t> SocketState::read(std::shared_ptr<SocketState> self, std:
     if (!would_block(failure)) throw_transport_error(failure, "cannot read from " + self->remote_);
   }
 
-  auto [failure, bytes] =
-      co_await self->socket_.async_read_some(asio::buffer(into.data(), into.size()), as_result_tuple);
+  const std::array buffers = {asio::buffer(into.first.data(), into.first.size()),
+                              asio::buffer(into.rest.data(), into.rest.size())};
+  auto [failure, bytes] = co_await self->socket_.async_read_some(buffers, as_result_tuple);
   self->operations_in_turn_ = 0;
   self->exhausted_ = bytes < into.size();
   if (self->closed_ || failure == asio::error::operation_aborted) throw_aborted();
@@ -107,7 +117,7 @@ awaitable<std::size_t> SocketState::read(std::shared_ptr<SocketState> self, std:
   // at its result, so they belong to the next read.
   const auto cancellation = co_await asio::this_coro::cancellation_state;
   if (cancellation.cancelled() != asio::cancellation_type::none) {
-    self->unread_.assign(into.begin(), into.begin() + static_cast<std::ptrdiff_t>(bytes));
+    self->keep_unread(into, bytes);
     throw_aborted();
   }
   co_return bytes;
@@ -120,8 +130,20 @@ std::size_t SocketState::read_unread(std::span<std::byte> into) noexcept {
   return bytes;
 }
 
-error_code SocketState::receive_now(std::span<std::byte> into, std::size_t& received) noexcept {
-  const ssize_t bytes = ::recv(socket_.native_handle(), into.data(), into.size(), MSG_DONTWAIT);
+void SocketState::keep_unread(ReadInto into, std::size_t bytes) {
+  const auto first = into.first.first(std::min(bytes, into.first.size()));
+  const auto rest = into.rest.first(bytes - first.size());
+  unread_.assign(first.begin(), first.end());
+  unread_.insert(unread_.end(), rest.begin(), rest.end());
+}
+
+error_code SocketState::receive_now(ReadInto into, std::size_t& received) noexcept {
+  std::array<iovec, 2> vectors = {iovec{into.first.data(), into.first.size()},
+                                  iovec{into.rest.data(), into.rest.size()}};
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = into.rest.empty() ? 1 : 2;
+  const ssize_t bytes = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT);
   if (bytes < 0) return last_error();
   received = static_cast<std::size_t>(bytes);
   exhausted_ = received < into.size();
@@ -191,7 +213,10 @@ class SocketTransport final : public Transport {
         remote_host_(std::move(remote_host)) {}
   ~SocketTransport() override { state_->close(); }
 
-  awaitable<std::size_t> read_some(std::span<std::byte> into) override { return SocketState::read(state_, into); }
+  awaitable<std::size_t> read_some(std::span<std::byte> into) override { return SocketState::read(state_, {into}); }
+  awaitable<std::size_t> read_scattered(std::span<std::byte> into, std::span<std::byte> rest) override {
+    return SocketState::read(state_, {into, rest});
+  }
   awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
     return SocketState::write(state_, pieces);
   }

@@ -20,6 +20,11 @@ class Transport {
   /// Cancelled: throws operation_aborted and took nothing. Errors: boost::system::system_error.
   virtual awaitable<std::size_t> read_some(std::span<std::byte> into) = 0;
 
+  /// The same into two places, `rest` when `into` is full. A medium that cannot do both at once fills the first alone.
+  virtual awaitable<std::size_t> read_scattered(std::span<std::byte> into, std::span<std::byte> /*rest*/) {
+    return read_some(into);
+  }
+
   /// Writes every byte of all pieces, in order; the pieces must stay valid until it returns.
   /// Waits for the far side only as the medium's own buffer demands. Any number of pieces; a medium that takes
   /// only so many at a time loops. Cancelled or failed: any part may have been written; close is all that is left.

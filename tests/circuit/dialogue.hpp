@@ -3,7 +3,9 @@
 // passes only when a test says so. What the machine says is checked against the specification all along (WireModel).
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
@@ -85,6 +87,15 @@ template <class AfterTick> void pass_time(Trunk& trunk, Instant& now, Instant un
     after_tick();
   }
   now = until;
+}
+
+/// As a session does that reads straight to where the bytes belong: the first of them go there, the rest after it.
+inline void receive_directly(Trunk& trunk, std::string_view bytes, Instant now) {
+  const std::span<std::byte> space = trunk.read_space();
+  const std::size_t direct = std::min(space.size(), bytes.size());
+  std::memcpy(space.data(), bytes.data(), direct);
+  trunk.receive(space.first(direct), now);
+  trunk.receive(as_bytes(bytes.substr(direct)), now);
 }
 
 class Dialogue {

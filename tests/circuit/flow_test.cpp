@@ -50,6 +50,67 @@ std::int64_t granted_in(const std::vector<say::Frame>& frames, CircuitId circuit
   return sum;
 }
 
+// --- where it is read to
+
+std::string various_bytes(std::size_t size) {
+  std::string bytes(size, '\0');
+  for (std::size_t at = 0; at < size; ++at) bytes[at] = static_cast<char>((at * 2654435761u) >> 11);
+  return bytes;
+}
+
+TEST_CASE("flow: bytes may be read straight to where they belong, in pieces of any size") {
+  const std::string payload = various_bytes(200'000);
+  std::string packet;
+  for (const std::string& frame : say::fragment(1, payload)) packet += frame;
+  packet += say::data(1, payload.substr(0, 20'000));
+  for (const std::size_t piece : {1u, 10u, 4'096u, 50'000u, 65'536u, 300'000u}) {
+    Joined dialogue;
+    std::size_t direct = 0;
+    for (std::size_t at = 0; at < packet.size(); at += piece) {
+      direct += std::min(piece, dialogue.trunk().read_space().size());
+      receive_directly(dialogue.trunk(), std::string_view(packet).substr(at, piece), dialogue.now);
+    }
+    dialogue.settle();
+
+    CAPTURE(piece);
+    const std::optional<Fragment> first = dialogue.takes_one(1);
+    REQUIRE(first);
+    CHECK((first->payload.text() == payload));
+    const std::optional<Fragment> second = dialogue.takes_one(1);
+    REQUIRE(second);
+    CHECK((second->payload.text() == payload.substr(0, 20'000)));
+    if (piece <= 10) CHECK(direct > 200'000);
+  }
+}
+
+TEST_CASE("flow: a read that is under way keeps its memory when its circuit goes") {
+  const std::string payload(65'536, 'p');
+  const std::vector<std::string> whole = {say::data(1, payload)};
+  const std::vector<std::string> cut = say::fragment(1, payload + payload + payload);
+  for (const auto& frames : {whole, cut}) {
+    for (const bool is_reset : {false, true}) {
+      Joined dialogue(Limits(), 2);
+      std::string packet;
+      for (const std::string& frame : frames) packet += frame;
+      dialogue.hears(packet.substr(0, packet.size() - 40'000));
+      const std::span<std::byte> space = dialogue.trunk().read_space();
+      REQUIRE(space.size() == 40'000);
+
+      if (is_reset) dialogue.resets(1);
+      else dialogue.releases(1);
+      CHECK(dialogue.trunk().memory_bytes() == 0);
+      std::ranges::fill(space, std::byte{'p'}); // the read ends only now
+      dialogue.trunk().receive(space, dialogue.now);
+      dialogue.settle();
+
+      CHECK(dialogue.trunk().read_space().empty());
+      dialogue.hears(say::data(3, "next"));
+      CHECK(dialogue.takes(3).find("next") != std::string::npos);
+      CHECK(dialogue.state() == "open");
+    }
+  }
+}
+
 // --- what the far side may send
 
 TEST_CASE("flow: one byte beyond a circuit's credit breaks the trunk and says by how much (F29)") {

@@ -559,6 +559,28 @@ TEST_CASE("framing: a far side that vanished is noticed after twice the keepaliv
   CHECK(phrase(dialogue.circuit(1).end.get()) == "trunk lost");
 }
 
+TEST_CASE("framing: a ping that waits behind our own output says nothing about the far side (F12)") {
+  Limits limits;
+  limits.write_deadline = 100s;
+  Introduced dialogue(limits);
+  dialogue.clogged = true;
+  dialogue.sends(1, Fragment(1, "slow to write"));
+  Output output;
+  dialogue.trunk().take_output(output, 1 << 20, dialogue.now);
+  dialogue.passes(40s); // the ping has been in the output for 25 s
+
+  CHECK(dialogue.state() == "open");
+  dialogue.clogged = false;
+  dialogue.trunk().written(dialogue.now);
+  dialogue.settle();
+  CHECK(dialogue.says().starts_with("PING "));
+  dialogue.passes(14'900ms);
+  CHECK(dialogue.state() == "open");
+  dialogue.passes(200ms);
+
+  CHECK(dialogue.state() == "keepalive timeout");
+}
+
 TEST_CASE("framing: output that is handed over and never written ends the trunk at write_deadline (F12)") {
   Introduced dialogue;
   dialogue.clogged = true;

@@ -110,7 +110,12 @@ class Pair {
     frames_.clear();
     to.heard_.read(bytes, frames_);
     for (const say::Frame& frame : frames_) to.model_.heard(frame);
-    to.trunk().receive(as_bytes(bytes), now);
+    reads_directly_ = !reads_directly_;
+    if (reads_directly_ && !to.trunk().read_space().empty()) {
+      receive_directly(to.trunk(), bytes, now);
+    } else {
+      to.trunk().receive(as_bytes(bytes), now);
+    }
     collect(to);
     return true;
   }
@@ -192,6 +197,7 @@ class Pair {
   std::size_t output_bytes_largest = 0;
 
  private:
+  bool reads_directly_ = false; // every other time
   bool broken_ = false;
   std::vector<say::Frame> frames_;
   std::vector<TrunkEvent> scratch_;

@@ -68,7 +68,7 @@ LinkOptions draw_link(Random& random, bool calm) {
   LinkOptions link;
   link.delay = std::chrono::microseconds(random.magnitude(100'000));
   link.jitter = random.one_in(2) ? Duration::zero() : std::chrono::microseconds(random.magnitude(50'000));
-  if (random.one_in(2)) link.bytes_per_second = 1'000'000 * random.magnitude(calm ? 100 : 10);
+  if (random.one_in(2)) link.bytes_per_second = 50'000 * random.magnitude(calm ? 2000 : 200);
   if (random.one_in(3)) link.buffer_bytes_max = 1024 << random.below(8);
   switch (random.below(10)) {
     case 0: link.delivery_bytes_max = 100; break;
@@ -76,8 +76,13 @@ LinkOptions draw_link(Random& random, bool calm) {
     case 2: link.split = Split::never; break;
     default: link.delivery_bytes_max = 1024 << random.below(7); break;
   }
-  // A trunk gives up on a connection that takes more than write_deadline for one batch.
-  constexpr std::int64_t bytes_per_second_min = 400'000;
+  // What waits in a connection is in nobody's hand: a system keeps it small on a slow link, and so that the link is
+  // used.
+  if (link.bytes_per_second != 0) {
+    const std::size_t half_a_second = link.bytes_per_second / 2;
+    link.buffer_bytes_max = std::min(link.buffer_bytes_max, half_a_second);
+  }
+  constexpr std::int64_t bytes_per_second_min = 50'000;
   const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(link.delay + link.jitter).count();
   link.buffer_bytes_max =
       std::max(link.buffer_bytes_max, static_cast<std::size_t>(microseconds * bytes_per_second_min / 1'000'000));

@@ -166,6 +166,48 @@ awaitable<void> reads_of_one_byte(Medium& medium) {
   co_await (write_all(*pair.accepted, stream_of(5000)) && expect_stream(*pair.dialled, 5000, 1));
 }
 
+/// Into both places by turns: the second gets nothing before the first is full.
+awaitable<void> scattered_reads(Medium& medium) {
+  constexpr std::size_t size = 300'000;
+  Pair pair = co_await connect(medium);
+  std::mt19937_64 random(test_seed());
+  Tasks writer(co_await asio::this_coro::executor);
+  writer.spawn(write_all(*pair.accepted, stream_of(size)));
+  Bytes received;
+  Bytes first(5000);
+  Bytes rest(7000);
+  while (received.size() < size) {
+    const auto into = std::span(first).first(1 + random() % first.size());
+    const auto then = std::span(rest).first(random() % rest.size());
+    const std::size_t count = co_await pair.dialled->read_scattered(into, then);
+    REQUIRE(count > 0);
+    REQUIRE(count <= into.size() + then.size());
+    const auto in_first = into.first(std::min(count, into.size()));
+    const auto in_rest = then.first(count - in_first.size());
+    received.insert(received.end(), in_first.begin(), in_first.end());
+    received.insert(received.end(), in_rest.begin(), in_rest.end());
+  }
+  CHECK(is_stream(received));
+  co_await writer.join();
+}
+
+/// One that is cancelled took nothing, wherever its bytes were on their way to.
+awaitable<void> cancelled_scattered_read(Medium& medium) {
+  Pair pair = co_await connect(medium);
+  Tasks reading(co_await asio::this_coro::executor);
+  Bytes first(100);
+  Bytes rest(1000);
+  auto read = [](Transport& from, Bytes& into, Bytes& then) -> awaitable<void> {
+    co_await from.read_scattered(into, then);
+  };
+  reading.spawn(read(*pair.accepted, first, rest));
+  co_await turns();
+  co_await write_all(*pair.dialled, stream_of(600));
+  reading.cancel();
+  co_await reading.join();
+  co_await expect_stream(*pair.accepted, 600);
+}
+
 awaitable<void> many_pieces(Medium& medium) {
   std::mt19937_64 random(test_seed());
   for (const std::size_t count : {1u, 64u, 65u, 1024u, 1025u, 5000u}) {
@@ -505,6 +547,8 @@ awaitable<void> wait_forever(Medium& medium, bool& waits) {
 
 void check_order(Medium& medium) { run(medium, order(medium)); }
 void check_reads_of_one_byte(Medium& medium) { run(medium, reads_of_one_byte(medium)); }
+void check_scattered_reads(Medium& medium) { run(medium, scattered_reads(medium)); }
+void check_cancelled_scattered_read(Medium& medium) { run(medium, cancelled_scattered_read(medium)); }
 void check_many_pieces(Medium& medium) { run(medium, many_pieces(medium)); }
 void check_empty_pieces(Medium& medium) { run(medium, empty_pieces(medium)); }
 void check_both_directions(Medium& medium) { run(medium, both_directions(medium)); }

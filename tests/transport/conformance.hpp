@@ -36,6 +36,8 @@ class Medium {
 // Bytes.
 void check_order(Medium& medium);
 void check_reads_of_one_byte(Medium& medium);
+void check_scattered_reads(Medium& medium);
+void check_cancelled_scattered_read(Medium& medium);
 void check_many_pieces(Medium& medium);
 void check_empty_pieces(Medium& medium);
 void check_both_directions(Medium& medium);
@@ -76,6 +78,9 @@ void check_context_destroyed_first(Medium& medium);
 #define TRUNKLINE_TRANSPORT_CONFORMS(subject, Type)                                                            \
   TRUNKLINE_TRANSPORT_CHECK(subject, Type, "every byte arrives once and in order", check_order)                \
   TRUNKLINE_TRANSPORT_CHECK(subject, Type, "a reader may take one byte at a time", check_reads_of_one_byte)    \
+  TRUNKLINE_TRANSPORT_CHECK(subject, Type, "a read may have two places", check_scattered_reads)                \
+  TRUNKLINE_TRANSPORT_CHECK(subject, Type, "a cancelled read with two places takes nothing",                   \
+                            check_cancelled_scattered_read)                                                    \
   TRUNKLINE_TRANSPORT_CHECK(subject, Type, "a write takes any number of pieces", check_many_pieces)            \
   TRUNKLINE_TRANSPORT_CHECK(subject, Type, "pieces without bytes are no bytes", check_empty_pieces)            \
   TRUNKLINE_TRANSPORT_CHECK(subject, Type, "both directions flow at once", check_both_directions)              \
