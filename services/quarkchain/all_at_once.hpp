@@ -7,7 +7,8 @@
 
 namespace trunkline::quarkchain {
 
-/// Runs all of them and waits until all have ended; then throws what the first one to fail threw. Cancelled: so are they.
+/// Runs all of them and waits until all have ended; then throws what the first one to fail threw. Cancelled: so are
+/// they.
 awaitable<void> all_at_once(std::vector<awaitable<void>> operations);
 
 } // namespace trunkline::quarkchain

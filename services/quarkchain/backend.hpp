@@ -219,8 +219,7 @@ class Backend {
   virtual awaitable<TransactionPage> get_transaction_list_by_address(Address address,
                                                                      std::optional<std::uint64_t> token,
                                                                      std::string start, std::uint32_t limit);
-  virtual awaitable<TransactionPage> get_all_transactions(std::uint32_t branch, std::string start,
-                                                          std::uint32_t limit);
+  virtual awaitable<TransactionPage> get_all_transactions(std::uint32_t branch, std::string start, std::uint32_t limit);
   virtual awaitable<std::vector<Log>> get_log(LogQuery query);
   virtual awaitable<std::uint32_t> estimate_gas(TypedTransaction transaction, Address from);
   virtual awaitable<Hash256> get_storage(Address address, Uint256 key, std::optional<std::uint64_t> height);

@@ -1,9 +1,9 @@
 // The embedded backend of a slave: keeps what it is told, and answers from that. It executes no EVM.
 //
 // It keeps the root chain, makes the genesis of its shards, takes minor blocks and transactions, and follows the root
-// chain when that switches. Nothing is executed: blocks are not checked beyond their linkage, balances, code and storage
-// are those of genesis, there are no receipts and no logs, and proof of work is not looked at. The deposits of a block
-// for other shards are what its transactions ask for, as if each had succeeded.
+// chain when that switches. Nothing is executed: blocks are not checked beyond their linkage, balances, code and
+// storage are those of genesis, there are no receipts and no logs, and proof of work is not looked at. The deposits of
+// a block for other shards are what its transactions ask for, as if each had succeeded.
 #pragma once
 
 #include "services/quarkchain/backend.hpp"

@@ -40,7 +40,9 @@ inline std::string committed(std::uint32_t branch, std::uint64_t height) { retur
 inline std::string committed(std::uint32_t branch, std::uint64_t height, const Hash256& h) {
   return committed(branch, height) + hash(h);
 }
-inline std::string minor_at(std::uint32_t branch, std::uint64_t height) { return "N" + number(branch) + number(height); }
+inline std::string minor_at(std::uint32_t branch, std::uint64_t height) {
+  return "N" + number(branch) + number(height);
+}
 inline std::string tip(std::uint32_t branch) { return "T" + number(branch); }
 
 inline std::string xshard(std::uint32_t branch, const Hash256& from) { return "X" + number(branch) + hash(from); }

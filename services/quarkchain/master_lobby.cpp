@@ -72,7 +72,8 @@ void MasterLobby::leave(const std::shared_ptr<Guest>& guest, End reason) {
 /// In the order of pyquarkchain; the first that fails is said.
 void MasterLobby::check(const HelloCommand& hello) const {
   const auto expect = [](const char* what, const auto& seen, const auto& expected) {
-    if (seen != expected) throw Refused(Refusal::failed, fmt::format("HELLO: {} is {}, expected {}", what, seen, expected));
+    if (seen != expected)
+      throw Refused(Refusal::failed, fmt::format("HELLO: {} is {}, expected {}", what, seen, expected));
   };
   expect("version", hello.version, options_.version);
   expect("network_id", hello.network_id, options_.network_id);
@@ -152,8 +153,8 @@ awaitable<void> MasterLobby::check_genesis(Pointer self, std::shared_ptr<Guest> 
 awaitable<void> MasterLobby::wait_for_hello(std::shared_ptr<Guest> guest) {
   while (!guest->hello) {
     if (!guest->connection->is_open())
-      throw Refused(Refusal::failed, "the connection ended before its HELLO: " +
-                                         guest->connection->control()->end()->to_string());
+      throw Refused(Refusal::failed,
+                    "the connection ended before its HELLO: " + guest->connection->control()->end()->to_string());
     co_await guest->changed.wait();
   }
 }
@@ -203,7 +204,9 @@ std::string MasterLobby::listen(std::string_view address) {
   });
 }
 
-awaitable<std::uint64_t> MasterLobby::connect(std::string address) { return dial(shared_from_this(), std::move(address)); }
+awaitable<std::uint64_t> MasterLobby::connect(std::string address) {
+  return dial(shared_from_this(), std::move(address));
+}
 
 awaitable<std::uint64_t> MasterLobby::dial(Pointer self, std::string address) {
   if (!self->cluster_) throw_error(error::node_closed, "the master has ended");

@@ -20,7 +20,9 @@ namespace {
 
 constexpr std::size_t root_blocks_missed_max = 1000; // by a slave that comes back
 
-template <class T> awaitable<void> keep(awaitable<T> call, std::shared_ptr<T> into) { *into = co_await std::move(call); }
+template <class T> awaitable<void> keep(awaitable<T> call, std::shared_ptr<T> into) {
+  *into = co_await std::move(call);
+}
 
 SlaveInfo info_of(const SlaveConfig& slave) {
   SlaveInfo info;
@@ -49,8 +51,7 @@ MasterNodeOptions MasterNodeOptions::of(const ClusterConfig& config) {
   options.mining = config.start_simulated_mining;
   options.artificial.target_root_block_time = config.quarkchain.root.consensus_config.target_block_time;
   if (!config.quarkchain.shards.empty())
-    options.artificial.target_minor_block_time =
-        config.quarkchain.shards.front().consensus_config.target_block_time;
+    options.artificial.target_minor_block_time = config.quarkchain.shards.front().consensus_config.target_block_time;
   return options;
 }
 
@@ -103,7 +104,8 @@ struct MasterNode::State final : std::enable_shared_from_this<State> {
   static awaitable<void> identify(Pointer self, SlaveConfig slave, SlaveClient client);
   static awaitable<void> introduce(Pointer self, SlaveConfig slave, SlaveClient client);
   static awaitable<void> give_tip(SlaveClient client, std::shared_ptr<const RootBlock> tip);
-  static awaitable<void> catch_up(Pointer self, std::string id, SlaveClient client, std::shared_ptr<const RootBlock> tip);
+  static awaitable<void> catch_up(Pointer self, std::string id, SlaveClient client,
+                                  std::shared_ptr<const RootBlock> tip);
   template <class T, class Call> static awaitable<std::vector<T>> ask_all(Pointer self, Call call);
   static awaitable<bool> add_root_block(Pointer self, RootBlock block);
   static awaitable<std::vector<HeadersInfo>> unconfirmed(Pointer self);
@@ -140,8 +142,7 @@ void MasterNode::State::start(const Executor& executor) {
   cluster_options.ends_with_slave = options.ends_with_slave;
   cluster = std::make_unique<ClusterMaster>(executor, std::move(cluster_options));
   lobby->open(
-      *cluster,
-      [weak = weak_from_this()](std::uint64_t peer) { return create_peer(live(weak), peer); },
+      *cluster, [weak = weak_from_this()](std::uint64_t peer) { return create_peer(live(weak), peer); },
       [weak = weak_from_this()](std::uint64_t peer) { return destroy_peer(live(weak), peer); });
 }
 
@@ -154,8 +155,7 @@ awaitable<void> MasterNode::State::boot(Pointer self) {
           return std::ranges::find(slave.config.full_shard_id_list, shard) != slave.config.full_shard_id_list.end();
         }))
       unserved.push_back(shard);
-  if (!unserved.empty())
-    throw BootFailure(fmt::format("no slave of the configuration runs {}", shards_text(unserved)));
+  if (!unserved.empty()) throw BootFailure(fmt::format("no slave of the configuration runs {}", shards_text(unserved)));
 
   for (Slave& slave : self->slaves) co_await dial(self, slave);
 
@@ -243,8 +243,8 @@ awaitable<void> MasterNode::State::catch_up(Pointer self, std::string id, SlaveC
     const std::vector<Hash256> parent(1, block->header.hash_prev_block);
     std::vector<RootBlock> found = co_await self->backend->get_root_block_list(parent);
     if (found.empty() || missed.size() > root_blocks_missed_max)
-      throw BootFailure(fmt::format("slave {} takes none of the last {} root blocks: {}", quote(id), missed.size(),
-                                    refusal));
+      throw BootFailure(
+          fmt::format("slave {} takes none of the last {} root blocks: {}", quote(id), missed.size(), refusal));
     block = std::make_shared<const RootBlock>(std::move(found.front()));
     if (block->header.height == 0) { // its shards begin here, and may not exist yet
       co_await give_tip(client, block);

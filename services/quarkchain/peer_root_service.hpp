@@ -1,4 +1,5 @@
-// What a master serves other clusters on the root chain: GET_PEER_LIST, root headers and blocks, and what they announce.
+// What a master serves other clusters on the root chain: GET_PEER_LIST, root headers and blocks, and what they
+// announce.
 #pragma once
 
 #include "services/quarkchain/root_backend.hpp"

@@ -27,19 +27,18 @@ void require_at_most(const char* what, std::size_t seen, std::size_t max) {
 
 void require_branch(std::uint32_t seen, std::uint32_t own) {
   if (seen != own)
-    throw Refused(Refusal::failed,
-                  fmt::format("branch is {}, expected {}", shard_text(seen), shard_text(own)));
+    throw Refused(Refusal::failed, fmt::format("branch is {}, expected {}", shard_text(seen), shard_text(own)));
 }
 
 void require_limit(std::uint32_t limit, std::uint32_t max) {
-  if (limit == 0 || limit > max) throw Refused(Refusal::failed, fmt::format("limit is {}, expected 1 to {}", limit, max));
+  if (limit == 0 || limit > max)
+    throw Refused(Refusal::failed, fmt::format("limit is {}, expected 1 to {}", limit, max));
 }
 
 awaitable<void> hear(Context at, NewMinorBlockHeaderListCommand command) {
   const PeerShard from = at.from();
   if (command.minor_block_header_list.size() != 1)
-    throw Refused(Refusal::failed,
-                  fmt::format("{} minor headers, expected 1", command.minor_block_header_list.size()));
+    throw Refused(Refusal::failed, fmt::format("{} minor headers, expected 1", command.minor_block_header_list.size()));
   MinorBlockHeader tip = std::move(command.minor_block_header_list.front());
   require_branch(tip.branch.value, from.branch);
   co_await at.backend->on_new_minor_block_header(from, std::move(command.root_block_header), std::move(tip));
@@ -86,8 +85,7 @@ awaitable<GetMinorBlockHeaderListResponse> answer(Context at, GetMinorBlockHeade
 }
 
 awaitable<GetMinorBlockHeaderListResponse> answer(Context at, GetMinorBlockHeaderListWithSkipRequest request) {
-  HeaderQuery query =
-      header_query(request.type, request.data, request.limit, request.skip, request.direction);
+  HeaderQuery query = header_query(request.type, request.data, request.limit, request.skip, request.direction);
   co_return reply_of(co_await headers(std::move(at), request.branch.value, std::move(query)));
 }
 

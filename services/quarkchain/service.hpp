@@ -13,7 +13,7 @@
 namespace trunkline::quarkchain {
 
 struct ServiceCounters {
-  std::uint64_t refused = 0;  // answered with an error_code, or closed where there is none
+  std::uint64_t refused = 0; // answered with an error_code, or closed where there is none
   std::uint64_t unserved = 0; // NotImplemented: answered as the opcode table states
 };
 

@@ -110,8 +110,8 @@ awaitable<std::vector<std::string>> as_many(awaitable<ConnectToSlavesResponse> c
   co_return std::move(reply.result_list);
 }
 
-template <class Request> awaitable<typename Rpc<Request>::Reply> call(const SlaveClient& on, Duration deadline,
-                                                                      const Request& request) {
+template <class Request>
+awaitable<typename Rpc<Request>::Reply> call(const SlaveClient& on, Duration deadline, const Request& request) {
   return typed_call(CallVia(on.circuit(), deadline), request);
 }
 

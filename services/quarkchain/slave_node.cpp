@@ -162,7 +162,8 @@ std::vector<XshardClient> SlaveNode::State::running(std::uint32_t branch) const 
 
 awaitable<void> SlaveNode::State::add_xshard_tx_list(XshardList list) {
   std::vector<awaitable<void>> sends;
-  for (const XshardClient& slave : running(list.branch)) sends.push_back(or_close(slave.circuit(), slave.add_xshard_tx_list(list)));
+  for (const XshardClient& slave : running(list.branch))
+    sends.push_back(or_close(slave.circuit(), slave.add_xshard_tx_list(list)));
   return all_at_once(std::move(sends));
 }
 

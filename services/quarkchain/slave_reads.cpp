@@ -17,8 +17,8 @@ awaitable<GetEcoInfoListResponse> answer(Context at, GetEcoInfoListRequest) {
 
 awaitable<GetNextBlockToMineResponse> answer(Context at, GetNextBlockToMineRequest request) {
   GetNextBlockToMineResponse reply;
-  reply.block = co_await at.backend->get_next_block_to_mine(request.branch.value, request.address,
-                                                            request.artificial_tx_config);
+  reply.block =
+      co_await at.backend->get_next_block_to_mine(request.branch.value, request.address, request.artificial_tx_config);
   co_return reply;
 }
 
@@ -54,8 +54,7 @@ awaitable<GetMinorBlockResponse> answer(Context at, GetMinorBlockRequest request
 }
 
 awaitable<GetTransactionResponse> answer(Context at, GetTransactionRequest request) {
-  std::optional<FoundTransaction> found =
-      co_await at.backend->get_transaction(request.branch.value, request.tx_hash);
+  std::optional<FoundTransaction> found = co_await at.backend->get_transaction(request.branch.value, request.tx_hash);
   GetTransactionResponse reply;
   if (found) {
     reply.minor_block = std::move(found->block);

@@ -71,8 +71,7 @@ awaitable<SyncMinorBlockListResponse> answer(Context at, SyncMinorBlockListReque
   SyncMinorBlockListResponse reply;
   if (request.minor_block_hash_list.empty()) co_return reply;
   const PeerShard from{request.branch.value, request.cluster_peer_id};
-  SyncedBlocks synced =
-      co_await at.backend->sync_minor_block_list(from, std::move(request.minor_block_hash_list));
+  SyncedBlocks synced = co_await at.backend->sync_minor_block_list(from, std::move(request.minor_block_hash_list));
   reply.block_coinbase_map = std::move(synced.coinbase);
   reply.shard_stats = std::move(synced.stats);
   co_return reply;

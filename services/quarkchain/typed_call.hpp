@@ -36,8 +36,7 @@ awaitable<void> raw_command(CallVia via, std::uint8_t op, Payload payload);
 template <class Reply>
 concept SaysError = requires(Reply reply) { reply.error_code; };
 
-template <class Request>
-awaitable<typename Rpc<Request>::Reply> reply_to(CallVia via, awaitable<RpcReply> call) {
+template <class Request> awaitable<typename Rpc<Request>::Reply> reply_to(CallVia via, awaitable<RpcReply> call) {
   const RpcReply raw = co_await std::move(call);
   typename Rpc<Request>::Reply reply;
   DecodeError error;
@@ -48,8 +47,8 @@ awaitable<typename Rpc<Request>::Reply> reply_to(CallVia via, awaitable<RpcReply
 }
 
 /// The reply to a request. The request is encoded before this returns, so it need not live on. The reply's opcode is
-/// not compared with anything, as pyquarkchain does. Errors: as raw_call; error::cannot_decode for a reply that is none;
-/// Refused for an error_code other than 0.
+/// not compared with anything, as pyquarkchain does. Errors: as raw_call; error::cannot_decode for a reply that is
+/// none; Refused for an error_code other than 0.
 template <class Request>
 awaitable<typename Rpc<Request>::Reply> typed_call(const CallVia& via, const Request& request) {
   return reply_to<Request>(via, raw_call(via, op_code<Request>, encoded(request)));

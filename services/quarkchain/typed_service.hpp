@@ -19,7 +19,8 @@ namespace trunkline::quarkchain {
 std::optional<Payload> reply_for(const std::exception& failure, const OpInfo& op, const RpcRequest& request,
                                  ServiceCounters& counters);
 /// Serves all that is left of a table: by its policy what these may send, as a reply what they may not.
-void serve_rest(RpcServer& server, OpTable table, std::uint8_t senders, const std::shared_ptr<ServiceCounters>& counters);
+void serve_rest(RpcServer& server, OpTable table, std::uint8_t senders,
+                const std::shared_ptr<ServiceCounters>& counters);
 
 template <class Context> class TypedService {
  public:
@@ -69,9 +70,9 @@ template <class Context> class TypedService {
     co_return std::move(*instead);
   }
 
-  template <class Command>
-  static awaitable<void> heard(awaitable<void> (*hear)(Context, Command), const OpInfo* op,
-                               std::shared_ptr<ServiceCounters> counters, Context context, RpcRequest request) {
+  template <class Command> static awaitable<void> heard(awaitable<void> (*hear)(Context, Command), const OpInfo* op,
+                                                        std::shared_ptr<ServiceCounters> counters, Context context,
+                                                        RpcRequest request) {
     Command message = decoded<Command>(request.payload.bytes());
     context.circuit = request.circuit;
     try {

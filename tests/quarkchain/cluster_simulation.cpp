@@ -128,8 +128,8 @@ class Run {
   }
   void log(const std::string& text) const {
     if (options_.log)
-      options_.log(fmt::format("{} {}", std::chrono::duration_cast<std::chrono::milliseconds>(world_.elapsed()).count(),
-                               text));
+      options_.log(
+          fmt::format("{} {}", std::chrono::duration_cast<std::chrono::milliseconds>(world_.elapsed()).count(), text));
   }
 
   SimCluster::TweakSlave tweak_slave() {
@@ -218,8 +218,7 @@ class Run {
       } catch (const boost::system::system_error&) {
       } catch (const Refused& refused) {
         self->log(std::string("a root block was refused: ") + refused.what());
-      } catch (const std::out_of_range&) {
-      }
+      } catch (const std::out_of_range&) {}
       ++(done ? self->report_.root_blocks : self->report_.root_blocks_failed);
     }
   }
@@ -250,8 +249,7 @@ class Run {
         co_await self->cluster_.master->add_transaction(std::move(transaction));
       } catch (const boost::system::system_error&) {
       } catch (const Refused&) {
-      } catch (const std::out_of_range&) {
-      }
+      } catch (const std::out_of_range&) {}
     }
   }
 
@@ -416,8 +414,7 @@ class Run {
     ++report_.lists_checked;
     const std::optional<CrossShardTransactionList> list =
         cluster_.slaves[(branch >> 16) % slaves_count].ledger->xshard_tx_list(branch, block);
-    if (!list)
-      return violate(fmt::format("{} of minor block {} is not at {}", what, block.hex(), shard_text(branch)));
+    if (!list) return violate(fmt::format("{} of minor block {} is not at {}", what, block.hex(), shard_text(branch)));
     if (deposits && list->tx_list.size() != *deposits)
       violate(fmt::format("{} of minor block {} has {} deposits at {}, expected {}", what, block.hex(),
                           list->tx_list.size(), shard_text(branch), *deposits));

@@ -58,12 +58,12 @@ int main(int argc, char** argv) {
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
   std::printf("%llu seeds, %llu failed; %.1f virtual hours with faults in %.1f s\n", number(seeds), number(failed),
               static_cast<double>(options.seconds * seeds) / 3600, time.count());
-  std::printf("%llu minor blocks acknowledged (%llu failed), %llu root blocks (%llu failed), %llu switches, "
-              "%llu lists acknowledged with %llu deposits, %llu checked\n"
-              "%llu faults, %llu crashes, %llu slaves booted again, %llu links dialled again\n",
-              number(sum.minor_blocks), number(sum.minor_blocks_failed), number(sum.root_blocks),
-              number(sum.root_blocks_failed), number(sum.root_switches), number(sum.lists), number(sum.deposits),
-              number(sum.lists_checked), number(sum.faults), number(sum.crashes), number(sum.boots),
-              number(sum.redials));
+  std::printf(
+      "%llu minor blocks acknowledged (%llu failed), %llu root blocks (%llu failed), %llu switches, "
+      "%llu lists acknowledged with %llu deposits, %llu checked\n"
+      "%llu faults, %llu crashes, %llu slaves booted again, %llu links dialled again\n",
+      number(sum.minor_blocks), number(sum.minor_blocks_failed), number(sum.root_blocks),
+      number(sum.root_blocks_failed), number(sum.root_switches), number(sum.lists), number(sum.deposits),
+      number(sum.lists_checked), number(sum.faults), number(sum.crashes), number(sum.boots), number(sum.redials));
   return failed == 0 ? 0 : 1;
 }

@@ -66,7 +66,8 @@ class FarEnd {
     self->heard_.pop_front();
     co_return frame;
   }
-  template <class Message> static awaitable<Message> hears_message(FarEnd* self, std::uint8_t op, std::uint64_t rpc_id) {
+  template <class Message>
+  static awaitable<Message> hears_message(FarEnd* self, std::uint8_t op, std::uint64_t rpc_id) {
     Frame like;
     like.op = op;
     like.rpc_id = rpc_id;
@@ -95,7 +96,8 @@ class FarEnd {
     std::vector<std::byte> buffer(65536);
     const std::size_t read = co_await within(std::chrono::minutes(1), self->transport_->read_some(buffer));
     self->bytes_.append(reinterpret_cast<const char*>(buffer.data()), read);
-    for (Frame& frame : quarkchain::test::decode(self->framing_, self->bytes_)) self->heard_.push_back(std::move(frame));
+    for (Frame& frame : quarkchain::test::decode(self->framing_, self->bytes_))
+      self->heard_.push_back(std::move(frame));
     co_return read > 0;
   }
 

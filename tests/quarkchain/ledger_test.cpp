@@ -92,7 +92,8 @@ struct Bench {
   }
   RootBlock genesis() const { return genesis_root_block(config.quarkchain.root.genesis); }
   /// On top of `parent`, `weight` times as difficult.
-  static RootBlock root_on(const RootBlock& parent, std::vector<MinorBlockHeader> headers = {}, std::uint64_t weight = 1) {
+  static RootBlock root_on(const RootBlock& parent, std::vector<MinorBlockHeader> headers = {},
+                           std::uint64_t weight = 1) {
     RootBlock block;
     block.minor_block_header_list = std::move(headers);
     block.header.height = parent.header.height + 1;
@@ -113,7 +114,9 @@ struct Bench {
 template <class T> struct Kept {
   std::optional<T> value;
 };
-template <class T> awaitable<void> keep(awaitable<T> call, Kept<T>* into) { into->value.emplace(co_await std::move(call)); }
+template <class T> awaitable<void> keep(awaitable<T> call, Kept<T>* into) {
+  into->value.emplace(co_await std::move(call));
+}
 
 /// Runs to its end, with nothing around it. One world for all: a ledger may outlive a call.
 void run(awaitable<void> call) {
@@ -146,14 +149,14 @@ MinorBlock mined(Bench& bench, std::uint32_t branch) {
 void start(Bench& bench) { run(bench.ledger->create_shards(bench.genesis())); }
 
 MinorBlockHeader genesis_of(const Bench& bench, std::uint32_t branch) {
-  return genesis_minor_block(bench.config.quarkchain, *bench.config.quarkchain.find_shard(branch), bench.genesis().header)
+  return genesis_minor_block(bench.config.quarkchain, *bench.config.quarkchain.find_shard(branch),
+                             bench.genesis().header)
       .header;
 }
 
 /// Both genesis blocks confirmed.
 RootBlock first_root(Bench& bench) {
-  const RootBlock root =
-      Bench::root_on(bench.genesis(), {genesis_of(bench, branch_0), genesis_of(bench, branch_1)});
+  const RootBlock root = Bench::root_on(bench.genesis(), {genesis_of(bench, branch_0), genesis_of(bench, branch_1)});
   run(bench.ledger->add_root_block(root));
   return root;
 }
@@ -417,8 +420,12 @@ TEST_CASE("ledger: accounts, code, storage and balances are those of genesis") {
   CHECK_THROWS_AS((void)run(bench.ledger->get_log(LogQuery())), NotImplemented);
 }
 
-TEST_CASE("ledger: work is given out, and its solution is the next block") {
+TEST_CASE("ledger: work is given out where remote mining is allowed, and its solution is the next block") {
   Bench bench;
+  start(bench);
+  CHECK(code_of(bench.ledger->get_work(branch_1, std::nullopt)) == 1);
+  for (ShardConfig& shard : bench.options.config.shards) shard.consensus_config.remote_mine = true;
+  bench.open(make_memory_store());
   start(bench);
   first_root(bench);
   const Work work = run(bench.ledger->get_work(branch_1, std::nullopt));
@@ -546,7 +553,8 @@ TEST_CASE("ledger: everything but waiting transactions is there again after a re
 
     bench.ledger.reset();
     bench.options.config.root.genesis.timestamp = 5;
-    CHECK_THROWS_WITH_AS(bench.open(open_store(place)), doctest::Contains("the store is of root genesis"), ConfigFailure);
+    CHECK_THROWS_WITH_AS(bench.open(open_store(place)), doctest::Contains("the store is of root genesis"),
+                         ConfigFailure);
     bench.open(open_store(place, true)); // emptied
     CHECK(bench.ledger->shards().empty());
   }

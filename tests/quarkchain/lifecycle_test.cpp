@@ -112,7 +112,8 @@ awaitable<void> gives_tip(FarEnd* master, const TcpSlave* slave, std::uint64_t r
   Ping ping;
   ping.root_tip = slave->root_genesis();
   co_await master->says(op(ClusterOp::ping), rpc_id, ping);
-  (void)co_await FarEnd::hears_message<AddMinorBlockHeaderRequest>(master, op(ClusterOp::add_minor_block_header_request), 1);
+  (void)co_await FarEnd::hears_message<AddMinorBlockHeaderRequest>(master,
+                                                                   op(ClusterOp::add_minor_block_header_request), 1);
   const AddMinorBlockHeaderResponse response;
   co_await master->says(op(ClusterOp::add_minor_block_header_response), 1, response);
   (void)co_await FarEnd::hears_message<Pong>(master, op(ClusterOp::pong), rpc_id);
@@ -273,9 +274,10 @@ awaitable<void> results_for_each() {
     free = listener->address();
     listener->close(); // nobody listens there
   }
-  addresses = {{"S0", "tcp://127.0.0.1:1"}, {"S1", good.address}, {"S2", wrong.address}, {"SX", wrong.address}, {"S9", free}};
+  addresses = {
+      {"S0", "tcp://127.0.0.1:1"}, {"S1", good.address}, {"S2", wrong.address}, {"SX", wrong.address}, {"S9", free}};
   const auto master = co_await masters(&slave);
-  std::vector<SlaveInfo> infos{info("S0", {0x1}),       info("S1", {0x10001}), info("SX", {0x20001}),
+  std::vector<SlaveInfo> infos{info("S0", {0x1}),        info("S1", {0x10001}), info("SX", {0x20001}),
                                info("S2", {0x20001, 1}), info("S9", {0x1}),     info("S2", {0x20001}, 0)};
   const std::vector<std::string> results = co_await connects(master.get(), 2, infos);
   REQUIRE(results.size() == 6);
@@ -724,10 +726,12 @@ void over_tcp(Body body) { trunkline::test::run_coroutine(body()); }
 } // namespace
 
 TEST_CASE("lifecycle: the first connection is the master, later ones are slaves") { over_tcp(first_is_master); }
-TEST_CASE("lifecycle: with an allow-list only a listed address is the master, and without one nothing can be reported") {
+TEST_CASE(
+    "lifecycle: with an allow-list only a listed address is the master, and without one nothing can be reported") {
   over_tcp(master_by_address);
 }
-TEST_CASE("lifecycle: PING with a root tip makes shards and reports them before its PONG, and others are served meanwhile") {
+TEST_CASE(
+    "lifecycle: PING with a root tip makes shards and reports them before its PONG, and others are served meanwhile") {
   over_tcp(callback_during_ping);
 }
 TEST_CASE("bad input: PING with another genesis closes the connection, and the log has both hashes") {

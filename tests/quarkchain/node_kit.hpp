@@ -31,10 +31,9 @@ using namespace std::chrono_literals;
 inline ClusterConfig cluster_config(std::size_t slaves, std::size_t chains, std::uint32_t root_height_of_last = 0) {
   std::string chain_texts;
   for (std::size_t i = 0; i < chains; ++i) {
-    const std::string alloc =
-        i == 0 ? R"("ALLOC": {"0000000000000000000000000000000000000003000000ff":
+    const std::string alloc = i == 0 ? R"("ALLOC": {"0000000000000000000000000000000000000003000000ff":
                    {"balances": {"QKC": 1000, "QI": 7}, "code": "0x6001", "storage": {"0x12": "0x0345"}}},)"
-               : std::string();
+                                     : std::string();
     chain_texts += fmt::format(R"({}{{"CHAIN_ID": {}, "SHARD_SIZE": 1, "CONSENSUS_TYPE": "POW_SIMULATE",
       "CONSENSUS_CONFIG": {{"TARGET_BLOCK_TIME": 10}}, "GENESIS": {{{} "ROOT_HEIGHT": {}}}, "POSW_CONFIG": {{}}}})",
                                i == 0 ? "" : ",", i, alloc, i + 1 == chains ? root_height_of_last : 0);
@@ -108,7 +107,7 @@ class SimCluster {
     std::string id;
     std::shared_ptr<Store> store = make_memory_store();
     std::function<std::shared_ptr<Store>(std::shared_ptr<Store>)> wrap; // of the store, anew for each process
-    std::shared_ptr<Ledger> ledger;  // of the node, or of the last one
+    std::shared_ptr<Ledger> ledger; // of the node, or of the last one
     std::unique_ptr<SlaveNode> node; // null while it is down
   };
 
@@ -123,7 +122,8 @@ class SimCluster {
   }
 
   std::uint64_t unix_time() const {
-    return 1700000000 + static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(world.elapsed()).count());
+    return 1700000000 +
+           static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(world.elapsed()).count());
   }
   void start_slave(std::size_t i) {
     Slave& slave = slaves.at(i);
@@ -135,7 +135,8 @@ class SimCluster {
     LedgerOptions ledger = LedgerOptions::of(config, slave.id);
     ledger.unix_time = [this] { return unix_time(); };
     ledger.log = sink(slave.id);
-    slave.ledger = make_ledger(std::move(ledger), std::make_unique<KeptStore>(slave.wrap ? slave.wrap(slave.store) : slave.store));
+    slave.ledger =
+        make_ledger(std::move(ledger), std::make_unique<KeptStore>(slave.wrap ? slave.wrap(slave.store) : slave.store));
     std::shared_ptr<Backend> backend = slave.ledger;
     if (tweak_slave_) tweak_slave_(options, backend);
     slave.node = std::make_unique<SlaveNode>(world.executor(), std::move(options), std::move(backend));
@@ -194,9 +195,8 @@ class SimCluster {
  private:
   LogSink sink(std::string who) {
     return [this, who = std::move(who)](LogLevel, std::string_view line) {
-      lines.push_back(fmt::format("{} {}: {}",
-                                  std::chrono::duration_cast<std::chrono::milliseconds>(world.elapsed()).count(), who,
-                                  line));
+      lines.push_back(fmt::format(
+          "{} {}: {}", std::chrono::duration_cast<std::chrono::milliseconds>(world.elapsed()).count(), who, line));
     };
   }
   static awaitable<void> stop_all(SimCluster* self) {

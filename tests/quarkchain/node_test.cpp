@@ -108,7 +108,8 @@ awaitable<void> clusters_meet(sim::World& world) {
     for (int i = 0; i < 3; ++i) co_await SimCluster::next_minor_block(&both.a, shard(chain));
   for (std::uint32_t chain = 0; chain < 4; ++chain) {
     co_await until([&] { return both.b.slaves[chain % 2].ledger->tip_of(shard(chain))->height == 3; });
-    CHECK(*both.b.slaves[chain % 2].ledger->tip_of(shard(chain)) == *both.a.slaves[chain % 2].ledger->tip_of(shard(chain)));
+    CHECK(*both.b.slaves[chain % 2].ledger->tip_of(shard(chain)) ==
+          *both.a.slaves[chain % 2].ledger->tip_of(shard(chain)));
     CHECK(both.b.chain->is_reported(hash_of(*both.b.slaves[chain % 2].ledger->tip_of(shard(chain)))));
   }
   CHECK(both.b.master->connections().forwarding().counters().frames_to_slaves > 0);

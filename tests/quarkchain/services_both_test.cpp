@@ -484,8 +484,8 @@ template <class Made> Transcript run_services(bool here_dials) {
       co_await between.part();
     };
     world.run(exchange(slaves));
-    transcript.there.push_back(fmt::format("refused {}, unserved {}", serves_master.counters().refused,
-                                           serves_master.counters().unserved));
+    transcript.there.push_back(
+        fmt::format("refused {}, unserved {}", serves_master.counters().refused, serves_master.counters().unserved));
   }
   return transcript;
 }
@@ -502,14 +502,40 @@ TEST_CASE("services over both dialects: every method of every client, whoever di
   // Each method of Backend was asked.
   std::set<std::string> asked;
   for (const std::string& line : first.there) asked.insert(line.substr(0, line.find(' ')));
-  for (const char* name :
-       {"create_shards", "add_root_block", "get_eco_info_list", "get_next_block_to_mine", "get_unconfirmed_headers",
-        "get_account_data", "add_transaction", "sync_minor_block_list", "add_minor_block", "get_minor_block",
-        "get_minor_block_at", "get_transaction", "execute_transaction", "get_transaction_receipt", "mine", "gen_tx",
-        "get_transaction_list_by_address", "get_all_transactions", "get_log", "estimate_gas", "get_storage", "get_code",
-        "gas_price", "get_work", "submit_work", "check_minor_block", "get_root_chain_stakes", "get_total_balance",
-        "add_xshard_tx_list", "on_new_minor_block_header", "on_new_transaction_list", "on_new_block_minor",
-        "get_minor_block_list", "get_minor_block_header_list"})
+  for (const char* name : {"create_shards",
+                           "add_root_block",
+                           "get_eco_info_list",
+                           "get_next_block_to_mine",
+                           "get_unconfirmed_headers",
+                           "get_account_data",
+                           "add_transaction",
+                           "sync_minor_block_list",
+                           "add_minor_block",
+                           "get_minor_block",
+                           "get_minor_block_at",
+                           "get_transaction",
+                           "execute_transaction",
+                           "get_transaction_receipt",
+                           "mine",
+                           "gen_tx",
+                           "get_transaction_list_by_address",
+                           "get_all_transactions",
+                           "get_log",
+                           "estimate_gas",
+                           "get_storage",
+                           "get_code",
+                           "gas_price",
+                           "get_work",
+                           "submit_work",
+                           "check_minor_block",
+                           "get_root_chain_stakes",
+                           "get_total_balance",
+                           "add_xshard_tx_list",
+                           "on_new_minor_block_header",
+                           "on_new_transaction_list",
+                           "on_new_block_minor",
+                           "get_minor_block_list",
+                           "get_minor_block_header_list"})
     CHECK_MESSAGE(asked.contains(name), std::string(name));
 }
 
@@ -562,9 +588,9 @@ TEST_CASE("services: a backend that implements nothing answers each opcode as th
   SlaveService serves_master(backend, membership);
   XshardService serves_slaves(backend, membership);
   PeerShardService serves_peers(backend);
-  for (const auto& [server, sender] : {std::pair(serves_master.server(), from_master),
-                                       std::pair(serves_slaves.server(), between_slaves),
-                                       std::pair(serves_peers.server(), shard)}) {
+  for (const auto& [server, sender] :
+       {std::pair(serves_master.server(), from_master), std::pair(serves_slaves.server(), between_slaves),
+        std::pair(serves_peers.server(), shard)}) {
     sim::World world(11);
     const auto plain = std::make_shared<RpcServer>("control");
     ClusterEnds ends(world, plain, plain, true);

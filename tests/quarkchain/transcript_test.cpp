@@ -131,9 +131,9 @@ struct ReplayedSlave {
 
 /// Cluster B: its slave T0 boots, is given a peer, and fetches A's blocks from it.
 awaitable<void> syncs(sim::World& world) {
-  ReplayedSlave slave(world,
-                      R"({"HOST": "127.0.0.1", "PORT": 45120, "ID": "T0", "FULL_SHARD_ID_LIST": ["0x00010001", "0x00000001"]})",
-                      "T0");
+  ReplayedSlave slave(
+      world, R"({"HOST": "127.0.0.1", "PORT": 45120, "ID": "T0", "FULL_SHARD_ID_LIST": ["0x00010001", "0x00000001"]})",
+      "T0");
   FarEnd master(co_await world.network("master")->dial("sim://T0"), Framing::cluster);
   std::map<std::string, FarEnd*> connections;
   connections["B.master-B.T0#0"] = &master;
