@@ -411,7 +411,7 @@ awaitable<void> LedgerState::follow(PeerShard from, MinorBlockHeader tip) {
     if (page.headers.empty()) throw Refused(Refusal::invalid, "a peer does not know its own blocks");
     for (const MinorBlockHeader& header : page.headers) {
       if (hash_of(header) != below) throw Refused(Refusal::invalid, "a peer's headers are no chain");
-      if (store_->has(keys::minor_block(from.branch, below))) break;
+      if (store_->has(keys::minor_block(from.branch, below)) || missing.size() >= headers_followed_max) break;
       missing.push_back(below);
       below = header.hash_prev_minor_block;
     }

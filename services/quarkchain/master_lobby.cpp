@@ -101,9 +101,11 @@ std::uint64_t MasterLobby::id_of(const RpcCircuit& circuit) const {
 }
 
 std::vector<PeerInfo> MasterLobby::others(const RpcCircuit& circuit, std::uint32_t max) const {
+  std::map<std::uint64_t, const Guest*> by_id;
+  for (const auto& [other, guest] : guests_)
+    if (other != &circuit && guest->admitted) by_id.emplace(guest->id, guest.get());
   std::vector<PeerInfo> infos;
-  for (const auto& [other, guest] : guests_) {
-    if (other == &circuit || !guest->admitted) continue;
+  for (const auto& [id, guest] : by_id) {
     PeerInfo info;
     info.ip = guest->hello->peer_ip;
     info.port = guest->hello->peer_port;

@@ -166,6 +166,42 @@ awaitable<void> strangers_are_refused(sim::World& world) {
   co_await TwoClusters::stop(&both);
 }
 
+/// The least that a node author writes.
+class Balances final : public Backend {
+ public:
+  awaitable<void> create_shards(RootBlock) override { co_return; }
+  std::vector<std::uint32_t> shards() const override { return {0x00000001}; }
+  awaitable<std::vector<AccountBranchData>> get_account_data(Address address, std::optional<std::uint64_t>) override {
+    std::vector<AccountBranchData> all(1);
+    all[0].branch.value = 0x00000001;
+    all[0].token_balances.balance_map.set(BigUint(35760), BigUint(address.full_shard_key + 1));
+    co_return all;
+  }
+};
+
+awaitable<void> own_backend(sim::World& world) {
+  const auto replace = [](SlaveNodeOptions&, std::shared_ptr<Backend>& backend) {
+    backend = std::make_shared<Balances>();
+  };
+  SimCluster cluster(world, cluster_config(1, 1), replace);
+  co_await cluster.boot();
+  Address address;
+  address.full_shard_key = 6;
+  const SlaveClient slave = cluster.master->slave("S0").within(5s);
+  const std::vector<AccountBranchData> accounts = co_await slave.get_account_data(address);
+  CHECK(accounts.at(0).token_balances.balance_map.of(BigUint(35760)) == BigUint(7));
+  std::uint32_t code = 0;
+  try {
+    (void)co_await slave.get_code(address);
+  } catch (const Refused& refused) {
+    code = refused.code();
+  }
+  CHECK(code == 1);
+  CHECK(cluster.slaves[0].node->master_counters().unserved == 1);
+  CHECK((co_await cluster.master->get_account_data(address)).size() == 1);
+  co_await cluster.stop();
+}
+
 awaitable<void> a_slave_comes_back(sim::World& world) {
   const auto keeps_going = [](MasterNodeOptions& options) { options.ends_with_slave = false; };
   const auto waits = [](SlaveNodeOptions& options, std::shared_ptr<Backend>&) {
@@ -211,6 +247,9 @@ TEST_CASE("cluster: two clusters meet, and what a shard adds reaches its peer th
 }
 TEST_CASE("cluster: who says HELLO of another network, is ourselves, or says nothing is not admitted") {
   in_world(strangers_are_refused);
+}
+TEST_CASE("cluster: a backend of one's own answers what it implements, and the table the rest") {
+  in_world(own_backend);
 }
 TEST_CASE("cluster: a slave that was away gets the root blocks that it has missed") { in_world(a_slave_comes_back); }
 TEST_CASE("cluster: a master boots four slaves, which report every shard's genesis before they answer") {

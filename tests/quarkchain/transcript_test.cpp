@@ -10,6 +10,8 @@
 
 #include <doctest/doctest.h>
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
 #include <map>
 
 using namespace trunkline;
@@ -166,8 +168,44 @@ awaitable<void> boots(sim::World& world) {
   co_await slave.node->stop(Duration::zero());
 }
 
+/// Cluster A the other way round: its slaves say what they said, and a master of ours takes the place of theirs.
+awaitable<void> master_boots(sim::World& world) {
+  const ClusterConfig config = recorded_config(
+      R"({"HOST": "127.0.0.1", "PORT": 45020, "ID": "S0", "FULL_SHARD_ID_LIST": ["0x00000001"]},
+         {"HOST": "127.0.0.1", "PORT": 45021, "ID": "S1", "FULL_SHARD_ID_LIST": ["0x00010001"]})");
+  MasterNodeOptions options = MasterNodeOptions::of(config);
+  options.address_of = [](const SlaveConfig& slave) { return "sim://" + slave.id; };
+  options.connections.networks["sim"] = world.network("M");
+  options.mining = true;
+  const auto chain = std::make_shared<RootChain>(config.quarkchain, make_memory_store());
+  MasterNode master(world.executor(), std::move(options), chain);
+  const auto listener_0 = world.network("S0")->listen(world.executor(), "sim://S0");
+  const auto listener_1 = world.network("S1")->listen(world.executor(), "sim://S1");
+  using namespace asio::experimental::awaitable_operators;
+  std::unique_ptr<FarEnd> slave_0, slave_1;
+  const auto slaves = [&]() -> awaitable<void> {
+    slave_0 = std::make_unique<FarEnd>(co_await listener_0->accept(), Framing::cluster);
+    slave_1 = std::make_unique<FarEnd>(co_await listener_1->accept(), Framing::cluster);
+    std::map<std::string, FarEnd*> connections;
+    connections["A.master-A.S0#0"] = slave_0.get();
+    connections["A.master-A.S1#0"] = slave_1.get();
+    const std::vector<std::uint64_t> none;
+    const std::size_t compared = co_await replay(connections, "A.master", 21, none);
+    CHECK(compared == 4 + 2 + 2 + 2); // PING twice, CONNECT_TO_SLAVES, 146 and MINE, to each
+  };
+  co_await (master.boot() && slaves());
+  CHECK(slave_0->rest() == "");
+  CHECK(slave_1->rest() == "");
+  co_await master.stop(Duration::zero());
+  CHECK(chain->stats().size() == 2);
+}
+
 } // namespace
 
+TEST_CASE("transcript: a master of ours says what the Python master said while it booted two slaves") {
+  sim::World world(3);
+  world.run(master_boots(world));
+}
 TEST_CASE("transcript: a slave of ours says what the Python slave said while it booted and synced from a peer") {
   sim::World world(3);
   world.run(syncs(world));
