@@ -68,12 +68,14 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
   awaitable<bool> add_root_block(RootBlock block) override;
   std::optional<RootBlockHeader> root_tip() const override;
 
-  // ledger_minor.cpp
+  // ledger_sync.cpp
   awaitable<void> add_minor_block(MinorBlock block) override;
   awaitable<SyncedBlocks> sync_minor_block_list(PeerShard from, std::vector<Hash256> hashes) override;
-  awaitable<void> add_xshard_tx_list(XshardList list) override;
   awaitable<void> on_new_minor_block_header(PeerShard from, RootBlockHeader root, MinorBlockHeader tip) override;
   awaitable<void> on_new_block_minor(PeerShard from, MinorBlock block) override;
+
+  // ledger_xshard.cpp
+  awaitable<void> add_xshard_tx_list(XshardList list) override;
   bool has_xshard_tx_list(std::uint32_t branch, const Hash256& minor_block_hash) const override;
   std::optional<CrossShardTransactionList> xshard_tx_list(std::uint32_t branch,
                                                           const Hash256& minor_block_hash) const override;
@@ -156,17 +158,21 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
   void choose_tip(LedgerShard& of, const RootBlockHeader& root, const Hash256& hash);
   void set_tip(LedgerShard& of, const MinorBlockHeader& header, const Hash256& hash, StoreBatch& batch);
   void check_block(LedgerShard& of, const MinorBlock& block);
-  std::vector<XshardList> lists_of(const LedgerShard& of, const MinorBlock& block, const Hash256& hash) const;
   void commit(LedgerShard& of, const MinorBlock& block, const Hash256& hash, StoreBatch& batch);
   /// Sends the lists, reports, commits. Holding the turn. True when it became the tip.
   awaitable<bool> extend(LedgerShard& of, MinorBlock block);
+  ShardStats stats_of(LedgerShard& of);
+
+  // ledger_sync.cpp
   awaitable<bool> take_block(std::uint32_t branch, MinorBlock block);
   awaitable<SyncedBlocks> take_blocks(std::uint32_t branch, std::vector<MinorBlock> blocks);
   awaitable<std::vector<MinorBlock>> download(PeerShard from, std::vector<Hash256> hashes, std::size_t batch);
   awaitable<void> follow(PeerShard from, MinorBlockHeader tip);
   awaitable<void> announce(const LedgerShard& of, std::uint64_t except);
   static awaitable<void> announce_to(Pointer self, PeerShard to, RootBlockHeader root, MinorBlockHeader tip);
-  ShardStats stats_of(LedgerShard& of);
+
+  // ledger_xshard.cpp
+  std::vector<XshardList> lists_of(const LedgerShard& of, const MinorBlock& block, const Hash256& hash) const;
 
   // ledger_mining.cpp
   BigUint next_difficulty(const LedgerShard& of, std::uint64_t create_time) const;

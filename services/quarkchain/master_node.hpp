@@ -49,7 +49,6 @@ struct MasterNodeOptions {
   RpcLimits rpc;
   std::chrono::milliseconds connect_retry_delay{1000};
   bool ends_with_slave = true;            // see ClusterMasterOptions
-  /// Says PING once before CONNECT_TO_SLAVES, and again with the root tip after it; as pyquarkchain does.
   std::chrono::milliseconds boot_deadline{0};    // of each request while booting; zero: none
   std::chrono::milliseconds request_deadline{0}; // of each afterwards; zero: none
   PeerOptions peers;
