@@ -4,15 +4,20 @@
 
 #include "async/types.hpp"
 
+#include <boost/asio/cancellation_state.hpp>
+
 #include <cstddef>
 
 namespace trunkline {
 
 class Waiter;
+class Waiters;
 
 /// For an operation that takes something after a wait: throws operation_aborted when it was cancelled between its
 /// wake-up and its resumption. Whoever cancelled it will not look at what it took.
 awaitable<void> throw_if_cancelled();
+/// The same where a coroutine less matters: `const auto state = co_await asio::this_coro::cancellation_state;` before.
+void throw_if_cancelled(const asio::cancellation_state& state);
 
 /// A wake-up without memory: those waiting now are resumed, nobody later. One executor; not thread safe.
 class Signal {
@@ -39,6 +44,7 @@ class Signal {
 
   Waiter* first_ = nullptr;
   Waiter* last_ = nullptr;
+  Waiters* all_ = nullptr; // of the context; known from the first wait on
 };
 
 } // namespace trunkline

@@ -81,6 +81,7 @@ void LiveTrunk::settle_events() {
     explicit Settling(bool& settling) : flag(settling) { flag = true; }
     ~Settling() { flag = false; }
   };
+  if (!machine_->has_events()) return;
   const Settling settling(settling_);
   for (;;) {
     std::vector<TrunkEvent> events = std::move(events_);
