@@ -2,6 +2,7 @@
 
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/error.hpp>
@@ -12,6 +13,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 
+#include <exception>
 #include <utility>
 
 namespace trunkline {
@@ -57,17 +59,51 @@ class Waiter {
   /// Unlinks, frees, and posts the resumption: state first, then the wake-up.
   void complete(error_code code) {
     unlink();
+    uncancel();
+    post(code);
+  }
+
+  /// Unlinks it and leaves its resumption to `into`.
+  void complete_into(Wakeups& into) {
+    if (executor_ != into.executor_) return complete({});
+    unlink();
+    uncancel();
+    after_ = nullptr;
+    (into.last_ ? into.last_->after_ : into.first_) = this;
+    into.last_ = this;
+  }
+
+  static Waiter* pop(Wakeups& from) noexcept {
+    Waiter* const waiter = from.first_;
+    from.first_ = waiter->after_;
+    if (!from.first_) from.last_ = nullptr;
+    return waiter;
+  }
+
+  /// Frees it and resumes who waited, here and now.
+  void resume_now() {
+    Resume resume = std::move(resume_);
+    delete this;
+    std::move(resume)(error_code());
+  }
+
+  /// Frees it and posts the resumption.
+  void post(error_code code) {
     Resume resume = std::move(resume_);
     const Executor executor = std::move(executor_);
     delete this;
-    auto slot = asio::get_associated_cancellation_slot(resume);
-    if (slot.is_connected()) slot.clear();
     asio::post(executor, [resume = std::move(resume), code]() mutable { std::move(resume)(code); });
   }
 
   Resume take() { return std::move(resume_); }
 
  private:
+  /// From here on nobody can cancel the wait: it is over.
+  void uncancel() {
+    auto slot = asio::get_associated_cancellation_slot(resume_);
+    if (slot.is_connected()) slot.clear();
+  }
+
   Signal* signal_;
   Executor executor_;
   Resume resume_;
@@ -90,12 +126,31 @@ Signal::~Signal() {
   while (first_) first_->complete(asio::error::operation_aborted);
 }
 
-void Signal::notify_all() noexcept {
+void Signal::notify_all(Wakeups* into) noexcept {
   Waiter* const last = last_; // those who come to wait meanwhile are not meant
   while (first_) {
     const bool done = first_ == last;
-    first_->complete({});
+    if (into) {
+      first_->complete_into(*into);
+    } else {
+      first_->complete({});
+    }
     if (done) break;
+  }
+}
+
+Wakeups::~Wakeups() {
+  while (first_) Waiter::pop(*this)->post({});
+}
+
+void Wakeups::run() {
+  while (first_) {
+    try {
+      Waiter::pop(*this)->resume_now();
+    } catch (...) {
+      // It belongs to whoever runs the executor, not to the caller.
+      asio::post(executor_, [failure = std::current_exception()] { std::rethrow_exception(failure); });
+    }
   }
 }
 
@@ -103,23 +158,28 @@ void Signal::notify_one() noexcept {
   if (first_) first_->complete({});
 }
 
-awaitable<void> throw_if_cancelled() {
-  const auto state = co_await asio::this_coro::cancellation_state;
+void throw_if_cancelled(const asio::cancellation_state& state) {
   if (state.cancelled() != asio::cancellation_type::none)
     throw boost::system::system_error(asio::error::operation_aborted);
 }
 
+awaitable<void> throw_if_cancelled() {
+  const auto state = co_await asio::this_coro::cancellation_state;
+  throw_if_cancelled(state);
+}
+
+// No coroutine of its own: one less to allocate for each wait.
 awaitable<void> Signal::wait() {
-  const Executor executor = co_await asio::this_coro::executor;
-  auto& all = asio::use_service<Waiters>(asio::query(executor, asio::execution::context));
-  auto initiation = [](Resume resume, Signal* signal, Waiters* waiters, const Executor& on) {
+  auto initiation = [](auto handler, Signal* signal) {
+    const Executor executor = asio::get_associated_executor(handler);
+    Resume resume(std::move(handler)); // it has a cancellation slot of its own
+    if (!signal->all_) signal->all_ = &asio::use_service<Waiters>(asio::query(executor, asio::execution::context));
     auto slot = asio::get_associated_cancellation_slot(resume);
-    auto* waiter = new Waiter(*signal, *waiters, on, std::move(resume));
+    auto* waiter = new Waiter(*signal, *signal->all_, executor, std::move(resume));
     if (slot.is_connected())
       slot.assign([waiter](asio::cancellation_type) { waiter->complete(asio::error::operation_aborted); });
   };
-  co_await asio::async_initiate<const asio::use_awaitable_t<>, void(error_code)>(initiation, asio::use_awaitable, this,
-                                                                                 &all, executor);
+  return asio::async_initiate<const asio::use_awaitable_t<>, void(error_code)>(initiation, asio::use_awaitable, this);
 }
 
 } // namespace trunkline

@@ -4,15 +4,43 @@
 
 #include "async/types.hpp"
 
+#include <boost/asio/cancellation_state.hpp>
+
 #include <cstddef>
+#include <utility>
 
 namespace trunkline {
 
 class Waiter;
+class Waiters;
 
 /// For an operation that takes something after a wait: throws operation_aborted when it was cancelled between its
 /// wake-up and its resumption. Whoever cancelled it will not look at what it took.
 awaitable<void> throw_if_cancelled();
+/// The same where a coroutine less matters: `const auto state = co_await asio::this_coro::cancellation_state;` before.
+void throw_if_cancelled(const asio::cancellation_state& state);
+
+/// Those who were woken while something was handled, to be resumed when it is done: at once, instead of after another look
+/// at what else the executor has to do.
+class Wakeups {
+ public:
+  explicit Wakeups(Executor executor) : executor_(std::move(executor)) {}
+  Wakeups(const Wakeups&) = delete;
+  Wakeups& operator=(const Wakeups&) = delete;
+  /// Those who are still here are posted.
+  ~Wakeups();
+
+  /// Resumes them, in order, on the caller's stack: only where nothing is in the middle of anything, and on the executor.
+  /// What a resumed one throws out of its coroutine is thrown from the executor. Those who are woken meanwhile are posted.
+  void run();
+
+ private:
+  friend class Waiter;
+
+  Executor executor_;
+  Waiter* first_ = nullptr;
+  Waiter* last_ = nullptr;
+};
 
 /// A wake-up without memory: those waiting now are resumed, nobody later. One executor; not thread safe.
 class Signal {
@@ -28,8 +56,8 @@ class Signal {
   /// with the context, also when the signal lives in something that the coroutine keeps alive.
   awaitable<void> wait();
 
-  /// Resumes all who wait now.
-  void notify_all() noexcept;
+  /// Resumes all who wait now; `into`, if there is one, decides when.
+  void notify_all(Wakeups* into = nullptr) noexcept;
   /// Resumes the one who has waited longest.
   void notify_one() noexcept;
   bool has_waiters() const noexcept { return first_ != nullptr; }
@@ -39,6 +67,7 @@ class Signal {
 
   Waiter* first_ = nullptr;
   Waiter* last_ = nullptr;
+  Waiters* all_ = nullptr; // of the context; known from the first wait on
 };
 
 } // namespace trunkline

@@ -3,6 +3,7 @@
 #include "circuit/live_trunk.hpp"
 #include "fragment/codec.hpp"
 
+#include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
 #include <utility>
@@ -127,7 +128,8 @@ awaitable<void> Circuit::send(Fragment fragment) {
       if (outcome == SendOutcome::closed) throw_end(*held.state);
       co_await held.trunk->waits(*held.state).writable.wait();
     }
-    co_await throw_if_cancelled();
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    throw_if_cancelled(cancellation);
     check_released(*held.state);
     if (held.state->ended || held.state->finished_here) throw_end(*held.state);
   }
@@ -144,7 +146,8 @@ awaitable<std::optional<Fragment>> Circuit::receive() {
     if (state->end && (state->ended || state->closed_here)) throw_end(*state);
     if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
     co_await held.trunk->waits(*state).readable.wait();
-    co_await throw_if_cancelled();
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    throw_if_cancelled(cancellation);
     check_released(*state);
   }
 }
@@ -158,7 +161,8 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
     if (state->end && (state->ended || state->closed_here)) throw_end(*state);
     if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
     co_await held.trunk->waits(*state).error_readable.wait();
-    co_await throw_if_cancelled();
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    throw_if_cancelled(cancellation);
     check_released(*state);
   }
 }

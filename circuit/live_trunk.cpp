@@ -10,13 +10,14 @@ LiveTrunk::LiveTrunk(Executor executor, std::unique_ptr<Trunk> machine)
 
 LiveTrunk::~LiveTrunk() = default;
 
-void LiveTrunk::receive(std::span<const std::byte> bytes, std::span<const std::byte> rest) {
+void LiveTrunk::receive(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken) {
   machine_->receive(bytes, now());
   if (!rest.empty()) machine_->receive(rest, now());
-  const bool woke = machine_->has_events();
-  settle();
+  const bool has_woken = machine_->has_events();
+  if (!settling_) settle_events(&woken);
   // Who was woken will often answer: the writer's turn comes right after theirs, without a look at the sockets between.
-  if (woke) note_output();
+  if (has_woken) output_ready.notify_all(&woken);
+  settle();
 }
 
 void LiveTrunk::lose(End cause) {
@@ -75,12 +76,13 @@ void LiveTrunk::settle() {
   note_deadline();
 }
 
-void LiveTrunk::settle_events() {
+void LiveTrunk::settle_events(Wakeups* woken) {
   struct Settling { // an exception out of on_event must not leave the trunk deaf
     bool& flag;
     explicit Settling(bool& settling) : flag(settling) { flag = true; }
     ~Settling() { flag = false; }
   };
+  if (!machine_->has_events()) return;
   const Settling settling(settling_);
   for (;;) {
     std::vector<TrunkEvent> events = std::move(events_);
@@ -89,31 +91,31 @@ void LiveTrunk::settle_events() {
       events_ = std::move(events); // its memory is used again
       break;
     }
-    for (TrunkEvent& event : events) wake(event);
+    for (TrunkEvent& event : events) wake(event, woken);
     events.clear();
     events_ = std::move(events);
   }
 }
 
-void LiveTrunk::wake(TrunkEvent& event) {
+void LiveTrunk::wake(TrunkEvent& event, Wakeups* woken) {
   using Kind = TrunkEvent::Kind;
   if (event.circuit && event.circuit->released) return;
   auto* const waits = event.circuit ? static_cast<CircuitWaits*>(event.circuit->waits) : nullptr;
   switch (event.kind) {
     case Kind::readable:
-      if (waits) waits->readable.notify_all();
+      if (waits) waits->readable.notify_all(woken);
       if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
       return;
     case Kind::error_readable:
-      if (waits) waits->error_readable.notify_all();
+      if (waits) waits->error_readable.notify_all(woken);
       return;
     case Kind::writable:
-      if (waits) waits->writable.notify_all();
+      if (waits) waits->writable.notify_all(woken);
       if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
       return;
     case Kind::answered:
     case Kind::finished:
-      if (waits) waits->changed.notify_all();
+      if (waits) waits->changed.notify_all(woken);
       return;
     case Kind::ended:
       wake_all(*event.circuit);

@@ -54,7 +54,12 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   bool closed() const noexcept { return closed_; }
 
   // For the session.
-  void receive(std::span<const std::byte> bytes, std::span<const std::byte> rest = {});
+  void receive(std::span<const std::byte> bytes) {
+    Wakeups woken(executor_);
+    receive(bytes, {}, woken);
+  }
+  /// Whom it wakes is left to `woken`.
+  void receive(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken);
   void lose(End cause);
   void tick();
   void take_output(Output& into, std::size_t bytes_max);
@@ -117,8 +122,8 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
     deadline_seen_ = deadline;
   }
   bool congested() const noexcept { return machine_->output_bytes() >= write_bytes_ && !machine_->over(); }
-  void settle_events();
-  void wake(TrunkEvent& event);
+  void settle_events(Wakeups* woken = nullptr);
+  void wake(TrunkEvent& event, Wakeups* woken);
 
   Executor executor_;
   Clock& clock_;

@@ -158,20 +158,22 @@ NodeCore::Answer NodeCore::find_or_start(const TrunkPointer& trunk, const OpenRe
     return {registered->running.begin()->second, error::none, {}, {}};
   }
 
-  const std::string id = open.to_peer.to_string();
   Answer answer;
   answer.peer = registry_.find_peer(open.to_peer);
+  const bool is_wanted = answer.peer && (open.to_service.empty() || open.to_service == answer.peer->service());
+  if (is_wanted && answer.peer->state_->has_inbox) return answer;
+
+  const std::string id = open.to_peer.to_string();
   if (!answer.peer) {
     answer.text = fmt::format("no peer {} on node {}; it serves {}", id, name_, registry_.served());
-  } else if (!open.to_service.empty() && open.to_service != answer.peer->service()) {
+  } else if (!is_wanted) {
     answer.text = fmt::format("peer {} on node {} is of service {}, not {}; it serves {}", id, name_,
                               quote(answer.peer->service(), 64), quote(open.to_service, 64), registry_.served());
-    answer.peer = nullptr;
-  } else if (!answer.peer->state_->has_inbox) {
+  } else {
     answer.text = fmt::format("peer {} on node {} takes no circuits; it serves {}", id, name_, registry_.served());
-    answer.peer = nullptr;
   }
-  if (!answer.peer) answer.reason = error::no_peer;
+  answer.peer = nullptr;
+  answer.reason = error::no_peer;
   return answer;
 }
 

@@ -99,11 +99,13 @@ awaitable<void> Session::pump_in() {
         break;
       }
       const std::size_t direct_count = std::min(count, direct.size());
+      Wakeups woken(trunk_->executor());
       if (direct.empty()) {
-        trunk_->receive(space.first(count));
+        trunk_->receive(space.first(count), {}, woken);
       } else {
-        trunk_->receive(direct.first(direct_count), space.first(count - direct_count));
+        trunk_->receive(direct.first(direct_count), space.first(count - direct_count), woken);
       }
+      woken.run();
       while (!trunk_->machine().wants_input() && !trunk_->machine().over()) co_await trunk_->input_wanted.wait();
       if (trunk_->machine().over()) break;
       const bool more_waits = count == direct.size() + space.size();
