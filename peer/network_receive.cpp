@@ -143,6 +143,7 @@ Fragment traffic_fragment(std::int32_t op, std::string subject, const Traffic& t
   put(fragment, "processor_failures", traffic.processor_failures);
   put(fragment, "drops", traffic.drops);
   put(fragment, "queue_bytes", traffic.queue_bytes);
+  put(fragment, "queue_messages", traffic.queue_messages);
   for (std::size_t i = 1; i < send_errors_count; ++i) {
     std::string key = "failed_";
     for (const char letter : to_string(static_cast<SendError>(i))) key += letter == ' ' ? '_' : letter;
@@ -157,6 +158,16 @@ awaitable<void> NetworkCore::answer_operator(std::weak_ptr<NetworkCore> weak, Ci
   const std::optional<Fragment> request = co_await circuit.receive();
   const CorePointer core = weak.lock();
   if (!request || !core) co_return;
+  if (core->operators_ >= core->options_.operators_max) { // each holds a copy of all counters while it reads
+    circuit.close(
+        End(error::circuit_limit_reached, fmt::format("operators_max {} reached", core->options_.operators_max)));
+    co_return;
+  }
+  ++core->operators_;
+  struct Answering {
+    NetworkCore& core;
+    ~Answering() { --core.operators_; }
+  } const answering{*core};
   const NetworkMetrics metrics = core->metrics();
   if (request->subject == "peers") {
     for (const auto& [id, peer] : metrics.peers) {
@@ -181,6 +192,7 @@ awaitable<void> NetworkCore::answer_operator(std::weak_ptr<NetworkCore> weak, Ci
     put(total, "drops_unknown_channel", metrics.drops_unknown_channel);
     put(total, "processor_failures", metrics.processor_failures);
     put(total, "queue_bytes", metrics.queue_bytes);
+    put(total, "queue_messages", metrics.queue_messages);
     put(total, "acks_waiting", metrics.acks.waiting);
     put(total, "acks_taken", metrics.acks.taken);
     put(total, "acks_late", metrics.acks.late);
