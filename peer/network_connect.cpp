@@ -120,8 +120,8 @@ awaitable<SendResult> NetworkCore::try_addresses(CorePointer core, RemotePointer
 
   if (!core->has_room_to_dial())
     co_return SendResult(SendError::connection_limit,
-                         fmt::format("{}: connections_outbound_max {} reached, and none is idle",
-                                     node_text(remote->id), core->options_.connections_outbound_max));
+                         fmt::format("{}: connections_outbound_max {} reached, and none is idle", node_text(remote->id),
+                                     core->options_.connections_outbound_max));
   ++core->dialling_;
   struct Dialling {
     NetworkCore& core;

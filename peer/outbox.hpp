@@ -1,6 +1,6 @@
-// The messages of one node and channel that are on their way to the connection: how much they are, and whose turn it is.
-// They go in the order of the calls, also when the connection breaks under those that wait, and others come before these
-// have noticed.
+// The messages of one node and channel that are on their way to the connection: how much they are, and whose turn it
+// is. They go in the order of the calls, also when the connection breaks under those that wait, and others come before
+// these have noticed.
 #pragma once
 
 #include "async/signal.hpp"
