@@ -247,9 +247,10 @@ void Machine::on_rumor(const NodeId& from, const Word& word, Instant now) {
       ++counters_.refused_malformed;
       return;
     }
-    rumor = keep(key, book, Payload(word.payload), now);
+    Payload payload(word.payload);
+    deliveries_.push_back({word.origin, word.id, payload.slice(0, payload.size())}); // shared when it is large
+    rumor = keep(key, book, std::move(payload), now);
     ++counters_.delivered;
-    deliveries_.push_back({word.origin, word.id, Payload(word.payload)});
   }
 
   if (word.yes) say(from, Word::Kind::ack, key, passes_on || word.level == 0);

@@ -407,6 +407,31 @@ TEST_CASE("machine: one who promises a message and never brings it only delays i
   CHECK(wanted < wanted_of_liar + 30 + 1024 + 10);
 }
 
+TEST_CASE("machine: questions that one member invents keep nobody else from bringing what the tree has missed") {
+  Fabric::Options options;
+  options.tweak = [](MachineOptions& machine) { machine.promises_max = 24; };
+  Fabric fabric(24, 1, options);
+  const std::uint32_t hostile = 6;
+  Word question = rumor(fabric, 0, 0, fabric.draw_id(), "");
+  question.kind = Word::Kind::question;
+  const auto flood = [&] {
+    for (const std::uint32_t to : {1, 4, 7, 9, 12, 15, 17, 20, 23}) // whom the tree misses
+      for (int i = 0; i < 26; ++i) {
+        question.origin = fabric.ids[fabric.random.below(24)];
+        question.id = fabric.draw_id();
+        fabric.inject(fabric.ids[hostile], to, question);
+      }
+  };
+  flood();
+  fabric.broadcast(0);
+  for (int i = 0; i < 800; ++i) {
+    fabric.run_for(4ms);
+    flood();
+  }
+  for (const auto& machine : fabric.machines) CHECK(machine->promises() <= 24);
+  CHECK(fabric.wrong("hello", 0).empty());
+}
+
 TEST_CASE("machine: any bytes from any member leave it standing") {
   sim::Random random(test_seed());
   Fabric fabric(9, 5);
