@@ -71,7 +71,7 @@ struct PeerMetrics : Traffic {
   bool connected = false;
   bool dialled = false; // the connection, by us
   std::string remote; // the connection's far end
-  std::string name; // as it calls itself
+  std::string name; // as it calls itself, or did when it was connected
   std::uint64_t dials = 0;
   std::uint64_t reuses = 0; // sends that found a connection
 };

@@ -272,7 +272,8 @@ awaitable<SendResult> NetworkCore::wait_for_ack(CorePointer core, RemotePointer 
       co_return SendResult(stops     ? SendError::closed
                            : unknown ? SendError::unknown_channel
                                      : SendError::connection_lost,
-                           fmt::format("{}: no ack: {}", node_text(remote->id), line->end.to_string()));
+                           unknown ? node_text(remote->id) + ": " + line->end.text
+                                   : fmt::format("{}: no ack: {}", node_text(remote->id), line->end.to_string()));
     }
     co_await line->changed.wait();
   }
