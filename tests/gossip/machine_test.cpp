@@ -467,6 +467,45 @@ TEST_CASE("book: members are sorted and each is there once; two books of one num
   CHECK_THROWS_AS(Book::make(1, {NodeId()}), std::invalid_argument);
 }
 
+TEST_CASE("book: seen from a member it begins with itself and wraps, also after others have come and gone") {
+  const auto id_of = [](char letter) { return *NodeId::from_bytes(std::string(15, ' ') + letter); };
+  const auto book_of = [&](const std::string& letters) {
+    std::vector<NodeId> ids;
+    for (const char letter : letters) ids.push_back(id_of(letter));
+    return Book::make(1, ids);
+  };
+  const auto seen_from = [&](char self, const std::string& letters) {
+    const auto book = book_of(letters);
+    std::string list;
+    for (std::uint32_t offset = 0; offset < book->size(); ++offset)
+      list += book->members()[(*book->find(id_of(self)) + offset) % book->size()].bytes().back();
+    return list;
+  };
+  CHECK(seen_from('D', "FEDCBA") == "DEFABC");
+  CHECK(seen_from('C', "ABCDE") == "CDEAB");
+  // O with D T U R S E V G H less E D U; W with D Y Z E H G I less Y E.
+  CHECK(seen_from('O', "OTRSVGH") == "ORSTVGH");
+  CHECK(seen_from('W', "WDZHGI") == "WZDGHI");
+  CHECK_FALSE(book_of("ABCDE")->find(id_of('F')));
+}
+
+TEST_CASE("machine: limits of zero are refused when it is made") {
+  const NodeId self = *NodeId::from_bytes("0123456789abcdef");
+  const auto make = [&](void (*tweak)(MachineOptions&)) {
+    MachineOptions options;
+    options.random = [] { return std::uint64_t{4}; };
+    tweak(options);
+    return Machine(self, options).held_messages();
+  };
+  CHECK(make([](MachineOptions&) {}) == 0);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.remembered_messages_max = 0; }), std::invalid_argument);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.held_messages_max = 0; }), std::invalid_argument);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.held_bytes_max = 0; }), std::invalid_argument);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.books_max = 0; }), std::invalid_argument);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.ack_tries = 0; }), std::invalid_argument);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.tries = 0; }), std::invalid_argument);
+}
+
 TEST_CASE("word: what is encoded is decoded") {
   Word word;
   word.kind = Word::Kind::rumor;

@@ -205,7 +205,8 @@ TEST_CASE("network: whenever the world ends in the middle of sends, acks, writes
       sends.spawn(forget(conduit.send_acked(to, std::string(100'000, 'x'))));
       sends.spawn(forget(conduit.write(to, "one shot")));
       sends.spawn(forget(conduit.send(*NodeId::from_bytes("0123456789abcdef"), "to nobody")));
-      co_await conduit.broadcast({to, to}, "to all");
+      const std::vector<NodeId> twice(2, to);
+      co_await conduit.broadcast(twice, "to all");
       co_await sends.join();
       co_await in->one->stop();
       co_await in->other->stop();
