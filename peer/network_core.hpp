@@ -169,6 +169,7 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   // network_receive.cpp
   static awaitable<void> serve(std::weak_ptr<NetworkCore> weak, LocalPeer& peer, CircuitInbox& inbox);
   static awaitable<void> receive(CorePointer core, RemotePointer remote, Circuit circuit);
+  static awaitable<void> receive_all(CorePointer core, RemotePointer remote, Circuit& circuit);
   static awaitable<void> process(CorePointer core, RemotePointer remote, std::shared_ptr<ChannelState> channel,
                                  Circuit& circuit, Fragment fragment);
   ChannelState* processed_channel(const std::string& name);

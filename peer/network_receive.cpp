@@ -64,7 +64,16 @@ void NetworkCore::note_unknown_channel(Remote& remote, const std::string& name) 
                                        quote(name), remote.id.to_string()));
 }
 
+/// One circuit of a far node, to its end. That it breaks is no failure of this side.
 awaitable<void> NetworkCore::receive(CorePointer core, RemotePointer remote, Circuit circuit) {
+  try {
+    co_await receive_all(core, remote, circuit);
+  } catch (const boost::system::system_error& thrown) {
+    if (is_aborted(thrown) || circuit.is_open()) throw;
+  }
+}
+
+awaitable<void> NetworkCore::receive_all(CorePointer core, RemotePointer remote, Circuit& circuit) {
   for (;;) {
     std::optional<Fragment> fragment = co_await circuit.receive();
     if (!fragment) co_return; // they have finished, and so have we

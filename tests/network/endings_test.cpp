@@ -103,6 +103,23 @@ TEST_CASE("network: a failure that is heard late is counted once, for the channe
   couple.stop();
 }
 
+TEST_CASE("network: a connection that breaks, with messages under way or without, is no failure of a service") {
+  Couple couple;
+  CHECK(couple.send("first"));
+  couple.run(couple.at_other.at_least(1));
+  couple.world.reset("one", "other");
+  couple.settle();
+  couple.at_other.blocked = true; // and this one cannot be acknowledged
+  CHECK(couple.run(couple.from_one.send_acked(couple.other->local_id(), "second", 1s)).error == SendError::timed_out);
+  couple.world.reset("one", "other");
+  couple.at_other.unblock();
+  couple.settle(1s);
+  CHECK(couple.at_other.heard.size() == 2);
+  CHECK(couple.other->node().counters().services_failed == 0);
+  CHECK(couple.logged("threw") == 0);
+  couple.stop();
+}
+
 TEST_CASE("network: only so many operators are answered at the same time, and one that does not read harms nobody") {
   Couple couple([](net::NetworkOptions& options) {
     options.answers_operators = true;
