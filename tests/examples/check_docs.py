@@ -121,6 +121,23 @@ def limits_md_says_what_the_headers_say():
 
 
 @check
+def network_md_and_gossip_md_say_what_their_headers_say():
+    def of(header, *structs):
+        found = {}
+        for struct in structs:
+            found.update(declared(re.search(rf"struct {struct} \{{.*?^\}};", header, re.DOTALL | re.MULTILINE).group(0)))
+        return found
+
+    for page, limits in (("network.md", of(read("peer", "network.hpp"), "NetworkOptions")),
+                         ("gossip.md", of(read("services", "gossip", "machine.hpp"), "MachineOptions")
+                          | of(read("services", "gossip", "gossip.hpp"), "GossipOptions"))):
+        assert len(limits) >= 14, limits
+        said = documented(read("docs", page))
+        for name in sorted(limits.keys() | said.keys()):
+            assert limits.get(name) == said.get(name), f"docs/{page}: {name}: the header says {limits.get(name)}, the page {said.get(name)}"
+
+
+@check
 def the_program_of_the_readme_is_the_one_that_is_compiled():
     program = read("examples", "readme.cpp").split("// [readme]\n")[1]
     blocks = re.findall(r"^```cpp\n(.*?)^```$", read("README.md"), re.DOTALL | re.MULTILINE)
