@@ -50,6 +50,7 @@ awaitable<NodeId> NetworkCore::connect(CorePointer core, std::string address) {
   node = core->connected_at(address, true);
   if (!node) throw_error(error::connect_failed, "the connection to " + quote(address) + " was lost at once");
   core->book().add_if_room(*node, address);
+  core->remote(*node)->one_shot = false; // it is wanted
   co_return *node;
 }
 

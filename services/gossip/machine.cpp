@@ -198,7 +198,7 @@ void Machine::receive(const NodeId& from, std::span<const std::byte> bytes, Inst
     ++counters_.refused_malformed;
     return;
   }
-  if (!is_member(from) || !is_member(word->origin) || !books_.front()->find(self_)) {
+  if (from == self_ || !is_member(from) || !is_member(word->origin) || !books_.front()->find(self_)) {
     ++counters_.refused_stranger;
     return;
   }

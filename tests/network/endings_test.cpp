@@ -189,11 +189,25 @@ TEST_CASE("network: whenever the world ends in the middle of sends, acks, writes
   struct Pair {
     std::shared_ptr<net::Network> one;
     std::shared_ptr<net::Network> other;
-    std::vector<Conduit> conduits;
+    Conduit from_one;
+    Conduit from_other; // which its own processor uses, and must not own
     std::unique_ptr<Tasks> tasks;
   };
-  const auto echo = [](std::shared_ptr<Conduit> conduit, NodeId origin, Message message) -> awaitable<void> {
+  const auto echo = [](Conduit* conduit, NodeId origin, Message message) -> awaitable<void> {
     const SendResult ignored = co_await conduit->send(origin, std::move(message));
+  };
+  const auto all = [](Pair* in) -> awaitable<void> {
+    co_await in->one->ready();
+    const NodeId to = in->other->local_id();
+    const std::vector<NodeId> twice(2, to);
+    Tasks sends(in->one->executor());
+    sends.spawn(forget(in->from_one.send_acked(to, std::string(100'000, 'x'))));
+    sends.spawn(forget(in->from_one.write(to, "one shot")));
+    sends.spawn(forget(in->from_one.send(*NodeId::from_bytes("0123456789abcdef"), "to nobody")));
+    co_await in->from_one.broadcast(twice, "to all");
+    co_await sends.join();
+    co_await in->one->stop();
+    co_await in->other->stop();
   };
   const auto set_up = [&](asio::io_context& io) {
     const auto memory = std::make_shared<MemoryNetwork>();
@@ -207,28 +221,14 @@ TEST_CASE("network: whenever the world ends in the middle of sends, acks, writes
     pair->one = make("one");
     pair->other = make("other");
     pair->one->address_book().add(pair->other->local_id(), "mem://other");
-    pair->conduits.push_back(pair->one->register_processor("c", [](NodeId, Message) -> awaitable<void> { co_return; }));
-    const auto back = std::make_shared<Conduit>();
-    *back = pair->other->register_processor(
-        "c", [echo, back](NodeId origin, Message message) { return echo(back, origin, std::move(message)); });
+    pair->from_one = pair->one->register_processor("c", [](NodeId, Message) -> awaitable<void> { co_return; });
+    pair->from_other = pair->other->register_processor("c", [echo, in = pair.get()](NodeId origin, Message message) {
+      return echo(&in->from_other, origin, std::move(message));
+    });
     pair->one->start();
     pair->other->start();
     pair->tasks = std::make_unique<Tasks>(io.get_executor());
-    pair->tasks->spawn([](Pair* in, std::shared_ptr<Conduit> keep) -> awaitable<void> {
-      co_await in->one->ready();
-      const NodeId to = in->other->local_id();
-      Tasks sends(in->one->executor());
-      const Conduit& conduit = in->conduits.front();
-      sends.spawn(forget(conduit.send_acked(to, std::string(100'000, 'x'))));
-      sends.spawn(forget(conduit.write(to, "one shot")));
-      sends.spawn(forget(conduit.send(*NodeId::from_bytes("0123456789abcdef"), "to nobody")));
-      const std::vector<NodeId> twice(2, to);
-      co_await conduit.broadcast(twice, "to all");
-      co_await sends.join();
-      co_await in->one->stop();
-      co_await in->other->stop();
-      keep->close(); // which its own processor kept alive
-    }(pair.get(), back));
+    pair->tasks->spawn(all(pair.get()));
     return pair;
   };
   CHECK(stop_after_each_handler(After::destroy_all, set_up) > 50);
