@@ -86,6 +86,10 @@ awaitable<void> many_messages(asio::io_context& io) {
   Village village(io, 9, "adopt+cleanup", [](gossip::GossipOptions& how) {
     how.machine.clean_after = std::chrono::milliseconds(20);
     how.deliveries_max = 3;
+    // However slow the machine is: nobody gives up, and nothing is tried again for want of time.
+    how.machine.ack_timeout = std::chrono::minutes(1);
+    how.machine.hold_for = std::chrono::minutes(10);
+    how.send_deadline = std::chrono::minutes(1);
   });
   co_await village.ready();
   for (int i = 0; i < 50; ++i)
