@@ -48,6 +48,7 @@ struct NetworkOptions {
   /// Answers `trunkline net peers` and `stats` to whoever connects.
   bool answers_operators = false;
   std::uint32_t operators_max = 16; // answered at the same time
+  std::chrono::milliseconds operator_deadline{10000}; // to ask, and to take the answer
 
   NetworkOptions() = default;
 };

@@ -175,6 +175,7 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   ChannelState* processed_channel(const std::string& name);
   void note_unknown_channel(Remote& remote, const std::string& name);
   static awaitable<void> answer_operator(std::weak_ptr<NetworkCore> weak, Circuit circuit);
+  static awaitable<void> answer_request(CorePointer core, Circuit& circuit);
 
   // network_limits.cpp
   static awaitable<void> watch_trunks(CorePointer core);

@@ -1,4 +1,5 @@
 // The part of a network that receives: circuits of others, their messages, processors, acks.
+#include "async/within.hpp"
 #include "circuit/live_trunk.hpp"
 #include "peer/network_core.hpp"
 #include "peer/quote.hpp"
@@ -163,10 +164,10 @@ Fragment traffic_fragment(std::int32_t op, std::string subject, const Traffic& t
 
 } // namespace
 
+/// Whoever neither asks nor reads gives its place to another one after a while.
 awaitable<void> NetworkCore::answer_operator(std::weak_ptr<NetworkCore> weak, Circuit circuit) {
-  const std::optional<Fragment> request = co_await circuit.receive();
   const CorePointer core = weak.lock();
-  if (!request || !core) co_return;
+  if (!core) co_return;
   if (core->operators_ >= core->options_.operators_max) { // each holds a copy of all counters while it reads
     circuit.close(
         End(error::circuit_limit_reached, fmt::format("operators_max {} reached", core->options_.operators_max)));
@@ -177,6 +178,17 @@ awaitable<void> NetworkCore::answer_operator(std::weak_ptr<NetworkCore> weak, Ci
     NetworkCore& core;
     ~Answering() { --core.operators_; }
   } const answering{*core};
+  try {
+    co_await within(core->options_.operator_deadline, answer_request(core, circuit));
+  } catch (const boost::system::system_error& thrown) {
+    if (thrown.code() != error::timed_out) throw;
+    circuit.reset(End(error::timed_out, "operator_deadline passed"));
+  }
+}
+
+awaitable<void> NetworkCore::answer_request(CorePointer core, Circuit& circuit) {
+  const std::optional<Fragment> request = co_await circuit.receive();
+  if (!request) co_return;
   const NetworkMetrics metrics = core->metrics();
   if (request->subject == "peers") {
     for (const auto& [id, peer] : metrics.peers) {

@@ -147,6 +147,39 @@ TEST_CASE("network: only so many operators are answered at the same time, and on
   couple.stop();
 }
 
+TEST_CASE("network: operators who do not ask, or do not read, give their place to others after a while") {
+  for (const bool asks : {true, false}) {
+    CAPTURE(asks);
+    Couple couple([](net::NetworkOptions& options) {
+      options.answers_operators = true;
+      options.operators_max = 2;
+    });
+    for (int i = 0; i < 1000; ++i) { // so that the answer is longer than the window
+      const Conduit conduit = couple.other->register_processor("c" + std::to_string(i), couple.at_other.processor());
+    }
+    const auto me = couple.one->node().new_peer("operator");
+    const auto open = [&](bool with_question) {
+      std::optional<Fragment> question;
+      if (with_question) question.emplace(0, "stats", Payload());
+      return me->prefer_extant("sim://other", "network.operator", std::move(question));
+    };
+    Circuit one = open(asks);
+    Circuit other = open(asks);
+    couple.settle(1s);
+    Circuit too_many = open(true);
+    couple.settle(1s);
+    CHECK_FALSE(too_many.is_open());
+    couple.settle(10s);
+    CHECK_FALSE(one.is_open());
+    CHECK_FALSE(other.is_open());
+    Circuit again = open(true);
+    const std::optional<Fragment> answer = couple.run(again.receive());
+    CHECK(answer);
+    again.close();
+    couple.stop();
+  }
+}
+
 TEST_CASE("network: a connection made by address is found by that address again, counts as dialled, and is bounded") {
   Town town;
   const auto hub = town.make("hub", [](net::NetworkOptions& options) { options.connections_outbound_max = 2; });
