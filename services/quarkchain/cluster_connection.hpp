@@ -64,7 +64,7 @@ struct ClusterConnectionsOptions {
   std::size_t connections_max = 1024; // accepted ones beyond it are closed
   std::chrono::milliseconds connect_deadline{10000};
   std::map<std::string, std::shared_ptr<Network>> networks; // by scheme; tcp is added where it is missing
-  Log log;
+  LogSink log;
 
   ClusterConnectionsOptions() = default;
 };

@@ -114,14 +114,14 @@ struct Forwarding::State : std::enable_shared_from_this<State> {
   void join(const Route& route, Peer& peer, Circuit of_slave, Circuit of_peer);
   void on_pair_ended(Pair& pair, const End& end);
 
-  Log log_to;
+  LogSink log_to;
   ForwardCounters counters;
   std::size_t pairs_count = 0;
   std::vector<std::pair<std::shared_ptr<RpcCircuit>, std::vector<std::uint32_t>>> slaves;
   std::map<std::uint64_t, Peer> peers;
 };
 
-Forwarding::Forwarding(Log log) : state_(std::make_shared<State>()) { state_->log_to = std::move(log); }
+Forwarding::Forwarding(LogSink log) : state_(std::make_shared<State>()) { state_->log_to = std::move(log); }
 
 Forwarding::~Forwarding() {
   for (const auto& [id, peer] : std::exchange(state_->peers, {}))

@@ -26,7 +26,7 @@ struct ForwardCounters {
 /// The forwarding of one master. One executor; not thread safe.
 class Forwarding {
  public:
-  explicit Forwarding(Log log = {});
+  explicit Forwarding(LogSink log = {});
   ~Forwarding();
   Forwarding(const Forwarding&) = delete;
   Forwarding& operator=(const Forwarding&) = delete;

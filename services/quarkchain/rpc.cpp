@@ -13,7 +13,7 @@ namespace trunkline::quarkchain {
 
 // The server.
 
-RpcServer::RpcServer(std::string kind, RpcLimits limits, Log log)
+RpcServer::RpcServer(std::string kind, RpcLimits limits, LogSink log)
     : kind_(std::move(kind)), limits_(limits), log_(std::move(log)) {
   limits_.check();
 }

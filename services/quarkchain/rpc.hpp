@@ -32,7 +32,7 @@ namespace trunkline::quarkchain {
 class RpcCircuit;
 
 /// Where log lines go; as NodeOptions::log.
-using Log = std::function<void(LogLevel, std::string_view)>;
+using LogSink = std::function<void(LogLevel, std::string_view)>;
 
 /// What a handler is given. Keeps the circuit alive, not open.
 struct RpcRequest {
@@ -70,7 +70,7 @@ struct RpcCounters {
 class RpcServer {
  public:
   /// `kind` names the connections in log lines ("master", "slave", "peer").
-  explicit RpcServer(std::string kind, RpcLimits limits = RpcLimits(), Log log = {});
+  explicit RpcServer(std::string kind, RpcLimits limits = RpcLimits(), LogSink log = {});
   RpcServer(const RpcServer&) = delete;
   RpcServer& operator=(const RpcServer&) = delete;
 
@@ -82,6 +82,8 @@ class RpcServer {
   /// An opcode that exists and has no handler here: a reply, or a request that is taken for one. Those that are not
   /// even known close the circuit.
   void know(std::uint8_t op, std::string name);
+  /// Whether one of the three was said of it.
+  bool has(std::uint8_t op) const noexcept { return entries_[op] != nullptr; }
 
   /// Hears once of each circuit that has ended, after its calls were woken. Set before the first circuit.
   std::function<void(RpcCircuit&, const End&)> on_ended;
@@ -107,7 +109,7 @@ class RpcServer {
 
   std::string kind_;
   RpcLimits limits_;
-  Log log_;
+  LogSink log_;
   RpcCounters counters_;
   std::array<std::unique_ptr<Entry>, 256> entries_; // by opcode
 };

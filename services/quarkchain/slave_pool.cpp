@@ -18,6 +18,7 @@ namespace {
 /// A connection in the pool, from its first moment.
 struct Link {
   std::shared_ptr<RpcCircuit> circuit;
+  std::uint64_t number = 0; // in the order in which they came
   bool inbound = false;
   bool identified = false;
   SlaveIdentity identity;
@@ -52,6 +53,17 @@ struct SlavePool::State : std::enable_shared_from_this<State> {
     const auto found = links.find(&circuit);
     return found == links.end() ? nullptr : found->second;
   }
+  void add(const std::shared_ptr<Link>& link) {
+    link->number = ++number_last;
+    links.emplace(link->circuit.get(), link);
+  }
+  /// In the order in which they came: where they lie in memory decides nothing.
+  std::vector<std::shared_ptr<Link>> in_order() const {
+    std::vector<std::shared_ptr<Link>> all;
+    for (const auto& [circuit, link] : links) all.push_back(link);
+    std::ranges::sort(all, {}, &Link::number);
+    return all;
+  }
   void close(End reason);
   static awaitable<std::vector<std::string>> connect(Pointer self, std::vector<SlaveTarget> targets);
   std::shared_ptr<Attempt> attempt(const SlaveTarget& target);
@@ -66,6 +78,7 @@ struct SlavePool::State : std::enable_shared_from_this<State> {
   XshardRoutes routes;
   SlavePoolCounters counters;
   std::map<const RpcCircuit*, std::shared_ptr<Link>> links;
+  std::uint64_t number_last = 0;
   std::size_t unidentified = 0; // inbound
   std::map<std::string, SlaveTarget> targets; // where each slave is, as the master said last
   std::map<std::string, std::shared_ptr<Attempt>> attempts;
@@ -100,7 +113,8 @@ awaitable<std::vector<std::string>> SlavePool::State::connect(Pointer self, std:
 /// two slaves that dial each other would each give up theirs.
 std::shared_ptr<Attempt> SlavePool::State::attempt(const SlaveTarget& target) {
   const std::string& id = target.identity.id;
-  if (id != options.id && !target.address.empty()) targets[id] = target;
+  const bool full = targets.size() >= options.slaves_max && !targets.contains(id);
+  if (id != options.id && !target.address.empty() && !full) targets[id] = target;
   const auto running = attempts.find(id);
   if (running != attempts.end()) return running->second;
   auto attempt = std::make_shared<Attempt>();
@@ -108,6 +122,8 @@ std::shared_ptr<Attempt> SlavePool::State::attempt(const SlaveTarget& target) {
   if (id == options.id || routes.knows(id)) return attempt;
   if (closed) {
     attempt->result = "the slave is stopping";
+  } else if (full) {
+    attempt->result = fmt::format("no room for slave {}: slaves_max is {}", quote(id), options.slaves_max);
   } else if (target.address.empty()) {
     attempt->result = fmt::format("no address for slave {}", quote(id));
   } else {
@@ -147,7 +163,7 @@ awaitable<std::string> SlavePool::State::dial(Pointer self, SlaveTarget target) 
     if (self->closed || !circuit->is_open()) {
       failure = fmt::format("the connection to {} ended at once", target.address);
     } else {
-      self->links.emplace(circuit.get(), link);
+      self->add(link);
       SlaveIdentity identity = co_await within(self->options.greet_deadline, self->options.greet(circuit));
       if (identity != target.identity) {
         failure = fmt::format("at {} is slave {} with shards {}, expected {} with {}", target.address,
@@ -219,7 +235,7 @@ bool SlavePool::accept(std::shared_ptr<RpcCircuit> circuit) {
   auto link = std::make_shared<Link>();
   link->circuit = std::move(circuit);
   link->inbound = true;
-  state.links.emplace(link->circuit.get(), link);
+  state.add(link);
   ++state.unidentified;
   state.tasks.spawn(State::watch_inbound(state_, std::move(link)));
   return true;
@@ -285,7 +301,7 @@ void SlavePool::ended(RpcCircuit& circuit) {
 void SlavePool::State::close(End reason) {
   if (std::exchange(closed, true)) return;
   tasks.cancel();
-  for (const auto& [circuit, link] : std::map(links)) link->circuit->close(reason);
+  for (const auto& link : in_order()) link->circuit->close(reason);
 }
 
 void SlavePool::close(End reason) { state_->close(std::move(reason)); }
@@ -293,7 +309,7 @@ awaitable<void> SlavePool::closed() { return State::join(state_); }
 const XshardRoutes& SlavePool::routes() const noexcept { return state_->routes; }
 std::vector<std::shared_ptr<RpcCircuit>> SlavePool::circuits() const {
   std::vector<std::shared_ptr<RpcCircuit>> all;
-  for (const auto& [circuit, link] : state_->links) all.push_back(link->circuit);
+  for (const auto& link : state_->in_order()) all.push_back(link->circuit);
   return all;
 }
 

@@ -34,10 +34,11 @@ struct SlavePoolOptions {
   std::chrono::milliseconds greet_deadline{10000};    // from the connection to PONG
   std::chrono::milliseconds identify_deadline{10000}; // of an inbound connection, to its PING
   std::size_t unidentified_max = 64;                  // inbound connections that have not said PING
+  std::size_t slaves_max = 1024;                      // that CONNECT_TO_SLAVES has named; further ones are refused
   std::chrono::milliseconds redial_delay_min{1000};   // doubled after each failure
   std::chrono::milliseconds redial_delay_max{30000};
   bool strict_parity = false; // connections that end stay in the routes and are never dialled again
-  Log log;
+  LogSink log;
 
   SlavePoolOptions() = default;
 };

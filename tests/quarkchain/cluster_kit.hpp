@@ -57,7 +57,7 @@ inline SlaveIdentity parse_identity(std::string_view text) {
 
 struct Lines {
   std::vector<std::string> lines;
-  Log sink(std::string who) {
+  LogSink sink(std::string who) {
     return [this, who = std::move(who)](LogLevel, std::string_view line) {
       lines.push_back(who + ": " + std::string(line));
     };

@@ -207,6 +207,18 @@ awaitable<void> connect_fails_and_is_tried_again(sim::World& world) {
   }
 }
 
+awaitable<void> too_many_slaves(sim::World& world) {
+  TestSlave a(world, s0, [](ClusterSlaveOptions& options) { options.slaves.slaves_max = 3; });
+  Kept masters;
+  co_await give_masters(world, masters, a);
+  std::vector<SlaveTarget> named;
+  for (int i = 0; i < 5; ++i) named.emplace_back(SlaveIdentity(fmt::format("T{}", i), {0x30001}), "sim://nobody");
+  const std::vector<std::string> results = co_await a.slave.slaves().connect(named);
+  for (int i = 0; i < 5; ++i)
+    CHECK((results.at(static_cast<std::size_t>(i)).find("slaves_max is 3") != std::string::npos) == (i >= 3));
+  co_await stop_all(a.slave);
+}
+
 /// Both slaves dial each other in the same moment, over and over with other delays: each must have a way to the other.
 awaitable<void> simultaneous(sim::World& world) {
   sim::LinkOptions link;
@@ -599,6 +611,7 @@ TEST_CASE(
     "slave pool: a wrong id, a wrong shard list, silence and nobody each have their text, and can be tried again") {
   in_world(connect_fails_and_is_tried_again);
 }
+TEST_CASE("slave pool: only so many slaves are remembered") { in_world(too_many_slaves); }
 TEST_CASE("slave pool: two slaves that dial each other at once keep a way to each other") {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
     CAPTURE(seed);

@@ -1,0 +1,216 @@
+// The recording of two real clusters, replayed: a slave of ours takes the place of a Python slave. What its master, its
+// neighbour and its peer said is said to it again, in the recorded order; what the Python slave said then is what ours
+// must say, byte for byte, but for statistics, which know the time.
+#include "services/quarkchain/codec.hpp"
+#include "services/quarkchain/opcodes.hpp"
+#include "tests/quarkchain/far_end.hpp"
+#include "tests/quarkchain/node_kit.hpp"
+#include "tests/quarkchain/vectors.hpp"
+#include "tests/quarkchain/wire.hpp"
+
+#include <doctest/doctest.h>
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
+#include <map>
+
+using namespace trunkline;
+using namespace trunkline::quarkchain;
+using namespace trunkline::quarkchain::test;
+using trunkline::test::at;
+using trunkline::test::number_at;
+using trunkline::test::text_at;
+
+namespace {
+
+/// The recorded clusters: two chains of one shard, all defaults, one rich account in each.
+ClusterConfig recorded_config(const char* slaves) {
+  return ClusterConfig::parse(fmt::format(
+      R"({{"DB_PATH_ROOT": "", "QUARKCHAIN": {{"CHAIN_SIZE": 2, "NETWORK_ID": 3,
+        "ROOT": {{"CONSENSUS_TYPE": "POW_SIMULATE", "CONSENSUS_CONFIG": {{"TARGET_BLOCK_TIME": 4}}, "GENESIS": {{}}, "POSW_CONFIG": {{}}}},
+        "CHAINS": [
+          {{"CHAIN_ID": 0, "SHARD_SIZE": 1, "CONSENSUS_TYPE": "POW_SIMULATE", "CONSENSUS_CONFIG": {{"TARGET_BLOCK_TIME": 2}}, "POSW_CONFIG": {{}},
+           "GENESIS": {{"ALLOC": {{"{0}00000000": {{"QKC": 1000000000000000000000000, "QETC": 100000000000000000000}}}}}}}},
+          {{"CHAIN_ID": 1, "SHARD_SIZE": 1, "CONSENSUS_TYPE": "POW_SIMULATE", "CONSENSUS_CONFIG": {{"TARGET_BLOCK_TIME": 2}}, "POSW_CONFIG": {{}},
+           "GENESIS": {{"ALLOC": {{"{0}00010000": {{"QKC": 1000000000000000000000000}}}}}}}}]}},
+        "MASTER": {{}}, "SLAVE_LIST": [{1}], "SIMPLE_NETWORK": {{"BOOTSTRAP_HOST": "127.0.0.1", "BOOTSTRAP_PORT": 38291}}, "MONITORING": {{}}}})",
+      "663d809f92433db4422c0d55ef582dac3f578d82", slaves));
+}
+
+/// A frame of the recording.
+struct Recorded {
+  std::uint64_t n = 0;
+  std::string connection;
+  std::string from;
+  Frame frame;
+  std::string op_name;
+};
+
+Framing framing_of(const std::string& connection) {
+  if (connection.starts_with("A.slave")) return Framing::slave;
+  return connection.starts_with("B.master-A.master") ? Framing::p2p : Framing::cluster;
+}
+
+std::vector<Recorded> recording() {
+  std::vector<Recorded> all;
+  const Json& transcript = trunkline::test::vectors("transcript.json");
+  for (const char* part : {"bootstrap_of_cluster_A", "samples"})
+    for (const Json& item : at(transcript, part).items) {
+      Recorded recorded;
+      recorded.n = number_at(item, "n");
+      recorded.connection = text_at(item, "conn");
+      recorded.from = text_at(item, "from");
+      recorded.op_name = text_at(item, "op_name");
+      std::string bytes = quarkchain::test::from_hex(text_at(item, "frame_hex"));
+      recorded.frame = quarkchain::test::decode(framing_of(recorded.connection), bytes).at(0);
+      all.push_back(std::move(recorded));
+    }
+  return all;
+}
+
+void forget_time(ShardStats& stats) {
+  stats.tx_count60s = stats.block_count60s = stats.stale_block_count60s = stats.last_block_time = 0;
+  stats.total_tx_count = 0; // Python counts from its own start
+}
+
+/// What must be the same: all of the payload, but for statistics.
+std::string comparable(const Frame& frame, bool of_shard) {
+  const auto bytes = quarkchain::test::as_bytes(frame.payload);
+  if (of_shard) return frame.payload;
+  if (frame.op == static_cast<std::uint8_t>(ClusterOp::add_minor_block_header_request)) {
+    auto request = decoded<AddMinorBlockHeaderRequest>(bytes);
+    forget_time(request.shard_stats);
+    return std::string(encoded(request).text());
+  }
+  if (frame.op == static_cast<std::uint8_t>(ClusterOp::sync_minor_block_list_response)) {
+    auto reply = decoded<SyncMinorBlockListResponse>(bytes);
+    if (reply.shard_stats) forget_time(*reply.shard_stats);
+    return std::string(encoded(reply).text());
+  }
+  return frame.payload;
+}
+
+/// Plays all frames of these connections up to `last`: those of the slave are expected, the others are said.
+awaitable<std::size_t> replay(std::map<std::string, FarEnd*> connections, std::string slave, std::uint64_t last,
+                              std::vector<std::uint64_t> left_out) {
+  std::size_t compared = 0;
+  for (const Recorded& recorded : recording()) {
+    const auto end = connections.find(recorded.connection);
+    if (end == connections.end() || recorded.n > last) continue;
+    if (std::find(left_out.begin(), left_out.end(), recorded.n) != left_out.end()) continue;
+    CAPTURE(recorded.n);
+    CAPTURE(recorded.op_name);
+    if (recorded.from != slave) {
+      co_await FarEnd::says(end->second, recorded.frame);
+      continue;
+    }
+    const bool of_shard = recorded.frame.cluster_peer_id != 0;
+    const Frame heard = co_await FarEnd::hears(end->second, recorded.frame);
+    CHECK(quarkchain::test::to_hex(comparable(heard, of_shard)) ==
+          quarkchain::test::to_hex(comparable(recorded.frame, of_shard)));
+    ++compared;
+  }
+  co_return compared;
+}
+
+struct ReplayedSlave {
+  ReplayedSlave(sim::World& world, const char* slaves, const std::string& id) : config(recorded_config(slaves)) {
+    SlaveNodeOptions options = SlaveNodeOptions::of(config, id);
+    options.address = "sim://" + id;
+    options.connections.networks["sim"] = world.network(id);
+    options.address_of = [](const SlaveInfo& info) { return "sim://" + info.id; };
+    options.connections.log = [this](LogLevel, std::string_view line) { lines += std::string(line) + "\n"; };
+    LedgerOptions ledger = LedgerOptions::of(config, id);
+    ledger.unix_time = [] { return std::uint64_t{1795188400}; };
+    node = std::make_unique<SlaveNode>(world.executor(), std::move(options),
+                                       make_ledger(std::move(ledger), make_memory_store()));
+    node->listen();
+  }
+  ClusterConfig config;
+  std::string lines;
+  std::unique_ptr<SlaveNode> node;
+};
+
+/// Cluster B: its slave T0 boots, is given a peer, and fetches A's blocks from it.
+awaitable<void> syncs(sim::World& world) {
+  ReplayedSlave slave(
+      world, R"({"HOST": "127.0.0.1", "PORT": 45120, "ID": "T0", "FULL_SHARD_ID_LIST": ["0x00010001", "0x00000001"]})",
+      "T0");
+  FarEnd master(co_await world.network("master")->dial("sim://T0"), Framing::cluster);
+  std::map<std::string, FarEnd*> connections;
+  connections["B.master-B.T0#0"] = &master;
+  const std::vector<std::uint64_t> none;
+  const std::size_t compared = co_await replay(connections, "B.T0", 268, none);
+  CHECK(compared == 17);
+  CAPTURE(slave.lines);
+  CHECK(master.rest() == "");
+  co_await slave.node->stop(Duration::zero());
+}
+
+/// Cluster A: its slave S1 boots, is found by S0, mines nothing here, and takes S0's cross-shard lists.
+awaitable<void> boots(sim::World& world) {
+  ReplayedSlave slave(world,
+                      R"({"HOST": "127.0.0.1", "PORT": 45100, "ID": "S0", "FULL_SHARD_ID_LIST": ["0x00000001"]},
+                         {"HOST": "127.0.0.1", "PORT": 45101, "ID": "S1", "FULL_SHARD_ID_LIST": ["0x00010001"]})",
+                      "S1");
+  FarEnd master(co_await world.network("master")->dial("sim://S1"), Framing::cluster);
+  while (!slave.node->connections().master()) co_await sleep_for(1ms);
+  FarEnd other(co_await world.network("other")->dial("sim://S1"), Framing::slave);
+  std::map<std::string, FarEnd*> connections;
+  connections["A.master-A.S1#0"] = &master;
+  connections["A.slave-A.S1#1"] = &other;
+  // S1 mined: the blocks that it sent and reported, and what it was answered, cannot come from here.
+  const std::vector<std::uint64_t> mined{38, 39, 40, 41, 50, 51, 52, 53, 54, 55, 56, 57};
+  const std::size_t compared = co_await replay(connections, "A.S1", 61, mined);
+  CHECK(compared == 13);
+  CAPTURE(slave.lines);
+  CHECK(master.rest() == "");
+  co_await slave.node->stop(Duration::zero());
+}
+
+/// Cluster A the other way round: its slaves say what they said, and a master of ours takes the place of theirs.
+awaitable<void> master_boots(sim::World& world) {
+  const ClusterConfig config = recorded_config(
+      R"({"HOST": "127.0.0.1", "PORT": 45020, "ID": "S0", "FULL_SHARD_ID_LIST": ["0x00000001"]},
+         {"HOST": "127.0.0.1", "PORT": 45021, "ID": "S1", "FULL_SHARD_ID_LIST": ["0x00010001"]})");
+  MasterNodeOptions options = MasterNodeOptions::of(config);
+  options.address_of = [](const SlaveConfig& slave) { return "sim://" + slave.id; };
+  options.connections.networks["sim"] = world.network("M");
+  options.mining = true;
+  const auto chain = std::make_shared<RootChain>(config.quarkchain, make_memory_store());
+  MasterNode master(world.executor(), std::move(options), chain);
+  const auto listener_0 = world.network("S0")->listen(world.executor(), "sim://S0");
+  const auto listener_1 = world.network("S1")->listen(world.executor(), "sim://S1");
+  using namespace asio::experimental::awaitable_operators;
+  std::unique_ptr<FarEnd> slave_0, slave_1;
+  const auto slaves = [&]() -> awaitable<void> {
+    slave_0 = std::make_unique<FarEnd>(co_await listener_0->accept(), Framing::cluster);
+    slave_1 = std::make_unique<FarEnd>(co_await listener_1->accept(), Framing::cluster);
+    std::map<std::string, FarEnd*> connections;
+    connections["A.master-A.S0#0"] = slave_0.get();
+    connections["A.master-A.S1#0"] = slave_1.get();
+    const std::vector<std::uint64_t> none;
+    const std::size_t compared = co_await replay(connections, "A.master", 21, none);
+    CHECK(compared == 4 + 2 + 2 + 2); // PING twice, CONNECT_TO_SLAVES, 146 and MINE, to each
+  };
+  co_await (master.boot() && slaves());
+  CHECK(slave_0->rest() == "");
+  CHECK(slave_1->rest() == "");
+  co_await master.stop(Duration::zero());
+  CHECK(chain->stats().size() == 2);
+}
+
+} // namespace
+
+TEST_CASE("transcript: a master of ours says what the Python master said while it booted two slaves") {
+  sim::World world(3);
+  world.run(master_boots(world));
+}
+TEST_CASE("transcript: a slave of ours says what the Python slave said while it booted and synced from a peer") {
+  sim::World world(3);
+  world.run(syncs(world));
+}
+TEST_CASE("transcript: a slave of ours says what the Python slave said to its master and to its neighbour") {
+  sim::World world(3);
+  world.run(boots(world));
+}
