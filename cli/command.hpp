@@ -24,5 +24,7 @@ Command add_sync(CLI::App& program);
 Command add_quarkchain_call(CLI::App& quarkchain);
 Command add_quarkchain_decode(CLI::App& quarkchain);
 Command add_quarkchain_encode(CLI::App& quarkchain);
+Command add_quarkchain_master(CLI::App& quarkchain);
+Command add_quarkchain_slave(CLI::App& quarkchain);
 
 } // namespace trunkline::cli

@@ -54,6 +54,8 @@ std::string did_you_mean(std::string_view wanted, std::span<const std::string_vi
   }
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());
+  // Slips of the finger only where what was typed is a part of no name.
+  if (!found.empty() && found.front().first <= 1) std::erase_if(found, [](const auto& one) { return one.first > 1; });
   if (found.size() > suggestions_max) found.resize(suggestions_max);
   std::string text;
   for (std::size_t i = 0; i < found.size(); ++i)
