@@ -19,19 +19,24 @@ std::string lower(std::string_view text) {
   return letters;
 }
 
-/// Letters to insert, remove or replace until it is a beginning of the name, whichever is nearest: what is typed is
-/// often not all of it.
+/// Letters to insert, remove, replace or swap with their neighbour until it is a beginning of the name, whichever is
+/// nearest: what is typed is often not all of it.
 std::size_t slips(std::string_view wanted, std::string_view name) {
+  std::vector<std::size_t> before_last(name.size() + 1); // rows of the usual table
+  std::vector<std::size_t> last(name.size() + 1);
   std::vector<std::size_t> row(name.size() + 1);
-  for (std::size_t j = 0; j <= name.size(); ++j) row[j] = j;
+  for (std::size_t j = 0; j <= name.size(); ++j) last[j] = j;
   for (std::size_t i = 1; i <= wanted.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
+    row[0] = i;
     for (std::size_t j = 1; j <= name.size(); ++j) {
-      const std::size_t replaced = diagonal + (wanted[i - 1] != name[j - 1]);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (wanted[i - 1] != name[j - 1])});
+      const bool swapped = i > 1 && j > 1 && wanted[i - 1] == name[j - 2] && wanted[i - 2] == name[j - 1];
+      if (swapped) row[j] = std::min(row[j], before_last[j - 2] + 1);
     }
+    std::swap(before_last, last);
+    std::swap(last, row);
   }
-  return *std::min_element(row.begin(), row.end());
+  return *std::min_element(last.begin(), last.end());
 }
 
 /// The smaller the nearer; nothing for what is not near.
@@ -39,7 +44,7 @@ std::optional<std::size_t> rank(std::string_view wanted, std::string_view name) 
   const std::size_t part = name.find(wanted);
   if (part == 0) return 0;
   if (wanted.size() >= 3 && part != std::string_view::npos) return 1;
-  const std::size_t slips_max = wanted.size() < 4 ? 1 : std::max<std::size_t>(2, wanted.size() / 4);
+  const std::size_t slips_max = std::max<std::size_t>(1, wanted.size() / 4);
   const std::size_t found = slips(wanted, name);
   return found <= slips_max ? std::optional(1 + found) : std::nullopt;
 }

@@ -2,6 +2,7 @@
 #include "async/within.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/location.hpp"
 #include "cli/quarkchain_node.hpp"
 #include "cli/quarkchain_prompt.hpp"
 #include "services/sync/disk.hpp"
@@ -30,6 +31,7 @@ using namespace quarkchain;
 
 struct MasterOptions : NodeProgramOptions {
   std::vector<std::string> commands; // --exec
+  std::vector<std::string> peer_listen;
   bool json = false;
   bool survives_slaves = false;
   double boot_seconds = 0;
@@ -93,6 +95,8 @@ awaitable<void> serve_prompt(Operated* operated, Screen* screen) {
 /// Boots, then does what is to be done, and returns when the master shall end.
 awaitable<void> operate(Operated* operated, Screen* screen, const MasterOptions* options) {
   co_await operated->master.boot();
+  for (const std::string& address : options->peer_listen)
+    Screen::print("listening for clusters on " + operated->master.listen_for_peers(address) + "\n");
   for (const std::string& line : options->commands) {
     if (means_quit(line)) co_return;
     const std::string text = co_await obey(operated, line);
@@ -117,8 +121,12 @@ awaitable<End> operate_until_end(Operated* operated, Screen* screen, const Maste
 }
 
 int run_master(const MasterOptions& options) {
+  for (const std::string& address : options.peer_listen)
+    if (!parse_location(address).is_remote())
+      throw UsageError("--peer-listen: expected tcp://host:port or unix:/path, seen \"" + address + "\"");
   const NodeProgram program(options, !options.commands.empty());
   asio::io_context io(1);
+  Signals signals(io);
   Screen screen;
   const LogSink log = screen.over(sink_of(program.logger));
   MasterNodeOptions node = MasterNodeOptions::of(program.config);
@@ -136,7 +144,7 @@ int run_master(const MasterOptions& options) {
   running.stopped = [&] { return operate_until_end(&operated, &screen, &options, &failure); };
   running.stop = [&](Duration deadline, End reason) { return master.stop(deadline, std::move(reason)); };
   running.on_signal = [&] { screen.leave_prompt(); };
-  const End end = run_until_signal(io, program, std::move(running));
+  const End end = signals.run(program, std::move(running));
   if (failure) std::rethrow_exception(failure);
   if (!end.clean()) throw boost::system::system_error(end.code, end.text);
   return static_cast<int>(ExitCode::equal);
@@ -151,6 +159,11 @@ Command add_quarkchain_master(CLI::App& quarkchain) {
       ->add_option("--exec", options->commands,
                    "Do this when the cluster is active, then end; may be repeated. The first that fails is the last")
       ->type_name("COMMAND")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--peer-listen", options->peer_listen,
+                   "Take connections of other clusters there, once this one is active; may be repeated")
+      ->type_name("ADDRESS")
       ->allow_extra_args(false);
   command->add_flag("--json", options->json, "What commands print: one JSON object per row");
   command->add_flag("--survive-slaves", options->survives_slaves, "Go on when a slave is lost; boot connects it again");
@@ -167,7 +180,7 @@ Command add_quarkchain_master(CLI::App& quarkchain) {
       "Dials the slaves of SLAVE_LIST, Python's or ours, for as long as it takes, and boots the cluster. On a "
       "terminal\n"
       "it then has a prompt; without one, and without --exec, it runs until SIGINT or SIGTERM. It checks linkage, no\n"
-      "proof of work, and serves neither JSON RPC nor other clusters.\n\n"
+      "proof of work, and serves no JSON RPC. Other clusters meet it only where --peer-listen or meet say so.\n\n"
       "Commands:\n" +
       commands_text() +
       "\n"

@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <spdlog/spdlog.h>
 
@@ -74,15 +73,16 @@ std::unique_ptr<quarkchain::Store> NodeProgram::open_store(const std::string& na
   return quarkchain::open_store(directory, config.clean);
 }
 
-End run_until_signal(asio::io_context& io, const NodeProgram& program, Running node) {
-  asio::signal_set signals(io, SIGINT, SIGTERM);
+Signals::Signals(asio::io_context& io) : io_(io), set_(io, SIGINT, SIGTERM) {}
+
+End Signals::run(const NodeProgram& program, Running node) {
   End end;
   std::exception_ptr failure;
-  asio::co_spawn(io, wait_and_stop(&program, std::move(node), &signals, &end), [&](std::exception_ptr thrown) {
+  asio::co_spawn(io_, wait_and_stop(&program, std::move(node), &set_, &end), [&](std::exception_ptr thrown) {
     failure = std::move(thrown);
-    signals.cancel();
+    set_.cancel();
   });
-  io.run();
+  io_.run();
   if (failure) std::rethrow_exception(failure);
   return end;
 }

@@ -9,6 +9,7 @@
 #include "services/quarkchain/store.hpp"
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
 
 #include <chrono>
 #include <functional>
@@ -48,9 +49,19 @@ struct Running {
   std::function<void()> on_signal;                    // before it is stopped; may be empty
 };
 
-/// Until the node ends by itself, or SIGINT or SIGTERM: it then may stop gracefully for as long as --grace says, and a
-/// second signal ends the process at once. Runs the context until nothing is left of it. Says how the node ended by
-/// itself; a clean end for a signal.
-End run_until_signal(asio::io_context& io, const NodeProgram& program, Running node);
+/// From when it is made until it is gone, SIGINT and SIGTERM are heard; so it comes before anybody is told that we run.
+class Signals {
+ public:
+  explicit Signals(asio::io_context& io);
+
+  /// Until the node ends by itself, or a signal: it then may stop gracefully for as long as --grace says, and a second
+  /// signal ends the process at once. Runs the context until nothing is left of it. Says how the node ended by itself;
+  /// a clean end for a signal.
+  End run(const NodeProgram& program, Running node);
+
+ private:
+  asio::io_context& io_;
+  asio::signal_set set_;
+};
 
 } // namespace trunkline::cli

@@ -11,6 +11,7 @@
 #include <boost/system/system_error.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <concepts>
 #include <cstdint>
@@ -207,6 +208,30 @@ awaitable<Table> destroy(Operated* on, Words words) {
   co_return done("no slave knows peer " + words[1] + " any more");
 }
 
+awaitable<Table> peers(Operated* on, Words) {
+  Table table({"peer"});
+  for (const std::uint64_t id : on->master.peers()) table.rows.push_back({id});
+  table.note = "no other cluster is connected";
+  co_return table;
+}
+
+awaitable<Table> meet(Operated* on, Words words) {
+  const std::uint64_t id =
+      co_await on->master.connect_peer(words[1].find("://") == std::string::npos ? "tcp://" + words[1] : words[1]);
+  Table table({"peer"});
+  table.rows.push_back({id});
+  co_return table;
+}
+
+awaitable<Table> leave(Operated* on, Words words) {
+  const auto id = number<std::uint64_t>("ID", words[1]);
+  const std::vector<std::uint64_t> there = on->master.peers();
+  if (std::ranges::find(there, id) == there.end())
+    throw UsageError("leave: expected the ID of a peer, seen " + words[1] + "; peers lists them");
+  on->master.disconnect_peer(id);
+  co_return done("peer " + words[1] + " is gone");
+}
+
 awaitable<Table> boot(Operated* on, Words words) {
   co_await on->master.boot_slave(words[1]);
   co_return done("slave " + words[1] + " is part of the cluster");
@@ -232,8 +257,11 @@ constexpr Known known[] = {
     {"root", "[COINBASE]", "make a root block of those, keep it, give it to all slaves", 1, 2, &root},
     {"mining", "on|off", "tell all slaves", 2, 2, &mining},
     {"send", "RLP", "give a signed transaction to its shard", 2, 2, &send},
-    {"create", "ID", "tell all slaves of a peer", 2, 2, &create},
+    {"create", "ID", "tell all slaves of a peer that is not there: for tests of slaves", 2, 2, &create},
     {"destroy", "ID", "and that it is gone", 2, 2, &destroy},
+    {"peers", "", "other clusters that are connected", 1, 1, &peers},
+    {"meet", "ADDRESS", "connect to another cluster", 2, 2, &meet},
+    {"leave", "ID", "disconnect from it", 2, 2, &leave},
     {"boot", "SLAVE", "connect a slave that was lost again", 2, 2, &boot},
 };
 

@@ -56,6 +56,7 @@ int run_slave(const SlaveOptions& options) {
   ledger.log = sink_of(program.logger);
 
   asio::io_context io(1);
+  Signals signals(io);
   const std::string shards = shards_text(node.own.full_shard_ids);
   SlaveNode slave(io.get_executor(), std::move(node),
                   make_ledger(std::move(ledger), program.open_store("trunkline-slave-" + options.node_id)));
@@ -66,7 +67,7 @@ int run_slave(const SlaveOptions& options) {
   Running running;
   running.stopped = [&] { return slave.stopped(); };
   running.stop = [&](Duration deadline, End reason) { return slave.stop(deadline, std::move(reason)); };
-  const End end = run_until_signal(io, program, std::move(running));
+  const End end = signals.run(program, std::move(running));
   program.logger->info("slave {} has ended: {}", options.node_id, end.to_string());
   if (end.clean() || end.code == error::trunk_lost) return static_cast<int>(ExitCode::equal); // the master ends us
   throw boost::system::system_error(end.code, end.text);

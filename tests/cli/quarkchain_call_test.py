@@ -209,7 +209,7 @@ def test_unknown_opcodes_are_refused_with_those_that_are_near():
 
     equal(near("GET_ACOUNT_DATA"), 'there is no opcode "GET_ACOUNT_DATA"; did you mean GET_ACCOUNT_DATA_REQUEST?')
     equal(near("minor_block_list"), 'there is no opcode "minor_block_list"; did you mean GET_MINOR_BLOCK_LIST_REQUEST or SYNC_MINOR_BLOCK_LIST_REQUEST?')
-    equal(near("PNIG"), 'there is no opcode "PNIG"; did you mean PING or PONG?')
+    equal(near("PNIG"), 'there is no opcode "PNIG"; did you mean PING?')
     equal(near("frobnicate"), 'there is no opcode "frobnicate"')
     equal(near("156"), 'there is no opcode "156"')
     equal(near("999"), 'there is no opcode "999"')
