@@ -53,6 +53,7 @@ std::optional<std::size_t> rank(std::string_view wanted, std::string_view name) 
 
 std::string did_you_mean(std::string_view wanted, std::span<const std::string_view> names) {
   const std::string seen = lower(wanted.substr(0, wanted_letters_max));
+  if (seen.empty()) return {};
   std::vector<std::pair<std::size_t, std::string_view>> found;
   for (const std::string_view name : names) {
     if (const auto near = rank(seen, lower(name))) found.emplace_back(*near, name);

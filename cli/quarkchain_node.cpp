@@ -66,10 +66,10 @@ std::unique_ptr<quarkchain::Store> NodeProgram::open_store(const std::string& na
   std::string directory = options.data;
   if (directory.empty() && !config.db_path_root.empty()) directory = config.db_path_root + "/" + name;
   if (directory.empty()) {
-    logger->info("in memory: neither --data nor DB_PATH_ROOT names a directory");
+    logger->info("keeping what comes in memory: neither --data nor DB_PATH_ROOT names a directory");
     return quarkchain::make_memory_store();
   }
-  logger->info("in {}{}", directory, config.clean ? ", emptied because of CLEAN" : "");
+  logger->info("keeping what comes in {}{}", directory, config.clean ? ", emptied because of CLEAN" : "");
   return quarkchain::open_store(directory, config.clean);
 }
 
