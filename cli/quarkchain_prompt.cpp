@@ -216,8 +216,9 @@ awaitable<Table> peers(Operated* on, Words) {
 }
 
 awaitable<Table> meet(Operated* on, Words words) {
-  const std::uint64_t id =
-      co_await on->master.connect_peer(words[1].find("://") == std::string::npos ? "tcp://" + words[1] : words[1]);
+  std::string address = words[1];
+  if (address.find("://") == std::string::npos) address.insert(0, "tcp://");
+  const std::uint64_t id = co_await on->master.connect_peer(std::move(address));
   Table table({"peer"});
   table.rows.push_back({id});
   co_return table;

@@ -41,7 +41,16 @@ SlaveNodeOptions node_options(const SlaveOptions& options, const NodeProgram& pr
   return node;
 }
 
+/// Connections are known by number: a name would never be theirs.
+void check_hosts(const std::vector<std::string>& hosts) {
+  for (const std::string& host : hosts)
+    if (host.find_first_not_of("0123456789abcdefABCDEF.:") != std::string::npos ||
+        host.find_first_of(".:") == host.npos)
+      throw UsageError("--master-host: expected an IP address, seen \"" + host + "\"");
+}
+
 int run_slave(const SlaveOptions& options) {
+  check_hosts(options.master_hosts);
   if (!options.listen.empty() && !parse_location(options.listen).is_remote())
     throw UsageError("--listen: expected tcp://host:port or unix:/path, seen \"" + options.listen + "\"");
   const NodeProgram program(options, false);
@@ -84,7 +93,7 @@ Command add_quarkchain_slave(CLI::App& quarkchain) {
   command
       ->add_option("--master-host", options->master_hosts,
                    "Only who connects from there can be the master, not whoever is first; may be repeated")
-      ->type_name("HOST")
+      ->type_name("IP")
       ->allow_extra_args(false);
   command->add_flag("--keep-waiting", options->waits_for_new_master, "When the master is lost, wait for a new one");
   command->add_flag("--strict-parity", options->strict_parity, "Never forget a lost slave, nor dial it again");

@@ -245,6 +245,12 @@ def test_with_a_master_host_a_stranger_is_no_master():
         stranger.close()
 
 
+def test_a_master_host_is_a_number_not_a_name():
+    with Place({"S0": SHARDS}) as place:
+        for name in ("localhost", "deadbeef", ""):
+            equal(trouble(place.run("slave", "--node_id", "S0", "--master-host", name), 1), f'--master-host: expected an IP address, seen "{name}"')
+
+
 def test_a_slave_may_keep_waiting_for_a_new_master():
     with Place({"S0": SHARDS}) as place:
         slave = place.slave("S0", "--keep-waiting")
@@ -428,6 +434,16 @@ def test_keys_come_from_the_environment_too():
             assert 'seen "shout"' in trouble(place.run("slave", "--node_id", "S0"), 1)
         finally:
             del os.environ["QKC__LOG_LEVEL"]
+
+
+def test_a_command_that_does_not_exist_is_said_with_those_that_do():
+    def said(*words):
+        return trouble(subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=PATIENCE), 1)
+
+    equal(said("quarkchain", "slaev"), 'expected one of the commands of quarkchain master, slave, call, decode, encode, saw "slaev"; did you mean slave? (see trunkline --help)')
+    equal(said("quarkchain"), "expected one of the commands of quarkchain master, slave, call, decode, encode, saw nothing (see trunkline --help)")
+    assert said("quarkchian").endswith('saw "quarkchian"; did you mean quarkchain? (see trunkline --help)'), said("quarkchian")
+    assert "--node_id is required" in said("quarkchain", "slave", "--cluster_config", "x"), said("quarkchain", "slave", "--cluster_config", "x")
 
 
 def test_help_shows_an_example_that_runs():
