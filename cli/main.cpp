@@ -23,7 +23,6 @@ int end_with(ExitCode code, const std::string& line) {
   return static_cast<int>(code);
 }
 
-<<<<<<< HEAD
 /// The command that was reached, as "trunkline net send".
 std::string name_of(const CLI::App& reached) {
   return reached.get_parent() ? name_of(*reached.get_parent()) + " " + reached.get_name() : reached.get_name();
@@ -37,33 +36,15 @@ const CLI::App& reached_by(const CLI::App& program) {
 
 /// A command that is to be followed by another one, and was not.
 std::string no_command(const CLI::App& reached, int argc, char** argv) {
-  std::string names;
+  std::vector<std::string> names;
   for (const CLI::App* const command : reached.get_subcommands([](const CLI::App*) { return true; }))
-    names += (names.empty() ? "" : ", ") + command->get_name();
+    names.push_back(command->get_name());
   int at = 1;
   for (const CLI::App* app = &reached; app->get_parent(); app = app->get_parent()) ++at;
-  const std::string seen = argc > at ? "\"" + trunkline::sync::printable(argv[at]) + "\"" : "nothing";
-  return "expected one of the commands " + names + ", saw " + seen;
-=======
-/// The commands of the program, or of the one that was named, when none of them was; otherwise nothing.
-std::string no_command(const CLI::App& program, int argc, char** argv) {
-  const CLI::App* at = &program;
-  int word = 1;
-  while (!at->get_subcommands().empty()) {
-    at = at->get_subcommands().front();
-    while (word < argc && at->get_name() != argv[word]) ++word;
-    ++word;
-  }
-  std::vector<std::string> names;
-  for (const CLI::App* below : at->get_subcommands([](const CLI::App*) { return true; }))
-    names.push_back(below->get_name());
-  if (names.empty()) return {};
-  const std::string seen = word < argc ? trunkline::sync::printable(argv[word]) : "";
+  const std::string seen = argc > at ? trunkline::sync::printable(argv[at]) : "";
   const std::vector<std::string_view> known(names.begin(), names.end());
-  const std::string of = at == &program ? "" : " of " + at->get_name();
-  return fmt::format("expected one of the commands{} {}, saw {}{}", of, fmt::join(names, ", "),
+  return fmt::format("expected one of the commands {}, saw {}{}", fmt::join(names, ", "),
                      seen.empty() ? "nothing" : "\"" + seen + "\"", did_you_mean(seen, known));
->>>>>>> qc-programs
 }
 
 } // namespace
@@ -87,13 +68,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& wanted) { // --help, --version
     return program.exit(wanted);
   } catch (const CLI::ParseError& wrong) {
-<<<<<<< HEAD
     const CLI::App& reached = reached_by(program);
     std::string line = reached.get_require_subcommand_min() > 0 ? no_command(reached, argc, argv) : wrong.what();
-=======
-    std::string line = no_command(program, argc, argv);
-    if (line.empty()) line = wrong.what();
->>>>>>> qc-programs
     for (char& letter : line)
       if (letter == '\n') letter = ' ';
     return end_with(ExitCode::usage, line + " (see " + name_of(reached) + " --help)");
