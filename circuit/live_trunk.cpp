@@ -70,7 +70,7 @@ void LiveTrunk::wake_all(TrunkCircuit& circuit) {
 void LiveTrunk::settle() {
   if (settling_) return; // the running one looks again
   settle_events();
-  if (machine_->has_output() || machine_->over()) note_output();
+  if (machine_->has_output() || machine_->over() || closed_) note_output();
   if (output_taken.has_waiters() && !congested()) output_taken.notify_all();
   note_input();
   note_deadline();

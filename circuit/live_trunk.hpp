@@ -66,7 +66,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   void written();
   /// How much one write takes now: senders that would make more ready wait.
   void set_write_bytes(std::size_t bytes);
-  Signal output_ready;     // has_output() may have become true, or over()
+  Signal output_ready;     // has_output() may have become true, or over(), or closed()
   Signal deadline_changed; // deadline() may be earlier than it was
 
   Signal input_wanted;     // wants_input() has become true, or over()

@@ -21,7 +21,10 @@ Command add_serve(CLI::App& program);
 Command add_sync(CLI::App& program);
 
 // Below quarkchain.
+Command add_quarkchain_call(CLI::App& quarkchain);
 Command add_quarkchain_decode(CLI::App& quarkchain);
 Command add_quarkchain_encode(CLI::App& quarkchain);
+Command add_quarkchain_master(CLI::App& quarkchain);
+Command add_quarkchain_slave(CLI::App& quarkchain);
 
 } // namespace trunkline::cli

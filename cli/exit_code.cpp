@@ -1,6 +1,8 @@
 #include "cli/exit_code.hpp"
 
 #include "fragment/error.hpp"
+#include "services/quarkchain/config.hpp"
+#include "services/quarkchain/store.hpp"
 #include "services/sync/disk.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/report.hpp"
@@ -47,6 +49,10 @@ ExitCode exit_code_of(std::exception_ptr failure) {
     return ExitCode::file;
   } catch (const sync::Failure& thrown) {
     return thrown.kind() == sync::Failure::Kind::file ? ExitCode::file : ExitCode::protocol;
+  } catch (const quarkchain::ConfigFailure&) {
+    return ExitCode::usage;
+  } catch (const quarkchain::StoreFailure&) {
+    return ExitCode::file;
   } catch (const boost::system::system_error& thrown) {
     return exit_code_of(thrown.code());
   } catch (const std::invalid_argument&) {

@@ -1,13 +1,17 @@
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/nearest.hpp"
 #include "services/sync/path.hpp"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 using namespace trunkline::cli;
@@ -19,11 +23,28 @@ int end_with(ExitCode code, const std::string& line) {
   return static_cast<int>(code);
 }
 
-std::string no_command(const std::vector<Command>& commands, int argc, char** argv) {
-  std::string names;
-  for (const Command& command : commands) names += (names.empty() ? "" : ", ") + command.options->get_name();
-  const std::string seen = argc > 1 ? "\"" + trunkline::sync::printable(argv[1]) + "\"" : "nothing";
-  return "expected one of the commands " + names + ", saw " + seen;
+/// The command that was reached, as "trunkline net send".
+std::string name_of(const CLI::App& reached) {
+  return reached.get_parent() ? name_of(*reached.get_parent()) + " " + reached.get_name() : reached.get_name();
+}
+
+const CLI::App& reached_by(const CLI::App& program) {
+  const CLI::App* reached = &program;
+  while (!reached->get_subcommands().empty()) reached = reached->get_subcommands().front();
+  return *reached;
+}
+
+/// A command that is to be followed by another one, and was not.
+std::string no_command(const CLI::App& reached, int argc, char** argv) {
+  std::vector<std::string> names;
+  for (const CLI::App* const command : reached.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
+  int at = 1;
+  for (const CLI::App* app = &reached; app->get_parent(); app = app->get_parent()) ++at;
+  const std::string seen = argc > at ? trunkline::sync::printable(argv[at]) : "";
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  return fmt::format("expected one of the commands {}, saw {}{}", fmt::join(names, ", "),
+                     seen.empty() ? "nothing" : "\"" + seen + "\"", did_you_mean(seen, known));
 }
 
 } // namespace
@@ -47,10 +68,11 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& wanted) { // --help, --version
     return program.exit(wanted);
   } catch (const CLI::ParseError& wrong) {
-    std::string line = program.get_subcommands().empty() ? no_command(commands, argc, argv) : wrong.what();
+    const CLI::App& reached = reached_by(program);
+    std::string line = reached.get_require_subcommand_min() > 0 ? no_command(reached, argc, argv) : wrong.what();
     for (char& letter : line)
       if (letter == '\n') letter = ' ';
-    return end_with(ExitCode::usage, line + " (see trunkline --help)");
+    return end_with(ExitCode::usage, line + " (see " + name_of(reached) + " --help)");
   }
 
   for (const Command& command : commands) {

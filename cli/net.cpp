@@ -7,6 +7,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include <unistd.h>
+
 #include <exception>
 #include <iostream>
 #include <iterator>
@@ -63,6 +65,7 @@ int run_with_network(net::NetworkOptions options,
 
 std::string message_of(bool given, const std::string& text) {
   if (given) return text;
+  if (::isatty(STDIN_FILENO)) std::cerr << "trunkline: the message is read from here; ctrl-d ends it" << std::endl;
   return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
 }
 

@@ -62,7 +62,9 @@ void print_json(const Fragment& fragment, const char* subject) {
   line.add(subject, fragment.subject);
   for (const auto& [key, text] : fragment.args) {
     const std::optional<std::uint64_t> number = number_of(text);
-    if (number && key != "name" && key != "remote") {
+    if (key == "connected" || key == "dialled") {
+      line.add(key, text == "1");
+    } else if (number && key != "name" && key != "remote") {
       line.add(key, *number);
     } else {
       line.add(key, text);
@@ -96,22 +98,35 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
   }
 }
 
+/// Those that are connected first; of the others only those to or from whom something went.
 void print_peers(const std::vector<Fragment>& answers) {
   std::vector<std::vector<std::string>> rows = {
       {"NODE", "NAME", "CONNECTION", "SENT", "RECEIVED", "BYTES OUT", "BYTES IN", "QUEUED", "FAILED"}};
+  std::vector<std::vector<std::string>> others;
+  std::size_t idle = 0;
   for (const Fragment& peer : answers) {
     const bool connected = value(peer, "connected") == "1";
-    rows.push_back({sync::printable(peer.subject), value(peer, "name"),
+    const std::string failures = failures_of(peer);
+    const std::string name = value(peer, "name");
+    if (!connected && value(peer, "messages_sent") == "0" && value(peer, "messages_received") == "0" &&
+        value(peer, "drops") == "0" && failures == "-") {
+      ++idle;
+      continue;
+    }
+    (connected ? rows : others)
+        .push_back({sync::printable(peer.subject), name.empty() ? "-" : name,
                     connected ? (value(peer, "dialled") == "1" ? "to " : "from ") + value(peer, "remote") : "none",
                     value(peer, "messages_sent"), value(peer, "messages_received"), value(peer, "bytes_sent"),
-                    value(peer, "bytes_received"), value(peer, "queue_bytes"), failures_of(peer)});
+                    value(peer, "bytes_received"), value(peer, "queue_bytes"), failures});
   }
+  rows.insert(rows.end(), others.begin(), others.end());
   print_table(rows);
+  if (idle > 0) std::printf("and %zu more that are not connected and have sent and got nothing\n", idle);
 }
 
 void print_stats(const std::vector<Fragment>& answers) {
   std::vector<std::vector<std::string>> rows = {
-      {"CHANNEL", "SENT", "RECEIVED", "BYTES OUT", "BYTES IN", "THREW", "FAILED"}};
+      {"CHANNEL", "SENT", "RECEIVED", "BYTES OUT", "BYTES IN", "QUEUED", "DROPPED", "THREW", "FAILED"}};
   for (const Fragment& answer : answers) {
     if (answer.op == 1) {
       std::vector<std::vector<std::string>> totals = {{"node", sync::printable(answer.subject)}};
@@ -121,7 +136,8 @@ void print_stats(const std::vector<Fragment>& answers) {
     } else {
       rows.push_back({sync::printable(answer.subject), value(answer, "messages_sent"),
                       value(answer, "messages_received"), value(answer, "bytes_sent"), value(answer, "bytes_received"),
-                      value(answer, "processor_failures"), failures_of(answer)});
+                      value(answer, "queue_bytes"), value(answer, "drops"), value(answer, "processor_failures"),
+                      failures_of(answer)});
     }
   }
   print_table(rows);

@@ -90,10 +90,12 @@ Command add_net_listen(CLI::App& net) {
   command
       ->add_option("--listen", options->listen, "tcp://host:port (port 0: a free one) or unix:/path; may be repeated")
       ->required()
-      ->type_name("ADDRESS");
+      ->type_name("ADDRESS")
+      ->allow_extra_args(false);
   command->add_option("--channel", options->channels, "A channel to process; may be repeated")
       ->required()
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   command
       ->add_option("--id", options->id, "The node's id, as others have it in their address books; drawn unless given")
       ->type_name("ID");

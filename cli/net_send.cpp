@@ -39,6 +39,11 @@ std::chrono::milliseconds deadline_of(const SendOptions& options) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(options.seconds * 1000));
 }
 
+/// What went wrong with a target, which is named once.
+std::string naming(const std::string& target, const std::string& failure) {
+  return failure.find(target) == std::string::npos ? target + ": " + failure : failure;
+}
+
 awaitable<void> ignore(NodeId, net::Message) { co_return; }
 
 /// Connects and sends; everything that goes wrong is in the outcome.
@@ -84,7 +89,7 @@ awaitable<ExitCode> send_to_all(std::shared_ptr<net::Network> network, const Sen
       line.add("to", options->to[i]).add("node", outcome.node).add("sent", sent).add("error", outcome.failure);
       std::printf("%s\n", line.take().c_str());
     } else if (!sent) {
-      std::fprintf(stderr, "trunkline: %s: %s\n", options->to[i].c_str(), outcome.failure.c_str());
+      std::fprintf(stderr, "trunkline: %s\n", naming(options->to[i], outcome.failure).c_str());
     } else if (several) {
       std::printf("%s %s\n", options->to[i].c_str(), outcome.node.c_str());
     }
@@ -138,7 +143,10 @@ Command add_net_broadcast(CLI::App& net) {
   command->add_option("CHANNEL", options->channel, "The channel")->required()->type_name("");
   const CLI::Option* const text =
       command->add_option("MESSAGE", options->text, "The standard input unless given")->type_name("");
-  command->add_option("--to", options->to, "Where a node listens; may be repeated")->required()->type_name("ADDRESS");
+  command->add_option("--to", options->to, "Where a node listens; may be repeated")
+      ->required()
+      ->type_name("ADDRESS")
+      ->allow_extra_args(false); // CHANNEL and MESSAGE may come behind it
   add_common(*command, *options);
   command->footer(
       std::string("Prints the address and the id of each node that has it, in the order of --to.\n\nExample:\n"

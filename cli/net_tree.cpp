@@ -50,6 +50,7 @@ void print_text(const TreeOptions& options, const gossip::Strategy& strategy, co
   for (const gossip::Position sender : senders) std::printf("%u:%s\n", sender + 1, by_sender[sender].c_str());
   std::string summary = fmt::format("{} of {} member{}, from {}: {} sends, ", strategy.name(), options.size,
                                     options.size == 1 ? "" : "s", options.origin, played.sends.size());
+  if (options.size > 1 && played.sends.empty()) summary += "it is dead, ";
   if (played.questions > 0) summary += fmt::format("{} questions, ", played.questions);
   summary += fmt::format("depth {}, ", played.depth);
   summary += played.missed.empty() ? std::string("nobody missed")
@@ -94,7 +95,8 @@ Command add_net_tree(CLI::App& net) {
   command->add_option("--origin", options->origin, "Who broadcasts")->type_name("I")->capture_default_str();
   command->add_option("--dead", options->dead, "Members that receive and send nothing")
       ->type_name("I,J,...")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_flag("--json", options->json, "One JSON object");
   command->footer(
       "A line per sender, as RECEIVER@LEVEL; level 0 is for the receiver alone. Sends to dead members are counted, "

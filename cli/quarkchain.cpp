@@ -9,9 +9,11 @@
 namespace trunkline::cli {
 
 Command add_quarkchain(CLI::App& program) {
-  CLI::App* const command = program.add_subcommand("quarkchain", "Look at the QuarkChain cluster protocol");
+  CLI::App* const command = program.add_subcommand("quarkchain", "The QuarkChain cluster protocol");
   command->require_subcommand(1);
-  const std::vector<Command> below = {add_quarkchain_decode(*command), add_quarkchain_encode(*command)};
+  const std::vector<Command> below = {add_quarkchain_master(*command), add_quarkchain_slave(*command),
+                                      add_quarkchain_call(*command), add_quarkchain_decode(*command),
+                                      add_quarkchain_encode(*command)};
   command->footer("Example:\n  trunkline quarkchain decode recorded.pcap");
   return {command, [below] {
             for (const Command& one : below)

@@ -3,6 +3,7 @@
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/location.hpp"
+#include "cli/logger.hpp"
 #include "cli/node.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/service.hpp"
@@ -12,7 +13,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
@@ -35,16 +35,6 @@ struct ServeOptions {
   bool verbose = false;
   int grace_seconds = 10;
 };
-
-using Logger = std::shared_ptr<spdlog::logger>;
-
-Logger make_logger(const ServeOptions& options) {
-  auto logger = std::make_shared<spdlog::logger>("trunkline", std::make_shared<spdlog::sinks::stderr_sink_st>());
-  logger->set_pattern("%Y-%m-%d %H:%M:%S %v");
-  logger->set_level(options.quiet ? spdlog::level::warn : options.verbose ? spdlog::level::debug : spdlog::level::info);
-  logger->flush_on(spdlog::level::trace);
-  return logger;
-}
 
 spdlog::level::level_enum level_of(LogLevel level) {
   switch (level) {
@@ -89,7 +79,9 @@ int serve(const ServeOptions& options) {
                        "or allow it with --insecure");
   }
   raise_files_limit();
-  const Logger logger = make_logger(options);
+  const Logger logger = make_logger(options.quiet     ? LogLevel::warning
+                                    : options.verbose ? LogLevel::debug
+                                                      : LogLevel::info);
   const auto root = sync::Root::open(options.root);
 
   asio::io_context io(1);

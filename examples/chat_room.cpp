@@ -8,8 +8,6 @@
 
 using namespace trunkline;
 
-namespace {
-
 // What every node does with what it hears. Who sent it is told by the connection, not by the message.
 awaitable<void> hear(std::string name, int* heard, NodeId, net::Message message) {
   std::cout << name << " heard: " << message.payload.text() << std::endl;
@@ -25,22 +23,17 @@ struct Person {
 };
 
 awaitable<void> chat(std::vector<Person>& people) {
-  std::vector<NodeId> ids;
-  for (Person& person : people) {
-    co_await person.network->ready(); // it listens
-    ids.push_back(person.network->local_id());
-  }
+  for (Person& person : people) co_await person.network->ready(); // it listens
   for (Person& person : people)
     for (Person& other : people)
       if (&other != &person)
         person.network->address_book().add(other.network->local_id(), other.network->addresses().front());
 
   for (Person& speaker : people) { // everybody says one thing to all others, and waits until they have it
-    std::vector<NodeId> others = ids;
-    std::erase(others, speaker.network->local_id());
     net::BroadcastOptions options;
     options.acked = true;
-    const auto results = co_await speaker.room.broadcast(others, "hello from " + speaker.name, options);
+    const auto everybody = speaker.network->address_book().nodes();
+    const auto results = co_await speaker.room.broadcast(everybody, "hello from " + speaker.name, options);
     for (const net::SendResult& result : results)
       if (!result) std::cout << speaker.name << " failed: " << result.text << std::endl;
   }
@@ -51,8 +44,6 @@ awaitable<void> chat(std::vector<Person>& people) {
   }
   for (Person& person : people) co_await person.network->stop();
 }
-
-} // namespace
 
 int main() {
   asio::io_context io(1);

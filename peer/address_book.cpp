@@ -87,6 +87,14 @@ void AddressBook::add(const NodeId& node, std::string address) {
   added.push_back(std::move(address));
 }
 
+void AddressBook::add_if_room(const NodeId& node, const std::string& address) noexcept {
+  try {
+    add(node, address);
+  } catch (const std::exception&) {
+    // It is a convenience: the connection is there.
+  }
+}
+
 void AddressBook::learn(const NodeId& node, const std::vector<std::string>& addresses) {
   std::vector<std::string> learned;
   for (const std::string& address : addresses)

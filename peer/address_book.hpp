@@ -40,6 +40,8 @@ class AddressBook {
 
   /// Errors: std::invalid_argument for an address that is empty, too long, or one too many, and for no node.
   void add(const NodeId& node, std::string address);
+  /// The same, for an address that led there: left out where `add` would refuse it.
+  void add_if_room(const NodeId& node, const std::string& address) noexcept;
   /// What a connected node says of itself and is believed; more than the limits allow is left out.
   void learn(const NodeId& node, const std::vector<std::string>& addresses);
   /// Everything that is known about it, however it came.

@@ -42,22 +42,41 @@ void Conduit::close() noexcept {
   core_.reset();
 }
 
-const std::string& Conduit::channel() const noexcept { return state_->name; }
+const std::string& Conduit::channel() const noexcept {
+  static const std::string none;
+  return state_ ? state_->name : none;
+}
+
+namespace {
+
+SendResult no_channel() { return {SendError::closed, "the conduit is closed"}; }
+
+awaitable<SendResult> refuse() { co_return no_channel(); }
+
+awaitable<std::vector<SendResult>> refuse_all(std::size_t count) {
+  co_return std::vector<SendResult>(count, no_channel());
+}
+
+} // namespace
 
 awaitable<SendResult> Conduit::send(NodeId to, Message message, Duration deadline) const {
+  if (!state_) return refuse();
   return NetworkCore::send(core_, state_, to, std::move(message), deadline, NetworkCore::Kind::pooled);
 }
 
 awaitable<SendResult> Conduit::send_acked(NodeId to, Message message, Duration deadline) const {
+  if (!state_) return refuse();
   return NetworkCore::send(core_, state_, to, std::move(message), deadline, NetworkCore::Kind::acked);
 }
 
 awaitable<SendResult> Conduit::write(NodeId to, Message message, Duration deadline) const {
+  if (!state_) return refuse();
   return NetworkCore::send(core_, state_, to, std::move(message), deadline, NetworkCore::Kind::one_shot);
 }
 
 awaitable<std::vector<SendResult>> Conduit::broadcast(std::vector<NodeId> to, Message message,
                                                       BroadcastOptions options) const {
+  if (!state_) return refuse_all(to.size());
   return NetworkCore::broadcast(core_, state_, std::move(to), std::move(message), std::move(options));
 }
 

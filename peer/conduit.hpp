@@ -94,9 +94,10 @@ class Conduit {
   Conduit& operator=(Conduit&& other) noexcept;
   ~Conduit() { close(); }
 
+  /// Empty once it is closed.
   const std::string& channel() const noexcept;
   explicit operator bool() const noexcept { return state_ != nullptr; }
-  /// Unregisters now. Idempotent.
+  /// Unregisters now; sends that wait go on, later ones get SendError::closed. Idempotent.
   void close() noexcept;
 
   // Each waits at most until the deadline (zero: NetworkOptions::send_deadline) and never throws what can be foreseen.

@@ -31,7 +31,7 @@ struct NetworkOptions {
 
   std::chrono::milliseconds send_deadline{5000};
   std::size_t broadcast_concurrency = 64;
-  std::size_t queue_bytes_max = 4 << 20; // of messages that wait for one node, all channels
+  std::size_t queue_bytes_max = 4 << 20; // of messages that wait, per node and channel; a single one may be larger
   std::uint32_t acks_outstanding_max = 1024; // per node and channel
   std::uint32_t channels_per_node_max = 256; // circuits that one far node may have open to us, and we to it
   std::uint32_t nodes_remembered_max = 4096; // far nodes whose counters are kept while they are not connected
@@ -47,6 +47,8 @@ struct NetworkOptions {
 
   /// Answers `trunkline net peers` and `stats` to whoever connects.
   bool answers_operators = false;
+  std::uint32_t operators_max = 16; // answered at the same time
+  std::chrono::milliseconds operator_deadline{10000}; // to ask, and to take the answer
 
   NetworkOptions() = default;
 };
@@ -60,7 +62,8 @@ struct Traffic {
   std::array<std::uint64_t, send_errors_count> send_failures{}; // by SendError
   std::uint64_t processor_failures = 0;
   std::uint64_t drops = 0; // received for a channel that nobody processes, or not understood
-  std::size_t queue_bytes = 0; // of messages that wait to be sent, now
+  std::size_t queue_bytes = 0; // of messages that wait to be sent, now, with their metadata
+  std::size_t queue_messages = 0;
 
   std::uint64_t failures() const noexcept;
 };
@@ -69,7 +72,7 @@ struct PeerMetrics : Traffic {
   bool connected = false;
   bool dialled = false; // the connection, by us
   std::string remote; // the connection's far end
-  std::string name; // as it calls itself
+  std::string name; // as it calls itself, or did when it was connected
   std::uint64_t dials = 0;
   std::uint64_t reuses = 0; // sends that found a connection
 };
@@ -96,6 +99,7 @@ struct NetworkMetrics {
   std::uint64_t evictions = 0; // idle connections closed for another, or for being idle
   std::uint64_t connections_turned_away = 0;
   std::size_t queue_bytes = 0;
+  std::size_t queue_messages = 0;
 };
 
 /// A node and its channels, as a component: ready when it listens, done when nothing of it runs and its ports are free.
@@ -122,7 +126,9 @@ class Network final : public Component {
   AddressBook& address_book() noexcept;
   /// Real addresses, once it is ready.
   std::vector<std::string> addresses() const;
-  /// Makes sure that there is a connection to an address, and says who is there. Errors: as Node::dial.
+  /// Makes sure that there is a connection to an address, and says who is there; the address is in the book from then
+  /// on. Errors: as Node::dial; error::connect_failed at connections_outbound_max; error::node_closed while it does not
+  /// run.
   awaitable<NodeId> connect(std::string address);
   /// For further services beside the channels.
   Node& node() noexcept;

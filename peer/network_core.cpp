@@ -55,8 +55,6 @@ NetworkCore::NetworkCore(Executor executor, NetworkOptions options)
         }
       }) {}
 
-std::uint64_t NetworkCore::random() const { return options_.node.random(); }
-
 void NetworkCore::log(LogLevel level, const std::string& text) const {
   if (options_.node.log) options_.node.log(level, escape(text, 4096));
 }
@@ -125,21 +123,6 @@ awaitable<void> NetworkCore::stop(std::shared_ptr<NetworkCore> core) {
   core->peer_.reset();
 }
 
-awaitable<NodeId> NetworkCore::connect(std::shared_ptr<NetworkCore> core, std::string address) {
-  ++core->dialling_;
-  struct Dialled {
-    NetworkCore& core;
-    ~Dialled() { --core.dialling_; }
-  } const dialled{*core};
-  const bool made = co_await core->node_.dial(address);
-  core->dials_ += made;
-  for (const TrunkView& view : core->node_.trunks())
-    if (view.remote == address ||
-        std::find(view.addresses.begin(), view.addresses.end(), address) != view.addresses.end())
-      co_return view.node;
-  throw_error(error::connect_failed, "the connection to " + quote(address) + " was lost at once");
-}
-
 // Far nodes.
 
 NetworkCore::RemotePointer NetworkCore::remote(const NodeId& id) {
@@ -172,6 +155,7 @@ NetworkMetrics NetworkCore::metrics() const {
     metrics.channels.emplace(name, channel->traffic);
     metrics.processor_failures += channel->traffic.processor_failures;
     metrics.queue_bytes += channel->traffic.queue_bytes;
+    metrics.queue_messages += channel->traffic.queue_messages;
   }
   for (const auto& [id, entry] : remotes_) metrics.peers.emplace(id, entry->metrics);
   for (const TrunkView& view : node_.trunks()) {

@@ -9,6 +9,9 @@
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "peer/network.hpp"
+#include "peer/outbox.hpp"
+
+#include <boost/system/system_error.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -47,6 +50,7 @@ struct Line {
   Circuit circuit;
   bool over = false; // nothing more can be sent on it
   bool ended = false; // nothing more comes back
+  bool carried_unacked = false; // messages whose failure nobody waits for
   End end; // why
   std::int64_t number_last = 0; // of messages that want an ack
   std::map<std::int64_t, bool> waiting; // number: taken
@@ -61,6 +65,7 @@ struct Remote {
   const NodeId id;
   std::map<std::string, std::shared_ptr<Line>> lines; // by channel; only those on which can be sent
   std::map<std::string, std::shared_ptr<Line>> retiring; // finished, and not yet taken by the far side
+  std::map<std::string, Outbox> outboxes; // by channel; only those on which something waits
   std::uint32_t circuits_in = 0; // that it has open to us
   std::uint32_t busy = 0; // sends, one-shot writes and processors that run
   bool connecting = false;
@@ -81,6 +86,12 @@ struct TrunkChanges {
   Signal changed;
 };
 
+bool is_aborted(const boost::system::system_error& thrown);
+/// "node " and its id.
+std::string node_text(const NodeId& node);
+/// A large payload is shared with the message, for another attempt.
+Fragment fragment_of(std::int32_t op, std::int64_t number, Message& message);
+
 class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
  public:
   enum class Phase : std::uint8_t { idle, running, stopping, closed };
@@ -97,9 +108,10 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   Node& node() noexcept { return node_; }
   AddressBook& book() noexcept { return options_.book; }
   const NetworkOptions& options() const noexcept { return options_; }
-  static awaitable<NodeId> connect(std::shared_ptr<NetworkCore> core, std::string address);
 
-  // network_send.cpp: connections by need, lines, sends. Coroutines keep the core alive, so they are static.
+  // Coroutines keep the core alive, so they are static.
+  static awaitable<NodeId> connect(std::shared_ptr<NetworkCore> core, std::string address); // network_connect.cpp
+  // network_send.cpp
   static awaitable<SendResult> send(std::shared_ptr<NetworkCore> core, std::shared_ptr<ChannelState> channel, NodeId to,
                                     Message message, Duration deadline, Kind kind);
   static awaitable<std::vector<SendResult>> broadcast(std::shared_ptr<NetworkCore> core,
@@ -110,6 +122,7 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   using CorePointer = std::shared_ptr<NetworkCore>;
   using RemotePointer = std::shared_ptr<Remote>;
   struct Broadcast;
+  class Sending;
 
   TimePoint now() const noexcept { return clock_.now(); }
   void log(LogLevel level, const std::string& text) const;
@@ -117,38 +130,52 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   void forget_some_remotes();
 
   // network_send.cpp
-  Duration backoff(std::uint32_t failures) const;
-  std::uint64_t random() const;
-  std::shared_ptr<Line> usable_line(Remote& remote, const ChannelState& channel) const;
-  std::shared_ptr<Line> open_line(const RemotePointer& remote, const ChannelState& channel);
-  void retire(const RemotePointer& remote, const std::shared_ptr<Line>& line);
   SendResult note(Remote& remote, ChannelState& channel, std::size_t bytes, SendResult result);
   SendResult failure_of(const Remote& remote, const boost::system::system_error& thrown) const;
+  // The references live in the frame of who waits for these.
   static awaitable<SendResult> send_waiting(CorePointer core, std::shared_ptr<ChannelState> channel,
-                                            RemotePointer remote, Message message, Kind kind);
+                                            RemotePointer remote, Message message, Kind kind, Sending& sending);
   static awaitable<SendResult> send_on_line(CorePointer core, std::shared_ptr<ChannelState> channel,
-                                            RemotePointer remote, Message message, Kind kind, bool& again);
-  static awaitable<SendResult> write_once(CorePointer core, std::shared_ptr<ChannelState> channel, RemotePointer remote,
-                                          Message message);
-  static awaitable<void> close_one_shot(CorePointer core, RemotePointer remote);
+                                            RemotePointer remote, Message& message, Kind kind, Sending& sending,
+                                            bool& again);
   static awaitable<SendResult> wait_for_ack(CorePointer core, RemotePointer remote, std::shared_ptr<Line> line,
                                             std::int64_t number);
+  void on_ack(Line& line, std::int64_t number);
+  static awaitable<void> broadcast_some(CorePointer core, std::shared_ptr<Broadcast> broadcast);
+
+  // network_lines.cpp: a circuit per node and channel, and those of one-shot writes.
+  std::shared_ptr<Line> usable_line(const Remote& remote, const ChannelState& channel) const;
+  std::shared_ptr<Line> open_line(const RemotePointer& remote, const std::shared_ptr<ChannelState>& channel);
+  void retire(const RemotePointer& remote, const std::shared_ptr<Line>& line);
+  static awaitable<void> read_line(CorePointer core, RemotePointer remote, std::shared_ptr<ChannelState> channel,
+                                   std::shared_ptr<Line> line);
+  static awaitable<SendResult> write_once(CorePointer core, std::shared_ptr<ChannelState> channel, RemotePointer remote,
+                                          Message message);
+  /// Begins to close a connection that only one-shot writes have used, unless it is used by more than `own` others.
+  std::shared_ptr<LiveTrunk> end_one_shot(Remote& remote, std::uint32_t own);
+  static awaitable<void> wait_until_over(CorePointer core, std::shared_ptr<LiveTrunk> trunk, TimePoint due);
+
+  // network_connect.cpp
   static awaitable<SendResult> ensure_connected(CorePointer core, RemotePointer remote);
   static awaitable<void> connect_remote(CorePointer core, RemotePointer remote);
   static awaitable<SendResult> try_addresses(CorePointer core, RemotePointer remote);
-  static awaitable<void> read_line(CorePointer core, RemotePointer remote, std::string channel,
-                                   std::shared_ptr<Line> line);
-  void on_ack(Line& line, std::int64_t number);
-  static awaitable<void> broadcast_some(CorePointer core, std::shared_ptr<Broadcast> broadcast);
+  /// Who is at the far end of the connection to an address.
+  std::optional<NodeId> connected_at(const std::string& address, bool also_draining) const;
+  /// Makes room for one more connection that is dialled; false when none is idle.
+  bool has_room_to_dial();
+  Duration backoff(std::uint32_t failures) const;
+  std::uint64_t random() const;
 
   // network_receive.cpp
   static awaitable<void> serve(std::weak_ptr<NetworkCore> weak, LocalPeer& peer, CircuitInbox& inbox);
   static awaitable<void> receive(CorePointer core, RemotePointer remote, Circuit circuit);
+  static awaitable<void> receive_all(CorePointer core, RemotePointer remote, Circuit& circuit);
   static awaitable<void> process(CorePointer core, RemotePointer remote, std::shared_ptr<ChannelState> channel,
                                  Circuit& circuit, Fragment fragment);
   ChannelState* processed_channel(const std::string& name);
   void note_unknown_channel(Remote& remote, const std::string& name);
   static awaitable<void> answer_operator(std::weak_ptr<NetworkCore> weak, Circuit circuit);
+  static awaitable<void> answer_request(CorePointer core, Circuit& circuit);
 
   // network_limits.cpp
   static awaitable<void> watch_trunks(CorePointer core);
@@ -174,6 +201,7 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   std::uint64_t evictions_ = 0;
   std::uint64_t turned_away_ = 0;
   std::uint32_t sends_running_ = 0;
+  std::uint32_t operators_ = 0; // being answered
   std::uint32_t dialling_ = 0; // outbound connections on their way
   Signal sends_changed_;
   std::shared_ptr<TrunkChanges> trunk_changes_ = std::make_shared<TrunkChanges>();

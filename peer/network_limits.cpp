@@ -31,6 +31,7 @@ void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
       far->connected_at = far->used = now();
       far->next_attempt = TimePoint();
       far->failure = SendResult();
+      far->metrics.name = view.name;
       options_.book.learn(view.node, view.addresses);
       if (view.dialled) {
         if (connections(true) > options_.connections_outbound_max) evict(true, view.trunk.get());

@@ -1,4 +1,5 @@
 // The part of a network that receives: circuits of others, their messages, processors, acks.
+#include "async/within.hpp"
 #include "circuit/live_trunk.hpp"
 #include "peer/network_core.hpp"
 #include "peer/quote.hpp"
@@ -64,7 +65,16 @@ void NetworkCore::note_unknown_channel(Remote& remote, const std::string& name) 
                                        quote(name), remote.id.to_string()));
 }
 
+/// One circuit of a far node, to its end. That it breaks is no failure of this side.
 awaitable<void> NetworkCore::receive(CorePointer core, RemotePointer remote, Circuit circuit) {
+  try {
+    co_await receive_all(core, remote, circuit);
+  } catch (const boost::system::system_error& thrown) {
+    if (is_aborted(thrown) || circuit.is_open()) throw;
+  }
+}
+
+awaitable<void> NetworkCore::receive_all(CorePointer core, RemotePointer remote, Circuit& circuit) {
   for (;;) {
     std::optional<Fragment> fragment = co_await circuit.receive();
     if (!fragment) co_return; // they have finished, and so have we
@@ -143,6 +153,7 @@ Fragment traffic_fragment(std::int32_t op, std::string subject, const Traffic& t
   put(fragment, "processor_failures", traffic.processor_failures);
   put(fragment, "drops", traffic.drops);
   put(fragment, "queue_bytes", traffic.queue_bytes);
+  put(fragment, "queue_messages", traffic.queue_messages);
   for (std::size_t i = 1; i < send_errors_count; ++i) {
     std::string key = "failed_";
     for (const char letter : to_string(static_cast<SendError>(i))) key += letter == ' ' ? '_' : letter;
@@ -153,10 +164,31 @@ Fragment traffic_fragment(std::int32_t op, std::string subject, const Traffic& t
 
 } // namespace
 
+/// Whoever neither asks nor reads gives its place to another one after a while.
 awaitable<void> NetworkCore::answer_operator(std::weak_ptr<NetworkCore> weak, Circuit circuit) {
-  const std::optional<Fragment> request = co_await circuit.receive();
   const CorePointer core = weak.lock();
-  if (!request || !core) co_return;
+  if (!core) co_return;
+  if (core->operators_ >= core->options_.operators_max) { // each holds a copy of all counters while it reads
+    circuit.close(
+        End(error::circuit_limit_reached, fmt::format("operators_max {} reached", core->options_.operators_max)));
+    co_return;
+  }
+  ++core->operators_;
+  struct Answering {
+    NetworkCore& core;
+    ~Answering() { --core.operators_; }
+  } const answering{*core};
+  try {
+    co_await within(core->options_.operator_deadline, answer_request(core, circuit));
+  } catch (const boost::system::system_error& thrown) {
+    if (thrown.code() != error::timed_out) throw;
+    circuit.reset(End(error::timed_out, "operator_deadline passed"));
+  }
+}
+
+awaitable<void> NetworkCore::answer_request(CorePointer core, Circuit& circuit) {
+  const std::optional<Fragment> request = co_await circuit.receive();
+  if (!request) co_return;
   const NetworkMetrics metrics = core->metrics();
   if (request->subject == "peers") {
     for (const auto& [id, peer] : metrics.peers) {
@@ -181,6 +213,7 @@ awaitable<void> NetworkCore::answer_operator(std::weak_ptr<NetworkCore> weak, Ci
     put(total, "drops_unknown_channel", metrics.drops_unknown_channel);
     put(total, "processor_failures", metrics.processor_failures);
     put(total, "queue_bytes", metrics.queue_bytes);
+    put(total, "queue_messages", metrics.queue_messages);
     put(total, "acks_waiting", metrics.acks.waiting);
     put(total, "acks_taken", metrics.acks.taken);
     put(total, "acks_late", metrics.acks.late);

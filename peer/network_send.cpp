@@ -1,4 +1,4 @@
-// The part of a network that sends: connections by need, a circuit per node and channel, deadlines, acks, broadcasts.
+// The part of a network that sends: order, deadlines, acks, broadcasts.
 #include "async/within.hpp"
 #include "circuit/live_trunk.hpp"
 #include "peer/network_core.hpp"
@@ -19,7 +19,14 @@ using namespace asio::experimental::awaitable_operators;
 using boost::system::system_error;
 
 constexpr std::size_t taken_recently_max = 256;
-constexpr Duration close_deadline = std::chrono::seconds(1); // for the far side to agree to the end of a connection
+
+std::size_t bytes_of(const Args& metadata) {
+  std::size_t bytes = 0;
+  for (const auto& [key, value] : metadata) bytes += key.size() + value.size();
+  return bytes;
+}
+
+} // namespace
 
 bool is_aborted(const system_error& thrown) { return thrown.code() == asio::error::operation_aborted; }
 
@@ -28,12 +35,10 @@ std::string node_text(const NodeId& node) { return "node " + node.to_string(); }
 Fragment fragment_of(std::int32_t op, std::int64_t number, Message& message) {
   Fragment fragment(op);
   fragment.part = number;
-  fragment.payload = message.payload.slice(0, message.payload.size()); // a large one is shared, for another attempt
+  fragment.payload = message.payload.slice(0, message.payload.size());
   fragment.args = message.metadata;
   return fragment;
 }
-
-} // namespace
 
 // Results.
 
@@ -62,6 +67,50 @@ SendResult NetworkCore::failure_of(const Remote& remote, const system_error& thr
 
 // Sending.
 
+/// A send that waits, in all figures that show it.
+class NetworkCore::Sending {
+ public:
+  Sending(CorePointer core, RemotePointer remote, std::shared_ptr<ChannelState> channel, std::size_t bytes, Kind kind)
+      : core_(std::move(core)), remote_(std::move(remote)), channel_(std::move(channel)), bytes_(bytes),
+        outbox_(remote_->outboxes.try_emplace(channel_->name).first) {
+    place_.emplace(outbox_->second, bytes, kind != Kind::one_shot);
+    ++core_->sends_running_;
+    ++remote_->busy;
+    for (Traffic* const traffic : {static_cast<Traffic*>(&remote_->metrics), &channel_->traffic}) {
+      traffic->queue_bytes += bytes;
+      ++traffic->queue_messages;
+    }
+  }
+  Sending(const Sending&) = delete;
+  Sending& operator=(const Sending&) = delete;
+  ~Sending() {
+    handed_over();
+    --remote_->busy;
+    --core_->sends_running_;
+    core_->sends_changed_.notify_all();
+  }
+
+  Outbox::Place& place() noexcept { return *place_; }
+  /// It waits no longer, but for its ack perhaps.
+  void handed_over() noexcept {
+    if (!place_) return;
+    place_.reset();
+    if (outbox_->second.messages() == 0) remote_->outboxes.erase(outbox_);
+    for (Traffic* const traffic : {static_cast<Traffic*>(&remote_->metrics), &channel_->traffic}) {
+      traffic->queue_bytes -= bytes_;
+      --traffic->queue_messages;
+    }
+  }
+
+ private:
+  CorePointer core_;
+  RemotePointer remote_;
+  std::shared_ptr<ChannelState> channel_;
+  std::size_t bytes_;
+  std::map<std::string, Outbox>::iterator outbox_;
+  std::optional<Outbox::Place> place_;
+};
+
 awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<ChannelState> channel, NodeId to,
                                         Message message, Duration deadline, Kind kind) {
   if (core->phase_ != Phase::running)
@@ -72,10 +121,13 @@ awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<Channe
                          node_text(to) + " cannot be sent to");
   const RemotePointer remote = core->remote(to);
   const std::size_t bytes = message.payload.size();
+  const auto before = remote->outboxes.find(channel->name);
+  const std::size_t waiting = before == remote->outboxes.end() ? 0 : before->second.messages();
 
   // Most messages find their circuit open and with credit: nothing waits, and no timer is set.
-  if (const std::shared_ptr<Line> line = kind == Kind::pooled ? core->usable_line(*remote, *channel) : nullptr;
-      line && remote->metrics.queue_bytes == 0 && !line->circuit.congested()) {
+  if (const std::shared_ptr<Line> line =
+          kind == Kind::pooled && waiting == 0 ? core->usable_line(*remote, *channel) : nullptr;
+      line && !line->circuit.congested()) {
     Fragment fragment(op_message);
     fragment.payload = std::move(message.payload);
     fragment.args = std::move(message.metadata);
@@ -87,6 +139,7 @@ awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<Channe
       result = core->failure_of(*remote, thrown);
     }
     if (outcome == SendOutcome::taken) {
+      line->carried_unacked = true;
       ++core->reuses_;
       ++remote->metrics.reuses;
     }
@@ -95,34 +148,14 @@ awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<Channe
     message.metadata = std::move(fragment.args);
   }
 
-  const std::size_t queued = remote->metrics.queue_bytes;
-  if (queued > 0 && queued + bytes > core->options_.queue_bytes_max)
-    co_return core->note(*remote, *channel, bytes,
-                         SendResult(SendError::queue_full,
-                                    fmt::format("{}: {} bytes wait already, and {} more exceed queue_bytes_max {}",
-                                                node_text(to), queued, bytes, core->options_.queue_bytes_max)));
-  struct Sending {
-    NetworkCore& core;
-    Remote& remote;
-    ChannelState& channel;
-    std::size_t bytes;
-    Sending(NetworkCore& of, Remote& far, ChannelState& on, std::size_t size)
-        : core(of), remote(far), channel(on), bytes(size) {
-      ++core.sends_running_;
-      ++remote.busy;
-      remote.metrics.queue_bytes += bytes;
-      channel.traffic.queue_bytes += bytes;
-    }
-    Sending(const Sending&) = delete;
-    ~Sending() {
-      --core.sends_running_;
-      --remote.busy;
-      remote.metrics.queue_bytes -= bytes;
-      channel.traffic.queue_bytes -= bytes;
-      core.sends_changed_.notify_all();
-    }
-  };
-  const Sending sending(*core, *remote, *channel, bytes);
+  const std::size_t weight = bytes + bytes_of(message.metadata);
+  const std::size_t queued = waiting == 0 ? 0 : before->second.bytes();
+  if (waiting > 0 && queued + weight > core->options_.queue_bytes_max)
+    co_return core->note(
+        *remote, *channel, bytes,
+        SendResult(SendError::queue_full,
+                   fmt::format("{}: {} bytes wait already on channel {}, and {} more exceed queue_bytes_max {}",
+                               node_text(to), queued, quote(channel->name), weight, core->options_.queue_bytes_max)));
   if (kind != Kind::one_shot) {
     remote->one_shot = false;
   } else if (!remote->connecting && !core->node_.trunk_with(to)) {
@@ -133,20 +166,29 @@ awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<Channe
     ++remote->metrics.reuses;
   }
   if (deadline <= Duration::zero()) deadline = core->options_.send_deadline;
+  const TimePoint due = core->now() + deadline;
+  Sending sending(core, remote, channel, weight, kind);
   SendResult result;
   try {
-    result = co_await within(deadline, send_waiting(core, channel, remote, std::move(message), kind));
+    result = co_await within(deadline, send_waiting(core, channel, remote, std::move(message), kind, sending));
   } catch (const system_error& thrown) {
-    if (is_aborted(thrown)) throw;
+    if (is_aborted(thrown)) {
+      if (kind == Kind::one_shot) core->end_one_shot(*remote, 1);
+      throw;
+    }
     result = core->failure_of(*remote, thrown);
   }
-  if (kind == Kind::one_shot) co_await close_one_shot(core, remote);
+  if (kind == Kind::one_shot) {
+    const std::shared_ptr<LiveTrunk> ending = core->end_one_shot(*remote, 1);
+    if (ending) co_await wait_until_over(core, ending, due);
+  }
   co_return core->note(*remote, *channel, bytes, std::move(result));
 }
 
 awaitable<SendResult> NetworkCore::send_waiting(CorePointer core, std::shared_ptr<ChannelState> channel,
-                                                RemotePointer remote, Message message, Kind kind) {
+                                                RemotePointer remote, Message message, Kind kind, Sending& sending) {
   for (;;) {
+    while (!sending.place().is_next(core->usable_line(*remote, *channel).get())) co_await sending.place().changed();
     SendResult result = co_await ensure_connected(core, remote);
     if (!result) co_return result;
     if (kind == Kind::one_shot) {
@@ -154,15 +196,20 @@ awaitable<SendResult> NetworkCore::send_waiting(CorePointer core, std::shared_pt
       co_return result;
     }
     bool again = false;
-    result = co_await send_on_line(core, channel, remote, message, kind, again);
+    result = co_await send_on_line(core, channel, remote, message, kind, sending, again);
     if (!again) co_return result;
   }
 }
 
-/// Sets `again` when nothing was sent and another connection may do better.
+/// Sets `again` when nothing was sent and another connection, or somebody else's turn, comes first.
 awaitable<SendResult> NetworkCore::send_on_line(CorePointer core, std::shared_ptr<ChannelState> channel,
-                                                RemotePointer remote, Message message, Kind kind, bool& again) {
+                                                RemotePointer remote, Message& message, Kind kind, Sending& sending,
+                                                bool& again) {
   std::shared_ptr<Line> line = core->usable_line(*remote, *channel);
+  if (!sending.place().is_next(line.get())) { // the connection was another one meanwhile
+    again = true;
+    co_return SendResult();
+  }
   if (!line) {
     const auto found = remote->lines.find(channel->name);
     if (found != remote->lines.end()) core->retire(remote, std::shared_ptr<Line>(found->second));
@@ -185,7 +232,7 @@ awaitable<SendResult> NetworkCore::send_on_line(CorePointer core, std::shared_pt
     }
   } waiting;
   try {
-    if (!line) line = core->open_line(remote, *channel);
+    if (!line) line = core->open_line(remote, channel);
     if (kind == Kind::acked) {
       if (line->waiting.size() >= core->options_.acks_outstanding_max)
         co_return SendResult(SendError::queue_full,
@@ -195,16 +242,22 @@ awaitable<SendResult> NetworkCore::send_on_line(CorePointer core, std::shared_pt
       line->waiting.emplace(number, false);
       waiting.line = line;
       waiting.number = number;
+    } else {
+      line->carried_unacked = true;
     }
     Fragment fragment = fragment_of(kind == Kind::acked ? op_acked : op_message, number, message);
+    sending.place().enter(line.get());
     co_await line->circuit.send(std::move(fragment));
   } catch (const system_error& thrown) {
     if (is_aborted(thrown)) throw;
+    sending.place().enter(nullptr);
     result = core->failure_of(*remote, thrown);
     again = result.error == SendError::connection_lost;
     if (again && line) line->over = true;
     co_return result;
   }
+  sending.handed_over();
+  message = Message();
   if (kind == Kind::acked) result = co_await wait_for_ack(core, remote, line, number);
   co_return result;
 }
@@ -219,7 +272,8 @@ awaitable<SendResult> NetworkCore::wait_for_ack(CorePointer core, RemotePointer 
       co_return SendResult(stops     ? SendError::closed
                            : unknown ? SendError::unknown_channel
                                      : SendError::connection_lost,
-                           fmt::format("{}: no ack: {}", node_text(remote->id), line->end.to_string()));
+                           unknown ? node_text(remote->id) + ": " + line->end.text
+                                   : fmt::format("{}: no ack: {}", node_text(remote->id), line->end.to_string()));
     }
     co_await line->changed.wait();
   }
@@ -240,203 +294,6 @@ void NetworkCore::on_ack(Line& line, std::int64_t number) {
   } else {
     ++acks_.unknown;
   }
-}
-
-// Lines.
-
-std::shared_ptr<Line> NetworkCore::usable_line(Remote& remote, const ChannelState& channel) const {
-  const auto found = remote.lines.find(channel.name);
-  if (found == remote.lines.end()) return nullptr;
-  const Line& line = *found->second;
-  const Trunk& machine = line.circuit.trunk()->machine();
-  return line.over || !line.circuit.is_open() || machine.draining() || machine.over() ? nullptr : found->second;
-}
-
-std::shared_ptr<Line> NetworkCore::open_line(const RemotePointer& remote, const ChannelState& channel) {
-  CircuitOptions options(channel.name);
-  auto line = std::make_shared<Line>(
-      peer_->prefer_extant("node://" + remote->id.to_string(), network_service, std::nullopt, std::move(options)));
-  remote->lines[channel.name] = line;
-  tasks_.spawn(read_line(shared_from_this(), remote, channel.name, line));
-  return line;
-}
-
-/// What was sent on it arrives first; its reader sees the far side agree.
-void NetworkCore::retire(const RemotePointer& remote, const std::shared_ptr<Line>& line) {
-  for (auto entry = remote->lines.begin(); entry != remote->lines.end(); ++entry) {
-    if (entry->second != line) continue;
-    line->over = true;
-    if (!line->ended) remote->retiring[entry->first] = line;
-    remote->lines.erase(entry);
-    if (line->circuit.is_open()) line->circuit.finish();
-    return;
-  }
-}
-
-/// Hears acks and the end of a line.
-awaitable<void> NetworkCore::read_line(CorePointer core, RemotePointer remote, std::string channel,
-                                       std::shared_ptr<Line> line) {
-  struct Ending {
-    Remote& remote;
-    const std::string& channel;
-    Line& line;
-    ~Ending() {
-      line.over = line.ended = true;
-      for (auto* const lines : {&remote.lines, &remote.retiring})
-        if (const auto found = lines->find(channel); found != lines->end() && found->second.get() == &line)
-          lines->erase(found);
-      line.changed.notify_all();
-      remote.changed.notify_all();
-    }
-  };
-  const Ending ending{*remote, channel, *line};
-  try {
-    for (;;) {
-      const std::optional<Fragment> fragment = co_await line->circuit.receive();
-      if (!fragment) break;
-      if (fragment->op == op_ack) {
-        core->on_ack(*line, fragment->part);
-      } else {
-        ++remote->metrics.drops;
-      }
-    }
-    line->over = true; // whoever hears nothing more from us has given it up
-    line->circuit.close();
-    line->end = co_await line->circuit.ended();
-  } catch (const system_error& thrown) {
-    if (is_aborted(thrown)) throw;
-    line->end = End(thrown.code(), trunkline::text_of(thrown));
-    if (thrown.code() == error::no_service) {
-      ++remote->metrics.send_failures[static_cast<std::size_t>(SendError::unknown_channel)];
-      core->log(LogLevel::info, fmt::format("{}: {}", node_text(remote->id), line->end.to_string()));
-    }
-  }
-}
-
-// One shot.
-
-awaitable<SendResult> NetworkCore::write_once(CorePointer core, std::shared_ptr<ChannelState> channel,
-                                              RemotePointer remote, Message message) {
-  SendResult result;
-  try {
-    CircuitOptions options(channel->name);
-    Circuit circuit = core->peer_->prefer_extant("node://" + remote->id.to_string(), network_service,
-                                                 fragment_of(op_message, 0, message), std::move(options));
-    circuit.finish();
-    co_await circuit.finish_acknowledged();
-    const std::optional<Fragment> nothing = co_await circuit.receive(); // its end
-  } catch (const system_error& thrown) {
-    if (is_aborted(thrown)) throw;
-    result = core->failure_of(*remote, thrown);
-  }
-  co_return result;
-}
-
-awaitable<void> NetworkCore::close_one_shot(CorePointer core, RemotePointer remote) {
-  if (!remote->one_shot || remote->busy > 1 || remote->circuits_in > 0 || !remote->lines.empty()) co_return;
-  const std::optional<TrunkView> view = core->node_.trunk_with(remote->id);
-  if (!view || !view->dialled) co_return;
-  remote->one_shot = false;
-  core->node_.end_trunk(view->trunk, close_deadline, End());
-  const auto is_there = [&core, &view] {
-    const std::vector<TrunkView> all = core->node_.trunks();
-    return std::any_of(all.begin(), all.end(), [&view](const TrunkView& open) { return open.trunk == view->trunk; });
-  };
-  while (core->phase_ == Phase::running && is_there()) co_await core->connections_changed_.wait();
-}
-
-// Connecting.
-
-awaitable<SendResult> NetworkCore::ensure_connected(CorePointer core, RemotePointer remote) {
-  for (;;) {
-    if (core->phase_ != Phase::running) co_return SendResult(SendError::closed, "this network stops");
-    if (core->node_.trunk_with(remote->id)) co_return SendResult();
-    if (!remote->connecting && core->now() < remote->next_attempt) {
-      if (!remote->failure) {
-        SendResult again = remote->failure;
-        again.text += "; not tried again yet";
-        co_return again;
-      }
-      co_await (remote->changed.wait() || sleep_until(remote->next_attempt)); // after a loss
-      continue;
-    }
-    if (!std::exchange(remote->connecting, true)) core->tasks_.spawn(connect_remote(core, remote));
-    while (remote->connecting && core->phase_ == Phase::running && !core->node_.trunk_with(remote->id))
-      co_await remote->changed.wait();
-    if (core->phase_ == Phase::running && !remote->connecting && !remote->failure) co_return remote->failure;
-  }
-}
-
-/// One attempt for all who wait. It goes on when one of them is cancelled.
-awaitable<void> NetworkCore::connect_remote(CorePointer core, RemotePointer remote) {
-  struct Connecting {
-    Remote& remote;
-    ~Connecting() {
-      remote.connecting = false;
-      remote.changed.notify_all();
-    }
-  };
-  const Connecting connecting{*remote};
-  SendResult result = co_await try_addresses(core, remote);
-  if (!result) {
-    ++remote->failures;
-    remote->next_attempt = core->now() + core->backoff(remote->failures);
-  }
-  remote->failure = std::move(result);
-}
-
-/// Doubled with each failure, and up to a quarter more, so that many who lost the same node do not come back at once.
-Duration NetworkCore::backoff(std::uint32_t failures) const {
-  Duration wait = options_.redial_backoff_min;
-  for (std::uint32_t i = 1; i < failures && wait < options_.redial_backoff_max; ++i) wait *= 2;
-  wait = std::min<Duration>(wait, options_.redial_backoff_max);
-  return wait + wait / 4 * static_cast<int>(random() % 256) / 256;
-}
-
-awaitable<SendResult> NetworkCore::try_addresses(CorePointer core, RemotePointer remote) {
-  std::vector<std::string> addresses = core->options_.book.find(remote->id);
-  if (addresses.empty() && core->options_.resolver) {
-    try {
-      addresses = co_await within(core->options_.node.connect_deadline, core->options_.resolver->resolve(remote->id));
-    } catch (const std::exception& failure) {
-      core->log(LogLevel::warning, fmt::format("{} cannot be resolved: {}", node_text(remote->id), failure.what()));
-    }
-  }
-  if (core->node_.trunk_with(remote->id)) co_return SendResult(); // it was faster
-  if (addresses.empty()) co_return SendResult(SendError::unknown_node, node_text(remote->id) + " has no known address");
-
-  while (core->connections(true) + core->dialling_ >= core->options_.connections_outbound_max) {
-    const std::shared_ptr<LiveTrunk> evicted = core->evict(true, nullptr);
-    if (!evicted)
-      co_return SendResult(SendError::connection_limit,
-                           fmt::format("{}: connections_outbound_max {} reached, and none is idle",
-                                       node_text(remote->id), core->options_.connections_outbound_max));
-  }
-  ++core->dialling_;
-  struct Dialling {
-    NetworkCore& core;
-    ~Dialling() { --core.dialling_; }
-  };
-  const Dialling dialling{*core};
-  SendResult result;
-  for (const std::string& address : addresses) {
-    try {
-      const bool dialled = co_await core->node_.dial(address);
-      core->dials_ += dialled;
-      remote->metrics.dials += dialled;
-      if (core->node_.trunk_with(remote->id)) co_return SendResult();
-      result = SendResult(SendError::wrong_node,
-                          fmt::format("{}: another node answers at {}", node_text(remote->id), quote(address)));
-    } catch (const system_error& thrown) {
-      if (is_aborted(thrown)) throw;
-      ++core->dials_;
-      ++remote->metrics.dials;
-      const bool itself = thrown.code() == error::dialled_self;
-      result = SendResult(itself ? SendError::wrong_node : SendError::connect_failed,
-                          node_text(remote->id) + ": " + trunkline::text_of(thrown));
-    }
-  }
-  co_return result;
 }
 
 // Broadcasts.

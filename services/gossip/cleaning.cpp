@@ -2,6 +2,7 @@
 // those who do not.
 #include "services/gossip/machine_state.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace trunkline::gossip {
@@ -90,6 +91,19 @@ void Machine::neighbour_has_it(Rumor& rumor, const NodeId& neighbour, Instant no
   }
 }
 
+/// Half of all is for whoever comes; of the rest each member has its share, so that nobody's questions keep the others
+/// from bringing what they have.
+bool Machine::has_room_for_promise(const NodeId& from, Instant now) {
+  if (promises_.size() < options_.promises_max / 2) return true;
+  std::erase_if(promises_, [&](const auto& entry) { return entry.second.until <= now; });
+  if (promises_.size() < options_.promises_max / 2) return true;
+  if (promises_.size() >= options_.promises_max) return false;
+  const std::size_t share = std::max<std::size_t>(1, options_.promises_max / 2 / books_.front()->size());
+  const auto theirs =
+      std::count_if(promises_.begin(), promises_.end(), [&](const auto& entry) { return entry.second.by == from; });
+  return static_cast<std::size_t>(theirs) < share;
+}
+
 void Machine::on_question(const NodeId& from, const Word& word, Instant now) {
   const Key key(word.origin, word.id);
   if (remembered_.contains(key)) {
@@ -103,9 +117,7 @@ void Machine::on_question(const NodeId& from, const Word& word, Instant now) {
   if (word.origin == self_) return;
   auto promise = promises_.find(key);
   if (promise == promises_.end()) {
-    if (promises_.size() >= options_.promises_max)
-      std::erase_if(promises_, [&](const auto& entry) { return entry.second.until <= now; });
-    if (promises_.size() >= options_.promises_max) return; // asked again later, or somebody else brings it
+    if (!has_room_for_promise(from, now)) return; // asked again later, or somebody else brings it
     promise = promises_.emplace(key, Promise()).first;
   } else if (promise->second.until > now) {
     if (promise->second.by != from) return say(from, Word::Kind::later, key, false);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <random>
 #include <stdexcept>
@@ -19,6 +20,32 @@ MachineOptions complete(MachineOptions options) {
 }
 
 } // namespace
+
+class Gossip::Ticket {
+ public:
+  Ticket(std::shared_ptr<Gossip> of, const Machine::Send& word)
+      : gossip_(std::move(of)), to_(word.to), bytes_(word.bytes.size()) {
+    count(true);
+  }
+  Ticket(const Ticket&) = delete;
+  Ticket& operator=(const Ticket&) = delete;
+  ~Ticket() {
+    count(false);
+    if (gossip_->outstanding_of_[to_].count == 0) gossip_->outstanding_of_.erase(to_);
+  }
+
+ private:
+  void count(bool one_more) {
+    for (Outstanding* const figures : {&gossip_->outstanding_, &gossip_->outstanding_of_[to_]}) {
+      figures->count += one_more ? 1 : -1;
+      figures->bytes += one_more ? bytes_ : -bytes_;
+    }
+  }
+
+  std::shared_ptr<Gossip> gossip_; // a send that never ran goes with its frame, whenever that is
+  NodeId to_;
+  std::size_t bytes_;
+};
 
 Gossip::Gossip(std::shared_ptr<net::Network> network, GossipOptions options)
     : Component(network->executor(), "gossip on " + options.channel), network_(std::move(network)),
@@ -50,6 +77,7 @@ awaitable<void> Gossip::run(std::shared_ptr<Scope> scope) {
   conduit_.close();
   alarm_.reset();
   deliveries_.clear();
+  deliveries_bytes_ = 0;
   deliveries_changed_.notify_all(); // those who wait for room
   tasks_.cancel();
   co_await tasks_.join();
@@ -59,13 +87,26 @@ awaitable<void> Gossip::run(std::shared_ptr<Scope> scope) {
 awaitable<void> Gossip::on_word(std::weak_ptr<Component> weak, NodeId from, net::Message message) {
   const auto self = std::static_pointer_cast<Gossip>(weak.lock());
   if (!self) co_return;
-  while (self->deliveries_.size() >= self->options_.deliveries_max) co_await self->deliveries_changed_.wait();
+  while (self->deliveries_.size() >= self->options_.deliveries_max ||
+         self->deliveries_bytes_ >= self->options_.deliveries_bytes_max)
+    co_await self->deliveries_changed_.wait();
   if (!self->conduit_) co_return;
   self->machine_.receive(from, message.payload.bytes(), self->clock_.now());
   self->flush();
 }
 
-awaitable<void> Gossip::send(Machine::Send word) {
+bool Gossip::may_send(const Machine::Send& word) const {
+  const std::size_t bytes = outstanding_.bytes + word.bytes.size();
+  if (outstanding_.count >= options_.sends_outstanding_max || bytes > options_.sends_bytes_max) return false;
+  if (outstanding_.count < options_.sends_outstanding_max / 2 && bytes <= options_.sends_bytes_max / 2) return true;
+  const auto theirs = outstanding_of_.find(word.to);
+  if (theirs == outstanding_of_.end()) return true;
+  const std::size_t members = std::max<std::size_t>(1, machine_.book()->size());
+  return theirs->second.count < options_.sends_outstanding_max / 2 / members &&
+         theirs->second.bytes + word.bytes.size() <= options_.sends_bytes_max / 2 / members;
+}
+
+awaitable<void> Gossip::send(Machine::Send word, std::unique_ptr<Ticket> ticket) {
   net::Message message{Payload(std::move(word.bytes))};
   const net::SendResult sent = co_await conduit_.send(word.to, std::move(message), options_.send_deadline);
   if (sent || word.ticket == 0) co_return;
@@ -78,14 +119,18 @@ void Gossip::flush() {
   if (!conduit_) return;
   for (std::vector<Machine::Send> sends = machine_.take_sends(); !sends.empty(); sends = machine_.take_sends()) {
     for (Machine::Send& word : sends) {
-      if (tasks_.running() < options_.sends_outstanding_max) {
-        tasks_.spawn(send(std::move(word)));
+      if (may_send(word)) {
+        auto ticket = std::make_unique<Ticket>(std::static_pointer_cast<Gossip>(shared_from_this()), word);
+        tasks_.spawn(send(std::move(word), std::move(ticket)));
       } else {
         machine_.failed(word.ticket, clock_.now());
       }
     }
   }
-  for (Machine::Delivery& delivery : machine_.take_deliveries()) deliveries_.push_back(std::move(delivery));
+  for (Machine::Delivery& delivery : machine_.take_deliveries()) {
+    deliveries_bytes_ += delivery.payload.size();
+    deliveries_.push_back(std::move(delivery));
+  }
   if (!deliveries_.empty()) deliveries_changed_.notify_all();
 
   const Instant due = machine_.deadline();
@@ -103,6 +148,7 @@ awaitable<void> Gossip::deliver_all() {
     while (deliveries_.empty()) co_await deliveries_changed_.wait();
     Machine::Delivery delivery = std::move(deliveries_.front());
     deliveries_.pop_front();
+    deliveries_bytes_ -= delivery.payload.size();
     deliveries_changed_.notify_all(); // there is room
     if (!options_.on_message) continue;
     std::string failure;

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,8 +29,12 @@ struct GossipOptions {
   MachineOptions machine; // `random` is the system's unless given
   /// Gets every message of others once, one call after another. What it throws is logged and costs nothing else.
   std::function<awaitable<void>(NodeId origin, Payload payload)> on_message;
-  std::size_t deliveries_max = 1024;       // that wait for on_message; then members are not listened to
-  std::size_t sends_outstanding_max = 4096; // that wait for a connection or credit; more count as failed
+  std::size_t deliveries_max = 1024; // that wait for on_message; then members are not listened to
+  std::size_t deliveries_bytes_max = 16 << 20; // of those
+  /// That wait for a connection or credit; more count as failed. Half of both limits is for whomever it comes, of the
+  /// rest each member has an equal share: one that takes nothing does not keep the others from being sent to.
+  std::size_t sends_outstanding_max = 4096;
+  std::size_t sends_bytes_max = 32 << 20;
   std::chrono::milliseconds send_deadline{2000};
   std::function<void(const std::string&)> log;
 
@@ -51,13 +56,20 @@ class Gossip final : public Component {
 
   const MachineCounters& counters() const noexcept { return machine_.counters(); }
   const Machine& machine() const noexcept { return machine_; }
+  std::size_t sends_outstanding() const noexcept { return outstanding_.count; }
 
  protected:
   awaitable<void> run(std::shared_ptr<Scope> scope) override;
 
  private:
   static awaitable<void> on_word(std::weak_ptr<Component> weak, NodeId from, net::Message message);
-  awaitable<void> send(Machine::Send word);
+  struct Outstanding {
+    std::size_t count = 0;
+    std::size_t bytes = 0;
+  };
+  class Ticket; // of one send, from its beginning to its end
+  bool may_send(const Machine::Send& word) const;
+  awaitable<void> send(Machine::Send word, std::unique_ptr<Ticket> ticket);
   awaitable<void> deliver_all();
   void flush();
 
@@ -69,6 +81,9 @@ class Gossip final : public Component {
   std::unique_ptr<Alarm> alarm_;
   Instant armed_for_ = Instant::max();
   std::deque<Machine::Delivery> deliveries_;
+  std::size_t deliveries_bytes_ = 0;
+  Outstanding outstanding_;
+  std::map<NodeId, Outstanding> outstanding_of_; // only those who have some
   Signal deliveries_changed_;
   Tasks tasks_;
 };

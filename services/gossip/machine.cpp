@@ -198,7 +198,7 @@ void Machine::receive(const NodeId& from, std::span<const std::byte> bytes, Inst
     ++counters_.refused_malformed;
     return;
   }
-  if (!is_member(from) || !is_member(word->origin) || !books_.front()->find(self_)) {
+  if (from == self_ || !is_member(from) || !is_member(word->origin) || !books_.front()->find(self_)) {
     ++counters_.refused_stranger;
     return;
   }
@@ -247,9 +247,10 @@ void Machine::on_rumor(const NodeId& from, const Word& word, Instant now) {
       ++counters_.refused_malformed;
       return;
     }
-    rumor = keep(key, book, Payload(word.payload), now);
+    Payload payload(word.payload);
+    deliveries_.push_back({word.origin, word.id, payload.slice(0, payload.size())}); // shared when it is large
+    rumor = keep(key, book, std::move(payload), now);
     ++counters_.delivered;
-    deliveries_.push_back({word.origin, word.id, Payload(word.payload)});
   }
 
   if (word.yes) say(from, Word::Kind::ack, key, passes_on || word.level == 0);

@@ -108,6 +108,7 @@ class Machine {
   std::size_t held_bytes() const noexcept { return held_bytes_; }
   std::size_t held_messages() const noexcept { return rumors_.size(); }
   std::size_t remembered_messages() const noexcept { return remembered_.size(); }
+  std::size_t promises() const noexcept { return promises_.size(); }
 
  private:
   using Key = std::pair<NodeId, RandomId>; // origin and id
@@ -150,6 +151,7 @@ class Machine {
   void ask_next(Rumor& rumor, std::size_t side, Instant now);
   void ask(Rumor& rumor, std::size_t side, std::uint32_t tries_done, Instant now);
   void neighbour_has_it(Rumor& rumor, const NodeId& neighbour, Instant now);
+  bool has_room_for_promise(const NodeId& from, Instant now);
   void on_question(const NodeId& from, const Word& word, Instant now);
   void on_answer(const NodeId& from, const Word& word, Instant now);
   void on_later(const NodeId& from, const Word& word, Instant now);

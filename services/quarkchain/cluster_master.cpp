@@ -1,6 +1,7 @@
 #include "services/quarkchain/cluster_master.hpp"
 
 #include "async/clock.hpp"
+#include "peer/quote.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/system/system_error.hpp>
@@ -113,14 +114,17 @@ awaitable<std::shared_ptr<RpcCircuit>> ClusterMaster::State::connect_slave(std::
                                                                            std::string address,
                                                                            std::vector<std::uint32_t> shards) {
   std::shared_ptr<ClusterConnection> connection;
+  std::string said;
   while (!connection) {
     if (self->phase != Phase::running) throw_error(error::node_closed, "no slave is connected any more, " + address);
     try {
       connection = co_await self->slave_connections.dial(address, Framing::cluster, self->options.slave_server);
     } catch (const boost::system::system_error& failure) {
       if (failure.code() != error::connect_failed) throw;
-      self->connections.log(
-          LogLevel::info, fmt::format("{}; again in {} ms", failure.what(), self->options.connect_retry_delay.count()));
+      const std::string why = text_of(failure);
+      if (std::exchange(said, why) != why)
+        self->connections.log(LogLevel::info,
+                              fmt::format("{}; again every {} ms", why, self->options.connect_retry_delay.count()));
     }
     if (!connection) co_await sleep_for(self->options.connect_retry_delay);
   }

@@ -56,11 +56,13 @@ bool biguint_check(std::span<const std::byte> bytes, DecodeError& error) {
   return false;
 }
 
+void biguint_blank(std::string& fields) { put_json(fields, BigUint()); }
+
 std::vector<TypeInfo> all_types() {
   std::vector<TypeInfo> all;
   for (const auto group : {core_types(), cluster_types(), p2p_types()})
     all.insert(all.end(), group.begin(), group.end());
-  all.push_back({"biguint", 1, &biguint_to_json, &biguint_from_json, &biguint_check});
+  all.push_back({"biguint", 1, &biguint_to_json, &biguint_from_json, &biguint_check, &biguint_blank});
   std::sort(all.begin(), all.end(), [](const TypeInfo& a, const TypeInfo& b) { return a.name < b.name; });
   return all;
 }

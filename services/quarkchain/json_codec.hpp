@@ -31,6 +31,8 @@ struct TypeInfo {
   bool (*from_json)(const Json& fields, ByteBuffer& into, std::string& why);
   /// Decodes and throws away: what the bytes would cost.
   bool (*check)(std::span<const std::byte> bytes, DecodeError& error);
+  /// Appends the fields of a new value as JSON: zero, empty or absent.
+  void (*blank)(std::string& fields);
 };
 
 /// All structures, and "biguint".

@@ -196,8 +196,10 @@ template <class T> bool type_check(std::span<const std::byte> bytes, DecodeError
   return decode(bytes, value, error);
 }
 
+template <class T> void type_blank(std::string& fields) { append_json(fields, T()); }
+
 #define QUARKCHAIN_TYPE_INFO(TYPE) \
-  TypeInfo{#TYPE, TYPE::bytes_min(), &type_to_json<TYPE>, &type_from_json<TYPE>, &type_check<TYPE>},
+  TypeInfo{#TYPE, TYPE::bytes_min(), &type_to_json<TYPE>, &type_from_json<TYPE>, &type_check<TYPE>, &type_blank<TYPE>},
 
 #define QUARKCHAIN_INSTANTIATE_JSON(TYPE)                    \
   template void append_json(std::string&, const TYPE&);      \

@@ -37,6 +37,7 @@ struct RootChain::State {
     return decoded<RootBlock>(bytes_of(*kept));
   }
   void keep(const RootBlock& block, const Hash256& hash, bool becomes_tip);
+  TokenBalanceMap coinbase(const RootBlock& block) const;
   void report(const MinorBlockHeader& header, const TokenBalanceMap& coinbase, StoreBatch& batch) const {
     batch.put(reported(hash_of(header)), keys::value(coinbase));
   }
@@ -217,9 +218,32 @@ RootBlock RootChain::next_block(const Hash256& parent_hash, const std::vector<He
   header.create_time = std::max(state.unix_time(), parent->header.create_time + 1);
   header.difficulty = parent->header.difficulty;
   header.total_difficulty = parent->header.total_difficulty + header.difficulty;
-  if (const auto token = token_id(state.config.genesis_token))
-    header.coinbase_amount_map.balance_map.set(BigUint(*token), state.config.root.coinbase_amount);
+  header.coinbase_amount_map = state.coinbase(block);
   return block;
+}
+
+/// What the taxes on its minor blocks come to, by what slaves have reported, and the reward of its epoch.
+TokenBalanceMap RootChain::State::coinbase(const RootBlock& block) const {
+  TokenBalances after_tax;
+  for (const MinorBlockHeader& header : block.minor_block_header_list) {
+    const auto kept = store->get(reported(hash_of(header)));
+    if (!kept) continue;
+    const auto amounts = decoded<TokenBalanceMap>(bytes_of(*kept));
+    for (const TokenBalances::Entry& entry : amounts.balance_map) after_tax.add(entry.token, entry.amount);
+  }
+  const Fraction& tax = config.reward_tax_rate;
+  TokenBalanceMap coinbase;
+  if (tax.numerator < tax.denominator)
+    for (const TokenBalances::Entry& entry : after_tax)
+      coinbase.balance_map.set(entry.token,
+                               BigUint::scaled(entry.amount, tax.numerator, tax.denominator - tax.numerator));
+  const Fraction& decay = config.block_reward_decay_factor;
+  BigUint reward = config.root.coinbase_amount;
+  const std::uint64_t epochs = block.header.height / std::max<std::uint64_t>(config.root.epoch_interval, 1);
+  for (std::uint64_t i = 0; i < epochs && !reward.is_zero() && decay.numerator < decay.denominator; ++i)
+    reward = BigUint::scaled(reward, decay.numerator, decay.denominator);
+  if (const auto token = token_id(config.genesis_token)) coinbase.balance_map.add(BigUint(*token), reward);
+  return coinbase;
 }
 
 bool RootChain::add(const RootBlock& block) {

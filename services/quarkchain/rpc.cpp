@@ -104,6 +104,8 @@ void RpcCircuit::on_end(End reason) {
       call->changed.notify_all();
     }
     calls_->room.notify_all();
+    if (calls_->alarm)
+      calls_->alarm->cancel(); // whoever keeps a circuit that has ended must not keep its context running
   }
   for (Sender* sender : senders_) sender->turn.notify_all();
   changed_.notify_all();

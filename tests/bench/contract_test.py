@@ -4,6 +4,7 @@
 2. A sender that leaves out one sequence number fails the run, in every workload that has sequence numbers, and the
    reason names the number: the receiver's checks are real.
 3. A workload that a peer cannot do is a reason and exit status 77, never a row.
+4. The same for the network facade, whose broadcasts have rows of their own for messages and bytes.
 """
 
 import argparse
@@ -17,15 +18,17 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = None
 CHECKED = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens")
+OF_NETWORK = ("conduit_1", "conduit_50", "first_message", "broadcast_27", "mesh_27", "broadcast_81", "mesh_81")
+OF_BROADCASTS = ("messages", "bytes", "originator_messages", "originator_bytes")
 
 
-def run(*arguments):
-    command = [sys.executable, os.path.join(HERE, "run.py"), "--build", BUILD, "--quick", "--peers", "raw",
+def run(*arguments, peer="raw"):
+    command = [sys.executable, os.path.join(HERE, "run.py"), "--build", BUILD, "--quick", "--peers", peer,
                "--rounds", "1", "--count", "300", "--idle-count", "20", *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 
 
-class Contract(unittest.TestCase):
+class OfRaw(unittest.TestCase):
     def test_a_run_gives_one_row_per_workload_in_the_promised_shape(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "rows.json")
@@ -62,9 +65,40 @@ class Contract(unittest.TestCase):
         self.assertNotEqual(done.stderr.strip(), "")
 
 
+class OfNetwork(unittest.TestCase):
+    def test_conduits_and_broadcasts_have_their_rows(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "rows.json")
+
+            done = run("--json", path, "--count", "20", peer="network")
+
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path) as file:
+                rows = {row["workload"]: row for row in json.load(file)}
+        expected = list(OF_NETWORK)
+        for workload in OF_NETWORK[3:]:
+            expected += [f"{workload} {figure}" for figure in OF_BROADCASTS]
+        self.assertEqual(sorted(rows), sorted(expected))
+        for size in (27, 81):
+            self.assertEqual(rows[f"mesh_{size} messages"]["value"], size - 1)
+            self.assertGreaterEqual(rows[f"broadcast_{size} messages"]["value"], size - 1)
+            self.assertGreater(rows[f"broadcast_{size} bytes"]["value"], (size - 1) * 1024)
+            self.assertLess(rows[f"broadcast_{size} originator_bytes"]["value"],
+                            rows[f"mesh_{size} originator_bytes"]["value"])
+
+    def test_a_number_left_out_on_a_conduit_or_in_a_broadcast_fails_the_run(self):
+        for workload in OF_NETWORK:
+            with self.subTest(workload):
+                done = run("--workloads", workload, "--plant", "skip-one", peer="network")
+
+                self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+                self.assertRegex(done.stderr, r"sequence \d+ on stream \d+, expected \d+")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
+    parser.add_argument("--peer", choices=["raw", "network"], default="raw")
     options, rest = parser.parse_known_args()
     BUILD = options.build
-    unittest.main(argv=[sys.argv[0], *rest])
+    unittest.main(argv=[sys.argv[0], "OfRaw" if options.peer == "raw" else "OfNetwork", *rest])

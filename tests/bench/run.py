@@ -22,9 +22,10 @@ import time
 
 WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
              "idle_circuit_bytes", "idle_connection_bytes")
-PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "quarkchain", "quarkchain_codec")
+PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec")
 # What only one driver does: a service on trunkline has nobody to be compared with here.
-OWN_WORKLOADS = {"quarkchain": ("calls_1", "calls_64", "forward_64", "idle_peer_bytes"),
+OWN_WORKLOADS = {"network": ("conduit_1", "conduit_50", "first_message", "broadcast_27", "mesh_27", "broadcast_81", "mesh_81"),
+                 "quarkchain": ("calls_1", "calls_64", "forward_64", "idle_peer_bytes"),
                  "quarkchain_codec": ("quarkchain_root_block",)}
 ALL_WORKLOADS = WORKLOADS + sum(OWN_WORKLOADS.values(), ())
 ON_ONE_CORE = ("round_trip", "calls_1")
@@ -228,6 +229,10 @@ def rows_of(results):
         for peer, value in medians.items():
             rows.append({"workload": workload, "peer": peer, "value": value, "unit": peers[peer][0]["unit"],
                          "ratio_to_raw": round(value / raw, 4) if raw else None})
+            for name in peers[peer][0].get("more", {}):  # figures of the same measurements: "broadcast_27 messages"
+                rows.append({"workload": f"{workload} {name}", "peer": peer,
+                             "value": statistics.median(m["more"][name] for m in peers[peer]), "unit": name.split("_")[-1],
+                             "ratio_to_raw": None})
     return rows
 
 
@@ -254,7 +259,8 @@ def table(rows, results):
     lines = [("workload", "peer", "median", "lowest .. highest", "ratio to raw", "target")]
     before = None
     for row in rows:
-        values = [measured["value"] for measured in results[row["workload"]][row["peer"]]]
+        workload, _, name = row["workload"].partition(" ")
+        values = [measured["more"][name] if name else measured["value"] for measured in results[workload][row["peer"]]]
         ratio = "" if row["ratio_to_raw"] is None else f"{row['ratio_to_raw']:.3f}"
         lines.append((row["workload"] if row["workload"] != before else "", row["peer"],
                       figure(row["value"], row["unit"]), f"{min(values):.4g} .. {max(values):.4g}", ratio,

@@ -84,6 +84,17 @@ def test_tree_refuses_what_makes_no_sense_in_one_line():
     assert "--size" in refused(USAGE, "tree", "--size", "-3")
 
 
+def test_tree_says_that_a_dead_originator_is_dead():
+    assert said("tree", "--size", 3, "--dead", "1").splitlines() == ["adopt+cleanup of 3 members, from 1: 0 sends, it is dead, depth 0, 2 missed: 2 3"]
+
+
+def test_a_missing_or_wrong_command_is_answered_with_those_there_are():
+    for arguments, seen in (((), "nothing"), (("sned",), '"sned"')):
+        line = refused(USAGE, *arguments)
+        assert f"expected one of the commands listen, send, broadcast, peers, stats, tree, saw {seen} (see trunkline net --help)" in line, line
+    assert "(see trunkline net tree --help)" in refused(USAGE, "tree", "--size", "many")
+
+
 # --- nodes
 
 class Listen:
@@ -141,7 +152,7 @@ def test_send_names_what_went_wrong_in_its_exit_code_and_one_line():
         assert "nowhere" in refused(PROTOCOL, "send", node.address, "nowhere", "x")
         assert said("send", node.address, "chat", "still there") == ""
         assert refused(USAGE, "send", node.address) and refused(USAGE, "send", node.address, "#chat", "x")
-    assert "127.0.0.1:1" in refused(SOCKET, "send", "tcp://127.0.0.1:1", "chat", "x")
+    assert refused(SOCKET, "send", "tcp://127.0.0.1:1", "chat", "x") == "trunkline: cannot connect to tcp://127.0.0.1:1: Connection refused\n"
     assert "pigeon" in refused(SOCKET, "send", "pigeon://loft", "chat", "x")
     assert refused(USAGE, "listen", "--listen", "tcp://0.0.0.0:0", "--channel", "chat")
     assert "22 characters" in refused(USAGE, "listen", "--listen", "tcp://127.0.0.1:0", "--channel", "chat", "--id", "me")
@@ -160,6 +171,10 @@ def test_broadcast_reports_each_target_in_order():
         assert lines == [f"{other.address} {other.node}", f"{one.address} {one.node}"], lines
         for node in (one, other):
             assert node.line().endswith(": to all\n")
+        # Options may come first, as they may everywhere; each --to takes one address.
+        assert len(said("broadcast", "--to", other.address, "--to", one.address, "chat", "options first").splitlines()) == 2
+        for node in (one, other):
+            assert node.line().endswith(": options first\n")
         done = run("broadcast", "chat", "again", "--to", one.address, "--to", "tcp://127.0.0.1:1", "--json")
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         assert done.returncode == PARTIAL and [row["sent"] for row in rows] == [True, False], done
@@ -174,8 +189,12 @@ def test_peers_and_stats_show_what_went_over_a_node():
         assert rows[1]["channel"] == "chat" and rows[1]["messages_received"] == 1 and rows[1]["bytes_received"] == 5, rows
         peers = [json.loads(line) for line in said("peers", node.address, "--json").splitlines()]
         assert sum(peer["messages_received"] for peer in peers) == 1, peers
-        assert [peer["name"] for peer in peers if peer["connected"]] == ["operator"], peers
-        assert "CHANNEL" in said("stats", node.address) and "operator" in said("peers", node.address)
+        assert [peer["name"] for peer in peers if peer["connected"] is True] == ["operator"], peers
+        assert "CHANNEL" in said("stats", node.address)
+        lines = [line.split() for line in said("peers", node.address).splitlines()]
+        assert lines[0][:2] == ["NODE", "NAME"] and lines[1][1:3] == ["operator", "from"], lines
+        assert sorted(line[1:6] for line in lines[2:4]) == [["send", "none", "0", "0", "0"], ["send", "none", "0", "1", "0"]], lines
+        assert lines[4][:2] == ["and", "3"], lines  # the operators before
     assert refused(SOCKET, "peers", "tcp://127.0.0.1:1")
 
 

@@ -56,6 +56,28 @@ def every_test_that_promises_and_faults_quote_exists():
 
 
 @check
+def every_requirement_of_the_facade_and_of_gossip_has_a_row_with_a_test_that_exists():
+    names = test_names()
+    page = read("docs", "network-tests.md")
+    missing = [name for name in quoted_tests("network-tests.md") if name not in names]
+    assert not missing, "docs/network-tests.md quotes tests that do not exist:\n  " + "\n  ".join(missing)
+    rows = [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in page.splitlines() if line.startswith("| ")]
+    for row in rows:
+        assert "`" in row[-1] or row[-1] == "shown by", f"no test: {row}"
+    asked = {row[0] for row in rows}
+    wanted = [f"N{n}" for n in range(1, 25)] + [f"T{n}" for n in range(1, 7)] + [f"K{n}" for n in range(1, 13)]
+    wanted += [str(n) for n in range(1, 13)] + [f"R{n}" for n in range(1, 10)]
+    assert not set(wanted) - asked, sorted(set(wanted) - asked)
+    skipped_there = re.findall(r"\(K13 ([^)]+)\)` \|$", page.split("(K13):")[1].split("\n## ")[0], re.MULTILINE)
+    assert len(set(skipped_there)) == 17, skipped_there
+
+
+@check
+def the_chat_room_of_the_network_page_has_at_most_60_lines():
+    assert read("examples", "chat_room.cpp").count("\n") <= 60
+
+
+@check
 def every_fault_of_the_four_groups_has_a_row_with_a_test():
     rows = re.findall(r"^\| (F\d\d) \|.*$", read("docs", "faults.md"), re.MULTILINE)
     assert rows == [f"F{n:02}" for n in range(1, 43)], rows
@@ -96,6 +118,23 @@ def limits_md_says_what_the_headers_say():
     page = documented(read("docs", "limits.md"))
     for name in sorted(limits.keys() | page.keys()):
         assert limits.get(name) == page.get(name), f"{name}: the header says {limits.get(name)}, the page {page.get(name)}"
+
+
+@check
+def network_md_and_gossip_md_say_what_their_headers_say():
+    def of(header, *structs):
+        found = {}
+        for struct in structs:
+            found.update(declared(re.search(rf"struct {struct} \{{.*?^\}};", header, re.DOTALL | re.MULTILINE).group(0)))
+        return found
+
+    for page, limits in (("network.md", of(read("peer", "network.hpp"), "NetworkOptions")),
+                         ("gossip.md", of(read("services", "gossip", "machine.hpp"), "MachineOptions")
+                          | of(read("services", "gossip", "gossip.hpp"), "GossipOptions"))):
+        assert len(limits) >= 14, limits
+        said = documented(read("docs", page))
+        for name in sorted(limits.keys() | said.keys()):
+            assert limits.get(name) == said.get(name), f"docs/{page}: {name}: the header says {limits.get(name)}, the page {said.get(name)}"
 
 
 @check

@@ -269,7 +269,7 @@ TEST_CASE(
     for (std::uint32_t to = 0; to < 81; ++to)
       fabric.inject(fabric.ids[7], to, rumor(fabric, 7, level, fabric.draw_id(), "inflated"));
   fabric.run_for(5s);
-  CHECK(fabric.count(&Counter::refused_level) == 3 * 81);
+  CHECK(fabric.count(&Counter::refused_level) == 3 * 80); // what comes from itself is no word of a member
   CHECK(fabric.count(&Counter::delivered) == 0);
   CHECK(fabric.count(&Counter::sends) == 0);
 
@@ -407,6 +407,31 @@ TEST_CASE("machine: one who promises a message and never brings it only delays i
   CHECK(wanted < wanted_of_liar + 30 + 1024 + 10);
 }
 
+TEST_CASE("machine: questions that one member invents keep nobody else from bringing what the tree has missed") {
+  Fabric::Options options;
+  options.tweak = [](MachineOptions& machine) { machine.promises_max = 24; };
+  Fabric fabric(24, 1, options);
+  const std::uint32_t hostile = 6;
+  Word question = rumor(fabric, 0, 0, fabric.draw_id(), "");
+  question.kind = Word::Kind::question;
+  const auto flood = [&] {
+    for (const std::uint32_t to : {1, 4, 7, 9, 12, 15, 17, 20, 23}) // whom the tree misses
+      for (int i = 0; i < 26; ++i) {
+        question.origin = fabric.ids[fabric.random.below(24)];
+        question.id = fabric.draw_id();
+        fabric.inject(fabric.ids[hostile], to, question);
+      }
+  };
+  flood();
+  fabric.broadcast(0);
+  for (int i = 0; i < 800; ++i) {
+    fabric.run_for(4ms);
+    flood();
+  }
+  for (const auto& machine : fabric.machines) CHECK(machine->promises() <= 24);
+  CHECK(fabric.wrong("hello", 0).empty());
+}
+
 TEST_CASE("machine: any bytes from any member leave it standing") {
   sim::Random random(test_seed());
   Fabric fabric(9, 5);
@@ -440,6 +465,45 @@ TEST_CASE("book: members are sorted and each is there once; two books of one num
   CHECK(book->version() != Book::make(7, ids)->version());
   CHECK(book->version().number == 7);
   CHECK_THROWS_AS(Book::make(1, {NodeId()}), std::invalid_argument);
+}
+
+TEST_CASE("book: seen from a member it begins with itself and wraps, also after others have come and gone") {
+  const auto id_of = [](char letter) { return *NodeId::from_bytes(std::string(15, ' ') + letter); };
+  const auto book_of = [&](const std::string& letters) {
+    std::vector<NodeId> ids;
+    for (const char letter : letters) ids.push_back(id_of(letter));
+    return Book::make(1, ids);
+  };
+  const auto seen_from = [&](char self, const std::string& letters) {
+    const auto book = book_of(letters);
+    std::string list;
+    for (std::uint32_t offset = 0; offset < book->size(); ++offset)
+      list += book->members()[(*book->find(id_of(self)) + offset) % book->size()].bytes().back();
+    return list;
+  };
+  CHECK(seen_from('D', "FEDCBA") == "DEFABC");
+  CHECK(seen_from('C', "ABCDE") == "CDEAB");
+  // O with D T U R S E V G H less E D U; W with D Y Z E H G I less Y E.
+  CHECK(seen_from('O', "OTRSVGH") == "ORSTVGH");
+  CHECK(seen_from('W', "WDZHGI") == "WZDGHI");
+  CHECK_FALSE(book_of("ABCDE")->find(id_of('F')));
+}
+
+TEST_CASE("machine: limits of zero are refused when it is made") {
+  const NodeId self = *NodeId::from_bytes("0123456789abcdef");
+  const auto make = [&](void (*tweak)(MachineOptions&)) {
+    MachineOptions options;
+    options.random = [] { return std::uint64_t{4}; };
+    tweak(options);
+    return Machine(self, options).held_messages();
+  };
+  CHECK(make([](MachineOptions&) {}) == 0);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.remembered_messages_max = 0; }), std::invalid_argument);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.held_messages_max = 0; }), std::invalid_argument);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.held_bytes_max = 0; }), std::invalid_argument);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.books_max = 0; }), std::invalid_argument);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.ack_tries = 0; }), std::invalid_argument);
+  CHECK_THROWS_AS(make([](MachineOptions& options) { options.tries = 0; }), std::invalid_argument);
 }
 
 TEST_CASE("word: what is encoded is decoded") {

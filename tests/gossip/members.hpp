@@ -24,16 +24,17 @@ struct Member {
       : number(member_number) {
     options.node.id = member_id(number);
     network = std::make_shared<net::Network>(executor, std::move(options));
-    how.on_message = [into = heard](NodeId origin, Payload payload) -> awaitable<void> {
-      ++(*into)[std::pair(origin, std::string(payload.text()))];
-      co_return;
-    };
+    how.on_message = [this](NodeId origin, Payload payload) { return hear(origin, std::move(payload)); };
     service = std::make_shared<gossip::Gossip>(network, std::move(how));
     scope = Scope::make_root({});
     network->start();
     service->start(scope);
   }
 
+  awaitable<void> hear(NodeId origin, Payload payload) {
+    while (blocked) co_await unblocked.wait();
+    ++(*heard)[std::pair(origin, std::string(payload.text()))];
+  }
   /// Ends the service first, then its network.
   awaitable<void> stop() {
     scope->cancel();
@@ -49,6 +50,8 @@ struct Member {
   std::uint32_t number;
   std::shared_ptr<std::map<std::pair<NodeId, std::string>, int>> heard =
       std::make_shared<std::map<std::pair<NodeId, std::string>, int>>(); // how often each was delivered
+  bool blocked = false; // every message waits
+  Signal unblocked;
   std::shared_ptr<net::Network> network;
   std::shared_ptr<gossip::Gossip> service;
   std::shared_ptr<Scope> scope;

@@ -266,6 +266,38 @@ TEST_CASE("gossip in the simulator: members that crash and come back in the midd
 }
 
 TEST_CASE(
+    "gossip in the simulator: members who join and leave the book in the middle of a broadcast cost no other member") {
+  City city(test_seed(), size_of_all);
+  const std::set<std::uint32_t> joining = {7, 8, 30, 55, 81};
+  const std::set<std::uint32_t> leaving = {12, 41, 42, 70};
+  std::vector<NodeId> before;
+  std::vector<NodeId> after;
+  for (std::uint32_t number = 1; number <= size_of_all; ++number) {
+    if (!joining.contains(number)) before.push_back(member_id(number));
+    if (!leaving.contains(number)) after.push_back(member_id(number));
+  }
+  city.book = gossip::Book::make(1, before);
+  for (std::uint32_t number = 1; number <= size_of_all; ++number) city.start(number);
+  city.world.run_for(1s);
+  city.loss->loss_per_million = 20'000;
+  const auto next = gossip::Book::make(2, after);
+  std::vector<std::uint32_t> order;
+  for (std::uint32_t number = 1; number <= size_of_all; ++number) order.push_back(number);
+  for (std::size_t i = order.size(); i-- > 1;) std::swap(order[i], order[city.random.below(i + 1)]);
+
+  city.members[20]->service->broadcast("hello");
+  for (const std::uint32_t number : order) { // each hears of the new book at another time
+    city.world.run_for(std::chrono::milliseconds(city.random.below(4)));
+    city.members[number]->service->set_book(next);
+  }
+  city.world.run_for(18s);
+
+  for (const std::uint32_t number : city.wrong(20, "hello")) CHECK(leaving.contains(number));
+  for (const auto& member : city.members)
+    if (member) CHECK(member->times(member_id(20), "hello") <= 1);
+}
+
+TEST_CASE(
     "gossip in the simulator: hostile members flood, replay, inflate and swallow; all others get every honest "
     "message") {
   City city(test_seed(), size_of_all, [](gossip::MachineOptions& machine) {

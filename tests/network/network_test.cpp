@@ -192,6 +192,38 @@ TEST_CASE("network: a processor may send on its own conduit from inside its call
   couple.stop();
 }
 
+TEST_CASE("network: messages of several origins are processed at the same time, those of one in their order (N22)") {
+  Town town;
+  Recorder recorder;
+  recorder.blocked = true;
+  const auto hub = town.make("hub");
+  Conduit at_hub = hub->register_processor("chat", recorder.processor());
+  std::vector<Conduit> conduits;
+  Recorder nobody;
+  for (int i = 0; i < 5; ++i)
+    conduits.push_back(town.make("n" + std::to_string(i))->register_processor("chat", nobody.processor()));
+  town.introduce();
+  const auto send_all = [&]() -> awaitable<void> {
+    for (int round = 0; round < 3; ++round)
+      for (std::size_t i = 0; i < conduits.size(); ++i)
+        co_await conduits[i].send(hub->local_id(), std::to_string(i) + std::to_string(round));
+  };
+  town.world.run(send_all());
+  town.world.run_for(1s);
+  CHECK(recorder.inside == 5); // one of each
+  recorder.unblock();
+  town.world.run(recorder.at_least(15));
+  for (std::size_t i = 0; i < 5; ++i) {
+    std::string rounds;
+    for (const std::string& text : recorder.texts())
+      if (text[0] == static_cast<char>('0' + i)) rounds += text[1];
+    CHECK(rounds == "012");
+  }
+  conduits.clear();
+  at_hub.close();
+  town.stop();
+}
+
 TEST_CASE("network: a processor that throws costs that message and a counter, and its words stay here (N13)") {
   Couple couple;
   couple.at_other.throws = true;
@@ -583,6 +615,45 @@ TEST_CASE("network: unknown and duplicate acks, and what is none, are counted an
   couple.stop();
 }
 
+TEST_CASE("network: both sides ask for acks at once under the same numbers, and each hears of its own (K12)") {
+  Couple couple;
+  std::vector<SendResult> results(40);
+  Tasks tasks(couple.world.executor());
+  const auto send = [](const Conduit* conduit, NodeId to, std::string text, SendResult* into) -> awaitable<void> {
+    *into = co_await conduit->send_acked(to, std::move(text));
+  };
+  for (std::size_t i = 0; i < 20; ++i) {
+    tasks.spawn(send(&couple.from_one, couple.other->local_id(), std::to_string(i), &results[2 * i]));
+    tasks.spawn(send(&couple.from_other, couple.one->local_id(), std::to_string(i), &results[2 * i + 1]));
+  }
+  couple.run(tasks.join());
+  for (const SendResult& result : results) CHECK(result);
+  for (const auto& network : {couple.one, couple.other}) {
+    const net::AckMetrics acks = network->metrics().acks;
+    CHECK(acks.taken == 20);
+    CHECK(acks.late + acks.duplicate + acks.unknown + acks.waiting == 0);
+  }
+  couple.stop();
+}
+
+TEST_CASE("network: a flood of acks that nobody asked for is counted, and costs neither memory nor messages (K12)") {
+  Couple couple;
+  std::vector<std::int64_t> numbers(5000);
+  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::int64_t>(i % 2000) - 500;
+  Forger forger(couple, numbers);
+  couple.one->address_book().add(forger.node->id(), "sim://forger");
+  for (int i = 0; i < 20; ++i) CHECK(couple.run(couple.from_one.send_acked(forger.node->id(), "x", 30s)));
+  couple.settle(10s);
+  const net::AckMetrics acks = couple.one->metrics().acks;
+  CHECK(acks.taken == 20);
+  CHECK(acks.waiting == 0);
+  CHECK(acks.taken + acks.late + acks.duplicate + acks.unknown == 20 * 5000);
+  CHECK(couple.run(couple.from_one.send_acked(couple.other->local_id(), "still here")));
+  couple.world.run(forger.node->close());
+  forger.node.reset();
+  couple.stop();
+}
+
 TEST_CASE("network: only so many acks are waited for, and more are refused at once") {
   Couple couple([](net::NetworkOptions& options) { options.acks_outstanding_max = 3; });
   couple.at_other.blocked = true;
@@ -627,6 +698,21 @@ TEST_CASE("network: messages and bytes are counted each way, by channel and by n
   CHECK(here.peers.at(couple.other->local_id()).dialled);
   CHECK(here.peers.at(couple.other->local_id()).name == "other");
   CHECK_FALSE(there.peers.at(couple.one->local_id()).dialled);
+  couple.stop();
+}
+
+TEST_CASE(
+    "network: metrics are a copy, the local id is the one it was given, and a conduit names its channel (N3, N8)") {
+  const NodeId id = *NodeId::from_bytes("one of those ids");
+  Couple couple([id](net::NetworkOptions& options) {
+    if (options.node.name == "one") options.node.id = id;
+  });
+  CHECK(couple.one->local_id() == id);
+  CHECK(couple.from_one.channel() == "chat");
+  const net::NetworkMetrics before = couple.one->metrics();
+  CHECK(couple.send("x"));
+  CHECK(before.channels.at("chat").messages_sent == 0);
+  CHECK(couple.one->metrics().channels.at("chat").messages_sent == 1);
   couple.stop();
 }
 

@@ -555,6 +555,18 @@ awaitable<void> bad_master(sim::World& world) {
   co_await slave.slave.stop(0s);
 }
 
+awaitable<void> nothing_left_to_say(sim::World& world) {
+  TestSlave slave(world, s0);
+  TestMaster master(world, "keeper");
+  co_await master.master.connect_slave(slave.address, s0.full_shard_ids);
+  const TimePoint begin = world.now();
+
+  co_await slave.slave.stop(10s);
+  co_await master.master.stop(10s);
+
+  CHECK(world.now() - begin < ClusterLimits().goodbye_deadline);
+}
+
 awaitable<void> two_phases(sim::World& world) {
   for (const bool patient : {true, false}) {
     TestSlave slave(world, s0);
@@ -648,4 +660,5 @@ TEST_CASE("cluster slave: it may wait for a new master instead") { in_world(wait
 TEST_CASE("cluster slave: a frame for an unknown branch ends it, one for an unknown peer does not") {
   in_world(bad_master);
 }
+TEST_CASE("cluster slave: stopping with nothing left to say waits for no deadline") { in_world(nothing_left_to_say); }
 TEST_CASE("cluster slave: stopping lets what runs end until the deadline") { in_world(two_phases); }

@@ -205,6 +205,17 @@ TEST_CASE("rpc: ids of the control circuit and of each virtual peer are counted 
   CHECK_FALSE(three->text.has_value());
 }
 
+TEST_CASE("rpc: a circuit that has ended leaves nothing behind that would keep its context running") {
+  Desk desk;
+  RpcMachine machine(desk.server);
+  const auto answered = machine.calls(129, "a", std::chrono::hours(1));
+  machine.hears(frame(130, 1, "pong"));
+  CHECK(answered->text == "130 \"pong\"");
+  machine.control->close();
+  machine.run();
+  CHECK(machine.io.stopped());
+}
+
 TEST_CASE("rpc: our ids start at 1, and replies find their calls in any order") {
   Desk desk;
   RpcMachine machine(desk.server);

@@ -1,0 +1,526 @@
+// The network facade and gossip. One thread per process.
+//
+//   conduit_1, conduit_50   64-byte messages from one node to one, or in turn to fifty, over tcp on loopback; the
+//                           serving process has the other nodes, and its processors check every number
+//   first_message           dial, handshake, first message and its ack, each time on a new connection; the median
+//   broadcast_27, _81       1 KiB from one member to all others by the default strategy: nodes in one process, memory
+//                           connections that are open already; the median time to the last delivery, and per broadcast
+//                           all words (acks and questions too), all bytes on the connections, and the originator's
+//                           share
+//   mesh_27, mesh_81        the same by the originator sending to everybody through its conduit
+#include "async/clock.hpp"
+#include "bench.hpp"
+#include "peer/network.hpp"
+#include "services/gossip/gossip.hpp"
+#include "transport/memory.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace trunkline;
+
+constexpr std::size_t conduit_bytes = 64;
+constexpr std::size_t broadcast_bytes = 1024;
+constexpr std::uint64_t broadcasts_max = 32; // what is due to one of 81 members within the time that messages are held
+
+struct Options {
+  bool serving = false;
+  std::string workload;
+  std::string port;
+  double seconds = 1;
+  std::uint64_t count = 0; // instead of a time
+  bool skip_one = false; // leave out one number, to show that the receiver notices
+};
+
+struct Measured {
+  double value = 0;
+  const char* unit = "";
+  std::vector<std::pair<const char*, double>> more; // rows of their own, named behind the workload
+};
+
+struct Goal {
+  explicit Goal(const Options& options) : count(options.count), end(bench::now_seconds() + options.seconds) {}
+  bool reached(std::uint64_t done) const { return count != 0 ? done >= count : bench::now_seconds() >= end; }
+  std::uint64_t count;
+  double end;
+};
+
+Payload numbered(std::size_t size, std::uint64_t number) {
+  Payload payload = Payload::uninitialized(size);
+  std::fill(payload.writable().begin(), payload.writable().end(), std::byte{'n'});
+  std::memcpy(payload.writable().data(), &number, sizeof number);
+  return payload;
+}
+
+/// The numbers that one node gets from each other one: all of them, in order.
+struct Numbers {
+  void check(const NodeId& origin, const Payload& payload, std::size_t size) {
+    std::uint64_t number = 0;
+    if (payload.size() != size) throw std::runtime_error(fmt::format("a message of {} bytes", payload.size()));
+    std::memcpy(&number, payload.data(), sizeof number);
+    std::uint64_t& expected = next[origin];
+    if (number != expected)
+      throw std::runtime_error(fmt::format("sequence {} on stream 0, expected {}", number, expected));
+    ++expected;
+  }
+  std::map<NodeId, std::uint64_t> next;
+};
+
+/// What fails anywhere fails the run.
+struct Failure {
+  explicit Failure(asio::io_context& in) : io(in) {}
+  void operator()(std::exception_ptr thrown) {
+    if (!thrown || first) return;
+    first = std::move(thrown);
+    io.stop();
+  }
+  asio::io_context& io;
+  std::exception_ptr first;
+};
+
+net::NetworkOptions network_options() {
+  net::NetworkOptions options;
+  options.node.log = [](LogLevel level, std::string_view line) {
+    if (level >= LogLevel::error) std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+  };
+  return options;
+}
+
+awaitable<void> ignore(NodeId, net::Message) { co_return; }
+
+// The serving process.
+
+struct Server {
+  std::shared_ptr<net::Network> network;
+  net::Conduit conduit;
+  Numbers numbers;
+};
+
+struct Serving {
+  Serving(asio::io_context& io, std::size_t count, Failure& failed) : failure(failed), servers(count) {
+    for (Server& server : servers) {
+      net::NetworkOptions options = network_options();
+      options.listen = {"tcp://127.0.0.1:0"};
+      server.network = std::make_shared<net::Network>(io.get_executor(), std::move(options));
+      server.conduit = server.network->register_processor(
+          "numbers",
+          [this, &server](NodeId origin, net::Message message) { return take(server, origin, std::move(message)); });
+      server.network->start();
+    }
+    where = servers.front().network->register_processor(
+        "where", [this](NodeId origin, net::Message message) { return tell(origin, std::move(message)); });
+  }
+  awaitable<void> take(Server& server, NodeId origin, net::Message message) {
+    try {
+      server.numbers.check(origin, message.payload, conduit_bytes);
+    } catch (...) {
+      failure(std::current_exception());
+    }
+    co_return;
+  }
+  awaitable<void> tell(NodeId origin, net::Message message) {
+    ending = message.payload.text() == "that was all";
+    if (ending) co_return;
+    std::string lines;
+    for (const Server& server : servers)
+      lines += server.network->local_id().to_string() + " " + server.network->addresses().front() + "\n";
+    co_await where.send(origin, net::Message(std::move(lines)));
+  }
+  bool over() const {
+    return ending && std::all_of(servers.begin(), servers.end(),
+                                 [](const Server& server) { return server.network->node().trunks_count() == 0; });
+  }
+  Failure& failure;
+  std::vector<Server> servers;
+  net::Conduit where;
+  bool ending = false;
+};
+
+void serve(const Options& options) {
+  if (!options.workload.starts_with("conduit") && options.workload != "first_message") {
+    bench::say_listening(0); // all nodes are in the driving process
+    return;
+  }
+  asio::io_context io(1);
+  Failure failure(io);
+  Serving serving(io, options.workload == "conduit_50" ? 50 : 1, failure);
+  while (!serving.servers.back().network->is_ready()) io.run_one();
+  const std::string address = serving.servers.front().network->addresses().front();
+  bench::say_listening(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  while (!serving.over() && !failure.first) io.run_one();
+  if (failure.first) std::rethrow_exception(failure.first);
+}
+
+// Conduits.
+
+/// The node that sends, and those to which it does.
+struct Sender {
+  explicit Sender(const Executor& executor)
+      : network(std::make_shared<net::Network>(executor, network_options())),
+        numbers(network->register_processor("numbers", ignore)),
+        where(network->register_processor("where", [this](NodeId, net::Message message) { return hear(message); })) {
+    network->start();
+  }
+  awaitable<void> hear(net::Message message) {
+    network->address_book().parse(message.payload.text());
+    heard.notify_all();
+    co_return;
+  }
+  awaitable<void> find_all(std::string port) {
+    co_await network->ready();
+    first = co_await network->connect("tcp://127.0.0.1:" + port);
+    co_await where.send(first, "?");
+    while (nodes().size() <= 1) {
+      co_await heard.wait();
+      if (!nodes().empty()) break;
+    }
+  }
+  std::vector<NodeId> nodes() const { return network->address_book().nodes(); }
+
+  std::shared_ptr<net::Network> network;
+  net::Conduit numbers;
+  net::Conduit where;
+  NodeId first;
+  Signal heard;
+};
+
+void check(const net::SendResult& result) {
+  if (!result) throw std::runtime_error(result.text);
+}
+
+awaitable<Measured> drive_conduits(Sender& sender, const Options& options) {
+  const std::vector<NodeId> nodes = sender.nodes();
+  std::vector<std::uint64_t> next(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) // the connections are there
+    check(co_await sender.numbers.send_acked(nodes[i], numbered(conduit_bytes, next[i]++)));
+  std::uint64_t sent = 0;
+  const Goal goal(options);
+  const double begin = bench::now_seconds();
+  while (!goal.reached(sent)) {
+    for (int i = 0; i < 500; ++i, ++sent) { // the clock is read rarely
+      const std::size_t to = sent % nodes.size();
+      if (options.skip_one && sent == 3) ++next[to];
+      check(co_await sender.numbers.send(nodes[to], numbered(conduit_bytes, next[to]++)));
+    }
+  }
+  for (std::size_t i = 0; i < nodes.size(); ++i) // the order is kept: with the last one all have been processed
+    check(co_await sender.numbers.send_acked(nodes[i], numbered(conduit_bytes, next[i]++), std::chrono::seconds(60)));
+  Measured measured;
+  measured.value = static_cast<double>(sent) / (bench::now_seconds() - begin);
+  measured.unit = "sends/s";
+  co_return measured;
+}
+
+awaitable<Measured> drive_first_messages(Sender& sender, const Options& options) {
+  bench::RoundTrips times;
+  const Goal goal(options);
+  std::uint64_t number = 0;
+  while (times.count() == 0 || !goal.reached(times.count())) {
+    for (const TrunkView& view : sender.network->node().trunks())
+      sender.network->node().end_trunk(view.trunk, Duration::zero(), End(error::draining, "once more"));
+    while (sender.network->node().trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+    if (options.skip_one && number == 3) ++number;
+    times.begin();
+    check(co_await sender.numbers.send_acked(sender.first, numbered(conduit_bytes, number++)));
+    times.end();
+  }
+  const bench::Result result = times.result();
+  Measured measured;
+  measured.value = result.value;
+  measured.unit = result.unit;
+  co_return measured;
+}
+
+// Broadcasts.
+
+/// Counts what is written to the connections of one node.
+class CountingNetwork final : public Network {
+ public:
+  explicit CountingNetwork(std::shared_ptr<Network> network) : network_(std::move(network)) {}
+  awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
+    std::unique_ptr<Transport> transport = co_await network_->dial(std::move(address));
+    co_return std::make_unique<Counting>(std::move(transport), bytes);
+  }
+  std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
+    return std::make_unique<CountingListener>(network_->listen(executor, address), bytes);
+  }
+  std::shared_ptr<std::uint64_t> bytes = std::make_shared<std::uint64_t>(0);
+
+ private:
+  class Counting final : public Transport {
+   public:
+    Counting(std::unique_ptr<Transport> transport, std::shared_ptr<std::uint64_t> into)
+        : transport_(std::move(transport)), bytes_(std::move(into)) {}
+    awaitable<std::size_t> read_some(std::span<std::byte> into) override { return transport_->read_some(into); }
+    awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
+      for (const auto& piece : pieces) *bytes_ += piece.size();
+      return transport_->write(pieces);
+    }
+    void finish() noexcept override { transport_->finish(); }
+    void close() noexcept override { transport_->close(); }
+    std::string remote() const override { return transport_->remote(); }
+    std::string remote_host() const override { return transport_->remote_host(); }
+
+   private:
+    std::unique_ptr<Transport> transport_;
+    std::shared_ptr<std::uint64_t> bytes_;
+  };
+  class CountingListener final : public Listener {
+   public:
+    CountingListener(std::unique_ptr<Listener> listener, std::shared_ptr<std::uint64_t> into)
+        : listener_(std::move(listener)), bytes_(std::move(into)) {}
+    awaitable<std::unique_ptr<Transport>> accept() override {
+      std::unique_ptr<Transport> transport = co_await listener_->accept();
+      co_return std::make_unique<Counting>(std::move(transport), bytes_);
+    }
+    void close() noexcept override { listener_->close(); }
+    std::string address() const override { return listener_->address(); }
+
+   private:
+    std::unique_ptr<Listener> listener_;
+    std::shared_ptr<std::uint64_t> bytes_;
+  };
+
+  std::shared_ptr<Network> network_;
+};
+
+struct Member {
+  std::shared_ptr<CountingNetwork> connections;
+  std::shared_ptr<net::Network> network;
+  std::shared_ptr<gossip::Gossip> service; // null in the mesh
+  net::Conduit conduit; // of the mesh
+  Numbers numbers;
+};
+
+struct Members {
+  Members(asio::io_context& io, std::uint32_t count, bool by_tree, Failure& failed) : failure(failed), members(count) {
+    const auto memory = std::make_shared<MemoryNetwork>();
+    std::vector<NodeId> ids;
+    for (std::uint32_t number = 0; number < count; ++number)
+      ids.push_back(*NodeId::from_bytes(fmt::format("member{:010}", number)));
+    const auto book = gossip::Book::make(1, ids);
+    for (std::uint32_t number = 0; number < count; ++number) {
+      Member& member = members[number];
+      member.connections = std::make_shared<CountingNetwork>(memory);
+      net::NetworkOptions options = network_options();
+      options.node.id = ids[number];
+      options.node.networks["mem"] = member.connections;
+      options.listen = {fmt::format("mem://{}", number)};
+      for (std::uint32_t other = 0; other < count; ++other)
+        if (other != number) options.book.add(ids[other], fmt::format("mem://{}", other));
+      member.network = std::make_shared<net::Network>(io.get_executor(), std::move(options));
+      member.network->start();
+      if (by_tree) {
+        gossip::GossipOptions how;
+        how.on_message = [this, &member](NodeId origin, Payload payload) {
+          return take(member, origin, std::move(payload));
+        };
+        member.service = std::make_shared<gossip::Gossip>(member.network, std::move(how));
+        member.service->set_book(book);
+        member.service->start(scope);
+      } else {
+        member.conduit =
+            member.network->register_processor("mesh", [this, &member](NodeId origin, net::Message message) {
+              return take(member, origin, std::move(message.payload));
+            });
+      }
+    }
+    others = std::move(ids);
+    others.erase(others.begin());
+  }
+  awaitable<void> take(Member& member, NodeId origin, Payload payload) {
+    try {
+      member.numbers.check(origin, payload, broadcast_bytes);
+      ++delivered;
+    } catch (...) {
+      failure(std::current_exception());
+    }
+    changed.notify_all();
+    co_return;
+  }
+  awaitable<void> broadcast_one(std::uint64_t number) {
+    const std::uint64_t wanted = delivered + others.size();
+    Member& originator = members.front();
+    if (originator.service) {
+      originator.service->broadcast(numbered(broadcast_bytes, number));
+    } else {
+      const std::vector<net::SendResult> results =
+          co_await originator.conduit.broadcast(others, net::Message(numbered(broadcast_bytes, number)));
+      for (const net::SendResult& result : results) check(result);
+    }
+    while (delivered < wanted) co_await changed.wait();
+  }
+  /// Until nobody has anything more to say about what was broadcast: the cleanup asks a second later.
+  awaitable<void> settle() {
+    for (std::uint64_t before = ~0ull; members.front().service && before != messages();) {
+      before = messages();
+      co_await sleep_for(std::chrono::milliseconds(1500));
+    }
+  }
+  std::uint64_t messages() const {
+    std::uint64_t sum = 0;
+    for (const Member& member : members) sum += messages_of(member);
+    return sum;
+  }
+  static std::uint64_t messages_of(const Member& member) {
+    std::uint64_t sum = 0;
+    for (const auto& [name, traffic] : member.network->metrics().channels) sum += traffic.messages_sent;
+    return sum;
+  }
+  std::uint64_t bytes() const {
+    std::uint64_t sum = 0;
+    for (const Member& member : members) sum += *member.connections->bytes;
+    return sum;
+  }
+
+  Failure& failure;
+  std::shared_ptr<Scope> scope = Scope::make_root({});
+  std::vector<Member> members;
+  std::vector<NodeId> others; // than the originator
+  std::uint64_t delivered = 0;
+  Signal changed;
+};
+
+awaitable<Measured> drive_broadcasts(Members& all, const Options& options) {
+  for (const Member& member : all.members) co_await member.network->ready();
+  for (const Member& member : all.members)
+    if (member.service) co_await member.service->ready();
+  std::uint64_t number = 0;
+  for (int i = 0; i < 2; ++i) co_await all.broadcast_one(number++); // every connection of its way is there
+  co_await all.settle();
+  const Member& originator = all.members.front();
+  const std::uint64_t messages = all.messages();
+  const std::uint64_t bytes = all.bytes();
+  const std::uint64_t messages_here = Members::messages_of(originator);
+  const std::uint64_t bytes_here = *originator.connections->bytes;
+
+  bench::RoundTrips times;
+  const Goal goal(options);
+  while (times.count() == 0 || (times.count() < broadcasts_max && !goal.reached(times.count()))) {
+    if (options.skip_one && times.count() == 0) ++number;
+    times.begin();
+    co_await all.broadcast_one(number++);
+    times.end();
+  }
+  co_await all.settle();
+  const auto each = [&](std::uint64_t after, std::uint64_t before) {
+    return static_cast<double>(after - before) / static_cast<double>(times.count());
+  };
+  Measured measured;
+  measured.more = {{"messages", each(all.messages(), messages)},
+                   {"bytes", each(all.bytes(), bytes)},
+                   {"originator_messages", each(Members::messages_of(originator), messages_here)},
+                   {"originator_bytes", each(*originator.connections->bytes, bytes_here)}};
+  measured.value = times.result().value / 1000;
+  measured.unit = "ms";
+  all.scope->cancel();
+  for (const Member& member : all.members)
+    if (member.service) co_await member.service->done();
+  for (const Member& member : all.members) co_await member.network->stop();
+  co_return measured;
+}
+
+// The driving process.
+
+awaitable<void> drive_sender(Sender& sender, const Options& options, Measured& measured) {
+  co_await sender.find_all(options.port);
+  if (options.workload == "first_message") {
+    measured = co_await drive_first_messages(sender, options);
+  } else {
+    measured = co_await drive_conduits(sender, options);
+  }
+  check(co_await sender.where.send_acked(sender.first, "that was all"));
+  co_await sender.network->stop();
+}
+
+awaitable<void> drive_members(Members& all, const Options& options, Measured& measured) {
+  measured = co_await drive_broadcasts(all, options);
+}
+
+Measured drive(const Options& options) {
+  asio::io_context io(1);
+  Failure failure(io);
+  Measured measured;
+  const auto ended = [&failure](std::exception_ptr thrown) { failure(std::move(thrown)); };
+  const std::string& workload = options.workload;
+  if (workload.starts_with("broadcast_") || workload.starts_with("mesh_")) {
+    const auto count = static_cast<std::uint32_t>(std::stoul(workload.substr(workload.find('_') + 1)));
+    Members all(io, count, workload.starts_with("broadcast_"), failure);
+    asio::co_spawn(io, drive_members(all, options, measured), ended);
+    io.run();
+  } else {
+    Sender sender(io.get_executor());
+    asio::co_spawn(io, drive_sender(sender, options, measured), ended);
+    io.run();
+  }
+  if (failure.first) std::rethrow_exception(failure.first);
+  return measured;
+}
+
+Options parse(int argc, char** argv) {
+  if (argc < 3)
+    throw std::runtime_error("usage: serve WORKLOAD | drive WORKLOAD PORT  [--seconds S] [--count N] [--far-pid PID]");
+  Options options;
+  options.serving = std::string_view(argv[1]) == "serve";
+  options.workload = argv[2];
+  bool known = false;
+  for (const char* name :
+       {"conduit_1", "conduit_50", "first_message", "broadcast_27", "broadcast_81", "mesh_27", "mesh_81"})
+    known = known || options.workload == name;
+  if (!known) throw bench::Unsupported("network: no workload " + options.workload);
+  int at = 3;
+  if (!options.serving) {
+    if (argc < 4) throw std::runtime_error("drive needs a port");
+    options.port = argv[at++];
+  }
+  for (; at + 1 < argc; at += 2) {
+    const std::string_view option = argv[at];
+    if (option == "--seconds") options.seconds = std::stod(argv[at + 1]);
+    else if (option == "--count") options.count = std::stoull(argv[at + 1]);
+    else if (option == "--plant") options.skip_one = true;
+    else if (option != "--far-pid") throw std::runtime_error("no option " + std::string(option));
+  }
+  return options;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const Options options = parse(argc, argv);
+    if (options.serving) {
+      serve(options);
+      return 0;
+    }
+    const Measured measured = drive(options);
+    std::string more;
+    for (const auto& [name, value] : measured.more)
+      more += fmt::format("{}\"{}\": {:.6g}", more.empty() ? "" : ", ", name, value);
+    std::printf("{\"value\": %.6g, \"unit\": \"%s\", \"more\": {%s}}\n", measured.value, measured.unit, more.c_str());
+    return 0;
+  } catch (const bench::Unsupported& unsupported) {
+    std::fprintf(stderr, "%s\n", unsupported.what());
+    return 77;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
+    return 1;
+  }
+}
