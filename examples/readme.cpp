@@ -3,7 +3,6 @@
 #include "peer/node.hpp"
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/use_future.hpp>
 #include <iostream>
 using namespace trunkline;
 
@@ -20,10 +19,8 @@ awaitable<void> stream(Node& here, std::string there) {
     for (int i = 0; i < 1000; ++i) co_await circuits.back().send(Fragment(i, "a chunk")); // waits for credit only
     circuits.back().finish();
   }
-  for (Circuit& circuit : circuits) {
-    const std::optional<Fragment> total = co_await circuit.receive();
-    std::cout << circuit.remote_url() << " counted " << total.value().part << " bytes\n";
-  }
+  for (Circuit& circuit : circuits)
+    std::cout << circuit.remote_url() << " counted " << (co_await circuit.receive())->part << " bytes\n";
 }
 awaitable<void> both_ways(Node dialler, Node listener) { // a node that is dropped closes
   for (Node* node : {&dialler, &listener}) node->serve("tally", tally); // the same line on both sides
@@ -32,8 +29,9 @@ awaitable<void> both_ways(Node dialler, Node listener) { // a node that is dropp
 }
 int main() {
   asio::io_context io;
-  auto done = asio::co_spawn(io, both_ways(Node(io.get_executor()), Node(io.get_executor())), asio::use_future);
+  asio::co_spawn(io, both_ways(Node(io.get_executor()), Node(io.get_executor())), [](std::exception_ptr thrown) {
+    if (thrown) std::rethrow_exception(thrown);
+  });
   io.run();
-  done.get(); // throws what they threw
 }
 // [readme]
