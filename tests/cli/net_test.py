@@ -89,7 +89,7 @@ def test_tree_says_that_a_dead_originator_is_dead():
 
 
 def test_a_missing_or_wrong_command_is_answered_with_those_there_are():
-    for arguments, seen in (((), "nothing"), (("sned",), '"sned"')):
+    for arguments, seen in (((), "nothing"), (("sned",), '"sned"; did you mean send?')):
         line = refused(USAGE, *arguments)
         assert f"expected one of the commands listen, send, broadcast, peers, stats, tree, saw {seen} (see trunkline net --help)" in line, line
     assert "(see trunkline net tree --help)" in refused(USAGE, "tree", "--size", "many")
