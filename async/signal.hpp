@@ -51,7 +51,7 @@ class Signal {
   /// Those still waiting are resumed with operation_aborted.
   ~Signal();
 
-  /// Waits for the next notify on the current executor; resumption is posted, never inline.
+  /// Waits for the next notify on the current executor; resumption is posted, or left to the Wakeups of who notifies.
   /// Cancelled: throws operation_aborted. A coroutine whose context is destroyed while it waits is destroyed
   /// with the context, also when the signal lives in something that the coroutine keeps alive.
   awaitable<void> wait();

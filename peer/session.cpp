@@ -20,8 +20,8 @@ namespace {
 
 using namespace asio::experimental::awaitable_operators;
 
-constexpr std::size_t write_bytes_max = 512
-                                        << 10; // of one write: what was made ready is still in the processor's cache
+// Of one write: what was made ready is still in the processor's cache.
+constexpr std::size_t write_bytes_max = 512 << 10;
 constexpr std::size_t write_bytes_first = 64 << 10;
 constexpr std::size_t write_bytes_min = 16 << 10;
 constexpr Duration quick_write = std::chrono::milliseconds(50);

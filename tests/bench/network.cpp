@@ -9,7 +9,7 @@
 //                           share
 //   mesh_27, mesh_81        the same by the originator sending to everybody through its conduit
 #include "async/clock.hpp"
-#include "bench.hpp"
+#include "own_options.hpp"
 #include "peer/network.hpp"
 #include "services/gossip/gossip.hpp"
 #include "transport/memory.hpp"
@@ -37,18 +37,11 @@ namespace {
 
 using namespace trunkline;
 
+using Options = bench::OwnOptions;
+
 constexpr std::size_t conduit_bytes = 64;
 constexpr std::size_t broadcast_bytes = 1024;
 constexpr std::uint64_t broadcasts_max = 32; // what is due to one of 81 members within the time that messages are held
-
-struct Options {
-  bool serving = false;
-  std::string workload;
-  std::string port;
-  double seconds = 1;
-  std::uint64_t count = 0; // instead of a time
-  bool skip_one = false; // leave out one number, to show that the receiver notices
-};
 
 struct Measured {
   double value = 0;
@@ -475,52 +468,21 @@ Measured drive(const Options& options) {
   return measured;
 }
 
-Options parse(int argc, char** argv) {
-  if (argc < 3)
-    throw std::runtime_error("usage: serve WORKLOAD | drive WORKLOAD PORT  [--seconds S] [--count N] [--far-pid PID]");
-  Options options;
-  options.serving = std::string_view(argv[1]) == "serve";
-  options.workload = argv[2];
-  bool known = false;
-  for (const char* name :
-       {"conduit_1", "conduit_50", "first_message", "broadcast_27", "broadcast_81", "mesh_27", "mesh_81"})
-    known = known || options.workload == name;
-  if (!known) throw bench::Unsupported("network: no workload " + options.workload);
-  int at = 3;
-  if (!options.serving) {
-    if (argc < 4) throw std::runtime_error("drive needs a port");
-    options.port = argv[at++];
-  }
-  for (; at + 1 < argc; at += 2) {
-    const std::string_view option = argv[at];
-    if (option == "--seconds") options.seconds = std::stod(argv[at + 1]);
-    else if (option == "--count") options.count = std::stoull(argv[at + 1]);
-    else if (option == "--plant") options.skip_one = true;
-    else if (option != "--far-pid") throw std::runtime_error("no option " + std::string(option));
-  }
-  return options;
-}
-
 } // namespace
 
 int main(int argc, char** argv) {
-  try {
-    const Options options = parse(argc, argv);
+  return bench::exit_code_of(argv[0], [&] {
+    const Options options = bench::parse_own(
+        argc, argv, "network",
+        {"conduit_1", "conduit_50", "first_message", "broadcast_27", "broadcast_81", "mesh_27", "mesh_81"});
     if (options.serving) {
       serve(options);
-      return 0;
+      return;
     }
     const Measured measured = drive(options);
     std::string more;
     for (const auto& [name, value] : measured.more)
       more += fmt::format("{}\"{}\": {:.6g}", more.empty() ? "" : ", ", name, value);
     std::printf("{\"value\": %.6g, \"unit\": \"%s\", \"more\": {%s}}\n", measured.value, measured.unit, more.c_str());
-    return 0;
-  } catch (const bench::Unsupported& unsupported) {
-    std::fprintf(stderr, "%s\n", unsupported.what());
-    return 77;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
-    return 1;
-  }
+  });
 }

@@ -5,8 +5,8 @@
 //   forward_64          64-byte payloads from a peer through the master to a slave; the serving process is the master,
 //   the driving one both others idle_peer_bytes     memory of a process with many virtual peers that have all been used
 //   once
-#include "bench.hpp"
 #include "circuit/live_trunk.hpp"
+#include "own_options.hpp"
 #include "services/quarkchain/cluster_connection.hpp"
 #include "services/quarkchain/forward.hpp"
 #include "services/quarkchain/virtual_peers.hpp"
@@ -40,16 +40,8 @@ constexpr std::size_t forwarded_bytes = 64;
 constexpr std::uint32_t branch = 0x10001;
 constexpr std::uint64_t peer_id = 7;
 
-struct Options {
-  bool serving = false;
-  std::string workload;
-  std::string port;
-  double seconds = 1;
-  std::uint64_t count = 0; // instead of a time
-  bool skip_one = false; // leave out one number, to show that the receiver notices
-};
+using Options = bench::OwnOptions;
 
-/// When to stop: after so many, or after a time.
 struct Goal {
   explicit Goal(const Options& options) : count(options.count), end(bench::now_seconds() + options.seconds) {}
   bool reached(std::uint64_t done) const { return count != 0 ? done >= count : bench::now_seconds() >= end; }
@@ -246,39 +238,15 @@ void serve() {
   while (serving.made == 0 || serving.connections.size() > 0) io.run_one(); // over when all connections are gone again
 }
 
-Options parse(int argc, char** argv) {
-  if (argc < 3)
-    throw std::runtime_error("usage: serve WORKLOAD | drive WORKLOAD PORT  [--seconds S] [--count N] [--far-pid PID]");
-  Options options;
-  options.serving = std::string_view(argv[1]) == "serve";
-  options.workload = argv[2];
-  bool known = false;
-  for (const char* name : {"calls_1", "calls_64", "forward_64", "idle_peer_bytes"})
-    known = known || options.workload == name;
-  if (!known) throw bench::Unsupported("quarkchain: no workload " + options.workload);
-  int at = 3;
-  if (!options.serving) {
-    if (argc < 4) throw std::runtime_error("drive needs a port");
-    options.port = argv[at++];
-  }
-  for (; at + 1 < argc; at += 2) {
-    const std::string_view option = argv[at];
-    if (option == "--seconds") options.seconds = std::stod(argv[at + 1]);
-    else if (option == "--count") options.count = std::stoull(argv[at + 1]);
-    else if (option == "--plant") options.skip_one = true;
-    else if (option != "--far-pid") throw std::runtime_error("no option " + std::string(option));
-  }
-  return options;
-}
-
 } // namespace
 
 int main(int argc, char** argv) {
-  try {
-    const Options options = parse(argc, argv);
+  return bench::exit_code_of(argv[0], [&] {
+    const Options options =
+        bench::parse_own(argc, argv, "quarkchain", {"calls_1", "calls_64", "forward_64", "idle_peer_bytes"});
     if (options.serving) {
       serve();
-      return 0;
+      return;
     }
     asio::io_context io(1);
     ClusterConnections connections(io.get_executor(), connections_options());
@@ -291,12 +259,5 @@ int main(int argc, char** argv) {
     io.run();
     if (failure) std::rethrow_exception(failure);
     std::printf("{\"value\": %.6g, \"unit\": \"%s\"}\n", result.value, result.unit);
-    return 0;
-  } catch (const bench::Unsupported& unsupported) {
-    std::fprintf(stderr, "%s\n", unsupported.what());
-    return 77;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
-    return 1;
-  }
+  });
 }

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import traceback
+
+import cases
 
 PROGRAM = sys.argv[1]
 PATIENCE = 60  # seconds until something that should happen counts as hanging
@@ -211,19 +212,5 @@ def test_a_node_that_answers_no_operator_says_so():
             serve.stdout.close()
 
 
-def main():
-    failed = 0
-    tests = [(name, function) for name, function in globals().items() if name.startswith("test_")]
-    for name, function in tests:
-        try:
-            function()
-        except Exception:  # every test is judged, whatever the one before did
-            failed += 1
-            print(f"FAILED  {name.replace('_', ' ')}")
-            traceback.print_exc(file=sys.stdout)
-    print(f"{len(tests) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cases.run(globals()))

@@ -17,9 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop", "quarkchain"))
+import cases
 from cluster import AMOUNT, RICH, SHARDS, config, free_ports
 
 PROGRAM = os.path.abspath(sys.argv[1])
@@ -461,22 +461,5 @@ def test_help_shows_an_example_that_runs():
         assert done.stdout.startswith("cluster      active\n"), done.stdout
 
 
-def main():
-    passed = failed = 0
-    wanted = sys.argv[2] if len(sys.argv) > 2 else ""
-    for name, test in list(globals().items()):
-        if not name.startswith("test_") or wanted not in name:
-            continue
-        try:
-            test()
-            passed += 1
-        except Exception:
-            failed += 1
-            print(f"FAILED: {name}")
-            traceback.print_exc(file=sys.stdout)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cases.run(globals(), *sys.argv[2:3]))

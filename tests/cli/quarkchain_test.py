@@ -13,7 +13,8 @@ import struct
 import subprocess
 import sys
 import tempfile
-import traceback
+
+import cases
 
 PROGRAM = os.path.abspath(sys.argv[1])
 VECTORS = os.path.abspath(sys.argv[2])
@@ -355,21 +356,5 @@ def test_wrong_usage_and_missing_files_have_their_exit_codes():
     equal(subprocess.run([PROGRAM, "quarkchain"], capture_output=True, timeout=PATIENCE).returncode, 1)
 
 
-def main():
-    passed = failed = 0
-    for name, test in list(globals().items()):
-        if not name.startswith("test_"):
-            continue
-        try:
-            test()
-            passed += 1
-        except Exception:
-            failed += 1
-            print(f"FAILED: {name}")
-            traceback.print_exc(file=sys.stdout)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cases.run(globals()))
