@@ -18,7 +18,7 @@ awaitable<Fragment> call(Circuit& circuit, Fragment request) {
   request.part = part;
   co_await circuit.send(std::move(request));
   for (;;) {
-    std::optional<Fragment> reply = co_await circuit.receive();
+    std::optional<Fragment> reply = co_await circuit.receive_any();
     if (!reply) throw_no_reply(part);
     if (reply->part == part) co_return std::move(*reply);
   }
@@ -59,7 +59,7 @@ awaitable<Fragment> Caller::call(Fragment request) {
     std::optional<Fragment> reply;
     {
       const Reading reading(reading_);
-      reply = co_await circuit_.receive();
+      reply = co_await circuit_.receive_any();
     }
     if (!reply) throw_no_reply(part);
     deliver(std::move(*reply));

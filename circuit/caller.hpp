@@ -13,8 +13,8 @@ namespace trunkline {
 /// Sends one request and waits for its reply: the fragment whose `part` is the request's, which is chosen here.
 /// Replies to earlier calls that nobody waits for any more are dropped. One call at a time on a circuit; for more
 /// use a Caller. Cancelled: the reply, when it comes, is dropped by a later call.
-/// Errors: as Circuit::send and receive; error::circuit_closed when the far side finished without replying. A fragment
-/// with `err` set arrives on `receive_error`, not here: a service that must refuse a call says so in an ordinary reply.
+/// A reply with `err` set is one too. It takes from both queues of the circuit: nobody else may receive meanwhile.
+/// Errors: as Circuit::send and receive; error::circuit_closed when the far side finished without replying.
 awaitable<Fragment> call(Circuit& circuit, Fragment request);
 
 /// Any number of calls at once over one circuit, which it owns. Whoever waits reads for all; it spawns nothing.

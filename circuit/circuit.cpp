@@ -6,6 +6,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
+#include <exception>
 #include <utility>
 
 namespace trunkline {
@@ -96,8 +97,10 @@ void Circuit::drop() noexcept {
   const std::shared_ptr<LiveTrunk> trunk = std::move(trunk_);
   if (state.owner_bits & owner_decides) {
     state.owner_bits |= handle_dropped;
-  } else {
+  } else if (std::uncaught_exceptions() == 0) {
     trunk->release(state);
+  } else {
+    trunk->release_later(state);
   }
 }
 
@@ -161,6 +164,22 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
     if (state->end && (state->ended || state->closed_here)) throw_end(*state);
     if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
     co_await held.trunk->waits(*state).error_readable.wait();
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    throw_if_cancelled(cancellation);
+    check_released(*state);
+  }
+}
+
+awaitable<std::optional<Fragment>> Circuit::receive_any() {
+  const Held held(trunk_, state_);
+  TrunkCircuit* const state = state_;
+  for (;;) {
+    std::optional<Fragment> fragment = held.trunk->take(*state);
+    if (!fragment) fragment = held.trunk->take_error(*state);
+    if (fragment) co_return fragment;
+    if (state->end && (state->ended || state->closed_here)) throw_end(*state);
+    if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
+    co_await held.trunk->waits(*state).readable.wait(); // an error wakes it too
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     throw_if_cancelled(cancellation);
     check_released(*state);
@@ -267,6 +286,22 @@ std::size_t Circuit::credit_bytes() const { return trunk_->machine().credit_byte
 
 const Metadata* Circuit::remote_metadata() const {
   return trunk_->machine().remote_metadata(state_->names->remote->id);
+}
+
+awaitable<void> Circuit::metadata_changed() {
+  const Held held(trunk_, state_);
+  TrunkCircuit* const state = state_;
+  const PeerId peer = state->names->remote->id;
+  const auto now = [&] {
+    const Metadata* const known = held.trunk->machine().remote_metadata(peer);
+    return known ? *known : Metadata();
+  };
+  const Metadata before = now();
+  while (now() == before) {
+    if (state->ended) throw_end(*state);
+    co_await held.trunk->metadata_changed.wait();
+    check_released(*state);
+  }
 }
 
 } // namespace trunkline

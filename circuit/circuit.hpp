@@ -51,6 +51,8 @@ class Circuit {
   awaitable<std::optional<Fragment>> receive();
   /// The next fragment whose `err` is set; ends and errors as for `receive`.
   awaitable<std::optional<Fragment>> receive_error();
+  /// The next fragment of either queue; ends and errors as for `receive`. Between the queues there is no order.
+  awaitable<std::optional<Fragment>> receive_any();
   /// What `receive` would return without waiting; nullopt also when nothing is there yet.
   std::optional<Fragment> try_receive();
 
@@ -97,6 +99,9 @@ class Circuit {
   bool congested() const noexcept;
   /// The far peer's user metadata as last heard; null when it has none. Valid until the coroutine next waits.
   const Metadata* remote_metadata() const;
+  /// Waits until the far peer's user metadata is other than it is now. Errors: the reason why the circuit ended,
+  /// error::circuit_closed after a clean end.
+  awaitable<void> metadata_changed();
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
   /// Hears instead of waiting; see CircuitListener. It must outlive this handle or be replaced by null before it goes.

@@ -1,6 +1,10 @@
 #include "circuit/live_trunk.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <algorithm>
+#include <exception>
+#include <memory>
 #include <utility>
 
 namespace trunkline {
@@ -57,6 +61,14 @@ void LiveTrunk::release(TrunkCircuit& circuit) {
   settle();
 }
 
+void LiveTrunk::release_later(TrunkCircuit& circuit) noexcept {
+  const auto release = [trunk = shared_from_this()](TrunkCircuit* dropped) { trunk->release(*dropped); };
+  std::unique_ptr<TrunkCircuit, decltype(release)> dropped(&circuit, release);
+  try {
+    asio::post(executor_, [dropped = std::move(dropped)] {}); // also when the context ends before it runs
+  } catch (const std::exception&) {} // no memory: at once
+}
+
 void LiveTrunk::wake_all(TrunkCircuit& circuit) {
   auto* const waits = static_cast<CircuitWaits*>(circuit.waits);
   if (!waits) return;
@@ -107,7 +119,10 @@ void LiveTrunk::wake(TrunkEvent& event, Wakeups* woken) {
       if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
       return;
     case Kind::error_readable:
-      if (waits) waits->error_readable.notify_all(woken);
+      if (waits) {
+        waits->error_readable.notify_all(woken);
+        waits->readable.notify_all(woken); // those who take from either queue
+      }
       return;
     case Kind::writable:
       if (waits) waits->writable.notify_all(woken);
@@ -119,13 +134,14 @@ void LiveTrunk::wake(TrunkEvent& event, Wakeups* woken) {
       return;
     case Kind::ended:
       wake_all(*event.circuit);
+      metadata_changed.notify_all(woken);
       if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
       break;
     case Kind::hello:
     case Kind::opened:
-    case Kind::metadata:
     case Kind::peer_ended:
     case Kind::draining: break;
+    case Kind::metadata: metadata_changed.notify_all(woken); break;
     case Kind::closed:
       closed_ = true;
       output_taken.notify_all();

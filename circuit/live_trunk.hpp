@@ -18,7 +18,7 @@ namespace trunkline {
 /// Who waits on one circuit; exists only while its handle has waited at least once.
 struct CircuitWaits {
   Signal readable;
-  Signal error_readable;
+  Signal error_readable; // such a fragment is announced to `readable` too
   Signal writable;
   Signal changed; // answered, finished, ended
   std::vector<const void*> senders; // sends that wait, in the order of the calls; only the first may try
@@ -77,6 +77,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   /// So much is ready to be written that more of this circuit's should wait for the writer.
   bool congested(const TrunkCircuit& circuit) const noexcept { return congested() && machine_->has_queued(circuit); }
   CircuitWaits& waits(TrunkCircuit& circuit);
+  Signal metadata_changed; // some far peer's, or a circuit has ended
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
     const SendOutcome outcome = machine_->send(circuit, fragment);
     if (outcome == SendOutcome::taken) note_output();
@@ -102,6 +103,9 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   }
   void wake_all(TrunkCircuit& circuit);
   void release(TrunkCircuit& circuit);
+  /// Of a handle that an exception drops on its way: released in a turn of its own, so that a peer whose service the
+  /// exception leaves can first say what its circuits end with.
+  void release_later(TrunkCircuit& circuit) noexcept;
   void note_output() {
     if (output_ready.has_waiters()) output_ready.notify_all();
   }

@@ -719,6 +719,7 @@ void NativeTrunk::on_peer_metadata(std::span<const std::byte> body) {
   Metadata& kept = remote_metadata_[*peer];
   remote_metadata_bytes_ += memory_of(metadata) - memory_of(kept);
   kept = std::move(metadata);
+  if (kept.empty()) remote_metadata_.erase(*peer);
   if (remote_metadata_bytes_ > options_.limits.remote_metadata_bytes_max)
     return break_off(error::too_many_control_frames,
                      fmt::format("metadata of {} peers exceeds remote_metadata_bytes_max {}", remote_metadata_.size(),
@@ -765,7 +766,8 @@ void NativeTrunk::on_pong(std::span<const std::byte> body) {
   auto& message = messages_->pong;
   if (!parse(message, body) || !count_control_frame()) return;
   if (!std::exchange(ping_timed_, false) || message.number() != ping_number_) return;
-  round_trip_ = std::max<std::chrono::nanoseconds>(std::chrono::microseconds(50), now_ - ping_at_);
+  counters_.round_trip = now_ - ping_at_;
+  round_trip_ = std::max<std::chrono::nanoseconds>(std::chrono::microseconds(50), counters_.round_trip);
 }
 
 void NativeTrunk::on_goodbye(std::span<const std::byte> body) {

@@ -469,6 +469,7 @@ void NativeTrunk::send_reset(CircuitId id, const End& reason) {
 
 void NativeTrunk::send_ping() {
   ping_unwritten_ = true;
+  ping_taken_ = false; // an earlier one may be on its way
   auto& message = messages_->ping;
   message.set_number(++ping_number_);
   ping_at_ = now_;

@@ -455,6 +455,7 @@ void NativeTrunk::emit_closed(End reason) {
 }
 
 void NativeTrunk::lose(End cause) {
+  abandoned_ = Payload(); // no read is under way any more
   if (state_ == State::over) return;
   const bool told = std::exchange(state_, State::over) == State::goodbye_said;
   pending_.clear();
@@ -463,12 +464,23 @@ void NativeTrunk::lose(End cause) {
   const bool own = cause.code == error::connect_failed || cause.code == error::dialled_self; // says more than "lost"
   End reason = own ? cause : End(error::trunk_lost, cause.to_string());
   end_all(reason);
+  abandoned_ = Payload();
   emit_closed(std::move(reason));
 }
 
 bool NativeTrunk::over() const { return state_ == State::over; }
 
 // Time.
+
+/// Nothing of ours is on its way. Whoever only takes what a slow link brings must say something now and then, or is
+/// taken for dead by a far side whose own pings stand in line behind all that.
+bool NativeTrunk::says_little() const { return connected_ && remote_ && !writing_ && !ping_unwritten_; }
+
+bool NativeTrunk::wants_ping() const {
+  const auto interval = options_.limits.keepalive_interval;
+  return (connected_ && !ping_sent_ && now_ >= heard_at_ + interval) ||
+         (says_little() && now_ >= writing_since_ + interval);
+}
 
 Instant NativeTrunk::deadline() const {
   if (state_ == State::over) return Instant::max();
@@ -483,6 +495,7 @@ Instant NativeTrunk::deadline() const {
   if (trunk_stalled_since_ != Instant::max()) first = std::min(first, trunk_stalled_since_ + limits.stall_deadline);
   if (!connected_) return first;
   if (!remote_) first = std::min(first, connected_at_ + limits.handshake_deadline);
+  if (says_little()) first = std::min(first, writing_since_ + limits.keepalive_interval);
   if (!ping_sent_) {
     first = std::min(first, heard_at_ + limits.keepalive_interval);
   } else if (!ping_unwritten_) {
@@ -519,7 +532,7 @@ void NativeTrunk::tick(Instant now) {
   if (writing_ && now_ >= writing_since_ + limits.write_deadline)
     return break_off(error::write_timeout,
                      fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
-  if (connected_ && !ping_sent_ && now_ >= heard_at_ + limits.keepalive_interval) {
+  if (wants_ping()) {
     send_ping();
     free_spare_nodes(); // a quiet trunk holds no memory for a busy one
   }
@@ -553,6 +566,6 @@ std::size_t NativeTrunk::credit_bytes(const TrunkCircuit& base) const {
   return static_cast<std::size_t>(std::max<std::int64_t>(0, circuit.send_credit - circuit.outgoing_cost));
 }
 
-std::size_t NativeTrunk::memory_bytes() const { return unread_ + pool_missing_; }
+std::size_t NativeTrunk::memory_bytes() const { return unread_ + pool_missing_ + abandoned_.size(); }
 
 } // namespace trunkline

@@ -81,6 +81,7 @@ class NativeTrunk final : public Trunk {
   void take_events(std::vector<TrunkEvent>& into) override;
   void take_output(Output& into, std::size_t bytes_max, Instant now) override;
   void set_write_bytes(std::size_t bytes) override { direct_bytes_max_ = bytes; }
+  void write_moves(Instant now) override { writing_since_ = now; }
   void written(Instant now) override;
   bool has_output() const override;
   std::size_t output_bytes() const override {
@@ -211,6 +212,8 @@ class NativeTrunk final : public Trunk {
   void drop_outgoing(NativeCircuit& circuit);
   void send_credit_frame(CircuitId id, std::uint64_t bytes);
   void send_reset(CircuitId id, const End& reason);
+  bool says_little() const;
+  bool wants_ping() const;
   void send_ping();
   bool may_pong() const noexcept { return now_ >= pong_at_; }
 

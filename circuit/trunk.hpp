@@ -143,6 +143,7 @@ class Output {
 };
 
 struct TrunkCounters {
+  std::chrono::nanoseconds round_trip{}; // as last measured, by a ping of its own or of the keepalive; zero before
   std::uint64_t frames_received = 0;
   std::uint64_t frames_for_forgotten_circuits = 0;
   std::uint64_t unknown_frames = 0;
@@ -207,6 +208,8 @@ class Trunk {
   virtual void take_output(Output& into, std::size_t bytes_max, Instant now) = 0;
   /// How much one write takes now; more is not made ready ahead of it.
   virtual void set_write_bytes(std::size_t /*bytes*/) {}
+  /// Of what `take_output` gave, some more has left: its deadline starts anew.
+  virtual void write_moves(Instant now) = 0;
   /// What `take_output` gave has been written.
   virtual void written(Instant now) = 0;
   virtual bool has_output() const = 0;

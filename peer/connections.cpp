@@ -258,6 +258,7 @@ TrunkView NodeCore::view_of(const NodeTrunk& trunk) {
   view.dialled = trunk.dialled;
   view.draining = trunk.draining;
   view.end = trunk.end;
+  view.counters = trunk.live->machine().counters();
   view.trunk = trunk.live;
   return view;
 }

@@ -177,6 +177,10 @@ void LocalPeer::set_metadata(std::string key, std::string value) {
   state_->core->set_metadata(*this);
 }
 
+void LocalPeer::remove_metadata(const std::string& key) {
+  if (state_->metadata.erase(key) != 0) state_->core->set_metadata(*this);
+}
+
 // Ending.
 
 void LocalPeer::close(End reason) {

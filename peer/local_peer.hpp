@@ -93,6 +93,8 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   /// User metadata, told to the far side of every trunk on which this peer has circuits, when it changes.
   /// Errors: std::length_error beyond metadata_bytes_max.
   void set_metadata(std::string key, std::string value);
+  /// Takes a key back, there too. Unknown ones are ignored.
+  void remove_metadata(const std::string& key);
 
   /// Ends the peer: its inbox says nullopt, its circuits close with error::peer_ended (or this reason), its tasks are
   /// cancelled. Returns at once; `ended` waits.

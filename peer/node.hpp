@@ -36,6 +36,7 @@ struct TrunkView {
   bool dialled = false;               // by us
   bool draining = false;              // takes no new circuits
   End end;                            // why, once it is over
+  TrunkCounters counters;             // bytes, frames, the last round trip, ...
   std::shared_ptr<LiveTrunk> trunk;
 };
 enum class TrunkChange : std::uint8_t { opened, draining, over };
@@ -105,7 +106,7 @@ class Node {
   Node& operator=(Node&&) noexcept;
   ~Node();
 
-  /// Registers a service by name, before or after start. Errors: error::already_registered.
+  /// Registers a service by name, at any time. Errors: error::already_registered.
   /// `instances_max` 0 means any number; beyond it a start is refused with the URL of one that runs.
   void register_service(std::string name, PeerServiceFunc function, std::size_t instances_max = 0);
   /// Registers a service that answers one circuit per call of `function`; at most one instance runs, started by the

@@ -24,6 +24,7 @@ using namespace asio::experimental::awaitable_operators;
 constexpr std::size_t write_bytes_max = 512 << 10;
 constexpr std::size_t write_bytes_first = 64 << 10;
 constexpr std::size_t write_bytes_min = 16 << 10;
+constexpr std::uint64_t moves_at_least = 16 << 10; // within each write_deadline; a write that moves less is stuck
 constexpr Duration quick_write = std::chrono::milliseconds(50);
 constexpr Duration slow_write = std::chrono::seconds(1);
 constexpr std::size_t read_bytes_min = 4 << 10;
@@ -77,13 +78,14 @@ awaitable<void> Session::run() {
     co_await (discard_in() || sleep_for(goodbye_deadline_));
   }
   transport_->close();
-  if (!machine.over())
-    trunk_->lose(failure_ ? std::move(*failure_) : End(error::trunk_lost, "the session was cancelled"));
+  trunk_->lose(failure_ ? std::move(*failure_) : End(error::trunk_lost, "the session was cancelled"));
 }
 
 // Never waits for the writer: a far side that is just as busy writing would wait for us in turn.
 awaitable<void> Session::pump_in() {
   try {
+    co_await asio::post(
+        asio::use_awaitable); // whoever the first read wakes may cancel us: we must be cancellable by then
     ReadBuffer buffer;
     for (;;) {
       const std::span<std::byte> direct = trunk_->machine().read_space(); // where a large payload lies in the end
@@ -130,6 +132,7 @@ awaitable<void> Session::pump_out() {
         continue;
       }
       writing_ = true;
+      moved_ = 0;
       const TimePoint began_at = trunk_->now();
       trunk_->take_output(output_, write_bytes_);
       output_.gather(pieces);
@@ -144,7 +147,7 @@ awaitable<void> Session::pump_out() {
   }
 }
 
-/// On a slow link each write is small enough to be done before its deadline, and nothing waits long behind it.
+/// On a slow link writes are small, so that nothing waits long behind one.
 void Session::adapt_writes(std::size_t bytes, Duration took) {
   const std::size_t before = write_bytes_;
   const bool full = bytes >= write_bytes_; // what is less may have been quick on any link
@@ -184,6 +187,10 @@ void Session::arm() {
 
 void Session::on_alarm() {
   armed_for_ = TimePoint::max();
+  if (const std::uint64_t moved = writing_ ? transport_->write_progress() : 0; moved >= moved_ + moves_at_least) {
+    moved_ = moved;
+    trunk_->machine().write_moves(trunk_->now());
+  }
   trunk_->tick();
   if (!writing_ && trunk_->now() - written_at_ > idle_after) output_ = Output(); // an idle connection holds no buffers
   if (trunk_->machine().over()) return transport_->close(); // wakes both pumps

@@ -44,6 +44,7 @@ class Session {
   Output output_;
   std::size_t write_bytes_; // how much one write takes
   bool writing_ = false;
+  std::uint64_t moved_ = 0; // of the write in progress, when its deadline last started
   TimePoint written_at_{};
   bool in_ended_ = false; // nothing more can be read, or need be
   bool out_failed_ = false; // nothing more can be written

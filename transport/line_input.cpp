@@ -1,5 +1,6 @@
 #include "transport/line_input.hpp"
 
+#include "async/signal.hpp"
 #include "fragment/error.hpp"
 
 #include <boost/asio/buffer.hpp>
@@ -21,9 +22,9 @@ namespace trunkline {
 namespace {
 
 /// Opened anew: reading without blocking is a property of what is open, not of the descriptor, and a terminal is open
-/// once for input and output. Sockets cannot be opened anew.
+/// once for input and output. Sockets cannot be opened anew. Nor does it wait for a writer of a named pipe.
 int open_input() {
-  int descriptor = ::open("/proc/self/fd/0", O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  int descriptor = ::open("/proc/self/fd/0", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (descriptor < 0) descriptor = ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
   if (descriptor >= 0) return descriptor;
   throw boost::system::system_error(errno, boost::system::system_category(), "the standard input cannot be read");
@@ -72,6 +73,7 @@ awaitable<std::optional<std::string>> LineInput::State::next(std::shared_ptr<Sta
     if (self->text.size() > line_bytes_max)
       throw_error(error::fragment_too_large,
                   "a line of the standard input exceeds line_bytes_max " + std::to_string(line_bytes_max));
+    co_await throw_if_cancelled(); // the read may have been done before: the line is for whoever asks next
     line = self->take_line();
   }
   co_return line;

@@ -64,6 +64,7 @@ struct Connection {
   Pipe pipes[2];                  // pipes[i] is filled by end i
   bool finished[2] = {false, false}; // by its own side: nothing more is written
   bool closed[2] = {false, false};   // by its own side
+  std::uint64_t taken[2] = {0, 0};   // of its write in progress, by the pipe
   std::string address;
 };
 
@@ -84,6 +85,7 @@ awaitable<std::size_t> read(std::shared_ptr<Connection> connection, int end, std
 awaitable<void> write(std::shared_ptr<Connection> connection, int end,
                       std::span<const std::span<const std::byte>> pieces) {
   Pipe& pipe = connection->pipes[end];
+  connection->taken[end] = 0;
   for (std::span<const std::byte> piece : pieces) {
     while (!piece.empty()) {
       if (connection->closed[end] || connection->finished[end]) throw_aborted();
@@ -91,6 +93,7 @@ awaitable<void> write(std::shared_ptr<Connection> connection, int end,
         throw_transport_error(asio::error::broken_pipe, "cannot write to " + connection->address);
       const std::size_t taken = pipe.push(piece);
       piece = piece.subspan(taken);
+      connection->taken[end] += taken;
       if (taken > 0) pipe.changed.notify_all();
       else co_await pipe.changed.wait();
     }
@@ -106,6 +109,7 @@ class MemoryTransport final : public Transport {
   awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
     return trunkline::write(connection_, end_, pieces);
   }
+  std::uint64_t write_progress() const noexcept override { return connection_->taken[end_]; }
   void finish() noexcept override {
     if (!std::exchange(connection_->finished[end_], true)) connection_->pipes[end_].changed.notify_all();
   }

@@ -12,6 +12,8 @@
 #include <boost/assert.hpp>
 
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -70,11 +72,14 @@ class SocketState {
 
   static awaitable<std::size_t> read(std::shared_ptr<SocketState> self, ReadInto into);
   static awaitable<void> write(std::shared_ptr<SocketState> self, std::span<const std::span<const std::byte>> pieces);
+  std::uint64_t write_progress() const noexcept { return left() - left_before_wait_; }
   void finish() noexcept;
   void close() noexcept;
   const std::string& remote() const noexcept { return remote_; }
 
  private:
+  /// Bytes that are no longer this system's: the far side's has them.
+  std::uint64_t left() const noexcept;
   /// Whether another operation may run without giving the executor's other coroutines a turn.
   bool may_run_on() noexcept { return ++operations_in_turn_ <= operations_in_turn_max; }
   std::size_t read_unread(std::span<std::byte> into) noexcept;
@@ -89,6 +94,8 @@ class SocketState {
   bool closed_ = false;
   bool exhausted_ = false;      // the last read got less than it asked for: the next one need not try at once
   int operations_in_turn_ = 0;  // since something last waited
+  std::uint64_t accepted_ = 0;  // by the system, of what was written
+  std::uint64_t left_before_wait_ = 0;
   std::vector<std::byte> unread_; // arrived for a read that was cancelled before it resumed
 };
 
@@ -159,12 +166,14 @@ awaitable<void> SocketState::write(std::shared_ptr<SocketState> self,
     co_await asio::post(asio::use_awaitable);
     self->operations_in_turn_ = 0;
   }
+  bool has_waited = false;
   while (!cursor.done()) {
     if (self->closed_) throw_aborted();
     const error_code failure = self->send_now(cursor);
     if (failure && !would_block(failure)) throw_transport_error(failure, "cannot write to " + self->remote_);
     if (cursor.done()) break;
 
+    if (!std::exchange(has_waited, true)) self->left_before_wait_ = self->left();
     auto [waited] = co_await self->socket_.async_wait(asio::socket_base::wait_write, as_result_tuple);
     self->operations_in_turn_ = 0;
     if (waited == asio::error::operation_aborted) throw_aborted();
@@ -189,10 +198,17 @@ error_code SocketState::send_now(WriteCursor& cursor) noexcept {
     message.msg_iovlen = count;
     const ssize_t sent = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) return last_error();
+    accepted_ += static_cast<std::uint64_t>(sent);
     cursor.skip_written(static_cast<std::size_t>(sent));
     if (static_cast<std::size_t>(sent) < bytes) return asio::error::would_block;
   }
   return {};
+}
+
+std::uint64_t SocketState::left() const noexcept {
+  int unsent = 0; // and, of TCP, what the far system has not acknowledged
+  if (::ioctl(const_cast<StreamSocket&>(socket_).native_handle(), SIOCOUTQ, &unsent) != 0) unsent = 0;
+  return accepted_ - std::min(accepted_, static_cast<std::uint64_t>(std::max(unsent, 0)));
 }
 
 void SocketState::finish() noexcept {
@@ -220,6 +236,7 @@ class SocketTransport final : public Transport {
   awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
     return SocketState::write(state_, pieces);
   }
+  std::uint64_t write_progress() const noexcept override { return state_->write_progress(); }
   void finish() noexcept override { state_->finish(); }
   void close() noexcept override { state_->close(); }
   std::string remote() const override { return state_->remote(); }

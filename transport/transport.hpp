@@ -4,6 +4,7 @@
 #include "async/types.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,6 +30,10 @@ class Transport {
   /// Waits for the far side only as the medium's own buffer demands. Any number of pieces; a medium that takes
   /// only so many at a time loops. Cancelled or failed: any part may have been written; close is all that is left.
   virtual awaitable<void> write(std::span<const std::span<const std::byte>> pieces) = 0;
+
+  /// Bytes that have left since the write in progress began to wait; 0 from a medium that cannot tell. For who judges
+  /// whether a long write still moves.
+  virtual std::uint64_t write_progress() const noexcept { return 0; }
 
   /// Says that nothing more is written: the far side sees the end after what was written before. Reading goes on. Not
   /// while a write is in progress. Idempotent. A medium that cannot say it leaves it to `close`.

@@ -105,6 +105,7 @@ class ClusterTrunk final : public Trunk {
   bool has_events() const noexcept override { return !events_.empty(); }
   void take_events(std::vector<TrunkEvent>& into) override;
   void take_output(Output& into, std::size_t bytes_max, Instant now) override;
+  void write_moves(Instant now) override { writing_since_ = now; }
   void written(Instant now) override;
   bool has_output() const override { return output_bytes_ > 0 && state_ != State::over; }
   std::size_t output_bytes() const override { return output_bytes_; }

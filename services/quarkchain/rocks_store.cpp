@@ -61,6 +61,8 @@ std::unique_ptr<Store> open_store(const std::string& directory, bool clean) {
   options.keep_log_file_num = 2;
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.max_open_files = 256;
+  options.stats_dump_period_sec = 0; // no thread that writes statistics nobody reads
+  options.stats_persist_period_sec = 0;
   if (clean) {
     const rocksdb::Status emptied = rocksdb::DestroyDB(directory, options);
     if (!emptied.ok()) throw StoreFailure(fmt::format("emptying {}: {}", directory, emptied.ToString()));

@@ -98,16 +98,37 @@ TEST_CASE("flow: a read that is under way keeps its memory when its circuit goes
 
       if (is_reset) dialogue.resets(1);
       else dialogue.releases(1);
-      CHECK(dialogue.trunk().memory_bytes() == 0);
+      CHECK(dialogue.trunk().memory_bytes() >= 40'000);
       std::ranges::fill(space, std::byte{'p'}); // the read ends only now
       dialogue.trunk().receive(space, dialogue.now);
       dialogue.settle();
+      CHECK(dialogue.trunk().memory_bytes() == 0);
 
       CHECK(dialogue.trunk().read_space().empty());
       dialogue.hears(say::data(3, "next"));
       CHECK(dialogue.takes(3).find("next") != std::string::npos);
       CHECK(dialogue.state() == "open");
     }
+  }
+}
+
+TEST_CASE("flow: once the trunk is over nothing holds the memory of a read that was under way") {
+  for (const bool is_shut : {false, true}) {
+    Joined dialogue(Limits(), 1);
+    Trunk& trunk = dialogue.trunk();
+    std::string packet;
+    for (const std::string& frame : say::fragment(1, std::string(200'000, 'p'))) packet += frame;
+    dialogue.hears(packet.substr(0, packet.size() - 40'000));
+    REQUIRE_FALSE(trunk.read_space().empty());
+    CHECK(trunk.memory_bytes() > 0);
+
+    if (is_shut) {
+      trunk.shut(End(error::node_closed));
+      CHECK(trunk.memory_bytes() > 0); // the read may still end
+    }
+    trunk.lose(End(error::trunk_lost, "gone"));
+
+    CHECK(trunk.memory_bytes() == 0);
   }
 }
 

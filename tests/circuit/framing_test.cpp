@@ -581,6 +581,38 @@ TEST_CASE("framing: a ping that waits behind our own output says nothing about t
   CHECK(dialogue.state() == "keepalive timeout");
 }
 
+TEST_CASE("framing: a ping counts from when it was written itself, not from an earlier one's write (F12)") {
+  Introduced dialogue;
+  dialogue.passes(100ms);
+  dialogue.clogged = true;
+  Output output;
+  dialogue.passes(15s);
+  dialogue.trunk().take_output(output, 1 << 20, dialogue.now); // the first ping's write is slow
+  CHECK_FALSE(output.empty());
+  dialogue.hears(say::ping(7));
+  dialogue.passes(15'200ms); // a second ping, behind it
+  dialogue.trunk().written(dialogue.now);
+  dialogue.trunk().take_output(output, 1 << 20, dialogue.now); // slow as well
+  CHECK_FALSE(output.empty());
+  dialogue.passes(16s);
+  CHECK(dialogue.state() == "open"); // nobody is dead who was not asked
+  dialogue.passes(4'100ms);
+  CHECK(dialogue.state() == "write timeout");
+}
+
+TEST_CASE("framing: a side that only listens says something now and then (F12)") {
+  Introduced dialogue;
+  std::string said;
+  for (int second = 0; second < 40; ++second) {
+    dialogue.hears(say::data(1, "bulk"));
+    dialogue.takes(1);
+    dialogue.passes(1s);
+    said += dialogue.says();
+  }
+  CHECK(std::ranges::count(said, 'P') == 2); // a PING each 15 s
+  CHECK(dialogue.state() == "open");
+}
+
 TEST_CASE("framing: output that is handed over and never written ends the trunk at write_deadline (F12)") {
   Introduced dialogue;
   dialogue.clogged = true;

@@ -87,7 +87,7 @@ awaitable<void> each_ending(Node& here, Node&, std::string there) {
                                                     {act_close_with_reason, error::access_denied},
                                                     {act_reset, error::stalled},
                                                     {act_drop, error::circuit_abandoned},
-                                                    {act_throw, error::circuit_abandoned}, // unwound with the service
+                                                    {act_throw, error::handler_failed},
                                                     {act_end, error::peer_ended}};
   for (const auto& [act, code] : expected) {
     CAPTURE(act);

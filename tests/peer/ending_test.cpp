@@ -236,22 +236,43 @@ awaitable<void> not_taken(Pair& pair) {
   co_await expect_end(one, error::peer_ended);
 }
 
-/// Throws when its first circuit says something. Its circuits are kept elsewhere: a handle that the exception drops
-/// on its way would have been abandoned before.
-awaitable<void> fail(std::shared_ptr<std::vector<Circuit>> circuits, LocalPeer&, CircuitInbox& inbox) {
-  std::optional<Circuit> circuit = co_await inbox.next();
-  circuits->push_back(std::move(*circuit));
-  co_await circuits->back().receive();
+awaitable<void> hear_and_throw(Circuit& circuit) {
+  co_await circuit.receive();
   throw std::runtime_error("a secret");
+}
+
+/// Throws when its first circuit says something, from within what it calls, while it holds the circuit.
+awaitable<void> fail(LocalPeer&, CircuitInbox& inbox) {
+  std::optional<Circuit> circuit = co_await inbox.next();
+  co_await hear_and_throw(*circuit);
+}
+
+/// Drops its circuit by an exception of its own that it catches, and goes on.
+awaitable<void> fail_and_go_on(LocalPeer&, CircuitInbox& inbox) {
+  try {
+    std::optional<Circuit> circuit = co_await inbox.next();
+    co_await hear_and_throw(*circuit);
+  } catch (const std::runtime_error&) {}
+  std::optional<Circuit> second = co_await inbox.next();
+  co_await second->send(Fragment(0, "still here"));
+  second->finish();
+}
+
+awaitable<void> service_catches(Pair& pair) {
+  pair.there.register_service("sturdy", fail_and_go_on);
+  const auto browser = pair.here.new_peer("browser");
+  Circuit dropped = browser->start_remote_and_open(pair.there_address, "sturdy", Fragment(0, "go on"));
+  co_await expect_end(dropped, error::circuit_abandoned);
+  Circuit second = dropped.new_circuit();
+  const std::optional<Fragment> fragment = co_await second.receive();
+  CHECK(text_of(fragment) == "still here");
+  CHECK(pair.there.counters().services_failed == 0);
 }
 
 awaitable<void> service_throws(Pair& pair) {
   Ends ends;
   co_await open(pair, ends);
-  const auto circuits = std::make_shared<std::vector<Circuit>>();
-  circuits->reserve(9);
-  pair.there.register_service("fragile",
-                              [circuits](LocalPeer& peer, CircuitInbox& inbox) { return fail(circuits, peer, inbox); });
+  pair.there.register_service("fragile", fail);
   Circuit doomed = ends.browser->start_remote_and_open(pair.there_address, "fragile", std::nullopt);
   Circuit doomed_too = doomed.new_circuit();
   Circuit safe =
@@ -403,6 +424,11 @@ TEST_CASE("peer: circuits that it never took from its inbox end with it") { both
 TEST_CASE(
     "peer: an exception that leaves a service resets the circuits of its peer only, and keeps its text to itself") {
   both_ways(service_throws);
+}
+TEST_CASE(
+    "peer: a circuit that an exception drops within its service, which catches it, is abandoned, and the service "
+    "lives") {
+  both_ways(service_catches);
 }
 TEST_CASE("peer: with expose_errors the text of an exception crosses the wire") {
   both_ways(service_throws, [](NodeOptions& options) { options.expose_errors = true; });

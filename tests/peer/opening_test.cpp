@@ -277,6 +277,21 @@ awaitable<void> large_fragments(Pair& pair) {
   }
 }
 
+awaitable<void> huge_fragments(Pair& pair) {
+  pair.there.serve("echo", echo);
+  const auto me = pair.here.new_peer("caller");
+  Circuit circuit = me->prefer_extant(pair.there_address, "echo", std::nullopt, CircuitOptions("", "", true));
+  co_await circuit.accepted();
+  Payload payload = Payload::uninitialized(std::size_t(256) << 20);
+  const std::span<std::byte> bytes = payload.writable();
+  for (std::size_t at = 0; at < bytes.size(); at += 4093) bytes[at] = static_cast<std::byte>(at >> 12);
+  Fragment fragment(1, payload);
+  co_await circuit.send(std::move(fragment));
+  const std::optional<Fragment> answer = co_await circuit.receive();
+  REQUIRE(answer);
+  CHECK(std::ranges::equal(answer->payload.bytes(), payload.bytes()));
+}
+
 awaitable<void> metadata(Pair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
@@ -302,6 +317,37 @@ awaitable<void> metadata(Pair& pair) {
   co_await expect_text(near, "answer");
   CHECK(near.remote_metadata()->at("leader") == "yes");
   CHECK_THROWS_AS(me->set_metadata("too much", std::string(5000, 'x')), std::length_error);
+}
+
+awaitable<void> metadata_changes(Pair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  const auto store = pair.there.start_local_peer("store");
+  const auto me = pair.here.new_peer("browser");
+  Circuit near = me->new_circuit(pair.url_there(*store), Fragment(0, "first"));
+  Circuit far = co_await keeper.next();
+
+  asio::co_spawn(co_await asio::this_coro::executor, settle(), [&](std::exception_ptr) {
+    store->set_metadata("leader", "yes");
+    store->set_metadata("size", "large");
+  });
+  co_await near.metadata_changed();
+  REQUIRE(near.remote_metadata());
+  CHECK(near.remote_metadata()->at("leader") == "yes");
+  store->remove_metadata("nobody's");
+  store->remove_metadata("leader");
+  while (near.remote_metadata()->contains("leader")) co_await near.metadata_changed();
+  CHECK(near.remote_metadata()->at("size") == "large");
+  store->remove_metadata("size");
+  co_await near.metadata_changed();
+  CHECK_FALSE(near.remote_metadata());
+
+  const result<void> cancelled = co_await as_result(within(std::chrono::milliseconds(1), near.metadata_changed()));
+  CHECK(cancelled.error() == error::timed_out);
+  asio::co_spawn(co_await asio::this_coro::executor, settle(),
+                 [&](std::exception_ptr) { far.reset(End(error::access_denied, "go away")); });
+  const auto failure = co_await failure_of(near.metadata_changed());
+  CHECK(failure == make_error_code(error::access_denied));
 }
 
 // rpc25519's README case: ten circuits opened from each side, nine and nine closed, two left.
@@ -374,6 +420,15 @@ TEST_CASE("node: a served function answers each circuit by a call of its own, in
 
 TEST_CASE("peer: payloads from nothing to fragment_bytes_max come through whole") { everywhere(large_fragments); }
 
+TEST_CASE("peer: a fragment of 256 MiB comes back as it was, where both sides allow it") {
+  both_ways(huge_fragments, [](NodeOptions& options) {
+    options.limits.fragment_bytes_max = std::size_t(1) << 30;
+    options.limits.trunk_memory_bytes_max = std::size_t(2) << 30;
+  });
+}
+TEST_CASE("peer: a change of the far peer's metadata can be waited for, and a key can be taken back") {
+  both_ways(metadata_changes);
+}
 TEST_CASE("peer: user metadata reaches the far side before the first fragment, and again when it changes") {
   both_ways(metadata);
 }

@@ -12,7 +12,10 @@
 #include <boost/system/system_error.hpp>
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <string>
@@ -192,7 +195,40 @@ awaitable<void> close_without_descriptors() {
   co_await accepting.join();
 }
 
+bool is_set(int descriptor, int level, int option) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return ::getsockopt(descriptor, level, option, &value, &size) == 0 && value != 0;
+}
+
+/// Of this process's connections over TCP: how many there are, and how many send at once and are kept alive.
+std::pair<int, int> connections_and_well_set() {
+  std::pair<int, int> found;
+  for (int descriptor = 0; descriptor < 1024; ++descriptor) {
+    sockaddr_storage far{};
+    socklen_t size = sizeof far;
+    if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&far), &size) != 0 || far.ss_family != AF_INET) continue;
+    ++found.first;
+    found.second += is_set(descriptor, IPPROTO_TCP, TCP_NODELAY) && is_set(descriptor, SOL_SOCKET, SO_KEEPALIVE);
+  }
+  return found;
+}
+
+awaitable<void> options_of_both_ends() {
+  const auto network = make_tcp_network();
+  const auto listener = network->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
+  const auto before = connections_and_well_set();
+  const auto both = co_await (network->dial(listener->address()) && listener->accept());
+  const auto after = connections_and_well_set();
+  CHECK(after.first - before.first == 2);
+  CHECK(after.second - before.second == 2);
+}
+
 } // namespace
+
+TEST_CASE("tcp: both ends of a connection send small writes at once and are kept alive") {
+  run_coroutine(options_of_both_ends());
+}
 
 TEST_CASE("tcp: a name is dialled at every address it stands for") { run_coroutine(dial_by_name()); }
 

@@ -36,6 +36,7 @@ std::size_t Connection::take(Flow& flow, std::span<std::byte> into) noexcept {
   const std::size_t bytes = std::min(into.size(), first.size());
   std::memcpy(into.data(), first.data(), bytes);
   flow.held_bytes -= bytes;
+  flow.read_bytes += bytes;
   flow.arrived_offset += bytes;
   if (bytes == first.size()) {
     flow.arrived.pop_front();
@@ -48,6 +49,7 @@ awaitable<void> Connection::write(std::shared_ptr<Connection> self, int end,
                                   std::span<const std::span<const std::byte>> pieces) {
   Flow& flow = self->flows_[end];
   std::vector<std::byte> gathered;
+  flow.read_before_write = flow.read_bytes;
   for (std::span<const std::byte> piece : pieces) {
     while (!piece.empty()) {
       if (self->states_[end] != State::open) self->throw_state(end, "write to");
@@ -236,6 +238,7 @@ class SimTransport final : public Transport {
   awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
     return Connection::write(connection_, end_, pieces);
   }
+  std::uint64_t write_progress() const noexcept override { return connection_->write_progress(end_); }
   void finish() noexcept override { connection_->finish(end_); }
   void close() noexcept override { connection_->close(end_); }
   std::string remote() const override { return connection_->remote(end_); }

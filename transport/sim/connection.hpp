@@ -26,6 +26,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
                                std::span<const std::span<const std::byte>> pieces);
   /// As a system's shutdown: the far end sees the end after the bytes; reading goes on.
   void finish(int end) noexcept;
+  std::uint64_t write_progress(int end) const noexcept {
+    return flows_[end].read_bytes - flows_[end].read_before_write;
+  }
   /// As a system's close: the far end sees the end after the bytes, or a reset when bytes were left unread here.
   void close(int end) noexcept;
 
@@ -61,6 +64,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::deque<std::vector<std::byte>> arrived; // and unread
     std::size_t arrived_offset = 0;             // read of the first one
     std::size_t held_bytes = 0;
+    std::uint64_t read_bytes = 0;
+    std::uint64_t read_before_write = 0; // before the one in progress began
     bool end_arrived = false;
     bool finished = false;                      // its end was sent
     bool lost = false;

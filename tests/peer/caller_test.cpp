@@ -1,0 +1,291 @@
+// What stands on a circuit: calls and their replies, messages of a type, work that ends with its circuit. Calls are
+// made by the side that dialled and by the one that accepted.
+#include "circuit/caller.hpp"
+#include "circuit/typed.hpp"
+#include "circuit/while_open.hpp"
+#include "tests/peer/pair.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <google/protobuf/wrappers.pb.h>
+
+using namespace trunkline;
+using namespace trunkline::test;
+
+namespace {
+
+constexpr std::int32_t op_echo = 1;
+constexpr std::int32_t op_hold = 2;    // answered when the next one comes, after it
+constexpr std::int32_t op_refuse = 3;  // answered with an error
+constexpr std::int32_t op_finish = 4;  // never answered: the service is done
+constexpr std::int32_t op_reset = 5;
+
+awaitable<void> reply_to(Circuit& circuit, const Fragment& request) {
+  Fragment reply(request.op, request.payload.text());
+  if (request.op == op_refuse) reply.err = "not today";
+  reply.part = request.part;
+  co_await circuit.send(std::move(reply));
+}
+
+awaitable<void> answer(Circuit circuit) {
+  std::optional<Fragment> held;
+  while (std::optional<Fragment> request = co_await circuit.receive()) {
+    if (request->op == op_finish) break;
+    if (request->op == op_reset) co_return circuit.reset(End(error::access_denied, "no more of that"));
+    if (request->op == op_hold) {
+      held = std::move(request);
+      continue;
+    }
+    co_await reply_to(circuit, *request);
+    if (held) co_await reply_to(circuit, *std::exchange(held, std::nullopt));
+  }
+}
+
+Circuit to_service(Pair& pair, const char* service, awaitable<void> (*function)(Circuit)) {
+  pair.there.serve(service, function);
+  return pair.here.new_peer("caller")->prefer_extant(pair.there_address, service, std::nullopt);
+}
+
+awaitable<void> one_call_at_a_time(Pair& pair) {
+  Circuit circuit = to_service(pair, "answer", answer);
+  for (const char* text : {"one", "two", "three"}) {
+    const Fragment reply = co_await call(circuit, Fragment(op_echo, text));
+    CHECK(reply.payload.text() == text);
+  }
+  // One that nobody waits for any more: its reply is passed over by the next call.
+  const auto late = co_await failure_of(within(std::chrono::milliseconds(1), call(circuit, Fragment(op_hold, "late"))));
+  CHECK(late == make_error_code(error::timed_out));
+  const Fragment first = co_await call(circuit, Fragment(op_echo, "after"));
+  const Fragment second = co_await call(circuit, Fragment(op_echo, "after that"));
+  CHECK(first.payload.text() == "after");
+  CHECK(second.payload.text() == "after that");
+  const Fragment refused = co_await call(circuit, Fragment(op_refuse, "please"));
+  CHECK(refused.err == "not today");
+  const auto finished = co_await failure_of(call(circuit, Fragment(op_finish)));
+  CHECK(finished == make_error_code(error::circuit_closed));
+}
+
+awaitable<void> note_text(Caller& caller, Fragment request, std::vector<std::string>& replies) {
+  const Fragment reply = co_await caller.call(std::move(request));
+  replies.emplace_back(reply.err.empty() ? reply.payload.text() : reply.err);
+}
+
+awaitable<void> note_failure(Caller& caller, Fragment request, std::vector<boost::system::error_code>& failures) {
+  const auto failure = co_await failure_of(caller.call(std::move(request)));
+  failures.push_back(failure);
+}
+
+awaitable<void> many_calls_at_once(Pair& pair) {
+  using namespace asio::experimental::awaitable_operators;
+  Caller caller(to_service(pair, "answer", answer));
+  std::vector<std::string> replies;
+  co_await (note_text(caller, Fragment(op_hold, "first"), replies) &&
+            note_text(caller, Fragment(op_refuse, "second"), replies) &&
+            note_text(caller, Fragment(op_echo, "third"), replies));
+  std::ranges::sort(replies);
+  CHECK(replies == std::vector<std::string>{"first", "not today", "third"});
+  CHECK(caller.late_replies() == 0);
+}
+
+// The call that reads for all goes; another one has to read from then on.
+awaitable<void> reader_is_cancelled(Pair& pair) {
+  using namespace asio::experimental::awaitable_operators;
+  Caller caller(to_service(pair, "answer", answer));
+  std::vector<std::string> replies;
+  std::vector<boost::system::error_code> failures;
+  Signal cancel;
+  const auto reader = [&]() -> awaitable<void> {
+    co_await (note_failure(caller, Fragment(op_hold, "held"), failures) || cancel.wait());
+    co_await note_text(caller, Fragment(op_echo, "lets go"), replies);
+  };
+  const auto canceller = [&]() -> awaitable<void> {
+    co_await settle();
+    cancel.notify_all();
+  };
+  co_await (reader() && note_text(caller, Fragment(op_hold, "waits"), replies) && canceller());
+  std::ranges::sort(replies);
+  CHECK(replies == std::vector<std::string>{"lets go", "waits"});
+}
+
+awaitable<void> all_pending_calls_fail(Pair& pair, std::int32_t op, error reason) {
+  using namespace asio::experimental::awaitable_operators;
+  Caller caller(to_service(pair, "answer", answer));
+  std::vector<boost::system::error_code> failures;
+  co_await (note_failure(caller, Fragment(op_hold, "one"), failures) &&
+            note_failure(caller, Fragment(op_hold, "two"), failures) && note_failure(caller, Fragment(op), failures));
+  CHECK(failures == std::vector(3, make_error_code(reason)));
+}
+
+awaitable<void> service_finishes(Pair& pair) { return all_pending_calls_fail(pair, op_finish, error::circuit_closed); }
+awaitable<void> service_resets(Pair& pair) { return all_pending_calls_fail(pair, op_reset, error::access_denied); }
+
+using google::protobuf::Int64Value;
+using google::protobuf::StringValue;
+
+awaitable<void> count_letters(Circuit circuit) {
+  while (const std::optional<StringValue> text = co_await receive_message<StringValue>(circuit)) {
+    Int64Value count;
+    count.set_value(static_cast<std::int64_t>(text->value().size()));
+    co_await send_message(circuit, 7, count);
+  }
+}
+
+awaitable<void> typed_messages(Pair& pair) {
+  Circuit circuit = to_service(pair, "letters", count_letters);
+  for (const std::size_t size : {std::size_t(0), std::size_t(5), std::size_t(100'000)}) {
+    StringValue text;
+    text.set_value(std::string(size, 'x'));
+    co_await send_message(circuit, 6, text);
+    const std::optional<Fragment> fragment = co_await circuit.receive();
+    REQUIRE(fragment);
+    CHECK(fragment->op == 7);
+    Int64Value count;
+    from_fragment(*fragment, count);
+    CHECK(count.value() == static_cast<std::int64_t>(size));
+  }
+  circuit.finish();
+  const std::optional<StringValue> nothing = co_await receive_message<StringValue>(circuit);
+  CHECK_FALSE(nothing);
+}
+
+awaitable<void> not_such_a_message(Pair& pair) {
+  Circuit circuit = to_service(pair, "echo", echo);
+  co_await circuit.send(Fragment(9, "\xff\xff\xff"));
+  std::string text;
+  try {
+    const std::optional<StringValue> never = co_await receive_message<StringValue>(circuit);
+    CHECK_FALSE(never);
+  } catch (const boost::system::system_error& thrown) {
+    CHECK(thrown.code() == make_error_code(error::cannot_decode));
+    text = thrown.what();
+  }
+  for (const char* part : {"3 bytes", "op 9", "google.protobuf.StringValue"}) {
+    INFO(text);
+    CHECK(text.find(part) != std::string::npos);
+  }
+  co_await circuit.send(Fragment(0, "")); // the circuit lives on
+  const std::optional<StringValue> empty = co_await receive_message<StringValue>(circuit);
+  REQUIRE(empty);
+  CHECK(empty->value().empty());
+}
+
+/// What a handler that works for one circuit, without looking at it, has heard.
+struct Work {
+  bool ended = false;
+  boost::system::error_code failure;
+  Signal changed;
+};
+
+awaitable<void> for_ever(Signal& never) { co_await never.wait(); }
+
+awaitable<void> work_while_open(std::shared_ptr<Work> work, Circuit circuit) {
+  Signal never;
+  const auto failure = co_await failure_of(while_open(circuit, for_ever(never)));
+  CHECK_FALSE(never.has_waiters()); // has ended before
+  work->failure = failure;
+  work->ended = true;
+  work->changed.notify_all();
+}
+
+awaitable<boost::system::error_code> what_work_hears(Pair& pair, std::function<void(LocalPeer&, Circuit&)> end) {
+  const auto work = std::make_shared<Work>();
+  pair.there.serve("work", [work](Circuit circuit) { return work_while_open(work, std::move(circuit)); });
+  const auto me = pair.here.new_peer("asker");
+  Circuit circuit = me->prefer_extant(pair.there_address, "work", std::nullopt);
+  co_await circuit.accepted();
+  circuit.finish(); // ends nothing
+  co_await settle();
+  CHECK_FALSE(work->ended);
+  end(*me, circuit);
+  while (!work->ended) co_await work->changed.wait();
+  co_return work->failure;
+}
+
+awaitable<void> work_of_a_reset_circuit(Pair& pair) {
+  const auto heard = co_await what_work_hears(
+      pair, [](LocalPeer&, Circuit& circuit) { circuit.reset(End(error::access_denied, "changed my mind")); });
+  CHECK(heard == make_error_code(error::access_denied));
+}
+
+awaitable<void> work_of_a_peer_that_ended(Pair& pair) {
+  const auto heard = co_await what_work_hears(pair, [](LocalPeer& me, Circuit&) { me.close(); });
+  CHECK(heard == make_error_code(error::peer_ended));
+}
+
+awaitable<void> work_that_ends_by_itself(Pair& pair) {
+  Circuit circuit = to_service(pair, "echo", echo);
+  const auto seven = []() -> awaitable<int> { co_return 7; };
+  const auto broken = []() -> awaitable<int> {
+    throw std::runtime_error("broken");
+    co_return 0;
+  };
+  const int value = co_await while_open(circuit, seven());
+  CHECK(value == 7);
+  bool thrown = false;
+  try {
+    const int never = co_await while_open(circuit, broken());
+    CHECK(never == 0);
+  } catch (const std::runtime_error&) {
+    thrown = true;
+  }
+  CHECK(thrown);
+  circuit.close();
+  Signal never;
+  const auto closed = co_await failure_of(while_open(circuit, for_ever(never)));
+  CHECK(closed == make_error_code(error::circuit_closed));
+}
+
+awaitable<void> both_queues(Pair& pair) {
+  Circuit circuit = to_service(pair, "echo", echo);
+  Circuit far;
+  {
+    Keeper keeper;
+    pair.there.register_service("store", keeper.service());
+    circuit = pair.here.new_peer("reader")->start_remote_and_open(pair.there_address, "store", std::nullopt);
+    far = co_await keeper.next();
+  }
+  const auto sender = [](Circuit& to) -> awaitable<void> {
+    co_await settle();
+    co_await to.send(Fragment::error("trouble", 1));
+    co_await settle();
+    co_await to.send(Fragment(2, "no trouble"));
+    to.finish();
+  };
+  std::vector<std::string> heard;
+  const auto reader = [&heard](Circuit& from) -> awaitable<void> {
+    while (const std::optional<Fragment> fragment = co_await from.receive_any())
+      heard.emplace_back(fragment->err.empty() ? fragment->payload.text() : fragment->err);
+  };
+  using namespace asio::experimental::awaitable_operators;
+  co_await (sender(far) && reader(circuit));
+  CHECK(heard == std::vector<std::string>{"trouble", "no trouble"});
+}
+
+} // namespace
+
+TEST_CASE("caller: a call gets its own reply, passes over late ones, and an error is a reply too") {
+  everywhere(one_call_at_a_time);
+}
+TEST_CASE("caller: many calls at once get their replies in whatever order these come") {
+  both_ways(many_calls_at_once);
+}
+TEST_CASE("caller: when the call that reads is cancelled, another one reads on") { both_ways(reader_is_cancelled); }
+TEST_CASE("caller: when the far side finishes without replying, all calls fail as closed") {
+  both_ways(service_finishes);
+}
+TEST_CASE("caller: when the circuit is reset, all calls fail with the reason") { both_ways(service_resets); }
+
+TEST_CASE("typed: messages of a type cross both ways, from empty to large") { everywhere(typed_messages); }
+TEST_CASE("typed: what is no such message is refused with type, op and size, and the circuit lives") {
+  both_ways(not_such_a_message);
+}
+
+TEST_CASE("while_open: work is cancelled when the far side resets its circuit, and hears why") {
+  both_ways(work_of_a_reset_circuit);
+}
+TEST_CASE("while_open: work is cancelled when the far peer ends, and hears why") {
+  both_ways(work_of_a_peer_that_ended);
+}
+TEST_CASE("while_open: what the work returns or throws passes, and a closed circuit has none") {
+  both_ways(work_that_ends_by_itself);
+}
+TEST_CASE("circuit: both queues can be received from at once") { both_ways(both_queues); }
