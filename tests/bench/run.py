@@ -301,8 +301,8 @@ def find_drivers(build, wanted):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", required=True, metavar="DIR", help="the build directory that holds the drivers")
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True, help=argparse.SUPPRESS)  # the build directory that holds the drivers
     parser.add_argument("--quick", action="store_true", help="three short rounds: a look, not a measurement")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON, too")
     parser.add_argument("--peers", type=names(PEERS), metavar="LIST", help="of: " + ",".join(PEERS))

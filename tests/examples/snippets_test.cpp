@@ -1,5 +1,6 @@
 // The snippets of docs/tour.md and docs/lifetime.md that are not in examples/: compiled, run, and true.
 #include "async/within.hpp"
+#include "circuit/while_open.hpp"
 #include "peer/node.hpp"
 #include "tests/support/coroutine.hpp"
 
@@ -114,6 +115,40 @@ awaitable<void> tell_role(Circuit circuit) {
   co_await circuit.send(Fragment(op_line, role));
 }
 
+awaitable<std::string> search(std::string what) {
+  co_await sleep_for(std::chrono::milliseconds(1));
+  co_return "no " + what + " anywhere";
+}
+
+awaitable<void> find(Circuit circuit) {
+  const std::optional<Fragment> wanted = co_await circuit.receive();
+  std::string found = co_await while_open(circuit, search(std::string(wanted.value().payload.text())));
+  co_await circuit.send(Fragment(op_line, std::move(found)));
+}
+
+awaitable<void> searching(Node& here, Node&, std::string address) {
+  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
+  Circuit circuit = me->prefer_extant(address, "find", Fragment(op_line, "needle"));
+  const std::optional<Fragment> answer = co_await circuit.receive();
+  CHECK(answer.value().payload.text() == "no needle anywhere");
+}
+
+awaitable<void> follow_leader(Circuit circuit) {
+  while (!circuit.remote_metadata() || !circuit.remote_metadata()->contains("role"))
+    co_await circuit.metadata_changed(); // returns when it is other than it was
+  co_await circuit.send(Fragment(op_line, "hail"));
+}
+
+awaitable<void> following(Node& here, Node&, std::string address) {
+  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
+  Circuit circuit = me->prefer_extant(address, "follow", std::nullopt);
+  co_await circuit.accepted();
+  me->set_metadata("role", "leader");
+  const std::optional<Fragment> answer = co_await circuit.receive();
+  CHECK(answer.value().payload.text() == "hail");
+  me->remove_metadata("role"); // and is taken back
+}
+
 awaitable<void> with_nodes(std::function<awaitable<void>(Node&, Node&, std::string)> body) {
   const Executor executor = co_await asio::this_coro::executor;
   Node here(executor);
@@ -124,6 +159,8 @@ awaitable<void> with_nodes(std::function<awaitable<void>(Node&, Node&, std::stri
   there.register_service("collect", collect_all);
   there.serve("grumble", grumble);
   there.serve("asker", tell_role);
+  there.serve("find", find);
+  there.serve("follow", follow_leader);
   co_await body(here, there, there.listen("tcp://127.0.0.1:0"));
   co_await here.close();
   co_await there.close();
@@ -191,3 +228,7 @@ TEST_CASE("snippets: there are five ways to a circuit") {
 TEST_CASE("snippets: a peer's metadata is known before its first fragment is taken") {
   test::run_coroutine(with_nodes(metadata));
 }
+
+TEST_CASE("snippets: a change of a peer's metadata is waited for") { test::run_coroutine(with_nodes(following)); }
+
+TEST_CASE("snippets: work for a circuit goes on while it is open") { test::run_coroutine(with_nodes(searching)); }

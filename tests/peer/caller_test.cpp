@@ -252,8 +252,11 @@ awaitable<void> both_queues(Pair& pair) {
   };
   std::vector<std::string> heard;
   const auto reader = [&heard](Circuit& from) -> awaitable<void> {
-    while (const std::optional<Fragment> fragment = co_await from.receive_any())
+    for (;;) {
+      const std::optional<Fragment> fragment = co_await from.receive_any();
+      if (!fragment) break;
       heard.emplace_back(fragment->err.empty() ? fragment->payload.text() : fragment->err);
+    }
   };
   using namespace asio::experimental::awaitable_operators;
   co_await (sender(far) && reader(circuit));
