@@ -122,13 +122,20 @@ awaitable<std::optional<Circuit>> CircuitInbox::next() {
       }
     }
   }
-  std::optional<Circuit> circuit;
-  if (!state.is_ending) {
-    circuit.emplace(std::move(state.inbox.front()));
-    state.inbox.pop_front();
-    circuit->trunk()->machine().taken(*circuit->state());
-  }
+  std::optional<Circuit> circuit = take(*peer);
   co_return circuit;
+}
+
+std::optional<Circuit> CircuitInbox::try_next() { return take(*peer_); }
+
+std::optional<Circuit> CircuitInbox::take(LocalPeer& peer) {
+  LocalPeer::State& state = *peer.state_;
+  std::optional<Circuit> circuit;
+  if (state.is_ending || state.inbox.empty()) return circuit;
+  circuit.emplace(std::move(state.inbox.front()));
+  state.inbox.pop_front();
+  circuit->trunk()->machine().taken(*circuit->state());
+  return circuit;
 }
 
 // The function is a copy that lives in this frame: a coroutine lambda's captures must outlive the coroutine.

@@ -27,11 +27,15 @@ class CircuitInbox {
   /// The next circuit, or nullopt when this peer is ending. Its first fragment, if the opener gave one, is the first
   /// that it receives. Cancelled: nothing is taken.
   awaitable<std::optional<Circuit>> next();
+  /// The next circuit, if one waits now. For services of many short circuits: only what has to wait pays for a
+  /// coroutine.
+  std::optional<Circuit> try_next();
 
  private:
   friend class LocalPeer;
   friend class NodeCore;
   explicit CircuitInbox(LocalPeer& peer) : peer_(&peer) {}
+  static std::optional<Circuit> take(LocalPeer& peer);
 
   LocalPeer* peer_;
 };

@@ -4,7 +4,7 @@
 2. A sender that leaves out one sequence number fails the run, in every workload that has sequence numbers, and the
    reason names the number: the receiver's checks are real.
 3. A workload that a peer cannot do is a reason and exit status 77, never a row.
-4. The same for the network facade, whose broadcasts have rows of their own for messages and bytes.
+4. The same for the library that is measured, and for its network facade, whose broadcasts have rows of their own for messages and bytes.
 """
 
 import argparse
@@ -65,6 +65,27 @@ class OfRaw(unittest.TestCase):
         self.assertNotEqual(done.stderr.strip(), "")
 
 
+class OfTrunkline(unittest.TestCase):
+    def test_every_workload_has_its_row(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "rows.json")
+
+            done = run("--json", path, peer="trunkline")
+
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path) as file:
+                rows = json.load(file)
+        self.assertEqual([row["workload"] for row in rows], [*CHECKED, "idle_circuit_bytes", "idle_connection_bytes"])
+
+    def test_a_left_out_message_fails_the_run_and_is_named(self):
+        for workload in CHECKED:
+            with self.subTest(workload):
+                done = run("--workloads", workload, "--plant", "skip-one", peer="trunkline")
+
+                self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+                self.assertRegex(done.stderr, r"sequence \d+ on stream \d+, expected \d+")
+
+
 class OfNetwork(unittest.TestCase):
     def test_conduits_and_broadcasts_have_their_rows(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +119,7 @@ class OfNetwork(unittest.TestCase):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
-    parser.add_argument("--peer", choices=["raw", "network"], default="raw")
+    parser.add_argument("--peer", choices=["raw", "trunkline", "network"], default="raw")
     options, rest = parser.parse_known_args()
     BUILD = options.build
-    unittest.main(argv=[sys.argv[0], "OfRaw" if options.peer == "raw" else "OfNetwork", *rest])
+    unittest.main(argv=[sys.argv[0], f"Of{options.peer.capitalize()}", *rest])

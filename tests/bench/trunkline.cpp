@@ -25,6 +25,7 @@ constexpr std::int32_t op_reply = 2;
 
 NodeOptions node_options(const Options& options) {
   NodeOptions node;
+  node.expose_errors = true; // the sender says what the receiver found
   node.trunks_max = 100'000;
   node.handshakes_max = 100'000;
   node.limits.circuits_max = 1'000'000;
@@ -86,7 +87,8 @@ awaitable<void> echo(Circuit circuit, Serving* serving) {
 awaitable<void> bench_service(LocalPeer& peer, CircuitInbox& circuits, Serving* serving) {
   std::uint32_t stream = 0;
   for (;;) {
-    std::optional<Circuit> circuit = co_await circuits.next();
+    std::optional<Circuit> circuit = circuits.try_next();
+    if (!circuit) circuit = co_await circuits.next();
     if (!circuit) break;
     if (serving->options.one_way()) {
       peer.spawn(receive_one_way, std::move(*circuit), serving, stream++);

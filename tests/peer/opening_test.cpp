@@ -55,6 +55,38 @@ awaitable<void> open_by_url(Pair& pair) {
   CHECK(far.remote_url() == pair.url_here(*me).to_string() + "/" + std::to_string(far.id()));
 }
 
+/// Takes what waits each time it is woken, without waiting in between.
+awaitable<void> take_all_at_once(CircuitInbox& circuits, std::vector<std::size_t>& batches,
+                                 std::vector<std::string>& names) {
+  while (std::optional<Circuit> circuit = co_await circuits.next()) {
+    batches.push_back(0);
+    for (; circuit; circuit = circuits.try_next()) {
+      ++batches.back();
+      names.push_back(circuit->name());
+      circuit->close();
+    }
+  }
+  CHECK_FALSE(circuits.try_next());
+}
+
+awaitable<void> open_many_at_once(Pair& pair) {
+  std::vector<std::size_t> batches;
+  std::vector<std::string> names;
+  pair.there.register_service(
+      "store", [&](LocalPeer&, CircuitInbox& circuits) { return take_all_at_once(circuits, batches, names); });
+  const auto store = pair.there.start_local_peer("store");
+  const auto me = pair.here.new_peer("browser");
+  std::vector<Circuit> circuits;
+  for (const char* name : {"one", "two", "three"})
+    circuits.push_back(me->new_circuit(pair.url_there(*store), Fragment(), CircuitOptions(name, "")));
+  for (Circuit& circuit : circuits) {
+    const std::optional<Fragment> nothing = co_await circuit.receive();
+    CHECK_FALSE(nothing);
+  }
+  CHECK(names == std::vector<std::string>{"one", "two", "three"});
+  CHECK(batches.front() > 1); // they came in one packet
+}
+
 awaitable<void> first_then_the_rest(Pair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
@@ -390,6 +422,9 @@ TEST_CASE("peer: a circuit opened by url carries its first fragment first, and b
   everywhere(open_by_url);
 }
 
+TEST_CASE("peer: circuits that wait in the inbox are taken without waiting, in order") {
+  everywhere(open_many_at_once);
+}
 TEST_CASE("peer: what follows the first fragment arrives in order, and a finish leaves the other direction open") {
   everywhere(first_then_the_rest);
 }
