@@ -90,9 +90,11 @@ awaitable<void> LedgerState::on_new_transaction_list(PeerShard from, std::vector
     }
   }
   if (fresh.empty()) co_return;
-  const std::shared_ptr<Surroundings> surroundings = around();
-  for (const PeerShard& peer : surroundings->peers_of(from.branch))
-    if (peer.cluster_peer_id != from.cluster_peer_id) co_await surroundings->new_transaction_list(peer, fresh);
+  for (const PeerShard& peer : around()->peers_of(from.branch)) {
+    if (peer.cluster_peer_id == from.cluster_peer_id) continue;
+    co_await sent(around()->new_transaction_list(peer, fresh));
+    co_await throw_if_cancelled();
+  }
 }
 
 void LedgerState::unqueue(LedgerShard& of, const MinorBlock& block) {
