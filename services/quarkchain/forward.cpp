@@ -1,10 +1,13 @@
 #include "services/quarkchain/forward.hpp"
 
+#include "async/clock.hpp"
 #include "circuit/live_trunk.hpp"
 #include "peer/quote.hpp"
+#include "services/quarkchain/log_rate.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -102,26 +105,38 @@ void Lane::on_circuit_event(const TrunkEvent& event) {
 
 struct Peer {
   std::shared_ptr<RpcCircuit> root;
-  std::map<std::uint32_t, std::shared_ptr<Pair>> pairs; // by branch; null for one that has ended, which stays so
+  std::map<std::uint32_t, std::shared_ptr<Pair>> pairs; // by branch; null for one that has ended, until a slave comes
 };
 
 } // namespace
 
 struct Forwarding::State : std::enable_shared_from_this<State> {
-  void log(LogLevel level, std::string_view text) const {
-    if (log_to) log_to(level, escape(text, 4096));
+  explicit State(Executor on) : executor(std::move(on)) {}
+  void log(LogRate& rate, std::string text) {
+    if (!log_to) return;
+    if (const auto line = rate.pass(std::move(text), Clock::of(executor).now()))
+      log_to(LogLevel::warning, escape(*line, 4096));
+  }
+  bool runs(const RpcCircuit& slave, std::uint32_t branch) const {
+    return std::ranges::any_of(slaves, [&](const auto& entry) {
+      return entry.first.get() == &slave && std::ranges::find(entry.second, branch) != entry.second.end();
+    });
   }
   void join(const Route& route, Peer& peer, Circuit of_slave, Circuit of_peer);
   void on_pair_ended(Pair& pair, const End& end);
 
+  Executor executor;
   LogSink log_to;
+  LogRate foreign_lines, unroutable_lines, ended_lines;
   ForwardCounters counters;
   std::size_t pairs_count = 0;
   std::vector<std::pair<std::shared_ptr<RpcCircuit>, std::vector<std::uint32_t>>> slaves;
   std::map<std::uint64_t, Peer> peers;
 };
 
-Forwarding::Forwarding(LogSink log) : state_(std::make_shared<State>()) { state_->log_to = std::move(log); }
+Forwarding::Forwarding(Executor executor, LogSink log) : state_(std::make_shared<State>(std::move(executor))) {
+  state_->log_to = std::move(log);
+}
 
 Forwarding::~Forwarding() {
   for (const auto& [id, peer] : std::exchange(state_->peers, {}))
@@ -130,6 +145,10 @@ Forwarding::~Forwarding() {
 }
 
 void Forwarding::add_slave(std::shared_ptr<RpcCircuit> slave, std::vector<std::uint32_t> full_shard_ids) {
+  for (auto& [id, peer] : state_->peers)
+    for (const std::uint32_t branch : full_shard_ids)
+      if (const auto found = peer.pairs.find(branch); found != peer.pairs.end() && !found->second)
+        peer.pairs.erase(found);
   state_->slaves.emplace_back(std::move(slave), std::move(full_shard_ids));
 }
 
@@ -167,13 +186,19 @@ void Forwarding::peer_opened(std::uint64_t cluster_peer_id, std::uint32_t branch
   ++state.counters.unroutable;
   const End reason(error::no_service,
                    fmt::format("peer {} speaks to branch 0x{:08x}, which no slave runs", cluster_peer_id, branch));
-  state.log(LogLevel::warning, reason.text);
+  state.log(state.unroutable_lines, reason.text);
   circuit.close(reason);
   if (on_peer_failed) on_peer_failed(cluster_peer_id, reason);
 }
 
-void Forwarding::slave_opened(const RpcCircuit&, const Route& route, Circuit circuit) {
+void Forwarding::slave_opened(const RpcCircuit& slave, const Route& route, Circuit circuit) {
   State& state = *state_;
+  if (!state.runs(slave, route.branch)) { // it would take the shard of another one away
+    ++state.counters.foreign;
+    state.log(state.foreign_lines, fmt::format("the slave at {} speaks for {}, which it does not run: dropped",
+                                               slave.remote(), describe(route)));
+    return circuit.close(End(error::no_service));
+  }
   const auto found = state.peers.find(route.cluster_peer_id);
   if (found == state.peers.end() || found->second.pairs.contains(route.branch)) return;
   Circuit of_peer = found->second.root->new_circuit(to_text(Route(route.branch, 0)));
@@ -196,7 +221,7 @@ void Forwarding::State::on_pair_ended(Pair& pair, const End& end) {
   found->second.pairs[pair.route.branch].reset();
   --pairs_count;
   ++counters.pairs_ended;
-  log(LogLevel::warning, fmt::format("no more forwarding for {}: {}", describe(pair.route), end.to_string()));
+  log(ended_lines, fmt::format("no more forwarding for {}: {}", describe(pair.route), end.to_string()));
 }
 
 std::size_t Forwarding::pairs() const noexcept { return state_->pairs_count; }
