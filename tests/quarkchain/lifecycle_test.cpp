@@ -374,7 +374,8 @@ awaitable<void> dials_again() {
   co_await slave.node->stop(Duration::zero());
 }
 
-/// Nobody listens for a while: the delays between the tries grow, which shows in how long so many of them take at least.
+/// Nobody listens for a while: the delays between the tries grow, which shows in how long so many of them take at
+/// least.
 awaitable<void> dials_less_and_less() {
   const Executor executor = co_await asio::this_coro::executor;
   const auto network = make_tcp_network();
@@ -576,7 +577,8 @@ awaitable<void> hostile_block() {
   co_await create_peer(master.get(), 3, 7);
   Address nobody;
   NewBlockMinorCommand command;
-  command.block = co_await slave.backend->ledger->get_next_block_to_mine(branch_0, nobody, ArtificialTxConfig());
+  const ArtificialTxConfig artificial;
+  command.block = co_await slave.backend->ledger->get_next_block_to_mine(branch_0, nobody, artificial);
   command.block.header.difficulty = *BigUint::from_bytes(std::vector<std::byte>(BigUint::bytes_max, std::byte{0xFF}));
   command.block.header.create_time = std::uint64_t{1} << 63;
   co_await FarEnd::says(
@@ -620,7 +622,8 @@ awaitable<std::unique_ptr<asio::ip::tcp::socket>> stranger_dials(std::string add
   const auto port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
   auto socket = std::make_unique<asio::ip::tcp::socket>(co_await asio::this_coro::executor, asio::ip::tcp::v4());
   socket->bind({asio::ip::make_address("127.0.0.2"), 0});
-  co_await socket->async_connect({asio::ip::make_address("127.0.0.1"), port}, asio::use_awaitable);
+  const asio::ip::tcp::endpoint there(asio::ip::make_address("127.0.0.1"), port);
+  co_await socket->async_connect(there, asio::use_awaitable);
   co_return socket;
 }
 

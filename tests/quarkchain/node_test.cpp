@@ -178,7 +178,8 @@ awaitable<void> peer_asks_again(sim::World& world) {
   co_await a.boot();
   co_await b.boot();
   a.master->listen_for_peers("sim://A-M:38291");
-  const PeerShard shard_of_a{shard(1), co_await b.master->connect_peer("sim://A-M:38291")};
+  const std::uint64_t peer = co_await b.master->connect_peer("sim://A-M:38291");
+  const PeerShard shard_of_a{shard(1), peer};
   co_await until([&] { return a.master->peers().size() == 1; });
   const std::vector<Hash256> genesis(1, hash_of(*b.slaves[1].ledger->tip_of(shard(1))));
   Surroundings& asks = b.slaves[1].node->surroundings();

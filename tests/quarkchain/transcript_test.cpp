@@ -287,6 +287,34 @@ class ReplayedMeeting {
   std::vector<Frame> said_;
 };
 
+/// Cluster A's other slave: S0 finds S1, mines nothing here, and takes transactions.
+awaitable<void> finds(sim::World& world) {
+  ReplayedSlave slave(world,
+                      R"({"HOST": "127.0.0.1", "PORT": 45100, "ID": "S0", "FULL_SHARD_ID_LIST": ["0x00000001"]},
+                         {"HOST": "127.0.0.1", "PORT": 45101, "ID": "S1", "FULL_SHARD_ID_LIST": ["0x00010001"]})",
+                      "S0");
+  FarEnd master(co_await world.network("master")->dial("sim://S0"), Framing::cluster);
+  const auto listener = world.network("S1")->listen(world.executor(), "sim://S1");
+  std::map<std::string, FarEnd*> connections;
+  connections["A.master-A.S0#0"] = &master;
+  // Its blocks, what it was answered, and a transaction that it found in one.
+  const std::vector<std::uint64_t> mined{42, 43, 44, 45, 46, 47, 48, 49, 58, 59, 60, 61, 76, 77};
+  std::size_t compared = co_await replay(connections, "A.S0", 4, mined);
+  FarEnd other(co_await listener->accept(), Framing::slave);
+  const Recorded ping = recording().at(5);
+  const Frame heard = co_await FarEnd::hears(&other, ping.frame);
+  CHECK(quarkchain::test::to_hex(heard.payload) == quarkchain::test::to_hex(ping.frame.payload));
+  co_await FarEnd::says(&other, recording().at(6).frame);
+  std::vector<std::uint64_t> again(mined);
+  for (std::uint64_t n = 0; n <= 4; ++n) again.push_back(n);
+  compared += co_await replay(connections, "A.S0", 77, again);
+  CHECK(compared == 12);
+  CAPTURE(slave.lines);
+  CHECK(master.rest() == "");
+  CHECK(other.rest() == "");
+  co_await slave.node->stop(Duration::zero());
+}
+
 /// Cluster A the other way round: its slaves say what they said, and a master of ours takes the place of theirs.
 awaitable<void> master_boots(sim::World& world) {
   const ClusterConfig config = recorded_config(
@@ -339,6 +367,10 @@ TEST_CASE(
 TEST_CASE("transcript: a slave of ours says what the Python slave said while it booted and synced from a peer") {
   sim::World world(3);
   world.run(syncs(world));
+}
+TEST_CASE("transcript: a slave of ours says what the Python slave said that dialled its neighbour") {
+  sim::World world(3);
+  world.run(finds(world));
 }
 TEST_CASE("transcript: a slave of ours says what the Python slave said to its master and to its neighbour") {
   sim::World world(3);
