@@ -4,6 +4,7 @@
 #include "circuit/live_trunk.hpp"
 #include "peer/quote.hpp"
 #include "services/quarkchain/log_rate.hpp"
+#include "services/quarkchain/opcodes.hpp"
 
 #include <fmt/format.h>
 
@@ -29,22 +30,7 @@ class Lane final : public CircuitListener {
 
   /// Moves what is there, until the far end has no room: then one fragment is held here, and the rest stays in the
   /// inbox.
-  void pump(Lane& to) {
-    if (held_ && !to.send(*held_)) return;
-    if (held_) ++counter_;
-    held_.reset();
-    for (;;) {
-      std::optional<Fragment> fragment = circuit_.try_receive();
-      if (!fragment) return;
-      fragment->subject.clear(); // only a native trunk carries them
-      fragment->args.clear();
-      if (!to.send(*fragment)) {
-        held_ = std::make_unique<Fragment>(std::move(*fragment));
-        return;
-      }
-      ++counter_;
-    }
-  }
+  void pump(Lane& to);
 
  private:
   bool send(Fragment& fragment) { return circuit_.send_one_way(fragment) == SendOutcome::taken; }
@@ -58,8 +44,8 @@ class Lane final : public CircuitListener {
 /// A virtual peer at the master: its circuit to the slave and its circuit to the peer's own cluster.
 class Pair final : public std::enable_shared_from_this<Pair> {
  public:
-  Pair(Route at, Circuit of_slave, Circuit of_peer, ForwardCounters& counters)
-      : route(at), slave_(*this, std::move(of_slave), counters.frames_to_peers),
+  Pair(Route at, Circuit of_slave, Circuit of_peer, ForwardCounters& counters, std::uint64_t after_id)
+      : route(at), id_base_(after_id), id_last_(after_id), slave_(*this, std::move(of_slave), counters.frames_to_peers),
         peer_(*this, std::move(of_peer), counters.frames_to_slaves) {}
 
   void start() {
@@ -78,12 +64,30 @@ class Pair final : public std::enable_shared_from_this<Pair> {
       if (kind == TrunkEvent::Kind::writable) return other.pump(lane);
       lane.pump(other); // what came before
     } catch (const std::exception& failure) { // what one side may say and the other may not: too large, no opcode
-      end = End(error::protocol_violation_on_circuit, text_of(failure));
+      end = End(error::protocol_violation_on_circuit, trunkline::text_of(failure));
     }
     if (std::exchange(ended_, true)) return;
     close(end);
     if (on_ended) on_ended(*this, end);
   }
+  /// A slave that has come back counts its requests from 1 again, and the peer, which knows nothing of that, would
+  /// close: they go on behind those of before, and the replies find back. False for a reply to one of before.
+  bool renumber(const Lane& from, Fragment& fragment) {
+    if (fragment.part == 0 || fragment.op < 0 || fragment.op > 0xFF) return true;
+    const auto id = static_cast<std::uint64_t>(fragment.part);
+    const OpInfo* const op = find_op(OpTable::command, static_cast<std::uint8_t>(fragment.op));
+    const bool request = op && op->op_class == OpClass::request;
+    if (&from == &slave_ && request) {
+      id_last_ = std::max(id_last_, id + id_base_);
+      fragment.part = static_cast<std::int64_t>(id + id_base_);
+    } else if (&from == &peer_ && !request) {
+      if (id <= id_base_) return false;
+      fragment.part = static_cast<std::int64_t>(id - id_base_);
+    }
+    return true;
+  }
+  /// Of the slave's requests, as the peer has seen it.
+  std::uint64_t id_last() const noexcept { return id_last_; }
   void close(const End& reason) {
     ended_ = true;
     slave_.close(reason);
@@ -94,10 +98,30 @@ class Pair final : public std::enable_shared_from_this<Pair> {
   std::function<void(Pair&, const End&)> on_ended;
 
  private:
+  const std::uint64_t id_base_; // of the requests of an earlier slave
+  std::uint64_t id_last_;
   Lane slave_;
   Lane peer_;
   bool ended_ = false;
 };
+
+void Lane::pump(Lane& to) {
+  if (held_ && !to.send(*held_)) return;
+  if (held_) ++counter_;
+  held_.reset();
+  for (;;) {
+    std::optional<Fragment> fragment = circuit_.try_receive();
+    if (!fragment) return;
+    fragment->subject.clear(); // only a native trunk carries them
+    fragment->args.clear();
+    if (!pair_.renumber(*this, *fragment)) continue;
+    if (!to.send(*fragment)) {
+      held_ = std::make_unique<Fragment>(std::move(*fragment));
+      return;
+    }
+    ++counter_;
+  }
+}
 
 void Lane::on_circuit_event(const TrunkEvent& event) {
   pair_.on_event(*this, event.kind, event.circuit->end ? *event.circuit->end : End());
@@ -106,6 +130,7 @@ void Lane::on_circuit_event(const TrunkEvent& event) {
 struct Peer {
   std::shared_ptr<RpcCircuit> root;
   std::map<std::uint32_t, std::shared_ptr<Pair>> pairs; // by branch; null for one that has ended, until a slave comes
+  std::map<std::uint32_t, std::uint64_t> ids_last; // of requests that it has seen from pairs that have ended
 };
 
 } // namespace
@@ -206,7 +231,9 @@ void Forwarding::slave_opened(const RpcCircuit& slave, const Route& route, Circu
 }
 
 void Forwarding::State::join(const Route& route, Peer& peer, Circuit of_slave, Circuit of_peer) {
-  const auto pair = std::make_shared<Pair>(route, std::move(of_slave), std::move(of_peer), counters);
+  const auto before = peer.ids_last.find(route.branch);
+  const auto pair = std::make_shared<Pair>(route, std::move(of_slave), std::move(of_peer), counters,
+                                           before == peer.ids_last.end() ? 0 : before->second);
   pair->on_ended = [weak = weak_from_this()](Pair& ended, const End& end) {
     if (const auto self = weak.lock()) self->on_pair_ended(ended, end);
   };
@@ -218,6 +245,7 @@ void Forwarding::State::join(const Route& route, Peer& peer, Circuit of_slave, C
 void Forwarding::State::on_pair_ended(Pair& pair, const End& end) {
   const auto found = peers.find(pair.route.cluster_peer_id);
   if (found == peers.end()) return;
+  if (pair.id_last() > 0) found->second.ids_last[pair.route.branch] = pair.id_last();
   found->second.pairs[pair.route.branch].reset();
   --pairs_count;
   ++counters.pairs_ended;

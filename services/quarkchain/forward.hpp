@@ -1,5 +1,6 @@
 // Forwarding at the master: what a peer says to a shard goes to the slave that runs it, and back. Payloads are moved,
-// not read; opcodes and rpc ids pass as they are, only the route differs.
+// not read; opcodes and rpc ids pass as they are, only the route differs. (When a slave has come back, the ids of its
+// requests are moved behind those that its peers have seen.)
 #pragma once
 
 #include "circuit/circuit.hpp"

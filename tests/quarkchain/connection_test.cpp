@@ -539,6 +539,8 @@ awaitable<void> shard_comes_back(sim::World& world) {
   co_await two.admit();
   const auto at_b = two.slave_b.slave.peers().find(0x10001, 1);
   CHECK((co_await at_b->call(op_peer_request, Payload("x"))).payload.text() == "00010001/7 answers x");
+  const auto at_a = two.slave_a.slave.peers().find(0x10001, 7);
+  for (int i = 0; i < 3; ++i) co_await at_a->call(op_peer_request, Payload("x"));
   world.reset("A", "S0");
   co_await until([&] { return two.a.master.slaves().empty(); });
 
@@ -548,6 +550,9 @@ awaitable<void> shard_comes_back(sim::World& world) {
   co_await control->call(op_create, Payload("7"));
 
   CHECK((co_await at_b->call(op_peer_request, Payload("y"))).payload.text() == "00010001/7 answers y");
+  const auto back_at_a = again.slave.peers().find(0x10001, 7); // its ids begin anew, for the peer they go on
+  for (int i = 0; i < 3; ++i)
+    CHECK((co_await back_at_a->call(op_peer_request, Payload("z"))).payload.text() == "00010001/1 answers z");
   CHECK(two.a.master.forwarding().pairs() == 1);
   co_await stop_all(again.slave);
   co_await two.stop();
