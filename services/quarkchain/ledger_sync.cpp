@@ -82,8 +82,8 @@ awaitable<std::vector<MinorBlock>> LedgerState::download(PeerShard from, std::ve
   std::vector<Hash256> wanted = hashes;
   std::vector<MinorBlock> blocks = co_await around()->get_minor_block_list(from, std::move(wanted));
   if (blocks.size() != hashes.size())
-    throw Refused(Refusal::invalid, fmt::format("peer {} has {} of {} blocks that were asked for",
-                                                from.cluster_peer_id, blocks.size(), hashes.size()));
+    throw Refused(Refusal::invalid, fmt::format("peer {} has {} of {} blocks that were asked for", from.cluster_peer_id,
+                                                blocks.size(), hashes.size()));
   for (std::size_t i = 0; i < blocks.size(); ++i)
     if (hash_of(blocks[i].header) != hashes[i])
       throw Refused(Refusal::invalid, fmt::format("peer {} sent block {}, expected {}", from.cluster_peer_id,
