@@ -27,6 +27,8 @@ struct ClusterCircuit final : TrunkCircuit {
   ReceivedFrame* first = nullptr; // the inbox, oldest first
   ReceivedFrame* last = nullptr;
   std::size_t unread = 0; // cost of the inbox: payloads and frame_cost_bytes each
+  std::size_t unread_before = 0;   // cost of the inbox when the last `receive` that added to it began
+  std::uint64_t received_last = 0; // its number
   Hook of_trunk;          // every circuit of the trunk
   Hook waiting;           // a send was told no_credit
 };

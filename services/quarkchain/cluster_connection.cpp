@@ -1,8 +1,10 @@
 #include "services/quarkchain/cluster_connection.hpp"
 
+#include "async/clock.hpp"
 #include "async/within.hpp"
 #include "peer/quote.hpp"
 #include "peer/session.hpp"
+#include "services/quarkchain/log_rate.hpp"
 #include "transport/tcp.hpp"
 #include "transport/unix.hpp"
 
@@ -27,7 +29,10 @@ struct ClusterConnections::State : std::enable_shared_from_this<State> {
     if (options.log) options.log(level, escape(text, 4096));
   }
   std::shared_ptr<Network> network_for(const std::string& address) const;
-  void on_event(const std::shared_ptr<ClusterConnection>& connection, TrunkEvent& event) const;
+  void log(LogRate& rate, LogLevel level, std::string text) {
+    if (const auto line = rate.pass(std::move(text), Clock::of(executor).now())) log(level, *line);
+  }
+  void on_event(const std::shared_ptr<ClusterConnection>& connection, TrunkEvent& event);
   // Coroutines keep the state alive, so they are static and take it by value.
   static awaitable<void> accept_all(std::shared_ptr<State> self, std::shared_ptr<Listener> listener,
                                     std::function<void(std::unique_ptr<Transport>)> accepted);
@@ -37,7 +42,7 @@ struct ClusterConnections::State : std::enable_shared_from_this<State> {
                                                             Framing framing, std::shared_ptr<RpcServer> server);
   static awaitable<void> gone(std::shared_ptr<State> self);
   std::shared_ptr<ClusterConnection> adopt(std::unique_ptr<Transport> transport, Framing framing,
-                                           std::shared_ptr<RpcServer> server);
+                                           std::shared_ptr<RpcServer> server, bool identified);
   void close(End reason);
 
   Executor executor;
@@ -46,6 +51,7 @@ struct ClusterConnections::State : std::enable_shared_from_this<State> {
   std::vector<std::shared_ptr<Listener>> listeners;
   std::vector<std::shared_ptr<ClusterConnection>> connections; // until their transport is closed
   bool closed = false;
+  LogRate turned_away_lines, over_lines, stalled_lines, pause_lines;
   Signal connection_gone;
   Tasks tasks;
 };
@@ -82,10 +88,12 @@ awaitable<void> ClusterConnections::State::accept_all(std::shared_ptr<State> sel
   try {
     for (;;) {
       std::unique_ptr<Transport> transport = co_await listener->accept();
-      if (self->connections.size() >= self->options.connections_max) {
+      const bool full = self->connections.size() >= self->options.connections_max;
+      if (full && !(self->options.always_welcome && self->options.always_welcome(*transport))) {
         ++self->counters.turned_away;
-        self->log(LogLevel::warning, fmt::format("connection from {} turned away: connections_max {} reached",
-                                                 transport->remote(), self->options.connections_max));
+        self->log(self->turned_away_lines, LogLevel::warning,
+                  fmt::format("connection from {} turned away: connections_max {} reached", transport->remote(),
+                              self->options.connections_max));
         continue;
       }
       ++self->counters.accepted;
@@ -103,18 +111,22 @@ void ClusterConnections::close_listeners() {
 }
 
 std::shared_ptr<ClusterConnection> ClusterConnections::adopt(std::unique_ptr<Transport> transport, Framing framing,
-                                                             std::shared_ptr<RpcServer> server) {
-  return state_->adopt(std::move(transport), framing, std::move(server));
+                                                             std::shared_ptr<RpcServer> server, bool identified) {
+  return state_->adopt(std::move(transport), framing, std::move(server), identified);
 }
 
 std::shared_ptr<ClusterConnection> ClusterConnections::State::adopt(std::unique_ptr<Transport> transport,
-                                                                    Framing framing,
-                                                                    std::shared_ptr<RpcServer> server) {
+                                                                    Framing framing, std::shared_ptr<RpcServer> server,
+                                                                    bool identified) {
   ClusterTrunkOptions with;
   with.framing = framing;
   with.limits = options.limits;
   with.branches = framing == Framing::slave ? nullptr : options.branches;
+  with.identified = identified;
   with.far_end = transport->remote();
+  with.on_first_pause = [weak = weak_from_this()](const std::string& why) {
+    if (const auto state = weak.lock()) state->log(state->pause_lines, LogLevel::warning, why);
+  };
   with.remote = std::make_shared<const PeerName>(PeerName{{}, server->kind(), transport->remote()});
 
   const std::shared_ptr<ClusterConnection> connection(new ClusterConnection);
@@ -148,8 +160,7 @@ awaitable<void> ClusterConnections::State::run(std::shared_ptr<State> self,
   self->connection_gone.notify_all();
 }
 
-void ClusterConnections::State::on_event(const std::shared_ptr<ClusterConnection>& connection,
-                                         TrunkEvent& event) const {
+void ClusterConnections::State::on_event(const std::shared_ptr<ClusterConnection>& connection, TrunkEvent& event) {
   switch (event.kind) {
     case TrunkEvent::Kind::opened: {
       Circuit circuit(connection->trunk_, *event.circuit);
@@ -159,14 +170,16 @@ void ClusterConnections::State::on_event(const std::shared_ptr<ClusterConnection
     case TrunkEvent::Kind::ended:
       if (event.circuit->end && event.circuit->end->code == error::stalled &&
           !ClusterTrunk::route_of(*event.circuit).is_control())
-        log(LogLevel::warning, fmt::format("a virtual peer was closed: {}", event.circuit->end->text));
+        log(stalled_lines, LogLevel::warning, fmt::format("a virtual peer was closed: {}", event.circuit->end->text));
       return;
     case TrunkEvent::Kind::closed: {
       const End end = event.end ? std::move(*event.end) : End();
       const bool orderly = end.clean() || end.code == error::node_closed || end.code == error::draining;
-      return log(orderly ? LogLevel::info : LogLevel::warning,
-                 fmt::format("{} connection with {} is over: {}", to_string(connection->framing()), connection->remote_,
-                             end.to_string()));
+      const LogLevel level = orderly ? LogLevel::info : LogLevel::warning;
+      std::string text = fmt::format("{} connection with {} is over: {}", to_string(connection->framing()),
+                                     connection->remote_, end.to_string());
+      if (connection->framing() == Framing::cluster) return log(level, text); // of these there are few
+      return log(over_lines, level, std::move(text));
     }
     default: return;
   }
@@ -194,7 +207,7 @@ awaitable<std::shared_ptr<ClusterConnection>> ClusterConnections::State::dial(st
   }
   co_await throw_if_cancelled();
   if (!transport) throw_error(error::connect_failed, failure);
-  co_return self->adopt(std::move(transport), framing, std::move(server));
+  co_return self->adopt(std::move(transport), framing, std::move(server), true);
 }
 
 void ClusterConnections::State::close(End reason) {
@@ -218,6 +231,11 @@ awaitable<void> ClusterConnections::close() {
 
 void ClusterConnections::spawn(awaitable<void> task) { state_->tasks.spawn(std::move(task)); }
 void ClusterConnections::log(LogLevel level, std::string_view text) const { state_->log(level, text); }
+std::shared_ptr<ClusterConnection> ClusterConnections::find(const RpcCircuit& control) const {
+  const auto found = std::ranges::find_if(
+      state_->connections, [&](const auto& connection) { return connection->control_.get() == &control; });
+  return found == state_->connections.end() ? nullptr : *found;
+}
 std::size_t ClusterConnections::size() const noexcept { return state_->connections.size(); }
 const Executor& ClusterConnections::executor() const noexcept { return state_->executor; }
 const ClusterConnectionsOptions& ClusterConnections::options() const noexcept { return state_->options; }

@@ -38,6 +38,9 @@ class ClusterConnection final : public std::enable_shared_from_this<ClusterConne
   void allow_peer(std::uint64_t cluster_peer_id) { machine().allow_peer(cluster_peer_id); }
   void forget_peer(std::uint64_t cluster_peer_id) { machine().forget_peer(cluster_peer_id); }
 
+  /// The far side has said who it is; see ClusterTrunkOptions.
+  void identify() { machine().identify(); }
+
   void close(End reason = {}) { control_->close(std::move(reason)); }
   bool is_open() const noexcept { return control_->is_open(); }
   /// The far end as a log line names it, and its host alone.
@@ -61,7 +64,8 @@ struct ClusterConnectionsOptions {
   ClusterLimits limits;
   /// See ClusterTrunkOptions; for connections of the cluster and the p2p framing. Null: not checked.
   std::shared_ptr<const Branches> branches;
-  std::size_t connections_max = 1024; // accepted ones beyond it are closed
+  std::size_t connections_max = 1024; // accepted ones beyond it are closed,
+  std::function<bool(const Transport&)> always_welcome; // but for these; null: none
   std::chrono::milliseconds connect_deadline{10000};
   std::map<std::string, std::shared_ptr<Network>> networks; // by scheme; tcp is added where it is missing
   LogSink log;
@@ -88,9 +92,10 @@ class ClusterConnections {
   std::string listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted);
   /// Stops accepting; the addresses are free at once.
   void close_listeners();
-  /// Runs a connection. `server` answers on its control circuit. After `close` it is one that has ended.
+  /// Runs a connection. `server` answers on its control circuit. After `close` it is one that has ended. Not
+  /// `identified`: see ClusterTrunkOptions.
   std::shared_ptr<ClusterConnection> adopt(std::unique_ptr<Transport> transport, Framing framing,
-                                           std::shared_ptr<RpcServer> server);
+                                           std::shared_ptr<RpcServer> server, bool identified = true);
   /// Errors: error::connect_failed, which names the address, also after connect_deadline.
   awaitable<std::shared_ptr<ClusterConnection>> dial(std::string address, Framing framing,
                                                      std::shared_ptr<RpcServer> server);
@@ -102,6 +107,8 @@ class ClusterConnections {
   /// A task that is cancelled and joined by `close`.
   void spawn(awaitable<void> task);
   void log(LogLevel level, std::string_view text) const;
+  /// By its control circuit; null when it is none of ours, or gone.
+  std::shared_ptr<ClusterConnection> find(const RpcCircuit& control) const;
   std::size_t size() const noexcept;
   const Executor& executor() const noexcept;
   const ClusterConnectionsOptions& options() const noexcept;

@@ -34,8 +34,14 @@ struct P2pConnection {
 struct ClusterMaster::State : std::enable_shared_from_this<State> {
   State(Executor executor, ClusterMasterOptions with)
       : options(std::move(with)), slave_options(unchecked(options.connections)),
-        connections(executor, options.connections), slave_connections(executor, slave_options),
-        forwarding(options.connections.log) {}
+        connections(executor, for_peers(options)), slave_connections(executor, slave_options),
+        forwarding(executor, options.connections.log) {}
+
+  static ClusterConnectionsOptions for_peers(const ClusterMasterOptions& of) {
+    ClusterConnectionsOptions with = of.connections;
+    if (of.peer_command_bytes_max != 0) with.limits.command_bytes_max = of.peer_command_bytes_max;
+    return with;
+  }
 
   /// What slaves write is not checked, as in pyquarkchain: they know the branches themselves.
   static ClusterConnectionsOptions unchecked(ClusterConnectionsOptions of) {
@@ -166,7 +172,8 @@ std::string ClusterMaster::listen(std::string_view address,
                       accepted = std::move(accepted)](std::unique_ptr<Transport> transport) {
     const auto self = weak.lock();
     if (!self || self->phase != State::Phase::running) return;
-    const auto connection = self->connections.adopt(std::move(transport), Framing::p2p, self->options.root_server);
+    const auto connection =
+        self->connections.adopt(std::move(transport), Framing::p2p, self->options.root_server, false);
     self->add_p2p(connection);
     accepted(connection);
   };
@@ -211,6 +218,7 @@ void ClusterMaster::admit_peer(std::uint64_t cluster_peer_id, std::shared_ptr<Cl
   if (found == state.p2p.end() || cluster_peer_id == 0 || state.admitted.contains(cluster_peer_id)) return;
   P2pConnection& entry = found->second;
   entry.cluster_peer_id = cluster_peer_id;
+  entry.connection->identify();
   state.admitted.emplace(cluster_peer_id, found->first);
   state.forwarding.add_peer(cluster_peer_id, connection->control());
   for (const Slave& slave : state.slaves) slave.connection->allow_peer(cluster_peer_id);

@@ -15,6 +15,7 @@ namespace trunkline::quarkchain {
 
 struct ClusterMasterOptions {
   ClusterConnectionsOptions connections; // `branches` holds for p2p connections; what slaves write is not checked
+  std::size_t peer_command_bytes_max = 0; // command_bytes_max of p2p connections; 0: as for the others
   std::shared_ptr<RpcServer> slave_server; // serves the slaves
   std::shared_ptr<RpcServer> root_server;  // serves peers on the root chain
   std::chrono::milliseconds connect_retry_delay{1000};

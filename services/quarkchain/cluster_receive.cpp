@@ -18,6 +18,7 @@ constexpr std::size_t spare_frames_max = 1024;
 void ClusterTrunk::receive(std::span<const std::byte> bytes, Instant now) {
   now_ = std::max(now_, now);
   counters_.bytes_received += bytes.size();
+  ++receives_;
   while (!bytes.empty() && state_ == State::running)
     bytes = bytes.subspan(in_payload_ ? read_payload(bytes) : read_header(bytes));
 }
@@ -32,12 +33,17 @@ std::size_t ClusterTrunk::read_header(std::span<const std::byte> bytes) {
     carried_ += used;
     head = std::span<const std::byte>(carry_).first(carried_);
   }
-  switch (parse_frame_header(head, options_.framing, options_.limits.command_bytes_max, frame_)) {
+  const ClusterLimits& limits = options_.limits;
+  const std::size_t bytes_max = options_.identified
+                                    ? limits.command_bytes_max
+                                    : std::min(limits.command_bytes_max, limits.unidentified_command_bytes_max);
+  switch (parse_frame_header(head, options_.framing, bytes_max, frame_)) {
     case FrameParsed::incomplete: return used;
     case FrameParsed::too_large:
       ++cluster_counters_.frames_too_large;
-      break_off(error::frame_too_large, fmt::format("frame with {} bytes of payload exceeds command_bytes_max {}",
-                                                    frame_.length, options_.limits.command_bytes_max));
+      break_off(error::frame_too_large,
+                fmt::format("frame with {} bytes of payload exceeds {} {}", frame_.length,
+                            options_.identified ? "command_bytes_max" : "unidentified_command_bytes_max", bytes_max));
       return bytes.size();
     case FrameParsed::complete: break;
   }
@@ -122,6 +128,7 @@ void ClusterTrunk::end_frame(Payload payload) {
   (circuit->first ? circuit->last->next : circuit->first) = frame;
   circuit->last = frame;
   const std::size_t cost = frame->payload.size() + frame_cost_bytes;
+  if (std::exchange(circuit->received_last, receives_) != receives_) circuit->unread_before = circuit->unread;
   circuit->unread += cost;
   if (circuit != control_) {
     peers_unread_ += cost;
@@ -132,11 +139,13 @@ void ClusterTrunk::end_frame(Payload payload) {
 }
 
 /// The frame that is arriving for a virtual peer, as far as it has: a reader that keeps up may be sent any frame, one
-/// that does not is closed at its limit. Nobody else has to wait for it.
+/// that does not is closed at its limit. Nobody else has to wait for it. What has come in the same `receive` does not
+/// count as unread: the reader has had no turn since.
 void ClusterTrunk::admit(Circuit& circuit) {
   const ClusterLimits& limits = options_.limits;
   const std::size_t cost = arrived_ + frame_cost_bytes;
-  if (circuit.unread > 0 && circuit.unread + cost > limits.peer_inbox_bytes_max)
+  const std::size_t before = circuit.received_last == receives_ ? circuit.unread_before : circuit.unread;
+  if (before > 0 && circuit.unread + cost > limits.peer_inbox_bytes_max)
     return overflow(circuit, "peer_inbox_bytes_max", limits.peer_inbox_bytes_max);
   if (peers_unread_ + cost <= limits.peers_inbox_bytes_max) return;
   Circuit* most = &circuit;
@@ -169,7 +178,10 @@ void ClusterTrunk::update_pause() {
   const std::size_t max = options_.limits.control_inbox_bytes_max;
   if (paused_since_ == Instant::max()) {
     if (state_ != State::running || control_->unread <= max) return;
-    ++cluster_counters_.pauses;
+    if (++cluster_counters_.pauses == 1 && options_.on_first_pause)
+      options_.on_first_pause(
+          fmt::format("{} bytes unread on the control circuit, control_inbox_bytes_max is {}: reading pauses{}",
+                      control_->unread, max, from()));
     paused_since_ = now_;
     taken_since_pause_ = false;
   } else if (control_->unread <= max / 2) {

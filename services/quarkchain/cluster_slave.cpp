@@ -15,8 +15,20 @@ using namespace asio::experimental::awaitable_operators;
 
 struct ClusterSlave::State : std::enable_shared_from_this<State> {
   State(Executor executor, ClusterSlaveOptions with)
-      : options(std::move(with)), connections(executor, options.connections),
+      : options(std::move(with)), connections(executor, for_slave(options.connections, welcome)),
         peers(options.peer_server, options.peers_max) {}
+
+  /// The master finds room, whoever else has connected.
+  static ClusterConnectionsOptions for_slave(ClusterConnectionsOptions of,
+                                             const std::shared_ptr<std::function<bool(const Transport&)>>& welcome) {
+    of.always_welcome = [welcome](const Transport& transport) { return *welcome && (*welcome)(transport); };
+    return of;
+  }
+  bool is_master(const Transport& transport) const {
+    return phase == Phase::running && !master && (!had_master || options.waits_for_new_master) &&
+           (options.master_hosts.empty() ||
+            std::ranges::find(options.master_hosts, transport.remote_host()) != options.master_hosts.end());
+  }
 
   void start(const Executor& executor);
   static awaitable<std::shared_ptr<RpcCircuit>> dial_slave(std::shared_ptr<State> self, std::string address);
@@ -35,6 +47,8 @@ struct ClusterSlave::State : std::enable_shared_from_this<State> {
   enum class Phase : std::uint8_t { running, stopping, stopped };
 
   ClusterSlaveOptions options;
+  std::shared_ptr<std::function<bool(const Transport&)>> welcome =
+      std::make_shared<std::function<bool(const Transport&)>>();
   ClusterConnections connections;
   VirtualPeers peers;
   std::unique_ptr<SlavePool> slaves;
@@ -70,6 +84,15 @@ void ClusterSlave::State::start(const Executor& executor) {
     options.slaves.dial = [weak = weak_from_this()](std::string address) -> awaitable<std::shared_ptr<RpcCircuit>> {
       return dial_slave(weak.lock(), std::move(address));
     };
+  *welcome = [weak = weak_from_this()](const Transport& transport) {
+    const auto self = weak.lock();
+    return self && self->is_master(transport);
+  };
+  options.slaves.on_identified = [weak = weak_from_this(), then = options.slaves.on_identified](RpcCircuit& circuit) {
+    const auto self = weak.lock();
+    if (const auto connection = self ? self->connections.find(circuit) : nullptr) connection->identify();
+    if (then) then(circuit);
+  };
   slaves = std::make_unique<SlavePool>(executor, options.slaves);
   hear_first(*options.master_server, [weak = weak_from_this()](RpcCircuit& circuit, const End& end) {
     if (const auto self = weak.lock()) self->on_master_ended(circuit, end);
@@ -97,13 +120,10 @@ std::string ClusterSlave::listen(std::string_view address) {
 
 void ClusterSlave::State::accepted(std::unique_ptr<Transport> transport) {
   if (phase != Phase::running) return;
-  const bool wanted = !master && (!had_master || options.waits_for_new_master);
-  const bool allowed = options.master_hosts.empty() ||
-                       std::ranges::find(options.master_hosts, transport->remote_host()) != options.master_hosts.end();
-  if (wanted && allowed) {
+  if (is_master(*transport)) {
     set_master(connections.adopt(std::move(transport), Framing::cluster, options.master_server)->control());
   } else {
-    slaves->accept(connections.adopt(std::move(transport), Framing::slave, options.slave_server)->control());
+    slaves->accept(connections.adopt(std::move(transport), Framing::slave, options.slave_server, false)->control());
   }
 }
 

@@ -24,6 +24,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -40,7 +41,9 @@ struct ClusterTrunkOptions {
   ClusterLimits limits;
   /// A frame of a virtual peer for any other branch breaks the connection. Null: nothing is checked.
   std::shared_ptr<const Branches> branches;
+  bool identified = true; // otherwise unidentified_command_bytes_max holds until `identify`
   std::string far_end; // who it is with, for the texts of errors
+  std::function<void(const std::string& why)> on_first_pause; // of reading, for control_inbox_bytes_max; null: nobody
   std::shared_ptr<const PeerName> local; // who the circuits of both sides belong to, as their handles show it
   std::shared_ptr<const PeerName> remote;
 
@@ -49,7 +52,7 @@ struct ClusterTrunkOptions {
 
 struct ClusterTrunkCounters {
   std::uint64_t frames_for_unknown_peers = 0; // dropped; also in TrunkCounters, as frames for forgotten circuits
-  std::uint64_t frames_too_large = 0; // command_bytes_max; each broke the connection
+  std::uint64_t frames_too_large = 0; // command_bytes_max, or the one for the unidentified; each broke the connection
   std::uint64_t frames_for_unknown_branches = 0; // each broke the connection
   std::uint64_t peers_overflowed = 0; // closed for peer_inbox_bytes_max or peers_inbox_bytes_max
   std::uint64_t pauses = 0; // times that the connection was not read, for control_inbox_bytes_max
@@ -69,6 +72,8 @@ class ClusterTrunk final : public Trunk {
   /// From now on a frame of this peer for a branch that nobody opened opens it (an `opened` event, then the frame)
   /// instead of being dropped. For the cluster framing; on a p2p connection every branch opens like this.
   void allow_peer(std::uint64_t cluster_peer_id) { allowed_peers_.insert(cluster_peer_id); }
+  /// The far side has said who it is: its frames may have command_bytes_max.
+  void identify() noexcept { options_.identified = true; }
   /// Frames of this peer for branches that are not open are dropped again; open circuits stay.
   void forget_peer(std::uint64_t cluster_peer_id) { allowed_peers_.erase(cluster_peer_id); }
 
@@ -190,6 +195,7 @@ class ClusterTrunk final : public Trunk {
   Circuit* frame_circuit_ = nullptr; // null: dropped
   Payload payload_; // allocated for it
   std::size_t arrived_ = 0; // bytes of the payload
+  std::uint64_t receives_ = 0; // calls of `receive`
   std::size_t peers_unread_ = 0; // cost of what lies in the inboxes of all virtual peers
   ReceivedFrame* spare_ = nullptr;
   std::size_t spare_count_ = 0;

@@ -329,6 +329,7 @@ void read_quarkchain(const Section& section, QuarkChainConfig& config) {
   section.read("NETWORK_ID", config.network_id);
   section.read("P2P_PROTOCOL_VERSION", config.p2p_protocol_version);
   section.read("P2P_COMMAND_SIZE_LIMIT", config.p2p_command_size_limit);
+  if (config.p2p_command_size_limit == 0) fail(section.key("P2P_COMMAND_SIZE_LIMIT"), "at least 1", "0");
   section.read("GENESIS_TOKEN", config.genesis_token);
   if (!token_id(config.genesis_token))
     fail(section.key("GENESIS_TOKEN"), "the name of a token, 1 to 12 of 0-9 and A-Z",

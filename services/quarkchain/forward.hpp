@@ -1,5 +1,6 @@
 // Forwarding at the master: what a peer says to a shard goes to the slave that runs it, and back. Payloads are moved,
-// not read; opcodes and rpc ids pass as they are, only the route differs.
+// not read; opcodes and rpc ids pass as they are, only the route differs. (When a slave has come back, the ids of its
+// requests are moved behind those that its peers have seen.)
 #pragma once
 
 #include "circuit/circuit.hpp"
@@ -20,19 +21,20 @@ struct ForwardCounters {
   std::uint64_t frames_to_slaves = 0;
   std::uint64_t frames_to_peers = 0;
   std::uint64_t pairs_ended = 0;    // a virtual peer that ended by itself: an overflow, mostly
+  std::uint64_t foreign = 0;        // circuits of slaves for a branch that is not theirs; dropped
   std::uint64_t unroutable = 0;     // circuits of peers for a branch that no slave runs
 };
 
 /// The forwarding of one master. One executor; not thread safe.
 class Forwarding {
  public:
-  explicit Forwarding(LogSink log = {});
+  explicit Forwarding(Executor executor, LogSink log = {});
   ~Forwarding();
   Forwarding(const Forwarding&) = delete;
   Forwarding& operator=(const Forwarding&) = delete;
 
   /// A slave and the shards it runs; the first that was added for a shard gets its frames. Of a connection over the
-  /// cluster framing, `slave` is its control circuit.
+  /// cluster framing, `slave` is its control circuit. Virtual peers of these shards that had ended may begin anew.
   void add_slave(std::shared_ptr<RpcCircuit> slave, std::vector<std::uint32_t> full_shard_ids);
   void erase_slave(const RpcCircuit& slave);
 

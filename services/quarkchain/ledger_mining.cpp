@@ -12,6 +12,12 @@ namespace {
 constexpr std::size_t works_max = 64;         // given out and not solved, for each shard
 constexpr std::size_t transactions_max = 256; // in a block that we make
 
+/// Of what is added up here. A store may hold blocks of before that was checked.
+BigUint capped(const BigUint& value) {
+  static const BigUint most = *BigUint::from_bytes(std::vector<std::byte>(Uint256::size, std::byte{0xFF}));
+  return std::min(value, most);
+}
+
 void require_remote_mining(const LedgerShard& of) {
   if (!of.config.consensus_config.remote_mine)
     throw Refused(Refusal::failed, "REMOTE_MINE is false for " + shard_text(of.config.full_shard_id));
@@ -24,12 +30,17 @@ BigUint LedgerState::next_difficulty(const LedgerShard& of, std::uint64_t create
   const std::uint64_t cutoff = std::max<std::uint64_t>(of.config.difficulty_adjustment_cutoff_time, 1);
   const std::uint64_t factor = std::max<std::uint64_t>(of.config.difficulty_adjustment_factor, 1);
   const std::uint64_t periods = (create_time - std::min(create_time, of.tip.create_time)) / cutoff;
-  const BigUint step = BigUint::scaled(of.tip.difficulty, 1, factor);
-  if (periods == 0) return of.tip.difficulty + step;
+  const BigUint before = capped(of.tip.difficulty);
+  const BigUint step = BigUint::scaled(before, 1, factor);
+  if (periods == 0) return capped(before + step);
   const BigUint down = BigUint::scaled(step, std::min<std::uint64_t>(periods - 1, 99), 1);
-  const BigUint& least = of.config.genesis.difficulty;
-  if (of.tip.difficulty < least + down) return least;
-  return of.tip.difficulty - down;
+  const BigUint least = capped(of.config.genesis.difficulty);
+  if (before < least + down) return least;
+  return before - down;
+}
+
+std::uint64_t LedgerState::next_create_time(const LedgerShard& of) const {
+  return std::max(now(), std::max(of.tip.create_time, of.tip.create_time + 1)); // it does not wrap
 }
 
 BigUint LedgerState::next_coinbase(const LedgerShard& of) const {
@@ -64,7 +75,7 @@ MinorBlock LedgerState::next_block(LedgerShard& of, const Address& coinbase) {
   header.hash_prev_root_block = root_tip_hash_;
   header.evm_gas_limit = of.tip.evm_gas_limit;
   header.hash_meta = hash_of(block.meta);
-  header.create_time = std::max(now(), of.tip.create_time + 1);
+  header.create_time = next_create_time(of);
   header.difficulty = next_difficulty(of, header.create_time);
   return block;
 }
@@ -77,11 +88,11 @@ awaitable<std::vector<EcoInfo>> LedgerState::get_eco_info_list() {
     info.branch.value = id;
     info.height = of.tip.height + 1;
     info.coinbase_amount = Uint256::from_bytes(bytes_of(next_coinbase(of).bytes())).value_or(Uint256());
-    info.difficulty = next_difficulty(of, std::max(now(), of.tip.create_time + 1));
+    info.difficulty = next_difficulty(of, next_create_time(of));
     const auto token = token_id(options_.config.genesis_token);
     BigUint amount;
     for (const MinorBlockHeader& header : unconfirmed(of))
-      if (token) amount = amount + header.coinbase_amount_map.balance_map.of(BigUint(*token));
+      if (token) amount = capped(amount + capped(header.coinbase_amount_map.balance_map.of(BigUint(*token))));
     info.unconfirmed_headers_coinbase_amount = Uint256::from_bytes(bytes_of(amount.bytes())).value_or(Uint256());
     infos.push_back(std::move(info));
   }

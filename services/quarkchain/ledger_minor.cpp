@@ -14,6 +14,7 @@ namespace trunkline::quarkchain {
 namespace {
 
 constexpr std::uint64_t recent_seconds = 60;
+constexpr std::uint64_t seconds_ahead_max = 15; // of our clock, as in pyquarkchain
 
 [[noreturn]] void refuse(const MinorBlockHeader& header, const std::string& why) {
   throw Refused(Refusal::invalid, fmt::format("minor block {} at height {} of {}: {}", hash_of(header).hex(),
@@ -117,9 +118,25 @@ void LedgerState::set_tip(LedgerShard& of, const MinorBlockHeader& header, const
 
 // A new block.
 
+/// What the next block is computed from, and what is added up: difficulties and amounts of more bytes than the protocol
+/// has for them elsewhere, and a time after which there is none, would fail whoever asks for the next block.
+void LedgerState::check_numbers(const MinorBlockHeader& header) const {
+  if (header.difficulty.bytes().size() > Uint256::size)
+    refuse(header, fmt::format("its difficulty has {} bytes, expected at most {}", header.difficulty.bytes().size(),
+                               Uint256::size));
+  for (const auto& [token, amount] : header.coinbase_amount_map.balance_map)
+    if (amount.bytes().size() > Uint256::size)
+      refuse(header, fmt::format("its coinbase amount has {} bytes, expected at most {}", amount.bytes().size(),
+                                 Uint256::size));
+  const std::uint64_t last = now() + seconds_ahead_max;
+  if (header.create_time > last)
+    refuse(header, fmt::format("its create_time is {}, expected at most {}", header.create_time, last));
+}
+
 void LedgerState::check_block(LedgerShard& of, const MinorBlock& block) {
   const MinorBlockHeader& header = block.header;
   const std::uint32_t branch = of.config.full_shard_id;
+  check_numbers(header);
   const std::optional<MinorBlockHeader> parent = minor_header(branch, header.hash_prev_minor_block);
   if (!parent) refuse(header, fmt::format("its parent {} is not known", header.hash_prev_minor_block.hex()));
   if (header.height != parent->height + 1) refuse(header, fmt::format("expected height {}", parent->height + 1));

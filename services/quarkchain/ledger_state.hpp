@@ -157,6 +157,7 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
                 const Hash256& base) const;
   void choose_tip(LedgerShard& of, const RootBlockHeader& root, const Hash256& hash);
   void set_tip(LedgerShard& of, const MinorBlockHeader& header, const Hash256& hash, StoreBatch& batch);
+  void check_numbers(const MinorBlockHeader& header) const;
   void check_block(LedgerShard& of, const MinorBlock& block);
   void commit(LedgerShard& of, const MinorBlock& block, const Hash256& hash, StoreBatch& batch);
   /// Sends the lists, reports, commits. Holding the turn. True when it became the tip.
@@ -166,9 +167,11 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
   // ledger_sync.cpp
   awaitable<bool> take_block(std::uint32_t branch, MinorBlock block);
   awaitable<SyncedBlocks> take_blocks(std::uint32_t branch, std::vector<MinorBlock> blocks);
-  awaitable<std::vector<MinorBlock>> download(PeerShard from, std::vector<Hash256> hashes, std::size_t batch);
+  awaitable<std::vector<MinorBlock>> download(PeerShard from, std::vector<Hash256> hashes);
+  awaitable<SyncedBlocks> fetch(PeerShard from, std::vector<Hash256> hashes, std::size_t batch);
   awaitable<void> follow(PeerShard from, MinorBlockHeader tip);
   awaitable<void> announce(const LedgerShard& of, std::uint64_t except);
+  static awaitable<void> sent(awaitable<void> announcement);
   static awaitable<void> announce_to(Pointer self, PeerShard to, RootBlockHeader root, MinorBlockHeader tip);
 
   // ledger_xshard.cpp
@@ -176,6 +179,7 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
 
   // ledger_mining.cpp
   BigUint next_difficulty(const LedgerShard& of, std::uint64_t create_time) const;
+  std::uint64_t next_create_time(const LedgerShard& of) const;
   BigUint next_coinbase(const LedgerShard& of) const;
   MinorBlock next_block(LedgerShard& of, const Address& coinbase);
 

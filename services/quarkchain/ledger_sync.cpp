@@ -47,9 +47,19 @@ awaitable<void> LedgerState::on_new_block_minor(PeerShard from, MinorBlock block
     log(LogLevel::warning, refused.what());
   }
   if (!added) co_return;
-  const std::shared_ptr<Surroundings> surroundings = around();
-  for (const PeerShard& peer : surroundings->peers_of(from.branch))
-    if (peer.cluster_peer_id != from.cluster_peer_id) co_await surroundings->new_block_minor(peer, relayed);
+  for (const PeerShard& peer : around()->peers_of(from.branch)) {
+    if (peer.cluster_peer_id == from.cluster_peer_id) continue;
+    co_await sent(around()->new_block_minor(peer, relayed));
+    co_await throw_if_cancelled();
+  }
+}
+
+/// One who has gone meanwhile is not the fault of whoever sent it.
+awaitable<void> LedgerState::sent(awaitable<void> announcement) {
+  try {
+    co_await std::move(announcement);
+  } catch (const std::exception&) { // nobody to tell
+  }
 }
 
 awaitable<void> LedgerState::announce(const LedgerShard& of, std::uint64_t except) {
@@ -62,33 +72,37 @@ awaitable<void> LedgerState::announce(const LedgerShard& of, std::uint64_t excep
 }
 
 awaitable<void> LedgerState::announce_to(Pointer self, PeerShard to, RootBlockHeader root, MinorBlockHeader tip) {
-  try {
-    co_await self->around()->new_minor_block_header(to, std::move(root), std::move(tip));
-  } catch (const std::exception&) { // the peer has gone: nobody to tell
-  }
+  co_await sent(self->around()->new_minor_block_header(to, std::move(root), std::move(tip)));
 }
 
 // From peers.
 
-awaitable<std::vector<MinorBlock>> LedgerState::download(PeerShard from, std::vector<Hash256> hashes,
-                                                         std::size_t batch) {
-  std::vector<MinorBlock> blocks;
-  for (std::size_t at = 0; at < hashes.size(); at += batch) {
-    const std::size_t end = std::min(at + batch, hashes.size());
-    std::vector<Hash256> wanted(hashes.begin() + static_cast<std::ptrdiff_t>(at),
-                                hashes.begin() + static_cast<std::ptrdiff_t>(end));
-    std::vector<MinorBlock> some = co_await around()->get_minor_block_list(from, std::move(wanted));
-    if (some.size() != end - at)
-      throw Refused(Refusal::invalid, fmt::format("peer {} has {} of {} blocks that were asked for",
-                                                  from.cluster_peer_id, some.size(), end - at));
-    for (MinorBlock& block : some) {
-      if (hash_of(block.header) != hashes[blocks.size()])
-        throw Refused(Refusal::invalid, fmt::format("peer {} sent block {}, expected {}", from.cluster_peer_id,
-                                                    hash_of(block.header).hex(), hashes[blocks.size()].hex()));
-      blocks.push_back(std::move(block));
-    }
-  }
+/// Of one reply: what arrives together is bounded by the size of a command, whatever was asked for.
+awaitable<std::vector<MinorBlock>> LedgerState::download(PeerShard from, std::vector<Hash256> hashes) {
+  std::vector<Hash256> wanted = hashes;
+  std::vector<MinorBlock> blocks = co_await around()->get_minor_block_list(from, std::move(wanted));
+  if (blocks.size() != hashes.size())
+    throw Refused(Refusal::invalid, fmt::format("peer {} has {} of {} blocks that were asked for", from.cluster_peer_id,
+                                                blocks.size(), hashes.size()));
+  for (std::size_t i = 0; i < blocks.size(); ++i)
+    if (hash_of(blocks[i].header) != hashes[i])
+      throw Refused(Refusal::invalid, fmt::format("peer {} sent block {}, expected {}", from.cluster_peer_id,
+                                                  hash_of(blocks[i].header).hex(), hashes[i].hex()));
   co_return blocks;
+}
+
+/// Each batch is in the chain before the next one is asked for.
+awaitable<SyncedBlocks> LedgerState::fetch(PeerShard from, std::vector<Hash256> hashes, std::size_t batch) {
+  SyncedBlocks synced;
+  for (std::size_t at = 0; at < hashes.size(); at += batch) {
+    const auto begin = hashes.begin() + static_cast<std::ptrdiff_t>(at);
+    std::vector<Hash256> some(begin, begin + static_cast<std::ptrdiff_t>(std::min(batch, hashes.size() - at)));
+    std::vector<MinorBlock> blocks = co_await download(from, std::move(some));
+    SyncedBlocks taken = co_await take_blocks(from.branch, std::move(blocks));
+    synced.coinbase.merge(taken.coinbase);
+    synced.stats = std::move(taken.stats);
+  }
+  co_return synced;
 }
 
 awaitable<SyncedBlocks> LedgerState::sync_minor_block_list(PeerShard from, std::vector<Hash256> hashes) {
@@ -97,14 +111,12 @@ awaitable<SyncedBlocks> LedgerState::sync_minor_block_list(PeerShard from, std::
   if (std::ranges::find(peers, from) == peers.end())
     throw Refused(Refusal::bad_message,
                   fmt::format("there is no peer {} on {}", from.cluster_peer_id, shard_text(from.branch)));
-  std::vector<MinorBlock> blocks;
   try {
-    blocks = co_await download(from, std::move(hashes), blocks_per_sync_request);
+    co_return co_await fetch(from, std::move(hashes), blocks_per_sync_request);
   } catch (const boost::system::system_error& failure) {
     if (failure.code() == boost::asio::error::operation_aborted) throw;
     throw Refused(Refusal::failed, trunkline::text_of(failure));
   }
-  co_return co_await take_blocks(from.branch, std::move(blocks));
 }
 
 /// In their order, with one batch of lists for all of them and one report.
@@ -196,8 +208,7 @@ awaitable<void> LedgerState::follow(PeerShard from, MinorBlockHeader tip) {
     }
   }
   std::ranges::reverse(missing);
-  std::vector<MinorBlock> blocks = co_await download(from, std::move(missing), blocks_per_request);
-  co_await take_blocks(from.branch, std::move(blocks));
+  (void)co_await fetch(from, std::move(missing), blocks_per_request);
   co_await announce(shard(from.branch), from.cluster_peer_id);
 }
 

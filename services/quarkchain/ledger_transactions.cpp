@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t cursor_bytes = 12; // the inverted height and index, as in keys::account
 const std::string cursor_of_pending(1, '\0');
 constexpr std::size_t looked_at_max = 100000; // entries for one page
+constexpr std::uint64_t evm_gas_limit_default = 12000000; // of pyquarkchain's empty block
 
 std::string where(const Hash256& block, std::uint32_t index) { return keys::hash(block) + keys::number(index); }
 
@@ -90,9 +91,11 @@ awaitable<void> LedgerState::on_new_transaction_list(PeerShard from, std::vector
     }
   }
   if (fresh.empty()) co_return;
-  const std::shared_ptr<Surroundings> surroundings = around();
-  for (const PeerShard& peer : surroundings->peers_of(from.branch))
-    if (peer.cluster_peer_id != from.cluster_peer_id) co_await surroundings->new_transaction_list(peer, fresh);
+  for (const PeerShard& peer : around()->peers_of(from.branch)) {
+    if (peer.cluster_peer_id == from.cluster_peer_id) continue;
+    co_await sent(around()->new_transaction_list(peer, fresh));
+    co_await throw_if_cancelled();
+  }
 }
 
 void LedgerState::unqueue(LedgerShard& of, const MinorBlock& block) {
@@ -137,6 +140,8 @@ awaitable<std::optional<FoundTransaction>> LedgerState::get_transaction(std::uin
     found.emplace();
     found->block.tx_list.push_back(queued->second->second.typed);
     found->block.header.branch.value = branch;
+    found->block.header.evm_gas_limit = Uint256(evm_gas_limit_default);
+    found->block.meta.evm_xshard_gas_limit = Uint256(evm_gas_limit_default / 2);
   }
   co_return found;
 }

@@ -1,5 +1,6 @@
 #include "services/quarkchain/master_lobby.hpp"
 
+#include "async/clock.hpp"
 #include "async/within.hpp"
 #include "peer/quote.hpp"
 #include "services/quarkchain/hashes.hpp"
@@ -15,7 +16,8 @@ namespace trunkline::quarkchain {
 
 MasterLobby::MasterLobby(Executor executor, std::shared_ptr<RootBackend> backend, PeerOptions options,
                          ServiceOptions with)
-    : backend_(std::move(backend)), options_(std::move(options)), with_(std::move(with)), tasks_(std::move(executor)) {
+    : backend_(std::move(backend)), options_(std::move(options)), with_(std::move(with)),
+      executor_(std::move(executor)), tasks_(executor_) {
   if (!options_.peer_id.is_zero()) return;
   std::random_device random;
   for (std::byte& byte : options_.peer_id.bytes) byte = static_cast<std::byte>(random());
@@ -51,6 +53,11 @@ void MasterLobby::close() {
   for (const auto& [circuit, guest] : std::exchange(guests_, {})) guest->changed.notify_all();
 }
 
+void MasterLobby::log(LogRate& rate, std::string text) {
+  const auto line = rate.pass(std::move(text), Clock::of(executor_).now());
+  if (line && with_.log) with_.log(LogLevel::warning, *line);
+}
+
 // Guests.
 
 std::shared_ptr<MasterLobby::Guest> MasterLobby::enter(const std::shared_ptr<ClusterConnection>& connection) {
@@ -63,9 +70,7 @@ std::shared_ptr<MasterLobby::Guest> MasterLobby::enter(const std::shared_ptr<Clu
 void MasterLobby::leave(const std::shared_ptr<Guest>& guest, End reason) {
   if (!guest->connection) return;
   guests_.erase(guest->connection->control().get());
-  if (with_.log)
-    with_.log(LogLevel::warning,
-              fmt::format("peer {} is not admitted: {}", guest->connection->remote(), reason.to_string()));
+  log(refused_lines_, fmt::format("peer {} is not admitted: {}", guest->connection->remote(), reason.to_string()));
   guest->connection->close(std::move(reason));
 }
 
@@ -89,6 +94,7 @@ void MasterLobby::hello(RpcCircuit& circuit, HelloCommand hello) {
   check(hello);
   std::shared_ptr<Guest>& guest = guests_[&circuit]; // it may be faster than whoever dialled it
   if (!guest) guest = std::make_shared<Guest>();
+  if (guest->connection) guest->connection->identify();
   guest->id = ++id_last_;
   guest->hello = std::move(hello);
   guest->changed.notify_all();
@@ -198,8 +204,8 @@ std::string MasterLobby::listen(std::string_view address) {
     if (!self || !self->cluster_) return connection->close(End(error::node_closed));
     if (self->guests_.size() >= self->options_.peers_max) {
       const std::string text = fmt::format("peers_max is {}", self->options_.peers_max);
-      if (self->with_.log)
-        self->with_.log(LogLevel::warning, fmt::format("peer {} is turned away: {}", connection->remote(), text));
+      ++self->turned_away_;
+      self->log(self->turned_away_lines_, fmt::format("peer {} is turned away: {}", connection->remote(), text));
       return connection->close(End(error::access_denied, text));
     }
     self->tasks_.spawn(welcome(self, self->enter(connection)));

@@ -4,6 +4,7 @@
 
 #include "async/tasks.hpp"
 #include "services/quarkchain/cluster_master.hpp"
+#include "services/quarkchain/log_rate.hpp"
 #include "services/quarkchain/master_node.hpp"
 #include "services/quarkchain/peer_root_service.hpp"
 
@@ -33,6 +34,7 @@ class MasterLobby final : public PeerLobby, public std::enable_shared_from_this<
   awaitable<std::uint64_t> connect(std::string address);
   std::vector<std::uint64_t> peers() const;
   void disconnect(std::uint64_t cluster_peer_id);
+  std::uint64_t turned_away() const noexcept { return turned_away_; }
 
   void hello(RpcCircuit& circuit, HelloCommand hello) override;
   std::uint64_t id_of(const RpcCircuit& circuit) const override;
@@ -50,6 +52,7 @@ class MasterLobby final : public PeerLobby, public std::enable_shared_from_this<
     Signal changed; // HELLO came
   };
 
+  void log(LogRate& rate, std::string text);
   std::shared_ptr<Guest> enter(const std::shared_ptr<ClusterConnection>& connection);
   void leave(const std::shared_ptr<Guest>& guest, End reason);
   void check(const HelloCommand& hello) const;
@@ -69,7 +72,10 @@ class MasterLobby final : public PeerLobby, public std::enable_shared_from_this<
   TellSlaves create_;
   TellSlaves destroy_;
   std::uint64_t id_last_ = 0;
+  std::uint64_t turned_away_ = 0; // peers_max
+  LogRate turned_away_lines_, refused_lines_;
   std::map<const RpcCircuit*, std::shared_ptr<Guest>> guests_;
+  Executor executor_;
   Tasks tasks_;
 };
 

@@ -42,7 +42,7 @@ MasterNodeOptions MasterNodeOptions::of(const ClusterConfig& config) {
   Branches branches = options.all_shards;
   std::ranges::sort(branches);
   options.connections.branches = std::make_shared<const Branches>(std::move(branches));
-  options.connections.limits.command_bytes_max = config.quarkchain.p2p_command_size_limit;
+  options.peers.command_bytes_max = config.quarkchain.p2p_command_size_limit;
   options.connect_retry_delay =
       std::chrono::milliseconds(static_cast<std::int64_t>(config.master_to_slave_connect_retry_delay * 1000));
   options.peers.version = config.quarkchain.p2p_protocol_version;
@@ -64,6 +64,7 @@ struct MasterNode::State final : std::enable_shared_from_this<State> {
   struct Slave {
     SlaveConfig config;
     std::shared_ptr<RpcCircuit> circuit; // also one that has ended
+    bool dialling = false;
     bool is_open() const { return circuit && circuit->is_open(); }
   };
 
@@ -136,6 +137,7 @@ void MasterNode::State::start(const Executor& executor) {
   lobby = std::make_shared<MasterLobby>(executor, backend, options.peers, with);
   ClusterMasterOptions cluster_options;
   cluster_options.connections = options.connections;
+  cluster_options.peer_command_bytes_max = options.peers.command_bytes_max;
   cluster_options.slave_server = service->server();
   cluster_options.root_server = lobby->server();
   cluster_options.connect_retry_delay = options.connect_retry_delay;
@@ -179,6 +181,9 @@ awaitable<void> MasterNode::State::boot(Pointer self) {
 
 awaitable<void> MasterNode::State::boot_slave(Pointer self, std::string id) {
   Slave& slave = self->find(id); // the list of slaves never changes
+  // A slave takes a second connection of its master for one of another slave: it would be without the first, too.
+  if (slave.is_open()) throw BootFailure(fmt::format("slave {} is connected", quote(id)));
+  if (slave.dialling) throw BootFailure(fmt::format("slave {} is being dialled", quote(id)));
   co_await dial(self, slave);
   const SlaveClient client = self->client(slave).within(self->options.boot_deadline);
   co_await identify(self, slave.config, client);
@@ -195,6 +200,12 @@ awaitable<void> MasterNode::State::dial(Pointer self, Slave& slave) {
   const std::string address = self->options.address_of ? self->options.address_of(config)
                                                        : fmt::format("tcp://{}:{}", config.host, config.port);
   self->enter(fmt::format("dialling slave {} at {}", quote(config.id), address));
+  struct Dialling {
+    bool& flag;
+    explicit Dialling(bool& of) : flag(of) { flag = true; }
+    ~Dialling() { flag = false; }
+  };
+  const Dialling dialling(slave.dialling);
   slave.circuit = co_await self->cluster->connect_slave(address, config.full_shard_id_list);
 }
 
@@ -385,6 +396,7 @@ awaitable<std::uint64_t> MasterNode::connect_peer(std::string address) {
   return state_->lobby->connect(std::move(address));
 }
 std::vector<std::uint64_t> MasterNode::peers() const { return state_->lobby->peers(); }
+std::uint64_t MasterNode::peers_turned_away() const noexcept { return state_->lobby->turned_away(); }
 void MasterNode::disconnect_peer(std::uint64_t id) { state_->lobby->disconnect(id); }
 
 ClusterMaster& MasterNode::connections() noexcept { return *state_->cluster; }

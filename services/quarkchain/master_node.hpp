@@ -37,6 +37,7 @@ struct PeerOptions {
   Hash256 peer_id; // of this process; all zero: drawn
   std::uint16_t port = 38291; // under which we say that we can be reached
   std::size_t peers_max = 25;
+  std::size_t command_bytes_max = 128 << 20; // P2P_COMMAND_SIZE_LIMIT: of connections with peers alone
   std::chrono::milliseconds hello_deadline{10000}; // from the connection to its HELLO
 
   PeerOptions() = default;
@@ -75,6 +76,7 @@ class MasterNode {
   /// Where `boot` is: "dialling slave S1", "active".
   const std::string& progress() const noexcept;
   /// Dials a slave that was lost, and takes it through the same steps; for masters that do not end with a slave.
+  /// Errors: as for `boot`; also BootFailure for one that is connected.
   awaitable<void> boot_slave(std::string id);
 
   /// Errors: std::out_of_range for one that is not connected.
@@ -106,6 +108,8 @@ class MasterNode {
   /// Ascending.
   std::vector<std::uint64_t> peers() const;
   void disconnect_peer(std::uint64_t cluster_peer_id);
+  /// Connections that were closed for `peers_max`.
+  std::uint64_t peers_turned_away() const noexcept;
 
   /// CREATE and DESTROY to all slaves.
   awaitable<void> create_peer(std::uint64_t cluster_peer_id);

@@ -188,7 +188,15 @@ awaitable<RpcReply> RpcCircuit::call_on(Pointer self, std::uint8_t op, Payload p
     call.calls.deadlines.emplace(call.due, &call);
     call.calls.arm(self->circuit_.trunk()->executor());
   }
-  while (!self->end_ && !call.done && call.calls.admitted >= self->server_->limits_.calls_in_flight_max) {
+  const std::uint32_t calls_max = self->server_->limits_.calls_in_flight_max;
+  if (call.calls.admitted >= calls_max) {
+    ++self->server_->counters_.calls_delayed;
+    if (!std::exchange(self->calls_logged_, true))
+      self->server_->log(LogLevel::warning,
+                         fmt::format("{} {}: calls_in_flight_max {} of {} wait for replies, further ones wait",
+                                     self->server_->kind(), self->circuit_.remote_peer().url, calls_max, self->name()));
+  }
+  while (!self->end_ && !call.done && call.calls.admitted >= calls_max) {
     co_await call.calls.room.wait();
     co_await throw_if_cancelled();
   }
@@ -196,6 +204,7 @@ awaitable<RpcReply> RpcCircuit::call_on(Pointer self, std::uint8_t op, Payload p
   ++call.calls.admitted;
   if (!call.done && (self->end_ || !self->senders_.empty() || !self->try_send(fragment, &call)))
     co_await self->send(fragment, &call);
+  if (self->full()) self->read(); // its reply may come behind what was left unread
 
   while (!call.done) co_await call.changed.wait();
   if (call.reply) co_return std::move(*call.reply);

@@ -26,6 +26,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace trunkline::quarkchain {
 
@@ -58,7 +59,8 @@ struct RpcCounters {
   std::uint64_t replies = 0;              // that somebody waited for
   std::uint64_t late_replies = 0;         // to calls that were cancelled or timed out; dropped
   std::uint64_t calls_timed_out = 0;
-  std::uint64_t requests_delayed = 0;     // waited because requests_in_flight_max were being handled
+  std::uint64_t calls_delayed = 0;        // waited because calls_in_flight_max had no reply yet
+  std::uint64_t requests_delayed = 0;     // waited for one of requests_in_flight_max, or the bytes of requests
   std::uint64_t handlers_failed = 0;      // each closed its circuit, as does each of the following
   std::uint64_t unknown_opcodes = 0;
   std::uint64_t unexpected_replies = 0;   // also requests that nobody here serves
@@ -111,6 +113,8 @@ class RpcServer {
   RpcLimits limits_;
   LogSink log_;
   RpcCounters counters_;
+  std::size_t running_bytes_ = 0; // of the requests of all circuits
+  std::vector<std::weak_ptr<RpcCircuit>> starved_; // none of whose requests run, for requests_of_kind_bytes_max
   std::array<std::unique_ptr<Entry>, 256> entries_; // by opcode
 };
 
@@ -187,11 +191,16 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   void on_fragment(Fragment& fragment);
   void on_reply(Fragment& fragment);
   void admit(RpcRequest request);
+  bool has_room(const RpcRequest& request) const noexcept;
+  void note_delay();
   awaitable<void> handle(RpcRequest request);
   static awaitable<void> run(Slot slot, RpcRequest request, const RpcServer::Entry& entry);
-  void leave_slot();
+  void leave_slot(std::size_t bytes);
+  void run_waiting();
+  static void feed_starved(RpcServer& server);
   Tasks& tasks();
   bool full() const noexcept { return waiting_bytes_ >= server_->limits_.requests_waiting_bytes_max; }
+  bool reads_on() const noexcept;
   void violate(std::uint64_t& counter, const std::string& text);
   void on_end(End reason);
 
@@ -213,10 +222,14 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   bool serving_ = true;
   bool reading_ = false; // in `read`
   bool delay_logged_ = false;
+  bool read_ahead_logged_ = false;
+  bool calls_logged_ = false;
 
   // Requests of the far side.
   std::optional<std::uint64_t> request_id_last_;
   std::uint32_t running_ = 0;
+  std::size_t running_bytes_ = 0;
+  bool starved_ = false; // in the server's list
   std::list<RpcRequest> waiting_; // for a place among the running ones
   std::size_t waiting_bytes_ = 0;
   std::unique_ptr<Tasks> tasks_; // handlers; made for the first

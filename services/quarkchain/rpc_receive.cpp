@@ -21,11 +21,18 @@ void RpcCircuit::read() {
     ~Reading() { flag = false; }
   };
   const Reading reading(reading_);
-  while (!end_ && !full()) {
+  while (!end_ && reads_on()) {
     std::optional<Fragment> fragment = circuit_.try_receive();
     if (!fragment) return;
     on_fragment(*fragment);
   }
+}
+
+/// Replies come behind requests: while a call of ours waits for one, requests that wait may not keep it from us, or the
+/// handlers that make the calls, and with them the requests, would wait for ever.
+bool RpcCircuit::reads_on() const noexcept {
+  if (!full()) return true;
+  return calls_pending() > 0 && waiting_bytes_ < server_->limits_.requests_read_ahead_bytes_max;
 }
 
 void RpcCircuit::on_fragment(Fragment& fragment) {
@@ -84,27 +91,67 @@ void RpcCircuit::on_reply(Fragment& fragment) {
 
 // Handlers.
 
+namespace {
+
+std::size_t cost_of(const RpcRequest& request) noexcept { return request.payload.size() + frame_cost_bytes; }
+
+} // namespace
+
 struct RpcCircuit::Slot {
-  explicit Slot(Pointer circuit) : of(std::move(circuit)) { ++of->running_; }
+  Slot(Pointer circuit, std::size_t of_request) : of(std::move(circuit)), bytes(of_request) {
+    ++of->running_;
+    of->running_bytes_ += bytes;
+    of->server_->running_bytes_ += bytes;
+  }
   Slot(Slot&&) noexcept = default;
   Slot& operator=(Slot&&) = delete;
   ~Slot() {
-    if (of) of->leave_slot();
+    if (of) of->leave_slot(bytes);
   }
   Pointer of;
+  std::size_t bytes;
 };
 
-/// A handler runs up to its first wait before the next frame is looked at: what it answers at once is sent, whatever comes next.
-void RpcCircuit::admit(RpcRequest request) {
+/// Whatever its size, one request is always let in.
+bool RpcCircuit::has_room(const RpcRequest& request) const noexcept {
   const RpcLimits& limits = server_->limits_;
-  if (running_ < limits.requests_in_flight_max && waiting_.empty()) return tasks().start(handle(std::move(request)));
+  const std::size_t bytes = cost_of(request);
+  return running_ < limits.requests_in_flight_max &&
+         (running_ == 0 || running_bytes_ + bytes <= limits.requests_in_flight_bytes_max) &&
+         (server_->running_bytes_ == 0 || server_->running_bytes_ + bytes <= limits.requests_of_kind_bytes_max);
+}
+
+/// A handler runs up to its first wait before the next frame is looked at: what it answers at once is sent, whatever
+/// comes next.
+void RpcCircuit::admit(RpcRequest request) {
+  if (waiting_.empty() && has_room(request)) return tasks().start(handle(std::move(request)));
   ++server_->counters_.requests_delayed;
-  if (!std::exchange(delay_logged_, true))
-    server_->log(LogLevel::warning,
-                 fmt::format("{} {}: requests_in_flight_max {} of {} are being handled, further ones wait",
-                             server_->kind(), circuit_.remote_peer().url, limits.requests_in_flight_max, name()));
-  waiting_bytes_ += request.payload.size() + frame_cost_bytes;
+  waiting_bytes_ += cost_of(request);
   waiting_.push_back(std::move(request));
+  note_delay();
+  if (running_ == 0) run_waiting();
+}
+
+void RpcCircuit::note_delay() {
+  const RpcLimits& limits = server_->limits_;
+  const auto say = [this](const std::string& what) {
+    server_->log(LogLevel::warning, fmt::format("{} {}: {}", server_->kind(), circuit_.remote_peer().url, what));
+  };
+  if (waiting_bytes_ >= limits.requests_read_ahead_bytes_max && !std::exchange(read_ahead_logged_, true))
+    say(fmt::format(
+        "{} bytes of requests of {} wait, requests_read_ahead_bytes_max is {}: it is not read, and {} calls "
+        "of ours wait for replies",
+        waiting_bytes_, name(), limits.requests_read_ahead_bytes_max, calls_pending()));
+  if (std::exchange(delay_logged_, true)) return;
+  if (running_ >= limits.requests_in_flight_max)
+    return say(fmt::format("requests_in_flight_max {} of {} are being handled, further ones wait",
+                           limits.requests_in_flight_max, name()));
+  const bool own = running_ > 0 && running_bytes_ + cost_of(waiting_.back()) > limits.requests_in_flight_bytes_max;
+  say(fmt::format("{} bytes of requests {} are being handled, {} is {}: further ones wait",
+                  own ? running_bytes_ : server_->running_bytes_,
+                  own ? "of " + name() : "of " + server_->kind() + " connections",
+                  own ? "requests_in_flight_bytes_max" : "requests_of_kind_bytes_max",
+                  own ? limits.requests_in_flight_bytes_max : limits.requests_of_kind_bytes_max));
 }
 
 Tasks& RpcCircuit::tasks() {
@@ -114,19 +161,41 @@ Tasks& RpcCircuit::tasks() {
 
 awaitable<void> RpcCircuit::handle(RpcRequest request) {
   const RpcServer::Entry& entry = *server_->entries_[request.op];
-  return run(Slot(shared_from_this()), std::move(request), entry);
+  const std::size_t bytes = cost_of(request);
+  return run(Slot(shared_from_this(), bytes), std::move(request), entry);
 }
 
 /// A handler has ended, or never began.
-void RpcCircuit::leave_slot() {
+void RpcCircuit::leave_slot(std::size_t bytes) {
   --running_;
+  running_bytes_ -= bytes;
+  server_->running_bytes_ -= bytes;
   note_change();
+  run_waiting();
+  feed_starved(*server_);
+}
+
+/// Those that have room now. Where nothing of ours runs that would come back here, the server does.
+void RpcCircuit::run_waiting() {
   if (end_ || waiting_.empty()) return;
-  RpcRequest request = std::move(waiting_.front());
-  waiting_.pop_front();
-  waiting_bytes_ -= request.payload.size() + frame_cost_bytes;
-  tasks().spawn(handle(std::move(request))); // posted: one that ends at once would come back here
+  while (!waiting_.empty() && has_room(waiting_.front())) {
+    RpcRequest request = std::move(waiting_.front());
+    waiting_.pop_front();
+    waiting_bytes_ -= cost_of(request);
+    tasks().spawn(handle(std::move(request))); // posted: one that ends at once would come back here
+  }
+  if (!waiting_.empty() && running_ == 0 && !std::exchange(starved_, true))
+    server_->starved_.push_back(weak_from_this());
   read();
+}
+
+void RpcCircuit::feed_starved(RpcServer& server) {
+  if (server.starved_.empty()) return;
+  for (const std::weak_ptr<RpcCircuit>& weak : std::exchange(server.starved_, {}))
+    if (const auto circuit = weak.lock()) {
+      circuit->starved_ = false;
+      circuit->run_waiting();
+    }
 }
 
 awaitable<void> RpcCircuit::run(Slot slot, RpcRequest request, const RpcServer::Entry& entry) {

@@ -62,7 +62,7 @@ struct SlaveNode::State final : Membership, Surroundings, std::enable_shared_fro
   awaitable<std::vector<std::string>> connect(std::vector<SlaveTarget> targets) override {
     return cluster->slaves().connect(std::move(targets));
   }
-  bool create_peer(std::uint64_t cluster_peer_id) override { return cluster->peers().create(cluster_peer_id); }
+  bool create_peer(std::uint64_t cluster_peer_id) override;
   void destroy_peer(std::uint64_t cluster_peer_id) override { cluster->peers().destroy(cluster_peer_id); }
   void add_shard(std::uint32_t full_shard_id) override { cluster->peers().add_branch(full_shard_id); }
   bool identify(RpcCircuit& circuit, SlaveIdentity identity) override {
@@ -113,6 +113,10 @@ void SlaveNode::State::start(const Executor& executor) {
   with.limits = options.rpc;
   master_service = std::make_unique<SlaveService>(backend, weak_from_this(), with);
   slave_service = std::make_unique<XshardService>(backend, weak_from_this(), with);
+  // A peer's requests count like what it has not been read of: there may be many peers.
+  const std::size_t of_peer = options.connections.limits.peer_inbox_bytes_max;
+  with.limits.requests_in_flight_bytes_max = std::min(with.limits.requests_in_flight_bytes_max, of_peer);
+  with.limits.requests_read_ahead_bytes_max = std::min(with.limits.requests_read_ahead_bytes_max, of_peer);
   peer_service = std::make_unique<PeerShardService>(backend, with, options.peer_shards);
 
   ClusterSlaveOptions cluster_options;
@@ -122,6 +126,8 @@ void SlaveNode::State::start(const Executor& executor) {
   cluster_options.slaves.branches = options.connections.branches;
   cluster_options.slaves.strict_parity = options.strict_parity;
   cluster_options.slaves.log = options.connections.log;
+  if (!options.master_hosts.empty()) // pyquarkchain's way is to take any
+    for (const SlaveIdentity& slave : options.slaves) cluster_options.slaves.known_ids.push_back(slave.id);
   cluster_options.slaves.greet = [own = options.own](std::shared_ptr<RpcCircuit> circuit) {
     return greet(std::move(circuit), own);
   };
@@ -135,6 +141,14 @@ void SlaveNode::State::start(const Executor& executor) {
 
   backend->attach(std::weak_ptr<Surroundings>(shared_from_this()));
   for (const std::uint32_t shard : backend->shards()) add_shard(shard); // those that a store has kept
+}
+
+bool SlaveNode::State::create_peer(std::uint64_t cluster_peer_id) {
+  const VirtualPeers& peers = cluster->peers();
+  if (cluster->peers().create(cluster_peer_id)) return true;
+  cluster->connections().log(LogLevel::warning, fmt::format("peer {} refused: there are {}, peers_max is {}",
+                                                            cluster_peer_id, peers.peers().size(), options.peers_max));
+  return false;
 }
 
 /// The slaves that must have what is for this branch. Errors: error::connect_failed when one of them is missing.

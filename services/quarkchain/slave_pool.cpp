@@ -1,7 +1,9 @@
 #include "services/quarkchain/slave_pool.hpp"
 
+#include "async/clock.hpp"
 #include "async/within.hpp"
 #include "peer/quote.hpp"
+#include "services/quarkchain/log_rate.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/system/system_error.hpp>
@@ -41,14 +43,20 @@ std::string list_of(const std::vector<std::uint32_t>& shards) {
 } // namespace
 
 struct SlavePool::State : std::enable_shared_from_this<State> {
-  State(Executor executor, SlavePoolOptions with)
-      : options(std::move(with)), routes(options.branches, options.strict_parity), tasks(std::move(executor)) {}
+  State(Executor on, SlavePoolOptions with)
+      : executor(std::move(on)), options(std::move(with)), routes(options.branches, options.strict_parity),
+        tasks(executor) {}
 
   using Pointer = std::shared_ptr<State>;
 
   void log(LogLevel level, std::string_view text) const {
     if (options.log) options.log(level, escape(text, 4096));
   }
+  void log(LogRate& rate, LogLevel level, std::string text) {
+    if (const auto line = rate.pass(std::move(text), Clock::of(executor).now())) log(level, *line);
+  }
+  std::string why_not(const SlaveIdentity& identity) const;
+  void close_oldest(const std::string& id);
   std::shared_ptr<Link> find(const RpcCircuit& circuit) const {
     const auto found = links.find(&circuit);
     return found == links.end() ? nullptr : found->second;
@@ -74,6 +82,7 @@ struct SlavePool::State : std::enable_shared_from_this<State> {
   static awaitable<void> watch_inbound(Pointer self, std::shared_ptr<Link> link);
   static awaitable<void> join(Pointer self) { co_await self->tasks.join(); }
 
+  Executor executor;
   SlavePoolOptions options;
   XshardRoutes routes;
   SlavePoolCounters counters;
@@ -83,6 +92,7 @@ struct SlavePool::State : std::enable_shared_from_this<State> {
   std::map<std::string, SlaveTarget> targets; // where each slave is, as the master said last
   std::map<std::string, std::shared_ptr<Attempt>> attempts;
   std::set<std::string> redialling;
+  LogRate refused_lines, silent_lines, identity_lines, connected_lines, replaced_lines;
   bool closed = false;
   Tasks tasks;
 };
@@ -212,8 +222,10 @@ awaitable<void> SlavePool::State::redial(Pointer self, SlaveTarget target) {
     ++self->counters.redials;
     const std::shared_ptr<Attempt> attempt = self->attempt(self->targets.at(id)); // it may have moved
     while (!attempt->done) co_await attempt->ended.wait();
-    if (attempt->result.empty()) co_return;
-    delay = std::min(delay * 2, self->options.redial_delay_max);
+    // The link may have been lost again before we came to hear that it was made.
+    if (attempt->result.empty() && self->routes.knows(id)) co_return;
+    delay =
+        attempt->result.empty() ? self->options.redial_delay_min : std::min(delay * 2, self->options.redial_delay_max);
   }
 }
 
@@ -225,9 +237,9 @@ bool SlavePool::accept(std::shared_ptr<RpcCircuit> circuit) {
   if (state.closed || full || !circuit->is_open()) {
     if (full && !state.closed) {
       ++state.counters.unidentified_refused;
-      state.log(LogLevel::warning,
-                fmt::format("connection refused: {} connections have not said PING, unidentified_max is {}",
-                            state.unidentified, state.options.unidentified_max));
+      state.log(state.refused_lines, LogLevel::warning,
+                fmt::format("connection from {} refused: {} connections have not said PING, unidentified_max is {}",
+                            circuit->remote(), state.unidentified, state.options.unidentified_max));
     }
     circuit->close(End(error::open_backlog_full));
     return false;
@@ -252,27 +264,61 @@ awaitable<void> SlavePool::State::watch_inbound(Pointer self, std::shared_ptr<Li
   ++self->counters.identify_timeouts;
   const std::string text =
       fmt::format("no PING within identify_deadline {} ms", self->options.identify_deadline.count());
-  self->log(LogLevel::warning, "connection closed: " + text);
+  self->log(self->silent_lines, LogLevel::warning,
+            fmt::format("connection from {} closed: {}", link->circuit->remote(), text));
   link->circuit->close(End(error::handshake_timeout, text));
 }
 
 bool SlavePool::identify(RpcCircuit& circuit, SlaveIdentity identity) {
   const std::shared_ptr<Link> link = state_->find(circuit);
   if (!link || link->identified) return link != nullptr;
-  link->identity = std::move(identity);
-  if (link->identity.full_shard_ids.empty()) {
-    const std::string text = fmt::format("slave {} says that it runs no shard", quote(link->identity.id));
-    state_->log(LogLevel::warning, "connection closed: " + text);
+  if (const std::string text = state_->why_not(identity); !text.empty()) {
+    ++state_->counters.identities_refused;
+    state_->log(state_->identity_lines, LogLevel::warning,
+                fmt::format("connection from {} closed: {}", circuit.remote(), text));
     circuit.close(End(error::protocol_violation_on_circuit, text));
     return false;
   }
+  link->identity = std::move(identity);
   link->identified = true;
-  --state_->unidentified;
+  if (link->inbound) --state_->unidentified;
   ++state_->counters.identified;
   state_->routes.add(link->identity, link->circuit);
-  state_->log(LogLevel::info, fmt::format("slave {} has connected", quote(link->identity.id)));
+  if (state_->options.on_identified) state_->options.on_identified(circuit);
+  state_->log(state_->connected_lines, LogLevel::info,
+              fmt::format("slave {} has connected from {}", quote(link->identity.id), circuit.remote()));
   link->changed.notify_all();
+  state_->close_oldest(link->identity.id);
   return true;
+}
+
+/// Empty for an identity that is as good as any.
+std::string SlavePool::State::why_not(const SlaveIdentity& identity) const {
+  const std::string who = quote(identity.id);
+  const std::size_t shards = identity.full_shard_ids.size();
+  if (!options.known_ids.empty() && std::ranges::find(options.known_ids, identity.id) == options.known_ids.end())
+    return fmt::format("slave {} is not one of the {} of the configuration", who, options.known_ids.size());
+  if (shards == 0) return fmt::format("slave {} says that it runs no shard", who);
+  if (options.branches && shards > options.branches->size())
+    return fmt::format("slave {} says that it runs {} shards, there are {}", who, shards, options.branches->size());
+  return {};
+}
+
+/// The newest is who it says it is as much as the others, and more likely to be alive.
+void SlavePool::State::close_oldest(const std::string& id) {
+  std::shared_ptr<Link> oldest;
+  std::size_t count = 0;
+  for (const auto& [circuit, link] : links) {
+    if (!link->inbound || !link->identified || link->identity.id != id) continue;
+    ++count;
+    if (!oldest || link->number < oldest->number) oldest = link;
+  }
+  if (count <= options.links_per_slave_max) return;
+  ++counters.links_replaced;
+  const std::string text = fmt::format("slave {} has connected more than links_per_slave_max {} times", quote(id),
+                                       options.links_per_slave_max);
+  log(replaced_lines, LogLevel::warning, fmt::format("connection from {} closed: {}", oldest->circuit->remote(), text));
+  oldest->circuit->close(End(error::duplicate_trunk, text));
 }
 
 const SlaveIdentity* SlavePool::identity_of(const RpcCircuit& circuit) const {

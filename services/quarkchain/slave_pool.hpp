@@ -34,6 +34,9 @@ struct SlavePoolOptions {
   std::chrono::milliseconds greet_deadline{10000};    // from the connection to PONG
   std::chrono::milliseconds identify_deadline{10000}; // of an inbound connection, to its PING
   std::size_t unidentified_max = 64;                  // inbound connections that have not said PING
+  std::vector<std::string> known_ids;                 // others are closed at their PING; empty: any may come
+  std::size_t links_per_slave_max = 8;                // inbound, of one id; beyond it the oldest is closed
+  std::function<void(RpcCircuit&)> on_identified;     // an inbound connection has said an acceptable PING
   std::size_t slaves_max = 1024;                      // that CONNECT_TO_SLAVES has named; further ones are refused
   std::chrono::milliseconds redial_delay_min{1000};   // doubled after each failure
   std::chrono::milliseconds redial_delay_max{30000};
@@ -50,6 +53,8 @@ struct SlavePoolCounters {
   std::uint64_t identified = 0;          // inbound
   std::uint64_t unidentified_refused = 0; // unidentified_max
   std::uint64_t identify_timeouts = 0;    // identify_deadline
+  std::uint64_t identities_refused = 0;   // PINGs of ids that are not known, or of no or too many shards
+  std::uint64_t links_replaced = 0;       // links_per_slave_max
   std::uint64_t lost = 0;                 // connections that were in the routes
 };
 
@@ -69,7 +74,7 @@ class SlavePool {
   /// An inbound connection. False when there are too many unidentified ones; it is closed then.
   bool accept(std::shared_ptr<RpcCircuit> circuit);
   /// What its first PING says; to be called before the reply to it. The first counts, later ones change nothing.
-  /// Without a shard it is closed, and false comes back.
+  /// Who is not one of known_ids, or runs no shard or more than there are, is closed, and false comes back.
   bool identify(RpcCircuit& circuit, SlaveIdentity identity);
   /// Who said PING on an inbound connection, or answered ours; null before.
   const SlaveIdentity* identity_of(const RpcCircuit& circuit) const;

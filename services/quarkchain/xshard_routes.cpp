@@ -1,7 +1,6 @@
 #include "services/quarkchain/xshard_routes.hpp"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 namespace trunkline::quarkchain {
@@ -12,8 +11,18 @@ XshardRoutes::XshardRoutes(std::shared_ptr<const std::vector<std::uint32_t>> bra
 void XshardRoutes::add(const SlaveIdentity& slave, std::shared_ptr<RpcCircuit> circuit) {
   for (const Entry& entry : entries_)
     if (entry.circuit == circuit) return;
-  entries_.push_back(Entry{slave, std::move(circuit)});
-  index();
+  // In strict parity those that have ended stay, but one that has come again makes up for them.
+  const auto replaced = [&](const Entry& each) { return each.slave.id == slave.id && !each.circuit->is_open(); };
+  if (std::erase_if(entries_, replaced) > 0) index();
+  Entry entry{slave, std::move(circuit)};
+  std::vector<std::uint32_t>& shards = entry.slave.full_shard_ids;
+  std::ranges::sort(shards);
+  const auto repeated = std::ranges::unique(shards);
+  shards.erase(repeated.begin(), repeated.end());
+  if (branches_)
+    std::erase_if(shards, [this](std::uint32_t shard) { return !std::ranges::binary_search(*branches_, shard); });
+  for (const std::uint32_t shard : shards) by_shard_[shard].push_back(entries_.size());
+  entries_.push_back(std::move(entry));
 }
 
 void XshardRoutes::erase(const RpcCircuit& circuit) {
@@ -24,9 +33,7 @@ void XshardRoutes::erase(const RpcCircuit& circuit) {
 void XshardRoutes::index() {
   by_shard_.clear();
   for (std::size_t i = 0; i < entries_.size(); ++i)
-    for (const std::uint32_t shard :
-         std::set(entries_[i].slave.full_shard_ids.begin(), entries_[i].slave.full_shard_ids.end()))
-      if (!branches_ || std::ranges::binary_search(*branches_, shard)) by_shard_[shard].push_back(i);
+    for (const std::uint32_t shard : entries_[i].slave.full_shard_ids) by_shard_[shard].push_back(i);
 }
 
 /// One of several connections to a slave: an open one where there is any.

@@ -45,7 +45,7 @@ class XshardRoutes {
 
  private:
   struct Entry {
-    SlaveIdentity slave;
+    SlaveIdentity slave; // its shards sorted, each once, those that are indexed
     std::shared_ptr<RpcCircuit> circuit;
   };
 

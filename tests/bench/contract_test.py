@@ -64,6 +64,14 @@ class OfRaw(unittest.TestCase):
         self.assertNotIn("LISTENING", done.stdout)
         self.assertNotEqual(done.stderr.strip(), "")
 
+    def test_without_pyquarkchain_the_python_pair_is_a_reason_and_not_a_row(self):
+        without = {name: value for name, value in os.environ.items() if name != "PYQUARKCHAIN"}
+        driver = os.path.join(HERE, "quarkchain_python.py")
+        done = subprocess.run([driver, "serve", "calls_1"], capture_output=True, text=True, env=without)
+
+        self.assertEqual((done.returncode, done.stdout), (77, ""))
+        self.assertIn("PYQUARKCHAIN is not set", done.stderr)
+
 
 class OfTrunkline(unittest.TestCase):
     def test_every_workload_has_its_row(self):

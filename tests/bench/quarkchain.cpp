@@ -205,7 +205,8 @@ awaitable<void> drive(ClusterConnections& connections, const Options& options, b
 
 /// The first connection is a slave (or who calls), the second one a peer.
 struct Serving {
-  explicit Serving(asio::io_context& io) : connections(io.get_executor(), connections_options()) {}
+  explicit Serving(asio::io_context& io)
+      : connections(io.get_executor(), connections_options()), forwarding(io.get_executor()) {}
 
   void accepted(std::unique_ptr<Transport> transport) {
     auto server = calls_server();

@@ -22,12 +22,14 @@ import time
 
 WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
              "idle_circuit_bytes", "idle_connection_bytes")
-PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec")
+PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec", "python")
+# Drivers that are not built: pyquarkchain's own master and slave, where PYQUARKCHAIN says where they are (docs/testing.md).
+SCRIPTS = {"python": os.path.join(os.path.dirname(os.path.abspath(__file__)), "quarkchain_python.py")}
 # What only one driver does: a service on trunkline has nobody to be compared with here.
 OWN_WORKLOADS = {"network": ("conduit_1", "conduit_50", "first_message", "broadcast_27", "mesh_27", "broadcast_81", "mesh_81"),
                  "quarkchain": ("calls_1", "calls_64", "forward_64", "idle_peer_bytes"),
-                 "quarkchain_codec": ("quarkchain_root_block",)}
-ALL_WORKLOADS = WORKLOADS + sum(OWN_WORKLOADS.values(), ())
+                 "quarkchain_codec": ("quarkchain_root_block",), "python": ("calls_1", "calls_64")}
+ALL_WORKLOADS = tuple(dict.fromkeys(WORKLOADS + sum(OWN_WORKLOADS.values(), ())))
 ON_ONE_CORE = ("round_trip", "calls_1")
 IDLE_COUNTS = {"idle_circuit_bytes": 100_000, "idle_connection_bytes": 1_000, "idle_peer_bytes": 100_000}
 IDLE_COUNTS_QUICK = {"idle_circuit_bytes": 10_000, "idle_connection_bytes": 200, "idle_peer_bytes": 20_000}
@@ -245,7 +247,7 @@ def figure(value, unit):
 
 
 def verdict(row):
-    if row["workload"] not in TARGETS or row["peer"] not in ("trunkline", *OWN_WORKLOADS):
+    if row["workload"] not in TARGETS or row["peer"] not in ("trunkline", *OWN_WORKLOADS) or row["peer"] in SCRIPTS:
         return ""
     what, how, bound, words = TARGETS[row["workload"]]
     value = row["ratio_to_raw"] if what == "ratio" else row["value"]
@@ -291,6 +293,12 @@ def find_drivers(build, wanted):
     folders = [build, os.path.join(build, "tests", "bench")]
     drivers, missing = {}, []
     for peer in wanted or PEERS:
+        if peer in SCRIPTS:
+            if os.environ.get("PYQUARKCHAIN"):
+                drivers[peer] = SCRIPTS[peer]
+            else:
+                missing.append(peer)
+            continue
         paths = [os.path.join(folder, f"bench_{peer}") for folder in folders]
         path = next((path for path in paths if os.access(path, os.X_OK)), None)
         if path:
@@ -349,7 +357,7 @@ def main(arguments):
     for note in notes:
         print(f"note: {note}")
     for peer in missing:
-        print(f"note: {peer} left out, its driver is not built")
+        print(f"note: {peer} left out, " + ("PYQUARKCHAIN is not set" if peer in SCRIPTS else "its driver is not built"))
     if cores < 2:
         print("note: with one core both ends share it in every workload")
     if load.others() > 0.05:

@@ -13,9 +13,11 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop", "quarkchain"))
@@ -321,6 +323,11 @@ def test_a_slave_that_is_lost_ends_the_prompt_or_can_be_booted_again():
         _, second = place.slaves()
         terminal = Terminal(place, "--survive-slaves")
         terminal.until(Terminal.MARK)
+        terminal.type("boot S1\n") # it is there: nothing is done to it
+        terminal.until('slave "S1" is connected')
+        terminal.type("call S1 PING\n")
+        terminal.until("full_shard_id_list")
+        equal(second.poll(), None)
         second.kill()
         terminal.until("is gone: ")
         terminal.type("root\n")
@@ -343,6 +350,55 @@ def test_control_c_at_the_prompt_ends_the_cluster_in_order():
         terminal.until("SIGINT: ending")
         equal(terminal.close(), 0)
         equal([slave.wait(PATIENCE) for slave in slaves], [0, 0])
+
+
+class Neighbour:
+    """Another slave that answers one PING of each connection and closes it; `met` counts them."""
+    def __init__(self, name, shards):
+        self.name, self.shards, self.met = name.encode(), shards, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                stream, _ = self.listener.accept()
+            except OSError:
+                return
+            with stream, stream.makefile("rwb") as file:
+                length, op, rpc_id = struct.unpack(">IBQ", file.read(13))
+                file.read(length)
+                pong = struct.pack(">I", len(self.name)) + self.name + struct.pack(f">I{len(self.shards)}I", len(self.shards), *self.shards)
+                file.write(struct.pack(">IBQ", len(pong), op + 1, rpc_id) + pong)
+                self.met += 1
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def test_strict_parity_never_dials_a_lost_slave_again_and_otherwise_it_is_dialled():
+    for strict in (True, False):
+        with Place() as place:
+            neighbour = Neighbour("S1", TWO["S1"])
+            place.slave("S0", "--keep-waiting", *(["--strict-parity"] if strict else []))
+            request = json.dumps({"slave_info_list": [{"id": b"S1".hex(), "host": b"127.0.0.1".hex(), "port": neighbour.port, "full_shard_id_list": TWO["S1"]}]})
+
+            def connect():
+                done = subprocess.run([PROGRAM, "quarkchain", "call", f"127.0.0.1:{place.ports['S0']}", "CONNECT_TO_SLAVES_REQUEST", request],
+                                      capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
+                assert done.returncode == 0, done
+                equal(json.loads(done.stdout)["result_list"], [""])
+            connect()
+            until(lambda: "slave connection with" in place.log() and "waiting for a new one" in place.log())
+            connect()  # it is known, whatever has become of it; or dialled, unless that was done meanwhile
+            if strict:
+                equal(neighbour.met, 1)
+            else:
+                until(lambda: neighbour.met >= 2)
+            neighbour.close()
 
 
 # --- trouble

@@ -122,6 +122,8 @@ TEST_CASE("config: what is wrong is named, with what was expected and what was s
         "cluster_config: P2P_PORT: expected an integer of 0 to 65535, seen the number 70000");
   CHECK(refusal("38291", "\"38291\"") ==
         "cluster_config: P2P_PORT: expected an integer of 0 to 65535, seen the text \"38291\"");
+  CHECK(refusal("\"NETWORK_ID\": 1033", "\"NETWORK_ID\": 1033, \"P2P_COMMAND_SIZE_LIMIT\": 0") ==
+        "cluster_config: QUARKCHAIN.P2P_COMMAND_SIZE_LIMIT: expected at least 1, seen 0");
   CHECK(refusal("\"SHARD_SIZE\": 2", "\"SHARD_SIZE\": 3") ==
         "cluster_config: QUARKCHAIN.CHAINS[1].SHARD_SIZE: expected a power of two, seen 3");
   CHECK(refusal("\"CHAIN_SIZE\": 2", "\"CHAIN_SIZE\": 3") ==

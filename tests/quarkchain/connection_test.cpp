@@ -1,5 +1,6 @@
 // The connections of slaves and masters in a simulated world: who is who, who finds whom again, and in which order
 // things end.
+#include "services/quarkchain/log_rate.hpp"
 #include "tests/quarkchain/cluster_kit.hpp"
 #include "tests/quarkchain/wire.hpp"
 
@@ -60,6 +61,8 @@ template <class First, class... Rest> awaitable<void> stop_all(First& first, Res
   if constexpr (sizeof...(rest) > 0) co_await stop_all(rest...);
 }
 
+using Kept = std::vector<std::unique_ptr<Transport>>;
+
 // Who is who.
 
 awaitable<void> first_is_master(sim::World& world) {
@@ -103,12 +106,15 @@ awaitable<void> silent_connections(sim::World& world) {
   CHECK(pool.unidentified() == 64);
   CHECK(pool.counters().unidentified_refused == 1000 - 64);
   CHECK(slave.log.have("unidentified_max is 64"));
+  CHECK(slave.log.have("connection from sim://outside"));
+  CHECK(slave.log.lines.size() < 60); // not one for each
   co_await write_text(*master, ping(Framing::cluster, ""));
   CHECK(co_await read_frames(*master, Framing::cluster, 1) == "130 #1 \"S0;10001,20001,\";");
   co_await sleep_for(10s);
   CHECK(pool.unidentified() == 0);
   CHECK(pool.counters().identify_timeouts == 64);
   CHECK(slave.log.have("no PING within identify_deadline 10000 ms"));
+  CHECK(slave.log.lines.size() < 120);
   co_await until([&] { return slave.slave.connections().size() == 1; });
   const auto late = co_await outside->dial(slave.address); // there is room again
   co_await write_text(*late, ping(Framing::slave, to_text(s1)));
@@ -135,12 +141,53 @@ awaitable<void> identity_is_recorded_once(sim::World& world) {
   co_await write_text(*shardless, ping(Framing::slave, "S3;"));
   CHECK((co_await read_frames(*shardless, Framing::slave, 1)).ends_with("(end)"));
   CHECK(slave.log.have("says that it runs no shard"));
+  const auto boastful = co_await outside->dial(slave.address);
+  co_await write_text(*boastful, ping(Framing::slave, "S3;10001,10001,10001,10001,10001,"));
+  CHECK((co_await read_frames(*boastful, Framing::slave, 1)).ends_with("(end)"));
+  CHECK(slave.log.have("says that it runs 5 shards, there are 4"));
+  CHECK(slave.slave.slaves().counters().identities_refused == 2);
+  co_await stop_all(slave.slave);
+}
+
+/// Whoever says that it is S1, as often as it likes, keeps neither the master nor the newest S1 out.
+awaitable<void> many_of_one_id(sim::World& world) {
+  TestSlave slave(world, s0, [](ClusterSlaveOptions& options) {
+    options.connections.connections_max = 4;
+    options.master_hosts = {"keeper"};
+    options.slaves.known_ids = {"S0", "S1", "S2"};
+    options.slaves.links_per_slave_max = 3;
+  });
+  auto outside = world.network("outside");
+  Kept strangers;
+  for (int i = 0; i < 3; ++i) {
+    strangers.push_back(co_await outside->dial(slave.address));
+    co_await write_text(*strangers.back(), ping(Framing::slave, to_text(s1)));
+    CHECK(co_await read_frames(*strangers.back(), Framing::slave, 1) == "130 #1 \"S0;10001,20001,\";");
+  }
+  strangers.push_back(co_await outside->dial(slave.address));
+  co_await write_text(*strangers.back(), ping(Framing::slave, "S9;10001,"));
+  CHECK((co_await read_frames(*strangers.back(), Framing::slave, 1)).ends_with("(end)"));
+  CHECK(slave.log.have("slave \"S9\" is not one of the 3 of the configuration"));
+  co_await until([&] { return slave.slave.connections().size() == 3; });
+  strangers.push_back(co_await outside->dial(slave.address));
+  co_await write_text(*strangers.back(), ping(Framing::slave, to_text(s1))); // the fourth: the first one goes
+  CHECK(co_await read_frames(*strangers.back(), Framing::slave, 1) == "130 #1 \"S0;10001,20001,\";");
+  CHECK(co_await read_frames(*strangers.front(), Framing::slave, 1) == "(end)");
+  CHECK(slave.slave.slaves().counters().links_replaced == 1);
+  CHECK(slave.log.have("links_per_slave_max 3"));
+  co_await until([&] { return slave.slave.connections().size() == 3; });
+
+  for (int i = 0; i < 2; ++i) strangers.push_back(co_await outside->dial(slave.address));
+  co_await until([&] { return slave.slave.connections().counters().turned_away > 0; });
+  CHECK(slave.log.have("turned away: connections_max 4 reached"));
+  const auto keeper = co_await world.network("keeper")->dial(slave.address);
+  co_await write_text(*keeper, ping(Framing::cluster, ""));
+  CHECK(co_await read_frames(*keeper, Framing::cluster, 1) == "130 #1 \"S0;10001,20001,\";");
+  CHECK(slave.slave.master() != nullptr);
   co_await stop_all(slave.slave);
 }
 
 // Slaves find each other.
-
-using Kept = std::vector<std::unique_ptr<Transport>>;
 
 /// Each slave takes its first connection for the master's.
 template <class... Rest> awaitable<void> give_masters(sim::World& world, Kept& kept, TestSlave& slave, Rest&... rest) {
@@ -273,6 +320,33 @@ awaitable<void> lost_link_is_dialled_again(sim::World& world) {
   co_await stop_all(a.slave, b.slave);
 }
 
+/// The link is lost in the moment in which it is made again: before whoever dials it hears that it was.
+awaitable<void> lost_while_dialled_again(sim::World& world) {
+  int times = 0;
+  TestSlave* losing = nullptr;
+  TestSlave a(world, s0, [&](ClusterSlaveOptions& options) {
+    options.slaves.log = [&](LogLevel, std::string_view line) {
+      if (line.find("connected to slave") == std::string_view::npos || ++times != 2) return;
+      for (const auto& circuit : losing->slave.slaves().routes().to_all()) circuit->close(End(error::trunk_lost));
+    };
+  });
+  losing = &a;
+  TestSlave b(world, s1);
+  Kept masters;
+  co_await give_masters(world, masters, a, b);
+  std::vector<SlaveTarget> to_b(1, b.target());
+  CHECK(co_await all_well(a, to_b));
+
+  world.reset("S0", "S1");
+  co_await until([&] { return times == 2; });
+  co_await sleep_for(1min);
+
+  CHECK(times == 3);
+  CHECK(a.slave.slaves().routes().knows("S1"));
+  CHECK(a.slave.slaves().counters().redials == 2);
+  co_await stop_all(a.slave, b.slave);
+}
+
 awaitable<void> strict_parity(sim::World& world) {
   const auto strict = [](ClusterSlaveOptions& options) { options.slaves.strict_parity = true; };
   TestSlave a(world, s0, strict), b(world, s1, strict);
@@ -290,6 +364,11 @@ awaitable<void> strict_parity(sim::World& world) {
   CHECK(failed == "trunk lost");
   CHECK(co_await all_well(a, to_b)); // known, so not dialled
   CHECK(a.slave.slaves().counters().dials == 1);
+  const auto again = co_await world.network("outside")->dial(a.address); // whoever comes again does not add up
+  co_await write_text(*again, ping(Framing::slave, to_text(s1)));
+  CHECK(co_await read_frames(*again, Framing::slave, 1) == "130 #1 \"S0;10001,20001,\";");
+  CHECK(a.slave.slaves().routes().size() == 1);
+  CHECK(a.slave.slaves().routes().to(0x30001).front()->is_open());
   co_await stop_all(a.slave, b.slave);
 }
 
@@ -419,7 +498,8 @@ awaitable<void> unknown_branch_at_a_master(sim::World& world) {
   TwoClusters two(world);
   co_await two.meet();
   co_await two.admit();
-  two.slave_b.slave.peers().add_branch(0x30001); // B thinks that it runs it; at A no slave does
+  two.b.master.forwarding().add_slave(two.b.master.slaves().front(), {0x30001}); // at A no slave does
+  two.slave_b.slave.peers().add_branch(0x30001);
   const auto peer = two.slave_b.slave.peers().find(0x30001, 1);
   REQUIRE(peer);
   co_await peer->command(op_peer_command, Payload("x"));
@@ -427,6 +507,54 @@ awaitable<void> unknown_branch_at_a_master(sim::World& world) {
   CHECK(two.a.master.forwarding().counters().unroutable == 1);
   CHECK(two.a.log.have("branch 0x00030001, which no slave runs"));
   CHECK((co_await two.a.master.slaves().front()->call(op_ping, Payload())).payload.text() == to_text(s0));
+  co_await two.stop();
+}
+
+/// A slave speaks to a peer in the name of a shard that is another's, before that one has.
+awaitable<void> foreign_shard(sim::World& world) {
+  TwoClusters two(world);
+  TestSlave liar(world, SlaveIdentity("L", {0x30001}));
+  co_await two.a.master.connect_slave(liar.address, liar.identity.full_shard_ids);
+  co_await two.meet();
+  co_await two.admit();
+  for (const std::uint32_t branch : {0x10001, 0x40001}) {
+    liar.slave.peers().add_branch(branch);
+    co_await liar.slave.peers().find(branch, 7)->command(op_peer_command, Payload("a lie"));
+  }
+  co_await until([&] { return two.a.master.forwarding().counters().foreign == 2; });
+  CHECK(two.a.master.forwarding().pairs() == 0);
+  CHECK(two.a.log.have("which it does not run: dropped"));
+
+  const auto at_b = two.slave_b.slave.peers().find(0x10001, 1);
+  CHECK((co_await at_b->call(op_peer_request, Payload("x"))).payload.text() == "00010001/7 answers x");
+  CHECK(two.slave_b.heard == "");
+  co_await stop_all(liar.slave);
+  co_await two.stop();
+}
+
+/// What a peer was told is over begins anew when a slave comes for it.
+awaitable<void> shard_comes_back(sim::World& world) {
+  TwoClusters two(world, [](ClusterMasterOptions& options) { options.ends_with_slave = false; });
+  co_await two.meet();
+  co_await two.admit();
+  const auto at_b = two.slave_b.slave.peers().find(0x10001, 1);
+  CHECK((co_await at_b->call(op_peer_request, Payload("x"))).payload.text() == "00010001/7 answers x");
+  const auto at_a = two.slave_a.slave.peers().find(0x10001, 7);
+  for (int i = 0; i < 3; ++i) co_await at_a->call(op_peer_request, Payload("x"));
+  world.reset("A", "S0");
+  co_await until([&] { return two.a.master.slaves().empty(); });
+
+  TestSlave again(world, SlaveIdentity("S0-again", s0.full_shard_ids));
+  const auto control = co_await two.a.master.connect_slave(again.address, again.identity.full_shard_ids);
+  co_await control->call(op_ping, Payload("root tip"));
+  co_await control->call(op_create, Payload("7"));
+
+  CHECK((co_await at_b->call(op_peer_request, Payload("y"))).payload.text() == "00010001/7 answers y");
+  const auto back_at_a = again.slave.peers().find(0x10001, 7); // its ids begin anew, for the peer they go on
+  for (int i = 0; i < 3; ++i)
+    CHECK((co_await back_at_a->call(op_peer_request, Payload("z"))).payload.text() == "00010001/1 answers z");
+  CHECK(two.a.master.forwarding().pairs() == 1);
+  co_await stop_all(again.slave);
   co_await two.stop();
 }
 
@@ -608,12 +736,24 @@ awaitable<void> late_connections_find_a_closed_pool(sim::World& world) {
 
 } // namespace
 
+TEST_CASE("log rate: so many lines in a while, then one that says how many were left out") {
+  LogRate rate(2, 10s);
+  const TimePoint now{1h};
+  CHECK(rate.pass("a", now) == "a");
+  CHECK(rate.pass("b", now + 1s) == "b");
+  for (int i = 0; i < 3; ++i) CHECK_FALSE(rate.pass("c", now + 9s));
+  CHECK(rate.pass("d", now + 10s) == "d (after 3 more like it)");
+  CHECK(rate.pass("e", now + 11s) == "e");
+}
 TEST_CASE("cluster slave: the first connection is the master, however long it is silent, later ones are slaves") {
   in_world(first_is_master);
 }
 TEST_CASE("cluster slave: with an allow-list a stranger never becomes the master") { in_world(allowed_is_master); }
 TEST_CASE("cluster slave: a thousand silent connections are bounded, named, and gone at their deadline") {
   in_world(silent_connections);
+}
+TEST_CASE("cluster slave: the master finds room however many have connected, and one id has only so many links") {
+  in_world(many_of_one_id);
 }
 TEST_CASE("cluster slave: the first PING of a slave counts, one without shards closes") {
   in_world(identity_is_recorded_once);
@@ -633,6 +773,9 @@ TEST_CASE("slave pool: two slaves that dial each other at once keep a way to eac
 TEST_CASE("slave pool: a lost link leaves the routes and is dialled again with growing delays") {
   in_world(lost_link_is_dialled_again);
 }
+TEST_CASE("slave pool: a link that is lost again in the moment in which it was made is dialled again") {
+  in_world(lost_while_dialled_again);
+}
 TEST_CASE("slave pool: in strict parity a lost link stays in the routes and is never dialled again") {
   in_world(strict_parity);
 }
@@ -650,6 +793,8 @@ TEST_CASE("forwarding: a peer that leaves takes its virtual peers along and noth
 TEST_CASE("forwarding: a peer that speaks to a shard that no slave runs is closed") {
   in_world(unknown_branch_at_a_master);
 }
+TEST_CASE("forwarding: a slave cannot speak for a shard that is not its own") { in_world(foreign_shard); }
+TEST_CASE("forwarding: a peer reaches a shard again whose slave was away") { in_world(shard_comes_back); }
 TEST_CASE("forwarding: a shard that takes nothing costs its peers on that shard, and nobody else") {
   in_world(stalled_shard);
 }

@@ -49,14 +49,17 @@ class NotingSurroundings final : public Surroundings {
     co_return;
   }
   awaitable<void> new_transaction_list(PeerShard to, std::vector<TypedTransaction> transactions) override {
+    if (to.cluster_peer_id == gone) throw_error(error::peer_ended, "the peer has gone");
     passed_on.emplace_back(to.cluster_peer_id, transactions.size());
     co_return;
   }
   awaitable<void> new_block_minor(PeerShard to, MinorBlock block) override {
+    if (to.cluster_peer_id == gone) throw_error(error::peer_ended, "the peer has gone");
     relayed.emplace_back(to.cluster_peer_id, block.header.height);
     co_return;
   }
   awaitable<std::vector<MinorBlock>> get_minor_block_list(PeerShard from, std::vector<Hash256> hashes) override {
+    listed_when_asked.push_back(listed.size());
     return source->get_minor_block_list(from.branch, std::move(hashes));
   }
   awaitable<MinorHeaderPage> get_minor_block_header_list(PeerShard from, HeaderQuery query) override {
@@ -66,6 +69,8 @@ class NotingSurroundings final : public Surroundings {
   bool master_is_away = false;
   bool slaves_are_away = false;
   std::vector<std::uint64_t> peer_ids;
+  std::uint64_t gone = 0; // in peer_ids still
+  std::vector<std::size_t> listed_when_asked; // blocks that were in the chain whenever a peer was asked for more
   std::shared_ptr<Ledger> source; // what the peers have
   std::vector<MinorBlockReport> reports;
   std::vector<MinorBlockHeader> listed;
@@ -451,6 +456,7 @@ TEST_CASE("ledger: blocks are fetched from a peer in order, announced and report
   for (int i = 0; i < 5; ++i) hashes.push_back(hash_of(mined(ahead, branch_0).header));
 
   Bench bench;
+  bench.time = ahead.time;
   start(bench);
   run(bench.ledger->add_root_block(one));
   bench.around->source = ahead.ledger;
@@ -498,6 +504,88 @@ TEST_CASE("ledger: blocks are fetched from a peer in order, announced and report
   for (const MinorBlockHeader& header : run(bench.ledger->get_minor_block_header_list(branch_0, forward)).headers)
     heights.push_back(header.height);
   CHECK(heights == std::vector<std::uint64_t>{1, 3, 5});
+}
+
+TEST_CASE("ledger: a peer that has gone while something is passed on is left out, and whoever sent it goes on") {
+  Bench ahead;
+  start(ahead);
+  const RootBlock one = first_root(ahead);
+  Bench bench;
+  start(bench);
+  run(bench.ledger->add_root_block(one));
+  bench.around->source = ahead.ledger;
+  bench.around->peer_ids = {7, 8, 9};
+  bench.around->gone = 8;
+
+  const PeerShard sender{branch_0, 7};
+  run(bench.ledger->on_new_block_minor(sender, mined(ahead, branch_0)));
+  run(bench.ledger->on_new_transaction_list(sender, {some_transaction(0, 0, 3)}));
+
+  CHECK(bench.around->relayed == std::vector<std::pair<std::uint64_t, std::uint64_t>>{{9, 1}});
+  CHECK(bench.around->passed_on == std::vector<std::pair<std::uint64_t, std::size_t>>{{9, 1}});
+}
+
+TEST_CASE("ledger: of a long chain no more is held than one reply has: it is in the chain before more is asked for") {
+  Bench ahead;
+  start(ahead);
+  const RootBlock one = first_root(ahead);
+  for (int i = 0; i < 120; ++i) mined(ahead, branch_0);
+  Bench bench;
+  bench.time = ahead.time;
+  start(bench);
+  run(bench.ledger->add_root_block(one));
+  bench.around->source = ahead.ledger;
+  bench.around->peer_ids = {7};
+
+  const MinorBlockHeader tip = *ahead.ledger->tip_of(branch_0);
+  run(bench.ledger->on_new_minor_block_header(PeerShard{branch_0, 7}, one.header, tip));
+
+  CHECK(*bench.ledger->tip_of(branch_0) == tip);
+  CHECK(bench.around->listed_when_asked == std::vector<std::size_t>{0, 50, 100});
+}
+
+TEST_CASE("ledger: numbers that cannot be computed with are refused, and what a store has of them is held down") {
+  Bench bench;
+  start(bench);
+  first_root(bench);
+  Address nobody;
+  const MinorBlock good = run(bench.ledger->get_next_block_to_mine(branch_0, nobody, ArtificialTxConfig()));
+  const BigUint largest = *BigUint::from_bytes(std::vector<std::byte>(BigUint::bytes_max, std::byte{0xFF}));
+  MinorBlock hostile = good;
+  hostile.header.difficulty = largest;
+  hostile.header.create_time = std::uint64_t{1} << 63;
+  hostile.header.coinbase_amount_map.balance_map.set(BigUint(35760), largest);
+  const auto refused = [&](auto mend) {
+    MinorBlock block = hostile;
+    mend(block.header);
+    bench.around->peer_ids = {7};
+    return code_of(bench.ledger->on_new_block_minor(PeerShard{branch_0, 7}, block));
+  };
+  CHECK(refused([&](MinorBlockHeader& header) {
+          header.create_time = good.header.create_time;
+          header.coinbase_amount_map = good.header.coinbase_amount_map;
+        }) == 14); // difficulty
+  CHECK(refused([&](MinorBlockHeader& header) {
+          header.difficulty = good.header.difficulty;
+          header.create_time = good.header.create_time;
+        }) == 14); // coinbase amount
+  CHECK(refused([&](MinorBlockHeader& header) {
+          header.difficulty = good.header.difficulty;
+          header.coinbase_amount_map = good.header.coinbase_amount_map;
+        }) == 14); // create_time
+  CHECK(bench.ledger->tip_of(branch_0)->height == 0);
+
+  // A store that took such a block before it was refused: as if genesis had been like that.
+  for (ShardConfig& shard : bench.options.config.shards) shard.genesis.difficulty = largest;
+  for (const std::uint64_t timestamp : {std::uint64_t{0}, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
+    for (ShardConfig& shard : bench.options.config.shards) shard.genesis.timestamp = timestamp;
+    bench.open(make_memory_store());
+    start(bench);
+    const std::vector<EcoInfo> infos = run(bench.ledger->get_eco_info_list());
+    CHECK(infos.at(0).difficulty.bytes() == std::string(Uint256::size, '\xFF'));
+    const MinorBlock next = run(bench.ledger->get_next_block_to_mine(branch_0, nobody, ArtificialTxConfig()));
+    CHECK(next.header.create_time >= timestamp);
+  }
 }
 
 TEST_CASE("ledger: another list for the same block, one for another slave's shard, and an endless one are refused") {

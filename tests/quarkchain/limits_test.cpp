@@ -48,6 +48,7 @@ TEST_CASE("docs: every limit of a QuarkChain node is on its page, with its defau
   const LedgerOptions ledger;
   const std::vector<std::pair<std::string_view, std::string>> limits{
       {"command_bytes_max", bytes(connection.command_bytes_max)},
+      {"unidentified_command_bytes_max", bytes(connection.unidentified_command_bytes_max)},
       {"control_inbox_bytes_max", bytes(connection.control_inbox_bytes_max)},
       {"peer_inbox_bytes_max", bytes(connection.peer_inbox_bytes_max)},
       {"peers_inbox_bytes_max", bytes(connection.peers_inbox_bytes_max)},
@@ -55,11 +56,15 @@ TEST_CASE("docs: every limit of a QuarkChain node is on its page, with its defau
       {"peer_output_bytes_max", bytes(connection.peer_output_bytes_max)},
       {"circuits_max", std::to_string(connection.circuits_max)},
       {"requests_in_flight_max", std::to_string(rpc.requests_in_flight_max)},
+      {"requests_in_flight_bytes_max", bytes(rpc.requests_in_flight_bytes_max)},
+      {"requests_of_kind_bytes_max", bytes(rpc.requests_of_kind_bytes_max)},
+      {"requests_read_ahead_bytes_max", bytes(rpc.requests_read_ahead_bytes_max)},
       {"requests_waiting_bytes_max", bytes(rpc.requests_waiting_bytes_max)},
       {"calls_in_flight_max", std::to_string(rpc.calls_in_flight_max)},
       {"late_replies_max", std::to_string(rpc.late_replies_max)},
       {"connections_max", std::to_string(slave.connections.connections_max)},
       {"unidentified_max", std::to_string(pool.unidentified_max)},
+      {"links_per_slave_max", std::to_string(pool.links_per_slave_max)},
       {"slaves_max", std::to_string(pool.slaves_max)},
       {"identify_deadline", seconds(pool.identify_deadline)},
       {"greet_deadline", seconds(pool.greet_deadline)},

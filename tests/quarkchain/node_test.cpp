@@ -166,6 +166,70 @@ awaitable<void> strangers_are_refused(sim::World& world) {
   co_await TwoClusters::stop(&both);
 }
 
+/// A peer of a shard asks before its slave is lost and after it has come back.
+awaitable<void> peer_asks_again(sim::World& world) {
+  const auto keeps_going = [](MasterNodeOptions& options) { options.ends_with_slave = false; };
+  const auto waits = [](SlaveNodeOptions& options, std::shared_ptr<Backend>&) {
+    options.master_hosts = {"A-M"};
+    options.waits_for_new_master = true;
+  };
+  SimCluster a(world, cluster_config(2, 2), waits, keeps_going, "A-");
+  SimCluster b(world, cluster_config(2, 2), {}, {}, "B-");
+  co_await a.boot();
+  co_await b.boot();
+  a.master->listen_for_peers("sim://A-M:38291");
+  const std::uint64_t peer = co_await b.master->connect_peer("sim://A-M:38291");
+  const PeerShard shard_of_a{shard(1), peer};
+  co_await until([&] { return a.master->peers().size() == 1; });
+  const std::vector<Hash256> genesis(1, hash_of(*b.slaves[1].ledger->tip_of(shard(1))));
+  Surroundings& asks = b.slaves[1].node->surroundings();
+  CHECK((co_await asks.get_minor_block_list(shard_of_a, genesis)).size() == 1);
+
+  world.on_crash("A-S1", [&] { a.slaves[1].node.reset(); });
+  world.on_restart("A-S1", [&] { a.start_slave(1); });
+  world.crash("A-S1", sim::Crash::reset);
+  co_await until([&] { return a.master->slaves().size() == 1; });
+  world.restart("A-S1");
+  co_await a.master->boot_slave("S1");
+
+  CHECK((co_await asks.get_minor_block_list(shard_of_a, genesis)).size() == 1);
+  co_await a.stop();
+  co_await b.stop();
+}
+
+/// One more than peers_max.
+awaitable<void> too_many_clusters(sim::World& world) {
+  SimCluster a(world, cluster_config(1, 1), {}, [](MasterNodeOptions& options) { options.peers.peers_max = 1; }, "A-");
+  co_await a.boot();
+  a.master->listen_for_peers("sim://A-M:38291");
+  const auto first = co_await world.network("one")->dial("sim://A-M:38291");
+  const auto second = co_await world.network("two")->dial("sim://A-M:38291");
+  co_await until([&] { return a.master->peers_turned_away() == 1; });
+  CHECK(a.has_line("is turned away: peers_max is 1"));
+  co_await a.stop();
+}
+
+/// P2P_COMMAND_SIZE_LIMIT is of connections with other clusters, and not of those with slaves.
+awaitable<void> command_size_of_peers(sim::World& world) {
+  ClusterConfig config = cluster_config(1, 1);
+  config.quarkchain.p2p_command_size_limit = 20;
+  SimCluster a(world, config, {}, {}, "A-");
+  co_await a.boot(); // its slave says more than that
+  CHECK(a.master->progress() == "active");
+  a.master->listen_for_peers("sim://A-M:38291");
+  SimCluster b(world, cluster_config(1, 1), {}, {}, "B-");
+  co_await b.boot();
+  bool refused = false;
+  try {
+    (void)co_await b.master->connect_peer("sim://A-M:38291");
+  } catch (const std::exception&) {
+    refused = true;
+  }
+  CHECK(refused);
+  co_await a.stop();
+  co_await b.stop();
+}
+
 /// The least that a node author writes.
 class Balances final : public Backend {
  public:
@@ -210,6 +274,13 @@ awaitable<void> a_slave_comes_back(sim::World& world) {
   };
   SimCluster cluster(world, cluster_config(2, 2), waits, keeps_going);
   co_await cluster.boot();
+  std::string healthy;
+  try {
+    co_await cluster.master->boot_slave("S1");
+  } catch (const BootFailure& failure) {
+    healthy = failure.what();
+  }
+  CHECK(healthy == "slave \"S1\" is connected"); // it stays
   for (int i = 0; i < 3; ++i) co_await SimCluster::next_root_block(&cluster);
   world.on_crash("S1", [&] { cluster.slaves[1].node.reset(); });
   world.on_restart("S1", [&] { cluster.start_slave(1); });
@@ -250,6 +321,13 @@ TEST_CASE("cluster: who says HELLO of another network, is ourselves, or says not
 }
 TEST_CASE("cluster: a backend of one's own answers what it implements, and the table the rest") {
   in_world(own_backend);
+}
+TEST_CASE("cluster: a peer asks a shard again whose slave was away") { in_world(peer_asks_again); }
+TEST_CASE("cluster: connections of other clusters beyond peers_max are turned away and counted") {
+  in_world(too_many_clusters);
+}
+TEST_CASE("cluster: P2P_COMMAND_SIZE_LIMIT bounds what other clusters say, and not what slaves say") {
+  in_world(command_size_of_peers);
 }
 TEST_CASE("cluster: a slave that was away gets the root blocks that it has missed") { in_world(a_slave_comes_back); }
 TEST_CASE("cluster: a master boots four slaves, which report every shard's genesis before they answer") {

@@ -390,6 +390,85 @@ TEST_CASE("rpc: replies get through while handlers are at their limit") {
   CHECK(*call->text == "130 \"pong\"");
 }
 
+TEST_CASE("rpc: a reply gets through behind more requests than may wait, whether they come before the call or after") {
+  for (const bool before : {true, false}) {
+    CAPTURE(before);
+    RpcLimits limits;
+    limits.requests_in_flight_max = 1;
+    limits.requests_waiting_bytes_max = 2000;
+    Desk desk(limits);
+    RpcMachine machine(desk.server);
+    std::uint64_t id = 0;
+    const auto floods = [&] {
+      for (int i = 0; i < 100; ++i) machine.hears(frame(167, ++id, std::string(100, 'x')));
+    };
+    if (before) floods();
+    const auto call = machine.calls(129, "x");
+    if (!before) floods();
+    machine.hears(frame(130, 1, "pong"));
+    REQUIRE(call->text);
+    CHECK(*call->text == "130 \"pong\"");
+    desk.let(static_cast<int>(id));
+    machine.run();
+    CHECK(machine.control->requests_waiting() == 0);
+    CHECK(desk.counters().requests == id);
+    std::string bytes = machine.bytes();
+    CHECK(decode(Framing::cluster, bytes).size() == id + 1);
+  }
+}
+
+TEST_CASE("rpc: while a call waits requests are read ahead up to their limit, which is named") {
+  RpcLimits limits;
+  limits.requests_in_flight_max = 1;
+  limits.requests_waiting_bytes_max = 2000;
+  limits.requests_read_ahead_bytes_max = 5000;
+  Desk desk(limits);
+  RpcMachine machine(desk.server);
+  (void)machine.calls(129, "x");
+  for (std::uint64_t id = 1; id <= 100; ++id) machine.hears(frame(167, id, std::string(100, 'x')));
+  CHECK(machine.control->requests_waiting() == 22); // of 228 bytes each
+  CHECK(desk.logged("requests_read_ahead_bytes_max is 5000"));
+}
+
+TEST_CASE("rpc: requests that are handled are bounded in bytes, each circuit's and all of a server's; one is let in") {
+  RpcLimits limits;
+  limits.requests_in_flight_bytes_max = 3000;
+  limits.requests_of_kind_bytes_max = 5000;
+  Desk desk;
+  Desk peers(limits);
+  RpcMachine machine(desk.server);
+  std::vector<std::shared_ptr<RpcCircuit>> circuits;
+  for (const std::uint64_t peer : {7, 8, 9}) circuits.push_back(machine.opens(Route(1, peer), peers.server));
+  const auto hears = [&](std::uint64_t peer, std::uint64_t id, std::size_t size) {
+    machine.hears(frame(167, id, std::string(size, 'x'), Route(1, peer)));
+  };
+
+  hears(7, 1, 1000);
+  hears(7, 2, 1000);
+  hears(7, 3, 1000); // 1128 bytes each: beyond its own
+  CHECK(circuits[0]->requests_running() == 2);
+  CHECK(peers.logged("requests_in_flight_bytes_max is 3000"));
+  hears(8, 1, 2000);
+  hears(9, 1, 2000); // beyond that of all, though none of its own is handled
+  CHECK(circuits[1]->requests_running() == 1);
+  CHECK(circuits[2]->requests_running() == 0);
+  CHECK(peers.logged("requests_of_kind_bytes_max is 5000"));
+  CHECK(peers.counters().requests_delayed == 2);
+  machine.hears(frame(129, 1, "ping")); // the connection itself has its own
+  CHECK(machine.says() == "130 #1 \"re ping\"");
+
+  for (int i = 0; i < 5; ++i) {
+    peers.let(1);
+    machine.run();
+  }
+  std::string bytes = machine.bytes();
+  CHECK(decode(Framing::cluster, bytes).size() == 5);
+  hears(7, 4, 9000); // larger than either: alone, it is let in
+  CHECK(circuits[0]->requests_running() == 1);
+  peers.let(1);
+  machine.run();
+}
+
 TEST_CASE("rpc: handlers that never return stop the reading of their connection, which ends at stall_deadline") {
   ClusterLimits trunk_limits;
   trunk_limits.control_inbox_bytes_max = 4000;
@@ -464,6 +543,8 @@ TEST_CASE("rpc: no more than calls_in_flight_max calls wait for replies") {
   std::vector<std::shared_ptr<CallOutcome>> outcomes;
   for (int i = 0; i < 4; ++i) outcomes.push_back(machine.calls(129, "x"));
   CHECK(machine.says() == "129 #1 \"x\"; 129 #2 \"x\"");
+  CHECK(desk.counters().calls_delayed == 2);
+  CHECK(desk.logged("calls_in_flight_max 2"));
   machine.hears(frame(130, 2, "two"));
   CHECK(machine.says() == "129 #3 \"x\"");
   for (const std::uint64_t id : {1, 3, 4}) machine.hears(frame(130, id, "r"));

@@ -417,6 +417,45 @@ TEST_CASE("cluster trunk: a virtual peer that is read may be sent a frame above 
   CHECK(seven.ended);
 }
 
+TEST_CASE(
+    "cluster trunk: what follows a frame above the inbox in the same read does not close a reader that keeps up") {
+  ClusterLimits limits;
+  limits.peer_inbox_bytes_max = 10'000;
+  Machine machine(Framing::cluster, limits);
+  TrunkCircuit& seven = machine.opens(peer7);
+  const std::string large = encode(Framing::cluster, frame(9, 1, std::string(50'000, 'x'), peer7));
+  const std::string small = encode(Framing::cluster, frame(9, 2, "next", peer7));
+
+  machine.hears(large + small);
+  CHECK_FALSE(seven.ended);
+  CHECK(machine.takes(seven) == "9 #1 50000 bytes; 9 #2 \"next\"");
+  machine.hears(large.substr(0, 1000));
+  machine.hears(large.substr(1000) + small + small);
+  CHECK(machine.takes(seven) == "9 #1 50000 bytes; 9 #2 \"next\"; 9 #2 \"next\"");
+
+  machine.hears(large + small); // and does not read it: closed by the next one
+  CHECK_FALSE(seven.ended);
+  machine.hears(small);
+  CHECK(seven.ended);
+}
+
+TEST_CASE("cluster trunk: who has not said who it is may not send more than unidentified_command_bytes_max") {
+  ClusterLimits limits;
+  limits.unidentified_command_bytes_max = 1000;
+  for (const bool identified : {false, true}) {
+    ClusterTrunkOptions options = Machine::with(Framing::slave, limits);
+    options.identified = false;
+    Machine machine(std::move(options));
+    machine.hears(frame(129, 1, std::string(1000, 'x')));
+    CHECK(machine.state() == "open");
+    if (identified) machine.trunk.identify();
+    machine.hears(frame(129, 2, std::string(1001, 'x')));
+    CHECK((machine.state() == "open") == identified);
+    if (!identified) CHECK(machine.end().text.find("unidentified_command_bytes_max 1000") != std::string::npos);
+    CHECK(machine.trunk.cluster_counters().frames_too_large == (identified ? 0 : 1));
+  }
+}
+
 TEST_CASE("cluster trunk: beyond peers_inbox_bytes_max the virtual peer that holds most is closed") {
   ClusterLimits limits;
   limits.command_bytes_max = 4000;
