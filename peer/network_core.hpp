@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -71,9 +72,12 @@ struct Remote {
   bool connecting = false;
   bool one_shot = false; // the connection was made for a one-shot write, and for nothing else so far
   SendResult failure; // of the last attempt to connect
+  std::vector<std::string> addresses_before; // that the book had after that attempt
   std::uint32_t failures = 0; // in a row
   TimePoint next_attempt{};
   TimePoint connected_at{};
+  std::uint64_t connections = 0; // that were ever open
+  End end; // of the last one, or why it takes no circuits
   TimePoint used{};
   PeerMetrics metrics;
   Signal changed; // connected, or not, or a line came to its end
@@ -87,6 +91,8 @@ struct TrunkChanges {
 };
 
 bool is_aborted(const boost::system::system_error& thrown);
+/// What an exception says, whatever it is.
+std::string words_of(const std::exception_ptr& failure);
 /// "node " and its id.
 std::string node_text(const NodeId& node);
 /// A large payload is shared with the message, for another attempt.
@@ -158,7 +164,14 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   // network_connect.cpp
   static awaitable<SendResult> ensure_connected(CorePointer core, RemotePointer remote);
   static awaitable<void> connect_remote(CorePointer core, RemotePointer remote);
-  static awaitable<SendResult> try_addresses(CorePointer core, RemotePointer remote);
+  struct Attempt {
+    SendResult result;
+    bool cost = false; // others were asked: not again at once
+  };
+  static awaitable<Attempt> try_addresses(CorePointer core, RemotePointer remote);
+  SendResult dial_failed(Remote& remote, const std::exception_ptr& failure);
+  /// Since the attempt that failed.
+  bool has_new_address(const Remote& remote) const;
   /// Who is at the far end of the connection to an address.
   std::optional<NodeId> connected_at(const std::string& address, bool also_draining) const;
   /// Makes room for one more connection that is dialled; false when none is idle.
@@ -180,7 +193,13 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   // network_limits.cpp
   static awaitable<void> watch_trunks(CorePointer core);
   static awaitable<void> watch_idle(CorePointer core);
+  /// Looks at everything that the node has told: before anything is decided by it, since those who wait on a connection
+  /// are woken before the task that hears of its end.
+  void hear_trunks();
   void on_trunk(TrunkChange change, const TrunkView& view);
+  /// A connection cannot be used any more: when to try again.
+  void pace(Remote& far, const TrunkView& view);
+  void end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason);
   bool is_idle(const TrunkView& view, Duration for_at_least) const;
   std::uint32_t connections(bool dialled) const;
   /// Ends the least recently used idle connection of one direction; null when there is none.
@@ -205,6 +224,7 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   std::uint32_t dialling_ = 0; // outbound connections on their way
   Signal sends_changed_;
   std::shared_ptr<TrunkChanges> trunk_changes_ = std::make_shared<TrunkChanges>();
+  std::set<const LiveTrunk*> ending_; // trunks that are open and that we have begun to end
   Signal connections_changed_; // one is over
   Node node_;
   std::shared_ptr<LocalPeer> peer_; // once it runs

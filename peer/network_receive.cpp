@@ -121,14 +121,8 @@ awaitable<void> NetworkCore::process(CorePointer core, RemotePointer remote, std
     if (core->phase_ == Phase::closed) std::rethrow_exception(failure); // it was cut
     ++channel->traffic.processor_failures;
     ++remote->metrics.processor_failures;
-    std::string what = "an exception of unknown type";
-    try {
-      std::rethrow_exception(failure);
-    } catch (const std::exception& thrown) {
-      what = thrown.what();
-    } catch (...) {}
     core->log(LogLevel::error, fmt::format("the processor of channel {} threw on a message from node {}: {}",
-                                           quote(channel->name), remote->id.to_string(), what));
+                                           quote(channel->name), remote->id.to_string(), words_of(failure)));
     co_return;
   }
   if (!wants_ack) co_return;
