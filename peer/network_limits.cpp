@@ -90,17 +90,18 @@ void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
   far->changed.notify_all();
 }
 
+/// Those that we end make room; what the far side drains stays as long as it likes, and counts.
 std::uint32_t NetworkCore::connections(bool dialled) const {
   const std::vector<TrunkView> trunks = node_.trunks();
-  return static_cast<std::uint32_t>(std::count_if(trunks.begin(), trunks.end(), [dialled](const TrunkView& view) {
-    return view.dialled == dialled && !view.draining;
+  return static_cast<std::uint32_t>(std::count_if(trunks.begin(), trunks.end(), [this, dialled](const TrunkView& view) {
+    return view.dialled == dialled && !ending_.contains(view.trunk.get());
   }));
 }
 
 /// Nothing is under way on it, nobody but us has circuits on it, and its last message was so long ago.
 bool NetworkCore::is_idle(const TrunkView& view, Duration for_at_least) const {
   const auto found = remotes_.find(view.node);
-  if (view.draining || found == remotes_.end()) return false;
+  if (ending_.contains(view.trunk.get()) || found == remotes_.end()) return false;
   const Remote& far = *found->second;
   const std::size_t ours = far.lines.size() + far.retiring.size() + far.circuits_in;
   return far.busy == 0 && view.trunk->machine().circuits_count() <= ours && now() - far.used >= for_at_least;
