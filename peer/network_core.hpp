@@ -67,6 +67,7 @@ struct Remote {
   std::map<std::string, std::shared_ptr<Line>> lines; // by channel; only those on which can be sent
   std::map<std::string, std::shared_ptr<Line>> retiring; // finished, and not yet taken by the far side
   std::map<std::string, Outbox> outboxes; // by channel; only those on which something waits
+  std::map<std::string, Outbox> turns; // by channel: circuits that have something for its processor
   std::uint32_t circuits_in = 0; // that it has open to us
   std::uint32_t busy = 0; // sends, one-shot writes and processors that run
   bool connecting = false;

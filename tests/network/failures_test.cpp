@@ -438,6 +438,44 @@ TEST_CASE("network: a connection that the far side closed is replaced at the nex
   check_recovered(couple);
 }
 
+TEST_CASE("network: what a lost connection had brought is processed before what comes over the next one") {
+  Couple couple;
+  couple.at_other.blocked = true;
+  std::size_t inside = 0;
+  for (const char* text : {"1", "2", "3"}) REQUIRE(couple.send(text));
+  couple.settle();
+  couple.world.reset("one", "other");
+  couple.settle();
+  REQUIRE(couple.send("4"));
+  for (int i = 0; i < 20; ++i) {
+    couple.settle(50ms);
+    inside = std::max(inside, couple.at_other.inside);
+  }
+  CHECK(inside == 1);
+  couple.at_other.unblock();
+  couple.settle(5s);
+  CHECK(couple.at_other.texts() == std::vector<std::string>{"1", "2", "3", "4"});
+  CHECK(couple.one->metrics().dials == 2);
+  couple.stop();
+}
+
+TEST_CASE("network: a far node with many circuits on one channel gets one message at a time processed, as with one") {
+  Couple couple;
+  couple.at_other.blocked = true;
+  const auto me = couple.one->node().new_peer("greedy");
+  std::vector<Circuit> circuits;
+  for (int i = 0; i < 50; ++i)
+    circuits.push_back(me->prefer_extant("sim://other", "network", Fragment(0, "x"), CircuitOptions("chat")));
+  couple.settle(1s);
+  CHECK(couple.at_other.inside == 1);
+  couple.at_other.unblock();
+  couple.settle(1s);
+  CHECK(couple.at_other.heard.size() == 50);
+  for (Circuit& circuit : circuits) circuit.close();
+  couple.settle(1s);
+  couple.stop();
+}
+
 TEST_CASE("network: after a loss it waits longer from attempt to attempt, and comes back (K13 socket errored)") {
   Couple couple;
   REQUIRE(couple.send("first"));
