@@ -128,7 +128,10 @@ class Machine {
   // machine.cpp
   std::shared_ptr<const Book> find_book(const BookVersion& version) const;
   bool is_member(const NodeId& node) const;
-  bool has_room(const NodeId& origin, std::size_t bytes) const;
+  std::size_t share_of(std::size_t limit) const;
+  bool has_room(std::size_t theirs, std::size_t all, std::size_t more, std::size_t limit) const;
+  bool make_room(const NodeId& origin, std::size_t bytes);
+  bool let_go_one_for(const NodeId& origin, std::size_t Origin::* figure, std::size_t would_have);
   std::shared_ptr<Rumor> keep(const Key& key, std::shared_ptr<const Book> book, Payload payload, Instant now);
   void let_go(const std::shared_ptr<Rumor>& rumor);
   void forget_old(Instant now);
