@@ -41,6 +41,7 @@ bool Machine::is_member(const NodeId& node) const {
 void Machine::set_book(std::shared_ptr<const Book> book, Instant now) {
   const std::shared_ptr<const Book> before = books_.front();
   if (book->version() == before->version()) return;
+  if (before->size() == 0) books_.pop_front(); // the one it began with; nothing comes by it
   books_.push_front(std::move(book));
   if (books_.size() > options_.books_max) books_.pop_back();
   for (const auto& [key, rumor] : std::map(rumors_)) {
@@ -247,7 +248,7 @@ void Machine::on_rumor(const NodeId& from, const Word& word, Instant now) {
       ++counters_.refused_level;
       return;
     }
-    passes_on = true;
+    passes_on = word.level > 0;
   } else if (word.level > levels_of(book_members_max)) {
     ++counters_.refused_level;
     return;
@@ -273,21 +274,22 @@ void Machine::on_rumor(const NodeId& from, const Word& word, Instant now) {
     }
     Payload payload(word.payload);
     deliveries_.push_back({word.origin, word.id, payload.slice(0, payload.size())}); // shared when it is large
-    rumor = keep(key, book, std::move(payload), now);
+    rumor = keep(key, nullptr, std::move(payload), now);
     ++counters_.delivered;
   }
 
-  if (word.yes) say(from, Word::Kind::ack, key, passes_on || word.level == 0);
-  if (!rumor) return;
-  neighbour_has_it(*rumor, from, now);
   if (passes_on) {
-    // A message that was given by a neighbour has no book of its own here until it comes through the tree.
+    // It has no book here until it comes through the tree; what a neighbour gives says nothing of it. By another book
+    // than its first one it is not passed on, and whoever sent it so takes over.
     if (!rumor->book) {
       rumor->book = book;
       rumor->here = book->find(self_);
     }
-    if (rumor->book == book) serve(*rumor, hop, now);
+    passes_on = rumor->book == book && serve(*rumor, hop, now);
   }
+  if (word.yes) say(from, Word::Kind::ack, key, passes_on || word.level == 0);
+  if (!rumor) return;
+  neighbour_has_it(*rumor, from, now);
   if (!strategy_->layers().cleans || rumor->cleaning || rumor->clean_ticket != 0) return;
   if (word.level == 0 && !strategy_->layers().redundant) {
     start_cleaning(*rumor, now);

@@ -142,7 +142,8 @@ class Machine {
   void on_timer(const Timer& timer, Instant now);
 
   // spreading.cpp: down the tree.
-  void serve(Rumor& rumor, const Hop& hop, Instant now);
+  /// False when it has been served too often.
+  bool serve(Rumor& rumor, const Hop& hop, Instant now);
   void adopt(Rumor& rumor, const Hop& hop, Instant now);
   void post(Rumor& rumor, const Hop& hop, Instant now);
   void send_rumor(Rumor& rumor, const NodeId& to, const Hop& hop, std::uint64_t ticket);

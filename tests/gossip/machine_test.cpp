@@ -212,6 +212,62 @@ TEST_CASE("machine: a target that does not know the book acknowledges, does not 
   CHECK(fabric.wrong("hello", 0).empty());
 }
 
+TEST_CASE("machine: a word by no book, or by another one, that comes first costs nobody the message") {
+  struct Case {
+    std::string name;
+    std::function<void(const Fabric&, Word&)> changes;
+    std::uint64_t adoptions;
+  };
+  const Case cases[] = {
+      {"for itself alone, by the empty book",
+       [](const Fabric&, Word& word) { word.book = Book::make(0, {})->version(); }, 0},
+      {"for itself alone, by a book that is known", [](const Fabric&, Word&) {}, 0},
+      {"through the tree of another book that is known",
+       [](const Fabric& fabric, Word& word) {
+         word.book = Book::make(7, fabric.ids)->version();
+         word.level = 1;
+       },
+       1},
+  };
+  for (const Case& one : cases) {
+    CAPTURE(one.name);
+    Fabric fabric(27, 1, with("adopt"));
+    const std::uint32_t target = 9; // of the first of the originator's sends
+    fabric.set_book(target, Book::make(7, fabric.ids)); // an older one, known as well
+    fabric.set_book(target, fabric.book);
+    const RandomId id = fabric.broadcast(0);
+    Word word = rumor(fabric, 0, 0, id, "hello");
+    one.changes(fabric, word);
+    fabric.machines[target]->receive(fabric.ids[5], word.encode(), fabric.now); // before the originator's
+    fabric.run_for(10s);
+    CHECK(fabric.count(&Counter::adoptions) == one.adoptions);
+    for (std::uint32_t i = 1; i < 27; ++i)
+      if (i != target) CHECK(fabric.delivered[i].size() == 1);
+    CHECK(fabric.machines[target]->counters().delivered == 1);
+  }
+}
+
+TEST_CASE("machine: exact serves a larger span that comes after a smaller one, and only so often") {
+  Fabric fabric(27, 1, with("exact+adopt"));
+  const RandomId id = fabric.broadcast(0);
+  Word word = rumor(fabric, 0, 3, id, "hello"); // its first target answers for nine
+  for (const std::uint32_t span : {4u, 7u}) {
+    word.span = span;
+    fabric.machines[9]->receive(fabric.ids[5], word.encode(), fabric.now);
+  }
+  fabric.run_for(10s);
+  CHECK(fabric.count(&Counter::adoptions) == 0);
+  for (std::uint32_t i = 1; i < 27; ++i)
+    if (i != 9) CHECK(fabric.delivered[i].size() == 1);
+
+  const std::uint64_t before = fabric.machines[9]->counters().sends;
+  for (word.span = 1; word.span <= 27; ++word.span) {
+    fabric.machines[9]->receive(fabric.ids[5], word.encode(), fabric.now);
+    fabric.machines[9]->take_sends();
+  }
+  CHECK(fabric.machines[9]->counters().sends - before <= 8 * 6);
+}
+
 TEST_CASE("machine: a member that is not in its own book sends nothing and takes nothing") {
   Fabric fabric(5, 1);
   fabric.set_book(2, Book::make(2, {fabric.ids[0], fabric.ids[1]}));
