@@ -101,6 +101,11 @@ void NetworkCore::start() {
   for (const std::string& address : options_.listen) node_.listen(address);
 }
 
+void NetworkCore::close_unstarted() noexcept {
+  phase_ = Phase::closed;
+  trunk_changes_->wanted = false;
+}
+
 awaitable<void> NetworkCore::stop(std::shared_ptr<NetworkCore> core) {
   using namespace asio::experimental::awaitable_operators;
   const auto wake_everybody = [&core] {

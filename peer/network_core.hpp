@@ -109,6 +109,8 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   // network_core.cpp: life, registration, counters.
   void start();
   static awaitable<void> stop(std::shared_ptr<NetworkCore> core);
+  /// It will never run.
+  void close_unstarted() noexcept;
   Conduit register_processor(const std::string& channel, Processor processor);
   void unregister(const std::shared_ptr<ChannelState>& channel) noexcept;
   NetworkMetrics metrics() const;

@@ -336,6 +336,29 @@ TEST_CASE("network: stopped without ever having been started it is done") {
   world.run(network->stop());
   CHECK(network->is_done());
   CHECK_FALSE(network->is_ready());
+  CHECK_THROWS_AS(network->register_processor("chat", Recorder().processor()), boost::system::system_error);
+}
+
+TEST_CASE("network: cancelled in the turn of its start it binds nothing, is never ready, and is closed") {
+  for (const bool by_stop : {false, true}) {
+    CAPTURE(by_stop);
+    sim::World world(1);
+    net::NetworkOptions options;
+    options.node.networks["sim"] = world.network("one");
+    options.listen = {"sim://one"};
+    const auto network = std::make_shared<net::Network>(world.executor(), options);
+    const auto scope = Scope::make_root({});
+    network->start(scope);
+    if (by_stop) {
+      world.run(network->stop());
+    } else {
+      scope->cancel();
+      world.run(network->done());
+    }
+    CHECK_FALSE(network->is_ready());
+    CHECK(network->addresses().empty());
+    CHECK_THROWS_AS(network->register_processor("chat", Recorder().processor()), boost::system::system_error);
+  }
 }
 
 TEST_CASE("network: as a child of a group it starts and stops with it, and services may come after it") {
