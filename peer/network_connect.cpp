@@ -54,7 +54,7 @@ awaitable<NodeId> NetworkCore::connect(CorePointer core, std::string address) {
   co_return *node;
 }
 
-awaitable<SendResult> NetworkCore::ensure_connected(CorePointer core, RemotePointer remote) {
+awaitable<SendResult> NetworkCore::ensure_connected(CorePointer core, RemotePointer remote, bool patient) {
   for (;;) {
     if (core->phase_ != Phase::running) co_return SendResult(SendError::closed, "this network stops");
     core->hear_trunks();
@@ -71,7 +71,10 @@ awaitable<SendResult> NetworkCore::ensure_connected(CorePointer core, RemotePoin
     if (!std::exchange(remote->connecting, true)) core->tasks_.spawn(connect_remote(core, remote));
     while (remote->connecting && core->phase_ == Phase::running && !core->node_.trunk_with(remote->id))
       co_await remote->changed.wait();
-    if (core->phase_ == Phase::running && !remote->connecting && !remote->failure) co_return remote->failure;
+    if (core->phase_ != Phase::running || remote->connecting || remote->failure) continue;
+    if (!patient || remote->failure.error != SendError::connection_limit) co_return remote->failure;
+    const Duration look_again = std::max<Duration>(core->options_.evict_idle_after / 4, std::chrono::milliseconds(10));
+    co_await (core->connections_changed_.wait() || sleep_for(look_again));
   }
 }
 

@@ -122,7 +122,7 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   static awaitable<NodeId> connect(std::shared_ptr<NetworkCore> core, std::string address); // network_connect.cpp
   // network_send.cpp
   static awaitable<SendResult> send(std::shared_ptr<NetworkCore> core, std::shared_ptr<ChannelState> channel, NodeId to,
-                                    Message message, Duration deadline, Kind kind);
+                                    Message message, Duration deadline, Kind kind, bool patient = false);
   static awaitable<std::vector<SendResult>> broadcast(std::shared_ptr<NetworkCore> core,
                                                       std::shared_ptr<ChannelState> channel, std::vector<NodeId> to,
                                                       Message message, BroadcastOptions options);
@@ -143,7 +143,8 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   SendResult failure_of(const Remote& remote, const boost::system::system_error& thrown) const;
   // The references live in the frame of who waits for these.
   static awaitable<SendResult> send_waiting(CorePointer core, std::shared_ptr<ChannelState> channel,
-                                            RemotePointer remote, Message message, Kind kind, Sending& sending);
+                                            RemotePointer remote, Message message, Kind kind, bool patient,
+                                            Sending& sending);
   static awaitable<SendResult> send_on_line(CorePointer core, std::shared_ptr<ChannelState> channel,
                                             RemotePointer remote, Message& message, Kind kind, Sending& sending,
                                             bool& again);
@@ -151,6 +152,7 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
                                             std::int64_t number);
   void on_ack(Line& line, std::int64_t number);
   static awaitable<void> broadcast_some(CorePointer core, std::shared_ptr<Broadcast> broadcast);
+  static awaitable<void> broadcast_to(CorePointer core, std::shared_ptr<Broadcast> broadcast, std::size_t mine);
 
   // network_lines.cpp: a circuit per node and channel, and those of one-shot writes.
   std::shared_ptr<Line> usable_line(const Remote& remote, const ChannelState& channel) const;
@@ -165,7 +167,8 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   static awaitable<void> wait_until_over(CorePointer core, std::shared_ptr<LiveTrunk> trunk, TimePoint due);
 
   // network_connect.cpp
-  static awaitable<SendResult> ensure_connected(CorePointer core, RemotePointer remote);
+  /// `patient`: waits until a connection gives way where there are too many.
+  static awaitable<SendResult> ensure_connected(CorePointer core, RemotePointer remote, bool patient);
   static awaitable<void> connect_remote(CorePointer core, RemotePointer remote);
   struct Attempt {
     SendResult result;
