@@ -13,7 +13,8 @@ namespace {
 template <class Node> awaitable<void> live_and_stop(Node& node, std::shared_ptr<Scope> scope, Duration deadline) {
   using namespace asio::experimental::awaitable_operators;
   co_await (scope->cancelled() || node.stopped());
-  co_await node.stop(scope->is_cancelled() ? deadline : Duration::zero());
+  if (!scope->is_cancelled()) deadline = Duration::zero(); // nothing of it runs any more
+  co_await node.stop(deadline);
   const End end = co_await node.stopped();
   if (!end.clean() && !scope->is_cancelled()) throw boost::system::system_error(end.code, end.text);
 }
