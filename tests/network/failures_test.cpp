@@ -2,6 +2,7 @@
 // connections a test can break, and hostile far ends that write bytes by hand.
 #include "tests/network/town.hpp"
 #include "tests/peer/faulty.hpp"
+#include "tests/support/passing_network.hpp"
 
 #include "circuit/live_trunk.hpp"
 
@@ -21,78 +22,48 @@ struct FragileCouple : Couple {
         }) {}
 };
 
-/// A transport operation that fails when it is told to: the n-th write, read or finish of one network.
-class Breakable final : public Network {
- public:
+/// A transport operation that fails when it is told to: the n-th dial, write or read of one network.
+struct Breakable {
   enum class What { nothing, dial, read, write };
   struct State {
     What what = What::nothing;
     std::size_t after = 0; // operations of this kind that still work
-    bool strikes(What kind) {
-      if (what != kind) return false;
-      if (after > 0) return --after, false;
+
+    void pass(What kind, const char* failure) {
+      if (what != kind) return;
+      if (after > 0) {
+        --after;
+        return;
+      }
       what = What::nothing;
-      return true;
+      throw boost::system::system_error(asio::error::connection_reset, failure);
     }
   };
-
-  Breakable(std::shared_ptr<Network> network, std::shared_ptr<State> state)
-      : network_(std::move(network)), state_(std::move(state)) {}
-
-  awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
-    if (state_->strikes(What::dial)) fail("planted dial failure");
-    std::unique_ptr<Transport> transport = co_await network_->dial(std::move(address));
-    co_return std::make_unique<Wrapped>(std::move(transport), state_);
-  }
-  std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
-    return std::make_unique<WrappedListener>(network_->listen(executor, address), state_);
-  }
-
- private:
-  [[noreturn]] static void fail(const char* what) {
-    throw boost::system::system_error(asio::error::connection_reset, what);
-  }
-
-  class Wrapped final : public Transport {
+  class Wrapped final : public PassingTransport {
    public:
     Wrapped(std::unique_ptr<Transport> transport, std::shared_ptr<State> state)
-        : transport_(std::move(transport)), state_(std::move(state)) {}
+        : PassingTransport(std::move(transport)), state_(std::move(state)) {}
     awaitable<std::size_t> read_some(std::span<std::byte> into) override {
       const std::size_t count = co_await transport_->read_some(into);
-      if (state_->strikes(What::read)) fail("planted read failure");
+      state_->pass(What::read, "planted read failure");
       co_return count;
     }
     awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
-      if (state_->strikes(What::write)) fail("planted write failure");
+      state_->pass(What::write, "planted write failure");
       return transport_->write(pieces);
     }
-    void finish() noexcept override { transport_->finish(); }
-    void close() noexcept override { transport_->close(); }
-    std::string remote() const override { return transport_->remote(); }
-    std::string remote_host() const override { return transport_->remote_host(); }
 
    private:
-    std::unique_ptr<Transport> transport_;
     std::shared_ptr<State> state_;
   };
-  class WrappedListener final : public Listener {
+  class Network final : public PassingNetwork<Wrapped, State> {
    public:
-    WrappedListener(std::unique_ptr<Listener> listener, std::shared_ptr<State> state)
-        : listener_(std::move(listener)), state_(std::move(state)) {}
-    awaitable<std::unique_ptr<Transport>> accept() override {
-      std::unique_ptr<Transport> transport = co_await listener_->accept();
-      co_return std::make_unique<Wrapped>(std::move(transport), state_);
+    using PassingNetwork::PassingNetwork;
+    awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
+      state_->pass(What::dial, "planted dial failure");
+      return PassingNetwork::dial(std::move(address));
     }
-    void close() noexcept override { listener_->close(); }
-    std::string address() const override { return listener_->address(); }
-
-   private:
-    std::unique_ptr<Listener> listener_;
-    std::shared_ptr<State> state_;
   };
-
-  std::shared_ptr<Network> network_;
-  std::shared_ptr<State> state_;
 };
 
 /// A couple of which `one` fails where the test says.
@@ -102,7 +73,7 @@ struct BreakableCouple : Couple {
       : Couple([at, both](net::NetworkOptions& options) {
           if (options.node.name != "one" && !both) return;
           auto& network = options.node.networks["sim"];
-          network = std::make_shared<Breakable>(network, at);
+          network = std::make_shared<Breakable::Network>(network, at);
         }),
         state(std::move(at)) {}
   std::shared_ptr<Breakable::State> state;
