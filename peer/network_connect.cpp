@@ -161,6 +161,7 @@ awaitable<NetworkCore::Attempt> NetworkCore::try_addresses(CorePointer core, Rem
     }
     core->dials_ += *dialled.value;
     remote->metrics.dials += *dialled.value;
+    attempt.cost = attempt.cost || *dialled.value;
     if (core->node_.trunk_with(remote->id)) {
       attempt.result = SendResult();
       co_return attempt;
@@ -172,7 +173,6 @@ awaitable<NetworkCore::Attempt> NetworkCore::try_addresses(CorePointer core, Rem
       attempt.result = SendResult(SendError::connect_failed,
                                   fmt::format("{}: the connection to {} ended at once: {}", node_text(remote->id),
                                               quote(address), remote->end.to_string()));
-      attempt.cost = true;
     }
   }
   co_return attempt;
