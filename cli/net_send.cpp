@@ -6,8 +6,10 @@
 #include <CLI/CLI.hpp>
 #include <boost/system/system_error.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -104,6 +106,9 @@ int send(SendOptions& options, bool several) {
   settings.node.name = several ? "broadcast" : "send";
   settings.node.limits.fragment_bytes_max = 64 << 20;
   settings.queue_bytes_max = std::size_t{1} << 30;
+  const auto targets = static_cast<std::uint32_t>(options.to.size()); // all at once: none of them gives way
+  settings.connections_outbound_max = std::max(settings.connections_outbound_max, targets);
+  settings.node.trunks_max = std::max<std::size_t>(settings.node.trunks_max, targets);
   return run_with_network(std::move(settings), [&options, several](std::shared_ptr<net::Network> network) {
     return send_to_all(std::move(network), &options, several);
   });

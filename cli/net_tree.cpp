@@ -1,16 +1,20 @@
 // trunkline net tree: who sends to whom in a broadcast, worked out on paper.
 #include "cli/exit_code.hpp"
 #include "cli/net.hpp"
+#include "peer/quote.hpp"
 #include "services/gossip/rehearsal.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace trunkline::cli {
@@ -19,7 +23,7 @@ namespace {
 struct TreeOptions {
   std::uint32_t size = 0;
   std::uint32_t origin = 1;
-  std::vector<std::uint32_t> dead;
+  std::vector<std::string> dead; // lists
   std::string strategy{gossip::Strategy::default_names};
   bool json = false;
 };
@@ -58,6 +62,22 @@ void print_text(const TreeOptions& options, const gossip::Strategy& strategy, co
   std::printf("%s\n", summary.c_str());
 }
 
+/// The members that `--dead` names.
+std::vector<std::uint32_t> members_of(const std::string& list) {
+  std::vector<std::uint32_t> members;
+  for (std::string_view left = list;;) {
+    const std::string_view word = left.substr(0, left.find(','));
+    std::uint32_t member = 0;
+    const auto [end, wrong] = std::from_chars(word.data(), word.data() + word.size(), member);
+    if (word.empty() || wrong != std::errc() || end != word.data() + word.size())
+      throw UsageError(fmt::format("--dead {} is no list of members, as 3,10 is: it has {}", quote(list),
+                                   word.empty() ? "a number missing" : quote(word)));
+    members.push_back(member);
+    if (word.size() == left.size()) return members;
+    left.remove_prefix(word.size() + 1);
+  }
+}
+
 int tree(const TreeOptions& options) {
   if (options.size == 0 || options.size > gossip::book_members_max)
     throw UsageError(fmt::format("--size {} is not one of 1 to {}", options.size, gossip::book_members_max));
@@ -67,10 +87,11 @@ int tree(const TreeOptions& options) {
   };
   check("--origin", options.origin);
   std::vector<bool> dead(options.size);
-  for (const std::uint32_t member : options.dead) {
-    check("--dead", member);
-    dead[member - 1] = true;
-  }
+  for (const std::string& list : options.dead)
+    for (const std::uint32_t member : members_of(list)) {
+      check("--dead", member);
+      dead[member - 1] = true;
+    }
   const auto strategy = gossip::Strategy::parse(options.strategy);
   const gossip::Rehearsal played = gossip::rehearse(*strategy, options.size, options.origin - 1, dead);
   if (options.json) {
@@ -95,7 +116,6 @@ Command add_net_tree(CLI::App& net) {
   command->add_option("--origin", options->origin, "Who broadcasts")->type_name("I")->capture_default_str();
   command->add_option("--dead", options->dead, "Members that receive and send nothing")
       ->type_name("I,J,...")
-      ->delimiter(',')
       ->allow_extra_args(false);
   command->add_flag("--json", options->json, "One JSON object");
   command->footer(

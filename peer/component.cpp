@@ -82,7 +82,11 @@ void Component::start(std::shared_ptr<Scope> scope) {
 awaitable<void> Component::live(std::shared_ptr<Component> self, std::shared_ptr<Scope> scope) {
   std::exception_ptr failure;
   try {
-    co_await self->run(scope);
+    if (scope->is_cancelled()) { // since the start
+      self->start_cancelled(scope);
+    } else {
+      co_await self->run(scope);
+    }
   } catch (...) {
     failure = std::current_exception();
   }

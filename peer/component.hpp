@@ -92,7 +92,7 @@ class Component : public std::enable_shared_from_this<Component> {
   /// The whole life, once: starts up, calls set_ready, waits for the scope's end, ends what it started, returns.
   /// What it throws before the scope is cancelled is irrecoverable. It is not cancelled from outside.
   virtual awaitable<void> run(std::shared_ptr<Scope> scope) = 0;
-  /// Called instead of run when the scope was cancelled before the start.
+  /// Called instead of run when the scope was cancelled before the start, or before the start had its turn.
   virtual void start_cancelled(const std::shared_ptr<Scope>&) {}
   void set_ready() noexcept;
 

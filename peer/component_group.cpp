@@ -72,7 +72,20 @@ awaitable<void> ComponentGroup::run(std::shared_ptr<Scope> scope) {
     std::unique_ptr<Alarm>& alarm;
     ~Disarm() { alarm.reset(); }
   } disarm{alarm_};
-  if (options_.startup) co_await scope->run(options_.startup());
+  if (options_.startup) {
+    std::exception_ptr failure;
+    try {
+      co_await scope->run(options_.startup());
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    if (failure) {
+      const std::shared_ptr<Scope> over = Scope::make_below(scope); // nobody waits for a child that never starts
+      over->cancel();
+      start_cancelled(over);
+      std::rethrow_exception(failure);
+    }
+  }
 
   alarm_ = Clock::of(executor()).make_alarm(executor());
   watch_lateness();

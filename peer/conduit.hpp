@@ -79,7 +79,7 @@ class ProcessorAlreadyRegistered : public boost::system::system_error {
 
 struct BroadcastOptions {
   Duration deadline = Duration::zero(); // of the whole broadcast; zero: NetworkOptions::send_deadline
-  std::size_t concurrency = 0; // sends that wait at the same time; zero: NetworkOptions::broadcast_concurrency
+  std::size_t concurrency = 0; // connections to make at the same time; zero: NetworkOptions::broadcast_concurrency
   bool acked = false; // as send_acked to each
 
   BroadcastOptions() = default;
@@ -109,7 +109,8 @@ class Conduit {
   awaitable<SendResult> send_acked(NodeId to, Message message, Duration deadline = Duration::zero()) const;
   /// One shot: connects, sends, waits until the far side has it, and closes the connection if there was none before.
   awaitable<SendResult> write(NodeId to, Message message, Duration deadline = Duration::zero()) const;
-  /// As `send` to each; the results are in the order of `to`. Nobody waits for the slowest beyond the deadline.
+  /// As `send` to each, and to those who are connected at once; where there are too many connections, waits until some
+  /// give way. The results are in the order of `to`. Nobody waits for the slowest beyond the deadline.
   awaitable<std::vector<SendResult>> broadcast(std::vector<NodeId> to, Message message,
                                                BroadcastOptions options = BroadcastOptions()) const;
 

@@ -47,6 +47,7 @@ awaitable<void> Network::stop() {
 
 awaitable<void> Network::run(std::shared_ptr<Scope> scope) {
   using namespace asio::experimental::awaitable_operators;
+  if (own_scope_->is_cancelled()) co_return start_cancelled(own_scope_); // `stop`, in the same turn
   std::exception_ptr failure;
   try {
     core_->start();
@@ -60,6 +61,8 @@ awaitable<void> Network::run(std::shared_ptr<Scope> scope) {
   co_await NetworkCore::stop(core_);
   if (failure) std::rethrow_exception(failure);
 }
+
+void Network::start_cancelled(const std::shared_ptr<Scope>&) { core_->close_unstarted(); }
 
 const NodeId& Network::local_id() const noexcept { return core_->node().id(); }
 

@@ -135,6 +135,7 @@ class Network final : public Component {
 
  protected:
   awaitable<void> run(std::shared_ptr<Scope> scope) override;
+  void start_cancelled(const std::shared_ptr<Scope>& scope) override;
 
  private:
   std::shared_ptr<NetworkCore> core_;

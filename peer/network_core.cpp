@@ -38,6 +38,16 @@ NetworkOptions with_random(NetworkOptions options) {
 
 } // namespace
 
+std::string words_of(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& thrown) {
+    return trunkline::text_of(thrown);
+  } catch (...) {
+    return "an exception of unknown type";
+  }
+}
+
 std::uint64_t Traffic::failures() const noexcept {
   return std::accumulate(send_failures.begin(), send_failures.end(), std::uint64_t{0});
 }
@@ -46,13 +56,7 @@ NetworkCore::NetworkCore(Executor executor, NetworkOptions options)
     : executor_(std::move(executor)), clock_(Clock::of(executor_)), options_(with_random(std::move(options))),
       node_(executor_, with_changes(options_.node, trunk_changes_)),
       tasks_(executor_, [this](std::exception_ptr failure) {
-        try {
-          std::rethrow_exception(failure);
-        } catch (const std::exception& thrown) {
-          log(LogLevel::error, fmt::format("a task of the network threw: {}", thrown.what()));
-        } catch (...) {
-          log(LogLevel::error, "a task of the network threw");
-        }
+        log(LogLevel::error, "a task of the network threw: " + words_of(failure));
       }) {}
 
 void NetworkCore::log(LogLevel level, const std::string& text) const {
@@ -95,6 +99,11 @@ void NetworkCore::start() {
   tasks_.spawn(watch_idle(shared_from_this()));
   phase_ = Phase::running;
   for (const std::string& address : options_.listen) node_.listen(address);
+}
+
+void NetworkCore::close_unstarted() noexcept {
+  phase_ = Phase::closed;
+  trunk_changes_->wanted = false;
 }
 
 awaitable<void> NetworkCore::stop(std::shared_ptr<NetworkCore> core) {

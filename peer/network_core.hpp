@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -66,14 +67,18 @@ struct Remote {
   std::map<std::string, std::shared_ptr<Line>> lines; // by channel; only those on which can be sent
   std::map<std::string, std::shared_ptr<Line>> retiring; // finished, and not yet taken by the far side
   std::map<std::string, Outbox> outboxes; // by channel; only those on which something waits
+  std::map<std::string, Outbox> turns; // by channel: circuits that have something for its processor
   std::uint32_t circuits_in = 0; // that it has open to us
   std::uint32_t busy = 0; // sends, one-shot writes and processors that run
   bool connecting = false;
   bool one_shot = false; // the connection was made for a one-shot write, and for nothing else so far
   SendResult failure; // of the last attempt to connect
+  std::vector<std::string> addresses_before; // that the book had after that attempt
   std::uint32_t failures = 0; // in a row
   TimePoint next_attempt{};
   TimePoint connected_at{};
+  std::uint64_t connections = 0; // that were ever open
+  End end; // of the last one, or why it takes no circuits
   TimePoint used{};
   PeerMetrics metrics;
   Signal changed; // connected, or not, or a line came to its end
@@ -87,6 +92,8 @@ struct TrunkChanges {
 };
 
 bool is_aborted(const boost::system::system_error& thrown);
+/// What an exception says, whatever it is.
+std::string words_of(const std::exception_ptr& failure);
 /// "node " and its id.
 std::string node_text(const NodeId& node);
 /// A large payload is shared with the message, for another attempt.
@@ -102,6 +109,8 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   // network_core.cpp: life, registration, counters.
   void start();
   static awaitable<void> stop(std::shared_ptr<NetworkCore> core);
+  /// It will never run.
+  void close_unstarted() noexcept;
   Conduit register_processor(const std::string& channel, Processor processor);
   void unregister(const std::shared_ptr<ChannelState>& channel) noexcept;
   NetworkMetrics metrics() const;
@@ -113,7 +122,7 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   static awaitable<NodeId> connect(std::shared_ptr<NetworkCore> core, std::string address); // network_connect.cpp
   // network_send.cpp
   static awaitable<SendResult> send(std::shared_ptr<NetworkCore> core, std::shared_ptr<ChannelState> channel, NodeId to,
-                                    Message message, Duration deadline, Kind kind);
+                                    Message message, Duration deadline, Kind kind, bool patient = false);
   static awaitable<std::vector<SendResult>> broadcast(std::shared_ptr<NetworkCore> core,
                                                       std::shared_ptr<ChannelState> channel, std::vector<NodeId> to,
                                                       Message message, BroadcastOptions options);
@@ -134,7 +143,8 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   SendResult failure_of(const Remote& remote, const boost::system::system_error& thrown) const;
   // The references live in the frame of who waits for these.
   static awaitable<SendResult> send_waiting(CorePointer core, std::shared_ptr<ChannelState> channel,
-                                            RemotePointer remote, Message message, Kind kind, Sending& sending);
+                                            RemotePointer remote, Message message, Kind kind, bool patient,
+                                            Sending& sending);
   static awaitable<SendResult> send_on_line(CorePointer core, std::shared_ptr<ChannelState> channel,
                                             RemotePointer remote, Message& message, Kind kind, Sending& sending,
                                             bool& again);
@@ -142,6 +152,7 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
                                             std::int64_t number);
   void on_ack(Line& line, std::int64_t number);
   static awaitable<void> broadcast_some(CorePointer core, std::shared_ptr<Broadcast> broadcast);
+  static awaitable<void> broadcast_to(CorePointer core, std::shared_ptr<Broadcast> broadcast, std::size_t mine);
 
   // network_lines.cpp: a circuit per node and channel, and those of one-shot writes.
   std::shared_ptr<Line> usable_line(const Remote& remote, const ChannelState& channel) const;
@@ -156,9 +167,17 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   static awaitable<void> wait_until_over(CorePointer core, std::shared_ptr<LiveTrunk> trunk, TimePoint due);
 
   // network_connect.cpp
-  static awaitable<SendResult> ensure_connected(CorePointer core, RemotePointer remote);
+  /// `patient`: waits until a connection gives way where there are too many.
+  static awaitable<SendResult> ensure_connected(CorePointer core, RemotePointer remote, bool patient);
   static awaitable<void> connect_remote(CorePointer core, RemotePointer remote);
-  static awaitable<SendResult> try_addresses(CorePointer core, RemotePointer remote);
+  struct Attempt {
+    SendResult result;
+    bool cost = false; // others were asked: not again at once
+  };
+  static awaitable<Attempt> try_addresses(CorePointer core, RemotePointer remote);
+  SendResult dial_failed(Remote& remote, const std::exception_ptr& failure);
+  /// Since the attempt that failed.
+  bool has_new_address(const Remote& remote) const;
   /// Who is at the far end of the connection to an address.
   std::optional<NodeId> connected_at(const std::string& address, bool also_draining) const;
   /// Makes room for one more connection that is dialled; false when none is idle.
@@ -180,7 +199,13 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   // network_limits.cpp
   static awaitable<void> watch_trunks(CorePointer core);
   static awaitable<void> watch_idle(CorePointer core);
+  /// Looks at everything that the node has told: before anything is decided by it, since those who wait on a connection
+  /// are woken before the task that hears of its end.
+  void hear_trunks();
   void on_trunk(TrunkChange change, const TrunkView& view);
+  /// A connection cannot be used any more: when to try again.
+  void pace(Remote& far, const TrunkView& view);
+  void end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason);
   bool is_idle(const TrunkView& view, Duration for_at_least) const;
   std::uint32_t connections(bool dialled) const;
   /// Ends the least recently used idle connection of one direction; null when there is none.
@@ -205,6 +230,7 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   std::uint32_t dialling_ = 0; // outbound connections on their way
   Signal sends_changed_;
   std::shared_ptr<TrunkChanges> trunk_changes_ = std::make_shared<TrunkChanges>();
+  std::set<const LiveTrunk*> ending_; // trunks that are open and that we have begun to end
   Signal connections_changed_; // one is over
   Node node_;
   std::shared_ptr<LocalPeer> peer_; // once it runs

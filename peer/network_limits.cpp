@@ -18,10 +18,38 @@ awaitable<void> NetworkCore::watch_trunks(CorePointer core) {
   const std::shared_ptr<TrunkChanges> changes = core->trunk_changes_;
   for (;;) {
     while (changes->pending.empty()) co_await changes->changed.wait();
-    const auto [change, view] = std::move(changes->pending.front());
-    changes->pending.pop_front();
-    core->on_trunk(change, view);
+    core->hear_trunks();
   }
+}
+
+void NetworkCore::hear_trunks() {
+  while (!trunk_changes_->pending.empty()) {
+    const auto [change, view] = std::move(trunk_changes_->pending.front());
+    trunk_changes_->pending.pop_front();
+    on_trunk(change, view);
+  }
+}
+
+void NetworkCore::end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason) {
+  ending_.insert(trunk.get());
+  node_.end_trunk(trunk, deadline, std::move(reason));
+}
+
+/// A far end that accepts and ends the connection at once costs what one that does not answer costs, whatever it says:
+/// being turned away is no orderly end.
+void NetworkCore::pace(Remote& far, const TrunkView& view) {
+  if (node_.trunk_with(view.node)) return;
+  const Duration lived = now() - far.connected_at;
+  const boost::system::error_code& why = view.end.code;
+  const bool failed = why && why != error::node_closed && (view.dialled || why != error::draining);
+  const bool brief = view.dialled && lived < options_.redial_backoff_min;
+  if (ending_.contains(view.trunk.get()) || (!failed && !brief)) {
+    far.failures = 0;
+    return;
+  }
+  // One that was lost soon after it was made counts like one that could not be made.
+  far.failures = lived < options_.redial_backoff_max ? far.failures + 1 : 1;
+  far.next_attempt = now() + backoff(far.failures);
 }
 
 void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
@@ -29,6 +57,7 @@ void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
   switch (change) {
     case TrunkChange::opened:
       far->connected_at = far->used = now();
+      ++far->connections;
       far->next_attempt = TimePoint();
       far->failure = SendResult();
       far->metrics.name = view.name;
@@ -40,7 +69,7 @@ void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
         log(LogLevel::warning,
             fmt::format("connection from {} turned away: connections_inbound_max {} reached, and none is idle",
                         view.remote, options_.connections_inbound_max));
-        node_.end_trunk(
+        end_trunk(
             view.trunk, Duration::zero(),
             End(error::draining, fmt::format("connections_inbound_max {} reached", options_.connections_inbound_max)));
       }
@@ -48,35 +77,31 @@ void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
     case TrunkChange::draining:
       for (const auto& [name, line] : std::map(far->lines))
         if (line->circuit.trunk() == view.trunk) retire(far, line);
+      far->end = End(error::draining, "it takes no circuits");
+      pace(*far, view);
       break;
-    case TrunkChange::over: {
-      const boost::system::error_code& why = view.end.code;
-      const bool lost = why && why != error::draining && why != error::node_closed;
-      if (lost && !node_.trunk_with(view.node)) {
-        // One that was lost soon after it was made counts like one that could not be made.
-        far->failures = now() - far->connected_at < options_.redial_backoff_max ? far->failures + 1 : 1;
-        far->next_attempt = now() + backoff(far->failures);
-      } else if (!lost) {
-        far->failures = 0;
-      }
+    case TrunkChange::over:
+      far->end = view.end;
+      if (!view.draining || view.end.code) pace(*far, view); // else it was seen when it began to drain
+      ending_.erase(view.trunk.get());
       connections_changed_.notify_all();
       break;
-    }
   }
   far->changed.notify_all();
 }
 
+/// Those that we end make room; what the far side drains stays as long as it likes, and counts.
 std::uint32_t NetworkCore::connections(bool dialled) const {
   const std::vector<TrunkView> trunks = node_.trunks();
-  return static_cast<std::uint32_t>(std::count_if(trunks.begin(), trunks.end(), [dialled](const TrunkView& view) {
-    return view.dialled == dialled && !view.draining;
+  return static_cast<std::uint32_t>(std::count_if(trunks.begin(), trunks.end(), [this, dialled](const TrunkView& view) {
+    return view.dialled == dialled && !ending_.contains(view.trunk.get());
   }));
 }
 
 /// Nothing is under way on it, nobody but us has circuits on it, and its last message was so long ago.
 bool NetworkCore::is_idle(const TrunkView& view, Duration for_at_least) const {
   const auto found = remotes_.find(view.node);
-  if (view.draining || found == remotes_.end()) return false;
+  if (ending_.contains(view.trunk.get()) || found == remotes_.end()) return false;
   const Remote& far = *found->second;
   const std::size_t ours = far.lines.size() + far.retiring.size() + far.circuits_in;
   return far.busy == 0 && view.trunk->machine().circuits_count() <= ours && now() - far.used >= for_at_least;
@@ -86,7 +111,7 @@ void NetworkCore::end_connection(const TrunkView& view, const std::string& reaso
   ++evictions_;
   log(LogLevel::info, fmt::format("connection with {} is closed: {}", view.remote, reason));
   const RemotePointer far = remote(view.node);
-  node_.end_trunk(view.trunk, close_deadline, End(error::draining, reason));
+  end_trunk(view.trunk, close_deadline, End(error::draining, reason));
   for (const auto& [name, line] : std::map(far->lines))
     if (line->circuit.trunk() == view.trunk) retire(far, line);
 }

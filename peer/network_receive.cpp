@@ -10,12 +10,40 @@
 #include <fmt/format.h>
 
 #include <exception>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace trunkline::net {
 namespace {
 
 constexpr std::size_t unknown_channels_logged_max = 256;
+
+/// A circuit's turn to give what it has to the processor of its channel. A far node has one circuit per channel;
+/// another one comes beside it for a one-shot write, and after a loss, when what had arrived before still waits.
+class Turn {
+ public:
+  Turn(std::shared_ptr<Remote> remote, const std::string& channel)
+      : remote_(std::move(remote)), queue_(remote_->turns.try_emplace(channel).first) {
+    place_.emplace(queue_->second, 0, true);
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
+    place_.reset();
+    if (queue_->second.messages() == 0) remote_->turns.erase(queue_);
+  }
+  awaitable<void> come() {
+    while (!place_->is_next(nullptr)) co_await place_->changed();
+  }
+
+ private:
+  std::shared_ptr<Remote> remote_;
+  std::map<std::string, Outbox>::iterator queue_;
+  std::optional<Outbox::Place> place_;
+};
 
 /// A circuit that a far node has open to us, from the moment it came.
 struct CountedCircuit {
@@ -78,18 +106,22 @@ awaitable<void> NetworkCore::receive_all(CorePointer core, RemotePointer remote,
   for (;;) {
     std::optional<Fragment> fragment = co_await circuit.receive();
     if (!fragment) co_return; // they have finished, and so have we
-    remote->used = core->now();
-    if (fragment->op != op_message && fragment->op != op_acked) {
-      ++remote->metrics.drops;
-      continue;
+    Turn turn(remote, circuit.name());
+    co_await turn.come();
+    for (; fragment; fragment = circuit.try_receive()) { // all that has arrived, before another circuit's
+      remote->used = core->now();
+      if (fragment->op != op_message && fragment->op != op_acked) {
+        ++remote->metrics.drops;
+        continue;
+      }
+      if (!core->processed_channel(circuit.name())) {
+        core->note_unknown_channel(*remote, circuit.name());
+        circuit.close(End(error::no_service, fmt::format("no processor of channel {}", quote(circuit.name()))));
+        co_return;
+      }
+      const std::shared_ptr<ChannelState> channel = core->channels_.find(circuit.name())->second;
+      co_await process(core, remote, channel, circuit, std::move(*fragment));
     }
-    if (!core->processed_channel(circuit.name())) {
-      core->note_unknown_channel(*remote, circuit.name());
-      circuit.close(End(error::no_service, fmt::format("no processor of channel {}", quote(circuit.name()))));
-      co_return;
-    }
-    const std::shared_ptr<ChannelState> channel = core->channels_.find(circuit.name())->second;
-    co_await process(core, remote, channel, circuit, std::move(*fragment));
   }
 }
 
@@ -121,14 +153,8 @@ awaitable<void> NetworkCore::process(CorePointer core, RemotePointer remote, std
     if (core->phase_ == Phase::closed) std::rethrow_exception(failure); // it was cut
     ++channel->traffic.processor_failures;
     ++remote->metrics.processor_failures;
-    std::string what = "an exception of unknown type";
-    try {
-      std::rethrow_exception(failure);
-    } catch (const std::exception& thrown) {
-      what = thrown.what();
-    } catch (...) {}
     core->log(LogLevel::error, fmt::format("the processor of channel {} threw on a message from node {}: {}",
-                                           quote(channel->name), remote->id.to_string(), what));
+                                           quote(channel->name), remote->id.to_string(), words_of(failure)));
     co_return;
   }
   if (!wants_ack) co_return;

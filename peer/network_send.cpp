@@ -112,7 +112,7 @@ class NetworkCore::Sending {
 };
 
 awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<ChannelState> channel, NodeId to,
-                                        Message message, Duration deadline, Kind kind) {
+                                        Message message, Duration deadline, Kind kind, bool patient) {
   if (core->phase_ != Phase::running)
     co_return SendResult(SendError::closed,
                          core->phase_ == Phase::idle ? "this network is not started" : "this network stops");
@@ -170,7 +170,7 @@ awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<Channe
   Sending sending(core, remote, channel, weight, kind);
   SendResult result;
   try {
-    result = co_await within(deadline, send_waiting(core, channel, remote, std::move(message), kind, sending));
+    result = co_await within(deadline, send_waiting(core, channel, remote, std::move(message), kind, patient, sending));
   } catch (const system_error& thrown) {
     if (is_aborted(thrown)) {
       if (kind == Kind::one_shot) core->end_one_shot(*remote, 1);
@@ -186,10 +186,11 @@ awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<Channe
 }
 
 awaitable<SendResult> NetworkCore::send_waiting(CorePointer core, std::shared_ptr<ChannelState> channel,
-                                                RemotePointer remote, Message message, Kind kind, Sending& sending) {
+                                                RemotePointer remote, Message message, Kind kind, bool patient,
+                                                Sending& sending) {
   for (;;) {
     while (!sending.place().is_next(core->usable_line(*remote, *channel).get())) co_await sending.place().changed();
-    SendResult result = co_await ensure_connected(core, remote);
+    SendResult result = co_await ensure_connected(core, remote, patient);
     if (!result) co_return result;
     if (kind == Kind::one_shot) {
       result = co_await write_once(core, channel, remote, std::move(message));
@@ -305,7 +306,8 @@ struct NetworkCore::Broadcast {
   Kind kind;
   TimePoint due;
   std::vector<SendResult> results;
-  std::size_t next = 0;
+  std::vector<std::size_t> unconnected; // their places in `to`
+  std::size_t next = 0; // of those
 };
 
 awaitable<std::vector<SendResult>> NetworkCore::broadcast(CorePointer core, std::shared_ptr<ChannelState> channel,
@@ -321,15 +323,20 @@ awaitable<std::vector<SendResult>> NetworkCore::broadcast(CorePointer core, std:
   all->kind = options.acked ? Kind::acked : Kind::pooled;
   all->due = core->now() + options.deadline;
   Tasks tasks(core->executor_); // goes when this is cancelled, and they with it
-  for (std::size_t i = 0; i < std::min(options.concurrency, all->to.size()); ++i)
+  for (std::size_t i = 0; i < all->to.size(); ++i) {
+    // Those who are connected wait for nobody who is not, and there are no more of them than connections.
+    if (core->node_.trunk_with(all->to[i])) tasks.spawn(broadcast_to(core, all, i));
+    else all->unconnected.push_back(i);
+  }
+  for (std::size_t i = 0; i < std::min(options.concurrency, all->unconnected.size()); ++i)
     tasks.spawn(broadcast_some(core, all));
   co_await tasks.join();
   co_return std::move(all->results);
 }
 
 awaitable<void> NetworkCore::broadcast_some(CorePointer core, std::shared_ptr<Broadcast> all) {
-  while (all->next < all->to.size()) {
-    const std::size_t mine = all->next++;
+  while (all->next < all->unconnected.size()) {
+    const std::size_t mine = all->unconnected[all->next++];
     const Duration left = all->due - core->now();
     if (left <= Duration::zero()) {
       all->results[mine] =
@@ -337,9 +344,15 @@ awaitable<void> NetworkCore::broadcast_some(CorePointer core, std::shared_ptr<Br
       ++all->channel->traffic.send_failures[static_cast<std::size_t>(SendError::timed_out)];
       continue;
     }
-    Message copy(all->message.payload.slice(0, all->message.payload.size()), all->message.metadata);
-    all->results[mine] = co_await send(core, all->channel, all->to[mine], std::move(copy), left, all->kind);
+    co_await broadcast_to(core, all, mine);
   }
+}
+
+/// Waits for a connection that may give way, too: most targets of a large broadcast will be idle before its deadline.
+awaitable<void> NetworkCore::broadcast_to(CorePointer core, std::shared_ptr<Broadcast> all, std::size_t mine) {
+  Message copy(all->message.payload.slice(0, all->message.payload.size()), all->message.metadata);
+  all->results[mine] =
+      co_await send(core, all->channel, all->to[mine], std::move(copy), all->due - core->now(), all->kind, true);
 }
 
 } // namespace trunkline::net

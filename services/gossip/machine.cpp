@@ -41,6 +41,7 @@ bool Machine::is_member(const NodeId& node) const {
 void Machine::set_book(std::shared_ptr<const Book> book, Instant now) {
   const std::shared_ptr<const Book> before = books_.front();
   if (book->version() == before->version()) return;
+  if (before->size() == 0) books_.pop_front(); // the one it began with; nothing comes by it
   books_.push_front(std::move(book));
   if (books_.size() > options_.books_max) books_.pop_back();
   for (const auto& [key, rumor] : std::map(rumors_)) {
@@ -56,20 +57,44 @@ void Machine::set_book(std::shared_ptr<const Book> book, Instant now) {
   }
 }
 
-// What is kept. Each member's messages have a share of their own, so that one that floods costs the others nothing.
+// What is kept. Half of it is shared out equally, and is always there for its owner; the other half is for whoever
+// comes, and when that is used up, whoever is furthest beyond its share gives way. So one that floods costs the others
+// nothing.
 
-bool Machine::has_room(const NodeId& origin, std::size_t bytes) const {
-  const std::size_t members = std::max<std::size_t>(1, books_.front()->size());
-  const auto found = origins_.find(origin);
-  const Origin used = found == origins_.end() ? Origin() : found->second;
-  const std::size_t held_share = std::max<std::size_t>(1, options_.held_messages_max / members);
-  const std::size_t bytes_share = options_.held_bytes_max / members;
-  const std::size_t remembered_share = std::max<std::size_t>(1, options_.remembered_messages_max / members);
-  if (used.held_messages >= held_share || rumors_.size() >= options_.held_messages_max) return false;
-  if (used.remembered >= remembered_share || remembered_.size() >= options_.remembered_messages_max) return false;
-  if (held_bytes_ + bytes > options_.held_bytes_max) return false;
-  // Beyond its share of bytes only while half of all is free: for large messages in quiet times.
-  return used.held_bytes + bytes <= bytes_share || held_bytes_ + bytes <= options_.held_bytes_max / 2;
+std::size_t Machine::share_of(std::size_t limit) const {
+  std::size_t members = 1;
+  for (const auto& book : books_) members = std::max<std::size_t>(members, book->size());
+  return std::max<std::size_t>(1, limit / 2 / members);
+}
+
+bool Machine::has_room(std::size_t theirs, std::size_t all, std::size_t more, std::size_t limit) const {
+  if (all + more > limit) return false;
+  return all + more <= limit / 2 || theirs + more <= share_of(limit);
+}
+
+bool Machine::make_room(const NodeId& origin, std::size_t bytes) {
+  const Origin used = origins_.contains(origin) ? origins_.at(origin) : Origin();
+  if (!has_room(used.remembered, remembered_.size(), 1, options_.remembered_messages_max)) return false;
+  while (!has_room(used.held_messages, rumors_.size(), 1, options_.held_messages_max))
+    if (!let_go_one_for(origin, &Origin::held_messages, used.held_messages + 1)) return false;
+  while (!has_room(used.held_bytes, held_bytes_, bytes, options_.held_bytes_max))
+    if (!let_go_one_for(origin, &Origin::held_bytes, used.held_bytes + bytes)) return false;
+  return true;
+}
+
+/// The oldest message of whoever has most; false when that is not more than `origin` would have. It has been passed on
+/// by then, or its originator has only itself to blame.
+bool Machine::let_go_one_for(const NodeId& origin, std::size_t Origin::* figure, std::size_t would_have) {
+  const auto most = std::max_element(origins_.begin(), origins_.end(), [figure](const auto& one, const auto& other) {
+    return one.second.*figure < other.second.*figure;
+  });
+  if (most == origins_.end() || most->first == origin || most->second.*figure <= would_have) return false;
+  std::shared_ptr<Rumor> oldest;
+  for (auto held = rumors_.lower_bound({most->first, RandomId()});
+       held != rumors_.end() && held->first.first == most->first; ++held)
+    if (!oldest || held->second->hold_ticket < oldest->hold_ticket) oldest = held->second;
+  let_go(oldest);
+  return true;
 }
 
 std::shared_ptr<Machine::Rumor> Machine::keep(const Key& key, std::shared_ptr<const Book> book, Payload payload,
@@ -223,7 +248,7 @@ void Machine::on_rumor(const NodeId& from, const Word& word, Instant now) {
       ++counters_.refused_level;
       return;
     }
-    passes_on = true;
+    passes_on = word.level > 0;
   } else if (word.level > levels_of(book_members_max)) {
     ++counters_.refused_level;
     return;
@@ -239,31 +264,32 @@ void Machine::on_rumor(const NodeId& from, const Word& word, Instant now) {
     ++counters_.refused_stranger; // nobody has told us anything of ours that we do not remember
     return;
   } else {
-    if (!has_room(word.origin, word.payload.size())) {
-      ++counters_.refused_share;
-      return;
-    }
     if (options_.validate && !options_.validate(word.origin, word.payload)) {
       ++counters_.refused_malformed;
       return;
     }
+    if (!make_room(word.origin, word.payload.size())) {
+      ++counters_.refused_share;
+      return;
+    }
     Payload payload(word.payload);
     deliveries_.push_back({word.origin, word.id, payload.slice(0, payload.size())}); // shared when it is large
-    rumor = keep(key, book, std::move(payload), now);
+    rumor = keep(key, nullptr, std::move(payload), now);
     ++counters_.delivered;
   }
 
-  if (word.yes) say(from, Word::Kind::ack, key, passes_on || word.level == 0);
-  if (!rumor) return;
-  neighbour_has_it(*rumor, from, now);
   if (passes_on) {
-    // A message that was given by a neighbour has no book of its own here until it comes through the tree.
+    // It has no book here until it comes through the tree; what a neighbour gives says nothing of it. By another book
+    // than its first one it is not passed on, and whoever sent it so takes over.
     if (!rumor->book) {
       rumor->book = book;
       rumor->here = book->find(self_);
     }
-    if (rumor->book == book) serve(*rumor, hop, now);
+    passes_on = rumor->book == book && serve(*rumor, hop, now);
   }
+  if (word.yes) say(from, Word::Kind::ack, key, passes_on || word.level == 0);
+  if (!rumor) return;
+  neighbour_has_it(*rumor, from, now);
   if (!strategy_->layers().cleans || rumor->cleaning || rumor->clean_ticket != 0) return;
   if (word.level == 0 && !strategy_->layers().redundant) {
     start_cleaning(*rumor, now);
@@ -284,7 +310,7 @@ RandomId Machine::broadcast(Payload payload, Instant now) {
   if (payload.size() > options_.payload_bytes_max)
     throw std::length_error(
         fmt::format("message of {} bytes exceeds payload_bytes_max {}", payload.size(), options_.payload_bytes_max));
-  if (!has_room(self_, payload.size()))
+  if (!make_room(self_, payload.size()))
     throw std::length_error(
         fmt::format("member {} has as many messages under way as one member may have", self_.to_string()));
   const Key key(self_, RandomId::draw(options_.random));

@@ -128,7 +128,10 @@ class Machine {
   // machine.cpp
   std::shared_ptr<const Book> find_book(const BookVersion& version) const;
   bool is_member(const NodeId& node) const;
-  bool has_room(const NodeId& origin, std::size_t bytes) const;
+  std::size_t share_of(std::size_t limit) const;
+  bool has_room(std::size_t theirs, std::size_t all, std::size_t more, std::size_t limit) const;
+  bool make_room(const NodeId& origin, std::size_t bytes);
+  bool let_go_one_for(const NodeId& origin, std::size_t Origin::* figure, std::size_t would_have);
   std::shared_ptr<Rumor> keep(const Key& key, std::shared_ptr<const Book> book, Payload payload, Instant now);
   void let_go(const std::shared_ptr<Rumor>& rumor);
   void forget_old(Instant now);
@@ -139,7 +142,8 @@ class Machine {
   void on_timer(const Timer& timer, Instant now);
 
   // spreading.cpp: down the tree.
-  void serve(Rumor& rumor, const Hop& hop, Instant now);
+  /// False when it has been served too often.
+  bool serve(Rumor& rumor, const Hop& hop, Instant now);
   void adopt(Rumor& rumor, const Hop& hop, Instant now);
   void post(Rumor& rumor, const Hop& hop, Instant now);
   void send_rumor(Rumor& rumor, const NodeId& to, const Hop& hop, std::uint64_t ticket);

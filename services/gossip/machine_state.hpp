@@ -33,12 +33,12 @@ struct Machine::Rumor {
   };
 
   Key key;
-  std::shared_ptr<const Book> book; // by which it was sent; null when that is not known here
+  std::shared_ptr<const Book> book; // by which it came through the tree; null before, and when that is not known here
   std::optional<Position> here;     // our place in it
   Payload payload;
-  std::uint32_t served = 0;
-  std::uint32_t serves = 0; // how often
-  std::map<NodeId, std::uint32_t> sent;  // up to which level
+  std::uint32_t served = 0; // up to which reach
+  std::uint32_t serves = 0; // how often something had to be sent for it
+  std::map<NodeId, std::uint32_t> sent;  // up to which reach
   std::map<NodeId, std::uint64_t> unacked; // tickets
   std::set<NodeId> have;                 // who are known to have it
   std::array<Side, 2> sides;

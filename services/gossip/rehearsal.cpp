@@ -39,7 +39,7 @@ class Stage {
   struct Member {
     bool has = false;
     std::uint32_t served = 0;
-    std::map<Position, std::uint32_t> sent; // to whom, up to which level
+    std::map<Position, std::uint32_t> sent; // to whom, up to which reach
   };
   struct UnderWay {
     Position from;
@@ -72,9 +72,10 @@ class Stage {
   void post(Position from, const Hop& hop, std::uint32_t depth) {
     if (!strategy_.layers().repeats) {
       if (hop.to == origin_) return;
-      const auto [entry, first] = members_[from].sent.emplace(hop.to, hop.level);
-      if (!first && hop.level <= entry->second && hop.level > 0) return;
-      entry->second = std::max(entry->second, hop.level);
+      const std::uint32_t reach = strategy_.reach(hop);
+      const auto [entry, first] = members_[from].sent.emplace(hop.to, reach);
+      if (!first && reach <= entry->second && hop.level > 0) return;
+      entry->second = std::max(entry->second, reach);
     }
     outcome_.sends.push_back({from, hop.to, hop.level});
     outcome_.depth = std::max(outcome_.depth, depth);

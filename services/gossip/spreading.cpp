@@ -6,13 +6,18 @@
 
 namespace trunkline::gossip {
 
-void Machine::serve(Rumor& rumor, const Hop& hop, Instant now) {
-  // Whoever repeats for every duplicate would repeat for every replay.
-  if (strategy_->layers().repeats && ++rumor.serves > 2 * levels_of(rumor.book->size()) + 2) return;
+bool Machine::serve(Rumor& rumor, const Hop& hop, Instant now) {
+  const std::uint32_t reach = strategy_->reach(hop);
+  const bool repeats = strategy_->layers().repeats;
+  if (!repeats && reach <= rumor.served) return true;
+  // Whoever repeats for every duplicate would repeat for every replay, and spans can be made to grow one by one.
+  if (rumor.serves >= 2 * levels_of(rumor.book->size()) + 2) return false;
+  ++rumor.serves;
   std::vector<Hop> hops;
-  strategy_->relay(rumor.book->size(), hop, strategy_->layers().repeats ? 0 : rumor.served, hops);
-  rumor.served = std::max(rumor.served, strategy_->reach(hop)); // before the sends, which may lead back to us
+  strategy_->relay(rumor.book->size(), hop, repeats ? 0 : rumor.served, hops);
+  rumor.served = std::max(rumor.served, reach); // before the sends, which may lead back to us
   for (const Hop& next : hops) post(rumor, next, now);
+  return true;
 }
 
 /// Sends what the member at `hop.to` would have sent.
@@ -34,9 +39,10 @@ void Machine::post(Rumor& rumor, const Hop& hop, Instant now) {
   const Layers& layers = strategy_->layers();
   if (!layers.repeats) {
     if (to == rumor.key.first) return;
-    const auto [entry, first] = rumor.sent.emplace(to, hop.level);
-    if (!first && hop.level <= entry->second) return;
-    entry->second = std::max(entry->second, hop.level);
+    const std::uint32_t reach = strategy_->reach(hop);
+    const auto [entry, first] = rumor.sent.emplace(to, reach);
+    if (!first && reach <= entry->second) return;
+    entry->second = std::max(entry->second, reach);
   }
   std::uint64_t ticket = 0;
   if (layers.adopts && strategy_->reach(hop) > 0) { // who has nobody below needs no heir

@@ -35,7 +35,7 @@ class Exact final : public Strategy {
 
   Hop whole(std::uint32_t size, Position origin) const noexcept override { return {origin, levels_of(size) + 1, size}; }
 
-  std::uint32_t reach(const Hop& hop) const noexcept override { return hop.level == 0 ? 0 : levels_of(hop.span); }
+  std::uint32_t reach(const Hop& hop) const noexcept override { return hop.level == 0 || hop.span < 2 ? 0 : hop.span; }
 
   bool is_possible(std::uint32_t size, const Hop& hop) const noexcept override {
     return hop.to < size && hop.level <= levels_of(size) && hop.span <= size && levels_of(hop.span) <= hop.level;

@@ -44,12 +44,13 @@ class Strategy {
 
   /// What the originator has: as if somebody had handed it the whole book.
   virtual Hop whole(std::uint32_t size, Position origin) const noexcept = 0;
-  /// The highest level that whoever gets this hop serves; 0 when it passes nothing on.
+  /// How much whoever gets this hop serves, as the highest level or the span; 0 when it passes nothing on. Of two hops
+  /// for one member the one that reaches further serves all that the other does.
   virtual std::uint32_t reach(const Hop& hop) const noexcept = 0;
   /// Whether a member of a book of this size can get such a hop: no level above the book's, no span beyond it.
   virtual bool is_possible(std::uint32_t size, const Hop& hop) const noexcept = 0;
-  /// Appends what the member at `hop.to` sends on behalf of `hop`, highest level first, when it has served up to
-  /// `served` before. The hop must be possible.
+  /// Appends what the member at `hop.to` sends on behalf of `hop`, highest level first, when it has served up to the
+  /// reach `served` before. The hop must be possible.
   virtual void relay(std::uint32_t size, const Hop& hop, std::uint32_t served, std::vector<Hop>& into) const = 0;
 
  protected:

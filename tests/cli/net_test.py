@@ -81,6 +81,10 @@ def test_tree_refuses_what_makes_no_sense_in_one_line():
     assert "--size 0" in refused(USAGE, "tree", "--size", 0)
     assert "--origin 10" in refused(USAGE, "tree", "--size", 9, "--origin", 10)
     assert "--dead 10" in refused(USAGE, "tree", "--size", 9, "--dead", "3,10")
+    for dead in ("3,,4", ",3", "3,", "3,x", "-3", "3 4", "99999999999"):
+        line = refused(USAGE, "tree", "--size", 9, f"--dead={dead}")
+        assert "--dead" in line and "is no list of members" in line, line
+    assert "is no list of members" in refused(USAGE, "tree", "--size", 9, "--dead", "")
     assert "adopt" in refused(USAGE, "tree", "--size", 9, "--strategy", "oak")
     assert "--size" in refused(USAGE, "tree", "--size", "-3")
 
@@ -179,6 +183,12 @@ def test_broadcast_reports_each_target_in_order():
         done = run("broadcast", "chat", "again", "--to", one.address, "--to", "tcp://127.0.0.1:1", "--json")
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         assert done.returncode == PARTIAL and [row["sent"] for row in rows] == [True, False], done
+
+
+def test_broadcast_has_room_for_as_many_targets_as_it_is_given():
+    with Listen() as node:
+        targets = [word for _ in range(130) for word in ("--to", node.address)]
+        assert said("broadcast", "chat", "x", *targets).splitlines() == [f"{node.address} {node.node}"] * 130
 
 
 def test_peers_and_stats_show_what_went_over_a_node():

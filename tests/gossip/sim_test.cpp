@@ -2,6 +2,7 @@
 // ten, members that come and go in the middle of a broadcast, and hostile ones. What is lost is lost as on a real
 // network: with the connection that carried it.
 #include "tests/gossip/members.hpp"
+#include "tests/support/passing_network.hpp"
 #include "tests/support/seed.hpp"
 #include "transport/sim/world.hpp"
 
@@ -24,72 +25,32 @@ using namespace std::chrono_literals;
 namespace {
 
 /// Loses so many of a million messages, and with each its connection. A greeting is no message, nor is a control frame.
-class LossyNetwork final : public Network {
+struct Loss {
+  sim::Random random;
+  std::uint32_t per_million = 0;
+  std::uint64_t lost = 0;
+};
+class LossyTransport final : public PassingTransport {
  public:
-  struct State {
-    sim::Random random;
-    std::uint32_t loss_per_million = 0;
-    std::uint64_t lost = 0;
-  };
-
-  LossyNetwork(std::shared_ptr<Network> network, std::shared_ptr<State> state)
-      : network_(std::move(network)), state_(std::move(state)) {}
-
-  awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
-    std::unique_ptr<Transport> transport = co_await network_->dial(std::move(address));
-    co_return std::make_unique<Lossy>(std::move(transport), state_);
-  }
-  std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
-    return std::make_unique<LossyListener>(network_->listen(executor, address), state_);
+  LossyTransport(std::unique_ptr<Transport> transport, std::shared_ptr<Loss> loss)
+      : PassingTransport(std::move(transport)), loss_(std::move(loss)) {}
+  awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
+    std::size_t bytes = 0;
+    for (const auto& piece : pieces) bytes += piece.size();
+    const bool greeting = !std::exchange(greeted_, true);
+    if (!greeting && bytes >= gossip::Word::head_bytes && loss_->random.chance(loss_->per_million)) {
+      ++loss_->lost;
+      transport_->close();
+      throw boost::system::system_error(asio::error::connection_reset, "planted loss");
+    }
+    return transport_->write(pieces);
   }
 
  private:
-  class Lossy final : public Transport {
-   public:
-    Lossy(std::unique_ptr<Transport> transport, std::shared_ptr<State> state)
-        : transport_(std::move(transport)), state_(std::move(state)) {}
-    awaitable<std::size_t> read_some(std::span<std::byte> into) override { return transport_->read_some(into); }
-    awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
-      std::size_t bytes = 0;
-      for (const auto& piece : pieces) bytes += piece.size();
-      const bool greeting = !std::exchange(greeted_, true);
-      if (!greeting && bytes >= gossip::Word::head_bytes && state_->random.chance(state_->loss_per_million)) {
-        ++state_->lost;
-        transport_->close();
-        throw boost::system::system_error(asio::error::connection_reset, "planted loss");
-      }
-      return transport_->write(pieces);
-    }
-    void finish() noexcept override { transport_->finish(); }
-    void close() noexcept override { transport_->close(); }
-    std::string remote() const override { return transport_->remote(); }
-    std::string remote_host() const override { return transport_->remote_host(); }
-
-   private:
-    std::unique_ptr<Transport> transport_;
-    bool greeted_ = false;
-    std::shared_ptr<State> state_;
-  };
-
-  class LossyListener final : public Listener {
-   public:
-    LossyListener(std::unique_ptr<Listener> listener, std::shared_ptr<State> state)
-        : listener_(std::move(listener)), state_(std::move(state)) {}
-    awaitable<std::unique_ptr<Transport>> accept() override {
-      std::unique_ptr<Transport> transport = co_await listener_->accept();
-      co_return std::make_unique<Lossy>(std::move(transport), state_);
-    }
-    void close() noexcept override { listener_->close(); }
-    std::string address() const override { return listener_->address(); }
-
-   private:
-    std::unique_ptr<Listener> listener_;
-    std::shared_ptr<State> state_;
-  };
-
-  std::shared_ptr<Network> network_;
-  std::shared_ptr<State> state_;
+  bool greeted_ = false;
+  std::shared_ptr<Loss> loss_;
 };
+using LossyNetwork = PassingNetwork<LossyTransport, Loss>;
 
 class City {
  public:
@@ -137,8 +98,7 @@ class City {
 
   sim::World world;
   sim::Random random;
-  std::shared_ptr<LossyNetwork::State> loss =
-      std::make_shared<LossyNetwork::State>(LossyNetwork::State{sim::Random(0)});
+  std::shared_ptr<Loss> loss = std::make_shared<Loss>(Loss{sim::Random(0)});
   std::vector<NodeId> ids;
   std::shared_ptr<const gossip::Book> book;
   std::vector<std::unique_ptr<Member>> members; // by number, from 1
@@ -204,7 +164,7 @@ void loses(std::uint32_t loss_per_cent) {
     }
   }
   city.world.run_for(1s);
-  city.loss->loss_per_million = loss_per_cent * 10'000;
+  city.loss->per_million = loss_per_cent * 10'000;
   city.members[origin]->service->broadcast("hello");
   city.world.run_for(18s);
 
@@ -244,7 +204,7 @@ TEST_CASE("gossip in the simulator: members that crash and come back in the midd
   City city(test_seed(), size_of_all);
   for (std::uint32_t number = 1; number <= size_of_all; ++number) city.start(number);
   city.world.run_for(1s);
-  city.loss->loss_per_million = 20'000;
+  city.loss->per_million = 20'000;
   std::set<std::uint32_t> touched;
   city.members[40]->service->broadcast("hello");
   for (int step = 0; step < 15; ++step) {
@@ -279,7 +239,7 @@ TEST_CASE(
   city.book = gossip::Book::make(1, before);
   for (std::uint32_t number = 1; number <= size_of_all; ++number) city.start(number);
   city.world.run_for(1s);
-  city.loss->loss_per_million = 20'000;
+  city.loss->per_million = 20'000;
   const auto next = gossip::Book::make(2, after);
   std::vector<std::uint32_t> order;
   for (std::uint32_t number = 1; number <= size_of_all; ++number) order.push_back(number);
@@ -322,7 +282,7 @@ TEST_CASE(
     }
   }
   city.world.run_for(1s);
-  city.loss->loss_per_million = 10'000;
+  city.loss->per_million = 10'000;
   {
     Tasks flood(city.world.executor());
     for (const auto& one : hostile) flood.spawn(one->misbehave(120));

@@ -411,7 +411,45 @@ TEST_CASE("group: cancelled during its startup, no child is started, and it is d
   CHECK(group->is_done());
   CHECK_FALSE(group->is_ready());
   CHECK_FALSE(house.told("a starts"));
+  CHECK(a->is_done()); // whoever waits for it is not left waiting
   CHECK(house.failures.empty());
+}
+
+TEST_CASE(
+    "component: cancelled in the turn of its start it does not run, and is done; so are a group and its children") {
+  House house;
+  const auto alone = house.make("alone");
+  const auto a = house.make("a");
+  const auto group = house.group({a});
+  alone->start(house.root);
+  group->start(house.root);
+  house.root->cancel();
+  house.settle();
+  for (const std::shared_ptr<Component>& one : std::vector<std::shared_ptr<Component>>{alone, a, group}) {
+    CAPTURE(one->name());
+    CHECK(one->is_done());
+    CHECK_FALSE(one->is_ready());
+  }
+  CHECK_FALSE(house.told("alone starts"));
+  CHECK_FALSE(house.told("a starts"));
+  CHECK(house.failures.empty());
+}
+
+TEST_CASE("group: a startup that throws leaves no child that somebody waits for") {
+  House house;
+  const auto a = house.make("a");
+  ComponentGroupOptions options;
+  options.startup = []() -> awaitable<void> {
+    throw std::runtime_error("no");
+    co_return;
+  };
+  const auto group = house.group({a}, options);
+  group->start(house.root);
+  house.settle();
+  CHECK(group->is_done());
+  CHECK(a->is_done());
+  CHECK_FALSE(house.told("a starts"));
+  CHECK(house.failures.size() == 1);
 }
 
 TEST_CASE("group: started in a cancelled scope, it and every child are done, and nobody was ready (N18, T1)") {

@@ -1,5 +1,5 @@
 // How many connections there are, which of them give way, and that silent and slow ones delay nobody.
-#include "tests/network/town.hpp"
+#include "tests/network/greeter.hpp"
 
 #include "circuit/live_trunk.hpp"
 #include "peer/component_group.hpp"
@@ -110,6 +110,29 @@ TEST_CASE(
   CHECK(town.hub->metrics().connections_inbound == 2);
   CHECK(town.hub->metrics().evictions == 1);
   CHECK(town.others[0]->metrics().connections_outbound == 0); // the one that was used longest ago
+  town.stop();
+}
+
+TEST_CASE("network: connections that the far side drains count as long as they are open, and end when they are idle") {
+  Hub town(1, [](net::NetworkOptions& options) {
+    options.connections_inbound_max = 20;
+    options.idle_timeout = 60s;
+  });
+  Greeter draining(town, "client", NodeId(), [](Trunk& trunk) { trunk.drain(Instant::max()); }, true);
+  const auto come = [&](int number) -> awaitable<void> {
+    co_await draining.dial("sim://hub", *NodeId::from_bytes("draining node" + std::to_string(number)));
+  };
+  for (int number = 100; number < 200; ++number) {
+    town.world.run(come(number));
+    town.world.run_for(10ms);
+  }
+  CHECK(town.hub->node().trunks_count() <= 20);
+  CHECK(town.hub->metrics().connections_turned_away >= 50);
+  town.world.run_for(2s);
+  CHECK(town.send(town.conduits[0], town.hub)); // one of them makes room
+  CHECK(town.hub->metrics().evictions >= 1);
+  town.world.run_for(100s);
+  CHECK(town.hub->metrics().connections_inbound == 0);
   town.stop();
 }
 
@@ -313,6 +336,29 @@ TEST_CASE("network: stopped without ever having been started it is done") {
   world.run(network->stop());
   CHECK(network->is_done());
   CHECK_FALSE(network->is_ready());
+  CHECK_THROWS_AS(network->register_processor("chat", Recorder().processor()), boost::system::system_error);
+}
+
+TEST_CASE("network: cancelled in the turn of its start it binds nothing, is never ready, and is closed") {
+  for (const bool by_stop : {false, true}) {
+    CAPTURE(by_stop);
+    sim::World world(1);
+    net::NetworkOptions options;
+    options.node.networks["sim"] = world.network("one");
+    options.listen = {"sim://one"};
+    const auto network = std::make_shared<net::Network>(world.executor(), options);
+    const auto scope = Scope::make_root({});
+    network->start(scope);
+    if (by_stop) {
+      world.run(network->stop());
+    } else {
+      scope->cancel();
+      world.run(network->done());
+    }
+    CHECK_FALSE(network->is_ready());
+    CHECK(network->addresses().empty());
+    CHECK_THROWS_AS(network->register_processor("chat", Recorder().processor()), boost::system::system_error);
+  }
 }
 
 TEST_CASE("network: as a child of a group it starts and stops with it, and services may come after it") {

@@ -817,11 +817,49 @@ TEST_CASE("network: a broadcast waits for the slowest no longer than its deadlin
   CHECK(town.world.now() - begin == 3s);
   for (std::size_t i = 0; i < 12; ++i) CHECK(results[i].error == (i < 3 ? SendError::timed_out : SendError::none));
   CHECK(recorder.heard.size() == 9);
-  options.concurrency = 2; // none is left for the others
+  options.concurrency = 2; // those who are connected take no place
   results.clear();
   town.world.run(all());
-  CHECK(results[11].error == SendError::timed_out);
+  for (std::size_t i = 0; i < 12; ++i) CHECK(results[i].error == (i < 3 ? SendError::timed_out : SendError::none));
+  CHECK(recorder.heard.size() == 18);
+
+  for (int i = 0; i < 4; ++i) { // nobody is there, and nobody says so
+    ids.insert(ids.begin(), *NodeId::from_bytes("nobody is here " + std::to_string(i)));
+    hub->address_book().add(ids.front(), "sim://silent" + std::to_string(i));
+    town.world.network("silent" + std::to_string(i));
+    town.world.partition("hub", "silent" + std::to_string(i));
+  }
+  results.clear();
+  town.world.run(all());
+  for (std::size_t i = 0; i < 16; ++i) CHECK(results[i].error == (i < 7 ? SendError::timed_out : SendError::none));
   stuck.unblock();
+  conduits.clear();
+  from.close();
+  town.stop();
+}
+
+TEST_CASE("network: a broadcast to more nodes than may be connected waits for connections that give way") {
+  Town town;
+  Recorder recorder;
+  const auto hub = town.make("hub", [](net::NetworkOptions& options) { options.connections_outbound_max = 5; });
+  Conduit from = hub->register_processor("chat", recorder.processor());
+  std::vector<Conduit> conduits;
+  std::vector<NodeId> ids;
+  for (int i = 0; i < 18; ++i) {
+    const auto network = town.make("n" + std::to_string(i));
+    conduits.push_back(network->register_processor("chat", recorder.processor()));
+    ids.push_back(network->local_id());
+  }
+  town.introduce();
+  net::BroadcastOptions options;
+  std::vector<SendResult> results;
+  const auto all = [&]() -> awaitable<void> { results = co_await from.broadcast(ids, "x", options); };
+  town.world.run(all());
+  for (const SendResult& result : results) CHECK(result);
+  town.world.run_for(100ms);
+  CHECK(recorder.count("x") == 18);
+  CHECK(hub->metrics().connections_outbound <= 5);
+  CHECK(town.world.elapsed() < 5s);
   conduits.clear();
   from.close();
   town.stop();

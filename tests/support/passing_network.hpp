@@ -1,0 +1,67 @@
+// A network that passes everything on to another one, for tests that change one thing about it.
+#pragma once
+
+#include "transport/transport.hpp"
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace trunkline::test {
+
+class PassingTransport : public Transport {
+ public:
+  explicit PassingTransport(std::unique_ptr<Transport> transport) : transport_(std::move(transport)) {}
+
+  awaitable<std::size_t> read_some(std::span<std::byte> into) override { return transport_->read_some(into); }
+  awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
+    return transport_->write(pieces);
+  }
+  void finish() noexcept override { transport_->finish(); }
+  void close() noexcept override { transport_->close(); }
+  std::string remote() const override { return transport_->remote(); }
+  std::string remote_host() const override { return transport_->remote_host(); }
+
+ protected:
+  std::unique_ptr<Transport> transport_;
+};
+
+/// Makes a `Wrapped(transport, state)` of every connection, dialled or accepted.
+template <class Wrapped, class State> class PassingNetwork : public Network {
+ public:
+  PassingNetwork(std::shared_ptr<Network> network, std::shared_ptr<State> state)
+      : network_(std::move(network)), state_(std::move(state)) {}
+
+  awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
+    std::unique_ptr<Transport> transport = co_await network_->dial(std::move(address));
+    co_return std::make_unique<Wrapped>(std::move(transport), state_);
+  }
+  std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
+    return std::make_unique<PassingListener>(network_->listen(executor, address), state_);
+  }
+
+ protected:
+  std::shared_ptr<Network> network_;
+  std::shared_ptr<State> state_;
+
+ private:
+  class PassingListener final : public Listener {
+   public:
+    PassingListener(std::unique_ptr<Listener> listener, std::shared_ptr<State> state)
+        : listener_(std::move(listener)), state_(std::move(state)) {}
+    awaitable<std::unique_ptr<Transport>> accept() override {
+      std::unique_ptr<Transport> transport = co_await listener_->accept();
+      co_return std::make_unique<Wrapped>(std::move(transport), state_);
+    }
+    void close() noexcept override { listener_->close(); }
+    std::string address() const override { return listener_->address(); }
+
+   private:
+    std::unique_ptr<Listener> listener_;
+    std::shared_ptr<State> state_;
+  };
+};
+
+} // namespace trunkline::test
