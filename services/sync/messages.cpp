@@ -137,6 +137,8 @@ std::string ListingReader::read(wire::Entry&& from, Entry& into) {
   last_path_ = from.path();
 
   std::string wrong = wrong_with(from);
+  if (wrong.empty() && is_excluded(from)) wrong = "is excluded here";
+  if (wrong.empty()) wrong = wrong_with_place(from);
   into.path = std::move(*from.mutable_path());
   if (!wrong.empty()) return wrong;
   into.type = static_cast<EntryType>(from.type());
@@ -150,7 +152,16 @@ std::string ListingReader::read(wire::Entry&& from, Entry& into) {
   return {};
 }
 
-std::string ListingReader::wrong_with(const wire::Entry& entry) const {
+bool ListingReader::is_excluded(const wire::Entry& entry) {
+  if (entry.path().empty()) return false;
+  if (!excluded_.empty() && is_below(entry.path(), excluded_)) return true;
+  const bool is_directory = entry.type() == wire::Entry::DIRECTORY;
+  if (!filter_.excludes(entry.path(), is_directory)) return false;
+  if (is_directory) excluded_ = entry.path();
+  return true;
+}
+
+std::string ListingReader::wrong_with(const wire::Entry& entry) {
   std::string wrong = wrong_with_path(entry.path());
   if (!wrong.empty()) return wrong;
   if (!wire::Entry::Type_IsValid(entry.type())) return "has the unknown type " + std::to_string(entry.type());
@@ -165,7 +176,10 @@ std::string ListingReader::wrong_with(const wire::Entry& entry) const {
   if (entry.target().size() > path_bytes_max)
     return "has a target of " + std::to_string(entry.target().size()) + " bytes";
   if (entry.target().find('\0') != std::string::npos) return "has a target with a zero byte";
+  return {};
+}
 
+std::string ListingReader::wrong_with_place(const wire::Entry& entry) const {
   const std::string_view parent = parent_of(entry.path());
   if (parent.empty()) return {};
   for (auto directory = directories_.rbegin(); directory != directories_.rend(); ++directory)

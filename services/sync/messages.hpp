@@ -4,6 +4,7 @@
 #include "circuit/typed.hpp"
 #include "proto/sync.pb.h"
 #include "services/sync/entry.hpp"
+#include "services/sync/filter.hpp"
 #include "services/sync/report.hpp"
 
 #include <cstddef>
@@ -57,10 +58,12 @@ Fragment to_failed(std::exception_ptr failure);
 [[noreturn]] void throw_protocol(const std::string& text);
 
 /// Takes the listing of a far side, entry by entry, and believes nothing: an entry that cannot be used is refused
-/// alone, a list that cannot be sorted is refused whole.
+/// alone, and so is what is excluded here, with everything below it, for the far side may have left nothing out; a list
+/// that cannot be sorted is refused whole. The filter has to outlive the reader.
 class ListingReader {
  public:
-  ListingReader(std::size_t entries_max, std::size_t bytes_max) : entries_max_(entries_max), bytes_max_(bytes_max) {}
+  ListingReader(const Filter& filter, std::size_t entries_max, std::size_t bytes_max)
+      : filter_(filter), entries_max_(entries_max), bytes_max_(bytes_max) {}
 
   /// What is wrong with the entry; empty when it was taken into `into`, which has its path in any case.
   /// Errors: Failure::Kind::protocol for a list that is not ascending, or too long.
@@ -68,14 +71,18 @@ class ListingReader {
   std::uint64_t entries_count() const noexcept { return entries_count_; }
 
  private:
-  std::string wrong_with(const wire::Entry& entry) const;
+  static std::string wrong_with(const wire::Entry& entry);
+  bool is_excluded(const wire::Entry& entry);
+  std::string wrong_with_place(const wire::Entry& entry) const;
 
+  const Filter& filter_;
   std::size_t entries_max_;
   std::size_t bytes_max_;
   std::uint64_t entries_count_ = 0;
   std::size_t bytes_ = 0;
   std::string last_path_;
   std::vector<std::string> directories_; // taken, from the top down to where the list is
+  std::string excluded_; // the last directory that was refused because it is excluded
 };
 
 // Implementation of the template.

@@ -45,7 +45,7 @@ struct Taking {
   Taking(Circuit& control_circuit, std::shared_ptr<Root> root, Options wishes, Watch watcher, Tuning limits,
          std::function<std::uint64_t()> random)
       : control(control_circuit), options(std::move(wishes)), filter(options.exclude), watch(std::move(watcher)),
-        tuning(limits), reader(limits.entries_max, limits.listing_bytes_max) {
+        tuning(limits), reader(filter, limits.entries_max, limits.listing_bytes_max) {
     if (root) tree.emplace(std::move(root), std::move(random));
   }
 

@@ -47,6 +47,7 @@ struct Scene {
 
   Script script;
   bool real_takes = true;
+  Options asked;
   Tuning tuning;
 };
 
@@ -68,7 +69,7 @@ awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
   watch.on_note = [&outcome](const Note& note) {
     if (note.kind == Note::Kind::error) outcome.errors.push_back(note.text);
   };
-  const Options asked;
+  const Options& asked = scene.asked;
   try {
     if (scene.real_takes) {
       outcome.report = co_await service->pull(real, address, "", Root::open(path), asked, std::move(watch));
@@ -328,6 +329,31 @@ TEST_CASE("hostile giver: entries that cannot be used are refused alone, and the
   CHECK((scratch.status("root/d/fine").st_mode & 07777) == 0777);
   CHECK(scratch.picture("root").size() == 3); // d, d/fine, l
   for (const std::string& text : outcome.errors) CHECK(contains(text, "is refused: it "));
+}
+
+TEST_CASE("hostile giver: an entry that the taker excludes is refused, and what is below it") {
+  const test::Scratch scratch;
+  scratch.write(".ssh/authorized_keys", "mine");
+  scratch.write("keep.o", "precious");
+  Scene scene([](Circuit& control) -> awaitable<void> {
+    co_await say_listing(
+        control, entries(directory(""), directory(".ssh"), file(".ssh/authorized_keys", 4), directory(".ssh/deep"),
+                         file(".ssh/deep/key", 4), file("a", 2), file("keep.o", 4), symlink_entry("link.o", "a")));
+    co_await wait_for_want(control);
+    co_await say_file(control, 5, "ok");
+  });
+  scene.asked.exclude = {".ssh", "*.o"};
+
+  const Ended outcome = play(scene, scratch.path());
+
+  CHECK(outcome.failure == "");
+  CHECK(scratch.read("a") == "ok");
+  CHECK(scratch.read(".ssh/authorized_keys") == "mine");
+  CHECK(scratch.read("keep.o") == "precious");
+  CHECK_FALSE(scratch.has(".ssh/deep"));
+  CHECK_FALSE(scratch.has("link.o"));
+  CHECK(outcome.errors.size() == 6);
+  for (const std::string& text : outcome.errors) CHECK_MESSAGE(contains(text, "is excluded here"), text);
 }
 
 TEST_CASE("hostile giver: a file that was not wanted, or more of it than it claims, ends the sync and leaves nothing") {
