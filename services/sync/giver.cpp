@@ -21,7 +21,6 @@
 namespace trunkline::sync {
 namespace {
 
-constexpr std::size_t entries_between_yields = 128;
 constexpr std::size_t bytes_between_yields = 1 << 20;
 
 struct Listed {
@@ -93,10 +92,9 @@ awaitable<void> give_listing(GivingPointer giving) {
   Walk walk = source.only.empty() ? Walk(source.root, giving->filter, std::move(listener))
                                   : Walk(source.root, giving->filter, std::move(listener), source.only);
 
-  std::size_t since_yield = 0;
   for (bool more = true; more;) {
     std::optional<Entry> entry = walk.next();
-    more = entry.has_value();
+    more = entry || !walk.ended();
     if (entry) {
       to_wire(*entry, *batch.add_entries());
       bytes += entry->path.size() + entry->target.size() + 32;
@@ -114,7 +112,7 @@ awaitable<void> give_listing(GivingPointer giving) {
       batch.Clear();
       bytes = 0;
     }
-    if (++since_yield % entries_between_yields == 0) co_await let_others_run();
+    if (!entry) co_await let_others_run();
   }
   wire::ListingEnd end;
   end.set_entries(giving->listed.size());

@@ -150,11 +150,13 @@ awaitable<void> take_look_around(TakingPointer taking) {
   listener.on_stale = [&stale](const std::string& path) { stale.push_back(path); };
   // The walk shares the root: its open directories are of use later.
   Walk walk(std::shared_ptr<Root>(taking, &taking->tree->root()), taking->filter, std::move(listener));
-  for (std::size_t count = 1;; ++count) {
+  while (!walk.ended()) {
     std::optional<Entry> entry = walk.next();
-    if (!entry) break;
-    taking->have.push_back(std::move(*entry));
-    if (count % entries_between_yields == 0) co_await let_others_run();
+    if (entry) {
+      taking->have.push_back(std::move(*entry));
+    } else {
+      co_await let_others_run();
+    }
   }
   taking->have_complete = walk.complete();
   if (taking->options.dry_run) co_return;
@@ -331,8 +333,10 @@ awaitable<void> take_entry(TakingPointer taking, std::size_t index) {
 awaitable<void> take_listing(TakingPointer taking, wire::Listing listing) {
   if (taking->listing_ended) throw_protocol("a listing after its end");
   std::size_t count = 0;
+  std::size_t steps = 0;
   for (wire::Entry& from : *listing.mutable_entries()) {
     Entry entry;
+    steps += taking->filter.steps(from.path());
     const std::string wrong = taking->reader.read(std::move(from), entry);
     taking->watch.progress->entries_listed = taking->reader.entries_count();
     if (!wrong.empty())
@@ -340,7 +344,9 @@ awaitable<void> take_listing(TakingPointer taking, wire::Listing listing) {
     taking->entries.push_back(std::move(entry));
     taking->states.push_back(FileState::not_wanted);
     if (wrong.empty()) co_await take_entry(taking, taking->entries.size() - 1);
-    if (++count % entries_between_yields == 0) co_await take_breath(taking);
+    if (++count % entries_between_yields != 0 && steps < Filter::steps_between_yields) continue;
+    steps = 0;
+    co_await take_breath(taking);
   }
 }
 

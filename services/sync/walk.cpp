@@ -71,12 +71,11 @@ std::optional<Entry> Walk::next() {
     return to_entry("", root_->directory("")->own_status());
   }
   if (pending_) enter(*std::exchange(pending_, std::nullopt));
-  while (!levels_.empty()) {
+  for (;;) {
+    while (!levels_.empty() && levels_.back().names.empty()) levels_.pop_back();
+    if (levels_.empty() || names_ >= names_between_yields || steps_ >= Filter::steps_between_yields) break;
+    ++names_;
     Level& level = levels_.back();
-    if (level.names.empty()) {
-      levels_.pop_back();
-      continue;
-    }
     const std::string name = std::move(level.names.back());
     level.names.pop_back();
     std::optional<Entry> entry = look(level.path, name);
@@ -84,6 +83,8 @@ std::optional<Entry> Walk::next() {
     if (entry->type == EntryType::directory) pending_ = entry->path;
     return entry;
   }
+  names_ = 0;
+  steps_ = 0;
   return std::nullopt;
 }
 
@@ -105,6 +106,7 @@ std::optional<Entry> Walk::look(const std::string& directory, const std::string&
   try {
     const std::shared_ptr<Directory> parent = root_->directory(directory);
     const std::optional<Status> status = parent->status(name);
+    steps_ += filter_.steps(path);
     if (!status || filter_.excludes(path, status->is_directory())) return std::nullopt;
     if (is_temporary_name(name) && !status->is_directory()) {
       if (listener_.on_stale) listener_.on_stale(path);

@@ -29,8 +29,12 @@ class Walk {
   /// Only the one file or symlink of this name in the root, without the root itself.
   Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listener, std::string only);
 
-  /// The next entry, or nothing at the end. Blocks for a few system calls, and for the listing of one directory.
+  /// The next entry; nothing at the end, and nothing yet every names_between_yields names, listed or not, or when the
+  /// filter took as long: then others should run. Blocks for a few system calls for each name that it looks at, and for
+  /// the listing of one directory.
   std::optional<Entry> next();
+  bool ended() const noexcept { return !at_start_ && !pending_ && levels_.empty(); }
+  static constexpr std::size_t names_between_yields = 128;
   /// Everything that there is was listed, as far as the walk has come.
   bool complete() const noexcept { return complete_; }
 
@@ -50,6 +54,8 @@ class Walk {
   std::optional<std::string> pending_; // the directory that was listed last, to be entered next
   bool at_start_ = true;
   bool complete_ = true;
+  std::size_t names_ = 0; // looked at since `next` returned nothing
+  std::size_t steps_ = 0; // of the filter, since then
 };
 
 /// The name of a temporary file for `name`, at most name_bytes_max long: .NAME.trunkline-XXXXXXXX, the last eight out

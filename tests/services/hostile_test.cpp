@@ -158,10 +158,13 @@ awaitable<void> wait_for_want(Circuit& control) {
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-Circuit ask_to_give(LocalPeer& peer, const std::string& address) {
+Circuit ask_to_give(LocalPeer& peer, const std::string& address, const std::string& path = {},
+                    const std::string& exclude = {}) {
   wire::Request request;
   request.set_version(1);
   request.set_role(wire::Request::GIVE);
+  request.set_path(path);
+  if (!exclude.empty()) request.add_exclude(exclude);
   return peer.start_remote_and_open(address, "sync", to_fragment(op::request, request));
 }
 
@@ -209,6 +212,33 @@ awaitable<void> ask_too_often(std::string path) {
   Circuit next = ask_to_give(*me, address);
   const std::string heard = co_await heard_first(next);
   CHECK(heard == "listed");
+  co_await asker.close();
+  co_await answerer.close();
+}
+
+awaitable<void> note_when_listed(Circuit* control, std::string name, std::vector<std::string>* order) {
+  const std::string heard = co_await heard_first(*control);
+  order->push_back(name + " " + heard);
+}
+
+/// Asks for a large sync that leaves everything out, then for a small one.
+awaitable<void> ask_for_much_and_little(std::string path, std::vector<std::string>* order) {
+  using namespace asio::experimental::awaitable_operators;
+  const Executor executor = co_await asio::this_coro::executor;
+  const auto network = std::make_shared<MemoryNetwork>();
+  NodeOptions options;
+  options.networks["mem"] = network;
+  Node asker(executor, options);
+  Node answerer(executor, options);
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  const auto service = Service::register_at(answerer, std::move(settings));
+  const std::string address = answerer.listen("mem://answerer");
+  const auto me = asker.new_peer("asker");
+
+  Circuit much = ask_to_give(*me, address, "much", "*.o");
+  Circuit little = ask_to_give(*me, address, "little");
+  co_await (note_when_listed(&much, "much", order) && note_when_listed(&little, "little", order));
   co_await asker.close();
   co_await answerer.close();
 }
@@ -518,4 +548,15 @@ TEST_CASE("hostile asker: syncs beyond answered_max are refused in words, and on
   scratch.write("file", "content");
 
   test::run_coroutine(ask_too_often(scratch.path()));
+}
+
+TEST_CASE("hostile asker: a sync whose patterns leave everything out does not hold up another one") {
+  const test::Scratch scratch;
+  for (int i = 0; i < 5000; ++i) scratch.write("much/" + std::to_string(i) + ".o", "");
+  scratch.write("little/file", "");
+
+  std::vector<std::string> order;
+  test::run_coroutine(ask_for_much_and_little(scratch.path(), &order));
+
+  CHECK(order == std::vector<std::string>{"little listed", "much listed"});
 }
