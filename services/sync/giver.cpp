@@ -2,7 +2,6 @@
 
 #include "async/within.hpp"
 #include "services/sync/crew.hpp"
-#include "services/sync/digest.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/outgoing_file.hpp"
 #include "services/sync/path.hpp"
@@ -40,16 +39,19 @@ struct Wanted {
 
 /// What the tasks of one Giver share. `control` belongs to the caller of `give`, who outlives them.
 struct Giving {
-  Giving(Circuit& control_circuit, Source from, Filter without, Watch watcher, Tuning limits)
+  Giving(Circuit& control_circuit, Source from, Filter without, Watch watcher, Tuning limits,
+         std::shared_ptr<Commons> shared)
       : control(control_circuit), source(std::move(from)), filter(std::move(without)), watch(std::move(watcher)),
-        tuning(limits) {}
+        tuning(limits), commons(std::move(shared)), holding(commons) {}
 
   Circuit& control;
   const Source source;
   const Filter filter;
   const Watch watch;
   const Tuning tuning;
-  std::vector<Listed> listed;
+  const std::shared_ptr<Commons> commons;
+  Holding holding;
+  std::deque<Listed> listed;
   std::deque<Wanted> wanted; // at most what is listed
   std::size_t hands = 0;     // tasks that give what is wanted, <= files_sending_max
   Report report;
@@ -102,6 +104,7 @@ awaitable<void> give_listing(GivingPointer giving) {
       listed.size = entry->size;
       listed.is_file = entry->type == EntryType::file;
       if (listed.is_file) listed.path = std::move(entry->path);
+      giving->holding.add(sizeof(Listed) + listed.path.size());
       giving->listed.push_back(std::move(listed));
       giving->watch.progress->entries_listed = giving->listed.size();
     }
@@ -112,6 +115,7 @@ awaitable<void> give_listing(GivingPointer giving) {
       batch.Clear();
       bytes = 0;
     }
+    ++giving->watch.progress->worked;
     if (!entry) co_await let_others_run();
   }
   wire::ListingEnd end;
@@ -132,22 +136,6 @@ awaitable<void> give_withheld(GivingPointer giving, std::size_t index, wire::Wit
 }
 
 enum class Given : std::uint8_t { sent, unwanted, same, different, changed };
-
-awaitable<bool> has_digest(GivingPointer giving, OutgoingFile& file, const Digest& digest) {
-  Digester digester;
-  std::vector<std::byte> buffer(giving->tuning.fragment_bytes);
-  std::size_t since_yield = 0;
-  while (const std::size_t size = file.next_bytes_with_holes(buffer.size())) {
-    const std::size_t count = file.read(std::span(buffer).first(size));
-    if (count == 0) break;
-    digester.add(std::span(buffer).first(count));
-    since_yield += count;
-    if (since_yield < bytes_between_yields) continue;
-    since_yield = 0;
-    co_await let_others_run();
-  }
-  co_return digester.take() == digest;
-}
 
 /// What a send says about a circuit that is over, in the words of its end.
 [[noreturn]] void throw_ended(const Circuit& circuit, const boost::system::error_code& code) {
@@ -177,6 +165,7 @@ awaitable<Given> give_data(GivingPointer giving, Circuit& circuit, OutgoingFile&
     if (!sent) throw_ended(circuit, sent.error());
     giving->watch.progress->bytes_done += file.offset() - counted;
     counted = file.offset();
+    ++giving->watch.progress->worked;
     since_yield += count;
     if (since_yield < bytes_between_yields) continue;
     since_yield = 0;
@@ -219,10 +208,9 @@ awaitable<Given> give_file_once(GivingPointer giving, Wanted wanted) {
   const std::shared_ptr<Directory> directory = giving->source.root->directory(parent_of(path));
   const std::string name(name_of(path));
   if (wanted.has_digest) {
-    OutgoingFile file(directory, name);
-    const bool same = co_await has_digest(giving, file, wanted.digest);
-    if (!file.unchanged()) co_return Given::changed;
-    if (same) co_return Given::same;
+    const FileDigest found = co_await digest_file(giving->commons, directory, name, giving->watch.progress);
+    if (!found.unchanged) co_return Given::changed;
+    if (found.digest == wanted.digest) co_return Given::same;
     if (wanted.compare_only) co_return Given::different;
   }
   OutgoingFile file(directory, name);
@@ -313,6 +301,7 @@ awaitable<void> give_hearing(GivingPointer giving, Crew crew) {
   for (;;) {
     const std::optional<Fragment> fragment = co_await giving->control.receive();
     if (!fragment) throw_protocol("the far side stopped in the middle of the sync");
+    ++giving->watch.progress->heard;
     switch (fragment->op) {
       case op::want:
         hear_want(*giving, read_message<wire::Want>(*fragment));
@@ -340,8 +329,10 @@ awaitable<void> give_hearing(GivingPointer giving, Crew crew) {
 
 } // namespace
 
-awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning) {
-  const auto giving = std::make_shared<Giving>(control, std::move(source), std::move(filter), std::move(watch), tuning);
+awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning,
+                       std::shared_ptr<Commons> commons) {
+  const auto giving = std::make_shared<Giving>(control, std::move(source), std::move(filter), std::move(watch), tuning,
+                                               std::move(commons));
   Crew crew(co_await asio::this_coro::executor);
   crew.spawn(give_hearing(giving, crew));
   crew.spawn(give_listing(giving));

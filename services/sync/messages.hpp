@@ -3,6 +3,7 @@
 
 #include "circuit/typed.hpp"
 #include "proto/sync.pb.h"
+#include "services/sync/commons.hpp"
 #include "services/sync/entry.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/report.hpp"
@@ -47,6 +48,9 @@ Note from_wire(const wire::Note& note);
 Report from_wire(const wire::Done& done);
 FileTime mtime_of(const wire::FileHeader& header);
 
+/// What an entry takes in memory.
+std::size_t bytes_of(const Entry& entry) noexcept;
+
 /// Reads a control message. Errors: Failure::Kind::protocol for one that is too large or cannot be decoded.
 template <class Message> Message read_message(const Fragment& fragment);
 
@@ -59,14 +63,17 @@ Fragment to_failed(std::exception_ptr failure);
 
 /// Takes the listing of a far side, entry by entry, and believes nothing: an entry that cannot be used is refused
 /// alone, and so is what is excluded here, with everything below it, for the far side may have left nothing out; a list
-/// that cannot be sorted is refused whole. The filter has to outlive the reader.
+/// that cannot be sorted is refused whole. Filter and holding have to outlive
+/// the reader.
 class ListingReader {
  public:
-  ListingReader(const Filter& filter, std::size_t entries_max, std::size_t bytes_max)
-      : filter_(filter), entries_max_(entries_max), bytes_max_(bytes_max) {}
+  ListingReader(const Filter& filter, std::size_t entries_max, Holding& holding)
+      : filter_(filter), entries_max_(entries_max), holding_(holding) {}
 
   /// What is wrong with the entry; empty when it was taken into `into`, which has its path in any case.
-  /// Errors: Failure::Kind::protocol for a list that is not ascending, or too long.
+  /// Charges what the entry takes; one that is refused is a place in the list and no more.
+  /// Errors: Failure::Kind::protocol for a list that is not ascending, or too long; denied when there is no room for
+  /// it.
   std::string read(wire::Entry&& from, Entry& into);
   std::uint64_t entries_count() const noexcept { return entries_count_; }
 
@@ -77,9 +84,8 @@ class ListingReader {
 
   const Filter& filter_;
   std::size_t entries_max_;
-  std::size_t bytes_max_;
+  Holding& holding_;
   std::uint64_t entries_count_ = 0;
-  std::size_t bytes_ = 0;
   std::string last_path_;
   std::vector<std::string> directories_; // taken, from the top down to where the list is
   std::string excluded_; // the last directory that was refused because it is excluded

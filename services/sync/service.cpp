@@ -87,7 +87,8 @@ struct Service::Job {
   Signal changed;
 };
 
-Service::Service(ServiceOptions options) : options_(std::move(options)) {
+Service::Service(ServiceOptions options)
+    : options_(std::move(options)), commons_(std::make_shared<Commons>(options_.listing_bytes_max)) {
   if (!options_.random) options_.random = system_random();
 }
 
@@ -162,11 +163,13 @@ awaitable<void> Service::run_peer(std::shared_ptr<Service> self, LocalPeer& peer
 awaitable<Report> Service::run_job(Job& job, LocalPeer& peer, CircuitInbox& circuits) {
   const wire::Request request = to_request(job.role_there, job.path, job.options);
   Circuit control = peer.start_remote_and_open(job.address, service_name, to_fragment(op::request, request));
+  const auto commons = std::make_shared<Commons>(options_.tuning.listing_bytes_max);
   std::exception_ptr failure;
   try {
     if (job.role_there == wire::Request::TAKE)
-      co_return co_await give(control, job.source, Filter(job.options.exclude), job.watch, options_.tuning);
-    co_return co_await take(control, circuits, job.root, job.options, job.watch, options_.tuning, options_.random);
+      co_return co_await give(control, job.source, Filter(job.options.exclude), job.watch, options_.tuning, commons);
+    co_return co_await take(control, circuits, job.root, job.options, job.watch, options_.tuning, options_.random,
+                            commons);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -248,10 +251,10 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
   watch.on_note = options_.on_note;
   if (takes) {
     co_return co_await take(control, circuits, open_destination(options_.root, request.path(), options.dry_run),
-                            options, std::move(watch), options_.tuning, options_.random);
+                            options, std::move(watch), options_.tuning, options_.random, commons_);
   }
   co_return co_await give(control, open_source(options_.root, request.path()), std::move(*filter), std::move(watch),
-                          options_.tuning);
+                          options_.tuning, commons_);
 }
 
 awaitable<void> Service::drained() {

@@ -4,6 +4,7 @@
 #include "async/signal.hpp"
 #include "async/types.hpp"
 #include "peer/node.hpp"
+#include "services/sync/commons.hpp"
 #include "services/sync/place.hpp"
 #include "services/sync/report.hpp"
 
@@ -21,6 +22,7 @@ struct ServiceOptions {
   std::shared_ptr<Root> root; // what others may sync with; without one they may not
   bool read_only = false;     // others may read it, not write
   std::size_t answered_max = 64; // syncs that others asked for and that run; another one is refused in words
+  std::size_t listing_bytes_max = 1ull << 30; // memory of the listings of all syncs that others asked for
   Tuning tuning;
   std::function<std::uint64_t()> random;              // for temporary names; the system's generator unless given
   std::function<void(const std::string&)> log;        // one line per sync that others asked for
@@ -60,6 +62,7 @@ class Service : public std::enable_shared_from_this<Service> {
   awaitable<Report> answer_request(Circuit& control, CircuitInbox& circuits, std::string& what);
 
   ServiceOptions options_;
+  std::shared_ptr<Commons> commons_; // of the syncs that others asked for
   std::shared_ptr<Job> starting_; // while a peer is being started here
   std::map<PeerId, std::shared_ptr<Job>> jobs_; // of peers started here, until they run
   bool refusing_ = false;

@@ -2,9 +2,7 @@
 
 #include "async/within.hpp"
 #include "services/sync/crew.hpp"
-#include "services/sync/digest.hpp"
 #include "services/sync/messages.hpp"
-#include "services/sync/outgoing_file.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/plan.hpp"
 #include "services/sync/tree.hpp"
@@ -43,9 +41,9 @@ struct Queued {
 /// What the tasks of one Taker share. `control` belongs to the caller of `take`, who outlives them.
 struct Taking {
   Taking(Circuit& control_circuit, std::shared_ptr<Root> root, Options wishes, Watch watcher, Tuning limits,
-         std::function<std::uint64_t()> random)
+         std::function<std::uint64_t()> random, std::shared_ptr<Commons> shared)
       : control(control_circuit), options(std::move(wishes)), filter(options.exclude), watch(std::move(watcher)),
-        tuning(limits), reader(filter, limits.entries_max, limits.listing_bytes_max) {
+        tuning(limits), commons(std::move(shared)), holding(commons), reader(filter, limits.entries_max, holding) {
     if (root) tree.emplace(std::move(root), std::move(random));
   }
 
@@ -54,6 +52,8 @@ struct Taking {
   const Filter filter;
   const Watch watch;
   const Tuning tuning;
+  const std::shared_ptr<Commons> commons;
+  Holding holding;
   std::optional<Tree> tree; // none: a dry run into nothing
 
   std::vector<Entry> have; // what is here, before anything changes
@@ -61,7 +61,7 @@ struct Taking {
 
   ListingReader reader;
   std::optional<Planner> planner;
-  std::vector<Entry> entries;    // of the Giver
+  std::deque<Entry> entries; // of the Giver; a refused one without its path, a symlink that is made without its target
   std::vector<FileState> states; // one for each entry
   std::vector<std::size_t> directories;
   std::vector<std::size_t> blocked; // a directory with something in it has their name
@@ -72,13 +72,13 @@ struct Taking {
   std::deque<Queued> queued;
   std::size_t outstanding = 0; // wanted and not resolved, <= files_outstanding_max
   std::unordered_set<std::size_t> attributes_differ; // beside the content, of files that are compared
-  Signal resolved_one;         // or the listing ended, or a file is wanted again
-  std::size_t arrivals = 0;    // circuits of files that are open here
+  Signal resolved_one; // or the listing ended, or a file is wanted again
+  std::size_t arrivals = 0; // circuits of files that are open here
 
   wire::Want want_pending;
   wire::Notes notes_pending;
   bool totals_pending = false;
-  bool saying = false;    // some of it is being sent
+  bool saying = false; // some of it is being sent
   bool finishing = false;
   Signal outgoing; // one of the above has something to say
   Signal outgone;
@@ -129,6 +129,7 @@ using TakingPointer = std::shared_ptr<Taking>;
 
 /// A Giver that does not listen to what was done has to wait with its own words.
 awaitable<void> take_breath(TakingPointer taking) {
+  ++taking->watch.progress->worked;
   co_await let_others_run();
   while (taking->notes_pending.notes_size() > static_cast<int>(notes_pending_max)) co_await taking->outgone.wait();
 }
@@ -152,7 +153,9 @@ awaitable<void> take_look_around(TakingPointer taking) {
   Walk walk(std::shared_ptr<Root>(taking, &taking->tree->root()), taking->filter, std::move(listener));
   while (!walk.ended()) {
     std::optional<Entry> entry = walk.next();
+    ++taking->watch.progress->worked;
     if (entry) {
+      taking->holding.add(bytes_of(*entry));
       taking->have.push_back(std::move(*entry));
     } else {
       co_await let_others_run();
@@ -220,10 +223,11 @@ void take_attributes(Taking& taking, const Entry& entry) {
   taking.note(Note::Kind::attributes, entry.path);
 }
 
-void take_symlink(Taking& taking, const Entry& entry) {
+void take_symlink(Taking& taking, Entry& entry) {
   if (!taking.options.dry_run && !taking.attempt(entry.path, [&] { taking.tree->make_symlink(entry); })) return;
   ++taking.report.symlinks;
-  taking.note(Note::Kind::symlink, entry.path, entry.target);
+  taking.holding.give_back(entry.target.size());
+  taking.note(Note::Kind::symlink, entry.path, std::exchange(entry.target, {}));
 }
 
 void take_directory(Taking& taking, std::size_t index, Decision decision) {
@@ -253,7 +257,7 @@ void take_directory(Taking& taking, std::size_t index, Decision decision) {
 }
 
 /// An empty directory makes room at once for a symlink; for a file when the file is whole.
-void take_symlink_for_directory(Taking& taking, const Entry& entry) {
+void take_symlink_for_directory(Taking& taking, Entry& entry) {
   if (!taking.options.dry_run && !taking.attempt(entry.path, [&] {
         if (taking.tree->remove(entry.path, EntryType::directory) == Tree::Removal::not_empty)
           throw FileError("replace the directory", entry.path, ENOTEMPTY);
@@ -265,27 +269,16 @@ void take_symlink_for_directory(Taking& taking, const Entry& entry) {
 awaitable<std::optional<Digest>> take_digest_of_ours(TakingPointer taking, std::string path) {
   // A file of ours that cannot be read is simply wanted.
   try {
-    OutgoingFile file(taking->tree->root().directory(parent_of(path)), std::string(name_of(path)));
-    Digester digester;
-    std::vector<std::byte> buffer(256 * 1024);
-    std::size_t since_yield = 0;
-    while (const std::size_t size = file.next_bytes_with_holes(buffer.size())) {
-      const std::size_t count = file.read(std::span(buffer).first(size));
-      if (count == 0) break;
-      digester.add(std::span(buffer).first(count));
-      since_yield += count;
-      if (since_yield < bytes_between_yields) continue;
-      since_yield = 0;
-      co_await let_others_run();
-    }
-    if (file.unchanged()) co_return digester.take();
+    const FileDigest found = co_await digest_file(taking->commons, taking->tree->root().directory(parent_of(path)),
+                                                  std::string(name_of(path)), taking->watch.progress);
+    if (found.unchanged) co_return found.digest;
   } catch (const FileError&) {}
   co_return std::nullopt;
 }
 
 awaitable<void> take_entry(TakingPointer taking, std::size_t index) {
   const Decision decision = taking->planner->next(taking->entries[index]);
-  const Entry& entry = taking->entries[index]; // nothing is added to the entries before this returns
+  Entry& entry = taking->entries[index];
   if (decision.in_the_way == InTheWay::full_directory) {
     taking->blocked.push_back(index);
     co_return;
@@ -339,8 +332,10 @@ awaitable<void> take_listing(TakingPointer taking, wire::Listing listing) {
     steps += taking->filter.steps(from.path());
     const std::string wrong = taking->reader.read(std::move(from), entry);
     taking->watch.progress->entries_listed = taking->reader.entries_count();
-    if (!wrong.empty())
-      taking->note_error(entry.path, "entry \"" + printable(entry.path) + "\" is refused: it " + wrong);
+    if (!wrong.empty()) {
+      std::string text = "entry \"" + printable(entry.path) + "\" is refused: it " + wrong;
+      taking->note_error(std::exchange(entry.path, {}), std::move(text));
+    }
     taking->entries.push_back(std::move(entry));
     taking->states.push_back(FileState::not_wanted);
     if (wrong.empty()) co_await take_entry(taking, taking->entries.size() - 1);
@@ -411,6 +406,7 @@ awaitable<void> take_hearing(TakingPointer taking) {
   taking->planner.emplace(taking->have, taking->options.checksum);
   for (;;) {
     const result<std::optional<Fragment>> heard = co_await as_result(taking->control.receive());
+    ++taking->watch.progress->heard;
     if (taking->finishing) co_return; // everything is done here, however the Giver goes
     if (!heard) throw boost::system::system_error(heard.error());
     const std::optional<Fragment>& fragment = *heard;
@@ -451,6 +447,7 @@ awaitable<bool> take_content(TakingPointer taking, Circuit& circuit, std::size_t
     for (;;) {
       std::optional<Fragment> fragment = co_await circuit.receive();
       if (!fragment) break;
+      ++progress.heard;
       const auto offset = static_cast<std::uint64_t>(fragment->part);
       const std::uint64_t size = fragment->payload.size();
       if (fragment->op != op::data || offset < end || offset > header.size() || size > header.size() - offset)
@@ -614,7 +611,7 @@ awaitable<void> take_deletions(TakingPointer taking) {
 /// What has the name of a directory that was full; deletions have emptied it, or nothing can be done.
 void take_blocked(Taking& taking, bool emptied) {
   for (const std::size_t index : taking.blocked) {
-    const Entry& entry = taking.entries[index];
+    Entry& entry = taking.entries[index];
     if (!emptied) {
       taking.note_error(entry.path, "cannot replace the directory \"" + printable(entry.path) +
                                         "\": it is not empty, and nothing was to be deleted");
@@ -673,9 +670,10 @@ awaitable<void> take_to_the_end(TakingPointer taking, Crew crew) {
 } // namespace
 
 awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr<Root> root, Options options,
-                       Watch watch, Tuning tuning, std::function<std::uint64_t()> random) {
+                       Watch watch, Tuning tuning, std::function<std::uint64_t()> random,
+                       std::shared_ptr<Commons> commons) {
   const auto taking = std::make_shared<Taking>(control, std::move(root), std::move(options), std::move(watch), tuning,
-                                               std::move(random));
+                                               std::move(random), std::move(commons));
   taking->report.circuits = 1;
   Crew crew(co_await asio::this_coro::executor);
   crew.spawn(take_hearing(taking));

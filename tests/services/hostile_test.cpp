@@ -12,6 +12,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -241,6 +242,97 @@ awaitable<void> ask_for_much_and_little(std::string path, std::vector<std::strin
   co_await (note_when_listed(&much, "much", order) && note_when_listed(&little, "little", order));
   co_await asker.close();
   co_await answerer.close();
+}
+
+/// Two nodes of which one answers syncs.
+struct Town {
+  explicit Town(Executor executor, ServiceOptions settings)
+      : asker(executor, with(network)), answerer(executor, with(network)),
+        service(Service::register_at(answerer, std::move(settings))), address(answerer.listen("mem://answerer")),
+        me(asker.new_peer("asker")) {}
+
+  static NodeOptions with(const std::shared_ptr<MemoryNetwork>& network) {
+    NodeOptions options;
+    options.networks["mem"] = network;
+    return options;
+  }
+  awaitable<void> wait_until_running(std::size_t count) {
+    while (service->running_count() != count) co_await asio::post(asio::use_awaitable);
+  }
+  awaitable<void> close() {
+    co_await asker.close();
+    co_await answerer.close();
+  }
+
+  std::shared_ptr<MemoryNetwork> network = std::make_shared<MemoryNetwork>();
+  Node asker;
+  Node answerer;
+  std::shared_ptr<Service> service;
+  std::string address;
+  std::shared_ptr<LocalPeer> me;
+};
+
+/// Three listings of about 15 KB where there is room for two.
+awaitable<void> ask_for_listings(std::string path) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.listing_bytes_max = 40'000;
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  std::vector<Circuit> answered;
+  for (int i = 0; i < 2; ++i) {
+    answered.push_back(ask_to_give(*town.me, town.address));
+    const std::string heard = co_await heard_first(answered.back());
+    CHECK(heard == "listed");
+  }
+  Circuit refused = ask_to_give(*town.me, town.address);
+  const std::string heard = co_await heard_first(refused);
+  CHECK_MESSAGE(contains(heard, "would take more than 40000 bytes together, which is listing_bytes_max"), heard);
+  answered.pop_back();
+  co_await town.wait_until_running(1);
+  Circuit next = ask_to_give(*town.me, town.address);
+  const std::string then = co_await heard_first(next);
+  CHECK(then == "listed");
+  co_await town.close();
+}
+
+Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run = true) {
+  wire::Request request;
+  request.set_version(1);
+  request.set_role(wire::Request::TAKE);
+  request.set_dry_run(dry_run);
+  return peer.start_remote_and_open(address, "sync", to_fragment(op::request, request));
+}
+
+awaitable<void> push_listings(std::string path) {
+  ServiceOptions settings;
+  std::filesystem::create_directories(path);
+  settings.root = Root::open(path);
+  settings.listing_bytes_max = 120'000;
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  // Each alone is below the budget, and half of each is refused.
+  std::vector<Circuit> pushing;
+  std::string heard;
+  for (int i = 0; i < 3; ++i) {
+    pushing.push_back(ask_to_take(*town.me, town.address));
+    std::vector<wire::Entry> many;
+    for (int j = 0; j < 500; ++j) many.push_back(file(std::to_string(1000 + j) + (j % 2 ? "/refused" : ""), 1));
+    std::sort(many.begin(), many.end(),
+              [](const auto& a, const auto& b) { return compare_paths(a.path(), b.path()) < 0; });
+    many.insert(many.begin(), directory(""));
+    co_await say_listing(pushing.back(), std::move(many));
+  }
+  for (Circuit& control : pushing) {
+    for (;;) {
+      const result<std::optional<Fragment>> said = co_await as_result(control.receive());
+      if (!said || !*said || (*said)->op == op::done) break;
+      if ((*said)->op == op::failed) heard += read_message<wire::Failed>(**said).text();
+    }
+  }
+  CHECK_MESSAGE(contains(heard, "would take more than 120000 bytes together"), heard);
+  co_await town.close();
+  std::filesystem::remove_all(path);
 }
 
 } // namespace
@@ -548,6 +640,17 @@ TEST_CASE("hostile asker: syncs beyond answered_max are refused in words, and on
   scratch.write("file", "content");
 
   test::run_coroutine(ask_too_often(scratch.path()));
+}
+
+TEST_CASE("hostile asker: what several syncs list is charged to one budget, and given back when they end") {
+  const test::Scratch scratch;
+  for (int i = 0; i < 100; ++i) scratch.write(std::string(100, 'n') + std::to_string(i), "");
+
+  test::run_coroutine(ask_for_listings(scratch.path()));
+}
+
+TEST_CASE("hostile asker: listings that are pushed are charged to one budget, with what is refused in them") {
+  test::run_coroutine(push_listings(test::Scratch().path()));
 }
 
 TEST_CASE("hostile asker: a sync whose patterns leave everything out does not hold up another one") {

@@ -255,6 +255,60 @@ TEST_CASE("sync: with checksum the content decides, not the time") {
   }
 }
 
+TEST_CASE("sync: no more than two files are digested at a time, whatever is wanted") {
+  for (const Way way : both_ways) {
+    CAPTURE(name_of_way(way));
+    const test::Scratch scratch;
+    for (int i = 0; i < 12; ++i)
+      for (const char* side : {"from/f", "to/f"}) scratch.write(side + std::to_string(i), std::string(1 << 20, 'x'));
+    Setting setting;
+    setting.options.checksum = true;
+    std::int64_t opened = 0;
+    std::int64_t read = 0;
+    std::int64_t most = 0;
+    setting.from_disk = std::make_shared<test::FaultyDisk>([&](std::size_t, DiskCall call, std::string_view name) {
+      opened += call == DiskCall::open && name.starts_with("f");
+      read += call == DiskCall::read;
+      most = std::max(most, opened - read / 4);
+      return 0;
+    });
+
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+
+    CHECK(outcome.failure == "");
+    CHECK(outcome.report.files == 0);
+    CHECK(opened == 12);
+    CHECK(read == 48); // a turn reads 256 KiB
+    CHECK(most <= 2);
+  }
+}
+
+TEST_CASE("sync: the holes of a file that is compared are not read") {
+  for (const Way way : both_ways) {
+    const test::Scratch scratch;
+    for (const char* side : {"from", "to"}) {
+      scratch.write(std::string(side) + "/sparse", "begin");
+      const std::string path = scratch.path(std::string(side) + "/sparse");
+      REQUIRE(::truncate(path.c_str(), 3'000'000) == 0);
+    }
+    scratch.set_mtime("from/sparse", 1000);
+    Setting setting;
+    setting.options.checksum = true;
+    std::size_t reads = 0;
+    setting.from_disk = std::make_shared<test::FaultyDisk>([&](std::size_t, DiskCall call, std::string_view) {
+      reads += call == DiskCall::read;
+      return 0;
+    });
+
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+
+    CHECK(outcome.failure == "");
+    CHECK(outcome.report.files == 0);
+    CHECK(reads == 1);
+    CHECK(scratch.picture("to") == scratch.picture("from"));
+  }
+}
+
 TEST_CASE("sync: a dry run says what would be done and touches nothing") {
   for (const Way way : both_ways) {
     for (const bool checksum : {false, true}) {
