@@ -121,17 +121,16 @@ awaitable<void> sync_to_the_end(Run* run, Node* here, Node* there) {
   }
 }
 
-/// Draws, and ends when nothing has moved for as long as the user allows.
+/// Draws, and ends when neither side has done anything for as long as the user allows.
 awaitable<void> tick(Run* run) {
   const double patience_seconds = run->options.timeout_seconds;
-  std::pair<std::uint64_t, std::uint64_t> seen;
+  std::uint64_t seen = 0;
   Run::Moment moved = run->begin;
   for (;;) {
     co_await sleep_for(run->output->interval());
     run->output->tick(Run::seconds_since(run->begin));
     const sync::Progress& progress = *run->watch.progress;
-    const std::pair<std::uint64_t, std::uint64_t> now(progress.bytes_done,
-                                                      progress.files_done + progress.entries_listed);
+    const std::uint64_t now = progress.worked + progress.heard;
     if (std::exchange(seen, now) != now) moved = std::chrono::steady_clock::now();
     if (patience_seconds > 0 && Run::seconds_since(moved) >= patience_seconds) co_return;
   }

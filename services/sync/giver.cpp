@@ -20,6 +20,7 @@
 namespace trunkline::sync {
 namespace {
 
+constexpr std::size_t notes_between_yields = 64;
 constexpr std::size_t bytes_between_yields = 1 << 20;
 
 struct Listed {
@@ -54,6 +55,9 @@ struct Giving {
   std::deque<Listed> listed;
   std::deque<Wanted> wanted; // at most what is listed
   std::size_t hands = 0;     // tasks that give what is wanted, <= files_sending_max
+  bool listing_said = false;
+  bool done = false;         // the Taker is
+  Signal at_rest;            // a hand has ended, or the listing
   Report report;
   std::uint64_t circuits = 1;
 
@@ -122,6 +126,8 @@ awaitable<void> give_listing(GivingPointer giving) {
   end.set_entries(giving->listed.size());
   end.set_complete(walk.complete() && source.only.empty());
   co_await send_message(giving->control, op::listing_end, end);
+  giving->listing_said = true;
+  giving->at_rest.notify_all();
 }
 
 // The files.
@@ -254,6 +260,7 @@ awaitable<void> give_files(GivingPointer giving) {
     co_await let_others_run();
   }
   --giving->hands;
+  giving->at_rest.notify_all();
 }
 
 void give_wanted(GivingPointer giving, Crew crew) {
@@ -310,20 +317,35 @@ awaitable<void> give_hearing(GivingPointer giving, Crew crew) {
       case op::totals: hear_totals(*giving, read_message<wire::Totals>(*fragment)); break;
       case op::notes: {
         const auto notes = read_message<wire::Notes>(*fragment);
+        std::size_t count = 0;
         for (const wire::Note& note : notes.notes()) {
           if (note.kind() == wire::Note::SENT) ++giving->watch.progress->files_done;
           giving->watch.note(from_wire(note));
+          if (++count % notes_between_yields == 0) co_await let_others_run();
         }
         break;
       }
       case op::done:
         giving->report = from_wire(read_message<wire::Done>(*fragment));
+        giving->done = true;
         giving->control.finish();
         co_await as_result(giving->control.receive()); // its finish, which tells the Taker that we know
+        while (giving->hands > 0 || !giving->listing_said) co_await giving->at_rest.wait();
+        crew.cancel();
         co_return;
       case op::failed: throw_failed(*fragment);
       default: throw_protocol("a Taker does not say " + std::to_string(fragment->op));
     }
+  }
+}
+
+/// A far side that waits for us has to be able to tell work from death.
+awaitable<void> give_say_alive(GivingPointer giving) {
+  for (;;) {
+    const std::uint64_t worked = giving->watch.progress->worked;
+    co_await sleep_for(alive_interval);
+    if (giving->watch.progress->worked != worked && !giving->done && giving->control.is_open())
+      co_await send_message(giving->control, op::notes, wire::Notes());
   }
 }
 
@@ -336,6 +358,7 @@ awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch wat
   Crew crew(co_await asio::this_coro::executor);
   crew.spawn(give_hearing(giving, crew));
   crew.spawn(give_listing(giving));
+  crew.spawn(give_say_alive(giving));
   co_await crew.join();
   Report report = giving->report;
   report.circuits = giving->circuits;

@@ -1,6 +1,7 @@
 // The messages of proto/sync.proto as values, and the checks of what the far side claims.
 #pragma once
 
+#include "async/clock.hpp"
 #include "circuit/typed.hpp"
 #include "proto/sync.pb.h"
 #include "services/sync/commons.hpp"
@@ -8,6 +9,7 @@
 #include "services/sync/filter.hpp"
 #include "services/sync/report.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -38,6 +40,8 @@ enum : std::int32_t {
 
 /// The largest control message that is read; ours are much smaller, whose decoded form must not surprise us.
 inline constexpr std::size_t message_bytes_max = 256 * 1024;
+/// A side that works and has nothing to say sends a batch of no notes so often.
+inline constexpr Duration alive_interval = std::chrono::milliseconds(500);
 /// At about how many bytes a batch is sent.
 inline constexpr std::size_t batch_bytes = 32 * 1024;
 

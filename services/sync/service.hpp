@@ -1,6 +1,7 @@
 // The service "sync" of a node: the same on the side that asks and on the side that is asked, for push and for pull.
 #pragma once
 
+#include "async/clock.hpp"
 #include "async/signal.hpp"
 #include "async/types.hpp"
 #include "peer/node.hpp"
@@ -8,6 +9,7 @@
 #include "services/sync/place.hpp"
 #include "services/sync/report.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -22,6 +24,9 @@ struct ServiceOptions {
   std::shared_ptr<Root> root; // what others may sync with; without one they may not
   bool read_only = false;     // others may read it, not write
   std::size_t answered_max = 64; // syncs that others asked for and that run; another one is refused in words
+  std::size_t answered_per_remote_max = 8; // of those, the ones of one host, or of one node where there is no host
+  Duration idle_max = std::chrono::seconds(60); // of a far side that owes us something, then its sync is given up
+  std::size_t notes_max = 10'000; // of one of those syncs that on_note hears; what follows is only counted
   std::size_t listing_bytes_max = 1ull << 30; // memory of the listings of all syncs that others asked for
   Tuning tuning;
   std::function<std::uint64_t()> random;              // for temporary names; the system's generator unless given
@@ -50,7 +55,7 @@ class Service : public std::enable_shared_from_this<Service> {
   awaitable<void> drained();
   std::size_t running_count() const noexcept { return running_count_; }
 
-  explicit Service(ServiceOptions options);
+  Service(Node& node, ServiceOptions options);
 
  private:
   struct Job;
@@ -61,6 +66,10 @@ class Service : public std::enable_shared_from_this<Service> {
   awaitable<void> answer(CircuitInbox& circuits);
   awaitable<Report> answer_request(Circuit& control, CircuitInbox& circuits, std::string& what);
 
+  std::string remote_of(const Circuit& control) const;
+  std::function<void(const Note&)> counted_notes() const;
+
+  Node& node_;
   ServiceOptions options_;
   std::shared_ptr<Commons> commons_; // of the syncs that others asked for
   std::shared_ptr<Job> starting_; // while a peer is being started here
@@ -68,6 +77,7 @@ class Service : public std::enable_shared_from_this<Service> {
   bool refusing_ = false;
   std::size_t running_count_ = 0; // that others asked for, or are about to: their circuit is open
   std::size_t answered_count_ = 0; // of those, the ones that are answered, <= answered_max
+  std::map<std::string, std::size_t> answered_of_; // of those, by remote, <= answered_per_remote_max
   Signal ended_;
 };
 

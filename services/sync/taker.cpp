@@ -78,6 +78,7 @@ struct Taking {
   wire::Want want_pending;
   wire::Notes notes_pending;
   bool totals_pending = false;
+  bool alive_pending = false; // nothing else was said for a while, and there was work
   bool saying = false; // some of it is being sent
   bool finishing = false;
   Signal outgoing; // one of the above has something to say
@@ -391,13 +392,15 @@ void take_withheld(Taking& taking, const wire::Withheld& withheld) {
   take_resolved(taking, index);
 }
 
-void take_notes(Taking& taking, const wire::Notes& notes) {
+awaitable<void> take_notes(TakingPointer taking, wire::Notes notes) {
+  std::size_t count = 0;
   for (const wire::Note& from : notes.notes()) {
     Note note = from_wire(from);
     note.text = printable_sentence(note.text);
-    if (note.kind == Note::Kind::error) ++taking.report.errors;
-    if (note.kind == Note::Kind::skipped) ++taking.report.skipped;
-    taking.watch.note(note);
+    if (note.kind == Note::Kind::error) ++taking->report.errors;
+    if (note.kind == Note::Kind::skipped) ++taking->report.skipped;
+    taking->watch.note(note);
+    if (++count % entries_between_yields == 0) co_await let_others_run();
   }
 }
 
@@ -420,7 +423,7 @@ awaitable<void> take_hearing(TakingPointer taking) {
         take_withheld(*taking, withheld);
         break;
       }
-      case op::notes: take_notes(*taking, read_message<wire::Notes>(*fragment)); break;
+      case op::notes: co_await take_notes(taking, read_message<wire::Notes>(*fragment)); break;
       case op::failed: throw_failed(*fragment);
       default: throw_protocol("a Giver does not say " + std::to_string(fragment->op));
     }
@@ -538,7 +541,8 @@ awaitable<void> take_saying(TakingPointer taking) {
   for (;;) {
     const bool wants = taking->want_pending.files_size() > 0;
     const bool notes = taking->notes_pending.notes_size() > 0;
-    taking->saying = wants || notes || taking->totals_pending;
+    const bool alive = std::exchange(taking->alive_pending, false) && !taking->finishing;
+    taking->saying = wants || notes || alive || taking->totals_pending;
     if (!taking->saying) {
       taking->outgone.notify_all();
       co_await taking->outgoing.wait();
@@ -567,8 +571,21 @@ awaitable<void> take_saying(TakingPointer taking) {
         batch.Clear();
         bytes = 0;
       }
+    } else if (alive) {
+      co_await send_message(taking->control, op::notes, wire::Notes());
     }
     taking->outgone.notify_all();
+  }
+}
+
+/// A far side that waits for us has to be able to tell work from death.
+awaitable<void> take_say_alive(TakingPointer taking) {
+  for (;;) {
+    const std::uint64_t worked = taking->watch.progress->worked;
+    co_await sleep_for(alive_interval);
+    if (taking->watch.progress->worked == worked || taking->finishing) continue;
+    taking->alive_pending = true;
+    taking->outgoing.notify_all();
   }
 }
 
@@ -678,6 +695,7 @@ awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr
   Crew crew(co_await asio::this_coro::executor);
   crew.spawn(take_hearing(taking));
   crew.spawn(take_saying(taking));
+  crew.spawn(take_say_alive(taking));
   crew.spawn(take_circuits(taking, &circuits, crew));
   crew.spawn(take_to_the_end(taking, crew));
   co_await crew.join();

@@ -460,6 +460,17 @@ def test_interrupted_and_timeout(here):
     assert_equal(f"{here}/from", f"{here}/root")
 
 
+def test_timeout_waits_while_either_side_works(here):
+    """Three gigabytes of a hole take longer to compare than the patience, and nothing is sent meanwhile."""
+    for side in ("from", "to"):
+        write(f"{here}/{side}/sparse", mtime=10**18)
+        os.truncate(f"{here}/{side}/sparse", 3_000_000_000)
+        os.utime(f"{here}/{side}/sparse", ns=(10**18, 10**18))
+    with Serve(f"{here}/to") as serve:
+        expect(run("sync", "--checksum", "--timeout", "1", f"{here}/from", serve.address), EQUAL)
+        expect(run("sync", "--checksum", "--timeout", "1", serve.address, f"{here}/from"), EQUAL)
+
+
 def test_killed_at_any_time(here):
     """Old or new content under each name, whoever is killed when; the next sync completes and leaves no temporary files."""
     choose = random.Random(SEED)

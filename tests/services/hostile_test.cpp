@@ -296,7 +296,98 @@ awaitable<void> ask_for_listings(std::string path) {
   co_await town.close();
 }
 
-Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run = true) {
+/// What an asker hears last of a sync of which it has heard the listing.
+awaitable<std::string> heard_last(Circuit& control) {
+  std::string last = "nothing";
+  for (;;) {
+    const result<std::optional<Fragment>> heard = co_await as_result(control.receive());
+    if (!heard || !*heard) co_return last;
+    if ((*heard)->op == op::failed) last = read_message<wire::Failed>(**heard).text();
+  }
+}
+
+awaitable<void> ask_as_two_remotes(std::string path) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.answered_per_remote_max = 2;
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+  Node other(co_await asio::this_coro::executor, Town::with(town.network));
+  const auto other_me = other.new_peer("asker");
+
+  std::vector<Circuit> answered;
+  for (int i = 0; i < 2; ++i) {
+    answered.push_back(ask_to_give(*town.me, town.address));
+    const std::string heard = co_await heard_first(answered.back());
+    CHECK(heard == "listed");
+  }
+  Circuit refused = ask_to_give(*town.me, town.address);
+  const std::string heard = co_await heard_first(refused);
+  CHECK_MESSAGE(contains(heard, "already, which is its answered_per_remote_max: try again later"), heard);
+  Circuit elsewhere = ask_to_give(*other_me, town.address);
+  const std::string then = co_await heard_first(elsewhere);
+  CHECK(then == "listed");
+  answered.pop_back();
+  while (town.service->running_count() != 2) co_await asio::post(asio::use_awaitable);
+  Circuit next = ask_to_give(*town.me, town.address);
+  const std::string at_last = co_await heard_first(next);
+  CHECK(at_last == "listed");
+  co_await other.close();
+  co_await town.close();
+}
+
+Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run = true);
+
+awaitable<void> ask_and_say_nothing(std::string path) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.idle_max = std::chrono::milliseconds(50);
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  for (const bool takes : {false, true}) {
+    Circuit control = takes ? ask_to_take(*town.me, town.address) : ask_to_give(*town.me, town.address);
+    const std::string heard = co_await heard_last(control);
+    CHECK_MESSAGE(contains(heard, "nothing has come from the far side for 50 ms"), heard);
+    co_await town.wait_until_running(0);
+  }
+  Circuit silent = town.me->start_remote_and_open(town.address, "sync", std::nullopt);
+  co_await heard_last(silent);
+  co_await town.wait_until_running(0);
+  co_await town.close();
+}
+
+awaitable<void> end_in_words_of_its_own(std::string path, std::vector<std::string>* log) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.log = [log](const std::string& line) { log->push_back(line); };
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  Circuit control = ask_to_give(*town.me, town.address);
+  co_await heard_first(control);
+  control.reset(End(error::circuit_reset, "x\n2026-01-01 node://good pulls \"a\": 1 files\x1b[2J"));
+  co_await town.wait_until_running(0);
+  co_await town.close();
+}
+
+awaitable<void> say_many_notes(std::string path, std::vector<Note>* heard) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.notes_max = 10;
+  settings.on_note = [heard](const Note& note) { heard->push_back(note); };
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  for (const bool takes : {false, true}) {
+    Circuit control = takes ? ask_to_take(*town.me, town.address) : ask_to_give(*town.me, town.address);
+    wire::Notes notes;
+    for (int i = 0; i < 1000; ++i) notes.add_notes();
+    co_await send_message(control, op::notes, notes);
+    control.finish();
+    co_await heard_last(control);
+    co_await town.wait_until_running(0);
+  }
+  co_await town.close();
+}
+
+Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run) {
   wire::Request request;
   request.set_version(1);
   request.set_role(wire::Request::TAKE);
@@ -662,4 +753,42 @@ TEST_CASE("hostile asker: a sync whose patterns leave everything out does not ho
   test::run_coroutine(ask_for_much_and_little(scratch.path(), &order));
 
   CHECK(order == std::vector<std::string>{"little listed", "much listed"});
+}
+
+TEST_CASE("hostile asker: one remote gets no more than its share of the syncs that are answered") {
+  const test::Scratch scratch;
+  scratch.write("file", "content");
+
+  test::run_coroutine(ask_as_two_remotes(scratch.path()));
+}
+
+TEST_CASE("hostile asker: a sync of which the far side says nothing more is given up, with or without a request") {
+  const test::Scratch scratch;
+  scratch.write("file", "content");
+
+  test::run_coroutine(ask_and_say_nothing(scratch.path()));
+}
+
+TEST_CASE("hostile asker: what it says at the end stays one line of the log, without codes") {
+  const test::Scratch scratch;
+  scratch.write("file", "content");
+
+  std::vector<std::string> log;
+  test::run_coroutine(end_in_words_of_its_own(scratch.path(), &log));
+
+  REQUIRE(log.size() == 1);
+  CHECK_MESSAGE(contains(log[0], "pulls \"\": failed: x\\n2026-01-01 node://good"), log[0]);
+  CHECK_MESSAGE(contains(log[0], "\\x1b[2J"), log[0]);
+  for (const char letter : log[0]) CHECK(static_cast<unsigned char>(letter) >= 0x20);
+  CHECK_FALSE(contains(log[0], "trunkline:"));
+}
+
+TEST_CASE("hostile asker: notes beyond notes_max are counted and not heard") {
+  const test::Scratch scratch;
+
+  std::vector<Note> heard;
+  test::run_coroutine(say_many_notes(scratch.path(), &heard));
+
+  REQUIRE(heard.size() == 22);
+  CHECK(contains(heard[10].text, "more than 10 notes of one sync"));
 }
