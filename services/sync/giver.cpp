@@ -94,6 +94,7 @@ awaitable<void> give_listing(GivingPointer giving) {
   listener.on_skipped = [&](const std::string& path, const std::string& text) {
     add_note(Note::Kind::skipped, path, text);
   };
+  listener.on_temporary = [&](const std::string& path) { add_note(Note::Kind::skipped, path, has_temporary_name); };
   const Source& source = giving->source;
   Walk walk = source.only.empty() ? Walk(source.root, giving->filter, std::move(listener))
                                   : Walk(source.root, giving->filter, std::move(listener), source.only);
@@ -150,12 +151,13 @@ enum class Given : std::uint8_t { sent, unwanted, same, different, changed };
   throw boost::system::system_error(code, end->text);
 }
 
-/// Why a circuit for a file is over before the file is: the Taker gave the file up and says why on the control circuit,
-/// or something that ends the whole sync.
+/// Why a circuit for a file is over before the file is: the Taker gave the file up, or everything, and says why on the
+/// control circuit; or something that ends the whole sync.
 bool taker_gave_up(const Circuit& control, const Circuit& circuit) {
   if (!control.is_open()) return false;
   const std::optional<End> end = circuit.end();
-  return end && (end->clean() || end->code == error::circuit_closed || end->code == error::circuit_reset);
+  return end && (end->clean() || end->code == error::circuit_closed || end->code == error::circuit_reset ||
+                 end->code == error::circuit_abandoned);
 }
 
 /// Sends the data of a file; the circuit stays unfinished.

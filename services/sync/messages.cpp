@@ -37,6 +37,7 @@ void to_wire(const Entry& entry, wire::Entry& into) {
     case EntryType::file: into.set_type(wire::Entry::FILE); break;
     case EntryType::directory: into.set_type(wire::Entry::DIRECTORY); break;
     case EntryType::symlink: into.set_type(wire::Entry::SYMLINK); break;
+    case EntryType::other: break; // a Giver skips it
   }
   into.set_size(entry.size);
   into.set_mtime_seconds(entry.mtime.seconds);

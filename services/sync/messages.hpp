@@ -42,6 +42,8 @@ enum : std::int32_t {
 inline constexpr std::size_t message_bytes_max = 256 * 1024;
 /// A side that works and has nothing to say sends a batch of no notes so often.
 inline constexpr Duration alive_interval = std::chrono::milliseconds(500);
+/// Why something is neither sent nor deleted.
+inline constexpr const char* has_temporary_name = "has the name of a temporary file";
 /// At about how many bytes a batch is sent.
 inline constexpr std::size_t batch_bytes = 32 * 1024;
 

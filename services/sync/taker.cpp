@@ -12,6 +12,7 @@
 #include <boost/asio/this_coro.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <deque>
 #include <limits>
 #include <optional>
@@ -38,6 +39,12 @@ struct Queued {
   std::optional<Digest> ours;
 };
 
+void throw_if_hopeless(const FileError& failure) {
+  const int number = failure.error_number();
+  if (number != ENOSPC && number != EROFS && number != EDQUOT) return;
+  throw Failure(Failure::Kind::file, std::string(failure.what()) + "; nothing more is sent");
+}
+
 /// What the tasks of one Taker share. `control` belongs to the caller of `take`, who outlives them.
 struct Taking {
   Taking(Circuit& control_circuit, std::shared_ptr<Root> root, Options wishes, Watch watcher, Tuning limits,
@@ -57,6 +64,7 @@ struct Taking {
   std::optional<Tree> tree; // none: a dry run into nothing
 
   std::vector<Entry> have; // what is here, before anything changes
+  std::unordered_set<std::string> kept; // directories with something in them that is left alone
   bool have_complete = true;
 
   ListingReader reader;
@@ -114,12 +122,22 @@ struct Taking {
     watch.note(made);
   }
 
-  /// Runs what may meet a file system that says no; false when it did.
+  void keep_what_holds(std::string_view path) {
+    if (!options.delete_extra) return;
+    for (std::string_view directory = parent_of(path); !directory.empty(); directory = parent_of(directory)) {
+      if (!kept.emplace(directory).second) return;
+      holding.add(sizeof(std::string) + directory.size());
+    }
+  }
+
+  /// Runs what may meet a file system that says no; false when it did. A disk that is full, or that nothing may be
+  /// written to, ends the sync: every other file would say the same.
   template <class Action> bool attempt(const std::string& path, Action&& action) {
     try {
       action();
       return true;
     } catch (const FileError& failure) {
+      throw_if_hopeless(failure);
       note_error(path, failure.what());
       return false;
     }
@@ -142,14 +160,35 @@ std::uint64_t add(std::uint64_t a, std::uint64_t b) {
 
 // What is here.
 
+void take_temporary(Taking& taking, const std::string& path) {
+  auto reaped = Reaped::in_use;
+  try {
+    reaped = taking.tree->reap(path);
+  } catch (const FileError&) {} // it was only in the way of tidiness
+  if (reaped == Reaped::removed) {
+    ++taking.report.deleted;
+    taking.note(Note::Kind::deleted, path, "a sync that died left it");
+  } else if (reaped == Reaped::not_ours) {
+    ++taking.report.skipped;
+    taking.note(Note::Kind::skipped, path, has_temporary_name);
+  }
+}
+
 awaitable<void> take_look_around(TakingPointer taking) {
   if (!taking->tree) co_return;
-  std::vector<std::string> stale;
+  std::vector<std::string> temporaries;
+  const bool dry_run = taking->options.dry_run;
   WalkListener listener;
   listener.on_error = [raw = taking.get()](const std::string& path, const std::string& text) {
     raw->note_error(path, text);
   };
-  listener.on_stale = [&stale](const std::string& path) { stale.push_back(path); };
+  listener.on_temporary = [raw = taking.get(), &temporaries](const std::string& path) {
+    raw->holding.add(sizeof path + path.size());
+    temporaries.push_back(path);
+    raw->keep_what_holds(path);
+  };
+  listener.on_excluded = [raw = taking.get()](const std::string& path) { raw->keep_what_holds(path); };
+  if (!dry_run) listener.on_shut = [raw = taking.get()](const std::string& path) { return raw->tree->open_shut(path); };
   // The walk shares the root: its open directories are of use later.
   Walk walk(std::shared_ptr<Root>(taking, &taking->tree->root()), taking->filter, std::move(listener));
   while (!walk.ended()) {
@@ -163,12 +202,11 @@ awaitable<void> take_look_around(TakingPointer taking) {
     }
   }
   taking->have_complete = walk.complete();
-  if (taking->options.dry_run) co_return;
-  for (const std::string& path : stale) {
-    try {
-      taking->tree->reap(path);
-    } catch (const FileError&) { // it was only in the way of tidiness
-    }
+  if (dry_run) co_return;
+  std::size_t count = 0;
+  for (const std::string& path : temporaries) {
+    take_temporary(*taking, path);
+    if (++count % entries_between_yields == 0) co_await take_breath(taking);
   }
 }
 
@@ -509,6 +547,7 @@ awaitable<void> take_file(TakingPointer taking, Circuit circuit) {
   try {
     whole = co_await take_content(taking, circuit, index, header);
   } catch (const FileError& failure) {
+    throw_if_hopeless(failure);
     trouble = failure.what();
   }
   if (!trouble.empty()) {
@@ -611,8 +650,8 @@ awaitable<void> take_deletions(TakingPointer taking) {
   for (auto index = extras.rbegin(); index != extras.rend(); ++index) { // what is in a directory before the directory
     const Entry& extra = taking->have[*index];
     if (++count % entries_between_yields == 0) co_await take_breath(taking);
-    auto removal = Tree::Removal::removed;
-    if (!taking->options.dry_run &&
+    auto removal = taking->kept.contains(extra.path) ? Tree::Removal::not_empty : Tree::Removal::removed;
+    if (removal == Tree::Removal::removed && !taking->options.dry_run &&
         !taking->attempt(extra.path, [&] { removal = taking->tree->remove(extra.path, extra.type); }))
       continue;
     if (removal == Tree::Removal::removed) {
@@ -620,7 +659,9 @@ awaitable<void> take_deletions(TakingPointer taking) {
       taking->note(Note::Kind::deleted, extra.path);
     } else if (removal == Tree::Removal::not_empty) {
       ++taking->report.skipped;
-      taking->note(Note::Kind::skipped, extra.path, "not deleted, something excluded is in it");
+      taking->note(Note::Kind::skipped, extra.path,
+                   taking->kept.contains(extra.path) ? "not deleted, something that is left alone is in it"
+                                                     : "not deleted, something new is in it");
     }
   }
 }
@@ -654,6 +695,7 @@ awaitable<void> take_directories(TakingPointer taking) {
     if (++count % entries_between_yields == 0) co_await take_breath(taking);
     taking->attempt(entry.path, [&] { taking->tree->finish_directory(entry); });
   }
+  if (taking->tree) taking->tree->shut_again();
 }
 
 awaitable<void> take_everything_wanted(TakingPointer taking) {

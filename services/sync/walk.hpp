@@ -17,8 +17,12 @@ namespace trunkline::sync {
 /// What a walk meets besides entries.
 struct WalkListener {
   std::function<void(const std::string& path, const std::string& text)> on_error; // could not be read; the walk goes on
-  std::function<void(const std::string& path, const std::string& text)> on_skipped; // a device, a fifo, a socket
-  std::function<void(const std::string& path)> on_stale; // a temporary file, ours or of a run that died
+  std::function<void(const std::string& path, const std::string& text)>
+      on_skipped; // a device, a fifo, a socket; without
+                  // it they are listed as `other`
+  std::function<void(const std::string& path)> on_temporary; // it has the name of a temporary file, and is not listed
+  std::function<void(const std::string& path)> on_excluded;
+  std::function<bool(const std::string& path)> on_shut; // a directory may not be read: true when it may now
 };
 
 /// A walk through everything below a root, in the order of `compare_paths`; the root itself comes first. Symlinks are
@@ -45,6 +49,7 @@ class Walk {
   };
 
   void enter(const std::string& path);
+  bool opens(const std::string& path, const FileError& failure) const;
   std::optional<Entry> look(const std::string& directory, const std::string& name);
 
   std::shared_ptr<Root> root_;
@@ -60,6 +65,7 @@ class Walk {
 
 /// The name of a temporary file for `name`, at most name_bytes_max long: .NAME.trunkline-XXXXXXXX, the last eight out
 /// of a-z2-7.
+inline constexpr std::size_t temporary_letters = 8;
 std::string temporary_name(std::string_view name, std::uint64_t random);
 bool is_temporary_name(std::string_view name) noexcept;
 

@@ -34,7 +34,7 @@ Seen walk(const std::shared_ptr<Root>& root, const std::vector<std::string>& exc
   listener.on_skipped = [&](const std::string& path, const std::string& text) {
     seen.skipped.push_back(path + ": " + text);
   };
-  listener.on_stale = [&](const std::string& path) { seen.stale.push_back(path); };
+  listener.on_temporary = [&](const std::string& path) { seen.stale.push_back(path); };
   const Filter filter(exclude);
   Walk walk(root, filter, listener);
   while (!walk.ended())
