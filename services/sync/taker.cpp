@@ -28,6 +28,7 @@ constexpr std::size_t entries_between_yields = 64;
 constexpr std::size_t bytes_between_yields = 1 << 20;
 constexpr std::size_t notes_per_message = 256;
 constexpr std::size_t notes_pending_max = 4096;
+constexpr std::size_t notes_pending_bytes_max = 256 * 1024; // and what one message or one turn adds
 constexpr std::size_t text_bytes_max = 8192; // of a note, so that a batch of them stays a small message
 
 /// Where a file of the listing stands: wanted -> arriving -> resolved, and from arriving back to wanted when the Giver
@@ -74,6 +75,7 @@ struct Taking {
   std::vector<std::size_t> directories;
   std::vector<std::size_t> blocked; // a directory with something in it has their name
   std::unordered_set<std::size_t> replaces_directory;
+  std::size_t steps = 0; // of the filter, since others had their turn
   bool listing_ended = false;
   bool listing_complete = false;
 
@@ -85,6 +87,7 @@ struct Taking {
 
   wire::Want want_pending;
   wire::Notes notes_pending;
+  std::size_t notes_pending_bytes = 0;
   bool totals_pending = false;
   bool alive_pending = false; // nothing else was said for a while, and there was work
   bool saying = false; // some of it is being sent
@@ -98,6 +101,7 @@ struct Taking {
     wire::Note& pending = *notes_pending.add_notes();
     if (note.text.size() > text_bytes_max) note.text.resize(text_bytes_max);
     to_wire(note, pending);
+    notes_pending_bytes += note.path.size() + note.text.size();
     watch.note(note);
     outgoing.notify_all();
   }
@@ -150,7 +154,9 @@ using TakingPointer = std::shared_ptr<Taking>;
 awaitable<void> take_breath(TakingPointer taking) {
   ++taking->watch.progress->worked;
   co_await let_others_run();
-  while (taking->notes_pending.notes_size() > static_cast<int>(notes_pending_max)) co_await taking->outgone.wait();
+  while (taking->notes_pending.notes_size() > static_cast<int>(notes_pending_max) ||
+         taking->notes_pending_bytes > notes_pending_bytes_max)
+    co_await taking->outgone.wait();
 }
 
 std::uint64_t add(std::uint64_t a, std::uint64_t b) {
@@ -364,11 +370,9 @@ awaitable<void> take_entry(TakingPointer taking, std::size_t index) {
 
 awaitable<void> take_listing(TakingPointer taking, wire::Listing listing) {
   if (taking->listing_ended) throw_protocol("a listing after its end");
-  std::size_t count = 0;
-  std::size_t steps = 0;
   for (wire::Entry& from : *listing.mutable_entries()) {
     Entry entry;
-    steps += taking->filter.steps(from.path());
+    taking->steps += taking->filter.steps(from.path());
     const std::string wrong = taking->reader.read(std::move(from), entry);
     taking->watch.progress->entries_listed = taking->reader.entries_count();
     if (!wrong.empty()) {
@@ -378,8 +382,8 @@ awaitable<void> take_listing(TakingPointer taking, wire::Listing listing) {
     taking->entries.push_back(std::move(entry));
     taking->states.push_back(FileState::not_wanted);
     if (wrong.empty()) co_await take_entry(taking, taking->entries.size() - 1);
-    if (++count % entries_between_yields != 0 && steps < Filter::steps_between_yields) continue;
-    steps = 0;
+    if (taking->entries.size() % entries_between_yields != 0 && taking->steps < Filter::steps_between_yields) continue;
+    taking->steps = 0;
     co_await take_breath(taking);
   }
 }
@@ -599,6 +603,7 @@ awaitable<void> take_saying(TakingPointer taking) {
     }
     if (notes) {
       const wire::Notes gathered = std::exchange(taking->notes_pending, wire::Notes());
+      taking->notes_pending_bytes = 0;
       wire::Notes batch;
       std::size_t bytes = 0;
       for (const wire::Note& note : gathered.notes()) {

@@ -426,6 +426,35 @@ awaitable<void> push_listings(std::string path) {
   std::filesystem::remove_all(path);
 }
 
+/// Each symlink is a note with its target. How much is listed tells how much of that is kept.
+awaitable<void> push_and_not_listen(std::string path) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  std::size_t noted = 0;
+  settings.on_note = [&noted](const Note&) { ++noted; };
+  settings.notes_max = 1'000'000;
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  Circuit control = ask_to_take(*town.me, town.address);
+  co_await say_listing(control, entries(directory("")), false);
+  std::size_t said = 0;
+  for (int turn = 0; turn < 3000; ++turn) {
+    std::vector<wire::Entry> few;
+    for (int i = 0; i < 10; ++i, ++said)
+      few.push_back(symlink_entry(std::to_string(1'000'000 + said), std::string(4000, 't')));
+    wire::Listing listing;
+    for (wire::Entry& entry : few) *listing.add_entries() = std::move(entry);
+    if (control.send_one_way(to_fragment(op::listing, listing)) != SendOutcome::taken) break;
+    for (int i = 0; i < 20; ++i) co_await asio::post(asio::use_awaitable);
+  }
+  CHECK(noted > 100);
+  CHECK(noted * 4000 < 3'000'000);
+  CHECK(said * 4000 < 10'000'000);
+  control.reset();
+  co_await town.wait_until_running(0);
+  co_await town.close();
+}
+
 } // namespace
 
 TEST_CASE("hostile giver: a listing that is not ascending, too long or wrongly counted ends the sync") {
@@ -742,6 +771,12 @@ TEST_CASE("hostile asker: what several syncs list is charged to one budget, and 
 
 TEST_CASE("hostile asker: listings that are pushed are charged to one budget, with what is refused in them") {
   test::run_coroutine(push_listings(test::Scratch().path()));
+}
+
+TEST_CASE("hostile asker: one that does not listen to what is done has to wait with its listing, however it is cut") {
+  const test::Scratch scratch;
+
+  test::run_coroutine(push_and_not_listen(scratch.path()));
 }
 
 TEST_CASE("hostile asker: a sync whose patterns leave everything out does not hold up another one") {
