@@ -17,7 +17,13 @@ std::shared_ptr<Directory> Tree::parent(const std::string& path) { return root_-
 
 void Tree::make_directory(const Entry& entry, bool something_in_the_way) {
   const std::shared_ptr<Directory> above = parent(entry.path);
-  if (something_in_the_way) above->remove_file(name(entry.path));
+  if (something_in_the_way) {
+    try {
+      above->remove_file(name(entry.path));
+    } catch (const FileError& failure) { // another sync may have made room, or the directory
+      if (failure.error_number() != ENOENT && failure.error_number() != EISDIR) throw;
+    }
+  }
   if (!above->make_directory(name(entry.path), (entry.mode & mode_bits) | owner_all)) open_directory(entry);
 }
 

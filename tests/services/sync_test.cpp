@@ -579,14 +579,22 @@ TEST_CASE("sync: a dry run that deletes leaves a directory with something exclud
   }
 }
 
-TEST_CASE("sync: a directory that another sync makes first will do") {
+TEST_CASE("sync: a directory that another sync makes first will do, also in place of what was in its way") {
   for (const Way way : both_ways) {
     const test::Scratch scratch;
     scratch.write("from/d/file", "content");
-    scratch.make_directory("to");
+    scratch.write("from/e/file", "content");
+    scratch.write("from/g/file", "content");
+    scratch.write("to/e", "in the way");
+    scratch.write("to/g", "in the way");
     Setting setting;
-    setting.to_disk = std::make_shared<test::FaultyDisk>([&](std::size_t, DiskCall call, std::string_view) {
-      if (call == DiskCall::make_directory) scratch.make_directory("to/d", 0500);
+    setting.to_disk = std::make_shared<test::FaultyDisk>([&](std::size_t, DiskCall call, std::string_view name) {
+      if (call == DiskCall::make_directory && name == "d") scratch.make_directory("to/d", 0500);
+      if (call == DiskCall::remove && name == "e") scratch.remove("to/e");
+      if (call == DiskCall::remove && name == "g") {
+        scratch.remove("to/g");
+        scratch.make_directory("to/g");
+      }
       return 0;
     });
 
