@@ -330,18 +330,25 @@ std::string Service::remote_of(const Circuit& control) const {
   return "a node that is gone";
 }
 
-/// Each note may be a line of a log: a far side that says millions of them must not fill it.
+/// Each note may be a line of a log: a far side that says millions of them must not fill it. Errors are counted apart,
+/// so that the files of a large sync do not hide them.
 std::function<void(const Note&)> Service::counted_notes() const {
   if (!options_.on_note) return {};
-  return
-      [on_note = options_.on_note, notes_max = options_.notes_max, count = std::size_t{0}](const Note& note) mutable {
-        if (count > notes_max) return;
-        if (++count <= notes_max) return on_note(note);
-        Note last;
-        last.kind = Note::Kind::error;
-        last.text = "more than " + std::to_string(notes_max) + " notes of one sync, the others are only counted";
-        on_note(last);
-      };
+  struct Count {
+    std::size_t errors = 0;
+    std::size_t others = 0;
+  };
+  return [on_note = options_.on_note, notes_max = options_.notes_max, count = Count()](const Note& note) mutable {
+    const bool is_error = note.kind == Note::Kind::error;
+    std::size_t& so_far = is_error ? count.errors : count.others;
+    if (so_far > notes_max) return;
+    if (++so_far <= notes_max) return on_note(note);
+    Note last;
+    last.kind = is_error ? Note::Kind::error : Note::Kind::skipped;
+    last.text = "more than " + std::to_string(notes_max) + (is_error ? " errors" : " notes") +
+                " of one sync, the others are only counted";
+    on_note(last);
+  };
 }
 
 awaitable<void> Service::drained() {

@@ -26,7 +26,8 @@ struct ServiceOptions {
   std::size_t answered_max = 64; // syncs that others asked for and that run; another one is refused in words
   std::size_t answered_per_remote_max = 8; // of those, the ones of one host, or of one node where there is no host
   Duration idle_max = std::chrono::seconds(60); // of a far side that owes us something, then its sync is given up
-  std::size_t notes_max = 10'000; // of one of those syncs that on_note hears; what follows is only counted
+  std::size_t notes_max =
+      10'000; // and as many errors of one of those syncs on_note hears; what follows is only counted
   std::size_t listing_bytes_max = 1ull << 30; // memory of the listings of all syncs that others asked for
   Tuning tuning;
   std::function<std::uint64_t()> random;              // for temporary names; the system's generator unless given

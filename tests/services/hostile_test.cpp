@@ -378,7 +378,7 @@ awaitable<void> say_many_notes(std::string path, std::vector<Note>* heard) {
   for (const bool takes : {false, true}) {
     Circuit control = takes ? ask_to_take(*town.me, town.address) : ask_to_give(*town.me, town.address);
     wire::Notes notes;
-    for (int i = 0; i < 1000; ++i) notes.add_notes();
+    for (int i = 0; i < 1000; ++i) notes.add_notes()->set_kind(i % 2 ? wire::Note::SENT : wire::Note::ERROR);
     co_await send_message(control, op::notes, notes);
     control.finish();
     co_await heard_last(control);
@@ -824,6 +824,7 @@ TEST_CASE("hostile asker: notes beyond notes_max are counted and not heard") {
   std::vector<Note> heard;
   test::run_coroutine(say_many_notes(scratch.path(), &heard));
 
-  REQUIRE(heard.size() == 22);
-  CHECK(contains(heard[10].text, "more than 10 notes of one sync"));
+  REQUIRE(heard.size() == 44);
+  CHECK(contains(heard[20].text, "more than 10 errors of one sync"));
+  CHECK(contains(heard[21].text, "more than 10 notes of one sync"));
 }
