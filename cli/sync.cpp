@@ -16,6 +16,8 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <unistd.h>
+
 #include <chrono>
 #include <csignal>
 #include <exception>
@@ -104,8 +106,18 @@ awaitable<sync::Report> sync_between(Run& run, Node& here, Node& there) {
   const auto service = sync::Service::register_at(here, std::move(settings));
   const sync::Options& wishes = run.options.wishes;
   if (run.from.is_remote()) {
+    std::error_code ignored;
+    const bool is_new = !std::filesystem::exists(run.to.path, ignored);
     auto root = sync::open_destination(run.to.path, wishes.dry_run);
-    co_return co_await service->pull(here, run.from.address, run.from.path, std::move(root), wishes, run.watch);
+    std::exception_ptr failure;
+    try {
+      co_return co_await service->pull(here, run.from.address, run.from.path, std::move(root), wishes, run.watch);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    // What was to be pulled may not even be there: then DST should not be, either.
+    if (is_new && !wishes.dry_run) ::rmdir(run.to.path.c_str());
+    std::rethrow_exception(failure);
   }
   if (!run.to.is_remote()) co_return co_await sync_here(run, service, here, there);
   sync::Source source = sync::open_source(run.from.path);
@@ -121,17 +133,16 @@ awaitable<void> sync_to_the_end(Run* run, Node* here, Node* there) {
   }
 }
 
-/// Draws, and ends when nothing has moved for as long as the user allows.
+/// Draws, and ends when neither side has done anything for as long as the user allows.
 awaitable<void> tick(Run* run) {
   const double patience_seconds = run->options.timeout_seconds;
-  std::pair<std::uint64_t, std::uint64_t> seen;
+  std::uint64_t seen = 0;
   Run::Moment moved = run->begin;
   for (;;) {
     co_await sleep_for(run->output->interval());
     run->output->tick(Run::seconds_since(run->begin));
     const sync::Progress& progress = *run->watch.progress;
-    const std::pair<std::uint64_t, std::uint64_t> now(progress.bytes_done,
-                                                      progress.files_done + progress.entries_listed);
+    const std::uint64_t now = progress.worked + progress.heard;
     if (std::exchange(seen, now) != now) moved = std::chrono::steady_clock::now();
     if (patience_seconds > 0 && Run::seconds_since(moved) >= patience_seconds) co_return;
   }
@@ -216,7 +227,8 @@ Command add_sync(CLI::App& program) {
   command->add_flag("-v,--verbose", options->style.verbose, "Name everything that is done");
   command->footer(
       std::string("The content of the directory SRC goes into the directory DST, with or without a slash at\n"
-                  "the end; a file SRC goes into DST as it is. One of both may be on another node.\n\n"
+                  "the end; a file SRC goes into DST as it is. One of both may be on another node. A file that\n"
+                  "keeps changing while it is read is tried three times, then named and left as it was.\n\n"
                   "Example:\n"
                   "  trunkline sync --delete photos tcp://127.0.0.1:7000/photos\n\n") +
       exit_codes_text);

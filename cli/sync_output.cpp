@@ -47,7 +47,8 @@ std::string line_of(const sync::Note& note) {
     case sync::Note::Kind::directory: return "made " + path + "/";
     case sync::Note::Kind::symlink: return "linked " + path + " -> " + sync::printable(note.text);
     case sync::Note::Kind::attributes: return "set mode and time of " + path;
-    case sync::Note::Kind::deleted: return "deleted " + path;
+    case sync::Note::Kind::deleted:
+      return "deleted " + path + (note.text.empty() ? "" : ": " + sync::printable_sentence(note.text));
   }
   return path;
 }

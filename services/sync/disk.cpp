@@ -42,6 +42,8 @@ Status to_status(const struct stat& from) {
   status.ctime = {from.st_ctim.tv_sec, static_cast<std::uint32_t>(from.st_ctim.tv_nsec)};
   status.device = from.st_dev;
   status.inode = from.st_ino;
+  status.names_count = from.st_nlink;
+  status.owner = from.st_uid;
   return status;
 }
 
@@ -82,9 +84,9 @@ int Disk::open_file(int directory, const std::string& name) {
   return fd;
 }
 
-int Disk::create_file(int directory, const std::string& name) {
+int Disk::create_file(int directory, const std::string& name, mode_t mode) {
   if (const int error = before(DiskCall::create, name)) return -error;
-  return open_at(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, no_way_out);
+  return open_at(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode, no_way_out);
 }
 
 int Disk::list(int directory, std::vector<std::string>& into) {
@@ -203,6 +205,12 @@ int Disk::close(Fd fd) {
   const int error = before(DiskCall::close, {});
   const int closed = answer(::close(fd.release()));
   return error ? -error : closed;
+}
+
+int Disk::flush(int fd) {
+  if (const int error = before(DiskCall::close, {})) return -error;
+  const int other = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return other < 0 ? -errno : answer(::close(other));
 }
 
 int Disk::lock(int fd) {

@@ -67,6 +67,8 @@ struct Status {
   FileTime ctime;
   dev_t device = 0;
   ino_t inode = 0;
+  nlink_t names_count = 0; // 0 of an open file that was deleted
+  uid_t owner = 0;
 
   bool is_file() const noexcept { return S_ISREG(mode); }
   bool is_directory() const noexcept { return S_ISDIR(mode); }
@@ -110,7 +112,7 @@ class Disk {
   /// A regular file for reading; never waits for the other end of a pipe.
   int open_file(int directory, const std::string& name);
   /// A new file for writing; -EEXIST when the name is taken.
-  int create_file(int directory, const std::string& name);
+  int create_file(int directory, const std::string& name, mode_t mode);
   /// All names in a directory, without "." and "..", in no order.
   int list(int directory, std::vector<std::string>& into);
   int status(int directory, const std::string& name, Status& into);
@@ -129,6 +131,8 @@ class Disk {
   int set_mtime(int fd, FileTime mtime);
   int set_mtime(int directory, const std::string& name, FileTime mtime);
   int close(Fd fd);
+  /// What closing would do to what was written, on file systems that only then say what went wrong; it stays open.
+  int flush(int fd);
   /// Takes the file's lock if nobody has it; it goes with the descriptor.
   int lock(int fd);
   int rename(int directory, const std::string& from, const std::string& to);

@@ -9,7 +9,8 @@
 
 namespace trunkline::sync {
 
-enum class EntryType : std::uint8_t { file, directory, symlink };
+/// `other` is a device, a fifo or a socket: only in the way, and never on the wire.
+enum class EntryType : std::uint8_t { file, directory, symlink, other };
 
 /// What a mode may say by default: setuid, setgid and sticky stay at home.
 inline constexpr std::uint32_t mode_bits = 0777;

@@ -36,6 +36,7 @@ bool Filter::Token::takes(char seen) const noexcept {
 
 Filter::Pattern Filter::parse(std::string_view text) {
   Pattern pattern;
+  std::vector<Token> tokens;
   if (text.size() > 1 && text.back() == '/') {
     pattern.directory_only = true;
     text.remove_suffix(1);
@@ -85,9 +86,10 @@ Filter::Pattern Filter::parse(std::string_view text) {
       case '/': spans_components = true; break;
       default: break;
     }
-    pattern.tokens.push_back(std::move(token));
+    tokens.push_back(std::move(token));
   }
   pattern.name_only = !spans_components;
+  pattern.compile(tokens);
   return pattern;
 }
 
@@ -95,14 +97,25 @@ Filter::Filter(const std::vector<std::string>& patterns) {
   if (patterns.size() > patterns_max)
     throw std::invalid_argument(std::to_string(patterns.size()) + " exclude patterns, more than " +
                                 std::to_string(patterns_max));
+  std::size_t bytes = 0;
   for (const std::string& text : patterns) {
     if (text.empty() || text == "/")
       throw std::invalid_argument("exclude pattern \"" + text + "\" matches nothing; it would be *, or a name");
     if (text.size() > pattern_bytes_max)
       throw std::invalid_argument("exclude pattern of " + std::to_string(text.size()) + " bytes, more than " +
                                   std::to_string(pattern_bytes_max));
+    bytes += text.size();
+    if (bytes > patterns_bytes_max)
+      throw std::invalid_argument("exclude patterns of more than " + std::to_string(patterns_bytes_max) +
+                                  " bytes together, at \"" + printable(text) + "\"");
     patterns_.push_back(parse(text));
+    const Pattern& pattern = patterns_.back();
+    (pattern.name_only ? name_words_ : path_words_) += pattern.words;
   }
+}
+
+std::size_t Filter::steps(std::string_view path) const noexcept {
+  return name_words_ * name_of(path).size() + path_words_ * path.size() + patterns_.size();
 }
 
 bool Filter::excludes(std::string_view path, bool is_directory) const {
@@ -112,27 +125,57 @@ bool Filter::excludes(std::string_view path, bool is_directory) const {
   });
 }
 
-/// All places in the pattern at once, one byte of the path after the other: no backtracking.
-bool Filter::Pattern::matches(std::string_view path) const {
-  const auto is_star = [&](std::size_t at) {
-    return tokens[at].kind == Token::Kind::star || tokens[at].kind == Token::Kind::star_star;
-  };
-  std::vector<char> here(tokens.size() + 1, 0);
-  std::vector<char> next(tokens.size() + 1, 0);
-  const auto enter = [&](std::vector<char>& places, std::size_t at) {
-    places[at] = 1;
-    while (at < tokens.size() && is_star(at)) places[++at] = 1; // a star may be nothing
-  };
-  enter(here, 0);
-  for (std::size_t index = 0; index < path.size(); ++index) {
-    const char seen = path[index];
-    std::fill(next.begin(), next.end(), 0);
-    for (std::size_t at = 0; at < tokens.size(); ++at)
-      if (here[at] && tokens[at].takes(seen)) enter(next, is_star(at) ? at : at + 1);
-    if (seen == '/' && !anchored) enter(next, 0); // the end of a path begins at any component
-    std::swap(here, next);
+void Filter::Pattern::compile(const std::vector<Token>& tokens) {
+  constexpr std::size_t word_bits = 64;
+  end = tokens.size();
+  words = end / word_bits + 1;
+  const auto set = [](Word* row, std::size_t at) { row[at / word_bits] |= Word{1} << (at % word_bits); };
+  stars.assign(words, 0);
+  for (std::size_t at = 0; at < end; ++at)
+    if (tokens[at].kind == Token::Kind::star || tokens[at].kind == Token::Kind::star_star) set(stars.data(), at);
+
+  std::vector<Word> row(words);
+  for (std::size_t byte = 0; byte < rows.size(); ++byte) {
+    std::fill(row.begin(), row.end(), 0);
+    for (std::size_t at = 0; at < end; ++at)
+      if (tokens[at].takes(static_cast<char>(byte))) set(row.data(), at);
+    std::size_t found = 0; // most bytes are equal to a pattern
+    while (found < takes.size() &&
+           !std::equal(row.begin(), row.end(), takes.begin() + static_cast<std::ptrdiff_t>(found)))
+      found += words;
+    if (found == takes.size()) takes.insert(takes.end(), row.begin(), row.end());
+    rows[byte] = static_cast<std::uint16_t>(found / words);
   }
-  return here[tokens.size()] != 0;
+}
+
+/// All places in the pattern at once, one byte of the path after the other: no backtracking. Of two stars side by side
+/// the parser makes one, so that a place spreads over one star at most.
+bool Filter::Pattern::matches(std::string_view path) const {
+  constexpr std::size_t words_max = pattern_bytes_max / 64 + 1;
+  std::array<Word, words_max> here{};
+  const auto spread = [&] { // a star may be nothing
+    Word carry = 0;
+    for (std::size_t i = 0; i < words; ++i) {
+      const Word starred = here[i] & stars[i];
+      here[i] |= (starred << 1) | carry;
+      carry = starred >> 63;
+    }
+  };
+  here[0] = 1;
+  spread();
+  for (const char seen : path) {
+    const Word* const taken = &takes[rows[static_cast<unsigned char>(seen)] * words];
+    Word carry = 0;
+    for (std::size_t i = 0; i < words; ++i) {
+      const Word moved = here[i] & taken[i];
+      const Word onward = moved & ~stars[i];
+      here[i] = (moved & stars[i]) | (onward << 1) | carry;
+      carry = onward >> 63;
+    }
+    if (seen == '/' && !anchored) here[0] |= 1; // the end of a path begins at any component
+    spread();
+  }
+  return (here[end / 64] >> (end % 64) & 1) != 0;
 }
 
 } // namespace trunkline::sync

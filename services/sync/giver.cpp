@@ -2,7 +2,6 @@
 
 #include "async/within.hpp"
 #include "services/sync/crew.hpp"
-#include "services/sync/digest.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/outgoing_file.hpp"
 #include "services/sync/path.hpp"
@@ -21,7 +20,7 @@
 namespace trunkline::sync {
 namespace {
 
-constexpr std::size_t entries_between_yields = 128;
+constexpr std::size_t notes_between_yields = 64;
 constexpr std::size_t bytes_between_yields = 1 << 20;
 
 struct Listed {
@@ -41,18 +40,24 @@ struct Wanted {
 
 /// What the tasks of one Giver share. `control` belongs to the caller of `give`, who outlives them.
 struct Giving {
-  Giving(Circuit& control_circuit, Source from, Filter without, Watch watcher, Tuning limits)
+  Giving(Circuit& control_circuit, Source from, Filter without, Watch watcher, Tuning limits,
+         std::shared_ptr<Commons> shared)
       : control(control_circuit), source(std::move(from)), filter(std::move(without)), watch(std::move(watcher)),
-        tuning(limits) {}
+        tuning(limits), commons(std::move(shared)), holding(commons) {}
 
   Circuit& control;
   const Source source;
   const Filter filter;
   const Watch watch;
   const Tuning tuning;
-  std::vector<Listed> listed;
+  const std::shared_ptr<Commons> commons;
+  Holding holding;
+  std::deque<Listed> listed;
   std::deque<Wanted> wanted; // at most what is listed
   std::size_t hands = 0;     // tasks that give what is wanted, <= files_sending_max
+  bool listing_said = false;
+  bool done = false;         // the Taker is
+  Signal at_rest;            // a hand has ended, or the listing
   Report report;
   std::uint64_t circuits = 1;
 
@@ -89,14 +94,14 @@ awaitable<void> give_listing(GivingPointer giving) {
   listener.on_skipped = [&](const std::string& path, const std::string& text) {
     add_note(Note::Kind::skipped, path, text);
   };
+  listener.on_temporary = [&](const std::string& path) { add_note(Note::Kind::skipped, path, has_temporary_name); };
   const Source& source = giving->source;
   Walk walk = source.only.empty() ? Walk(source.root, giving->filter, std::move(listener))
                                   : Walk(source.root, giving->filter, std::move(listener), source.only);
 
-  std::size_t since_yield = 0;
   for (bool more = true; more;) {
     std::optional<Entry> entry = walk.next();
-    more = entry.has_value();
+    more = entry || !walk.ended();
     if (entry) {
       to_wire(*entry, *batch.add_entries());
       bytes += entry->path.size() + entry->target.size() + 32;
@@ -104,6 +109,7 @@ awaitable<void> give_listing(GivingPointer giving) {
       listed.size = entry->size;
       listed.is_file = entry->type == EntryType::file;
       if (listed.is_file) listed.path = std::move(entry->path);
+      giving->holding.add(sizeof(Listed) + listed.path.size());
       giving->listed.push_back(std::move(listed));
       giving->watch.progress->entries_listed = giving->listed.size();
     }
@@ -114,12 +120,15 @@ awaitable<void> give_listing(GivingPointer giving) {
       batch.Clear();
       bytes = 0;
     }
-    if (++since_yield % entries_between_yields == 0) co_await let_others_run();
+    ++giving->watch.progress->worked;
+    if (!entry) co_await let_others_run();
   }
   wire::ListingEnd end;
   end.set_entries(giving->listed.size());
   end.set_complete(walk.complete() && source.only.empty());
   co_await send_message(giving->control, op::listing_end, end);
+  giving->listing_said = true;
+  giving->at_rest.notify_all();
 }
 
 // The files.
@@ -135,22 +144,6 @@ awaitable<void> give_withheld(GivingPointer giving, std::size_t index, wire::Wit
 
 enum class Given : std::uint8_t { sent, unwanted, same, different, changed };
 
-awaitable<bool> has_digest(GivingPointer giving, OutgoingFile& file, const Digest& digest) {
-  Digester digester;
-  std::vector<std::byte> buffer(giving->tuning.fragment_bytes);
-  std::size_t since_yield = 0;
-  while (const std::size_t size = file.next_bytes_with_holes(buffer.size())) {
-    const std::size_t count = file.read(std::span(buffer).first(size));
-    if (count == 0) break;
-    digester.add(std::span(buffer).first(count));
-    since_yield += count;
-    if (since_yield < bytes_between_yields) continue;
-    since_yield = 0;
-    co_await let_others_run();
-  }
-  co_return digester.take() == digest;
-}
-
 /// What a send says about a circuit that is over, in the words of its end.
 [[noreturn]] void throw_ended(const Circuit& circuit, const boost::system::error_code& code) {
   const std::optional<End> end = circuit.end();
@@ -158,12 +151,13 @@ awaitable<bool> has_digest(GivingPointer giving, OutgoingFile& file, const Diges
   throw boost::system::system_error(code, end->text);
 }
 
-/// Why a circuit for a file is over before the file is: the Taker gave the file up and says why on the control circuit,
-/// or something that ends the whole sync.
+/// Why a circuit for a file is over before the file is: the Taker gave the file up, or everything, and says why on the
+/// control circuit; or something that ends the whole sync.
 bool taker_gave_up(const Circuit& control, const Circuit& circuit) {
   if (!control.is_open()) return false;
   const std::optional<End> end = circuit.end();
-  return end && (end->clean() || end->code == error::circuit_closed || end->code == error::circuit_reset);
+  return end && (end->clean() || end->code == error::circuit_closed || end->code == error::circuit_reset ||
+                 end->code == error::circuit_abandoned);
 }
 
 /// Sends the data of a file; the circuit stays unfinished.
@@ -179,6 +173,7 @@ awaitable<Given> give_data(GivingPointer giving, Circuit& circuit, OutgoingFile&
     if (!sent) throw_ended(circuit, sent.error());
     giving->watch.progress->bytes_done += file.offset() - counted;
     counted = file.offset();
+    ++giving->watch.progress->worked;
     since_yield += count;
     if (since_yield < bytes_between_yields) continue;
     since_yield = 0;
@@ -221,10 +216,9 @@ awaitable<Given> give_file_once(GivingPointer giving, Wanted wanted) {
   const std::shared_ptr<Directory> directory = giving->source.root->directory(parent_of(path));
   const std::string name(name_of(path));
   if (wanted.has_digest) {
-    OutgoingFile file(directory, name);
-    const bool same = co_await has_digest(giving, file, wanted.digest);
-    if (!file.unchanged()) co_return Given::changed;
-    if (same) co_return Given::same;
+    const FileDigest found = co_await digest_file(giving->commons, directory, name, giving->watch.progress);
+    if (!found.unchanged) co_return Given::changed;
+    if (found.digest == wanted.digest) co_return Given::same;
     if (wanted.compare_only) co_return Given::different;
   }
   OutgoingFile file(directory, name);
@@ -268,6 +262,7 @@ awaitable<void> give_files(GivingPointer giving) {
     co_await let_others_run();
   }
   --giving->hands;
+  giving->at_rest.notify_all();
 }
 
 void give_wanted(GivingPointer giving, Crew crew) {
@@ -315,6 +310,7 @@ awaitable<void> give_hearing(GivingPointer giving, Crew crew) {
   for (;;) {
     const std::optional<Fragment> fragment = co_await giving->control.receive();
     if (!fragment) throw_protocol("the far side stopped in the middle of the sync");
+    ++giving->watch.progress->heard;
     switch (fragment->op) {
       case op::want:
         hear_want(*giving, read_message<wire::Want>(*fragment));
@@ -323,16 +319,21 @@ awaitable<void> give_hearing(GivingPointer giving, Crew crew) {
       case op::totals: hear_totals(*giving, read_message<wire::Totals>(*fragment)); break;
       case op::notes: {
         const auto notes = read_message<wire::Notes>(*fragment);
+        std::size_t count = 0;
         for (const wire::Note& note : notes.notes()) {
           if (note.kind() == wire::Note::SENT) ++giving->watch.progress->files_done;
           giving->watch.note(from_wire(note));
+          if (++count % notes_between_yields == 0) co_await let_others_run();
         }
         break;
       }
       case op::done:
         giving->report = from_wire(read_message<wire::Done>(*fragment));
+        giving->done = true;
         giving->control.finish();
         co_await as_result(giving->control.receive()); // its finish, which tells the Taker that we know
+        while (giving->hands > 0 || !giving->listing_said) co_await giving->at_rest.wait();
+        crew.cancel();
         co_return;
       case op::failed: throw_failed(*fragment);
       default: throw_protocol("a Taker does not say " + std::to_string(fragment->op));
@@ -340,13 +341,26 @@ awaitable<void> give_hearing(GivingPointer giving, Crew crew) {
   }
 }
 
+/// A far side that waits for us has to be able to tell work from death.
+awaitable<void> give_say_alive(GivingPointer giving) {
+  for (;;) {
+    const std::uint64_t worked = giving->watch.progress->worked;
+    co_await sleep_for(alive_interval);
+    if (giving->watch.progress->worked != worked && !giving->done && giving->control.is_open())
+      co_await send_message(giving->control, op::notes, wire::Notes());
+  }
+}
+
 } // namespace
 
-awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning) {
-  const auto giving = std::make_shared<Giving>(control, std::move(source), std::move(filter), std::move(watch), tuning);
+awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning,
+                       std::shared_ptr<Commons> commons) {
+  const auto giving = std::make_shared<Giving>(control, std::move(source), std::move(filter), std::move(watch), tuning,
+                                               std::move(commons));
   Crew crew(co_await asio::this_coro::executor);
   crew.spawn(give_hearing(giving, crew));
   crew.spawn(give_listing(giving));
+  crew.spawn(give_say_alive(giving));
   co_await crew.join();
   Report report = giving->report;
   report.circuits = giving->circuits;

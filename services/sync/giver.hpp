@@ -4,14 +4,18 @@
 
 #include "async/types.hpp"
 #include "circuit/circuit.hpp"
+#include "services/sync/commons.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/place.hpp"
 #include "services/sync/report.hpp"
+
+#include <memory>
 
 namespace trunkline::sync {
 
 /// Gives everything in `source` to the Taker at the other end of `control`; whoever opened it does not matter.
 /// Returns when the Taker is done. Cancelled: the Taker is told. Errors: Failure; what ended the control circuit.
-awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning);
+awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning,
+                       std::shared_ptr<Commons> commons);
 
 } // namespace trunkline::sync

@@ -3,31 +3,62 @@
 #include "services/sync/path.hpp"
 #include "services/sync/walk.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cerrno>
+#include <string_view>
 
 namespace trunkline::sync {
 namespace {
 
 constexpr int names_tried_max = 16;
+/// The sticky bit says nothing about a file, and hardly any has it: with the name and the owner it tells a temporary
+/// file of ours from a file of somebody's that is only called like one. Where a file system does not keep it, what dead
+/// runs leave stays.
+constexpr mode_t temporary_mark = S_ISVTX;
+
+/// The mark of a temporary symlink, which has neither a mode nor a lock: its name is made from its target.
+std::uint64_t symlink_mark(std::string_view target, int tried) {
+  std::uint64_t hash = 14695981039346656037ull + static_cast<std::uint64_t>(tried);
+  for (const char byte : target) hash = (hash ^ static_cast<unsigned char>(byte)) * 1099511628211ull;
+  return hash ^ (hash >> 32);
+}
+
+bool is_marked_symlink(const Directory& directory, const std::string& name) {
+  const std::string target = directory.read_link(name);
+  const std::string_view letters = std::string_view(name).substr(name.size() - temporary_letters);
+  for (int tried = 0; tried < names_tried_max; ++tried)
+    if (temporary_name({}, symlink_mark(target, tried)).ends_with(letters)) return true;
+  return false;
+}
 
 } // namespace
 
 IncomingFile::IncomingFile(std::shared_ptr<Directory> directory, std::string name,
                            const std::function<std::uint64_t()>& random)
     : directory_(std::move(directory)), name_(std::move(name)) {
-  for (int tried = 0; !fd_; ++tried) {
+  Disk& disk = directory_->disk();
+  for (int tried = 0;; ++tried) {
     if (tried == names_tried_max)
       throw FileError("create a temporary file for", join(directory_->path(), name_), EEXIST);
     temporary_ = temporary_name(name_, random());
+    std::optional<Fd> created;
     try {
-      std::optional<Fd> created = directory_->create_file(temporary_);
-      if (created) fd_ = std::move(*created);
+      created = directory_->create_file(temporary_, temporary_mark | 0600);
     } catch (const FileError& failure) {
       throw FileError("create", join(directory_->path(), name_), failure.error_number());
     }
+    if (!created) continue;
+    fd_ = std::move(*created);
+    // Where locks do not work, temporary files of dead runs may take live ones with them. Before the lock another sync
+    // may have taken this one for dead.
+    Status status;
+    if (disk.lock(fd_.number()) == -EWOULDBLOCK) continue;
+    if (disk.status(fd_.number(), status) == 0 && status.names_count == 0) continue;
+    return;
   }
-  directory_->disk().lock(
-      fd_.number()); // where locks do not work, temporary files of dead runs may take live ones with them
 }
 
 IncomingFile::~IncomingFile() {
@@ -50,46 +81,62 @@ void IncomingFile::write(std::uint64_t offset, std::span<const std::byte> bytes)
 void IncomingFile::commit(std::uint64_t size, mode_t mode, FileTime mtime) {
   Disk& disk = directory_->disk();
   if (size != written_end_) check("write", disk.truncate(fd_.number(), size));
-  check("set the mode of", disk.set_mode(fd_.number(), mode));
   check("set the time of", disk.set_mtime(fd_.number(), mtime));
-  check("write", disk.close(std::move(fd_))); // some file systems only now say that they are full
+  // The mark stays until the file has its name: whoever dies in between leaves something that can be told.
+  const bool marked = disk.set_mode(fd_.number(), mode | temporary_mark) == 0;
+  if (!marked) check("set the mode of", disk.set_mode(fd_.number(), mode));
+  check("write", disk.flush(fd_.number())); // some file systems only now say that they are full
   directory_->rename(temporary_, name_);
   committed_ = true;
+  if (marked) check("set the mode of", disk.set_mode(fd_.number(), mode));
+  check("write", disk.close(std::move(fd_))); // and with it the lock, which kept others from reaping the file
 }
 
-bool reap_temporary(Directory& directory, const std::string& name) {
+Reaped reap_temporary(Directory& directory, const std::string& name) {
   const std::optional<Status> status = directory.status(name);
-  if (!status || status->is_directory()) return false;
-  if (status->is_file()) {
-    Status opened;
-    const Fd fd = directory.open_file(name, opened);
-    if (directory.disk().lock(fd.number()) < 0) return false;
-    directory.remove_file(name);
+  if (!status) return Reaped::gone;
+  if (status->owner != ::geteuid()) return Reaped::not_ours;
+  if (status->is_symlink()) {
+    if (!is_marked_symlink(directory, name)) return Reaped::not_ours;
   } else {
+    if (!status->is_file() || !(status->mode & temporary_mark)) return Reaped::not_ours;
+    Status opened;
+    Fd fd;
+    try {
+      fd = directory.open_file(name, opened);
+    } catch (const FileError& failure) {
+      if (failure.error_number() == ENOENT) return Reaped::gone;
+      throw;
+    }
+    if (directory.disk().lock(fd.number()) < 0) return Reaped::in_use;
+    // Its writer may have given it its own name, and be gone, since.
+    const std::optional<Status> now = directory.status(name);
+    if (!now || now->inode != opened.inode) return Reaped::gone;
     directory.remove_file(name);
+    return Reaped::removed;
   }
-  return true;
+  directory.remove_file(name);
+  return Reaped::removed;
 }
 
-void place_symlink(Directory& directory, const std::string& name, const std::string& target, FileTime mtime,
-                   const std::function<std::uint64_t()>& random) {
-  std::string temporary;
-  bool made = false;
-  for (int tried = 0; !made; ++tried) {
-    if (tried == names_tried_max) throw FileError("create the symlink", join(directory.path(), name), EEXIST);
-    temporary = temporary_name(name, random());
-    made = directory.make_symlink(temporary, target);
-  }
-  try {
-    directory.set_mtime(temporary, mtime);
-    directory.rename(temporary, name);
-  } catch (const FileError&) {
+void place_symlink(Directory& directory, const std::string& name, const std::string& target, FileTime mtime) {
+  for (int tried = 0; tried < names_tried_max; ++tried) {
+    const std::string temporary = temporary_name(name, symlink_mark(target, tried));
+    if (!directory.make_symlink(temporary, target)) continue;
     try {
-      directory.remove_file(temporary);
-    } catch (const FileError&) { // the next sync reaps it
+      directory.set_mtime(temporary, mtime);
+      directory.rename(temporary, name);
+      return;
+    } catch (const FileError& failure) {
+      if (failure.error_number() == ENOENT) continue; // another sync took it for one that was left behind
+      try {
+        directory.remove_file(temporary);
+      } catch (const FileError&) { // the next sync reaps it
+      }
+      throw;
     }
-    throw;
   }
+  throw FileError("create the symlink", join(directory.path(), name), EEXIST);
 }
 
 } // namespace trunkline::sync

@@ -38,12 +38,14 @@ class IncomingFile {
   bool committed_ = false;
 };
 
-/// Removes a temporary file unless somebody who lives is writing it. Errors: FileError.
-/// False: it was left alone.
-bool reap_temporary(Directory& directory, const std::string& name);
+/// What became of something that has the name of a temporary file.
+enum class Reaped : std::uint8_t { removed, gone, in_use, not_ours };
+
+/// Removes a temporary file or symlink that a run left which died: it is of this user, nobody is writing it, and it
+/// carries a mark beyond its name. Anything else that is called like one is somebody's own. Errors: FileError.
+Reaped reap_temporary(Directory& directory, const std::string& name);
 
 /// A symlink in place of whatever file or symlink has its name, at once. Errors: FileError.
-void place_symlink(Directory& directory, const std::string& name, const std::string& target, FileTime mtime,
-                   const std::function<std::uint64_t()>& random);
+void place_symlink(Directory& directory, const std::string& name, const std::string& target, FileTime mtime);
 
 } // namespace trunkline::sync

@@ -37,6 +37,7 @@ void to_wire(const Entry& entry, wire::Entry& into) {
     case EntryType::file: into.set_type(wire::Entry::FILE); break;
     case EntryType::directory: into.set_type(wire::Entry::DIRECTORY); break;
     case EntryType::symlink: into.set_type(wire::Entry::SYMLINK); break;
+    case EntryType::other: break; // a Giver skips it
   }
   into.set_size(entry.size);
   into.set_mtime_seconds(entry.mtime.seconds);
@@ -126,19 +127,23 @@ Fragment to_failed(std::exception_ptr failure) {
   return to_fragment(op::failed, failed);
 }
 
+std::size_t bytes_of(const Entry& entry) noexcept { return sizeof(Entry) + entry.path.size() + entry.target.size(); }
+
 std::string ListingReader::read(wire::Entry&& from, Entry& into) {
   if (++entries_count_ > entries_max_)
     throw_protocol("listing of more than " + std::to_string(entries_max_) + " entries");
-  bytes_ += from.path().size() + from.target().size();
-  if (bytes_ > bytes_max_) throw_protocol("listing of more than " + std::to_string(bytes_max_) + " bytes");
+  holding_.add(sizeof(Entry));
   if (entries_count_ > 1 && compare_paths(last_path_, from.path()) >= 0)
     throw_protocol("listing is not ascending: \"" + printable(from.path()) + "\" comes after \"" +
                    printable(last_path_) + "\"");
   last_path_ = from.path();
 
   std::string wrong = wrong_with(from);
+  if (wrong.empty() && is_excluded(from)) wrong = "is excluded here";
+  if (wrong.empty()) wrong = wrong_with_place(from);
   into.path = std::move(*from.mutable_path());
   if (!wrong.empty()) return wrong;
+  holding_.add(into.path.size() + from.target().size());
   into.type = static_cast<EntryType>(from.type());
   into.size = from.size();
   into.mtime = {from.mtime_seconds(), from.mtime_nanoseconds()};
@@ -150,7 +155,16 @@ std::string ListingReader::read(wire::Entry&& from, Entry& into) {
   return {};
 }
 
-std::string ListingReader::wrong_with(const wire::Entry& entry) const {
+bool ListingReader::is_excluded(const wire::Entry& entry) {
+  if (entry.path().empty()) return false;
+  if (!excluded_.empty() && is_below(entry.path(), excluded_)) return true;
+  const bool is_directory = entry.type() == wire::Entry::DIRECTORY;
+  if (!filter_.excludes(entry.path(), is_directory)) return false;
+  if (is_directory) excluded_ = entry.path();
+  return true;
+}
+
+std::string ListingReader::wrong_with(const wire::Entry& entry) {
   std::string wrong = wrong_with_path(entry.path());
   if (!wrong.empty()) return wrong;
   if (!wire::Entry::Type_IsValid(entry.type())) return "has the unknown type " + std::to_string(entry.type());
@@ -165,7 +179,10 @@ std::string ListingReader::wrong_with(const wire::Entry& entry) const {
   if (entry.target().size() > path_bytes_max)
     return "has a target of " + std::to_string(entry.target().size()) + " bytes";
   if (entry.target().find('\0') != std::string::npos) return "has a target with a zero byte";
+  return {};
+}
 
+std::string ListingReader::wrong_with_place(const wire::Entry& entry) const {
   const std::string_view parent = parent_of(entry.path());
   if (parent.empty()) return {};
   for (auto directory = directories_.rbegin(); directory != directories_.rend(); ++directory)

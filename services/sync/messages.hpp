@@ -1,11 +1,15 @@
 // The messages of proto/sync.proto as values, and the checks of what the far side claims.
 #pragma once
 
+#include "async/clock.hpp"
 #include "circuit/typed.hpp"
 #include "proto/sync.pb.h"
+#include "services/sync/commons.hpp"
 #include "services/sync/entry.hpp"
+#include "services/sync/filter.hpp"
 #include "services/sync/report.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -36,6 +40,10 @@ enum : std::int32_t {
 
 /// The largest control message that is read; ours are much smaller, whose decoded form must not surprise us.
 inline constexpr std::size_t message_bytes_max = 256 * 1024;
+/// A side that works and has nothing to say sends a batch of no notes so often.
+inline constexpr Duration alive_interval = std::chrono::milliseconds(500);
+/// Why something is neither sent nor deleted.
+inline constexpr const char* has_temporary_name = "has the name of a temporary file";
 /// At about how many bytes a batch is sent.
 inline constexpr std::size_t batch_bytes = 32 * 1024;
 
@@ -45,6 +53,9 @@ void to_wire(const Report& report, wire::Done& into);
 Note from_wire(const wire::Note& note);
 Report from_wire(const wire::Done& done);
 FileTime mtime_of(const wire::FileHeader& header);
+
+/// What an entry takes in memory.
+std::size_t bytes_of(const Entry& entry) noexcept;
 
 /// Reads a control message. Errors: Failure::Kind::protocol for one that is too large or cannot be decoded.
 template <class Message> Message read_message(const Fragment& fragment);
@@ -57,25 +68,33 @@ Fragment to_failed(std::exception_ptr failure);
 [[noreturn]] void throw_protocol(const std::string& text);
 
 /// Takes the listing of a far side, entry by entry, and believes nothing: an entry that cannot be used is refused
-/// alone, a list that cannot be sorted is refused whole.
+/// alone, and so is what is excluded here, with everything below it, for the far side may have left nothing out; a list
+/// that cannot be sorted is refused whole. Filter and holding have to outlive
+/// the reader.
 class ListingReader {
  public:
-  ListingReader(std::size_t entries_max, std::size_t bytes_max) : entries_max_(entries_max), bytes_max_(bytes_max) {}
+  ListingReader(const Filter& filter, std::size_t entries_max, Holding& holding)
+      : filter_(filter), entries_max_(entries_max), holding_(holding) {}
 
   /// What is wrong with the entry; empty when it was taken into `into`, which has its path in any case.
-  /// Errors: Failure::Kind::protocol for a list that is not ascending, or too long.
+  /// Charges what the entry takes; one that is refused is a place in the list and no more.
+  /// Errors: Failure::Kind::protocol for a list that is not ascending, or too long; denied when there is no room for
+  /// it.
   std::string read(wire::Entry&& from, Entry& into);
   std::uint64_t entries_count() const noexcept { return entries_count_; }
 
  private:
-  std::string wrong_with(const wire::Entry& entry) const;
+  static std::string wrong_with(const wire::Entry& entry);
+  bool is_excluded(const wire::Entry& entry);
+  std::string wrong_with_place(const wire::Entry& entry) const;
 
+  const Filter& filter_;
   std::size_t entries_max_;
-  std::size_t bytes_max_;
+  Holding& holding_;
   std::uint64_t entries_count_ = 0;
-  std::size_t bytes_ = 0;
   std::string last_path_;
   std::vector<std::string> directories_; // taken, from the top down to where the list is
+  std::string excluded_; // the last directory that was refused because it is excluded
 };
 
 // Implementation of the template.

@@ -58,7 +58,7 @@ std::shared_ptr<Root> open_destination(const std::shared_ptr<Root>& root, std::s
   }
   const std::shared_ptr<Directory> parent = root->directory(parent_of(path));
   if (dry_run) return nullptr;
-  parent->make_directory(std::string(name_of(path)), new_directory_mode);
+  parent->make_directory(std::string(name_of(path)), new_directory_mode); // or another sync just has
   return root->below(path);
 }
 

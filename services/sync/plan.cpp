@@ -14,7 +14,8 @@ Decision Planner::next(const Entry& wanted) {
   switch (wanted.type) {
     case EntryType::directory: return {Step::make_directory};
     case EntryType::symlink: return {Step::make_symlink};
-    case EntryType::file: break;
+    case EntryType::file:
+    case EntryType::other: break;
   }
   return {Step::send_file};
 }
@@ -27,7 +28,8 @@ Decision Planner::compare(const Entry& wanted, std::size_t index) const {
   if (wanted.type == here.type) {
     decision.step = attributes_differ ? Step::set_attributes : Step::none;
     switch (wanted.type) {
-      case EntryType::directory: break;
+      case EntryType::directory:
+      case EntryType::other: break;
       case EntryType::symlink:
         if (wanted.target != here.target) decision.step = Step::make_symlink;
         break;
@@ -50,7 +52,8 @@ Decision Planner::compare(const Entry& wanted, std::size_t index) const {
   switch (wanted.type) {
     case EntryType::directory: decision.step = Step::make_directory; break;
     case EntryType::symlink: decision.step = Step::make_symlink; break;
-    case EntryType::file: decision.step = Step::send_file; break;
+    case EntryType::file:
+    case EntryType::other: decision.step = Step::send_file; break;
   }
   return decision;
 }

@@ -18,7 +18,7 @@ enum class Step : std::uint8_t {
   compare_file,   // same size: the digests decide
 };
 
-/// What has the name that an entry needs. A file or a symlink is simply replaced; a directory has to go first.
+/// What has the name that an entry needs. A directory has to go first, anything else is simply replaced.
 enum class InTheWay : std::uint8_t { nothing, other, empty_directory, full_directory };
 
 struct Decision {

@@ -29,6 +29,8 @@ struct Progress {
   std::uint64_t bytes_total = 0;
   std::uint64_t entries_listed = 0;
   bool totals_known = false; // the totals will not grow any more
+  std::uint64_t worked = 0;  // grows while this side works: walks, reads, digests, writes, deletes
+  std::uint64_t heard = 0;   // grows with whatever comes from the far side
 };
 
 struct Report {
@@ -67,7 +69,8 @@ struct Tuning {
   std::size_t files_outstanding_max = 200; // wanted by a Taker and not yet there; less than Limits::open_backlog_max
   std::size_t fragment_bytes = 256 * 1024; // of a file's data; at most fragment_bytes_max of both ends
   std::size_t entries_max = 10'000'000; // in a listing
-  std::size_t listing_bytes_max = 1ull << 30; // paths and targets of a listing
+  std::size_t listing_bytes_max =
+      2ull << 30; // of what is listed here and there, in memory, of a sync that this side asks for
   std::size_t attempts_max = 3; // to read a file that changes meanwhile
 };
 

@@ -60,17 +60,20 @@ Fd Directory::open_file(const std::string& name, Status& status) const {
   return fd;
 }
 
-std::optional<Fd> Directory::create_file(const std::string& name) {
+std::optional<Fd> Directory::create_file(const std::string& name, mode_t mode) {
   if (!is_one_component(name)) fail("create", name, EINVAL);
-  const int opened = disk_->create_file(fd_.number(), name);
+  const int opened = disk_->create_file(fd_.number(), name, mode);
   if (opened == -EEXIST) return std::nullopt;
   check("create", name, opened);
   return Fd(opened);
 }
 
-void Directory::make_directory(const std::string& name, mode_t mode) {
+bool Directory::make_directory(const std::string& name, mode_t mode) {
   if (!is_one_component(name)) fail("create the directory", name, EINVAL);
-  check("create the directory", name, disk_->make_directory(fd_.number(), name, mode));
+  const int returned = disk_->make_directory(fd_.number(), name, mode);
+  if (returned == -EEXIST) return false;
+  check("create the directory", name, returned);
+  return true;
 }
 
 bool Directory::make_symlink(const std::string& name, const std::string& target) {

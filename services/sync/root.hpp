@@ -32,9 +32,10 @@ class Directory {
 
   /// A regular file for reading; anything else fails with EINVAL.
   Fd open_file(const std::string& name, Status& status) const;
-  /// A new file for writing that only its owner may read; nothing when the name is taken.
-  std::optional<Fd> create_file(const std::string& name);
-  void make_directory(const std::string& name, mode_t mode);
+  /// A new file for writing; nothing when the name is taken.
+  std::optional<Fd> create_file(const std::string& name, mode_t mode);
+  /// False when the name is taken.
+  bool make_directory(const std::string& name, mode_t mode);
   /// False when the name is taken.
   bool make_symlink(const std::string& name, const std::string& target);
   void rename(const std::string& from, const std::string& to);

@@ -59,6 +59,50 @@ std::exception_ptr with_words(const Circuit& control, std::exception_ptr failure
   }
 }
 
+/// For the log: what the far side said is in it, and must neither break a line nor talk to a terminal. The words of an
+/// error code only where there are no better ones.
+std::string words_of(std::exception_ptr failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const boost::system::system_error& thrown) {
+    std::string text = thrown.what();
+    const std::string code = thrown.code().what();
+    if (text.ends_with(": " + code)) text.resize(text.size() - code.size() - 2);
+    return printable_sentence(text.empty() || text == code ? thrown.code().message() : text);
+  } catch (const std::exception& thrown) {
+    return printable_sentence(thrown.what());
+  } catch (...) {
+    return "unknown failure";
+  }
+}
+
+/// Throws when the far side has kept us waiting for so long; while this side works it may.
+awaitable<void> watch_idle(std::shared_ptr<Progress> progress, Duration idle_max) {
+  for (std::uint64_t seen = 0;;) {
+    seen = progress->worked + progress->heard;
+    co_await sleep_for(idle_max);
+    if (progress->worked + progress->heard == seen)
+      throw Failure(Failure::Kind::denied,
+                    "nothing has come from the far side for " +
+                        std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(idle_max).count()) +
+                        " ms");
+  }
+}
+
+awaitable<void> run_watched(awaitable<Report> sync, Report* into, Crew crew) {
+  *into = co_await std::move(sync);
+  crew.cancel();
+}
+
+awaitable<Report> watched(awaitable<Report> sync, std::shared_ptr<Progress> progress, Duration idle_max) {
+  Report report;
+  Crew crew(co_await asio::this_coro::executor);
+  crew.spawn(run_watched(std::move(sync), &report, crew));
+  crew.spawn(watch_idle(std::move(progress), idle_max));
+  co_await crew.join();
+  co_return report;
+}
+
 /// Tells the far side why, as far as the circuit still carries it.
 void say_failed(Circuit& control, std::exception_ptr failure) {
   if (!control.is_open()) return;
@@ -87,12 +131,13 @@ struct Service::Job {
   Signal changed;
 };
 
-Service::Service(ServiceOptions options) : options_(std::move(options)) {
+Service::Service(Node& node, ServiceOptions options)
+    : node_(node), options_(std::move(options)), commons_(std::make_shared<Commons>(options_.listing_bytes_max)) {
   if (!options_.random) options_.random = system_random();
 }
 
 std::shared_ptr<Service> Service::register_at(Node& node, ServiceOptions options) {
-  auto service = std::make_shared<Service>(std::move(options));
+  auto service = std::make_shared<Service>(node, std::move(options));
   node.register_service(
       service_name, [service](LocalPeer& peer, CircuitInbox& circuits) { return run_peer(service, peer, circuits); });
   return service;
@@ -162,11 +207,13 @@ awaitable<void> Service::run_peer(std::shared_ptr<Service> self, LocalPeer& peer
 awaitable<Report> Service::run_job(Job& job, LocalPeer& peer, CircuitInbox& circuits) {
   const wire::Request request = to_request(job.role_there, job.path, job.options);
   Circuit control = peer.start_remote_and_open(job.address, service_name, to_fragment(op::request, request));
+  const auto commons = std::make_shared<Commons>(options_.tuning.listing_bytes_max);
   std::exception_ptr failure;
   try {
     if (job.role_there == wire::Request::TAKE)
-      co_return co_await give(control, job.source, Filter(job.options.exclude), job.watch, options_.tuning);
-    co_return co_await take(control, circuits, job.root, job.options, job.watch, options_.tuning, options_.random);
+      co_return co_await give(control, job.source, Filter(job.options.exclude), job.watch, options_.tuning, commons);
+    co_return co_await take(control, circuits, job.root, job.options, job.watch, options_.tuning, options_.random,
+                            commons);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -201,11 +248,7 @@ awaitable<void> Service::answer(CircuitInbox& circuits) {
   if (failure) {
     failure = with_words(*control, failure);
     say_failed(*control, failure);
-    try {
-      std::rethrow_exception(failure);
-    } catch (const std::exception& thrown) {
-      outcome = std::string("failed: ") + thrown.what();
-    }
+    outcome = "failed: " + words_of(failure);
   } else {
     outcome = std::to_string(report.files) + " files, " + std::to_string(report.bytes) + " bytes, " +
               std::to_string(report.deleted) + " deleted, " + std::to_string(report.errors) + " errors";
@@ -214,11 +257,13 @@ awaitable<void> Service::answer(CircuitInbox& circuits) {
 }
 
 awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circuits, std::string& what) {
-  const std::optional<Fragment> first = co_await control.receive();
+  what = printable_sentence(control.remote_url()) + " asks for a sync";
+  const std::optional<Fragment> first = co_await within(options_.idle_max, control.receive());
   if (!first || first->op != op::request) throw_protocol("a sync begins with a request");
   const auto request = read_message<wire::Request>(*first);
   const bool takes = request.role() == wire::Request::TAKE;
-  what = control.remote_url() + (takes ? " pushes into \"" : " pulls \"") + printable(request.path()) + "\"";
+  what = printable_sentence(control.remote_url()) + (takes ? " pushes into \"" : " pulls \"") +
+         printable(request.path()) + "\"";
   if (request.version() != protocol_version)
     throw_protocol("version " + std::to_string(request.version()) + " of the sync is not known here, only " +
                    std::to_string(protocol_version));
@@ -237,21 +282,73 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
   if (answered_count_ >= options_.answered_max)
     throw Failure(Failure::Kind::denied, "this node answers " + std::to_string(options_.answered_max) +
                                              " syncs already, which is its answered_max: try again later");
+  const std::string remote = remote_of(control);
+  if (const auto of = answered_of_.find(remote);
+      of != answered_of_.end() && of->second >= options_.answered_per_remote_max)
+    throw Failure(Failure::Kind::denied, "this node answers " + std::to_string(options_.answered_per_remote_max) +
+                                             " syncs of " + remote +
+                                             " already, which is its answered_per_remote_max: try again later");
   struct Answered {
-    explicit Answered(std::size_t& of) : count(of) { ++count; }
+    Answered(Service& of, const std::string& from) : service(of), remote(from) {
+      ++service.answered_count_;
+      ++service.answered_of_[remote];
+    }
     Answered(const Answered&) = delete;
-    ~Answered() { --count; }
-    std::size_t& count;
+    ~Answered() {
+      --service.answered_count_;
+      if (--service.answered_of_[remote] == 0) service.answered_of_.erase(remote);
+    }
+    Service& service;
+    const std::string& remote;
   };
-  const Answered answered(answered_count_);
+  const Answered answered(*this, remote);
   Watch watch;
-  watch.on_note = options_.on_note;
+  watch.on_note = counted_notes();
+  const auto progress = watch.progress;
   if (takes) {
-    co_return co_await take(control, circuits, open_destination(options_.root, request.path(), options.dry_run),
-                            options, std::move(watch), options_.tuning, options_.random);
+    auto root = open_destination(options_.root, request.path(), options.dry_run);
+    co_return co_await watched(
+        take(control, circuits, std::move(root), options, std::move(watch), options_.tuning, options_.random, commons_),
+        progress, options_.idle_max);
   }
-  co_return co_await give(control, open_source(options_.root, request.path()), std::move(*filter), std::move(watch),
-                          options_.tuning);
+  Source source = open_source(options_.root, request.path());
+  co_return co_await watched(
+      give(control, std::move(source), std::move(*filter), std::move(watch), options_.tuning, commons_), progress,
+      options_.idle_max);
+}
+
+/// One host is one remote: whoever is there may call itself as many nodes as it likes. Where the transport knows no
+/// hosts it is the node.
+std::string Service::remote_of(const Circuit& control) const {
+  constexpr std::string_view tcp = "tcp://";
+  for (const TrunkView& view : node_.trunks()) {
+    if (view.trunk != control.trunk()) continue;
+    const std::size_t colon = view.remote.rfind(':');
+    if (view.remote.starts_with(tcp) && colon > tcp.size()) return printable_sentence(view.remote.substr(0, colon));
+    return "node " + view.node.to_string();
+  }
+  return "a node that is gone";
+}
+
+/// Each note may be a line of a log: a far side that says millions of them must not fill it. Errors are counted apart,
+/// so that the files of a large sync do not hide them.
+std::function<void(const Note&)> Service::counted_notes() const {
+  if (!options_.on_note) return {};
+  struct Count {
+    std::size_t errors = 0;
+    std::size_t others = 0;
+  };
+  return [on_note = options_.on_note, notes_max = options_.notes_max, count = Count()](const Note& note) mutable {
+    const bool is_error = note.kind == Note::Kind::error;
+    std::size_t& so_far = is_error ? count.errors : count.others;
+    if (so_far > notes_max) return;
+    if (++so_far <= notes_max) return on_note(note);
+    Note last;
+    last.kind = is_error ? Note::Kind::error : Note::Kind::skipped;
+    last.text = "more than " + std::to_string(notes_max) + (is_error ? " errors" : " notes") +
+                " of one sync, the others are only counted";
+    on_note(last);
+  };
 }
 
 awaitable<void> Service::drained() {

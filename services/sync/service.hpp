@@ -1,12 +1,15 @@
 // The service "sync" of a node: the same on the side that asks and on the side that is asked, for push and for pull.
 #pragma once
 
+#include "async/clock.hpp"
 #include "async/signal.hpp"
 #include "async/types.hpp"
 #include "peer/node.hpp"
+#include "services/sync/commons.hpp"
 #include "services/sync/place.hpp"
 #include "services/sync/report.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -21,6 +24,11 @@ struct ServiceOptions {
   std::shared_ptr<Root> root; // what others may sync with; without one they may not
   bool read_only = false;     // others may read it, not write
   std::size_t answered_max = 64; // syncs that others asked for and that run; another one is refused in words
+  std::size_t answered_per_remote_max = 8; // of those, the ones of one host, or of one node where there is no host
+  Duration idle_max = std::chrono::seconds(60); // of a far side that owes us something, then its sync is given up
+  std::size_t notes_max =
+      10'000; // and as many errors of one of those syncs on_note hears; what follows is only counted
+  std::size_t listing_bytes_max = 1ull << 30; // memory of the listings of all syncs that others asked for
   Tuning tuning;
   std::function<std::uint64_t()> random;              // for temporary names; the system's generator unless given
   std::function<void(const std::string&)> log;        // one line per sync that others asked for
@@ -48,7 +56,7 @@ class Service : public std::enable_shared_from_this<Service> {
   awaitable<void> drained();
   std::size_t running_count() const noexcept { return running_count_; }
 
-  explicit Service(ServiceOptions options);
+  Service(Node& node, ServiceOptions options);
 
  private:
   struct Job;
@@ -59,12 +67,18 @@ class Service : public std::enable_shared_from_this<Service> {
   awaitable<void> answer(CircuitInbox& circuits);
   awaitable<Report> answer_request(Circuit& control, CircuitInbox& circuits, std::string& what);
 
+  std::string remote_of(const Circuit& control) const;
+  std::function<void(const Note&)> counted_notes() const;
+
+  Node& node_;
   ServiceOptions options_;
+  std::shared_ptr<Commons> commons_; // of the syncs that others asked for
   std::shared_ptr<Job> starting_; // while a peer is being started here
   std::map<PeerId, std::shared_ptr<Job>> jobs_; // of peers started here, until they run
   bool refusing_ = false;
   std::size_t running_count_ = 0; // that others asked for, or are about to: their circuit is open
   std::size_t answered_count_ = 0; // of those, the ones that are answered, <= answered_max
+  std::map<std::string, std::size_t> answered_of_; // of those, by remote, <= answered_per_remote_max
   Signal ended_;
 };
 

@@ -2,9 +2,7 @@
 
 #include "async/within.hpp"
 #include "services/sync/crew.hpp"
-#include "services/sync/digest.hpp"
 #include "services/sync/messages.hpp"
-#include "services/sync/outgoing_file.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/plan.hpp"
 #include "services/sync/tree.hpp"
@@ -14,6 +12,7 @@
 #include <boost/asio/this_coro.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <deque>
 #include <limits>
 #include <optional>
@@ -29,6 +28,7 @@ constexpr std::size_t entries_between_yields = 64;
 constexpr std::size_t bytes_between_yields = 1 << 20;
 constexpr std::size_t notes_per_message = 256;
 constexpr std::size_t notes_pending_max = 4096;
+constexpr std::size_t notes_pending_bytes_max = 256 * 1024; // and what one message or one turn adds
 constexpr std::size_t text_bytes_max = 8192; // of a note, so that a batch of them stays a small message
 
 /// Where a file of the listing stands: wanted -> arriving -> resolved, and from arriving back to wanted when the Giver
@@ -40,12 +40,18 @@ struct Queued {
   std::optional<Digest> ours;
 };
 
+void throw_if_hopeless(const FileError& failure) {
+  const int number = failure.error_number();
+  if (number != ENOSPC && number != EROFS && number != EDQUOT) return;
+  throw Failure(Failure::Kind::file, std::string(failure.what()) + "; nothing more is sent");
+}
+
 /// What the tasks of one Taker share. `control` belongs to the caller of `take`, who outlives them.
 struct Taking {
   Taking(Circuit& control_circuit, std::shared_ptr<Root> root, Options wishes, Watch watcher, Tuning limits,
-         std::function<std::uint64_t()> random)
+         std::function<std::uint64_t()> random, std::shared_ptr<Commons> shared)
       : control(control_circuit), options(std::move(wishes)), filter(options.exclude), watch(std::move(watcher)),
-        tuning(limits), reader(limits.entries_max, limits.listing_bytes_max) {
+        tuning(limits), commons(std::move(shared)), holding(commons), reader(filter, limits.entries_max, holding) {
     if (root) tree.emplace(std::move(root), std::move(random));
   }
 
@@ -54,31 +60,37 @@ struct Taking {
   const Filter filter;
   const Watch watch;
   const Tuning tuning;
+  const std::shared_ptr<Commons> commons;
+  Holding holding;
   std::optional<Tree> tree; // none: a dry run into nothing
 
   std::vector<Entry> have; // what is here, before anything changes
+  std::unordered_set<std::string> kept; // directories with something in them that is left alone
   bool have_complete = true;
 
   ListingReader reader;
   std::optional<Planner> planner;
-  std::vector<Entry> entries;    // of the Giver
+  std::deque<Entry> entries; // of the Giver; a refused one without its path, a symlink that is made without its target
   std::vector<FileState> states; // one for each entry
   std::vector<std::size_t> directories;
   std::vector<std::size_t> blocked; // a directory with something in it has their name
   std::unordered_set<std::size_t> replaces_directory;
+  std::size_t steps = 0; // of the filter, since others had their turn
   bool listing_ended = false;
   bool listing_complete = false;
 
   std::deque<Queued> queued;
   std::size_t outstanding = 0; // wanted and not resolved, <= files_outstanding_max
   std::unordered_set<std::size_t> attributes_differ; // beside the content, of files that are compared
-  Signal resolved_one;         // or the listing ended, or a file is wanted again
-  std::size_t arrivals = 0;    // circuits of files that are open here
+  Signal resolved_one; // or the listing ended, or a file is wanted again
+  std::size_t arrivals = 0; // circuits of files that are open here
 
   wire::Want want_pending;
   wire::Notes notes_pending;
+  std::size_t notes_pending_bytes = 0;
   bool totals_pending = false;
-  bool saying = false;    // some of it is being sent
+  bool alive_pending = false; // nothing else was said for a while, and there was work
+  bool saying = false; // some of it is being sent
   bool finishing = false;
   Signal outgoing; // one of the above has something to say
   Signal outgone;
@@ -89,6 +101,7 @@ struct Taking {
     wire::Note& pending = *notes_pending.add_notes();
     if (note.text.size() > text_bytes_max) note.text.resize(text_bytes_max);
     to_wire(note, pending);
+    notes_pending_bytes += note.path.size() + note.text.size();
     watch.note(note);
     outgoing.notify_all();
   }
@@ -113,12 +126,22 @@ struct Taking {
     watch.note(made);
   }
 
-  /// Runs what may meet a file system that says no; false when it did.
+  void keep_what_holds(std::string_view path) {
+    if (!options.delete_extra) return;
+    for (std::string_view directory = parent_of(path); !directory.empty(); directory = parent_of(directory)) {
+      if (!kept.emplace(directory).second) return;
+      holding.add(sizeof(std::string) + directory.size());
+    }
+  }
+
+  /// Runs what may meet a file system that says no; false when it did. A disk that is full, or that nothing may be
+  /// written to, ends the sync: every other file would say the same.
   template <class Action> bool attempt(const std::string& path, Action&& action) {
     try {
       action();
       return true;
     } catch (const FileError& failure) {
+      throw_if_hopeless(failure);
       note_error(path, failure.what());
       return false;
     }
@@ -129,8 +152,11 @@ using TakingPointer = std::shared_ptr<Taking>;
 
 /// A Giver that does not listen to what was done has to wait with its own words.
 awaitable<void> take_breath(TakingPointer taking) {
+  ++taking->watch.progress->worked;
   co_await let_others_run();
-  while (taking->notes_pending.notes_size() > static_cast<int>(notes_pending_max)) co_await taking->outgone.wait();
+  while (taking->notes_pending.notes_size() > static_cast<int>(notes_pending_max) ||
+         taking->notes_pending_bytes > notes_pending_bytes_max)
+    co_await taking->outgone.wait();
 }
 
 std::uint64_t add(std::uint64_t a, std::uint64_t b) {
@@ -140,29 +166,53 @@ std::uint64_t add(std::uint64_t a, std::uint64_t b) {
 
 // What is here.
 
+void take_temporary(Taking& taking, const std::string& path) {
+  auto reaped = Reaped::in_use;
+  try {
+    reaped = taking.tree->reap(path);
+  } catch (const FileError&) {} // it was only in the way of tidiness
+  if (reaped == Reaped::removed) {
+    ++taking.report.deleted;
+    taking.note(Note::Kind::deleted, path, "a sync that died left it");
+  } else if (reaped == Reaped::not_ours) {
+    ++taking.report.skipped;
+    taking.note(Note::Kind::skipped, path, has_temporary_name);
+  }
+}
+
 awaitable<void> take_look_around(TakingPointer taking) {
   if (!taking->tree) co_return;
-  std::vector<std::string> stale;
+  std::vector<std::string> temporaries;
+  const bool dry_run = taking->options.dry_run;
   WalkListener listener;
   listener.on_error = [raw = taking.get()](const std::string& path, const std::string& text) {
     raw->note_error(path, text);
   };
-  listener.on_stale = [&stale](const std::string& path) { stale.push_back(path); };
+  listener.on_temporary = [raw = taking.get(), &temporaries](const std::string& path) {
+    raw->holding.add(sizeof path + path.size());
+    temporaries.push_back(path);
+    raw->keep_what_holds(path);
+  };
+  listener.on_excluded = [raw = taking.get()](const std::string& path) { raw->keep_what_holds(path); };
+  if (!dry_run) listener.on_shut = [raw = taking.get()](const std::string& path) { return raw->tree->open_shut(path); };
   // The walk shares the root: its open directories are of use later.
   Walk walk(std::shared_ptr<Root>(taking, &taking->tree->root()), taking->filter, std::move(listener));
-  for (std::size_t count = 1;; ++count) {
+  while (!walk.ended()) {
     std::optional<Entry> entry = walk.next();
-    if (!entry) break;
-    taking->have.push_back(std::move(*entry));
-    if (count % entries_between_yields == 0) co_await let_others_run();
+    ++taking->watch.progress->worked;
+    if (entry) {
+      taking->holding.add(bytes_of(*entry));
+      taking->have.push_back(std::move(*entry));
+    } else {
+      co_await let_others_run();
+    }
   }
   taking->have_complete = walk.complete();
-  if (taking->options.dry_run) co_return;
-  for (const std::string& path : stale) {
-    try {
-      taking->tree->reap(path);
-    } catch (const FileError&) { // it was only in the way of tidiness
-    }
+  if (dry_run) co_return;
+  std::size_t count = 0;
+  for (const std::string& path : temporaries) {
+    take_temporary(*taking, path);
+    if (++count % entries_between_yields == 0) co_await take_breath(taking);
   }
 }
 
@@ -218,10 +268,11 @@ void take_attributes(Taking& taking, const Entry& entry) {
   taking.note(Note::Kind::attributes, entry.path);
 }
 
-void take_symlink(Taking& taking, const Entry& entry) {
+void take_symlink(Taking& taking, Entry& entry) {
   if (!taking.options.dry_run && !taking.attempt(entry.path, [&] { taking.tree->make_symlink(entry); })) return;
   ++taking.report.symlinks;
-  taking.note(Note::Kind::symlink, entry.path, entry.target);
+  taking.holding.give_back(entry.target.size());
+  taking.note(Note::Kind::symlink, entry.path, std::exchange(entry.target, {}));
 }
 
 void take_directory(Taking& taking, std::size_t index, Decision decision) {
@@ -251,7 +302,7 @@ void take_directory(Taking& taking, std::size_t index, Decision decision) {
 }
 
 /// An empty directory makes room at once for a symlink; for a file when the file is whole.
-void take_symlink_for_directory(Taking& taking, const Entry& entry) {
+void take_symlink_for_directory(Taking& taking, Entry& entry) {
   if (!taking.options.dry_run && !taking.attempt(entry.path, [&] {
         if (taking.tree->remove(entry.path, EntryType::directory) == Tree::Removal::not_empty)
           throw FileError("replace the directory", entry.path, ENOTEMPTY);
@@ -263,27 +314,16 @@ void take_symlink_for_directory(Taking& taking, const Entry& entry) {
 awaitable<std::optional<Digest>> take_digest_of_ours(TakingPointer taking, std::string path) {
   // A file of ours that cannot be read is simply wanted.
   try {
-    OutgoingFile file(taking->tree->root().directory(parent_of(path)), std::string(name_of(path)));
-    Digester digester;
-    std::vector<std::byte> buffer(256 * 1024);
-    std::size_t since_yield = 0;
-    while (const std::size_t size = file.next_bytes_with_holes(buffer.size())) {
-      const std::size_t count = file.read(std::span(buffer).first(size));
-      if (count == 0) break;
-      digester.add(std::span(buffer).first(count));
-      since_yield += count;
-      if (since_yield < bytes_between_yields) continue;
-      since_yield = 0;
-      co_await let_others_run();
-    }
-    if (file.unchanged()) co_return digester.take();
+    const FileDigest found = co_await digest_file(taking->commons, taking->tree->root().directory(parent_of(path)),
+                                                  std::string(name_of(path)), taking->watch.progress);
+    if (found.unchanged) co_return found.digest;
   } catch (const FileError&) {}
   co_return std::nullopt;
 }
 
 awaitable<void> take_entry(TakingPointer taking, std::size_t index) {
   const Decision decision = taking->planner->next(taking->entries[index]);
-  const Entry& entry = taking->entries[index]; // nothing is added to the entries before this returns
+  Entry& entry = taking->entries[index];
   if (decision.in_the_way == InTheWay::full_directory) {
     taking->blocked.push_back(index);
     co_return;
@@ -330,17 +370,21 @@ awaitable<void> take_entry(TakingPointer taking, std::size_t index) {
 
 awaitable<void> take_listing(TakingPointer taking, wire::Listing listing) {
   if (taking->listing_ended) throw_protocol("a listing after its end");
-  std::size_t count = 0;
   for (wire::Entry& from : *listing.mutable_entries()) {
     Entry entry;
+    taking->steps += taking->filter.steps(from.path());
     const std::string wrong = taking->reader.read(std::move(from), entry);
     taking->watch.progress->entries_listed = taking->reader.entries_count();
-    if (!wrong.empty())
-      taking->note_error(entry.path, "entry \"" + printable(entry.path) + "\" is refused: it " + wrong);
+    if (!wrong.empty()) {
+      std::string text = "entry \"" + printable(entry.path) + "\" is refused: it " + wrong;
+      taking->note_error(std::exchange(entry.path, {}), std::move(text));
+    }
     taking->entries.push_back(std::move(entry));
     taking->states.push_back(FileState::not_wanted);
     if (wrong.empty()) co_await take_entry(taking, taking->entries.size() - 1);
-    if (++count % entries_between_yields == 0) co_await take_breath(taking);
+    if (taking->entries.size() % entries_between_yields != 0 && taking->steps < Filter::steps_between_yields) continue;
+    taking->steps = 0;
+    co_await take_breath(taking);
   }
 }
 
@@ -390,13 +434,15 @@ void take_withheld(Taking& taking, const wire::Withheld& withheld) {
   take_resolved(taking, index);
 }
 
-void take_notes(Taking& taking, const wire::Notes& notes) {
+awaitable<void> take_notes(TakingPointer taking, wire::Notes notes) {
+  std::size_t count = 0;
   for (const wire::Note& from : notes.notes()) {
     Note note = from_wire(from);
     note.text = printable_sentence(note.text);
-    if (note.kind == Note::Kind::error) ++taking.report.errors;
-    if (note.kind == Note::Kind::skipped) ++taking.report.skipped;
-    taking.watch.note(note);
+    if (note.kind == Note::Kind::error) ++taking->report.errors;
+    if (note.kind == Note::Kind::skipped) ++taking->report.skipped;
+    taking->watch.note(note);
+    if (++count % entries_between_yields == 0) co_await let_others_run();
   }
 }
 
@@ -405,6 +451,7 @@ awaitable<void> take_hearing(TakingPointer taking) {
   taking->planner.emplace(taking->have, taking->options.checksum);
   for (;;) {
     const result<std::optional<Fragment>> heard = co_await as_result(taking->control.receive());
+    ++taking->watch.progress->heard;
     if (taking->finishing) co_return; // everything is done here, however the Giver goes
     if (!heard) throw boost::system::system_error(heard.error());
     const std::optional<Fragment>& fragment = *heard;
@@ -418,7 +465,7 @@ awaitable<void> take_hearing(TakingPointer taking) {
         take_withheld(*taking, withheld);
         break;
       }
-      case op::notes: take_notes(*taking, read_message<wire::Notes>(*fragment)); break;
+      case op::notes: co_await take_notes(taking, read_message<wire::Notes>(*fragment)); break;
       case op::failed: throw_failed(*fragment);
       default: throw_protocol("a Giver does not say " + std::to_string(fragment->op));
     }
@@ -445,6 +492,7 @@ awaitable<bool> take_content(TakingPointer taking, Circuit& circuit, std::size_t
     for (;;) {
       std::optional<Fragment> fragment = co_await circuit.receive();
       if (!fragment) break;
+      ++progress.heard;
       const auto offset = static_cast<std::uint64_t>(fragment->part);
       const std::uint64_t size = fragment->payload.size();
       if (fragment->op != op::data || offset < end || offset > header.size() || size > header.size() - offset)
@@ -503,6 +551,7 @@ awaitable<void> take_file(TakingPointer taking, Circuit circuit) {
   try {
     whole = co_await take_content(taking, circuit, index, header);
   } catch (const FileError& failure) {
+    throw_if_hopeless(failure);
     trouble = failure.what();
   }
   if (!trouble.empty()) {
@@ -535,7 +584,8 @@ awaitable<void> take_saying(TakingPointer taking) {
   for (;;) {
     const bool wants = taking->want_pending.files_size() > 0;
     const bool notes = taking->notes_pending.notes_size() > 0;
-    taking->saying = wants || notes || taking->totals_pending;
+    const bool alive = std::exchange(taking->alive_pending, false) && !taking->finishing;
+    taking->saying = wants || notes || alive || taking->totals_pending;
     if (!taking->saying) {
       taking->outgone.notify_all();
       co_await taking->outgoing.wait();
@@ -553,6 +603,7 @@ awaitable<void> take_saying(TakingPointer taking) {
     }
     if (notes) {
       const wire::Notes gathered = std::exchange(taking->notes_pending, wire::Notes());
+      taking->notes_pending_bytes = 0;
       wire::Notes batch;
       std::size_t bytes = 0;
       for (const wire::Note& note : gathered.notes()) {
@@ -564,8 +615,21 @@ awaitable<void> take_saying(TakingPointer taking) {
         batch.Clear();
         bytes = 0;
       }
+    } else if (alive) {
+      co_await send_message(taking->control, op::notes, wire::Notes());
     }
     taking->outgone.notify_all();
+  }
+}
+
+/// A far side that waits for us has to be able to tell work from death.
+awaitable<void> take_say_alive(TakingPointer taking) {
+  for (;;) {
+    const std::uint64_t worked = taking->watch.progress->worked;
+    co_await sleep_for(alive_interval);
+    if (taking->watch.progress->worked == worked || taking->finishing) continue;
+    taking->alive_pending = true;
+    taking->outgoing.notify_all();
   }
 }
 
@@ -591,8 +655,8 @@ awaitable<void> take_deletions(TakingPointer taking) {
   for (auto index = extras.rbegin(); index != extras.rend(); ++index) { // what is in a directory before the directory
     const Entry& extra = taking->have[*index];
     if (++count % entries_between_yields == 0) co_await take_breath(taking);
-    auto removal = Tree::Removal::removed;
-    if (!taking->options.dry_run &&
+    auto removal = taking->kept.contains(extra.path) ? Tree::Removal::not_empty : Tree::Removal::removed;
+    if (removal == Tree::Removal::removed && !taking->options.dry_run &&
         !taking->attempt(extra.path, [&] { removal = taking->tree->remove(extra.path, extra.type); }))
       continue;
     if (removal == Tree::Removal::removed) {
@@ -600,7 +664,9 @@ awaitable<void> take_deletions(TakingPointer taking) {
       taking->note(Note::Kind::deleted, extra.path);
     } else if (removal == Tree::Removal::not_empty) {
       ++taking->report.skipped;
-      taking->note(Note::Kind::skipped, extra.path, "not deleted, something excluded is in it");
+      taking->note(Note::Kind::skipped, extra.path,
+                   taking->kept.contains(extra.path) ? "not deleted, something that is left alone is in it"
+                                                     : "not deleted, something new is in it");
     }
   }
 }
@@ -608,7 +674,7 @@ awaitable<void> take_deletions(TakingPointer taking) {
 /// What has the name of a directory that was full; deletions have emptied it, or nothing can be done.
 void take_blocked(Taking& taking, bool emptied) {
   for (const std::size_t index : taking.blocked) {
-    const Entry& entry = taking.entries[index];
+    Entry& entry = taking.entries[index];
     if (!emptied) {
       taking.note_error(entry.path, "cannot replace the directory \"" + printable(entry.path) +
                                         "\": it is not empty, and nothing was to be deleted");
@@ -634,6 +700,7 @@ awaitable<void> take_directories(TakingPointer taking) {
     if (++count % entries_between_yields == 0) co_await take_breath(taking);
     taking->attempt(entry.path, [&] { taking->tree->finish_directory(entry); });
   }
+  if (taking->tree) taking->tree->shut_again();
 }
 
 awaitable<void> take_everything_wanted(TakingPointer taking) {
@@ -667,13 +734,15 @@ awaitable<void> take_to_the_end(TakingPointer taking, Crew crew) {
 } // namespace
 
 awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr<Root> root, Options options,
-                       Watch watch, Tuning tuning, std::function<std::uint64_t()> random) {
+                       Watch watch, Tuning tuning, std::function<std::uint64_t()> random,
+                       std::shared_ptr<Commons> commons) {
   const auto taking = std::make_shared<Taking>(control, std::move(root), std::move(options), std::move(watch), tuning,
-                                               std::move(random));
+                                               std::move(random), std::move(commons));
   taking->report.circuits = 1;
   Crew crew(co_await asio::this_coro::executor);
   crew.spawn(take_hearing(taking));
   crew.spawn(take_saying(taking));
+  crew.spawn(take_say_alive(taking));
   crew.spawn(take_circuits(taking, &circuits, crew));
   crew.spawn(take_to_the_end(taking, crew));
   co_await crew.join();

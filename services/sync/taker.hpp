@@ -5,6 +5,7 @@
 #include "async/types.hpp"
 #include "circuit/circuit.hpp"
 #include "peer/local_peer.hpp"
+#include "services/sync/commons.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/report.hpp"
 #include "services/sync/root.hpp"
@@ -19,6 +20,7 @@ namespace trunkline::sync {
 /// Without a root (a dry run into a directory that does not exist) everything is new.
 /// Cancelled: no temporary file is left. Errors: Failure; what ended the control circuit.
 awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr<Root> root, Options options,
-                       Watch watch, Tuning tuning, std::function<std::uint64_t()> random);
+                       Watch watch, Tuning tuning, std::function<std::uint64_t()> random,
+                       std::shared_ptr<Commons> commons);
 
 } // namespace trunkline::sync

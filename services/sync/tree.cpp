@@ -17,8 +17,14 @@ std::shared_ptr<Directory> Tree::parent(const std::string& path) { return root_-
 
 void Tree::make_directory(const Entry& entry, bool something_in_the_way) {
   const std::shared_ptr<Directory> above = parent(entry.path);
-  if (something_in_the_way) above->remove_file(name(entry.path));
-  above->make_directory(name(entry.path), (entry.mode & mode_bits) | owner_all);
+  if (something_in_the_way) {
+    try {
+      above->remove_file(name(entry.path));
+    } catch (const FileError& failure) { // another sync may have made room, or the directory
+      if (failure.error_number() != ENOENT && failure.error_number() != EISDIR) throw;
+    }
+  }
+  if (!above->make_directory(name(entry.path), (entry.mode & mode_bits) | owner_all)) open_directory(entry);
 }
 
 void Tree::open_directory(const Entry& entry) {
@@ -37,6 +43,7 @@ void Tree::open_directory(const Entry& entry) {
 
 bool Tree::finish_directory(const Entry& entry) {
   const mode_t mode = entry.mode & mode_bits;
+  shut_.erase(entry.path);
   const std::shared_ptr<Directory> at = entry.path.empty() ? root_->directory("") : parent(entry.path);
   const std::optional<Status> status = entry.path.empty() ? at->own_status() : at->status(name(entry.path));
   if (!status || !status->is_directory()) throw FileError("open the directory", entry.path, ENOTDIR);
@@ -53,7 +60,7 @@ bool Tree::finish_directory(const Entry& entry) {
 }
 
 void Tree::make_symlink(const Entry& entry) {
-  place_symlink(*parent(entry.path), name(entry.path), entry.target, entry.mtime, random_);
+  place_symlink(*parent(entry.path), name(entry.path), entry.target, entry.mtime);
 }
 
 std::unique_ptr<IncomingFile> Tree::receive_file(const std::string& path) {
@@ -70,12 +77,11 @@ Fd Tree::open_file(const std::string& path, Status& status) { return parent(path
 
 Tree::Removal Tree::remove(const std::string& path, EntryType type) {
   try {
-    const std::shared_ptr<Directory> above = parent(path);
-    if (type == EntryType::directory) {
-      above->remove_directory(name(path));
-      root_->forget(); // it may be among those kept open
-    } else {
-      above->remove_file(name(path));
+    try {
+      remove_once(path, type);
+    } catch (const FileError& failure) {
+      if (failure.error_number() != EACCES || !open_shut(std::string(parent_of(path)))) throw;
+      remove_once(path, type);
     }
   } catch (const FileError& failure) {
     if (failure.error_number() == ENOENT) return Removal::was_gone;
@@ -85,6 +91,47 @@ Tree::Removal Tree::remove(const std::string& path, EntryType type) {
   return Removal::removed;
 }
 
-bool Tree::reap(const std::string& path) { return reap_temporary(*parent(path), name(path)); }
+void Tree::remove_once(const std::string& path, EntryType type) {
+  const std::shared_ptr<Directory> above = parent(path);
+  if (type != EntryType::directory) return above->remove_file(name(path));
+  above->remove_directory(name(path));
+  shut_.erase(path);
+  root_->forget(); // it may be among those kept open
+}
+
+bool Tree::open_shut(const std::string& path) {
+  try {
+    const std::shared_ptr<Directory> at = path.empty() ? root_->directory("") : parent(path);
+    const std::optional<Status> status = path.empty() ? at->own_status() : at->status(name(path));
+    if (!status || !status->is_directory() || (status->mode & owner_all) == owner_all) return false;
+    const mode_t mode = status->mode & 07777;
+    if (path.empty()) {
+      at->set_own_mode(mode | owner_all);
+    } else {
+      at->set_mode(name(path), mode | owner_all);
+    }
+    shut_.emplace(path, mode);
+    return true;
+  } catch (const FileError&) { // it is not ours: what was refused stays refused
+    return false;
+  }
+}
+
+void Tree::shut_again() noexcept {
+  for (auto shut = shut_.rbegin(); shut != shut_.rend(); ++shut) { // what is in a directory before the directory
+    try {
+      const std::string& path = shut->first;
+      if (path.empty()) {
+        root_->directory("")->set_own_mode(shut->second);
+      } else {
+        parent(path)->set_mode(name(path), shut->second);
+      }
+    } catch (const std::exception&) { // it is gone, or the disk is
+    }
+  }
+  shut_.clear();
+}
+
+Reaped Tree::reap(const std::string& path) { return reap_temporary(*parent(path), name(path)); }
 
 } // namespace trunkline::sync

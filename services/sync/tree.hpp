@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -18,11 +19,20 @@ class Tree {
  public:
   Tree(std::shared_ptr<Root> root, std::function<std::uint64_t()> random)
       : root_(std::move(root)), random_(std::move(random)) {}
+  Tree(const Tree&) = delete;
+  Tree& operator=(const Tree&) = delete;
+  ~Tree() { shut_again(); }
 
-  /// Its owner may do everything in it until `finish_directory`. A file or symlink of this name goes first.
+  /// Its owner may do everything in it until `finish_directory`. What has this name and is no directory goes first; a
+  /// directory that somebody else made meanwhile will do.
   void make_directory(const Entry& entry, bool something_in_the_way);
   /// The same for a directory that is there already.
   void open_directory(const Entry& entry);
+  /// The same for one that nobody listed yet, until `finish_directory` or `shut_again`. False: it was open, or is not
+  /// ours.
+  bool open_shut(const std::string& path);
+  /// Gives those their mode back that `open_shut` opened and that were neither finished nor deleted.
+  void shut_again() noexcept;
   /// Gives a directory its own mode and time; true when one was another. After everything in it has come to rest.
   bool finish_directory(const Entry& entry);
 
@@ -35,16 +45,18 @@ class Tree {
 
   enum class Removal : std::uint8_t { removed, not_empty, was_gone };
   Removal remove(const std::string& path, EntryType type);
-  /// A temporary file of a run that died.
-  bool reap(const std::string& path);
+  /// See reap_temporary.
+  Reaped reap(const std::string& path);
 
   Root& root() noexcept { return *root_; }
 
  private:
   std::shared_ptr<Directory> parent(const std::string& path);
+  void remove_once(const std::string& path, EntryType type);
 
   std::shared_ptr<Root> root_;
   std::function<std::uint64_t()> random_;
+  std::map<std::string, mode_t> shut_; // what `open_shut` opened, with the mode that they had
 };
 
 } // namespace trunkline::sync

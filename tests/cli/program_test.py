@@ -225,6 +225,66 @@ def test_two_directories_here(here):
     assert_equal(f"{here}/from", f"{here}/relative")
 
 
+def test_two_syncs_at_once_into_one_new_tree(here):
+    for i in range(400):
+        write(f"{here}/from/d{i % 40}/e/f{i}", os.urandom(i))
+        os.symlink(f"f{i}", f"{here}/from/d{i % 40}/l{i}") if i % 4 == 0 else None
+    for turn in range(3):
+        os.makedirs(f"{here}/root{turn}")
+        with Serve(f"{here}/root{turn}") as serve:
+            both = [subprocess.Popen([PROGRAM, "sync", "--quiet", f"{here}/from", address], stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                    for address in (f"{serve.address}/new", f"{serve.address}/new", f"{here}/root{turn}/new")]
+            for sync in both:
+                _, trouble = sync.communicate(timeout=PATIENCE)
+                assert sync.returncode == EQUAL, trouble.decode()
+        assert_equal(f"{here}/from", f"{here}/root{turn}/new")
+
+
+def test_directories_that_shut_out_their_owner(here):
+    """As a user for whom modes count: such directories are synced again, deleted, and are as shut as before."""
+    if os.geteuid() != 0:
+        raise Skip("needs root, to become another user")
+
+    def become_nobody():
+        os.setgid(65534)
+        os.setuid(65534)
+
+    os.chmod(here, 0o777)
+    program = f"{here}/program"
+    shutil.copy(PROGRAM, program)
+    os.chmod(program, 0o755)
+
+    def sync(*arguments):
+        return expect(subprocess.run([program, "sync", *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+                                     timeout=PATIENCE, preexec_fn=become_nobody), EQUAL)
+
+    shut = {"none": 0o000, "read": 0o555, "list": 0o444, "enter": 0o311}
+    for name in shut:
+        write(f"{here}/root/{name}/file", b"content")
+        write(f"{here}/root/{name}/deep/file", b"deep")
+        os.chmod(f"{here}/root/{name}/deep", 0o555)
+    for name, mode in shut.items():
+        os.chmod(f"{here}/root/{name}", mode)
+    with Serve(f"{here}/root") as serve:
+        for _ in range(3):
+            sync(serve.address, f"{here}/to")
+            assert_equal(f"{here}/root", f"{here}/to")
+        before = picture(f"{here}/to")
+        write(f"{here}/root/none/new", b"new")
+        write(f"{here}/root/read/deep/new", b"new")
+        sync("--quiet", serve.address, f"{here}/to")
+        assert_equal(f"{here}/root", f"{here}/to")
+        for name in shut:
+            shutil.rmtree(f"{here}/root/{name}/deep")
+        sync("--delete", serve.address, f"{here}/to")
+        assert_equal(f"{here}/root", f"{here}/to")
+        shutil.rmtree(f"{here}/root/none")
+        shutil.rmtree(f"{here}/root/read")
+        sync("--delete", serve.address, f"{here}/to")
+        assert_equal(f"{here}/root", f"{here}/to")
+
+
 def test_a_tree_does_not_go_into_itself(here):
     tree(f"{here}/from", 5)
     expect(run("sync", f"{here}/from", f"{here}/from/with space"), USAGE, "lies in")
@@ -326,6 +386,7 @@ def test_missing_directories(here):
     with Serve(f"{here}/root") as serve:
         expect(run("sync", f"{here}/missing", serve.address), FILE, 'missing": No such file or directory')
         expect(run("sync", f"{serve.address}/missing", f"{here}/to"), FILE, '"missing": No such file or directory (says the far side)')
+        assert not os.path.exists(f"{here}/to")
         expect(run("sync", f"{here}/root", f"{serve.address}/no/such"), FILE, "No such file or directory")
         expect(run("sync", serve.address, f"{here}/no/such"), FILE, "No such file or directory")
         write(f"{here}/root/file")
@@ -341,7 +402,7 @@ def test_nothing_outside_the_root(here):
         expect(run("sync", f"{serve.address}/x/../../secret", f"{here}/to"), PROTOCOL, 'component ".."')
         expect(run("sync", f"{serve.address}/out/secret", f"{here}/to"), FILE, "symbolic links")
         expect(run("sync", f"{here}/root", f"{serve.address}/out/new"), FILE, "symbolic links")
-    assert not os.path.exists(f"{here}/new") and os.listdir(f"{here}/to") == []
+    assert not os.path.exists(f"{here}/new") and not os.path.exists(f"{here}/to")
 
 
 def test_read_only(here):
@@ -426,10 +487,12 @@ def test_full_disk(here):
     try:
         tree(f"{here}/from", 30)
         with Serve(f"{here}/disk") as serve:
-            expect(run("sync", "--delete", f"{here}/from", serve.address), PARTIAL, 'cannot write "large": No space left on device')
-        assert temporaries(f"{here}/disk") == []
-        one, other = picture(f"{here}/from"), picture(f"{here}/disk")
-        assert one.pop(b"large") and one == other
+            expect(run("sync", "--delete", f"{here}/from", serve.address), FILE, "No space left on device; nothing more is sent")
+            assert temporaries(f"{here}/disk") == []
+            one, other = picture(f"{here}/from"), picture(f"{here}/disk")
+            assert all(one[path][-1] == line[-1] for path, line in other.items() if len(line) == 3)
+            subprocess.run(["mount", "-o", "remount,ro", f"{here}/disk"], check=True)
+            expect(run("sync", f"{here}/from", serve.address), FILE, "Read-only file system")
     finally:
         subprocess.run(["umount", f"{here}/disk"], check=True)
 
@@ -458,6 +521,17 @@ def test_interrupted_and_timeout(here):
         expect(run("sync", f"{here}/from", serve.address), EQUAL)
         assert serve.end() == EQUAL
     assert_equal(f"{here}/from", f"{here}/root")
+
+
+def test_timeout_waits_while_either_side_works(here):
+    """Three gigabytes of a hole take longer to compare than the patience, and nothing is sent meanwhile."""
+    for side in ("from", "to"):
+        write(f"{here}/{side}/sparse", mtime=10**18)
+        os.truncate(f"{here}/{side}/sparse", 3_000_000_000)
+        os.utime(f"{here}/{side}/sparse", ns=(10**18, 10**18))
+    with Serve(f"{here}/to") as serve:
+        expect(run("sync", "--checksum", "--timeout", "1", f"{here}/from", serve.address), EQUAL)
+        expect(run("sync", "--checksum", "--timeout", "1", serve.address, f"{here}/from"), EQUAL)
 
 
 def test_killed_at_any_time(here):

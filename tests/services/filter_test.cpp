@@ -85,9 +85,43 @@ TEST_CASE("filter: no pattern makes matching slow") {
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5)); // exponential would be never
 }
 
+TEST_CASE("filter: as many patterns as are allowed take no longer than a moment for the longest path") {
+  std::vector<std::string> patterns;
+  for (std::size_t bytes = 0; bytes + 512 <= Filter::patterns_bytes_max; bytes += 512)
+    patterns.push_back("**" + std::string(509, 'a') + "b");
+  const Filter filter(patterns);
+  const std::string path(4095, 'a');
+
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 10; ++i) CHECK_FALSE(filter.excludes(path, false));
+
+  CHECK(filter.steps(path) < 2'000'000);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(3)); // byte by byte: half a minute
+}
+
+TEST_CASE("filter: a pattern is matched across every boundary of a word of its tokens") {
+  for (std::size_t size = 1; size < 200; ++size) {
+    const std::string name(size, 'a');
+    CHECK(excludes(name, name));
+    CHECK_FALSE(excludes(name, name + "a"));
+    CHECK(excludes(name + "*", name));
+    CHECK(excludes(name + "*", name + "bcd"));
+    CHECK(excludes("*" + name, "b" + name));
+    CHECK(excludes(name + "*b", name + "ccb"));
+    CHECK_FALSE(excludes(name + "*b", name + "bc"));
+  }
+}
+
 TEST_CASE("filter: what cannot be meant is refused") {
   CHECK_THROWS_AS(Filter({""}), std::invalid_argument);
   CHECK_THROWS_AS(Filter({"/"}), std::invalid_argument);
   CHECK_THROWS_AS(Filter({std::string(513, 'a')}), std::invalid_argument);
   CHECK_THROWS_AS(Filter(std::vector<std::string>(1001, "a")), std::invalid_argument);
+  CHECK_NOTHROW(Filter(std::vector<std::string>(32, std::string(512, 'a'))));
+  try {
+    const Filter too_long(std::vector<std::string>(33, std::string(512, 'a')));
+    FAIL("patterns of more than 16 KiB are taken");
+  } catch (const std::invalid_argument& refused) {
+    CHECK(std::string(refused.what()).starts_with("exclude patterns of more than 16384 bytes together, at \"aaa"));
+  }
 }

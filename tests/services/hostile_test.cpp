@@ -12,6 +12,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -47,6 +48,7 @@ struct Scene {
 
   Script script;
   bool real_takes = true;
+  Options asked;
   Tuning tuning;
 };
 
@@ -68,7 +70,7 @@ awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
   watch.on_note = [&outcome](const Note& note) {
     if (note.kind == Note::Kind::error) outcome.errors.push_back(note.text);
   };
-  const Options asked;
+  const Options& asked = scene.asked;
   try {
     if (scene.real_takes) {
       outcome.report = co_await service->pull(real, address, "", Root::open(path), asked, std::move(watch));
@@ -157,10 +159,13 @@ awaitable<void> wait_for_want(Circuit& control) {
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-Circuit ask_to_give(LocalPeer& peer, const std::string& address) {
+Circuit ask_to_give(LocalPeer& peer, const std::string& address, const std::string& path = {},
+                    const std::string& exclude = {}) {
   wire::Request request;
   request.set_version(1);
   request.set_role(wire::Request::GIVE);
+  request.set_path(path);
+  if (!exclude.empty()) request.add_exclude(exclude);
   return peer.start_remote_and_open(address, "sync", to_fragment(op::request, request));
 }
 
@@ -210,6 +215,244 @@ awaitable<void> ask_too_often(std::string path) {
   CHECK(heard == "listed");
   co_await asker.close();
   co_await answerer.close();
+}
+
+awaitable<void> note_when_listed(Circuit* control, std::string name, std::vector<std::string>* order) {
+  const std::string heard = co_await heard_first(*control);
+  order->push_back(name + " " + heard);
+}
+
+/// Asks for a large sync that leaves everything out, then for a small one.
+awaitable<void> ask_for_much_and_little(std::string path, std::vector<std::string>* order) {
+  using namespace asio::experimental::awaitable_operators;
+  const Executor executor = co_await asio::this_coro::executor;
+  const auto network = std::make_shared<MemoryNetwork>();
+  NodeOptions options;
+  options.networks["mem"] = network;
+  Node asker(executor, options);
+  Node answerer(executor, options);
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  const auto service = Service::register_at(answerer, std::move(settings));
+  const std::string address = answerer.listen("mem://answerer");
+  const auto me = asker.new_peer("asker");
+
+  Circuit much = ask_to_give(*me, address, "much", "*.o");
+  Circuit little = ask_to_give(*me, address, "little");
+  co_await (note_when_listed(&much, "much", order) && note_when_listed(&little, "little", order));
+  co_await asker.close();
+  co_await answerer.close();
+}
+
+/// Two nodes of which one answers syncs.
+struct Town {
+  explicit Town(Executor executor, ServiceOptions settings)
+      : asker(executor, with(network)), answerer(executor, with(network)),
+        service(Service::register_at(answerer, std::move(settings))), address(answerer.listen("mem://answerer")),
+        me(asker.new_peer("asker")) {}
+
+  static NodeOptions with(const std::shared_ptr<MemoryNetwork>& network) {
+    NodeOptions options;
+    options.networks["mem"] = network;
+    return options;
+  }
+  awaitable<void> wait_until_running(std::size_t count) {
+    while (service->running_count() != count) co_await asio::post(asio::use_awaitable);
+  }
+  awaitable<void> close() {
+    co_await asker.close();
+    co_await answerer.close();
+  }
+
+  std::shared_ptr<MemoryNetwork> network = std::make_shared<MemoryNetwork>();
+  Node asker;
+  Node answerer;
+  std::shared_ptr<Service> service;
+  std::string address;
+  std::shared_ptr<LocalPeer> me;
+};
+
+/// Three listings of about 15 KB where there is room for two.
+awaitable<void> ask_for_listings(std::string path) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.listing_bytes_max = 40'000;
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  std::vector<Circuit> answered;
+  for (int i = 0; i < 2; ++i) {
+    answered.push_back(ask_to_give(*town.me, town.address));
+    const std::string heard = co_await heard_first(answered.back());
+    CHECK(heard == "listed");
+  }
+  Circuit refused = ask_to_give(*town.me, town.address);
+  const std::string heard = co_await heard_first(refused);
+  CHECK_MESSAGE(contains(heard, "would take more than 40000 bytes together, which is listing_bytes_max"), heard);
+  answered.pop_back();
+  co_await town.wait_until_running(1);
+  Circuit next = ask_to_give(*town.me, town.address);
+  const std::string then = co_await heard_first(next);
+  CHECK(then == "listed");
+  co_await town.close();
+}
+
+/// What an asker hears last of a sync of which it has heard the listing.
+awaitable<std::string> heard_last(Circuit& control) {
+  std::string last = "nothing";
+  for (;;) {
+    const result<std::optional<Fragment>> heard = co_await as_result(control.receive());
+    if (!heard || !*heard) co_return last;
+    if ((*heard)->op == op::failed) last = read_message<wire::Failed>(**heard).text();
+  }
+}
+
+awaitable<void> ask_as_two_remotes(std::string path) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.answered_per_remote_max = 2;
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+  Node other(co_await asio::this_coro::executor, Town::with(town.network));
+  const auto other_me = other.new_peer("asker");
+
+  std::vector<Circuit> answered;
+  for (int i = 0; i < 2; ++i) {
+    answered.push_back(ask_to_give(*town.me, town.address));
+    const std::string heard = co_await heard_first(answered.back());
+    CHECK(heard == "listed");
+  }
+  Circuit refused = ask_to_give(*town.me, town.address);
+  const std::string heard = co_await heard_first(refused);
+  CHECK_MESSAGE(contains(heard, "already, which is its answered_per_remote_max: try again later"), heard);
+  Circuit elsewhere = ask_to_give(*other_me, town.address);
+  const std::string then = co_await heard_first(elsewhere);
+  CHECK(then == "listed");
+  answered.pop_back();
+  while (town.service->running_count() != 2) co_await asio::post(asio::use_awaitable);
+  Circuit next = ask_to_give(*town.me, town.address);
+  const std::string at_last = co_await heard_first(next);
+  CHECK(at_last == "listed");
+  co_await other.close();
+  co_await town.close();
+}
+
+Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run = true);
+
+awaitable<void> ask_and_say_nothing(std::string path) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.idle_max = std::chrono::milliseconds(50);
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  for (const bool takes : {false, true}) {
+    Circuit control = takes ? ask_to_take(*town.me, town.address) : ask_to_give(*town.me, town.address);
+    const std::string heard = co_await heard_last(control);
+    CHECK_MESSAGE(contains(heard, "nothing has come from the far side for 50 ms"), heard);
+    co_await town.wait_until_running(0);
+  }
+  Circuit silent = town.me->start_remote_and_open(town.address, "sync", std::nullopt);
+  co_await heard_last(silent);
+  co_await town.wait_until_running(0);
+  co_await town.close();
+}
+
+awaitable<void> end_in_words_of_its_own(std::string path, std::vector<std::string>* log) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.log = [log](const std::string& line) { log->push_back(line); };
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  Circuit control = ask_to_give(*town.me, town.address);
+  co_await heard_first(control);
+  control.reset(End(error::circuit_reset, "x\n2026-01-01 node://good pulls \"a\": 1 files\x1b[2J"));
+  co_await town.wait_until_running(0);
+  co_await town.close();
+}
+
+awaitable<void> say_many_notes(std::string path, std::vector<Note>* heard) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  settings.notes_max = 10;
+  settings.on_note = [heard](const Note& note) { heard->push_back(note); };
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  for (const bool takes : {false, true}) {
+    Circuit control = takes ? ask_to_take(*town.me, town.address) : ask_to_give(*town.me, town.address);
+    wire::Notes notes;
+    for (int i = 0; i < 1000; ++i) notes.add_notes()->set_kind(i % 2 ? wire::Note::SENT : wire::Note::ERROR);
+    co_await send_message(control, op::notes, notes);
+    control.finish();
+    co_await heard_last(control);
+    co_await town.wait_until_running(0);
+  }
+  co_await town.close();
+}
+
+Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run) {
+  wire::Request request;
+  request.set_version(1);
+  request.set_role(wire::Request::TAKE);
+  request.set_dry_run(dry_run);
+  return peer.start_remote_and_open(address, "sync", to_fragment(op::request, request));
+}
+
+awaitable<void> push_listings(std::string path) {
+  ServiceOptions settings;
+  std::filesystem::create_directories(path);
+  settings.root = Root::open(path);
+  settings.listing_bytes_max = 120'000;
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  // Each alone is below the budget, and half of each is refused.
+  std::vector<Circuit> pushing;
+  std::string heard;
+  for (int i = 0; i < 3; ++i) {
+    pushing.push_back(ask_to_take(*town.me, town.address));
+    std::vector<wire::Entry> many;
+    for (int j = 0; j < 500; ++j) many.push_back(file(std::to_string(1000 + j) + (j % 2 ? "/refused" : ""), 1));
+    std::sort(many.begin(), many.end(),
+              [](const auto& a, const auto& b) { return compare_paths(a.path(), b.path()) < 0; });
+    many.insert(many.begin(), directory(""));
+    co_await say_listing(pushing.back(), std::move(many));
+  }
+  for (Circuit& control : pushing) {
+    for (;;) {
+      const result<std::optional<Fragment>> said = co_await as_result(control.receive());
+      if (!said || !*said || (*said)->op == op::done) break;
+      if ((*said)->op == op::failed) heard += read_message<wire::Failed>(**said).text();
+    }
+  }
+  CHECK_MESSAGE(contains(heard, "would take more than 120000 bytes together"), heard);
+  co_await town.close();
+  std::filesystem::remove_all(path);
+}
+
+/// Each symlink is a note with its target. How much is listed tells how much of that is kept.
+awaitable<void> push_and_not_listen(std::string path) {
+  ServiceOptions settings;
+  settings.root = Root::open(path);
+  std::size_t noted = 0;
+  settings.on_note = [&noted](const Note&) { ++noted; };
+  settings.notes_max = 1'000'000;
+  Town town(co_await asio::this_coro::executor, std::move(settings));
+
+  Circuit control = ask_to_take(*town.me, town.address);
+  co_await say_listing(control, entries(directory("")), false);
+  std::size_t said = 0;
+  for (int turn = 0; turn < 3000; ++turn) {
+    std::vector<wire::Entry> few;
+    for (int i = 0; i < 10; ++i, ++said)
+      few.push_back(symlink_entry(std::to_string(1'000'000 + said), std::string(4000, 't')));
+    wire::Listing listing;
+    for (wire::Entry& entry : few) *listing.add_entries() = std::move(entry);
+    if (control.send_one_way(to_fragment(op::listing, listing)) != SendOutcome::taken) break;
+    for (int i = 0; i < 20; ++i) co_await asio::post(asio::use_awaitable);
+  }
+  CHECK(noted > 100);
+  CHECK(noted * 4000 < 3'000'000);
+  CHECK(said * 4000 < 10'000'000);
+  control.reset();
+  co_await town.wait_until_running(0);
+  co_await town.close();
 }
 
 } // namespace
@@ -328,6 +571,31 @@ TEST_CASE("hostile giver: entries that cannot be used are refused alone, and the
   CHECK((scratch.status("root/d/fine").st_mode & 07777) == 0777);
   CHECK(scratch.picture("root").size() == 3); // d, d/fine, l
   for (const std::string& text : outcome.errors) CHECK(contains(text, "is refused: it "));
+}
+
+TEST_CASE("hostile giver: an entry that the taker excludes is refused, and what is below it") {
+  const test::Scratch scratch;
+  scratch.write(".ssh/authorized_keys", "mine");
+  scratch.write("keep.o", "precious");
+  Scene scene([](Circuit& control) -> awaitable<void> {
+    co_await say_listing(
+        control, entries(directory(""), directory(".ssh"), file(".ssh/authorized_keys", 4), directory(".ssh/deep"),
+                         file(".ssh/deep/key", 4), file("a", 2), file("keep.o", 4), symlink_entry("link.o", "a")));
+    co_await wait_for_want(control);
+    co_await say_file(control, 5, "ok");
+  });
+  scene.asked.exclude = {".ssh", "*.o"};
+
+  const Ended outcome = play(scene, scratch.path());
+
+  CHECK(outcome.failure == "");
+  CHECK(scratch.read("a") == "ok");
+  CHECK(scratch.read(".ssh/authorized_keys") == "mine");
+  CHECK(scratch.read("keep.o") == "precious");
+  CHECK_FALSE(scratch.has(".ssh/deep"));
+  CHECK_FALSE(scratch.has("link.o"));
+  CHECK(outcome.errors.size() == 6);
+  for (const std::string& text : outcome.errors) CHECK_MESSAGE(contains(text, "is excluded here"), text);
 }
 
 TEST_CASE("hostile giver: a file that was not wanted, or more of it than it claims, ends the sync and leaves nothing") {
@@ -492,4 +760,71 @@ TEST_CASE("hostile asker: syncs beyond answered_max are refused in words, and on
   scratch.write("file", "content");
 
   test::run_coroutine(ask_too_often(scratch.path()));
+}
+
+TEST_CASE("hostile asker: what several syncs list is charged to one budget, and given back when they end") {
+  const test::Scratch scratch;
+  for (int i = 0; i < 100; ++i) scratch.write(std::string(100, 'n') + std::to_string(i), "");
+
+  test::run_coroutine(ask_for_listings(scratch.path()));
+}
+
+TEST_CASE("hostile asker: listings that are pushed are charged to one budget, with what is refused in them") {
+  test::run_coroutine(push_listings(test::Scratch().path()));
+}
+
+TEST_CASE("hostile asker: one that does not listen to what is done has to wait with its listing, however it is cut") {
+  const test::Scratch scratch;
+
+  test::run_coroutine(push_and_not_listen(scratch.path()));
+}
+
+TEST_CASE("hostile asker: a sync whose patterns leave everything out does not hold up another one") {
+  const test::Scratch scratch;
+  for (int i = 0; i < 5000; ++i) scratch.write("much/" + std::to_string(i) + ".o", "");
+  scratch.write("little/file", "");
+
+  std::vector<std::string> order;
+  test::run_coroutine(ask_for_much_and_little(scratch.path(), &order));
+
+  CHECK(order == std::vector<std::string>{"little listed", "much listed"});
+}
+
+TEST_CASE("hostile asker: one remote gets no more than its share of the syncs that are answered") {
+  const test::Scratch scratch;
+  scratch.write("file", "content");
+
+  test::run_coroutine(ask_as_two_remotes(scratch.path()));
+}
+
+TEST_CASE("hostile asker: a sync of which the far side says nothing more is given up, with or without a request") {
+  const test::Scratch scratch;
+  scratch.write("file", "content");
+
+  test::run_coroutine(ask_and_say_nothing(scratch.path()));
+}
+
+TEST_CASE("hostile asker: what it says at the end stays one line of the log, without codes") {
+  const test::Scratch scratch;
+  scratch.write("file", "content");
+
+  std::vector<std::string> log;
+  test::run_coroutine(end_in_words_of_its_own(scratch.path(), &log));
+
+  REQUIRE(log.size() == 1);
+  CHECK_MESSAGE(contains(log[0], "pulls \"\": failed: x\\n2026-01-01 node://good"), log[0]);
+  CHECK_MESSAGE(contains(log[0], "\\x1b[2J"), log[0]);
+  for (const char letter : log[0]) CHECK(static_cast<unsigned char>(letter) >= 0x20);
+  CHECK_FALSE(contains(log[0], "trunkline:"));
+}
+
+TEST_CASE("hostile asker: notes beyond notes_max are counted and not heard") {
+  const test::Scratch scratch;
+
+  std::vector<Note> heard;
+  test::run_coroutine(say_many_notes(scratch.path(), &heard));
+
+  REQUIRE(heard.size() == 44);
+  CHECK(contains(heard[20].text, "more than 10 errors of one sync"));
+  CHECK(contains(heard[21].text, "more than 10 notes of one sync"));
 }

@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -47,7 +48,7 @@ TEST_CASE("incoming file: it has its name, mode and time when it is whole, and n
     file.write(6, bytes("world"));
     CHECK_FALSE(scratch.has("name"));
     CHECK(temporaries(scratch).size() == 1);
-    CHECK((scratch.status(temporaries(scratch)[0]).st_mode & 0777) == 0600);
+    CHECK((scratch.status(temporaries(scratch)[0]).st_mode & 07777) == (S_ISVTX | 0600)); // the mark
     file.commit(11, 0444, {1234, 5678});
   }
 
@@ -77,8 +78,13 @@ TEST_CASE("incoming file: whichever operation fails, the name has its old conten
   for (std::size_t nth = 1;; ++nth) {
     const test::Scratch scratch;
     scratch.write("name", "old");
+    bool renamed = false;
+    bool late = false;
     const auto disk = std::make_shared<test::FaultyDisk>([&](std::size_t call, DiskCall kind, std::string_view) {
-      return call == nth + 2 && kind != DiskCall::lock ? ENOSPC : 0;
+      renamed = renamed || (kind == DiskCall::rename && call != nth + 2);
+      if (call != nth + 2 || kind == DiskCall::lock) return 0;
+      late = renamed; // then it has its name, and its mode at the next sync
+      return ENOSPC;
     });
     const auto root = Root::open(scratch.path(), disk); // two calls until the directory is open
     root->directory("");
@@ -94,7 +100,7 @@ TEST_CASE("incoming file: whichever operation fails, the name has its old conten
     }
 
     failures += failed;
-    CHECK(scratch.read("name") == (failed ? "old" : "new content"));
+    CHECK(scratch.read("name") == (failed && !late ? "old" : "new content"));
     CHECK(temporaries(scratch).empty());
     if (disk->calls() < nth + 2) break;
   }
@@ -119,7 +125,8 @@ TEST_CASE(
     const std::string content = scratch.read("name");
     CHECK((content == "old" || content == "new content"));
     const auto root = Root::open(scratch.path());
-    for (const std::string& name : temporaries(scratch)) stale += reap_temporary(*root->directory(""), name);
+    for (const std::string& name : temporaries(scratch))
+      stale += reap_temporary(*root->directory(""), name) == Reaped::removed;
     CHECK(temporaries(scratch).empty());
     receive(root, "newer content");
     CHECK(scratch.read("name") == "newer content");
@@ -134,11 +141,63 @@ TEST_CASE("incoming file: one that somebody is writing is not reaped") {
   IncomingFile file(root->directory(""), "name", test::seeded_random());
   const std::string temporary = temporaries(scratch).at(0);
 
-  const bool reaped = reap_temporary(*root->directory(""), temporary);
+  const Reaped reaped = reap_temporary(*root->directory(""), temporary);
   file.commit(0, 0644, {});
 
-  CHECK_FALSE(reaped);
+  CHECK(reaped == Reaped::in_use);
   CHECK(scratch.has("name"));
+}
+
+TEST_CASE("incoming file: what only has a temporary file's name is not reaped") {
+  const test::Scratch scratch;
+  const auto directory = Root::open(scratch.path())->directory("");
+  scratch.write(".a.trunkline-abcdefgh", "somebody's");
+  scratch.make_symlink(".b.trunkline-abcdefgh", "somewhere");
+  REQUIRE(::mkfifo(scratch.path(".c.trunkline-abcdefgh").c_str(), 01600) == 0);
+  scratch.write(".d.trunkline-abcdefgh", "another user's");
+  REQUIRE(::chmod(scratch.path(".d.trunkline-abcdefgh").c_str(), 01600) == 0);
+  const bool other_user = ::chown(scratch.path(".d.trunkline-abcdefgh").c_str(), 12345, 12345) == 0;
+
+  CHECK(reap_temporary(*directory, ".a.trunkline-abcdefgh") == Reaped::not_ours);
+  CHECK(reap_temporary(*directory, ".b.trunkline-abcdefgh") == Reaped::not_ours);
+  CHECK(reap_temporary(*directory, ".c.trunkline-abcdefgh") == Reaped::not_ours);
+  if (other_user) CHECK(reap_temporary(*directory, ".d.trunkline-abcdefgh") == Reaped::not_ours);
+  CHECK(reap_temporary(*directory, ".e.trunkline-abcdefgh") == Reaped::gone);
+  CHECK(scratch.picture().size() == 4);
+}
+
+TEST_CASE("incoming file: it keeps its lock and its mark until it has its name") {
+  const test::Scratch scratch;
+  std::vector<Reaped> reaped;
+  const auto disk = std::make_shared<test::FaultyDisk>([&](std::size_t, DiskCall call, std::string_view) {
+    if (call == DiskCall::rename || call == DiskCall::close)
+      for (const std::string& name : temporaries(scratch))
+        reaped.push_back(reap_temporary(*Root::open(scratch.path())->directory(""), name));
+    return 0;
+  });
+  const auto root = Root::open(scratch.path(), disk);
+
+  receive(root, "content");
+
+  CHECK(reaped == std::vector<Reaped>{Reaped::in_use, Reaped::in_use});
+  CHECK(scratch.read("name") == "content");
+  CHECK((scratch.status("name").st_mode & 07777) == 0640);
+}
+
+TEST_CASE("symlink: one whose temporary name somebody reaps is made again") {
+  const test::Scratch scratch;
+  bool reaped = false;
+  const auto disk = std::make_shared<test::FaultyDisk>([&](std::size_t, DiskCall call, std::string_view) {
+    if (call != DiskCall::rename || std::exchange(reaped, true)) return 0;
+    for (const std::string& name : temporaries(scratch))
+      CHECK(reap_temporary(*Root::open(scratch.path())->directory(""), name) == Reaped::removed);
+    return 0;
+  });
+
+  place_symlink(*Root::open(scratch.path(), disk)->directory(""), "name", "target", {77, 0});
+
+  CHECK(Root::open(scratch.path())->directory("")->read_link("name") == "target");
+  CHECK(temporaries(scratch).empty());
 }
 
 TEST_CASE("incoming file: a symlink under its name is replaced, not followed") {
@@ -197,10 +256,10 @@ TEST_CASE("symlink: it takes its name at once, with its time, and leaves nothing
     const auto directory = Root::open(scratch.path(), disk)->directory("");
 
     if (fails) {
-      CHECK_THROWS_AS(place_symlink(*directory, "name", "target", {77, 0}, test::seeded_random()), FileError);
+      CHECK_THROWS_AS(place_symlink(*directory, "name", "target", {77, 0}), FileError);
       CHECK(scratch.read("name") == "old");
     } else {
-      place_symlink(*directory, "name", "target", {77, 0}, test::seeded_random());
+      place_symlink(*directory, "name", "target", {77, 0});
       CHECK(directory->read_link("name") == "target");
       CHECK(scratch.status("name").st_mtim.tv_sec == 77);
     }

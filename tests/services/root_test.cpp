@@ -55,7 +55,7 @@ TEST_CASE("root: a name is one component for every operation") {
     CHECK(error_of([&] { directory->status(name); }) == EINVAL);
     CHECK(error_of([&] { directory->read_link(name); }) == EINVAL);
     CHECK(error_of([&] { directory->open_file(name, status); }) == EINVAL);
-    CHECK(error_of([&] { directory->create_file(name); }) == EINVAL);
+    CHECK(error_of([&] { directory->create_file(name, 0600); }) == EINVAL);
     CHECK(error_of([&] { directory->make_directory(name, 0755); }) == EINVAL);
     CHECK(error_of([&] { directory->make_symlink(name, "target"); }) == EINVAL);
     CHECK(error_of([&] { directory->rename("x", name); }) == EINVAL);
@@ -86,7 +86,7 @@ TEST_CASE("root: a symlink is never followed, wherever it leads") {
   const auto top = root->directory("");
   CHECK(error_of([&] { top->open_file("file", status); }) == ELOOP);
   CHECK(error_of([&] { top->set_mode("file", 0777); }) != 0);
-  CHECK_FALSE(top->create_file("file").has_value());
+  CHECK_FALSE(top->create_file("file", 0600).has_value());
   top->set_mtime("file", {1, 0});
   CHECK(scratch.status("outside/secret").st_mtim.tv_sec != 1);
   CHECK(top->read_link("in") == "real");
@@ -103,7 +103,7 @@ TEST_CASE("root: a symlink put in the place of an open directory changes nothing
 
   REQUIRE(::rename(scratch.path("root/dir").c_str(), scratch.path("root/moved").c_str()) == 0);
   scratch.make_symlink("root/dir", scratch.path("outside"));
-  const auto created = directory->create_file("new");
+  const auto created = directory->create_file("new", 0600);
   root->forget();
 
   CHECK(created.has_value());

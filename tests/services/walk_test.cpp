@@ -34,10 +34,11 @@ Seen walk(const std::shared_ptr<Root>& root, const std::vector<std::string>& exc
   listener.on_skipped = [&](const std::string& path, const std::string& text) {
     seen.skipped.push_back(path + ": " + text);
   };
-  listener.on_stale = [&](const std::string& path) { seen.stale.push_back(path); };
+  listener.on_temporary = [&](const std::string& path) { seen.stale.push_back(path); };
   const Filter filter(exclude);
   Walk walk(root, filter, listener);
-  while (auto entry = walk.next()) seen.entries.push_back(std::move(*entry));
+  while (!walk.ended())
+    if (auto entry = walk.next()) seen.entries.push_back(std::move(*entry));
   seen.complete = walk.complete();
   return seen;
 }
@@ -126,6 +127,42 @@ TEST_CASE("walk: what cannot be read is reported, the rest goes on, and the list
     CHECK(seen.errors.size() == 1);
     CHECK_FALSE(seen.complete);
   }
+}
+
+TEST_CASE("walk: names that are left out give others their turn, too") {
+  const test::Scratch scratch;
+  for (std::size_t i = 0; i < 3 * Walk::names_between_yields; ++i) scratch.write("f" + std::to_string(i) + ".o", "");
+  scratch.write("z", "");
+  const Filter filter({"*.o"});
+  Walk walk(Root::open(scratch.path()), filter, {});
+
+  std::size_t turns = 0;
+  std::vector<std::string> listed;
+  while (!walk.ended()) {
+    if (const auto entry = walk.next()) {
+      listed.push_back(entry->path);
+    } else {
+      ++turns;
+    }
+  }
+
+  CHECK(listed == Paths{"", "z"});
+  CHECK(turns >= 3);
+}
+
+TEST_CASE("walk: patterns that take long give others their turn after a few names") {
+  const test::Scratch scratch;
+  const std::string deep = std::string(200, 'd') + "/" + std::string(200, 'd');
+  for (int i = 0; i < 20; ++i) scratch.write(deep + "/" + std::to_string(i), "");
+  const Filter filter(std::vector<std::string>(500, "/a*/**/?[b-z]*a"));
+  Walk walk(Root::open(scratch.path()), filter, {});
+
+  std::size_t turns = 0;
+  std::size_t listed = 0;
+  while (!walk.ended()) (walk.next() ? listed : turns) += 1;
+
+  CHECK(listed == 23);
+  CHECK(turns >= 10);
 }
 
 TEST_CASE("walk: one file alone is listed without its directory") {
