@@ -257,6 +257,7 @@ TrunkView NodeCore::view_of(const NodeTrunk& trunk) {
   view.addresses = trunk.addresses;
   view.dialled = trunk.dialled;
   view.draining = trunk.draining;
+  view.ended_here = trunk.ended_here;
   view.end = trunk.end;
   view.counters = trunk.live->machine().counters();
   view.trunk = trunk.live;
@@ -290,6 +291,7 @@ std::optional<TrunkView> NodeCore::trunk_with(const NodeId& node) const {
 void NodeCore::end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason) {
   for (const auto& known : std::vector(trunks_.all())) {
     if (known->live != trunk || known->phase != NodeTrunk::Phase::open) continue;
+    known->ended_here = true;
     set_draining(known);
     if (deadline > Duration::zero()) {
       trunk->machine().drain(trunk->now() + deadline, true);

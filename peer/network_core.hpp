@@ -205,7 +205,6 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   void on_trunk(TrunkChange change, const TrunkView& view);
   /// A connection cannot be used any more: when to try again.
   void pace(Remote& far, const TrunkView& view);
-  void end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason);
   bool is_idle(const TrunkView& view, Duration for_at_least) const;
   std::uint32_t connections(bool dialled) const;
   /// Ends the least recently used idle connection of one direction; null when there is none.
@@ -230,7 +229,6 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   std::uint32_t dialling_ = 0; // outbound connections on their way
   Signal sends_changed_;
   std::shared_ptr<TrunkChanges> trunk_changes_ = std::make_shared<TrunkChanges>();
-  std::set<const LiveTrunk*> ending_; // trunks that are open and that we have begun to end
   Signal connections_changed_; // one is over
   Node node_;
   std::shared_ptr<LocalPeer> peer_; // once it runs

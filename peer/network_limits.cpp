@@ -30,11 +30,6 @@ void NetworkCore::hear_trunks() {
   }
 }
 
-void NetworkCore::end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason) {
-  ending_.insert(trunk.get());
-  node_.end_trunk(trunk, deadline, std::move(reason));
-}
-
 /// A far end that accepts and ends the connection at once costs what one that does not answer costs, whatever it says:
 /// being turned away is no orderly end.
 void NetworkCore::pace(Remote& far, const TrunkView& view) {
@@ -43,7 +38,7 @@ void NetworkCore::pace(Remote& far, const TrunkView& view) {
   const boost::system::error_code& why = view.end.code;
   const bool failed = why && why != error::node_closed && (view.dialled || why != error::draining);
   const bool brief = view.dialled && lived < options_.redial_backoff_min;
-  if (ending_.contains(view.trunk.get()) || (!failed && !brief)) {
+  if (view.ended_here || (!failed && !brief)) {
     far.failures = 0;
     return;
   }
@@ -69,7 +64,7 @@ void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
         log(LogLevel::warning,
             fmt::format("connection from {} turned away: connections_inbound_max {} reached, and none is idle",
                         view.remote, options_.connections_inbound_max));
-        end_trunk(
+        node_.end_trunk(
             view.trunk, Duration::zero(),
             End(error::draining, fmt::format("connections_inbound_max {} reached", options_.connections_inbound_max)));
       }
@@ -83,7 +78,6 @@ void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
     case TrunkChange::over:
       far->end = view.end;
       if (!view.draining || view.end.code) pace(*far, view); // else it was seen when it began to drain
-      ending_.erase(view.trunk.get());
       connections_changed_.notify_all();
       break;
   }
@@ -93,15 +87,15 @@ void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
 /// Those that we end make room; what the far side drains stays as long as it likes, and counts.
 std::uint32_t NetworkCore::connections(bool dialled) const {
   const std::vector<TrunkView> trunks = node_.trunks();
-  return static_cast<std::uint32_t>(std::count_if(trunks.begin(), trunks.end(), [this, dialled](const TrunkView& view) {
-    return view.dialled == dialled && !ending_.contains(view.trunk.get());
+  return static_cast<std::uint32_t>(std::count_if(trunks.begin(), trunks.end(), [dialled](const TrunkView& view) {
+    return view.dialled == dialled && !view.ended_here;
   }));
 }
 
 /// Nothing is under way on it, nobody but us has circuits on it, and its last message was so long ago.
 bool NetworkCore::is_idle(const TrunkView& view, Duration for_at_least) const {
   const auto found = remotes_.find(view.node);
-  if (ending_.contains(view.trunk.get()) || found == remotes_.end()) return false;
+  if (view.ended_here || found == remotes_.end()) return false;
   const Remote& far = *found->second;
   const std::size_t ours = far.lines.size() + far.retiring.size() + far.circuits_in;
   return far.busy == 0 && view.trunk->machine().circuits_count() <= ours && now() - far.used >= for_at_least;
@@ -111,7 +105,7 @@ void NetworkCore::end_connection(const TrunkView& view, const std::string& reaso
   ++evictions_;
   log(LogLevel::info, fmt::format("connection with {} is closed: {}", view.remote, reason));
   const RemotePointer far = remote(view.node);
-  end_trunk(view.trunk, close_deadline, End(error::draining, reason));
+  node_.end_trunk(view.trunk, close_deadline, End(error::draining, reason));
   for (const auto& [name, line] : std::map(far->lines))
     if (line->circuit.trunk() == view.trunk) retire(far, line);
 }

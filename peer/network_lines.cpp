@@ -118,7 +118,7 @@ std::shared_ptr<LiveTrunk> NetworkCore::end_one_shot(Remote& remote, std::uint32
   const std::optional<TrunkView> view = node_.trunk_with(remote.id);
   if (!view || !view->dialled) return nullptr;
   remote.one_shot = false;
-  end_trunk(view->trunk, close_deadline, End());
+  node_.end_trunk(view->trunk, close_deadline, End());
   return view->trunk;
 }
 

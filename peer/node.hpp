@@ -35,6 +35,7 @@ struct TrunkView {
   std::vector<std::string> addresses; // under which the far side listens and is believed
   bool dialled = false;               // by us
   bool draining = false;              // takes no new circuits
+  bool ended_here = false;            // by end_trunk
   End end;                            // why, once it is over
   TrunkCounters counters;             // bytes, frames, the last round trip, ...
   std::shared_ptr<LiveTrunk> trunk;

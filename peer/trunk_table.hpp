@@ -31,6 +31,7 @@ struct NodeTrunk {
   NodeId node_id;              // of the far side, from its Hello
   std::vector<std::string> addresses; // that the far side claims and is believed
   bool draining = false;       // not used for new circuits any more
+  bool ended_here = false;     // by end_trunk
   End end;                     // why it is over
   std::set<PeerId> peers;      // ours that the far side has heard of
   std::size_t peers_started = 0; // ours that the far side started and that run

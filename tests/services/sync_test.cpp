@@ -512,8 +512,8 @@ TEST_CASE("sync: a full or read only disk ends the sync with one line, and what 
       Setting setting;
       std::size_t calls = 0;
       setting.to_disk = std::make_shared<test::FaultyDisk>(
-          [&, failing = failing, number = number](std::size_t, DiskCall call, std::string_view) {
-            return call == failing && ++calls > 5 ? number : 0;
+          [&, failing_call = failing, failure = number](std::size_t, DiskCall call, std::string_view) {
+            return call == failing_call && ++calls > 5 ? failure : 0;
           });
 
       const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
