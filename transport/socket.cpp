@@ -145,12 +145,17 @@ void SocketState::keep_unread(ReadInto into, std::size_t bytes) {
 }
 
 error_code SocketState::receive_now(ReadInto into, std::size_t& received) noexcept {
-  std::array<iovec, 2> vectors = {iovec{into.first.data(), into.first.size()},
-                                  iovec{into.rest.data(), into.rest.size()}};
-  msghdr message{};
-  message.msg_iov = vectors.data();
-  message.msg_iovlen = into.rest.empty() ? 1 : 2;
-  const ssize_t bytes = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT);
+  ssize_t bytes = 0;
+  if (into.rest.empty()) { // the system checks less
+    bytes = ::recv(socket_.native_handle(), into.first.data(), into.first.size(), MSG_DONTWAIT);
+  } else {
+    std::array<iovec, 2> vectors = {iovec{into.first.data(), into.first.size()},
+                                    iovec{into.rest.data(), into.rest.size()}};
+    msghdr message{};
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = vectors.size();
+    bytes = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT);
+  }
   if (bytes < 0) return last_error();
   received = static_cast<std::size_t>(bytes);
   exhausted_ = received < into.size();
@@ -196,7 +201,9 @@ error_code SocketState::send_now(WriteCursor& cursor) noexcept {
     msghdr message{};
     message.msg_iov = vectors.data();
     message.msg_iovlen = count;
-    const ssize_t sent = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    constexpr int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    const ssize_t sent = count == 1 ? ::send(socket_.native_handle(), vectors[0].iov_base, vectors[0].iov_len, flags)
+                                    : ::sendmsg(socket_.native_handle(), &message, flags);
     if (sent < 0) return last_error();
     accepted_ += static_cast<std::uint64_t>(sent);
     cursor.skip_written(static_cast<std::size_t>(sent));
