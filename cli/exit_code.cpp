@@ -1,6 +1,7 @@
 #include "cli/exit_code.hpp"
 
 #include "fragment/error.hpp"
+#include "peer/quote.hpp"
 #include "services/quarkchain/config.hpp"
 #include "services/quarkchain/store.hpp"
 #include "services/sync/disk.hpp"
@@ -62,20 +63,6 @@ ExitCode exit_code_of(std::exception_ptr failure) {
   }
 }
 
-std::string line_of(std::exception_ptr failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const boost::system::system_error& thrown) {
-    // The words of the code only where there are no better ones; its category and number never.
-    std::string text = thrown.what();
-    const std::string code = thrown.code().what();
-    if (text.ends_with(": " + code)) text.resize(text.size() - code.size() - 2);
-    return sync::printable_sentence(text.empty() || text == code ? thrown.code().message() : text);
-  } catch (const std::exception& thrown) {
-    return sync::printable_sentence(thrown.what());
-  } catch (...) {
-    return "unknown failure";
-  }
-}
+std::string line_of(std::exception_ptr failure) { return sync::printable_sentence(words_of(failure)); }
 
 } // namespace trunkline::cli

@@ -38,16 +38,6 @@ NetworkOptions with_random(NetworkOptions options) {
 
 } // namespace
 
-std::string words_of(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const std::exception& thrown) {
-    return trunkline::text_of(thrown);
-  } catch (...) {
-    return "an exception of unknown type";
-  }
-}
-
 std::uint64_t Traffic::failures() const noexcept {
   return std::accumulate(send_failures.begin(), send_failures.end(), std::uint64_t{0});
 }

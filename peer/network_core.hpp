@@ -92,8 +92,6 @@ struct TrunkChanges {
 };
 
 bool is_aborted(const boost::system::system_error& thrown);
-/// What an exception says, whatever it is.
-std::string words_of(const std::exception_ptr& failure);
 /// "node " and its id.
 std::string node_text(const NodeId& node);
 /// A large payload is shared with the message, for another attempt.

@@ -128,12 +128,7 @@ awaitable<void> NodeCore::run_service(std::shared_ptr<LocalPeer> peer, PeerServi
 }
 
 End NodeCore::handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure) {
-  std::string what = "an exception of unknown type";
-  try {
-    std::rethrow_exception(failure);
-  } catch (const std::exception& thrown) {
-    what = thrown.what();
-  } catch (...) {}
+  const std::string what = words_of(failure);
   ++counters_.services_failed;
   log(LogLevel::error,
       circuit ? fmt::format("service {} threw on circuit {} with peer {}: {}", quote(peer.service()),

@@ -30,9 +30,19 @@ std::string text_of(const std::exception& failure) {
   std::string text = failure.what();
   const auto* thrown = dynamic_cast<const boost::system::system_error*>(&failure);
   if (!thrown) return text;
-  const std::string behind = ": " + thrown->code().what();
-  if (text.ends_with(behind)) text.resize(text.size() - behind.size());
-  return text;
+  const std::string code = thrown->code().what();
+  if (text.ends_with(": " + code)) text.resize(text.size() - code.size() - 2);
+  return text.empty() || text == code ? thrown->code().message() : text;
+}
+
+std::string words_of(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& thrown) {
+    return text_of(thrown);
+  } catch (...) {
+    return "an exception of unknown type";
+  }
 }
 
 } // namespace trunkline

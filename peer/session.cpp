@@ -84,8 +84,8 @@ awaitable<void> Session::run() {
 // Never waits for the writer: a far side that is just as busy writing would wait for us in turn.
 awaitable<void> Session::pump_in() {
   try {
-    co_await asio::post(
-        asio::use_awaitable); // whoever the first read wakes may cancel us: we must be cancellable by then
+    // Whoever the first read wakes may cancel us: we must be cancellable by then.
+    co_await asio::post(asio::use_awaitable);
     ReadBuffer buffer;
     for (;;) {
       const std::span<std::byte> direct = trunk_->machine().read_space(); // where a large payload lies in the end

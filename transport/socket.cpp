@@ -72,7 +72,9 @@ class SocketState {
 
   static awaitable<std::size_t> read(std::shared_ptr<SocketState> self, ReadInto into);
   static awaitable<void> write(std::shared_ptr<SocketState> self, std::span<const std::span<const std::byte>> pieces);
-  std::uint64_t write_progress() const noexcept { return left() - left_before_wait_; }
+  std::uint64_t write_progress() const noexcept {
+    return std::max(left(), left_before_wait_) - left_before_wait_; // unix sockets count their own overhead as unsent
+  }
   void finish() noexcept;
   void close() noexcept;
   const std::string& remote() const noexcept { return remote_; }

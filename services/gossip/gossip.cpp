@@ -1,5 +1,7 @@
 #include "services/gossip/gossip.hpp"
 
+#include "peer/quote.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -151,18 +153,16 @@ awaitable<void> Gossip::deliver_all() {
     deliveries_bytes_ -= delivery.payload.size();
     deliveries_changed_.notify_all(); // there is room
     if (!options_.on_message) continue;
-    std::string failure;
+    std::exception_ptr failure;
     try {
       co_await options_.on_message(delivery.origin, std::move(delivery.payload));
       continue;
-    } catch (const std::exception& thrown) {
-      failure = thrown.what();
     } catch (...) {
-      failure = "an exception of unknown type";
+      failure = std::current_exception();
     }
     co_await throw_if_cancelled();
     if (options_.log)
-      options_.log(fmt::format("{}: a message from {}: {}", name(), delivery.origin.to_string(), failure));
+      options_.log(fmt::format("{}: a message from {}: {}", name(), delivery.origin.to_string(), words_of(failure)));
   }
 }
 

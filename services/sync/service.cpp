@@ -1,6 +1,7 @@
 #include "services/sync/service.hpp"
 
 #include "async/within.hpp"
+#include "peer/quote.hpp"
 #include "services/sync/crew.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/giver.hpp"
@@ -56,23 +57,6 @@ std::exception_ptr with_words(const Circuit& control, std::exception_ptr failure
     return std::make_exception_ptr(boost::system::system_error(end->code, end->text));
   } catch (...) {
     return failure;
-  }
-}
-
-/// For the log: what the far side said is in it, and must neither break a line nor talk to a terminal. The words of an
-/// error code only where there are no better ones.
-std::string words_of(std::exception_ptr failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const boost::system::system_error& thrown) {
-    std::string text = thrown.what();
-    const std::string code = thrown.code().what();
-    if (text.ends_with(": " + code)) text.resize(text.size() - code.size() - 2);
-    return printable_sentence(text.empty() || text == code ? thrown.code().message() : text);
-  } catch (const std::exception& thrown) {
-    return printable_sentence(thrown.what());
-  } catch (...) {
-    return "unknown failure";
   }
 }
 
@@ -248,7 +232,7 @@ awaitable<void> Service::answer(CircuitInbox& circuits) {
   if (failure) {
     failure = with_words(*control, failure);
     say_failed(*control, failure);
-    outcome = "failed: " + words_of(failure);
+    outcome = "failed: " + printable_sentence(words_of(failure)); // must neither break a line nor talk to a terminal
   } else {
     outcome = std::to_string(report.files) + " files, " + std::to_string(report.bytes) + " bytes, " +
               std::to_string(report.deleted) + " deleted, " + std::to_string(report.errors) + " errors";

@@ -12,6 +12,7 @@
 #include "own_options.hpp"
 #include "peer/network.hpp"
 #include "services/gossip/gossip.hpp"
+#include "tests/support/passing_network.hpp"
 #include "transport/memory.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -245,58 +246,23 @@ awaitable<Measured> drive_first_messages(Sender& sender, const Options& options)
 // Broadcasts.
 
 /// Counts what is written to the connections of one node.
-class CountingNetwork final : public Network {
+class CountingTransport final : public test::PassingTransport {
  public:
-  explicit CountingNetwork(std::shared_ptr<Network> network) : network_(std::move(network)) {}
-  awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
-    std::unique_ptr<Transport> transport = co_await network_->dial(std::move(address));
-    co_return std::make_unique<Counting>(std::move(transport), bytes);
+  CountingTransport(std::unique_ptr<Transport> transport, std::shared_ptr<std::uint64_t> bytes)
+      : PassingTransport(std::move(transport)), bytes_(std::move(bytes)) {}
+  awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
+    for (const auto& piece : pieces) *bytes_ += piece.size();
+    return transport_->write(pieces);
   }
-  std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
-    return std::make_unique<CountingListener>(network_->listen(executor, address), bytes);
-  }
-  std::shared_ptr<std::uint64_t> bytes = std::make_shared<std::uint64_t>(0);
 
  private:
-  class Counting final : public Transport {
-   public:
-    Counting(std::unique_ptr<Transport> transport, std::shared_ptr<std::uint64_t> into)
-        : transport_(std::move(transport)), bytes_(std::move(into)) {}
-    awaitable<std::size_t> read_some(std::span<std::byte> into) override { return transport_->read_some(into); }
-    awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
-      for (const auto& piece : pieces) *bytes_ += piece.size();
-      return transport_->write(pieces);
-    }
-    void finish() noexcept override { transport_->finish(); }
-    void close() noexcept override { transport_->close(); }
-    std::string remote() const override { return transport_->remote(); }
-    std::string remote_host() const override { return transport_->remote_host(); }
-
-   private:
-    std::unique_ptr<Transport> transport_;
-    std::shared_ptr<std::uint64_t> bytes_;
-  };
-  class CountingListener final : public Listener {
-   public:
-    CountingListener(std::unique_ptr<Listener> listener, std::shared_ptr<std::uint64_t> into)
-        : listener_(std::move(listener)), bytes_(std::move(into)) {}
-    awaitable<std::unique_ptr<Transport>> accept() override {
-      std::unique_ptr<Transport> transport = co_await listener_->accept();
-      co_return std::make_unique<Counting>(std::move(transport), bytes_);
-    }
-    void close() noexcept override { listener_->close(); }
-    std::string address() const override { return listener_->address(); }
-
-   private:
-    std::unique_ptr<Listener> listener_;
-    std::shared_ptr<std::uint64_t> bytes_;
-  };
-
-  std::shared_ptr<Network> network_;
+  std::shared_ptr<std::uint64_t> bytes_;
 };
 
+using CountingNetwork = test::PassingNetwork<CountingTransport, std::uint64_t>;
+
 struct Member {
-  std::shared_ptr<CountingNetwork> connections;
+  std::shared_ptr<std::uint64_t> bytes = std::make_shared<std::uint64_t>(0); // on its connections
   std::shared_ptr<net::Network> network;
   std::shared_ptr<gossip::Gossip> service; // null in the mesh
   net::Conduit conduit; // of the mesh
@@ -312,10 +278,9 @@ struct Members {
     const auto book = gossip::Book::make(1, ids);
     for (std::uint32_t number = 0; number < count; ++number) {
       Member& member = members[number];
-      member.connections = std::make_shared<CountingNetwork>(memory);
       net::NetworkOptions options = network_options();
       options.node.id = ids[number];
-      options.node.networks["mem"] = member.connections;
+      options.node.networks["mem"] = std::make_shared<CountingNetwork>(memory, member.bytes);
       options.listen = {fmt::format("mem://{}", number)};
       for (std::uint32_t other = 0; other < count; ++other)
         if (other != number) options.book.add(ids[other], fmt::format("mem://{}", other));
@@ -380,7 +345,7 @@ struct Members {
   }
   std::uint64_t bytes() const {
     std::uint64_t sum = 0;
-    for (const Member& member : members) sum += *member.connections->bytes;
+    for (const Member& member : members) sum += *member.bytes;
     return sum;
   }
 
@@ -403,7 +368,7 @@ awaitable<Measured> drive_broadcasts(Members& all, const Options& options) {
   const std::uint64_t messages = all.messages();
   const std::uint64_t bytes = all.bytes();
   const std::uint64_t messages_here = Members::messages_of(originator);
-  const std::uint64_t bytes_here = *originator.connections->bytes;
+  const std::uint64_t bytes_here = *originator.bytes;
 
   bench::RoundTrips times;
   const Goal goal(options);
@@ -421,7 +386,7 @@ awaitable<Measured> drive_broadcasts(Members& all, const Options& options) {
   measured.more = {{"messages", each(all.messages(), messages)},
                    {"bytes", each(all.bytes(), bytes)},
                    {"originator_messages", each(Members::messages_of(originator), messages_here)},
-                   {"originator_bytes", each(*originator.connections->bytes, bytes_here)}};
+                   {"originator_bytes", each(*originator.bytes, bytes_here)}};
   measured.value = times.result().value / 1000;
   measured.unit = "ms";
   all.scope->cancel();

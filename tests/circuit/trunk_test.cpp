@@ -224,6 +224,17 @@ TEST_CASE("trunk: a far side that talks and is talked to is not pinged") {
   CHECK_FALSE(contains(dialogue.says(), "PING"));
 }
 
+TEST_CASE("trunk: the round trip of the last ping is among its counters") {
+  Introduced dialogue;
+  CHECK(dialogue.trunk().counters().round_trip == 0ms);
+  dialogue.passes(15s);
+  const std::string said = dialogue.says();
+  REQUIRE(said.starts_with("PING "));
+  dialogue.passes(40ms);
+  dialogue.hears(say::pong(std::stoull(said.substr(5))));
+  CHECK(dialogue.trunk().counters().round_trip == 40ms);
+}
+
 TEST_CASE("trunk: two idle sides keep each other alive for a day") {
   Pair pair;
   auto [here, there] = pair.join(pair.dialler());

@@ -22,6 +22,8 @@ void note_changes(NodeOptions& options) {
 awaitable<void> shows_trunks(Pair& pair) {
   const auto trunks = pair.here.trunks();
   REQUIRE(trunks.size() == 1);
+  CHECK(trunks[0].counters.bytes_sent > 0);
+  CHECK(trunks[0].counters.bytes_received > 0);
   CHECK(trunks[0].node == pair.there.id());
   CHECK(trunks[0].name == "there");
   CHECK(trunks[0].dialled == (pair.dialler == Pair::Dialler::here));

@@ -3,6 +3,7 @@
 
 #include "transport/transport.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,6 +20,7 @@ class PassingTransport : public Transport {
   awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
     return transport_->write(pieces);
   }
+  std::uint64_t write_progress() const noexcept override { return transport_->write_progress(); }
   void finish() noexcept override { transport_->finish(); }
   void close() noexcept override { transport_->close(); }
   std::string remote() const override { return transport_->remote(); }

@@ -12,6 +12,7 @@
 #include <boost/system/system_error.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <random>
 #include <utility>
@@ -254,9 +255,16 @@ awaitable<void> backpressure(Medium& medium) {
   co_await expect_stream(*pair.accepted, 1000); // something flows
   co_await turns(100);
   CHECK_FALSE(write.ended);
+  const std::uint64_t stuck = pair.dialled->write_progress();
+  CHECK(stuck < too_much);
 
-  const Bytes rest = co_await read_exactly(*pair.accepted, too_much - 1000);
-  CHECK(is_stream(rest, 1000));
+  constexpr std::size_t half = too_much / 2;
+  const Bytes more = co_await read_exactly(*pair.accepted, half - 1000);
+  CHECK(is_stream(more, 1000));
+  CHECK_FALSE(write.ended);
+  CHECK(pair.dialled->write_progress() > stuck); // it moves
+  const Bytes rest = co_await read_exactly(*pair.accepted, too_much - half);
+  CHECK(is_stream(rest, half));
   co_await tasks.join();
   CHECK(write.ended);
   CHECK_FALSE(write.code);
