@@ -69,13 +69,13 @@ void LiveTrunk::release_later(TrunkCircuit& circuit) noexcept {
   } catch (const std::exception&) {} // no memory: at once
 }
 
-void LiveTrunk::wake_all(TrunkCircuit& circuit) {
+void LiveTrunk::wake_all(TrunkCircuit& circuit, Wakeups* woken) {
   auto* const waits = static_cast<CircuitWaits*>(circuit.waits);
   if (!waits) return;
-  waits->readable.notify_all();
-  waits->error_readable.notify_all();
-  waits->writable.notify_all();
-  waits->changed.notify_all();
+  waits->readable.notify_all(woken);
+  waits->error_readable.notify_all(woken);
+  waits->writable.notify_all(woken);
+  waits->changed.notify_all(woken);
   output_taken.notify_all(); // sends that wait for the writer
 }
 
@@ -133,7 +133,7 @@ void LiveTrunk::wake(TrunkEvent& event, Wakeups* woken) {
       if (waits) waits->changed.notify_all(woken);
       return;
     case Kind::ended:
-      wake_all(*event.circuit);
+      wake_all(*event.circuit, woken);
       metadata_changed.notify_all(woken);
       if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
       break;

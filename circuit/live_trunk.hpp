@@ -101,7 +101,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   void note_opened(TrunkCircuit& circuit) {
     if (on_opened_here) on_opened_here(circuit);
   }
-  void wake_all(TrunkCircuit& circuit);
+  void wake_all(TrunkCircuit& circuit, Wakeups* woken = nullptr);
   void release(TrunkCircuit& circuit);
   /// Of a handle that an exception drops on its way: released in a turn of its own, so that a peer whose service the
   /// exception leaves can first say what its circuits end with.

@@ -4,10 +4,15 @@
 #include "circuit/native_trunk.hpp"
 #include "proto/trunk.pb.h"
 
+#include <string>
+
 namespace trunkline {
 
 struct NativeTrunk::Messages {
-  trunkline::wire::Open open;
+  trunkline::wire::Open open; // the last one heard; the fields behind its circuit were `open_rest`
+  std::string open_rest;
+  trunkline::wire::Open opening; // the last one said, without its circuit; `opening_rest` is how it is written
+  std::string opening_rest;
   trunkline::wire::Accept accept;
   trunkline::wire::Refuse refuse;
   trunkline::wire::Credit credit;

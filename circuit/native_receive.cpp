@@ -21,6 +21,7 @@ constexpr std::int64_t circuit_credit_max = (std::int64_t{1} << 31) - 1;
 constexpr std::int64_t trunk_credit_max = std::int64_t{1} << 40;
 constexpr std::size_t read_space_bytes_min = 16 * 1024; // smaller chunks are copied sooner than read on their own
 constexpr std::uint64_t credit_tiny = 1024; // smaller grants count as control frames
+constexpr std::size_t open_rest_bytes_max = 1024; // of an open, kept to know the next one by
 
 /// Printable ASCII as it is, everything else as \xNN: what a far side sent may end up in a log or a page.
 std::string escaped(std::string_view text, std::size_t bytes_max) {
@@ -407,6 +408,28 @@ bool NativeTrunk::parse(google::protobuf::MessageLite& message, std::span<const 
   return false;
 }
 
+template <class Message> bool NativeTrunk::parse_short(Message& message, std::span<const std::byte> body) {
+  CircuitId id = 0;
+  std::string_view rest;
+  if (!wire::get_circuit(body, id, rest) || !rest.empty()) return parse(message, body);
+  message.Clear();
+  message.set_circuit(id);
+  return true;
+}
+
+/// Into messages_->open; its circuit is returned. Most opens differ from the one before in their circuit only.
+std::optional<CircuitId> NativeTrunk::parse_open(std::span<const std::byte> body) {
+  Messages& messages = *messages_;
+  CircuitId id = 0;
+  std::string_view rest;
+  const bool is_usual = wire::get_circuit(body, id, rest);
+  if (is_usual && !rest.empty() && rest == messages.open_rest) return id;
+  if (!parse(messages.open, body)) return std::nullopt;
+  const bool is_kept = is_usual && messages.open.circuit() == id && rest.size() <= open_rest_bytes_max;
+  messages.open_rest = is_kept ? rest : std::string_view();
+  return messages.open.circuit();
+}
+
 bool NativeTrunk::count_control_frame() {
   if (control_frames_.count(now_, options_.limits.control_frames_per_second_max, std::chrono::seconds(1))) return true;
   break_off(error::too_many_control_frames,
@@ -483,9 +506,10 @@ void NativeTrunk::on_hello(std::span<const std::byte> body) {
 }
 
 void NativeTrunk::on_open(std::span<const std::byte> body) {
-  auto& message = messages_->open;
-  if (!parse(message, body)) return;
-  const CircuitId id = message.circuit();
+  const std::optional<CircuitId> opened = parse_open(body);
+  if (!opened) return;
+  const CircuitId id = *opened;
+  const auto& message = messages_->open;
   if (id != next_there_)
     return break_off(error::protocol_error, fmt::format("open of circuit {}, expected {}", id, next_there_));
   const auto from_peer = PeerId::from_bytes(message.from_peer());
@@ -610,7 +634,7 @@ void NativeTrunk::on_credit(std::span<const std::byte> body) {
 
 void NativeTrunk::on_finish(std::span<const std::byte> body) {
   auto& message = messages_->finish;
-  if (!parse(message, body)) return;
+  if (!parse_short(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::finish, message.circuit(), circuit) != Known::live) return;
   if (circuit->finished_there || circuit->assembly)
@@ -627,15 +651,13 @@ void NativeTrunk::acknowledge_finish(NativeCircuit& circuit) {
   if (!circuit.finished_there || circuit.finish_taken_sent || circuit.ended || circuit.closed_here) return;
   if (!circuit.reads.empty() || !circuit.errors.empty()) return;
   circuit.finish_taken_sent = true;
-  auto& message = messages_->finish_taken;
-  message.set_circuit(circuit.id);
-  put_control(FrameType::finish_taken, message);
+  put_control(FrameType::finish_taken, circuit.id);
   end_when_done(circuit);
 }
 
 void NativeTrunk::on_finish_taken(std::span<const std::byte> body) {
   auto& message = messages_->finish_taken;
-  if (!parse(message, body)) return;
+  if (!parse_short(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::finish_taken, message.circuit(), circuit) != Known::live) return;
   if (circuit->sending < NativeCircuit::Sending::finish_sent || circuit->finish_acknowledged)
@@ -647,7 +669,7 @@ void NativeTrunk::on_finish_taken(std::span<const std::byte> body) {
 
 void NativeTrunk::on_close(std::span<const std::byte> body) {
   auto& message = messages_->close;
-  if (!parse(message, body)) return;
+  if (!parse_short(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::close, message.circuit(), circuit) != Known::live) return;
   if (circuit->assembly) return reset(*circuit, End(error::protocol_violation_on_circuit, "close inside a fragment"));
@@ -658,16 +680,14 @@ void NativeTrunk::on_close(std::span<const std::byte> body) {
   if (circuit->sending == NativeCircuit::Sending::close_sent) { // each is the answer to the other
     if (circuit->end) reason = *circuit->end;
   } else {
-    auto& answer = messages_->close_received;
-    answer.set_circuit(circuit->id);
-    put_control(FrameType::close_received, answer);
+    put_control(FrameType::close_received, circuit->id);
   }
   end_circuit(*circuit, std::move(reason));
 }
 
 void NativeTrunk::on_close_received(std::span<const std::byte> body) {
   auto& message = messages_->close_received;
-  if (!parse(message, body)) return;
+  if (!parse_short(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::close_received, message.circuit(), circuit) != Known::live) return;
   if (circuit->sending != NativeCircuit::Sending::close_sent)

@@ -251,19 +251,18 @@ bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
 void NativeTrunk::end_sending(NativeCircuit& circuit) {
   if (circuit.sending == NativeCircuit::Sending::finish_queued) {
     circuit.sending = NativeCircuit::Sending::finish_sent;
-    auto& message = messages_->finish;
-    message.set_circuit(circuit.id);
-    put_in_band(FrameType::finish, message, !circuit.opened_here);
+    put_in_band(FrameType::finish, circuit.id, !circuit.opened_here);
   } else if (circuit.sending == NativeCircuit::Sending::close_queued) {
     circuit.sending = NativeCircuit::Sending::close_sent;
-    auto& message = messages_->close;
-    message.Clear();
-    message.set_circuit(circuit.id);
     if (circuit.end) {
+      auto& message = messages_->close;
+      message.set_circuit(circuit.id);
       message.set_reason(static_cast<std::uint32_t>(wire_reason(*circuit.end)));
       message.set_text(circuit.end->text.substr(0, options_.limits.reason_bytes_max));
+      put_in_band(FrameType::close, message, !circuit.opened_here);
+    } else {
+      put_in_band(FrameType::close, circuit.id, !circuit.opened_here);
     }
-    put_in_band(FrameType::close, message, !circuit.opened_here);
     if (circuit.released) end_circuit(circuit, End());
   }
 }
@@ -428,10 +427,21 @@ void NativeTrunk::put_control(FrameType type, const google::protobuf::MessageLit
   if (state_ != State::running) return;
   const std::size_t before = pending_.control.size();
   append_frame(pending_.control, type, message);
-  const std::size_t added = pending_.control.size() - before;
-  pending_.bytes += added;
+  count_control(type, pending_.control.size() - before);
+}
+
+void NativeTrunk::put_control(FrameType type, CircuitId circuit, std::string_view rest) {
+  if (state_ != State::running) return;
+  std::byte* const start = pending_.control.prepare(wire::circuit_frame_bytes_max + rest.size());
+  const auto added = static_cast<std::size_t>(wire::put_circuit_frame(start, type, circuit, rest) - start);
+  pending_.control.commit(added);
+  count_control(type, added);
+}
+
+void NativeTrunk::count_control(FrameType type, std::size_t bytes) {
+  pending_.bytes += bytes;
   const bool is_answer = type != FrameType::open && type != FrameType::peer_metadata && type != FrameType::peer_ended;
-  if (is_answer) answers_bytes_ += added;
+  if (is_answer) answers_bytes_ += bytes;
 }
 
 /// Behind all data that is already in the output.
@@ -442,6 +452,13 @@ void NativeTrunk::put_in_band(FrameType type, const google::protobuf::MessageLit
   std::byte* body = wire::put_header(start, length, type, 0);
   message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(body));
   commit_small(wire::header_bytes + length);
+}
+
+void NativeTrunk::put_in_band(FrameType type, CircuitId circuit, bool is_answer) {
+  std::byte* const start = pending_.small.prepare(wire::circuit_frame_bytes_max);
+  const auto added = static_cast<std::size_t>(wire::put_circuit_frame(start, type, circuit, {}) - start);
+  if (is_answer) answers_bytes_ += added;
+  commit_small(added);
 }
 
 void NativeTrunk::append_frame(ByteBuffer& into, FrameType type, const google::protobuf::MessageLite& message) {

@@ -188,20 +188,9 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
                                                    limits.user_string_bytes_max)));
   const CircuitId id = std::exchange(next_here_, next_here_ + 2);
   ++peers_may_end_;
-  auto& message = messages_->open;
-  message.Clear();
-  message.set_circuit(id);
-  message.set_mode(static_cast<trunkline::wire::Open::Mode>(request.mode));
-  message.set_from_peer(request.from->id.bytes().data(), RandomId::bytes_count);
-  message.set_from_service(request.from->service);
-  if (!request.to_peer.empty()) message.set_to_peer(request.to_peer.bytes().data(), RandomId::bytes_count);
-  message.set_to_service(request.to_service);
-  message.set_name(request.name);
-  message.set_user_string(request.user_string);
   const bool answer =
       request.wants_answer || request.mode == OpenMode::prefer_extant || request.mode == OpenMode::start_only;
-  message.set_wants_answer(answer);
-  put_control(FrameType::open, message);
+  put_control(FrameType::open, id, open_rest(request, answer));
 
   NativeCircuit& circuit = add(id, true,
                                name(request.from, remote_peer(request.to_peer, request.to_service), id,
@@ -211,9 +200,37 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
   return &circuit;
 }
 
+/// The fields of an OPEN behind its circuit. Those of the last one are kept: who opens many opens most of them alike.
+const std::string& NativeTrunk::open_rest(const OpenRequest& request, bool wants_answer) {
+  auto& message = messages_->opening;
+  std::string& rest = messages_->opening_rest;
+  const auto mode = static_cast<trunkline::wire::Open::Mode>(request.mode);
+  const std::string_view from_peer = request.from->id.bytes();
+  const std::string_view to_peer = request.to_peer.empty() ? std::string_view() : request.to_peer.bytes();
+  if (!rest.empty() && message.to_peer() == to_peer && message.from_peer() == from_peer && message.mode() == mode &&
+      message.wants_answer() == wants_answer && message.to_service() == request.to_service &&
+      message.from_service() == request.from->service && message.name() == request.name &&
+      message.user_string() == request.user_string)
+    return rest;
+  message.set_mode(mode);
+  message.set_from_peer(from_peer.data(), from_peer.size());
+  message.set_from_service(request.from->service);
+  message.set_to_peer(to_peer.data(), to_peer.size());
+  message.set_to_service(request.to_service);
+  message.set_name(request.name);
+  message.set_user_string(request.user_string);
+  message.set_wants_answer(wants_answer);
+  message.SerializeToString(&rest);
+  return rest;
+}
+
 void NativeTrunk::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> local) {
   auto& circuit = static_cast<NativeCircuit&>(base);
-  circuit.names = name(local, circuit.names->remote, circuit.id, circuit.names->name, circuit.names->user_string);
+  if (circuit.names.use_count() == 1) { // nobody else has them yet
+    std::const_pointer_cast<CircuitNames>(circuit.names)->local = local;
+  } else {
+    circuit.names = name(local, circuit.names->remote, circuit.id, circuit.names->name, circuit.names->user_string);
+  }
   circuit.answered = true;
   if (circuit.ended || !circuit.answer_wanted) return;
   auto& message = messages_->accept;

@@ -164,6 +164,9 @@ class NativeTrunk final : public Trunk {
   void on_pong(std::span<const std::byte> body);
   void on_goodbye(std::span<const std::byte> body);
   bool parse(google::protobuf::MessageLite& message, std::span<const std::byte> body);
+  /// Of one that mostly says no more than its circuit.
+  template <class Message> bool parse_short(Message& message, std::span<const std::byte> body);
+  std::optional<CircuitId> parse_open(std::span<const std::byte> body);
   bool count_control_frame();
   enum class Known : std::uint8_t { live, forgotten, broken };
   Known find_for(wire::FrameType type, CircuitId id, NativeCircuit*& circuit);
@@ -187,7 +190,12 @@ class NativeTrunk final : public Trunk {
 
   // native_send.cpp: what we send.
   void put_control(wire::FrameType type, const google::protobuf::MessageLite& message);
+  /// `rest` are the fields behind the circuit.
+  void put_control(wire::FrameType type, CircuitId circuit, std::string_view rest = {});
+  void count_control(wire::FrameType type, std::size_t bytes);
   void put_in_band(wire::FrameType type, const google::protobuf::MessageLite& message, bool is_answer = false);
+  void put_in_band(wire::FrameType type, CircuitId circuit, bool is_answer);
+  const std::string& open_rest(const OpenRequest& request, bool wants_answer);
   void commit_small(std::size_t bytes);
   void fill(std::size_t bytes_max);
   void take_turn(NativeCircuit& circuit, std::size_t bytes_max);

@@ -1,5 +1,6 @@
-// The bytes of the native wire that are worth writing by hand: frame headers, varints, and the heads of data frames.
-// docs/wire.md is the specification; control frames are protobuf (proto/trunk.proto).
+// The bytes of the native wire that are worth writing by hand: frame headers, varints, the heads of data frames, and
+// the one field of most control frames. docs/wire.md is the specification; control frames are protobuf
+// (proto/trunk.proto), also those.
 #pragma once
 
 #include "fragment/fragment.hpp"
@@ -7,8 +8,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trunkline::wire {
@@ -83,6 +86,32 @@ inline std::byte* put_header(std::byte* at, std::size_t length, FrameType type, 
   at[3] = static_cast<std::byte>(type);
   at[4] = static_cast<std::byte>(flags);
   return at + header_bytes;
+}
+
+/// Field 1 of the control frames that are about one circuit: most say no more.
+inline constexpr std::byte circuit_tag{0x08};
+inline constexpr std::size_t circuit_frame_bytes_max = header_bytes + 1 + varint_bytes_max;
+
+/// A whole control frame; `rest` are its other fields, as protobuf writes them. Needs circuit_frame_bytes_max and
+/// those.
+inline std::byte* put_circuit_frame(std::byte* at, FrameType type, std::uint64_t circuit,
+                                    std::string_view rest) noexcept {
+  std::byte* const body = at + header_bytes;
+  *body = circuit_tag;
+  std::byte* const end = put_varint(body + 1, circuit);
+  if (!rest.empty()) std::memcpy(end, rest.data(), rest.size());
+  put_header(at, static_cast<std::size_t>(end - body) + rest.size(), type, 0);
+  return end + rest.size();
+}
+
+/// Reads field 1 of such a frame's body; `rest` is what follows it. False when the body begins with anything else.
+inline bool get_circuit(std::span<const std::byte> body, std::uint64_t& circuit, std::string_view& rest) noexcept {
+  if (body.empty() || body.front() != circuit_tag) return false;
+  const std::byte* at = body.data() + 1;
+  const std::byte* const end = body.data() + body.size();
+  if (get_varint(at, end, circuit) != Parsed::complete) return false;
+  rest = {reinterpret_cast<const char*>(at), static_cast<std::size_t>(end - at)};
+  return true;
 }
 
 /// Writes header and head of a data frame to `at`, which has room for data_head_bytes_max plus the metadata; returns

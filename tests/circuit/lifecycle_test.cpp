@@ -90,6 +90,118 @@ TEST_CASE("circuit: what our open says is what the far side reads") {
   CHECK(open.number(9) == 1);
 }
 
+TEST_CASE("circuit: opens that differ from the one before in a single field are heard as they were said") {
+  Introduced dialogue;
+  std::vector<say::Open> all(1);
+  const auto next = [&all](auto change) {
+    all.push_back(all.back());
+    change(all.back());
+  };
+  next([](say::Open&) {});
+  next([](say::Open& open) { open.name = "another"; });
+  next([](say::Open& open) { open.user_string = "same"; });
+  next([](say::Open&) {});
+  next([](say::Open& open) { open.from_peer = "peer-over-there!"; });
+  next([](say::Open& open) { open.from_service = "feeds"; });
+  next([](say::Open& open) { open.to_peer = "peer-of-our-park"; });
+  next([](say::Open& open) { open.to_service = "stork"; });
+  next([](say::Open& open) { open.mode = 1; });
+  next([](say::Open& open) { open.wants_answer = true; });
+  next([](say::Open&) {});
+  next([](say::Open& open) { open = say::Open(); });
+
+  for (std::size_t i = 0; i < all.size(); ++i) dialogue.hears(say::open(2 * i + 1, all[i]));
+
+  REQUIRE(dialogue.state() == "open");
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    CAPTURE(i);
+    const OpenRequest& open = dialogue.open_of(2 * i + 1);
+    CHECK(static_cast<unsigned>(open.mode) == all[i].mode);
+    CHECK(open.from->id.bytes() == all[i].from_peer);
+    CHECK(open.from->service == all[i].from_service);
+    CHECK(open.to_peer.bytes() == all[i].to_peer);
+    CHECK(open.to_service == all[i].to_service);
+    CHECK(open.name == all[i].name);
+    CHECK(open.user_string == all[i].user_string);
+    CHECK(open.wants_answer == all[i].wants_answer);
+  }
+}
+
+TEST_CASE("circuit: opens that differ from the one before in a single field are read as they were asked for") {
+  Introduced dialogue;
+  std::vector<OpenRequest> all{open_request()};
+  const auto next = [&all](auto change) {
+    all.push_back(all.back());
+    change(all.back());
+  };
+  next([](OpenRequest&) {});
+  next([](OpenRequest& open) { open.name = "another"; });
+  next([](OpenRequest& open) { open.user_string = "same"; });
+  next([](OpenRequest&) {});
+  next([](OpenRequest& open) { open.from = peer_name("peer-next-to-us!", "store", ""); });
+  next([](OpenRequest& open) { open.from = peer_name("peer-next-to-us!", "stork", ""); });
+  next([](OpenRequest& open) { open.to_peer = *PeerId::from_bytes("peer-over-there!"); });
+  next([](OpenRequest& open) { open.to_service = "feeds"; });
+  next([](OpenRequest& open) { open.mode = OpenMode::start; });
+  next([](OpenRequest& open) { open.wants_answer = true; });
+  next([](OpenRequest& open) {
+    open.mode = OpenMode::prefer_extant;
+    open.to_peer = PeerId();
+  });
+  next([](OpenRequest&) {});
+  next([](OpenRequest& open) { open = open_request(); });
+
+  for (const OpenRequest& request : all) dialogue.opens(request);
+
+  const std::vector<say::Frame> frames = dialogue.frames();
+  REQUIRE(frames.size() == all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    CAPTURE(i);
+    const say::Read& open = frames[i].fields;
+    CHECK(frames[i].circuit == 2 * i + 2);
+    CHECK(open.number(2) == static_cast<unsigned>(all[i].mode));
+    CHECK(open.text(3) == all[i].from->id.bytes());
+    CHECK(open.text(4) == all[i].from->service);
+    CHECK(open.text(5) == (all[i].to_peer.empty() ? "" : all[i].to_peer.bytes()));
+    CHECK(open.text(6) == all[i].to_service);
+    CHECK(open.text(7) == all[i].name);
+    CHECK(open.text(8) == all[i].user_string);
+    CHECK(open.number(9) == (all[i].wants_answer ? 1 : 0));
+  }
+}
+
+TEST_CASE("circuit: fields in another order, unknown ones and padded numbers are protobuf, and read as such") {
+  Introduced dialogue;
+  const say::Open said;
+  const auto last = [&said](std::uint64_t circuit) { // as protobuf may write it: the circuit behind the rest
+    return say::frame(say::OPEN, say::Fields()
+                                     .text(3, said.from_peer)
+                                     .text(4, said.from_service)
+                                     .text(5, said.to_peer)
+                                     .text(6, said.to_service)
+                                     .number(1, circuit));
+  };
+  const say::Bytes three_padded("\x08\x83\x00", 3);
+  dialogue.hears(last(1));
+  dialogue.hears(last(3));
+  dialogue.hears(
+      say::frame(say::OPEN, say::Fields().number(1, 5).text(3, said.from_peer).text(5, said.to_peer).text(99, "?")));
+  REQUIRE(dialogue.state() == "open");
+  CHECK(dialogue.open_of(3).to_service == said.to_service);
+  CHECK(dialogue.open_of(5).to_service.empty());
+
+  dialogue.hears(say::frame(say::FINISH, three_padded));
+  dialogue.hears(say::frame(say::CLOSE, three_padded));
+  dialogue.hears(say::frame(say::FINISH, say::Fields().text(99, "?").number(1, 5)));
+  CHECK(dialogue.state() == "open");
+  CHECK_FALSE(dialogue.circuit(1).finished_there);
+  CHECK(dialogue.circuit(5).finished_there);
+  CHECK(contains(dialogue.says(), "CLOSE_RECEIVED 3"));
+
+  dialogue.hears(say::frame(say::OPEN, say::Bytes("\x08", 1)));
+  CHECK(dialogue.state() == "protocol error");
+}
+
 TEST_CASE("circuit: an open and its first fragment leave before the far side's hello has come") {
   Dialogue dialogue(Limits(), true);
   dialogue.says();
