@@ -1,8 +1,7 @@
 // The program of README.md, which tests/examples compares with this file, byte by byte.
 // [readme]
+#include "async/run.hpp"
 #include "peer/node.hpp"
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <iostream>
 using namespace trunkline;
 
@@ -22,16 +21,11 @@ awaitable<void> stream(Node& here, std::string there) {
   for (Circuit& circuit : circuits)
     std::cout << circuit.remote_url() << " counted " << (co_await circuit.receive())->part << " bytes\n";
 }
-awaitable<void> both_ways(Node dialler, Node listener) { // a node that is dropped closes
+awaitable<void> both_ways(Executor executor) {
+  Node dialler(executor), listener(executor); // whoever is dropped closes
   for (Node* node : {&dialler, &listener}) node->serve("tally", tally); // the same line on both sides
   co_await stream(dialler, listener.listen("tcp://127.0.0.1:0"));
   co_await stream(listener, "node://" + dialler.id().to_string()); // the same code back over the same connection
 }
-int main() {
-  asio::io_context io;
-  asio::co_spawn(io, both_ways(Node(io.get_executor()), Node(io.get_executor())), [](std::exception_ptr thrown) {
-    if (thrown) std::rethrow_exception(thrown);
-  });
-  io.run();
-}
+int main() { run(both_ways); }
 // [readme]

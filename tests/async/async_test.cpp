@@ -1,4 +1,5 @@
 // What coroutines here are made of: a wake-up, an owner, a deadline, an exception as a value.
+#include "async/run.hpp"
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "async/within.hpp"
@@ -304,4 +305,40 @@ TEST_CASE("tasks: the owner may go while a task is starting") {
   std::string seen;
   run_coroutine(owner_goes_in_a_start(&seen));
   CHECK(seen == "goes on ");
+}
+
+TEST_CASE("run: ends when the last thing on its executor has, and throws what its program threw") {
+  std::string said;
+  run([&said](Executor executor) -> awaitable<void> {
+    asio::co_spawn(
+        executor,
+        [](std::string& into) -> awaitable<void> {
+          co_await turns(10);
+          into += "then the other";
+        }(said),
+        [](std::exception_ptr) {});
+    said += "first the program, ";
+    co_return;
+  });
+  CHECK(said == "first the program, then the other");
+
+  bool is_destroyed = false;
+  const auto fails = [&is_destroyed](Executor executor) -> awaitable<void> {
+    struct Guard {
+      bool& flag;
+      ~Guard() { flag = true; }
+    };
+    asio::co_spawn(
+        executor,
+        [](bool& flag) -> awaitable<void> {
+          const Guard guard{flag};
+          Signal never;
+          co_await never.wait();
+        }(is_destroyed),
+        [](std::exception_ptr) {});
+    co_await turns(1);
+    throw std::runtime_error("no such luck");
+  };
+  CHECK_THROWS_WITH(run(fails), "no such luck");
+  CHECK(is_destroyed);
 }
