@@ -310,7 +310,10 @@ void NativeTrunk::release(TrunkCircuit& base) {
   circuit.waits = nullptr;
   leave_backlog(circuit);
   drop_unread(circuit);
-  if (circuit.ended) return bury(circuit);
+  if (circuit.ended) {
+    --counters_.circuits_held;
+    return bury(circuit);
+  }
   if (circuit.sending == NativeCircuit::Sending::close_sent) return end_circuit(circuit, End());
   if (circuit.closed_here) return;
   if (circuit.finished_here) {
@@ -333,6 +336,7 @@ void NativeTrunk::end_circuit(NativeCircuit& circuit, End reason) {
   circuit.stalled.unlink();
   emit(TrunkEvent::Kind::ended, &circuit);
   if (circuit.released) bury(circuit);
+  else ++counters_.circuits_held;
   goodbye_when_drained();
 }
 

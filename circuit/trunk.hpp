@@ -149,6 +149,7 @@ struct TrunkCounters {
   std::uint64_t unknown_frames = 0;
   std::uint64_t pings_coalesced = 0;
   std::uint64_t circuits_refused = 0;
+  std::uint64_t circuits_held = 0; // now: over, but whoever has the handle has not let go of it
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_sent = 0;
 };

@@ -94,6 +94,7 @@ struct NodeCounters {
   std::uint64_t circuits_refused = 0;
   std::uint64_t services_failed = 0;
   std::uint64_t peers_ending = 0; // now: ended for everybody else, their service has not returned yet
+  std::uint64_t circuits_held = 0; // now: over, but their service has not let go of them: it may be stuck
   std::uint64_t connections_unrecognised = 0; // TLS, HTTP, garbage
   std::uint64_t connections_turned_away = 0; // beyond handshakes_max or trunks_max
 };

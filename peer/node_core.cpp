@@ -55,7 +55,10 @@ void NodeCore::log(LogLevel level, std::string_view text) const {
 
 NodeCounters NodeCore::counters() const {
   NodeCounters counters = counters_;
-  for (const auto& trunk : trunks_.all()) counters.trunks_open += trunk->phase == NodeTrunk::Phase::open;
+  for (const auto& trunk : trunks_.all()) {
+    counters.trunks_open += trunk->phase == NodeTrunk::Phase::open;
+    counters.circuits_held += trunk->live->machine().counters().circuits_held;
+  }
   counters.peers_ending = peers_ending();
   return counters;
 }

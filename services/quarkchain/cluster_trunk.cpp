@@ -183,7 +183,10 @@ void ClusterTrunk::release(TrunkCircuit& base) {
   circuit.waits = nullptr;
   circuit.listener = nullptr;
   drop_inbox(circuit);
-  if (circuit.ended) return bury(circuit);
+  if (circuit.ended) {
+    --counters_.circuits_held;
+    return bury(circuit);
+  }
   if (circuit.finished_here) {
     close(circuit, End());
   } else {
@@ -201,6 +204,7 @@ void ClusterTrunk::end_circuit(Circuit& circuit, End reason) {
   circuit.waiting.unlink();
   emit(TrunkEvent::Kind::ended, &circuit);
   if (circuit.released) bury(circuit);
+  else ++counters_.circuits_held;
   if (draining_ && circuits_.empty()) end_trunk(End());
 }
 

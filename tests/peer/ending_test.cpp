@@ -69,13 +69,19 @@ awaitable<void> stuck_handler(Pair& pair) {
   pair.there.register_service("stubborn", stubborn(let_go));
   const auto store = pair.there.start_local_peer("stubborn");
   const auto browser = pair.here.new_peer("browser");
-  Circuit near = browser->new_circuit(pair.url_there(*store), CircuitOptions("", "", true));
-  co_await near.accepted();
+  Circuit taken = browser->new_circuit(pair.url_there(*store), CircuitOptions("", "", true));
+  co_await taken.accepted();
+  CHECK(pair.there.counters().circuits_held == 0);
+  taken.reset();
+  Circuit near = taken.new_circuit(CircuitOptions("", "", true));
+  co_await near.accepted(); // the reset was there before
+  CHECK(pair.there.counters().circuits_held == 1);
   CHECK(pair.there.counters().peers_ending == 0);
 
   store->close();
   co_await expect_end(near, error::peer_ended);
   CHECK(pair.there.counters().peers_ending == 1);
+  CHECK(pair.there.counters().circuits_held == 1);
   co_await pair.there.drain(std::chrono::seconds(1));
   CHECK(pair.there.trunks_count() == 0);
   CHECK(pair.there.counters().peers_ending == 1);
@@ -83,6 +89,7 @@ awaitable<void> stuck_handler(Pair& pair) {
   let_go->notify_all();
   co_await pair.there.close();
   CHECK(pair.there.counters().peers_ending == 0);
+  CHECK(pair.there.counters().circuits_held == 0);
 }
 
 awaitable<void> close_cleanly(Pair& pair) {
