@@ -100,7 +100,7 @@ class Fields {
 
 } // namespace
 
-Parsed get_varint(const std::byte*& at, const std::byte* end, std::uint64_t& value) noexcept {
+Parsed get_long_varint(const std::byte*& at, const std::byte* end, std::uint64_t& value) noexcept {
   std::uint64_t result = 0;
   const std::byte* next = at;
   for (int shift = 0; next != end; shift += 7) {

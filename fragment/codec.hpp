@@ -76,8 +76,14 @@ inline std::int64_t unzigzag(std::uint64_t value) noexcept {
   return static_cast<std::int64_t>(value >> 1 ^ (~(value & 1) + 1));
 }
 
+Parsed get_long_varint(const std::byte*& at, const std::byte* end, std::uint64_t& value) noexcept;
+
 /// Reads the shortest form only; moves `at` past it when complete.
-Parsed get_varint(const std::byte*& at, const std::byte* end, std::uint64_t& value) noexcept;
+inline Parsed get_varint(const std::byte*& at, const std::byte* end, std::uint64_t& value) noexcept {
+  if (at == end || *at >= std::byte{0x80}) return get_long_varint(at, end, value);
+  value = static_cast<std::uint64_t>(*at++);
+  return Parsed::complete;
+}
 
 inline std::byte* put_header(std::byte* at, std::size_t length, FrameType type, std::uint8_t flags) noexcept {
   at[0] = static_cast<std::byte>(length);

@@ -93,7 +93,7 @@ template <class AfterTick> void pass_time(Trunk& trunk, Instant& now, Instant un
 inline void receive_directly(Trunk& trunk, std::string_view bytes, Instant now) {
   const std::span<std::byte> space = trunk.read_space();
   const std::size_t direct = std::min(space.size(), bytes.size());
-  std::memcpy(space.data(), bytes.data(), direct);
+  std::ranges::copy(as_bytes(bytes.substr(0, direct)), space.begin());
   trunk.receive(space.first(direct), now);
   trunk.receive(as_bytes(bytes.substr(direct)), now);
 }
