@@ -12,6 +12,7 @@
 namespace trunkline {
 
 using wire::FrameType;
+using wire::Open;
 using wire::Parsed;
 
 namespace {
@@ -425,7 +426,9 @@ std::optional<CircuitId> NativeTrunk::parse_open(std::span<const std::byte> body
   const bool is_usual = wire::get_circuit(body, id, rest);
   if (is_usual && !rest.empty() && rest == messages.open_rest) return id;
   if (!parse(messages.open, body)) return std::nullopt;
-  const bool is_kept = is_usual && messages.open.circuit() == id && rest.size() <= open_rest_bytes_max;
+  // Only what protobuf would write the same: another circuit within the rest would be the one that counts.
+  const bool is_kept = is_usual && rest.size() <= open_rest_bytes_max && Open::Mode_IsValid(messages.open.mode()) &&
+                       messages.open.ByteSizeLong() == body.size();
   messages.open_rest = is_kept ? rest : std::string_view();
   return messages.open.circuit();
 }
@@ -514,7 +517,7 @@ void NativeTrunk::on_open(std::span<const std::byte> body) {
     return break_off(error::protocol_error, fmt::format("open of circuit {}, expected {}", id, next_there_));
   const auto from_peer = PeerId::from_bytes(message.from_peer());
   const auto to_peer = message.to_peer().empty() ? PeerId() : PeerId::from_bytes(message.to_peer());
-  if (!from_peer || !to_peer || message.mode() > trunkline::wire::Open::START_ONLY)
+  if (!from_peer || !to_peer || !Open::Mode_IsValid(message.mode()))
     return break_off(error::protocol_error, fmt::format("open of circuit {} with a malformed peer id or mode", id));
   if (draining_there_) return break_off(error::protocol_error, fmt::format("open of circuit {} after drain", id));
   next_there_ += 2;

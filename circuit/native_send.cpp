@@ -256,6 +256,7 @@ void NativeTrunk::end_sending(NativeCircuit& circuit) {
     circuit.sending = NativeCircuit::Sending::close_sent;
     if (circuit.end) {
       auto& message = messages_->close;
+      message.Clear(); // fields that we do not know, of one that was heard, would go out again
       message.set_circuit(circuit.id);
       message.set_reason(static_cast<std::uint32_t>(wire_reason(*circuit.end)));
       message.set_text(circuit.end->text.substr(0, options_.limits.reason_bytes_max));
@@ -313,6 +314,7 @@ void NativeTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) 
   }
   if (pong_due_ && may_pong()) {
     auto& message = messages_->pong;
+    message.Clear();
     message.set_number(*std::exchange(pong_due_, std::nullopt));
     put_control(FrameType::pong, message);
   }
@@ -470,6 +472,7 @@ void NativeTrunk::append_frame(ByteBuffer& into, FrameType type, const google::p
 
 void NativeTrunk::send_credit_frame(CircuitId id, std::uint64_t bytes) {
   auto& message = messages_->credit;
+  message.Clear();
   message.set_circuit(id);
   message.set_bytes(bytes);
   put_control(FrameType::credit, message);
@@ -488,6 +491,7 @@ void NativeTrunk::send_ping() {
   ping_unwritten_ = true;
   ping_taken_ = false; // an earlier one may be on its way
   auto& message = messages_->ping;
+  message.Clear();
   message.set_number(++ping_number_);
   ping_at_ = now_;
   ping_sent_ = true;

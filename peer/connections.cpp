@@ -11,7 +11,9 @@
 #include <fmt/format.h>
 
 #include <exception>
+#include <functional>
 #include <utility>
+#include <vector>
 
 namespace trunkline {
 namespace {
@@ -138,8 +140,7 @@ awaitable<void> NodeCore::run_dialled(std::shared_ptr<NodeCore> core, TrunkPoint
     co_return;
   }
   trunk->live->lose(End(error::connect_failed, outcome.failure));
-  core->trunks_.erase(trunk);
-  core->trunk_gone_.notify_all();
+  core->forget(trunk);
 }
 
 void NodeCore::accepted(std::unique_ptr<Transport> transport) {
@@ -169,8 +170,18 @@ awaitable<void> NodeCore::run_connected(std::shared_ptr<NodeCore> core, TrunkPoi
                                         std::unique_ptr<Transport> transport) {
   Session session(trunk->live, std::move(transport), core->options_.limits.goodbye_deadline);
   co_await session.run();
-  core->trunks_.erase(trunk);
-  core->trunk_gone_.notify_all();
+  core->forget(trunk);
+}
+
+void NodeCore::forget(const TrunkPointer& trunk) {
+  trunks_.erase(trunk);
+  const auto held = [](const std::weak_ptr<LiveTrunk>& weak) {
+    const auto live = weak.lock();
+    return live && live->machine().counters().circuits_held > 0;
+  };
+  std::erase_if(lost_trunks_, std::not_fn(held));
+  if (held(trunk->live)) lost_trunks_.push_back(trunk->live);
+  trunk_gone_.notify_all();
 }
 
 /// For a trunk that has no connection yet.

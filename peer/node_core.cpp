@@ -59,6 +59,8 @@ NodeCounters NodeCore::counters() const {
     counters.trunks_open += trunk->phase == NodeTrunk::Phase::open;
     counters.circuits_held += trunk->live->machine().counters().circuits_held;
   }
+  for (const auto& weak : lost_trunks_)
+    if (const auto live = weak.lock()) counters.circuits_held += live->machine().counters().circuits_held;
   counters.peers_ending = peers_ending();
   return counters;
 }

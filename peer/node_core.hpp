@@ -104,6 +104,7 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   static awaitable<void> run_dialled(std::shared_ptr<NodeCore> core, TrunkPointer trunk);
   static awaitable<void> run_connected(std::shared_ptr<NodeCore> core, TrunkPointer trunk,
                                        std::unique_ptr<Transport> transport);
+  void forget(const TrunkPointer& trunk);
   void abandon(const TrunkPointer& trunk, End reason);
   void on_event(const TrunkPointer& trunk, TrunkEvent& event);
   void on_opened_here(NodeTrunk& trunk, TrunkCircuit& circuit);
@@ -125,6 +126,7 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::string> addresses_; // of the listeners
   TrunkTable trunks_;                  // those that are over, too, until their connection is gone
+  std::vector<std::weak_ptr<LiveTrunk>> lost_trunks_; // gone, but somebody still had a circuit of theirs
   Signal trunk_gone_;
   std::size_t handshakes_count_ = 0; // accepted, no Hello yet
   NodeCounters counters_;

@@ -128,7 +128,7 @@ awaitable<void> NodeCore::run_service(std::shared_ptr<LocalPeer> peer, PeerServi
 }
 
 End NodeCore::handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure) {
-  const std::string what = words_of(failure);
+  const std::string what = what_of(failure);
   ++counters_.services_failed;
   log(LogLevel::error,
       circuit ? fmt::format("service {} threw on circuit {} with peer {}: {}", quote(peer.service()),

@@ -108,7 +108,7 @@ bool Gossip::may_send(const Machine::Send& word) const {
          theirs->second.bytes + word.bytes.size() <= options_.sends_bytes_max / 2 / members;
 }
 
-awaitable<void> Gossip::send(Machine::Send word, std::unique_ptr<Ticket> ticket) {
+awaitable<void> Gossip::send(Machine::Send word, [[maybe_unused]] std::unique_ptr<Ticket> ticket) {
   net::Message message{Payload(std::move(word.bytes))};
   const net::SendResult sent = co_await conduit_.send(word.to, std::move(message), options_.send_deadline);
   if (sent || word.ticket == 0) co_return;
@@ -162,7 +162,7 @@ awaitable<void> Gossip::deliver_all() {
     }
     co_await throw_if_cancelled();
     if (options_.log)
-      options_.log(fmt::format("{}: a message from {}: {}", name(), delivery.origin.to_string(), words_of(failure)));
+      options_.log(fmt::format("{}: a message from {}: {}", name(), delivery.origin.to_string(), what_of(failure)));
   }
 }
 

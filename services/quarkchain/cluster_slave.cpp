@@ -94,8 +94,8 @@ void ClusterSlave::State::start(const Executor& executor) {
     if (then) then(circuit);
   };
   slaves = std::make_unique<SlavePool>(executor, options.slaves);
-  hear_first(*options.master_server, [weak = weak_from_this()](RpcCircuit& circuit, const End& end) {
-    if (const auto self = weak.lock()) self->on_master_ended(circuit, end);
+  hear_first(*options.master_server, [weak = weak_from_this()](RpcCircuit& circuit, const End& reason) {
+    if (const auto self = weak.lock()) self->on_master_ended(circuit, reason);
   });
   hear_first(*options.slave_server, [weak = weak_from_this()](RpcCircuit& circuit, const End&) {
     if (const auto self = weak.lock()) self->slaves->ended(circuit);

@@ -35,11 +35,11 @@ template <class Context> class TypedService {
                      return answered<Request>(answer, op, counters, context, std::move(request));
                    });
   }
-  template <class Command> void hear(std::uint8_t code, awaitable<void> (*hear)(Context, Command)) {
+  template <class Command> void hear(std::uint8_t code, awaitable<void> (*take)(Context, Command)) {
     const OpInfo* const op = find_op(table_, code);
     server_->hear(op->code, std::string(op->name),
-                  [hear, op, counters = counters_, context = context_](RpcRequest request) {
-                    return heard<Command>(hear, op, counters, context, std::move(request));
+                  [take, op, counters = counters_, context = context_](RpcRequest request) {
+                    return heard<Command>(take, op, counters, context, std::move(request));
                   });
   }
   /// What was not named falls under the table's policy.
@@ -70,13 +70,13 @@ template <class Context> class TypedService {
     co_return std::move(*instead);
   }
 
-  template <class Command> static awaitable<void> heard(awaitable<void> (*hear)(Context, Command), const OpInfo* op,
+  template <class Command> static awaitable<void> heard(awaitable<void> (*take)(Context, Command), const OpInfo* op,
                                                         std::shared_ptr<ServiceCounters> counters, Context context,
                                                         RpcRequest request) {
     Command message = decoded<Command>(request.payload.bytes());
     context.circuit = request.circuit;
     try {
-      co_await hear(std::move(context), std::move(message));
+      co_await take(std::move(context), std::move(message));
     } catch (const NotImplemented& left_out) {
       reply_for(left_out, *op, request, *counters);
       if (op->unserved != Unserved::ignore) throw;

@@ -152,9 +152,8 @@ enum class Given : std::uint8_t { sent, unwanted, same, different, changed };
 }
 
 /// Why a circuit for a file is over before the file is: the Taker gave the file up, or everything, and says why on the
-/// control circuit; or something that ends the whole sync.
-bool taker_gave_up(const Circuit& control, const Circuit& circuit) {
-  if (!control.is_open()) return false;
+/// control circuit, which may not be read so far yet; or something that ends the whole sync.
+bool taker_gave_up(const Circuit& circuit) {
   const std::optional<End> end = circuit.end();
   return end && (end->clean() || end->code == error::circuit_closed || end->code == error::circuit_reset ||
                  end->code == error::circuit_abandoned);
@@ -169,7 +168,7 @@ awaitable<Given> give_data(GivingPointer giving, Circuit& circuit, OutgoingFile&
     const std::size_t count = file.read(fragment.payload.writable());
     if (count < size) co_return Given::changed; // it has become shorter
     const result<void> sent = co_await as_result(circuit.send(std::move(fragment)));
-    if (!sent && taker_gave_up(giving->control, circuit)) co_return Given::unwanted;
+    if (!sent && taker_gave_up(circuit)) co_return Given::unwanted;
     if (!sent) throw_ended(circuit, sent.error());
     giving->watch.progress->bytes_done += file.offset() - counted;
     counted = file.offset();

@@ -47,13 +47,26 @@ Options to_options(const wire::Request& request) {
   return options;
 }
 
-/// The exception of an ended circuit with the words of its end.
-std::exception_ptr with_words(const Circuit& control, std::exception_ptr failure) {
+/// What the far side said last, if it said why it gave up and nobody has read it.
+std::exception_ptr said_unread(Circuit& control) {
+  try {
+    while (const std::optional<Fragment> fragment = control.try_receive())
+      if (fragment->op == op::failed) throw_failed(*fragment);
+  } catch (const Failure&) {
+    return std::current_exception();
+  } catch (const std::exception&) {} // nothing that can be read
+  return nullptr;
+}
+
+/// The exception of an ended circuit with the words of its end, or of the far side.
+std::exception_ptr with_words(Circuit& control, std::exception_ptr failure) {
   try {
     std::rethrow_exception(failure);
   } catch (const boost::system::system_error& thrown) {
     const std::optional<End> end = control.end();
-    if (!end || end->code != thrown.code() || end->text.empty()) return failure;
+    if (!end) return failure;
+    if (const std::exception_ptr said = said_unread(control)) return said;
+    if (end->code != thrown.code() || end->text.empty()) return failure;
     return std::make_exception_ptr(boost::system::system_error(end->code, end->text));
   } catch (...) {
     return failure;

@@ -474,9 +474,10 @@ awaitable<void> take_hearing(TakingPointer taking) {
 
 // The files.
 
-/// The Giver gives a file up that it cannot read to the end, and will come again, or say why not.
-bool is_taken_back(const Taking& taking, const boost::system::error_code& code) {
-  return code == error::circuit_reset && taking.control.is_open();
+/// The Giver gives a file up that it cannot read to the end, and will come again, or say why not; or it gives up
+/// everything, and says why on the control circuit, which may not be read so far yet.
+bool is_taken_back(const boost::system::error_code& code) {
+  return code == error::circuit_reset || code == error::circuit_abandoned;
 }
 
 /// Reads the circuit of one file to its end. False: the Giver takes it back.
@@ -510,7 +511,7 @@ awaitable<bool> take_content(TakingPointer taking, Circuit& circuit, std::size_t
     file->commit(header.size(), header.mode() & mode_bits, mtime);
   } catch (const boost::system::system_error& ended) {
     take_back();
-    if (!is_taken_back(*taking, ended.code())) throw;
+    if (!is_taken_back(ended.code())) throw;
     co_return false;
   } catch (...) {
     take_back();
@@ -533,7 +534,7 @@ awaitable<void> take_file(TakingPointer taking, Circuit circuit) {
                    std::to_string(taking->tuning.files_outstanding_max) + " were wanted");
 
   const result<std::optional<Fragment>> first = co_await as_result(circuit.receive());
-  if (!first && is_taken_back(*taking, first.error())) co_return;
+  if (!first && is_taken_back(first.error())) co_return;
   if (!first) throw boost::system::system_error(first.error());
   if (!*first || (*first)->op != op::file) throw_protocol("a circuit that does not begin with a file");
   const auto header = read_message<wire::FileHeader>(**first);

@@ -202,6 +202,42 @@ TEST_CASE("circuit: fields in another order, unknown ones and padded numbers are
   CHECK(dialogue.state() == "protocol error");
 }
 
+TEST_CASE(
+    "circuit: an open that names its circuit twice, or a mode that there is not, means the same whatever came before") {
+  const say::Open said;
+  const auto twice = [&said](std::uint64_t first, std::uint64_t last) {
+    return say::frame(say::OPEN,
+                      say::Fields().number(1, first).text(3, said.from_peer).text(5, said.to_peer).number(1, last));
+  };
+  Introduced dialogue;
+  dialogue.hears(twice(1, 1));
+  REQUIRE(dialogue.state() == "open");
+  dialogue.hears(twice(3, 1)); // in protobuf the last one counts
+  CHECK(dialogue.state() == "protocol error");
+
+  Introduced negative;
+  negative.hears(say::frame(
+      say::OPEN,
+      say::Fields().number(1, 1).number(2, ~std::uint64_t{0}).text(3, said.from_peer).text(5, said.to_peer)));
+  CHECK(negative.state() == "protocol error");
+}
+
+TEST_CASE("circuit: fields that we do not know are not sent back") {
+  Introduced dialogue;
+  const say::Bytes unknown(5000, '?');
+  dialogue.opens();
+  dialogue.hears(say::open(1));
+  dialogue.hears(say::open(3));
+  dialogue.says();
+  dialogue.hears(say::frame(say::CLOSE, say::Fields().number(1, 1).text(99, unknown)));
+  dialogue.hears(say::frame(say::CREDIT, say::Fields().number(1, 2).number(2, 4096).text(99, unknown)));
+  dialogue.hears(say::frame(say::PING, say::Fields().number(1, 7).text(99, unknown)));
+  dialogue.closes(3, End(error::peer_ended, "it has"));
+  dialogue.passes(15s); // a ping of ours
+
+  CHECK(dialogue.bytes().find("????") == say::Bytes::npos);
+}
+
 TEST_CASE("circuit: an open and its first fragment leave before the far side's hello has come") {
   Dialogue dialogue(Limits(), true);
   dialogue.says();

@@ -85,6 +85,7 @@ awaitable<void> stuck_handler(Pair& pair) {
   co_await pair.there.drain(std::chrono::seconds(1));
   CHECK(pair.there.trunks_count() == 0);
   CHECK(pair.there.counters().peers_ending == 1);
+  CHECK(pair.there.counters().circuits_held == 1); // the trunk is gone, the service still has it
 
   let_go->notify_all();
   co_await pair.there.close();
