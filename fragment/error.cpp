@@ -69,7 +69,8 @@ void throw_error(error code, const std::string& context) {
 
 std::string End::to_string() const {
   if (clean()) return "clean";
-  return text.empty() ? code.message() : code.message() + ": " + text;
+  const std::string words = code.message();
+  return text.empty() || text == words ? words : words + ": " + text;
 }
 
 } // namespace trunkline

@@ -31,19 +31,15 @@ std::string text_of(const std::exception& failure) {
   const auto* thrown = dynamic_cast<const boost::system::system_error*>(&failure);
   if (!thrown) return text;
   const std::string code = thrown->code().what();
-  if (text == code) return {};
   if (text.ends_with(": " + code)) text.resize(text.size() - code.size() - 2);
-  return text;
+  return text.empty() || text == code ? thrown->code().message() : text;
 }
 
 std::string words_of(const std::exception_ptr& failure) {
   try {
     std::rethrow_exception(failure);
-  } catch (const boost::system::system_error& thrown) {
-    std::string text = text_of(thrown);
-    return text.empty() ? thrown.code().message() : text;
   } catch (const std::exception& thrown) {
-    return thrown.what();
+    return text_of(thrown);
   } catch (...) {
     return "an exception of unknown type";
   }

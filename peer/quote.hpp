@@ -14,10 +14,10 @@ std::string escape(std::string_view text, std::size_t bytes_max = 1024);
 /// The escaped text in double quotes, with its size said behind it when it was cut.
 std::string quote(std::string_view text, std::size_t bytes_max = 128);
 
-/// What an exception says, without the code and its words that boost puts behind it: for an End, which has its own
-/// code. May be empty.
+/// What an exception says, without the code and its words that boost puts behind it; the words of the code where there
+/// are no better ones.
 std::string text_of(const std::exception& failure);
-/// The same of whatever was thrown, and the words of the code where there are no better ones: for a user.
+/// The same of whatever was thrown.
 std::string words_of(const std::exception_ptr& failure);
 /// All of it, the code too: for whoever mends the program.
 std::string what_of(const std::exception_ptr& failure);

@@ -10,6 +10,7 @@
 #include <boost/asio/this_coro.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -155,8 +156,10 @@ enum class Given : std::uint8_t { sent, unwanted, same, different, changed };
 /// control circuit, which may not be read so far yet; or something that ends the whole sync.
 bool taker_gave_up(const Circuit& circuit) {
   const std::optional<End> end = circuit.end();
-  return end && (end->clean() || end->code == error::circuit_closed || end->code == error::circuit_reset ||
-                 end->code == error::circuit_abandoned);
+  if (!end) return false;
+  constexpr std::array said_elsewhere{error::circuit_closed, error::circuit_reset, error::circuit_abandoned,
+                                      error::peer_ended, error::no_peer};
+  return end->clean() || std::ranges::any_of(said_elsewhere, [&](error code) { return end->code == code; });
 }
 
 /// Sends the data of a file; the circuit stays unfinished.
@@ -197,6 +200,7 @@ awaitable<Given> give_content(GivingPointer giving, std::size_t index, OutgoingF
     given = co_await give_data(giving, circuit, file, counted);
   } catch (const FileError&) {
     giving->watch.progress->bytes_done -= counted;
+    if (taker_gave_up(circuit)) co_return Given::unwanted; // it is done with this file, and wants no word about it
     circuit.reset(End(error::circuit_reset, "the file cannot be read"));
     throw;
   }
@@ -206,6 +210,7 @@ awaitable<Given> give_content(GivingPointer giving, std::size_t index, OutgoingF
     co_return given;
   }
   giving->watch.progress->bytes_done -= counted;
+  if (taker_gave_up(circuit)) co_return Given::unwanted;
   if (given == Given::changed) circuit.reset(End(error::circuit_reset, "the file changes"));
   co_return given;
 }

@@ -105,10 +105,13 @@ void read_message_into(const Fragment& fragment, google::protobuf::MessageLite& 
                    " bytes cannot be decoded");
 }
 
-void throw_failed(const Fragment& fragment) {
+std::exception_ptr read_failed(const Fragment& fragment) {
   const auto failed = read_message<wire::Failed>(fragment);
-  throw Failure(from_wire(failed.kind()), printable_sentence(failed.text()) + " (says the far side)");
+  return std::make_exception_ptr(
+      Failure(from_wire(failed.kind()), printable_sentence(failed.text()) + " (says the far side)"));
 }
+
+void throw_failed(const Fragment& fragment) { std::rethrow_exception(read_failed(fragment)); }
 
 Fragment to_failed(std::exception_ptr failure) {
   wire::Failed failed;

@@ -60,7 +60,9 @@ std::size_t bytes_of(const Entry& entry) noexcept;
 /// Reads a control message. Errors: Failure::Kind::protocol for one that is too large or cannot be decoded.
 template <class Message> Message read_message(const Fragment& fragment);
 
-/// Throws what a `failed` fragment says.
+/// What a `failed` fragment says. Throws Failure::Kind::protocol when it cannot be read.
+std::exception_ptr read_failed(const Fragment& fragment);
+/// Throws it.
 [[noreturn]] void throw_failed(const Fragment& fragment);
 /// What to tell the far side about an exception that ended a sync.
 Fragment to_failed(std::exception_ptr failure);

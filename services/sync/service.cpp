@@ -51,9 +51,7 @@ Options to_options(const wire::Request& request) {
 std::exception_ptr said_unread(Circuit& control) {
   try {
     while (const std::optional<Fragment> fragment = control.try_receive())
-      if (fragment->op == op::failed) throw_failed(*fragment);
-  } catch (const Failure&) {
-    return std::current_exception();
+      if (fragment->op == op::failed) return read_failed(*fragment);
   } catch (const std::exception&) {} // nothing that can be read
   return nullptr;
 }

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,12 +26,14 @@ namespace {
 
 /// What the scripted peer does with the control circuit after it has read the request.
 using Script = awaitable<void> (*)(Circuit&);
+/// The same, with the circuits that come after it.
+using InboxScript = awaitable<void> (*)(Circuit&, CircuitInbox&);
 
-awaitable<void> run_script(Script script, CircuitInbox& circuits) {
+awaitable<void> run_script(std::function<awaitable<void>(Circuit&, CircuitInbox&)> script, CircuitInbox& circuits) {
   std::optional<Circuit> control = co_await circuits.next();
   const std::optional<Fragment> request = co_await control->receive();
   CHECK((request && request->op == op::request));
-  co_await script(*control);
+  co_await script(*control, circuits);
   while (true) { // until the real side has had enough
     const result<std::optional<Fragment>> heard = co_await as_result(control->receive());
     if (!heard || !*heard) break;
@@ -44,9 +47,10 @@ struct Ended {
 };
 
 struct Scene {
-  explicit Scene(Script said) : script(said) {}
+  explicit Scene(Script said) : script([said](Circuit& control, CircuitInbox&) { return said(control); }) {}
+  explicit Scene(InboxScript said) : script(said) {}
 
-  Script script;
+  std::function<awaitable<void>(Circuit&, CircuitInbox&)> script;
   bool real_takes = true;
   Options asked;
   Tuning tuning;
@@ -698,6 +702,72 @@ TEST_CASE(
   CHECK(outcome.errors == std::vector<std::string>{"cannot read \"a\"\\x1b[2J"});
   CHECK(scratch.picture().size() == 1);
   CHECK(scratch.read("b") == "67890");
+}
+
+/// Why it gave up, long after the circuits of its files are over.
+awaitable<void> say_why_later(Circuit& control) {
+  for (int turn = 0; turn < 100; ++turn) co_await asio::post(asio::use_awaitable);
+  wire::Failed failed;
+  failed.set_kind(wire::Failed::FILE);
+  failed.set_text("the disk is full");
+  co_await send_message(control, op::failed, failed);
+  control.close();
+}
+
+awaitable<void> want_first(Circuit& control) {
+  for (bool ended = false; !ended;) {
+    const std::optional<Fragment> heard = co_await control.receive();
+    ended = !heard || heard->op == op::listing_end;
+  }
+  wire::Want want;
+  want.add_files()->set_index(1);
+  co_await send_message(control, op::want, want);
+}
+
+TEST_CASE("sync: a far side that gives up is heard, although the circuits of its files end long before it says why") {
+  const InboxScript takers[] = {
+      [](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+        co_await want_first(control);
+        { const std::optional<Circuit> dropped = co_await circuits.next(); }
+        co_await say_why_later(control);
+      },
+      [](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+        co_await want_first(control);
+        std::optional<Circuit> file = co_await circuits.next();
+        file->close(End(error::peer_ended));
+        co_await say_why_later(control);
+      },
+  };
+  for (const InboxScript script : takers) {
+    const test::Scratch scratch;
+    scratch.write("large", std::string(20'000'000, 'x'));
+    Scene scene(script);
+    scene.real_takes = false;
+    CHECK(play(scene, scratch.path()).failure == "the disk is full (says the far side)");
+  }
+
+  const Script givers[] = {
+      [](Circuit& control) -> awaitable<void> {
+        co_await say_listing(control, entries(directory(""), file("a", 5)));
+        co_await wait_for_want(control);
+        {
+          Circuit dropped = open_file(control, 1, 5);
+          co_await say_data(dropped, 0, "123");
+        }
+        co_await say_why_later(control);
+      },
+      [](Circuit& control) -> awaitable<void> {
+        co_await say_listing(control, entries(directory(""), file("a", 5)));
+        co_await wait_for_want(control);
+        open_file(control, 1, 5).reset();
+        co_await say_why_later(control);
+      },
+  };
+  for (const Script script : givers) {
+    const test::Scratch scratch;
+    CHECK(play(Scene(script), scratch.path()).failure == "the disk is full (says the far side)");
+    CHECK(scratch.picture("", false).size() <= 1); // itself
+  }
 }
 
 TEST_CASE("hostile taker: what cannot be wanted ends the sync") {
