@@ -281,4 +281,26 @@ class Dialogue {
   std::optional<End> end_;
 };
 
+/// A machine that has heard the far side's Hello.
+struct Introduced : Dialogue {
+  explicit Introduced(const Limits& limits = Limits(), bool dialled = false) : Dialogue(limits, dialled) {
+    introduce();
+  }
+};
+
+/// And has the circuits 1, 3, ... opened by the far side and accepted.
+struct Joined : Introduced {
+  explicit Joined(const Limits& limits = Limits(), int circuits = 1) : Introduced(limits) {
+    for (int circuit = 0; circuit < circuits; ++circuit) {
+      const auto id = static_cast<CircuitId>(2 * circuit + 1);
+      hears(say::open(id));
+      accepts(id);
+    }
+    events();
+    says();
+  }
+};
+
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
 } // namespace trunkline::test

@@ -11,12 +11,6 @@ namespace {
 using namespace trunkline;
 using namespace trunkline::test;
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-struct Introduced : Dialogue {
-  explicit Introduced(const Limits& limits = Limits()) : Dialogue(limits) { introduce(); }
-};
-
 int count(const std::string& text, const std::string& part) {
   int found = 0;
   for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;

@@ -14,8 +14,6 @@ namespace {
 using namespace trunkline;
 using namespace trunkline::test;
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 constexpr std::size_t mib = 1 << 20;
 // The machine frames this much ahead of what is taken, without asking again who else wants to send.
 constexpr std::size_t output_bytes_ahead = 256 * 1024;
@@ -27,20 +25,6 @@ Limits tiny_memory() {
   limits.circuit_window_bytes_max = 256 * 1024;
   return limits;
 }
-
-/// A machine with the circuits 1, 3, ... opened by the far side and accepted.
-struct Joined : Dialogue {
-  explicit Joined(const Limits& limits = Limits(), int circuits = 1) : Dialogue(limits) {
-    introduce();
-    for (int circuit = 0; circuit < circuits; ++circuit) {
-      const auto id = static_cast<CircuitId>(2 * circuit + 1);
-      hears(say::open(id));
-      accepts(id);
-    }
-    events();
-    says();
-  }
-};
 
 /// Sum of the credit frames for a circuit, or for the trunk with 0.
 std::int64_t granted_in(const std::vector<say::Frame>& frames, CircuitId circuit) {

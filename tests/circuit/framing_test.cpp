@@ -13,20 +13,9 @@ namespace {
 using namespace trunkline;
 using namespace trunkline::test;
 
-/// A machine that has been introduced and has circuit 1, opened by the far side, accepted.
-struct Introduced : Dialogue {
-  explicit Introduced(const Limits& limits = Limits()) : Dialogue(limits) {
-    introduce();
-    hears(say::open(1));
-    accepts(1);
-    events();
-    says();
-  }
-};
-
 /// How the trunk ended when it heard this, said with a goodbye of the same reason; or "open".
 std::string after(std::string_view bytes, const Limits& limits = Limits()) {
-  Introduced dialogue(limits);
+  Joined dialogue(limits);
   dialogue.hears(bytes);
   if (!dialogue.closed()) return "open";
   const std::string said = dialogue.says();
@@ -34,10 +23,8 @@ std::string after(std::string_view bytes, const Limits& limits = Limits()) {
   return said == expected ? dialogue.state() : dialogue.state() + ", but it said " + said;
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 TEST_CASE("framing: a length beyond frame_bytes_max breaks the trunk before any allocation (F01)") {
-  Introduced dialogue;
+  Joined dialogue;
 
   dialogue.hears(say::header(frame_bytes_max + 1, say::DATA));
 
@@ -62,7 +49,7 @@ TEST_CASE("framing: a frame of exactly frame_bytes_max is taken (F01)") {
   const std::size_t head = say::data_head(1, said, false, 0).size() + 5;
   said.subject = std::string(frame_bytes_max - chunk_bytes_max - head, 's');
   const std::string frame = say::data(1, payload, said);
-  Introduced dialogue;
+  Joined dialogue;
 
   dialogue.hears(frame);
 
@@ -77,7 +64,7 @@ TEST_CASE("framing: a frame of exactly frame_bytes_max is taken (F01)") {
 TEST_CASE("framing: metadata of exactly control_bytes_max is taken (F01)") {
   say::Said said;
   said.subject = std::string(control_bytes_max - 3, 's');
-  Introduced dialogue;
+  Joined dialogue;
 
   dialogue.hears(say::data(1, "payload", said));
 
@@ -95,7 +82,7 @@ TEST_CASE("framing: payload or metadata beyond its own limit breaks the trunk th
 }
 
 TEST_CASE("framing: a length of all ones breaks the trunk at once (F02)") {
-  Introduced dialogue;
+  Joined dialogue;
 
   dialogue.hears("\xFF\xFF\xFF");
   dialogue.hears(std::string("\x01\x00", 2));
@@ -105,7 +92,7 @@ TEST_CASE("framing: a length of all ones breaks the trunk at once (F02)") {
 }
 
 TEST_CASE("framing: a body that never arrives ends as silence and holds at most one frame (F02)") {
-  Introduced dialogue;
+  Joined dialogue;
   const std::string whole = say::data(1, std::string(chunk_bytes_max, 'p'));
 
   dialogue.hears(whole.substr(0, whole.size() - 1));
@@ -154,7 +141,7 @@ TEST_CASE("framing: a number beyond its bits breaks the trunk (F03)") {
 }
 
 TEST_CASE("framing: the ends of the range of op and part arrive as they are (F03)") {
-  Introduced dialogue;
+  Joined dialogue;
   say::Said lowest;
   lowest.op = std::numeric_limits<std::int32_t>::min();
   lowest.part = std::numeric_limits<std::int64_t>::min();
@@ -251,7 +238,7 @@ TEST_CASE("framing: pieces of 1, 2, 3 and 7 bytes cause the same events, answers
 }
 
 TEST_CASE("framing: an unknown optional frame is skipped and counted, whatever its size (F05)") {
-  Introduced dialogue;
+  Joined dialogue;
 
   for (const unsigned type : {0x80, 0xAB, 0xFF})
     dialogue.hears(say::frame(type, std::string(type == 0xAB ? frame_bytes_max : 5, '?')));
@@ -264,7 +251,7 @@ TEST_CASE("framing: an unknown optional frame is skipped and counted, whatever i
 
 TEST_CASE(
     "framing: more unknown optional frames in a minute than unknown_frames_per_minute_max break the trunk (F05)") {
-  Introduced dialogue;
+  Joined dialogue;
   for (int minute = 0; minute < 3; ++minute) {
     for (int frame = 0; frame < 100; ++frame) dialogue.hears(say::frame(0x90, "new"));
     CHECK(dialogue.state() == "open");
@@ -284,7 +271,7 @@ TEST_CASE(
 
 TEST_CASE("framing: any other unknown type breaks the trunk and is named (F05)") {
   for (const auto& [type, name] : {std::pair(0x00, "0x00"), {0x12, "0x12"}, {0x13, "0x13"}, {0x7F, "0x7f"}}) {
-    Introduced dialogue;
+    Joined dialogue;
 
     dialogue.hears(say::frame(static_cast<unsigned>(type), "?"));
 
@@ -336,7 +323,7 @@ TEST_CASE("framing: flags of a data frame that contradict each other break the t
 }
 
 TEST_CASE("framing: METADATA without metadata breaks the trunk or is an empty one, never garbage (F06)") {
-  Introduced dialogue;
+  Joined dialogue;
 
   dialogue.hears(
       say::frame(say::DATA, say::varint(1) + say::svarint(1) + say::svarint(0) + say::varint(0) + "x", say::METADATA));
@@ -367,7 +354,7 @@ TEST_CASE("framing: chunks that do not make up their fragment break the trunk (F
 
 TEST_CASE("framing: a finish or a close inside a fragment resets its circuit (F06)") {
   for (const say::Bytes& end : {say::finish(1), say::close(1)}) {
-    Introduced dialogue;
+    Joined dialogue;
 
     dialogue.hears(say::first_of_more(1, 10, "12345") + end);
 
@@ -378,7 +365,7 @@ TEST_CASE("framing: a finish or a close inside a fragment resets its circuit (F0
 }
 
 TEST_CASE("framing: more data frames in a row that carry nothing than empty_frames_max reset their circuit (F07)") {
-  Introduced dialogue;
+  Joined dialogue;
   dialogue.hears(say::open(3));
   dialogue.accepts(3);
   say::Said nothing;
@@ -396,7 +383,7 @@ TEST_CASE("framing: more data frames in a row that carry nothing than empty_fram
 }
 
 TEST_CASE("framing: a fragment that carries something begins the count of empty ones anew (F07)") {
-  Introduced dialogue;
+  Joined dialogue;
   say::Said nothing;
   nothing.op = 0;
 
@@ -411,7 +398,7 @@ TEST_CASE("framing: a fragment that carries something begins the count of empty 
 }
 
 TEST_CASE("framing: each empty data frame costs credit, so a reader that takes none is never flooded (F07)") {
-  Introduced dialogue;
+  Joined dialogue;
   say::Said nothing;
   nothing.op = 0;
 
@@ -510,7 +497,7 @@ TEST_CASE("framing: text from a stranger is made printable before it is shown (F
 }
 
 TEST_CASE("framing: a stream that breaks within a frame ends its circuits as trunk_lost, unlike a clean end (F10)") {
-  Introduced dialogue;
+  Joined dialogue;
   dialogue.hears(say::open(3) + say::data(3, "whole") + say::finish(3));
   dialogue.accepts(3);
   dialogue.hears(say::data(1, "whole") + say::first_of_more(1, 100, "half of it"));
@@ -528,7 +515,7 @@ TEST_CASE("framing: a stream that breaks within a frame ends its circuits as tru
 }
 
 TEST_CASE("framing: whatever follows a GOODBYE is ignored (F11)") {
-  Introduced dialogue;
+  Joined dialogue;
 
   dialogue.hears(say::goodbye(0, "going home") + std::string(70'000, '\xFF'));
   dialogue.hears(say::data(1, "late") + say::open(3));
@@ -543,7 +530,7 @@ TEST_CASE("framing: whatever follows a GOODBYE is ignored (F11)") {
 }
 
 TEST_CASE("framing: a far side that vanished is noticed after twice the keepalive interval (F12)") {
-  Introduced dialogue;
+  Joined dialogue;
 
   dialogue.passes(14'999ms);
   CHECK(dialogue.says() == "");
@@ -562,7 +549,7 @@ TEST_CASE("framing: a far side that vanished is noticed after twice the keepaliv
 TEST_CASE("framing: a ping that waits behind our own output says nothing about the far side (F12)") {
   Limits limits;
   limits.write_deadline = 100s;
-  Introduced dialogue(limits);
+  Joined dialogue(limits);
   dialogue.clogged = true;
   dialogue.sends(1, Fragment(1, "slow to write"));
   Output output;
@@ -582,7 +569,7 @@ TEST_CASE("framing: a ping that waits behind our own output says nothing about t
 }
 
 TEST_CASE("framing: a ping counts from when it was written itself, not from an earlier one's write (F12)") {
-  Introduced dialogue;
+  Joined dialogue;
   dialogue.passes(100ms);
   dialogue.clogged = true;
   Output output;
@@ -601,7 +588,7 @@ TEST_CASE("framing: a ping counts from when it was written itself, not from an e
 }
 
 TEST_CASE("framing: a side that only listens says something now and then (F12)") {
-  Introduced dialogue;
+  Joined dialogue;
   std::string said;
   for (int second = 0; second < 40; ++second) {
     dialogue.hears(say::data(1, "bulk"));
@@ -614,7 +601,7 @@ TEST_CASE("framing: a side that only listens says something now and then (F12)")
 }
 
 TEST_CASE("framing: output that is handed over and never written ends the trunk at write_deadline (F12)") {
-  Introduced dialogue;
+  Joined dialogue;
   dialogue.clogged = true;
   dialogue.sends(1, Fragment(1, "unwritten"));
   Output output;

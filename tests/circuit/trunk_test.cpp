@@ -13,23 +13,6 @@ namespace {
 using namespace trunkline;
 using namespace trunkline::test;
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-struct Introduced : Dialogue {
-  explicit Introduced(const Limits& limits = Limits(), bool dialled = false) : Dialogue(limits, dialled) {
-    introduce();
-  }
-};
-
-struct Joined : Introduced {
-  explicit Joined(const Limits& limits = Limits()) : Introduced(limits) {
-    hears(say::open(1));
-    accepts(1);
-    events();
-    says();
-  }
-};
-
 // --- meeting
 
 TEST_CASE("trunk: each side says its preface and hello without waiting for the other's") {
