@@ -1,7 +1,7 @@
 #include "circuit/circuit.hpp"
 
-#include "circuit/live_trunk.hpp"
-#include "fragment/codec.hpp"
+#include "circuit/trunk.hpp"
+#include "circuit/native/frame.hpp"
 
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>

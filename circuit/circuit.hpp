@@ -2,7 +2,7 @@
 #pragma once
 
 #include "async/types.hpp"
-#include "circuit/trunk.hpp"
+#include "circuit/machine.hpp"
 #include "fragment/error.hpp"
 #include "fragment/fragment.hpp"
 

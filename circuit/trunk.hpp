@@ -1,242 +1,142 @@
-// The protocol of one connection as a machine without I/O: bytes and a time point in; bytes, events and a deadline
-// out. It never reads a clock, never draws a random number, never throws on what a peer sent. Production, unit tests,
-// the simulator and the fuzzers drive the same code. This interface is what a dialect implements; the native one is
-// NativeTrunk.
+// A trunk machine in operation: it knows who waits on which circuit, and tells its session when there is something to
+// write or a new deadline. It knows no transport.
 #pragma once
 
-#include "circuit/limits.hpp"
-#include "fragment/byte_buffer.hpp"
-#include "fragment/error.hpp"
-#include "fragment/fragment.hpp"
+#include "async/clock.hpp"
+#include "async/signal.hpp"
+#include "circuit/machine.hpp"
 
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
-#include <map>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace trunkline {
 
-using Instant = std::chrono::steady_clock::time_point; // a value given from outside, never read here
-using Metadata = std::map<std::string, std::string, std::less<>>;
-
-/// How an opener names the far side's peer.
-enum class OpenMode : std::uint8_t {
-  join = 0,           // the running instance with this id
-  start = 1,          // a new instance, which takes the id that the opener chose
-  prefer_extant = 2,  // the running instance if there is one, else a new one; the answer says which
-  start_only = 3,     // as start, without a circuit for the instance
+/// Who waits on one circuit; exists only while its handle has waited at least once.
+struct CircuitWaits {
+  Signal readable;
+  Signal error_readable; // such a fragment is announced to `readable` too
+  Signal writable;
+  Signal changed; // answered, finished, ended
+  std::vector<const void*> senders; // sends that wait, in the order of the calls; only the first may try
+  Signal turn;                      // another send is the first
 };
 
-/// What an open says; constant for the circuit's life.
-struct OpenRequest {
-  OpenMode mode = OpenMode::join;
-  std::shared_ptr<const PeerName> from;
-  PeerId to_peer;         // none for prefer_extant
-  std::string to_service; // may be empty for join
-  std::string name;
-  std::string user_string;
-  bool wants_answer = false; // an accept is sent back; refusals always are
-};
-
-enum class SendOutcome : std::uint8_t { taken, no_credit, closed };
-
-struct CircuitCounters {
-  std::uint64_t fragments_sent = 0;
-  std::uint64_t fragments_received = 0;
-  std::uint64_t bytes_sent = 0;     // payload bytes
-  std::uint64_t bytes_received = 0; // payload bytes
-};
-
-struct TrunkEvent;
-
-/// Hears of one circuit in the middle of its trunk's settling, without a coroutine that waits: for those who hold very
-/// many idle circuits. It may call the circuit and may drop its handle; it must not wait or throw.
-class CircuitListener {
+/// Shared by the session that drives it, the node that owns it and every circuit handle on it, so that what was
+/// received stays readable after the connection is gone. One executor; not thread safe.
+class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
  public:
-  /// The circuit is readable or writable, or has ended.
-  virtual void on_circuit_event(const TrunkEvent& event) = 0;
+  LiveTrunk(Executor executor, std::unique_ptr<Trunk> machine);
+  LiveTrunk(const LiveTrunk&) = delete;
+  LiveTrunk& operator=(const LiveTrunk&) = delete;
+  ~LiveTrunk();
 
- protected:
-  ~CircuitListener() = default;
-};
+  /// The machine. After an input to it that is not one of the methods here, call `settle`.
+  Trunk& machine() noexcept { return *machine_; }
+  const Executor& executor() const noexcept { return executor_; }
+  TimePoint now() const noexcept { return clock_.now(); }
 
-/// One circuit as its trunk keeps it. Owned by the trunk; stays valid until `Trunk::release`.
-/// The machine writes it, everybody else reads.
-struct TrunkCircuit {
-  virtual ~TrunkCircuit() = default;
+  /// Hears every event that is not just a wake-up for a circuit's handle: hello, opened, metadata, peer_ended,
+  /// draining, closed. It may call the machine. Set by the node; cleared when the node lets go.
+  std::function<void(TrunkEvent&)> on_event;
 
-  CircuitId id = 0;
-  bool opened_here = false;
-  bool answered = false;         // accepted, or nobody asked
-  bool finished_here = false;    // finish or close was asked for on this side
-  bool closed_here = false;      // close was asked for on this side: what arrives is dropped
-  bool finish_acknowledged = false; // the far side has taken everything up to our finish
-  bool finished_there = false;   // the far side's finish has arrived (fragments may still be unread)
-  bool ended = false;            // nothing more crosses; what was received is still readable
-  bool readable = false;         // receive() would return something
-  bool error_readable = false;   // receive_error() would return something
-  bool released = false;         // its handle is gone; whoever still sees it in an event skips it
-  std::uint8_t owner_bits = 0;   // for the owner of the trunk
-  std::uint32_t holds = 0;       // operations that still look at it; it is not freed before they are done
-  std::shared_ptr<const CircuitNames> names;
-  std::unique_ptr<End> end;      // the reason of its end, or of our close; null is clean
-  CircuitCounters counters;
-  void* waits = nullptr;         // for the owner of the trunk: who waits on this circuit
-  CircuitListener* listener = nullptr; // for the owner of the trunk; outlives the handle or is taken back
-};
+  /// Handles what the last inputs caused: state first, then wake-ups (posted), then on_event. Re-entrant calls are
+  /// folded into the running one.
+  void settle();
 
-struct TrunkEvent {
-  enum class Kind : std::uint8_t {
-    hello,           // the far side's Hello has arrived: remote() is known
-    opened,          // circuit: the far side opened it; `open` says how. Answer with accept or refuse
-    answered,        // circuit: the far side accepted it; names->remote is now right
-    readable,        // circuit: receive() has something, or its end
-    error_readable,  // circuit: receive_error() has something, or its end
-    writable,        // circuit: a send that said no_credit may be tried again
-    finished,        // circuit: our finish was acknowledged
-    ended,           // circuit: see end
-    metadata,        // peer: the far peer's user metadata changed
-    peer_ended,      // peer: the far peer ended; end says why
-    draining,        // the far side takes no new circuits
-    closed,          // the trunk is over; end says why. All its circuits have ended
-  };
-  Kind kind;
-  TrunkCircuit* circuit = nullptr;
-  std::unique_ptr<OpenRequest> open;
-  PeerId peer;
-  std::unique_ptr<End> end;
-};
+  /// Where the far node's peers are reached ("tcp://10.0.0.7:7000", "node://ID"); set by the node once it knows.
+  std::string remote_base;
 
-/// What the far side's Hello said.
-struct RemoteNode {
-  NodeId id;
-  std::string name;
-  std::vector<std::string> addresses; // as claimed
-};
+  /// True once the trunk has said or heard its last words: what is still in the output is all that will be written.
+  bool closed() const noexcept { return closed_; }
 
-/// Bytes ready to be written, in order. The holder of an Output keeps the bytes alive; hand the
-/// same one to the next `take_output`, so that its memory is used again.
-class Output {
- public:
-  bool empty() const noexcept { return bytes == 0; }
+  // For the session.
+  void receive(std::span<const std::byte> bytes) {
+    Wakeups woken(executor_);
+    receive(bytes, {}, woken);
+  }
+  /// Whom it wakes is left to `woken`.
+  void receive(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken);
+  void lose(End cause);
+  void tick();
+  void take_output(Output& into, std::size_t bytes_max);
+  void written();
+  /// How much one write takes now: senders that would make more ready wait.
+  void set_write_bytes(std::size_t bytes);
+  Signal output_ready;     // has_output() may have become true, or over(), or closed()
+  Signal deadline_changed; // deadline() may be earlier than it was
 
-  ByteBuffer control;         // control frames; written before everything else
-  ByteBuffer small;           // headers and small payloads, one after another
-  std::vector<Payload> large; // payloads that are written from where they lie
-  struct Piece {
-    std::int32_t large;
-    std::uint32_t offset;
-    std::uint32_t size;
-  }; // large < 0: a part of `small`
-  std::vector<Piece> pieces;
-  std::size_t bytes = 0;
+  Signal input_wanted;     // wants_input() has become true, or over()
 
-  void clear() noexcept;
-  /// Views of all pieces; valid until the output changes or moves.
-  void gather(std::vector<std::span<const std::byte>>& into) const;
-};
+  Signal output_taken;     // congested() may have become false
 
-struct TrunkCounters {
-  std::chrono::nanoseconds round_trip{}; // as last measured, by a ping of its own or of the keepalive; zero before
-  std::uint64_t frames_received = 0;
-  std::uint64_t frames_for_forgotten_circuits = 0;
-  std::uint64_t unknown_frames = 0;
-  std::uint64_t pings_coalesced = 0;
-  std::uint64_t circuits_refused = 0;
-  std::uint64_t circuits_held = 0; // now: over, but whoever has the handle has not let go of it
-  std::uint64_t bytes_received = 0;
-  std::uint64_t bytes_sent = 0;
-};
+  // For circuit handles.
+  /// So much is ready to be written that more of this circuit's should wait for the writer.
+  bool congested(const TrunkCircuit& circuit) const noexcept { return congested() && machine_->has_queued(circuit); }
+  CircuitWaits& waits(TrunkCircuit& circuit);
+  Signal metadata_changed; // some far peer's, or a circuit has ended
+  SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
+    const SendOutcome outcome = machine_->send(circuit, fragment);
+    if (outcome == SendOutcome::taken) note_output();
+    else note_deadline(); // what waits for credit has one
+    return outcome;
+  }
+  std::optional<Fragment> take(TrunkCircuit& circuit) {
+    std::optional<Fragment> fragment = machine_->receive_fragment(circuit);
+    if (fragment) note_consumed();
+    return fragment;
+  }
+  std::optional<Fragment> take_error(TrunkCircuit& circuit) {
+    std::optional<Fragment> fragment = machine_->receive_error(circuit);
+    if (fragment) note_consumed();
+    return fragment;
+  }
+  /// Tells the node that a handle has opened a circuit without it.
+  std::function<void(TrunkCircuit&)> on_opened_here;
+  /// Another trunk to the same node, on which a handle opens its next circuit when this one drains; set by the node.
+  std::weak_ptr<LiveTrunk> successor;
+  void note_opened(TrunkCircuit& circuit) {
+    if (on_opened_here) on_opened_here(circuit);
+  }
+  void wake_all(TrunkCircuit& circuit, Wakeups* woken = nullptr);
+  void release(TrunkCircuit& circuit);
+  /// Of a handle that an exception drops on its way: released in a turn of its own, so that a peer whose service the
+  /// exception leaves can first say what its circuits end with.
+  void release_later(TrunkCircuit& circuit) noexcept;
+  void note_output() {
+    if (output_ready.has_waiters()) output_ready.notify_all();
+  }
 
-/// One connection's protocol. Inputs return at once; what they caused is in `events`, `output` and `deadline`.
-class Trunk {
- public:
-  virtual ~Trunk() = default;
+ private:
+  /// Taking may have ended the circuit (both sides had finished) or owe the far side credit.
+  void note_consumed() {
+    if (output_ready.has_waiters() && machine_->has_output()) output_ready.notify_all();
+    if (machine_->has_events()) settle();
+    note_input();
+  }
+  void note_input() {
+    if (input_wanted.has_waiters() && (machine_->wants_input() || machine_->over())) input_wanted.notify_all();
+  }
+  void note_deadline() {
+    const TimePoint deadline = machine_->deadline();
+    if (deadline < deadline_seen_) deadline_changed.notify_all();
+    deadline_seen_ = deadline;
+  }
+  bool congested() const noexcept { return machine_->output_bytes() >= write_bytes_ && !machine_->over(); }
+  void settle_events(Wakeups* woken = nullptr);
+  void wake(TrunkEvent& event, Wakeups* woken);
 
-  // What happened.
-  /// Takes bytes that arrived, any number, split anywhere. All are consumed.
-  virtual void receive(std::span<const std::byte> bytes, Instant now) = 0;
-  /// Where the next bytes that arrive belong, when that is known and enough to be worth it; empty otherwise. Whoever
-  /// reads into it gives `receive` that very memory first. Valid until then, whatever happens to the circuit.
-  virtual std::span<std::byte> read_space() { return {}; }
-  /// The connection is gone: every circuit ends with trunk_lost and this cause. A clean cause means that the far side
-  /// has finished sending, in order; whether that is a loss is for the dialect to say.
-  virtual void lose(End cause) = 0;
-  /// Time has passed; call at `deadline` or later.
-  virtual void tick(Instant now) = 0;
-
-  // What our side wants.
-  virtual TrunkCircuit* open(OpenRequest request, std::optional<Fragment> first, Instant now) = 0;
-  virtual void accept(TrunkCircuit& circuit, std::shared_ptr<const PeerName> local) = 0;
-  /// `existing` is the URL of an instance that the refused could join; may be empty. Releases the circuit.
-  virtual void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) = 0;
-  /// Tells the machine that a service has taken the circuit from its inbox (it leaves the open backlog).
-  virtual void taken(TrunkCircuit& circuit) = 0;
-  /// Moves from `fragment` only when it says taken.
-  virtual SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) = 0;
-  /// Nothing when there is nothing to take now. Taking is consuming: credit goes back to the sender.
-  virtual std::optional<Fragment> receive_fragment(TrunkCircuit& circuit) = 0;
-  virtual std::optional<Fragment> receive_error(TrunkCircuit& circuit) = 0;
-  virtual void finish(TrunkCircuit& circuit) = 0;
-  /// Everything sent before arrives first, then both directions end with this reason (none: clean).
-  virtual void close(TrunkCircuit& circuit, End reason) = 0;
-  /// Gives up at once: what was queued is dropped.
-  virtual void reset(TrunkCircuit& circuit, End reason) = 0;
-  /// The handle is gone. A circuit that has neither ended nor been closed is closed when it was finished, and reset as
-  /// abandoned otherwise. The pointer is invalid afterwards.
-  virtual void release(TrunkCircuit& circuit) = 0;
-  virtual void set_metadata(const PeerName& local, const Metadata& metadata) = 0;
-  virtual const Metadata* remote_metadata(const PeerId& peer) const = 0;
-  /// Tells the far side that one of our peers ended; its circuits are closed by the caller.
-  virtual void end_peer(const PeerName& local, const End& reason) = 0;
-  /// No new circuits either way; closes by itself when none is left, and resets what is left at the deadline.
-  /// Opens that the far side sent before it heard of this are refused as draining, or served where `serve_late`.
-  virtual void drain(Instant deadline, bool serve_late = false) = 0;
-  /// Says goodbye, ends every circuit with this reason, and is over when the goodbye is written or timed out.
-  virtual void shut(End reason) = 0;
-
-  // What it wants from outside.
-  virtual bool has_events() const noexcept = 0;
-  /// Moves out the events since the last call, in order. Circuits in them stay valid until the next call.
-  virtual void take_events(std::vector<TrunkEvent>& into) = 0;
-  /// Fills `into` (cleared first) with about `bytes_max` to write. Empty when there is nothing.
-  virtual void take_output(Output& into, std::size_t bytes_max, Instant now) = 0;
-  /// How much one write takes now; more is not made ready ahead of it.
-  virtual void set_write_bytes(std::size_t /*bytes*/) {}
-  /// Of what `take_output` gave, some more has left: its deadline starts anew.
-  virtual void write_moves(Instant now) = 0;
-  /// What `take_output` gave has been written.
-  virtual void written(Instant now) = 0;
-  virtual bool has_output() const = 0;
-  virtual std::size_t output_bytes() const = 0; // ready and not yet taken
-  /// Whether something of this circuit's is queued behind the output. One that has nothing there may always queue a
-  /// fragment: a circuit that sends little must not wait for those that send much. True in a dialect that has one
-  /// queue for all.
-  virtual bool has_queued(const TrunkCircuit& /*circuit*/) const { return true; }
-  /// When `tick` wants to be called at the latest; Instant::max() when never.
-  virtual Instant deadline() const = 0;
-  /// True when nothing more will be read or written: the connection can be closed.
-  virtual bool over() const = 0;
-  /// False while the connection should not be read, until something was consumed or dropped. Only for a dialect without
-  /// credit, which has no other way to hold its far side back.
-  virtual bool wants_input() const { return true; }
-
-  virtual const RemoteNode* remote() const = 0; // null before its Hello
-  virtual bool draining() const = 0; // either side
-  virtual std::size_t circuits_count() const = 0;
-  /// Fills `into` (cleared first) with the circuits of one of our peers that have not ended and whose handle is still
-  /// there, in the order in which they were opened. Looks at all circuits: for the end of a peer, not for every day.
-  virtual void circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) = 0;
-  virtual std::size_t fragment_bytes_max() const = 0; // the smaller of both sides' limits, as far as known
-  virtual std::size_t credit_bytes(const TrunkCircuit& circuit) const = 0; // may be sent at once
-  virtual std::size_t memory_bytes() const = 0; // received and not yet consumed
-  virtual const TrunkCounters& counters() const = 0;
+  Executor executor_;
+  Clock& clock_;
+  std::unique_ptr<Trunk> machine_;
+  std::vector<TrunkEvent> events_; // scratch, empty between calls
+  std::size_t write_bytes_ = 64 * 1024;
+  TimePoint deadline_seen_ = TimePoint::max();
+  bool settling_ = false;
+  bool closed_ = false;
 };
 
 } // namespace trunkline

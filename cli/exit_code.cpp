@@ -1,9 +1,9 @@
 #include "cli/exit_code.hpp"
 
 #include "fragment/error.hpp"
-#include "peer/quote.hpp"
-#include "services/quarkchain/config.hpp"
-#include "services/quarkchain/store.hpp"
+#include "fragment/quote.hpp"
+#include "services/quarkchain/chain/config.hpp"
+#include "services/quarkchain/ledger/store.hpp"
 #include "services/sync/disk.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/report.hpp"

@@ -1,6 +1,6 @@
 // Five nodes and one room: each registers the same processor, none is a server, and nobody thinks about connections.
 #include "examples/run.hpp"
-#include "peer/network.hpp"
+#include "peer/channel/network.hpp"
 
 #include <functional>
 #include <iostream>

@@ -1,6 +1,6 @@
 #include "peer/local_peer.hpp"
 
-#include "circuit/live_trunk.hpp"
+#include "circuit/trunk.hpp"
 #include "peer/node_core.hpp"
 #include "peer/peer_state.hpp"
 

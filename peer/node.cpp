@@ -1,7 +1,7 @@
 #include "peer/node.hpp"
 
 #include "peer/node_core.hpp"
-#include "peer/quote.hpp"
+#include "fragment/quote.hpp"
 
 #include <stdexcept>
 #include <utility>

@@ -2,7 +2,7 @@
 
 #include "async/clock.hpp"
 #include "async/within.hpp"
-#include "peer/quote.hpp"
+#include "fragment/quote.hpp"
 #include "transport/tcp.hpp"
 #include "transport/unix.hpp"
 

@@ -4,7 +4,7 @@
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "circuit/circuit.hpp"
-#include "circuit/trunk.hpp"
+#include "circuit/machine.hpp"
 #include "peer/local_peer.hpp"
 #include "peer/trunk_table.hpp"
 

@@ -1,7 +1,7 @@
 // The part of a node that starts instances of its services, answers those who open circuits to them, and ends them.
 #include "peer/node_core.hpp"
 #include "peer/peer_state.hpp"
-#include "peer/quote.hpp"
+#include "fragment/quote.hpp"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 #include "peer/registry.hpp"
 
-#include "peer/quote.hpp"
+#include "fragment/quote.hpp"
 
 #include <algorithm>
 #include <stdexcept>

@@ -1,6 +1,6 @@
 #include "peer/session.hpp"
 
-#include "peer/quote.hpp"
+#include "fragment/quote.hpp"
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/error.hpp>

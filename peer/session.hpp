@@ -3,7 +3,7 @@
 #pragma once
 
 #include "async/clock.hpp"
-#include "circuit/live_trunk.hpp"
+#include "circuit/trunk.hpp"
 #include "transport/transport.hpp"
 
 #include <chrono>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "async/signal.hpp"
-#include "circuit/live_trunk.hpp"
+#include "circuit/trunk.hpp"
 #include "fragment/ids.hpp"
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 #include "peer/url.hpp"
 
 #include "fragment/error.hpp"
-#include "peer/quote.hpp"
+#include "fragment/quote.hpp"
 
 #include <charconv>
 #include <cstdint>

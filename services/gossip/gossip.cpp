@@ -1,6 +1,6 @@
 #include "services/gossip/gossip.hpp"
 
-#include "peer/quote.hpp"
+#include "fragment/quote.hpp"
 
 #include <fmt/format.h>
 

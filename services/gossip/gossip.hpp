@@ -9,8 +9,8 @@
 #include "async/clock.hpp"
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
-#include "peer/component.hpp"
-#include "peer/network.hpp"
+#include "async/component/component.hpp"
+#include "peer/channel/network.hpp"
 #include "services/gossip/machine.hpp"
 
 #include <chrono>

@@ -1,9 +1,9 @@
 // A slave and a master as components, for processes in which they live beside others.
 #pragma once
 
-#include "peer/component.hpp"
-#include "services/quarkchain/master_node.hpp"
-#include "services/quarkchain/slave_node.hpp"
+#include "async/component/component.hpp"
+#include "services/quarkchain/master/master_node.hpp"
+#include "services/quarkchain/slave/slave_node.hpp"
 
 #include <chrono>
 #include <memory>

@@ -1,7 +1,7 @@
 // The sync service of a node as a component.
 #pragma once
 
-#include "peer/component.hpp"
+#include "async/component/component.hpp"
 #include "services/sync/service.hpp"
 
 #include <chrono>

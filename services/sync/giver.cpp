@@ -1,7 +1,7 @@
 #include "services/sync/giver.hpp"
 
 #include "async/within.hpp"
-#include "services/sync/crew.hpp"
+#include "async/task_group.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/outgoing_file.hpp"
 #include "services/sync/path.hpp"

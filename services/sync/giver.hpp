@@ -4,9 +4,9 @@
 
 #include "async/types.hpp"
 #include "circuit/circuit.hpp"
-#include "services/sync/commons.hpp"
+#include "services/sync/shared_budget.hpp"
 #include "services/sync/filter.hpp"
-#include "services/sync/place.hpp"
+#include "services/sync/location.hpp"
 #include "services/sync/report.hpp"
 
 #include <memory>

@@ -4,7 +4,7 @@
 #include "async/clock.hpp"
 #include "circuit/typed.hpp"
 #include "proto/sync.pb.h"
-#include "services/sync/commons.hpp"
+#include "services/sync/shared_budget.hpp"
 #include "services/sync/entry.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/report.hpp"

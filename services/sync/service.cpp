@@ -1,8 +1,8 @@
 #include "services/sync/service.hpp"
 
 #include "async/within.hpp"
-#include "peer/quote.hpp"
-#include "services/sync/crew.hpp"
+#include "fragment/quote.hpp"
+#include "async/task_group.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/giver.hpp"
 #include "services/sync/messages.hpp"

@@ -5,8 +5,8 @@
 #include "async/signal.hpp"
 #include "async/types.hpp"
 #include "peer/node.hpp"
-#include "services/sync/commons.hpp"
-#include "services/sync/place.hpp"
+#include "services/sync/shared_budget.hpp"
+#include "services/sync/location.hpp"
 #include "services/sync/report.hpp"
 
 #include <chrono>

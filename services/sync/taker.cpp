@@ -1,7 +1,7 @@
 #include "services/sync/taker.hpp"
 
 #include "async/within.hpp"
-#include "services/sync/crew.hpp"
+#include "async/task_group.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/plan.hpp"

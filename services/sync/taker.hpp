@@ -5,7 +5,7 @@
 #include "async/types.hpp"
 #include "circuit/circuit.hpp"
 #include "peer/local_peer.hpp"
-#include "services/sync/commons.hpp"
+#include "services/sync/shared_budget.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/report.hpp"
 #include "services/sync/root.hpp"

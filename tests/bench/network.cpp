@@ -10,9 +10,9 @@
 //   mesh_27, mesh_81        the same by the originator sending to everybody through its conduit
 #include "async/clock.hpp"
 #include "own_options.hpp"
-#include "peer/network.hpp"
+#include "peer/channel/network.hpp"
 #include "services/gossip/gossip.hpp"
-#include "tests/support/passing_network.hpp"
+#include "tests/support/passing_medium.hpp"
 #include "transport/memory.hpp"
 
 #include <boost/asio/co_spawn.hpp>

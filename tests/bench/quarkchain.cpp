@@ -5,11 +5,11 @@
 //   forward_64          64-byte payloads from a peer through the master to a slave; the serving process is the master,
 //   the driving one both others idle_peer_bytes     memory of a process with many virtual peers that have all been used
 //   once
-#include "circuit/live_trunk.hpp"
+#include "circuit/trunk.hpp"
 #include "own_options.hpp"
-#include "services/quarkchain/cluster_connection.hpp"
-#include "services/quarkchain/forward.hpp"
-#include "services/quarkchain/virtual_peers.hpp"
+#include "services/quarkchain/cluster/cluster_connection.hpp"
+#include "services/quarkchain/cluster/forward.hpp"
+#include "services/quarkchain/cluster/virtual_peers.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>

@@ -3,8 +3,8 @@
 //   quarkchain_root_block  decodes a root block with 1,000 minor headers and encodes it again; bytes of the block per
 //   second of
 //                          both together
-#include "services/quarkchain/codec.hpp"
-#include "services/quarkchain/core_types.hpp"
+#include "services/quarkchain/chain/codec.hpp"
+#include "services/quarkchain/chain/core_types.hpp"
 #include "tests/bench/bench.hpp"
 
 #include <cstring>

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "tests/circuit/dialogue.hpp"
-#include "tests/circuit/every_frame.hpp"
+#include "tests/circuit/native/machine_under_test.hpp"
+#include "tests/circuit/native/every_frame.hpp"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // Any bytes into one trunk, in portions that the input chooses. The application on it accepts or refuses what is
 // opened, takes everything, and lets time pass. Nothing may crash, hang, or grow beyond the trunk's memory.
 
-#include "circuit/native_trunk.hpp"
+#include "circuit/native/machine.hpp"
 
 #include <cstddef>
 #include <cstdint>

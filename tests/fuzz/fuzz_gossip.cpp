@@ -3,7 +3,7 @@
 // promises, and stays within its limits.
 
 #include "services/gossip/machine.hpp"
-#include "tests/circuit/choices.hpp"
+#include "tests/circuit/native/choices.hpp"
 
 #include <cstddef>
 #include <cstdint>

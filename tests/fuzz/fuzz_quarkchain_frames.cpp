@@ -2,7 +2,7 @@
 // reads. What is received must not depend on the cuts, no frame may be read before its end, and memory follows what has
 // arrived, not what was claimed.
 
-#include "services/quarkchain/cluster_trunk.hpp"
+#include "services/quarkchain/trunk/cluster_machine.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -3,11 +3,11 @@
 // accepted: written again it is accepted as the same value, which is written as the same bytes, and its JSON tells the
 // same bytes, too.
 
-#include "services/quarkchain/big_endian.hpp"
-#include "services/quarkchain/evm_transaction.hpp"
-#include "services/quarkchain/frame_json.hpp"
-#include "services/quarkchain/json_codec.hpp"
-#include "tests/quarkchain/vectors.hpp"
+#include "services/quarkchain/chain/big_endian.hpp"
+#include "services/quarkchain/chain/evm_transaction.hpp"
+#include "services/quarkchain/protocol/frame_json.hpp"
+#include "services/quarkchain/chain/json_codec.hpp"
+#include "tests/services/quarkchain/vectors.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -4,9 +4,9 @@
 // handler outlives its connection.
 
 #include "async/tasks.hpp"
-#include "circuit/live_trunk.hpp"
-#include "services/quarkchain/cluster_trunk.hpp"
-#include "services/quarkchain/rpc.hpp"
+#include "circuit/trunk.hpp"
+#include "services/quarkchain/trunk/cluster_machine.hpp"
+#include "services/quarkchain/rpc/rpc.hpp"
 
 #include <boost/asio/io_context.hpp>
 

@@ -1,9 +1,9 @@
 // Two trunks joined: the input chooses what both applications do and how the bytes between them are cut. The reference
 // model of the machine's own tests watches order, credit, memory and endings.
 
-#include "tests/circuit/choices.hpp"
-#include "tests/circuit/conversation.hpp"
-#include "tests/circuit/pair.hpp"
+#include "tests/circuit/native/choices.hpp"
+#include "tests/circuit/native/random_conversation.hpp"
+#include "tests/circuit/machine_pair.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,6 @@
 // Golden frames: what client.py, written from docs/wire.md alone, made of some values (frames.py says which) must be
 // what the C++ side makes of them, and must be read back as them.
-#include "fragment/codec.hpp"
+#include "circuit/native/frame.hpp"
 #include "fragment/error.hpp"
 #include "proto/trunk.pb.h"
 

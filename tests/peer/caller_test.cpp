@@ -3,7 +3,7 @@
 #include "circuit/caller.hpp"
 #include "circuit/typed.hpp"
 #include "circuit/while_open.hpp"
-#include "tests/peer/pair.hpp"
+#include "tests/peer/node_pair.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <google/protobuf/wrappers.pb.h>

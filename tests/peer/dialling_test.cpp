@@ -1,6 +1,6 @@
 // How trunks come to be: dialled by need, once per address, found by every name of the far node, and one of two when
 // both nodes dial at once.
-#include "tests/peer/pair.hpp"
+#include "tests/peer/node_pair.hpp"
 #include "transport/sim/world.hpp"
 
 #include <boost/asio/connect.hpp>

@@ -1,6 +1,6 @@
 // Draining: no new circuits, those that run finish in peace, what is left at the deadline is reset, and then nothing is
 // left.
-#include "tests/peer/pair.hpp"
+#include "tests/peer/node_pair.hpp"
 #include "transport/sim/world.hpp"
 
 using namespace trunkline;

@@ -1,6 +1,6 @@
 // How circuits, peers and nodes end: what each side hears, what survives, and that everything is gone afterwards.
 #include "tests/peer/faulty.hpp"
-#include "tests/peer/pair.hpp"
+#include "tests/peer/node_pair.hpp"
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/this_coro.hpp>

@@ -2,7 +2,7 @@
 // circuit to every other one, however many of them dial each other at once; in the ring a fragment goes round from
 // neighbour to neighbour, each of which holds one circuit in and one out.
 #include "async/tasks.hpp"
-#include "tests/peer/pair.hpp"
+#include "tests/peer/node_pair.hpp"
 
 #include <set>
 

@@ -1,6 +1,6 @@
 // The five ways to a circuit, what it carries, and what both ends know about it. Every scenario runs with either node
 // dialling: nothing in it may depend on who did.
-#include "tests/peer/pair.hpp"
+#include "tests/peer/node_pair.hpp"
 
 #include <set>
 

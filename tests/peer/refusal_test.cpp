@@ -1,6 +1,6 @@
 // Opens that are refused: promptly, with a reason that says what would have worked, and to the harm of no other
 // circuit.
-#include "tests/peer/pair.hpp"
+#include "tests/peer/node_pair.hpp"
 
 using namespace trunkline;
 using namespace trunkline::test;

@@ -4,8 +4,8 @@
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "circuit/circuit.hpp"
-#include "circuit/live_trunk.hpp"
-#include "tests/circuit/dialogue.hpp"
+#include "circuit/trunk.hpp"
+#include "tests/circuit/native/machine_under_test.hpp"
 #include "tests/support/coroutine.hpp"
 #include "transport/memory.hpp"
 

@@ -2,7 +2,7 @@
 // fails for every n. Nothing may crash, hang or leak, nothing may run after its owner, and what was acknowledged has
 // arrived.
 #include "tests/peer/faulty.hpp"
-#include "tests/peer/pair.hpp"
+#include "tests/peer/node_pair.hpp"
 #include "tests/support/breakpoints.hpp"
 
 using namespace trunkline;

@@ -1,5 +1,5 @@
 // Which names lead to which trunk, and which of two trunks to one node is used: the table alone, without connections.
-#include "circuit/native_trunk.hpp"
+#include "circuit/native/machine.hpp"
 #include "peer/trunk_table.hpp"
 
 #include <boost/asio/io_context.hpp>

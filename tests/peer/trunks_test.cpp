@@ -1,6 +1,6 @@
 // What a node says about its connections to those who count, show or end them.
-#include "circuit/live_trunk.hpp"
-#include "tests/peer/pair.hpp"
+#include "circuit/trunk.hpp"
+#include "tests/peer/node_pair.hpp"
 
 #include <algorithm>
 

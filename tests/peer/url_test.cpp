@@ -1,6 +1,6 @@
 // Parses what peers are called and prints it again; every malformed text is answered with what was expected where.
 #include "fragment/error.hpp"
-#include "peer/quote.hpp"
+#include "fragment/quote.hpp"
 #include "peer/url.hpp"
 
 #include <boost/system/system_error.hpp>

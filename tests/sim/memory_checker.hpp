@@ -1,7 +1,7 @@
 // Checks that no trunk holds more received bytes than its limit says, whatever its readers do.
 #pragma once
 
-#include "circuit/live_trunk.hpp"
+#include "circuit/trunk.hpp"
 #include "tests/sim/violations.hpp"
 
 #include <cstddef>

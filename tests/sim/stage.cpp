@@ -1,6 +1,6 @@
 #include "tests/sim/stage.hpp"
 
-#include "circuit/live_trunk.hpp"
+#include "circuit/trunk.hpp"
 #include "fragment/error.hpp"
 
 #include <boost/asio/error.hpp>

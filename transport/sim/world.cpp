@@ -3,7 +3,7 @@
 #include "transport/sim/accept_queue.hpp"
 #include "transport/sim/connection.hpp"
 #include "transport/sim/fault_source.hpp"
-#include "transport/sim/network.hpp"
+#include "transport/sim/medium.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>

@@ -1,0 +1,104 @@
+// One circuit as the native trunk keeps it: two queues in, one out, credit both ways. An idle one owns no memory
+// beyond itself.
+#pragma once
+
+#include "circuit/machine.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace trunkline {
+
+/// A fragment in a queue, with what it was charged.
+struct FragmentNode {
+  Fragment fragment;
+  std::size_t cost = 0;  // credit it used
+  std::size_t extra = 0; // of which the circuit was granted beyond its window, to complete it; not granted again
+  std::size_t trunk_extra = 0; // the same of the trunk: all that was missing when its memory was set aside
+  FragmentNode* next = nullptr;
+};
+
+class FragmentQueue {
+ public:
+  bool empty() const noexcept { return last_ == nullptr; }
+  FragmentNode* first() const noexcept { return last_ ? last_->next : nullptr; }
+  void push(FragmentNode* node) noexcept {
+    node->next = last_ ? std::exchange(last_->next, node) : node;
+    last_ = node;
+  }
+  FragmentNode* pop() noexcept {
+    FragmentNode* const node = last_->next;
+    if (node == last_) last_ = nullptr;
+    else last_->next = node->next;
+    return node;
+  }
+
+ private:
+  FragmentNode* last_ = nullptr; // its next is the first: an idle circuit has three of these
+};
+
+struct NativeCircuit;
+
+/// A fragment of several frames while it arrives. Its memory is set aside in the trunk's reassembly pool before it is
+/// allocated; until then the chunks that the window lets through are held one by one.
+struct Assembly {
+  using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+  NativeCircuit* circuit = nullptr;
+  Hook reserving; // waits for the pool
+  FragmentNode* node = nullptr;
+  std::size_t total = 0;    // payload bytes
+  std::size_t arrived = 0;  // payload bytes, the frame being read included
+  std::size_t reserved = 0; // still set aside in the pool
+  bool granted = false;     // the pool has given; node's payload has its full size
+  std::vector<std::byte> held; // what came before that
+};
+
+/// What an idle one occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31 bits, as on the wire.
+struct NativeCircuit final : TrunkCircuit {
+  using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+  /// How far our own direction is. Each state is entered once, in this order.
+  enum class Sending : std::uint8_t { open, finish_queued, finish_sent, close_queued, close_sent };
+
+  FragmentQueue reads;
+  FragmentQueue errors;
+  FragmentQueue outgoing;
+  std::unique_ptr<Assembly> assembly;
+
+  // What the far side may still send: receive_credit + consumed + unread == window + extras outstanding.
+  std::int32_t receive_credit = circuit_window_bytes_initial;
+  std::int32_t consumed = 0; // taken by the application, not yet granted again; negative: extras to be worked off
+  std::int32_t window = circuit_window_bytes_initial;
+  std::int32_t send_credit = circuit_window_bytes_initial;
+  std::uint32_t unread = 0;    // delivered and not taken
+  std::uint32_t head_sent = 0; // payload bytes of outgoing.first() already in the output
+  std::int32_t promised = 0;   // of the trunk's credit, to complete outgoing.first()
+  std::int32_t deficit = 0;
+  std::uint64_t begun = 0; // its place among the trunk's begun fragments; 0: outgoing.first() has not begun
+  Instant opened_at{};
+  Instant granted_at{};
+  Instant consumed_at{}; // or when the queue became readable
+  Instant stalled_since{};
+
+  std::int64_t outgoing_cost = 0; // queued and not yet in the output
+  std::int64_t counted_cost = 0;  // of which the trunk's sum of sendable bytes holds
+  std::uint32_t empty_frames = 0;
+  std::uint16_t strings = 0; // bytes of the names that its opener, the far side, gave it
+  Sending sending = Sending::open;
+  bool in_backlog : 1 = false;        // opened by the far side and not yet taken
+  bool wants_credit : 1 = false;      // a send was told no_credit
+  bool answer_wanted : 1 = false;     // the opener asked for an accept
+  bool finish_taken_sent : 1 = false;
+
+  Hook of_trunk; // every circuit of the trunk
+  Hook sendable; // has something that its credit covers; the trunk's, too, or it is in blocked_
+  Hook stalled;  // waits for credit or for an answer to its close
+  Hook waiting;  // wants room in the trunk's send queue
+};
+
+} // namespace trunkline

@@ -1,0 +1,153 @@
+#include "circuit/trunk.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <utility>
+
+namespace trunkline {
+
+LiveTrunk::LiveTrunk(Executor executor, std::unique_ptr<Trunk> machine)
+    : executor_(std::move(executor)), clock_(Clock::of(executor_)), machine_(std::move(machine)) {}
+
+LiveTrunk::~LiveTrunk() = default;
+
+void LiveTrunk::receive(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken) {
+  machine_->receive(bytes, now());
+  if (!rest.empty()) machine_->receive(rest, now());
+  const bool has_woken = machine_->has_events();
+  if (!settling_) settle_events(&woken);
+  // Who was woken will often answer: the writer's turn comes right after theirs, without a look at the sockets between.
+  if (has_woken) output_ready.notify_all(&woken);
+  settle();
+}
+
+void LiveTrunk::lose(End cause) {
+  machine_->lose(std::move(cause));
+  settle();
+}
+
+void LiveTrunk::tick() {
+  machine_->tick(now());
+  settle();
+}
+
+void LiveTrunk::take_output(Output& into, std::size_t bytes_max) {
+  machine_->take_output(into, bytes_max, now());
+  output_taken.notify_all();
+  settle();
+}
+
+void LiveTrunk::written() {
+  machine_->written(now());
+  settle();
+}
+
+void LiveTrunk::set_write_bytes(std::size_t bytes) {
+  write_bytes_ = bytes;
+  machine_->set_write_bytes(bytes);
+}
+
+CircuitWaits& LiveTrunk::waits(TrunkCircuit& circuit) {
+  if (!circuit.waits) circuit.waits = new CircuitWaits;
+  return *static_cast<CircuitWaits*>(circuit.waits);
+}
+
+void LiveTrunk::release(TrunkCircuit& circuit) {
+  delete static_cast<CircuitWaits*>(std::exchange(circuit.waits, nullptr));
+  machine_->release(circuit);
+  settle();
+}
+
+void LiveTrunk::release_later(TrunkCircuit& circuit) noexcept {
+  const auto release = [trunk = shared_from_this()](TrunkCircuit* dropped) { trunk->release(*dropped); };
+  std::unique_ptr<TrunkCircuit, decltype(release)> dropped(&circuit, release);
+  try {
+    asio::post(executor_, [dropped = std::move(dropped)] {}); // also when the context ends before it runs
+  } catch (const std::exception&) {} // no memory: at once
+}
+
+void LiveTrunk::wake_all(TrunkCircuit& circuit, Wakeups* woken) {
+  auto* const waits = static_cast<CircuitWaits*>(circuit.waits);
+  if (!waits) return;
+  waits->readable.notify_all(woken);
+  waits->error_readable.notify_all(woken);
+  waits->writable.notify_all(woken);
+  waits->changed.notify_all(woken);
+  output_taken.notify_all(); // sends that wait for the writer
+}
+
+void LiveTrunk::settle() {
+  if (settling_) return; // the running one looks again
+  settle_events();
+  if (machine_->has_output() || machine_->over() || closed_) note_output();
+  if (output_taken.has_waiters() && !congested()) output_taken.notify_all();
+  note_input();
+  note_deadline();
+}
+
+void LiveTrunk::settle_events(Wakeups* woken) {
+  struct Settling { // an exception out of on_event must not leave the trunk deaf
+    bool& flag;
+    explicit Settling(bool& settling) : flag(settling) { flag = true; }
+    ~Settling() { flag = false; }
+  };
+  if (!machine_->has_events()) return;
+  const Settling settling(settling_);
+  for (;;) {
+    std::vector<TrunkEvent> events = std::move(events_);
+    machine_->take_events(events);
+    if (events.empty()) {
+      events_ = std::move(events); // its memory is used again
+      break;
+    }
+    for (TrunkEvent& event : events) wake(event, woken);
+    events.clear();
+    events_ = std::move(events);
+  }
+}
+
+void LiveTrunk::wake(TrunkEvent& event, Wakeups* woken) {
+  using Kind = TrunkEvent::Kind;
+  if (event.circuit && event.circuit->released) return;
+  auto* const waits = event.circuit ? static_cast<CircuitWaits*>(event.circuit->waits) : nullptr;
+  switch (event.kind) {
+    case Kind::readable:
+      if (waits) waits->readable.notify_all(woken);
+      if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
+      return;
+    case Kind::error_readable:
+      if (waits) {
+        waits->error_readable.notify_all(woken);
+        waits->readable.notify_all(woken); // those who take from either queue
+      }
+      return;
+    case Kind::writable:
+      if (waits) waits->writable.notify_all(woken);
+      if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
+      return;
+    case Kind::answered:
+    case Kind::finished:
+      if (waits) waits->changed.notify_all(woken);
+      return;
+    case Kind::ended:
+      wake_all(*event.circuit, woken);
+      metadata_changed.notify_all(woken);
+      if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
+      break;
+    case Kind::hello:
+    case Kind::opened:
+    case Kind::peer_ended:
+    case Kind::draining: break;
+    case Kind::metadata: metadata_changed.notify_all(woken); break;
+    case Kind::closed:
+      closed_ = true;
+      output_taken.notify_all();
+      break;
+  }
+  if (on_event) on_event(event);
+}
+
+} // namespace trunkline

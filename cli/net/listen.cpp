@@ -1,0 +1,113 @@
+// trunkline net listen: a node that prints what arrives on its channels, until it is told to end.
+#include "cli/json.hpp"
+#include "cli/location.hpp"
+#include "cli/net/net.hpp"
+#include "services/sync/path.hpp"
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trunkline::cli {
+namespace {
+
+struct ListenOptions {
+  std::vector<std::string> listen;
+  std::vector<std::string> channels;
+  std::string id;
+  std::string book;
+  bool insecure = false;
+  bool json = false;
+};
+
+void print(const std::string& channel, const NodeId& origin, const net::Message& message, bool json) {
+  std::string line;
+  if (json) {
+    JsonLine object;
+    object.add("channel", channel).add("origin", origin.to_string()).add("text", message.payload.text());
+    line = object.take();
+  } else {
+    line = channel + " " + origin.to_string() + ": " + sync::printable(message.payload.text());
+  }
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+awaitable<void> show(std::string channel, NodeId origin, net::Message message, bool json) {
+  print(channel, origin, message, json);
+  co_return;
+}
+
+awaitable<ExitCode> listen_until_signal(std::shared_ptr<net::Network> network, ListenOptions options) {
+  std::vector<net::Conduit> conduits;
+  for (const std::string& channel : options.channels)
+    conduits.push_back(
+        network->register_processor(channel, [channel, json = options.json](NodeId origin, net::Message message) {
+          return show(channel, origin, std::move(message), json);
+        }));
+  asio::signal_set signals(network->executor(), SIGINT, SIGTERM);
+  for (const std::string& address : options.listen)
+    std::printf("listening on %s\n", network->node().listen(address).c_str());
+  std::printf("node %s\n", network->local_id().to_string().c_str());
+  std::fflush(stdout);
+  co_await signals.async_wait(asio::use_awaitable);
+  co_return ExitCode::equal;
+}
+
+int listen(const ListenOptions& options) {
+  for (const std::string& address : options.listen)
+    if (!options.insecure && !is_local_only(address))
+      throw UsageError("\"" + address +
+                       "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
+                       "or allow it with --insecure");
+  net::NetworkOptions settings;
+  settings.node.name = "listen";
+  settings.answers_operators = true;
+  if (!options.id.empty()) {
+    const std::optional<NodeId> id = NodeId::parse(options.id);
+    if (!id || id->empty()) throw UsageError("--id \"" + options.id + "\" is no node id of 22 characters");
+    settings.node.id = *id;
+  }
+  if (!options.book.empty()) settings.book.load(options.book);
+  return run_with_network(std::move(settings), [&options](std::shared_ptr<net::Network> network) {
+    return listen_until_signal(std::move(network), options);
+  });
+}
+
+} // namespace
+
+Command add_net_listen(CLI::App& net) {
+  const auto options = std::make_shared<ListenOptions>();
+  CLI::App* const command = net.add_subcommand("listen", "Print what arrives on channels");
+  command
+      ->add_option("--listen", options->listen, "tcp://host:port (port 0: a free one) or unix:/path; may be repeated")
+      ->required()
+      ->type_name("ADDRESS")
+      ->allow_extra_args(false);
+  command->add_option("--channel", options->channels, "A channel to process; may be repeated")
+      ->required()
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--id", options->id, "The node's id, as others have it in their address books; drawn unless given")
+      ->type_name("ID");
+  command->add_option("--book", options->book, "An address book: lines of a node id and its addresses")
+      ->type_name("FILE");
+  command->add_flag("--insecure", options->insecure, "Allow addresses that other machines can reach, unencrypted");
+  command->add_flag("--json", options->json, "One JSON object per message");
+  command->footer(
+      std::string("Prints its real addresses and its node id first. Answers `net peers` and `net stats`.\n\nExample:\n"
+                  "  trunkline net listen --listen tcp://127.0.0.1:7000 --channel chat\n\n") +
+      net_exit_codes_text);
+  return {command, [options] { return listen(*options); }};
+}
+
+} // namespace trunkline::cli

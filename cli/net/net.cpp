@@ -1,0 +1,88 @@
+// trunkline net: messages to nodes by channel, what nodes say of themselves, and who a broadcast reaches.
+#include "cli/net/net.hpp"
+
+#include "cli/node.hpp"
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <unistd.h>
+
+#include <exception>
+#include <iostream>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+namespace trunkline::cli {
+namespace {
+
+awaitable<void> start_run_stop(std::shared_ptr<net::Network> network,
+                               std::function<awaitable<ExitCode>(std::shared_ptr<net::Network>)> work, ExitCode* code) {
+  network->start();
+  co_await network->ready();
+  std::exception_ptr failure;
+  try {
+    *code = co_await work(network);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await network->stop(); // what was sent arrives first
+  if (failure) std::rethrow_exception(failure);
+}
+
+} // namespace
+
+const char* const net_exit_codes_text =
+    "Exit codes: 0 sent, or answered; 1 wrong usage; 10 no connection, or it was lost; 12 the far side refuses;\n"
+    "20 interrupted; 23 some of several could not be sent to, each was named; 30 timeout.";
+
+ExitCode exit_code_of(net::SendError error) {
+  switch (error) {
+    case net::SendError::none: return ExitCode::equal;
+    case net::SendError::timed_out: return ExitCode::timeout;
+    case net::SendError::unknown_channel:
+    case net::SendError::too_large:
+    case net::SendError::wrong_node: return ExitCode::protocol;
+    default: return ExitCode::socket;
+  }
+}
+
+int run_with_network(net::NetworkOptions options,
+                     std::function<awaitable<ExitCode>(std::shared_ptr<net::Network>)> work) {
+  raise_files_limit();
+  asio::io_context io(1);
+  const auto network = std::make_shared<net::Network>(io.get_executor(), std::move(options));
+  ExitCode code = ExitCode::equal;
+  std::exception_ptr failure;
+  asio::co_spawn(io, start_run_stop(network, std::move(work), &code),
+                 [&](std::exception_ptr thrown) { failure = thrown; });
+  io.run();
+  if (failure) std::rethrow_exception(failure);
+  return static_cast<int>(code);
+}
+
+std::string message_of(bool given, const std::string& text) {
+  if (given) return text;
+  if (::isatty(STDIN_FILENO)) std::cerr << "trunkline: the message is read from here; ctrl-d ends it" << std::endl;
+  return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+}
+
+Command add_net(CLI::App& program) {
+  CLI::App* const net = program.add_subcommand("net", "Channels between nodes, and the tree of a broadcast");
+  net->require_subcommand(1);
+  net->footer(
+      "trunkline net COMMAND --help tells about one command.\n\nExample:\n"
+      "  trunkline net listen --listen tcp://127.0.0.1:7000 --channel chat\n"
+      "  trunkline net send tcp://127.0.0.1:7000 chat hello");
+  const std::vector<Command> commands = {add_net_listen(*net), add_net_send(*net),  add_net_broadcast(*net),
+                                         add_net_peers(*net),  add_net_stats(*net), add_net_tree(*net)};
+  return {net, [commands] {
+            for (const Command& command : commands)
+              if (command.options->parsed()) return command.run();
+            return static_cast<int>(ExitCode::usage); // require_subcommand has refused it
+          }};
+}
+
+} // namespace trunkline::cli

@@ -1,0 +1,35 @@
+// The subcommands of `trunkline net`, one file each, and what their nodes have in common.
+#pragma once
+
+#include "async/types.hpp"
+#include "cli/command.hpp"
+#include "cli/exit_code.hpp"
+#include "peer/channel/network.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace trunkline::cli {
+
+Command add_net_broadcast(CLI::App& net);
+Command add_net_listen(CLI::App& net);
+Command add_net_peers(CLI::App& net);
+Command add_net_send(CLI::App& net);
+Command add_net_stats(CLI::App& net);
+Command add_net_tree(CLI::App& net);
+
+extern const char* const net_exit_codes_text;
+
+/// What the program ends with when a message was not sent for this reason.
+ExitCode exit_code_of(net::SendError error);
+
+/// Starts a network that listens nowhere, runs `work` with it, and stops it. The network is given as a pointer, since
+/// work is a coroutine. Errors: what work throws.
+int run_with_network(net::NetworkOptions options,
+                     std::function<awaitable<ExitCode>(std::shared_ptr<net::Network>)> work);
+
+/// The message on the command line, or all of the standard input.
+std::string message_of(bool given, const std::string& text);
+
+} // namespace trunkline::cli

@@ -1,0 +1,196 @@
+// trunkline quarkchain master: a master of a cluster of slaves, Python's and ours, and a prompt to operate it.
+#include "async/within.hpp"
+#include "cli/command.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/location.hpp"
+#include "cli/quarkchain/node.hpp"
+#include "cli/quarkchain/prompt.hpp"
+#include "services/sync/disk.hpp"
+#include "cli/line_input.hpp"
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trunkline::cli {
+namespace {
+
+using namespace quarkchain;
+
+struct MasterOptions : NodeProgramOptions {
+  std::vector<std::string> commands; // --exec
+  std::vector<std::string> peer_listen;
+  bool json = false;
+  bool survives_slaves = false;
+  double boot_seconds = 0;
+  double request_seconds = 30;
+};
+
+std::chrono::milliseconds milliseconds_of(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
+
+/// The terminal: while the prompt stands there, what is logged goes above it.
+class Screen {
+ public:
+  void show_prompt() {
+    std::fputs("quarkchain> ", stdout);
+    std::fflush(stdout);
+    prompting_ = true;
+  }
+  /// Somebody has pressed return, and the cursor is at the beginning of a line.
+  void line_was_read() { prompting_ = false; }
+  void leave_prompt() {
+    if (std::exchange(prompting_, false)) print("\n");
+  }
+  static void print(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    if (std::fflush(stdout) != 0) throw sync::FileError("write", "standard output", errno);
+  }
+  LogSink over(LogSink sink) {
+    return [this, sink = std::move(sink)](LogLevel level, std::string_view line) {
+      if (prompting_) std::fputs("\r\033[K", stderr);
+      sink(level, line);
+      if (prompting_) show_prompt();
+    };
+  }
+
+ private:
+  bool prompting_ = false;
+};
+
+/// Until quit or the end of the input. A command that fails says why, and that is all.
+awaitable<void> serve_prompt(Operated* operated, Screen* screen) {
+  Screen::print("The cluster is active. help lists the commands.\n");
+  LineInput input(co_await asio::this_coro::executor);
+  for (;;) {
+    screen->show_prompt();
+    const std::optional<std::string> line = co_await input.next();
+    if (!line) co_return screen->leave_prompt();
+    screen->line_was_read();
+    if (means_quit(*line)) co_return;
+    std::string text;
+    try {
+      text = co_await obey(operated, *line);
+    } catch (...) {
+      text = line_of(std::current_exception()) + "\n";
+    }
+    co_await throw_if_cancelled();
+    Screen::print(text);
+  }
+}
+
+/// Boots, then does what is to be done, and returns when the master shall end.
+awaitable<void> operate(Operated* operated, Screen* screen, const MasterOptions* options) {
+  co_await operated->master.boot();
+  for (const std::string& address : options->peer_listen)
+    Screen::print("listening for clusters on " + operated->master.listen_for_peers(address) + "\n");
+  for (const std::string& line : options->commands) {
+    if (means_quit(line)) co_return;
+    const std::string text = co_await obey(operated, line);
+    Screen::print(text);
+  }
+  if (!options->commands.empty()) co_return;
+  const bool terminal = ::isatty(STDIN_FILENO) != 0;
+  if (terminal) co_await serve_prompt(operated, screen);
+  else (void)co_await operated->master.stopped();
+}
+
+awaitable<End> operate_until_end(Operated* operated, Screen* screen, const MasterOptions* options,
+                                 std::exception_ptr* failure) {
+  using namespace asio::experimental::awaitable_operators;
+  auto first = co_await (operated->master.stopped() || outcome_of(operate(operated, screen, options)));
+  co_await throw_if_cancelled(); // by a signal, which is no failure of what was being done
+  screen->leave_prompt();
+  End end;
+  if (first.index() == 0) end = std::move(std::get<0>(first));
+  else *failure = std::get<1>(first).failure;
+  co_return end;
+}
+
+int run_master(const MasterOptions& options) {
+  for (const std::string& address : options.peer_listen)
+    if (!parse_location(address).is_remote())
+      throw UsageError("--peer-listen: expected tcp://host:port or unix:/path, seen \"" + address + "\"");
+  const NodeProgram program(options, !options.commands.empty());
+  asio::io_context io(1);
+  Signals signals(io);
+  Screen screen;
+  const LogSink log = screen.over(sink_of(program.logger));
+  MasterNodeOptions node = MasterNodeOptions::of(program.config);
+  node.connections.log = log;
+  node.ends_with_slave = !options.survives_slaves;
+  node.boot_deadline = milliseconds_of(options.boot_seconds);
+  node.request_deadline = milliseconds_of(options.request_seconds);
+  const auto chain =
+      std::make_shared<RootChain>(program.config.quarkchain, program.open_store("trunkline-master"), log);
+  MasterNode master(io.get_executor(), std::move(node), chain);
+
+  Operated operated{master, *chain, options.json};
+  std::exception_ptr failure;
+  Running running;
+  running.stopped = [&] { return operate_until_end(&operated, &screen, &options, &failure); };
+  running.stop = [&](Duration deadline, End reason) { return master.stop(deadline, std::move(reason)); };
+  running.on_signal = [&] { screen.leave_prompt(); };
+  const End end = signals.run(program, std::move(running));
+  if (failure) std::rethrow_exception(failure);
+  if (!end.clean()) throw boost::system::system_error(end.code, end.text);
+  return static_cast<int>(ExitCode::equal);
+}
+
+} // namespace
+
+Command add_quarkchain_master(CLI::App& quarkchain) {
+  const auto options = std::make_shared<MasterOptions>();
+  CLI::App* const command = quarkchain.add_subcommand("master", "Run the master of a cluster, with a prompt");
+  command
+      ->add_option("--exec", options->commands,
+                   "Do this when the cluster is active, then end; may be repeated. The first that fails is the last")
+      ->type_name("COMMAND")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--peer-listen", options->peer_listen,
+                   "Take connections of other clusters there, once this one is active; may be repeated")
+      ->type_name("ADDRESS")
+      ->allow_extra_args(false);
+  command->add_flag("--json", options->json, "What commands print: one JSON object per row");
+  command->add_flag("--survive-slaves", options->survives_slaves, "Go on when a slave is lost; boot connects it again");
+  command->add_option("--boot-timeout", options->boot_seconds, "For each request while booting; 0: none")
+      ->type_name("SECONDS")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 86'400.0));
+  command->add_option("--request-timeout", options->request_seconds, "For each request afterwards; 0: none")
+      ->type_name("SECONDS")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 86'400.0));
+  add_node_options(*command, *options, "the root chain is");
+  command->footer(
+      "Dials the slaves of SLAVE_LIST, Python's or ours, for as long as it takes, and boots the cluster. On a "
+      "terminal\n"
+      "it then has a prompt; without one, and without --exec, it runs until SIGINT or SIGTERM. It checks linkage, no\n"
+      "proof of work, and serves no JSON RPC. Other clusters meet it only where --peer-listen or meet say so.\n\n"
+      "Commands:\n" +
+      commands_text() +
+      "\n"
+      "Exit codes: 0 quit, the last command or a signal has ended it; 1 wrong usage or configuration; 10 a slave was\n"
+      "lost; 11 a file cannot be read or written; 12 a slave refuses, is not the one expected, or breaks the "
+      "protocol;\n"
+      "30 timeout.\n\n"
+      "Example:\n"
+      "  trunkline quarkchain master --cluster_config cluster_config.json --exec status");
+  return {command, [options] { return run_master(*options); }};
+}
+
+} // namespace trunkline::cli

@@ -1,0 +1,67 @@
+// What the programs of a cluster, slave and master, have in common: options, configuration, log, store, and how a
+// signal ends them.
+#pragma once
+
+#include "async/types.hpp"
+#include "cli/logger.hpp"
+#include "cli/quarkchain/config.hpp"
+#include "fragment/error.hpp"
+#include "services/quarkchain/ledger/store.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace trunkline::cli {
+
+struct NodeProgramOptions {
+  std::string config_file;
+  std::string data;
+  bool quiet = false;
+  bool verbose = false;
+  int grace_seconds = 10;
+  IgnoredFlags ignored;
+};
+
+/// Adds those that both have; `kept` says what is in --data.
+void add_node_options(CLI::App& command, NodeProgramOptions& options, const std::string& kept);
+
+/// The configuration is read, and what is to be said about it was logged. `calm`: only trouble, unless --verbose.
+struct NodeProgram {
+  NodeProgram(const NodeProgramOptions& options, bool calm);
+
+  NodeProgramOptions options;
+  quarkchain::ClusterConfig config;
+  Logger logger;
+
+  /// --data; else DB_PATH_ROOT/NAME, next to what a Python node keeps there; in memory where that is empty.
+  std::unique_ptr<quarkchain::Store> open_store(const std::string& name) const;
+};
+
+/// A node that runs until it, or a signal, says so.
+struct Running {
+  std::function<awaitable<End>()> stopped;            // waits until the end was decided
+  std::function<awaitable<void>(Duration, End)> stop; // in two phases
+  std::function<void()> on_signal;                    // before it is stopped; may be empty
+};
+
+/// From when it is made until it is gone, SIGINT and SIGTERM are heard; so it comes before anybody is told that we run.
+class Signals {
+ public:
+  explicit Signals(asio::io_context& io);
+
+  /// Until the node ends by itself, or a signal: it then may stop gracefully for as long as --grace says, and a second
+  /// signal ends the process at once. Runs the context until nothing is left of it. Says how the node ended by itself;
+  /// a clean end for a signal.
+  End run(const NodeProgram& program, Running node);
+
+ private:
+  asio::io_context& io_;
+  asio::signal_set set_;
+};
+
+} // namespace trunkline::cli

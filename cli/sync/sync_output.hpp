@@ -1,0 +1,65 @@
+// What `trunkline sync` says: a progress line on a terminal, plain lines when piped, or one JSON object per line.
+#pragma once
+
+#include "cli/exit_code.hpp"
+#include "cli/sync/progress_line.hpp"
+#include "services/sync/report.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <string>
+
+namespace trunkline::cli {
+
+/// Lines of results go to `out`, of trouble to `err`. The progress line is on `out`, with JSON on `err`, only when that
+/// is a terminal, and never mixed up with other lines.
+class SyncOutput {
+ public:
+  struct Style {
+    bool json = false;
+    bool quiet = false;
+    bool verbose = false;
+    bool dry_run = false;
+  };
+
+  SyncOutput(Style style, std::shared_ptr<const sync::Progress> progress, std::FILE* out = stdout,
+             std::FILE* err = stderr);
+  ~SyncOutput() { clear(); }
+  SyncOutput(const SyncOutput&) = delete;
+  SyncOutput& operator=(const SyncOutput&) = delete;
+
+  /// How often `tick` wants to be called.
+  std::chrono::milliseconds interval() const noexcept;
+  void tick(double seconds);
+  void note(const sync::Note& note);
+  /// A line for people in the middle of it all.
+  void log(const std::string& line);
+  void failure(std::exception_ptr failure);
+  void failure(const std::string& line);
+  void summary(const sync::Report& report, double seconds, ExitCode code);
+  /// Writes what is left; says what is wrong, once, and returns false when some of the results could not be written.
+  bool finish();
+
+ private:
+  void put(std::FILE* to, const std::string& line);
+  void flush(std::FILE* to);
+  void clear();
+  void print(std::FILE* to, const std::string& line);
+  void print_json(const std::string& object);
+  void tick_json(double seconds);
+  void note_json(const sync::Note& note);
+
+  const Style style_;
+  const std::shared_ptr<const sync::Progress> progress_;
+  std::FILE* const out_;
+  std::FILE* const err_;
+  std::FILE* const terminal_; // of the progress line; null: none
+  bool drawn_ = false;
+  int out_error_ = 0; // errno of the first result that could not be written
+  Rate rate_;
+  double said_seconds_ = 0; // of the last plain progress line
+};
+
+} // namespace trunkline::cli

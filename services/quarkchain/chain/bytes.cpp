@@ -1,0 +1,45 @@
+#include "services/quarkchain/chain/bytes.hpp"
+
+namespace trunkline::quarkchain {
+namespace {
+
+int digit_value(char digit) noexcept {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
+  if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
+  return -1;
+}
+
+} // namespace
+
+std::string to_hex(std::span<const std::byte> bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  text.reserve(bytes.size() * 2);
+  for (const std::byte byte : bytes) {
+    text += digits[static_cast<std::size_t>(byte) >> 4];
+    text += digits[static_cast<std::size_t>(byte) & 15];
+  }
+  return text;
+}
+
+std::string to_hex(std::string_view bytes) { return to_hex(bytes_of(bytes)); }
+
+bool from_hex(std::string_view digits, std::span<std::byte> into) noexcept {
+  if (digits.size() != into.size() * 2) return false;
+  for (std::size_t i = 0; i < into.size(); ++i) {
+    const int high = digit_value(digits[2 * i]);
+    const int low = digit_value(digits[2 * i + 1]);
+    if (high < 0 || low < 0) return false;
+    into[i] = static_cast<std::byte>(high << 4 | low);
+  }
+  return true;
+}
+
+std::optional<std::string> from_hex(std::string_view digits) {
+  std::string bytes(digits.size() / 2, '\0');
+  if (!from_hex(digits, std::as_writable_bytes(std::span(bytes)))) return std::nullopt;
+  return bytes;
+}
+
+} // namespace trunkline::quarkchain

@@ -1,0 +1,12 @@
+#include "services/quarkchain/chain/json_fields.hpp"
+
+namespace trunkline::quarkchain {
+
+QUARKCHAIN_CORE_TYPES(QUARKCHAIN_INSTANTIATE_JSON)
+
+std::span<const TypeInfo> core_types() {
+  static constexpr TypeInfo table[] = {QUARKCHAIN_CORE_TYPES(QUARKCHAIN_TYPE_INFO)};
+  return table;
+}
+
+} // namespace trunkline::quarkchain

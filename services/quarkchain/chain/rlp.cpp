@@ -1,0 +1,88 @@
+#include "services/quarkchain/chain/rlp.hpp"
+
+#include <utility>
+
+namespace trunkline::quarkchain {
+namespace {
+
+constexpr unsigned short_bytes_max = 55; // longer ones say the length of their length
+constexpr unsigned string_base = 0x80;
+constexpr unsigned list_base = 0xc0;
+
+std::string head(std::size_t size, unsigned base) {
+  if (size <= short_bytes_max) return std::string(1, static_cast<char>(base + size));
+  const BigUint length(size);
+  return static_cast<char>(base + short_bytes_max + length.bytes().size()) + std::string(length.bytes());
+}
+
+[[noreturn]] void fail(std::size_t offset, const std::string& reason) {
+  throw RlpFailure("RLP at byte " + std::to_string(offset) + ": " + reason);
+}
+
+struct Item {
+  bool list = false;
+  std::size_t begin = 0; // of the content
+  std::size_t size = 0;
+};
+
+/// The item at `offset`, whose content lies within `bytes`.
+Item item_at(std::string_view bytes, std::size_t offset) {
+  if (offset >= bytes.size()) fail(offset, "an item is missing");
+  const unsigned first = static_cast<unsigned char>(bytes[offset]);
+  if (first < string_base) return {false, offset, 1};
+  const bool list = first >= list_base;
+  const unsigned code = first - (list ? list_base : string_base);
+  Item item{list, offset + 1, code};
+  if (code > short_bytes_max) {
+    const std::size_t length_bytes = code - short_bytes_max;
+    if (length_bytes > bytes.size() - item.begin) fail(offset, "the length is cut off");
+    if (bytes[item.begin] == 0) fail(offset, "a length with leading zeros");
+    item.size = 0;
+    for (std::size_t i = 0; i < length_bytes; ++i) {
+      if (item.size >> 55 != 0) fail(offset, "a length beyond everything");
+      item.size = item.size << 8 | static_cast<unsigned char>(bytes[item.begin + i]);
+    }
+    if (item.size <= short_bytes_max) fail(offset, "a long form for " + std::to_string(item.size) + " bytes");
+    item.begin += length_bytes;
+  }
+  if (item.size > bytes.size() - item.begin)
+    fail(offset,
+         "needs " + std::to_string(item.size) + " bytes, " + std::to_string(bytes.size() - item.begin) + " are left");
+  if (!list && item.size == 1 && static_cast<unsigned char>(bytes[item.begin]) < string_base)
+    fail(offset, "a length before a byte that needs none");
+  return item;
+}
+
+} // namespace
+
+std::string rlp_bytes(std::string_view bytes) {
+  if (bytes.size() == 1 && static_cast<unsigned char>(bytes[0]) < string_base) return std::string(bytes);
+  return head(bytes.size(), string_base).append(bytes);
+}
+
+RlpList& RlpList::add(std::string_view bytes) { return add_encoded(rlp_bytes(bytes)); }
+
+RlpList& RlpList::add_encoded(std::string_view item) {
+  items_ += item;
+  return *this;
+}
+
+std::string RlpList::encoded() const { return head(items_.size(), list_base) + items_; }
+
+std::vector<std::string_view> rlp_items(std::string_view bytes, std::size_t items_max) {
+  const Item whole = item_at(bytes, 0);
+  if (!whole.list) fail(0, "expected a list, seen a byte string");
+  if (whole.begin + whole.size != bytes.size())
+    fail(whole.begin + whole.size, std::to_string(bytes.size() - whole.begin - whole.size) + " bytes behind the list");
+  std::vector<std::string_view> items;
+  for (std::size_t at = whole.begin; at < bytes.size();) {
+    if (items.size() == items_max) fail(at, "more than " + std::to_string(items_max) + " items");
+    const Item item = item_at(bytes, at);
+    if (item.list) fail(at, "expected a byte string, seen a list");
+    items.push_back(bytes.substr(item.begin, item.size));
+    at = item.begin + item.size;
+  }
+  return items;
+}
+
+} // namespace trunkline::quarkchain

@@ -1,0 +1,44 @@
+// Ethereum's recursive length prefix: byte strings and lists of them.
+#pragma once
+
+#include "services/quarkchain/chain/bytes.hpp"
+#include "services/quarkchain/chain/number.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline::quarkchain {
+
+/// Writes one list, item by item.
+class RlpList {
+ public:
+  RlpList& add(std::string_view bytes);
+  RlpList& add(const BigUint& number) { return add(number.bytes()); }
+  RlpList& add(std::uint64_t number) { return add(BigUint(number)); }
+  /// An item that is encoded already: an inner list, or what rlp_bytes made.
+  RlpList& add_encoded(std::string_view item);
+  std::string encoded() const;
+
+ private:
+  std::string items_;
+};
+
+std::string rlp_bytes(std::string_view bytes);
+
+/// Why bytes are no RLP, or not the one that was asked for: "RLP at byte 3: ...".
+class RlpFailure : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The items of one list that fills `bytes` exactly; each is a byte string, no list. They view `bytes`.
+/// Only the shortest form is read. Errors: RlpFailure.
+std::vector<std::string_view> rlp_items(std::string_view bytes, std::size_t items_max);
+
+} // namespace trunkline::quarkchain

@@ -1,0 +1,122 @@
+// Connections that speak the cluster framing: made by dialling or accepting, run until they end, all owned in one
+// place.
+#pragma once
+
+#include "async/signal.hpp"
+#include "async/tasks.hpp"
+#include "async/types.hpp"
+#include "circuit/circuit.hpp"
+#include "circuit/trunk.hpp"
+#include "services/quarkchain/trunk/cluster_machine.hpp"
+#include "services/quarkchain/rpc/rpc.hpp"
+#include "transport/transport.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline::quarkchain {
+
+class ClusterConnections;
+
+/// One connection of the cluster framing in operation. It lives until its control circuit ends.
+class ClusterConnection final : public std::enable_shared_from_this<ClusterConnection> {
+ public:
+  ClusterConnection(const ClusterConnection&) = delete;
+  ClusterConnection& operator=(const ClusterConnection&) = delete;
+
+  /// Requests, replies and commands between the two processes themselves. Other circuits come from its `new_circuit`.
+  const std::shared_ptr<RpcCircuit>& control() const noexcept { return control_; }
+  /// Hears of circuits that the far side's frames have opened (see ClusterTrunk::allow_peer), before their first frame
+  /// is read. One that is not taken is closed.
+  std::function<void(const Route&, Circuit)> on_opened;
+  void allow_peer(std::uint64_t cluster_peer_id) { machine().allow_peer(cluster_peer_id); }
+  void forget_peer(std::uint64_t cluster_peer_id) { machine().forget_peer(cluster_peer_id); }
+
+  /// The far side has said who it is; see ClusterTrunkOptions.
+  void identify() { machine().identify(); }
+
+  void close(End reason = {}) { control_->close(std::move(reason)); }
+  bool is_open() const noexcept { return control_->is_open(); }
+  /// The far end as a log line names it, and its host alone.
+  const std::string& remote() const noexcept { return remote_; }
+  const std::string& remote_host() const noexcept { return remote_host_; }
+  Framing framing() const noexcept { return machine().framing(); }
+  const ClusterTrunkCounters& counters() const noexcept { return machine().cluster_counters(); }
+  ClusterTrunk& machine() const noexcept { return static_cast<ClusterTrunk&>(trunk_->machine()); }
+
+ private:
+  friend class ClusterConnections;
+  ClusterConnection() = default;
+
+  std::shared_ptr<LiveTrunk> trunk_;
+  std::shared_ptr<RpcCircuit> control_;
+  std::string remote_;
+  std::string remote_host_;
+};
+
+struct ClusterConnectionsOptions {
+  ClusterLimits limits;
+  /// See ClusterTrunkOptions; for connections of the cluster and the p2p framing. Null: not checked.
+  std::shared_ptr<const Branches> branches;
+  std::size_t connections_max = 1024; // accepted ones beyond it are closed,
+  std::function<bool(const Transport&)> always_welcome; // but for these; null: none
+  std::chrono::milliseconds connect_deadline{10000};
+  std::map<std::string, std::shared_ptr<Network>> networks; // by scheme; tcp is added where it is missing
+  LogSink log;
+
+  ClusterConnectionsOptions() = default;
+};
+
+struct ClusterConnectionsCounters {
+  std::uint64_t dials = 0;
+  std::uint64_t accepted = 0;
+  std::uint64_t turned_away = 0; // connections_max
+};
+
+/// The connections of one process. Dropping it closes them. One executor; not thread safe.
+class ClusterConnections {
+ public:
+  ClusterConnections(Executor executor, ClusterConnectionsOptions options);
+  ~ClusterConnections();
+  ClusterConnections(const ClusterConnections&) = delete;
+  ClusterConnections& operator=(const ClusterConnections&) = delete;
+
+  /// Binds and hands every connection to `accepted`, which adopts it or drops it. Returns the real address. Errors:
+  /// boost::system::system_error that names the address.
+  std::string listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted);
+  /// Stops accepting; the addresses are free at once.
+  void close_listeners();
+  /// Runs a connection. `server` answers on its control circuit. After `close` it is one that has ended. Not
+  /// `identified`: see ClusterTrunkOptions.
+  std::shared_ptr<ClusterConnection> adopt(std::unique_ptr<Transport> transport, Framing framing,
+                                           std::shared_ptr<RpcServer> server, bool identified = true);
+  /// Errors: error::connect_failed, which names the address, also after connect_deadline.
+  awaitable<std::shared_ptr<ClusterConnection>> dial(std::string address, Framing framing,
+                                                     std::shared_ptr<RpcServer> server);
+  /// Closes listeners and connections, and takes no more. What was sent is still written. Idempotent.
+  void close_now(End reason = {});
+  /// The same, and waits until all of it is gone. Not in a task that was spawned here.
+  awaitable<void> close();
+
+  /// A task that is cancelled and joined by `close`.
+  void spawn(awaitable<void> task);
+  void log(LogLevel level, std::string_view text) const;
+  /// By its control circuit; null when it is none of ours, or gone.
+  std::shared_ptr<ClusterConnection> find(const RpcCircuit& control) const;
+  std::size_t size() const noexcept;
+  const Executor& executor() const noexcept;
+  const ClusterConnectionsOptions& options() const noexcept;
+  const ClusterConnectionsCounters& counters() const noexcept;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+} // namespace trunkline::quarkchain

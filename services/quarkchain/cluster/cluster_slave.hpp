@@ -1,0 +1,68 @@
+// The connections of one slave process: its master, the other slaves, the virtual peers; who is who, and in which order
+// they end.
+#pragma once
+
+#include "services/quarkchain/cluster/cluster_connection.hpp"
+#include "services/quarkchain/cluster/slave_pool.hpp"
+#include "services/quarkchain/cluster/virtual_peers.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trunkline::quarkchain {
+
+struct ClusterSlaveOptions {
+  ClusterConnectionsOptions connections;
+  SlavePoolOptions slaves; // `dial` is set here where it is empty
+  std::shared_ptr<RpcServer> master_server; // serves the master; each of the three has its own opcodes
+  std::shared_ptr<RpcServer> slave_server;
+  std::shared_ptr<RpcServer> peer_server;
+  /// Hosts from which the master comes. Empty is pyquarkchain's way: whoever connects first is the master, a port
+  /// scanner too.
+  std::vector<std::string> master_hosts;
+  /// After its loss the next connection (from one of master_hosts) is the master; otherwise the loss ends everything.
+  bool waits_for_new_master = false;
+  std::size_t peers_max = 65536;
+
+  ClusterSlaveOptions() = default;
+};
+
+/// One executor; not thread safe. Dropping it closes everything.
+class ClusterSlave {
+ public:
+  ClusterSlave(Executor executor, ClusterSlaveOptions options);
+  ~ClusterSlave();
+  ClusterSlave(const ClusterSlave&) = delete;
+  ClusterSlave& operator=(const ClusterSlave&) = delete;
+
+  /// Binds and takes connections from now on; returns the real address.
+  std::string listen(std::string_view address);
+  /// A master, or a slave, that came another way: over a native trunk, say. The circuit was started with the server for
+  /// it.
+  void set_master(std::shared_ptr<RpcCircuit> control);
+  bool add_slave(std::shared_ptr<RpcCircuit> circuit) { return slaves().accept(std::move(circuit)); }
+
+  /// The control circuit of the master; null before it came and after it was lost.
+  const std::shared_ptr<RpcCircuit>& master() const noexcept;
+  /// Waits for the first or the next one. Null when everything has ended instead.
+  awaitable<std::shared_ptr<RpcCircuit>> wait_for_master();
+  SlavePool& slaves() noexcept;
+  VirtualPeers& peers() noexcept;
+  ClusterConnections& connections() noexcept;
+
+  /// In two phases: takes no new connections and serves nothing new, and lets what runs end until the deadline; then
+  /// closes all that is left: slaves, virtual peers, the master. Waits until all of it is gone. Idempotent.
+  awaitable<void> stop(Duration deadline, End reason = {});
+  /// The second phase alone, without waiting.
+  void stop_now(End reason);
+  /// Waits until the end was decided (by `stop` or by the loss of the master) and says why.
+  awaitable<End> stopped();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+} // namespace trunkline::quarkchain

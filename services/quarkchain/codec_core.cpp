@@ -1,7 +1,0 @@
-#include "services/quarkchain/codec_fields.hpp"
-
-namespace trunkline::quarkchain {
-
-QUARKCHAIN_CORE_TYPES(QUARKCHAIN_INSTANTIATE_CODEC)
-
-} // namespace trunkline::quarkchain

@@ -1,0 +1,56 @@
+// The embedded backend of a master: keeps the root chain and what slaves report, and makes root blocks of it. It checks
+// linkage, not proof of work, signatures or difficulty.
+#pragma once
+
+#include "services/quarkchain/chain/config.hpp"
+#include "services/quarkchain/backend/root_backend.hpp"
+#include "services/quarkchain/rpc/rpc.hpp"
+#include "services/quarkchain/ledger/store.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace trunkline::quarkchain {
+
+class RootChain : public RootBackend {
+ public:
+  /// Takes up the chain that the store holds, else begins with genesis. Errors: StoreFailure; ConfigFailure when the
+  /// store is of another genesis.
+  RootChain(const QuarkChainConfig& config, std::unique_ptr<Store> store, LogSink log = {},
+            std::function<std::uint64_t()> unix_time = {});
+  ~RootChain() override;
+
+  awaitable<RootBlock> root_tip() override;
+  awaitable<RootBlockHeader> genesis() override;
+  awaitable<ArtificialTxConfig> add_minor_block_header(std::string from, MinorBlockReport report) override;
+  awaitable<void> add_minor_block_header_list(std::string from, std::vector<MinorBlockHeader> headers,
+                                              std::vector<TokenBalanceMap> coinbase_amounts) override;
+  awaitable<void> on_new_tip(std::uint64_t peer, RootBlockHeader tip) override;
+  awaitable<void> on_new_root_block(std::uint64_t peer, RootBlock block) override;
+  awaitable<RootHeaderPage> get_root_block_header_list(HeaderQuery query) override;
+  awaitable<std::vector<RootBlock>> get_root_block_list(std::vector<Hash256> hashes) override;
+
+  const RootBlock& tip() const noexcept;
+  const RootBlock& genesis_block() const noexcept;
+  std::optional<RootBlock> block(const Hash256& hash) const;
+  /// The block after `parent` with these headers, of which those that no slave has reported, or that do not continue
+  /// their shard on this chain, are left out. Errors: Refused for a parent that is not known.
+  RootBlock next_block(const Hash256& parent, const std::vector<HeadersInfo>& headers, const Address& coinbase) const;
+  /// Keeps it; says whether it is the new tip. Errors: Refused when its parent is not known or a field does not fit.
+  bool add(const RootBlock& block);
+  /// Whether a slave has reported it.
+  bool is_reported(const Hash256& minor_block_hash) const;
+  /// The statistics that came last, by shard.
+  const std::map<std::uint32_t, ShardStats>& stats() const noexcept;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+} // namespace trunkline::quarkchain

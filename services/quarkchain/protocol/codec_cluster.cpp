@@ -1,0 +1,9 @@
+#include "services/quarkchain/protocol/cluster_messages.hpp"
+#include "services/quarkchain/chain/codec_fields.hpp"
+
+namespace trunkline::quarkchain {
+
+QUARKCHAIN_CORE_TYPES(QUARKCHAIN_EXTERN_CODEC)
+QUARKCHAIN_CLUSTER_TYPES(QUARKCHAIN_INSTANTIATE_CODEC)
+
+} // namespace trunkline::quarkchain

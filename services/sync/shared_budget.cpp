@@ -1,0 +1,92 @@
+#include "services/sync/shared_budget.hpp"
+
+#include "async/task_group.hpp"
+#include "services/sync/outgoing_file.hpp"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace trunkline::sync {
+namespace {
+
+constexpr std::size_t bytes_between_yields = 256 * 1024;
+
+/// One of the digests that may be under way.
+class DigestTurn {
+ public:
+  explicit DigestTurn(std::shared_ptr<Commons> commons) : commons_(std::move(commons)) { ++commons_->digests; }
+  DigestTurn(const DigestTurn&) = delete;
+  DigestTurn& operator=(const DigestTurn&) = delete;
+  ~DigestTurn() {
+    --commons_->digests;
+    commons_->digest_ended.notify_one();
+  }
+
+ private:
+  std::shared_ptr<Commons> commons_;
+};
+
+awaitable<void> wait_for_turn(std::shared_ptr<Commons> commons) {
+  while (commons->digests >= Commons::digests_max) {
+    try {
+      co_await commons->digest_ended.wait();
+    } catch (...) {
+      commons->digest_ended.notify_one(); // it may have been this one's, and somebody else can use it
+      throw;
+    }
+  }
+}
+
+} // namespace
+
+void Holding::add(std::size_t bytes) {
+  if (bytes > commons_->listing_bytes_max - commons_->listing_bytes)
+    throw Failure(Failure::Kind::denied, "the listings here would take more than " +
+                                             std::to_string(commons_->listing_bytes_max) +
+                                             " bytes together, which is listing_bytes_max");
+  commons_->listing_bytes += bytes;
+  bytes_ += bytes;
+}
+
+void Holding::give_back(std::size_t bytes) noexcept {
+  const std::size_t given = std::min(bytes, bytes_);
+  commons_->listing_bytes -= given;
+  bytes_ -= given;
+}
+
+awaitable<FileDigest> digest_file(std::shared_ptr<Commons> commons, std::shared_ptr<Directory> directory,
+                                  std::string name, std::shared_ptr<Progress> progress) {
+  co_await wait_for_turn(commons);
+  const DigestTurn turn(commons);
+  OutgoingFile file(std::move(directory), std::move(name));
+  Digester digester;
+  std::vector<std::byte> buffer(std::min<std::uint64_t>(bytes_between_yields, file.status().size));
+  std::vector<std::byte> zeros;
+  std::uint64_t done = 0;
+  while (done < file.status().size) {
+    const std::size_t size = file.next_bytes(buffer.size());
+    while (done < file.offset()) { // a hole
+      if (zeros.empty()) zeros.resize(buffer.size());
+      const std::size_t count = std::min<std::uint64_t>(zeros.size(), file.offset() - done);
+      digester.add(std::span(zeros).first(count));
+      done += count;
+      ++progress->worked;
+      co_await let_others_run();
+    }
+    if (size == 0) break;
+    const std::size_t count = file.read(std::span(buffer).first(size));
+    if (count == 0) break;
+    digester.add(std::span(buffer).first(count));
+    done += count;
+    ++progress->worked;
+    if (done >= bytes_between_yields) co_await let_others_run();
+  }
+  FileDigest result;
+  result.digest = digester.take();
+  result.unchanged = file.unchanged();
+  co_return result;
+}
+
+} // namespace trunkline::sync

@@ -1,0 +1,105 @@
+// The same networks over real sockets and real time: that the ports are free again, and that nodes are components.
+#include "async/component/group.hpp"
+#include "peer/node_component.hpp"
+#include "peer/channel/network.hpp"
+#include "tests/support/coroutine.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+using namespace trunkline;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::shared_ptr<net::Network> make(asio::io_context& io, const std::string& address) {
+  net::NetworkOptions options;
+  options.listen = {address};
+  return std::make_shared<net::Network>(io.get_executor(), std::move(options));
+}
+
+awaitable<void> talk(asio::io_context& io) {
+  std::string heard;
+  auto one = make(io, "tcp://127.0.0.1:0");
+  auto other = make(io, "tcp://127.0.0.1:0");
+  net::Conduit from = one->register_processor("chat", [](NodeId, net::Message) -> awaitable<void> { co_return; });
+  net::Conduit to = other->register_processor("chat", [&](NodeId, net::Message message) -> awaitable<void> {
+    heard += message.payload.text();
+    co_return;
+  });
+  one->start();
+  other->start();
+  co_await one->ready();
+  co_await other->ready();
+  const std::string address = other->addresses().at(0);
+  const NodeId there = co_await one->connect(address);
+  CHECK(there == other->local_id());
+  for (const char* text : {"a", "b", "c"}) {
+    const net::SendResult sent = co_await from.send_acked(there, text);
+    CHECK(sent);
+  }
+  CHECK(heard == "abc");
+  CHECK(one->metrics().connections_outbound == 1);
+  co_await other->stop();
+  const net::SendResult late = co_await from.send(there, "d");
+  CHECK(late.error == net::SendError::connect_failed);
+
+  // The port is free at once, for another one.
+  auto again = make(io, address);
+  again->start();
+  const bool ready = co_await again->ready_or_done();
+  CHECK(ready);
+  co_await again->stop();
+  co_await one->stop();
+}
+
+awaitable<void> stop_at_once(asio::io_context& io) {
+  NodeOptions options;
+  const auto node = std::make_shared<NodeComponent>("node", Node(io.get_executor(), options),
+                                                    std::vector<std::string>{"tcp://127.0.0.1:0"});
+  const auto network = make(io, "tcp://127.0.0.1:0");
+  const auto group = std::make_shared<ComponentGroup>(io.get_executor(), "house",
+                                                      std::vector<std::shared_ptr<Component>>{node, network});
+  const auto scope = Scope::make_root({});
+  group->start(scope);
+  co_await group->ready();
+  CHECK(node->node().addresses().size() == 1);
+  const NodeId found = co_await network->connect(node->node().addresses().at(0));
+  CHECK(found == node->node().id());
+  scope->cancel();
+  co_await group->done();
+  CHECK(node->node().trunks_count() == 0);
+}
+
+awaitable<void> wrong_address(asio::io_context& io) {
+  std::string failed;
+  const auto node =
+      std::make_shared<NodeComponent>("node", Node(io.get_executor()), std::vector<std::string>{"tcp://nowhere"});
+  const auto scope = Scope::make_root([&](const std::string& component, std::exception_ptr) { failed = component; });
+  node->start(scope);
+  co_await node->done();
+  CHECK(failed == "node");
+  CHECK_FALSE(node->is_ready());
+}
+
+} // namespace
+
+TEST_CASE("network: over tcp messages arrive, and a stopped network's port serves another one at once") {
+  asio::io_context io(1);
+  test::run_coroutine(io, talk(io));
+}
+
+TEST_CASE("component: a node is one, and stops with its group") {
+  asio::io_context io(1);
+  test::run_coroutine(io, stop_at_once(io));
+}
+
+TEST_CASE("component: a node that cannot listen is irrecoverable, and done") {
+  asio::io_context io(1);
+  test::run_coroutine(io, wrong_address(io));
+}

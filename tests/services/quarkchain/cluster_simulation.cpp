@@ -1,0 +1,481 @@
+// How a run works:
+//
+//   1. The cluster boots without faults. Then one coroutine for each shard makes blocks, one makes root blocks and now
+//      and then a fork of them, one sends transactions, one strikes with faults, and one, like an operator, boots
+//      slaves again that the master has lost.
+//   2. All wrong is set right, the coroutines end, the lost slaves are booted.
+//   3. On top of what came of it, a block on each shard and two root blocks must succeed; every list that was ever
+//      acknowledged, and every list of every block of every chain, must be at its destinations; all slaves must have
+//      the master's root tip.
+#include "tests/services/quarkchain/cluster_simulation.hpp"
+
+#include "async/tasks.hpp"
+#include "tests/services/quarkchain/whole_cluster.hpp"
+#include "transport/sim/random.hpp"
+
+#include <boost/system/system_error.hpp>
+
+#include <exception>
+#include <map>
+#include <set>
+
+namespace trunkline::quarkchain::test {
+namespace {
+
+constexpr std::size_t slaves_count = 4;
+constexpr std::size_t violations_kept = 8;
+
+std::uint32_t shard(std::size_t chain) { return static_cast<std::uint32_t>(chain << 16 | 1); }
+
+/// Forwards all, and notes which lists every destination has acknowledged.
+class NotingSurroundings final : public Surroundings {
+ public:
+  NotingSurroundings(std::weak_ptr<Surroundings> to, std::map<std::pair<std::uint32_t, Hash256>, std::size_t>& noted)
+      : to_(std::move(to)), noted_(noted) {}
+
+  awaitable<ArtificialTxConfig> add_minor_block_header(MinorBlockReport report) override {
+    return live()->add_minor_block_header(std::move(report));
+  }
+  awaitable<void> add_minor_block_header_list(std::vector<MinorBlockHeader> headers,
+                                              std::vector<TokenBalanceMap> coinbase_amounts) override {
+    return live()->add_minor_block_header_list(std::move(headers), std::move(coinbase_amounts));
+  }
+  awaitable<void> add_xshard_tx_list(XshardList list) override {
+    const auto live_one = live();
+    const auto key = std::pair(list.branch, list.minor_block_hash);
+    const std::size_t deposits = list.list.tx_list.size();
+    co_await live_one->add_xshard_tx_list(std::move(list));
+    noted_[key] = deposits;
+  }
+  awaitable<void> batch_add_xshard_tx_list(std::vector<XshardList> lists) override {
+    return live()->batch_add_xshard_tx_list(std::move(lists));
+  }
+  std::vector<PeerShard> peers_of(std::uint32_t branch) const override { return live()->peers_of(branch); }
+  awaitable<void> new_minor_block_header(PeerShard to, RootBlockHeader root, MinorBlockHeader tip) override {
+    return live()->new_minor_block_header(to, std::move(root), std::move(tip));
+  }
+  awaitable<void> new_transaction_list(PeerShard to, std::vector<TypedTransaction> transactions) override {
+    return live()->new_transaction_list(to, std::move(transactions));
+  }
+  awaitable<void> new_block_minor(PeerShard to, MinorBlock block) override {
+    return live()->new_block_minor(to, std::move(block));
+  }
+  awaitable<std::vector<MinorBlock>> get_minor_block_list(PeerShard from, std::vector<Hash256> hashes) override {
+    return live()->get_minor_block_list(from, std::move(hashes));
+  }
+  awaitable<MinorHeaderPage> get_minor_block_header_list(PeerShard from, HeaderQuery query) override {
+    return live()->get_minor_block_header_list(from, std::move(query));
+  }
+
+ private:
+  std::shared_ptr<Surroundings> live() const {
+    auto live = to_.lock();
+    if (!live) throw Refused(Refusal::failed, "the slave is gone");
+    return live;
+  }
+  std::weak_ptr<Surroundings> to_;
+  std::map<std::pair<std::uint32_t, Hash256>, std::size_t>& noted_;
+};
+
+/// A store whose cross-shard lists are gone when its process is: PlantedBug::unwritten.
+class ForgetfulStore final : public Store {
+ public:
+  explicit ForgetfulStore(std::shared_ptr<Store> on) : on_(std::move(on)) {}
+  std::optional<std::string> get(std::string_view key) const override {
+    const auto found = lists_.find(key);
+    return found != lists_.end() ? std::optional(found->second) : on_->get(key);
+  }
+  void write(const StoreBatch& batch) override {
+    StoreBatch rest;
+    for (const auto& [key, value] : batch.changes()) {
+      if (key.starts_with('X') && value) lists_[key] = *value;
+      else if (value) rest.put(key, *value);
+      else rest.erase(key);
+    }
+    on_->write(rest);
+  }
+  void scan(std::string_view prefix, std::string_view from,
+            const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+    on_->scan(prefix, from, visit);
+  }
+
+ private:
+  std::shared_ptr<Store> on_;
+  std::map<std::string, std::string, std::less<>> lists_;
+};
+
+class Run {
+ public:
+  explicit Run(const ClusterRunOptions& options)
+      : options_(options), world_(options.seed), random_(sim::Random::derived(options.seed, "cluster")),
+        cluster_(world_, cluster_config(slaves_count, chains()), tweak_slave(), tweak_master()) {}
+
+  ClusterRunReport run() {
+    try {
+      world_.run(play(this), 2h);
+    } catch (const std::exception& failure) {
+      violate(std::string("it ended with: ") + failure.what());
+    }
+    report_.trace_hash = world_.trace_hash();
+    return report_;
+  }
+
+ private:
+  static constexpr std::size_t chains() { return slaves_count; }
+
+  void violate(const std::string& text) {
+    if (++report_.violations_count <= violations_kept) report_.violations.push_back(text);
+  }
+  void log(const std::string& text) const {
+    if (options_.log)
+      options_.log(
+          fmt::format("{} {}", std::chrono::duration_cast<std::chrono::milliseconds>(world_.elapsed()).count(), text));
+  }
+
+  SimCluster::TweakSlave tweak_slave() {
+    return [this](SlaveNodeOptions& options, std::shared_ptr<Backend>& backend) {
+      options.master_hosts = {"M"};
+      options.waits_for_new_master = true;
+      options.report_deadline = 20s;
+      options.xshard_deadline = 20s;
+      backend = std::make_shared<WatchedBackend>(this, backend);
+    };
+  }
+  static SimCluster::TweakMaster tweak_master() {
+    return [](MasterNodeOptions& options) {
+      options.ends_with_slave = false;
+      options.boot_deadline = 40s;
+      options.request_deadline = 40s;
+      options.connect_retry_delay = 500ms;
+    };
+  }
+
+  /// The ledger, with an eye on what it sends; it forgets where that bug is planted. It forwards what the run uses.
+  class WatchedBackend final : public Backend {
+   public:
+    WatchedBackend(Run* run, std::shared_ptr<Backend> to) : run_(run), to_(std::move(to)) {}
+    void attach(std::weak_ptr<Surroundings> surroundings) override {
+      noting_ = std::make_shared<NotingSurroundings>(std::move(surroundings), run_->acknowledged_);
+      to_->attach(noting_);
+    }
+    std::vector<std::uint32_t> shards() const override { return to_->shards(); }
+    awaitable<void> create_shards(RootBlock tip) override { return to_->create_shards(std::move(tip)); }
+    awaitable<bool> add_root_block(RootBlock block) override { return to_->add_root_block(std::move(block)); }
+    awaitable<MinorBlock> get_next_block_to_mine(std::uint32_t branch, Address coinbase,
+                                                 ArtificialTxConfig artificial) override {
+      return to_->get_next_block_to_mine(branch, coinbase, artificial);
+    }
+    awaitable<std::vector<HeadersInfo>> get_unconfirmed_headers() override { return to_->get_unconfirmed_headers(); }
+    awaitable<void> add_transaction(TypedTransaction transaction) override {
+      return to_->add_transaction(std::move(transaction));
+    }
+    awaitable<void> add_minor_block(MinorBlock block) override { return to_->add_minor_block(std::move(block)); }
+    awaitable<void> add_xshard_tx_list(XshardList list) override {
+      if (run_->options_.bug == PlantedBug::forget && run_->random_.one_in(50)) return nothing();
+      return to_->add_xshard_tx_list(std::move(list));
+    }
+
+   private:
+    static awaitable<void> nothing() { co_return; }
+    Run* run_;
+    std::shared_ptr<Backend> to_;
+    std::shared_ptr<NotingSurroundings> noting_;
+  };
+
+  // Who does something, each until `ending_`.
+
+  Duration some_time(std::uint64_t low_ms, std::uint64_t high_ms) {
+    return std::chrono::milliseconds(random_.between(low_ms, high_ms));
+  }
+
+  static awaitable<void> grow(Run* self, std::size_t chain) {
+    while (!self->ending_) {
+      co_await sleep_for(self->some_time(300, 3000));
+      bool done = false;
+      try {
+        co_await SimCluster::next_minor_block(&self->cluster_, shard(chain));
+        done = true;
+      } catch (const boost::system::system_error&) { // a link, a deadline
+      } catch (const Refused&) {                     // a list could not be sent
+      } catch (const std::out_of_range&) {           // the slave is not connected
+      }
+      ++(done ? self->report_.minor_blocks : self->report_.minor_blocks_failed);
+    }
+  }
+
+  static awaitable<void> confirm(Run* self) {
+    while (!self->ending_) {
+      co_await sleep_for(self->some_time(2000, 8000));
+      const bool forks = self->random_.one_in(5);
+      bool done = false;
+      try {
+        if (forks) {
+          co_await fork(self);
+        } else {
+          co_await SimCluster::next_root_block(&self->cluster_);
+        }
+        done = true;
+      } catch (const boost::system::system_error&) {
+      } catch (const Refused& refused) {
+        self->log(std::string("a root block was refused: ") + refused.what());
+      } catch (const std::out_of_range&) {}
+      ++(done ? self->report_.root_blocks : self->report_.root_blocks_failed);
+    }
+  }
+
+  /// Two root blocks beside the tip: the chain of the second is the heavier one.
+  static awaitable<void> fork(Run* self) {
+    SimCluster& cluster = self->cluster_;
+    Hash256 parent = cluster.chain->tip().header.hash_prev_block;
+    if (cluster.chain->tip().header.height == 0) parent = hash_of(cluster.chain->tip().header);
+    Address other;
+    other.full_shard_key = static_cast<std::uint32_t>(self->random_.below(1000));
+    const std::vector<HeadersInfo> none;
+    for (int i = 0; i < 2; ++i) {
+      const RootBlock block = cluster.chain->next_block(parent, none, other);
+      co_await cluster.master->add_root_block(block);
+      cluster.chain->add(block);
+      parent = hash_of(block.header);
+    }
+  }
+
+  static awaitable<void> transact(Run* self) {
+    while (!self->ending_) {
+      co_await sleep_for(self->some_time(100, 2000));
+      const auto from = static_cast<std::uint32_t>(self->random_.below(chains()) << 16);
+      const auto to = static_cast<std::uint32_t>(self->random_.below(chains()) << 16);
+      TypedTransaction transaction = some_transaction(from, to, ++self->salt_);
+      try {
+        co_await self->cluster_.master->add_transaction(std::move(transaction));
+      } catch (const boost::system::system_error&) {
+      } catch (const Refused&) {
+      } catch (const std::out_of_range&) {}
+    }
+  }
+
+  std::string some_host(bool master_too) {
+    const std::uint64_t i = random_.below(slaves_count + (master_too ? 1 : 0));
+    return i == slaves_count ? std::string("M") : fmt::format("S{}", i);
+  }
+
+  static awaitable<void> strike(Run* self) {
+    while (!self->ending_) {
+      co_await sleep_for(self->some_time(500, 12000));
+      if (self->ending_) co_return;
+      ++self->report_.faults;
+      const std::string one = self->some_host(false);
+      std::string other = self->some_host(true);
+      while (other == one) other = self->some_host(true);
+      switch (self->random_.below(6)) {
+        case 0:
+        case 1: self->world_.reset(one, other); break;
+        case 2:
+          self->world_.partition(one, other);
+          self->log("partition " + one + " " + other);
+          co_await sleep_for(self->some_time(100, 30000));
+          self->world_.heal(one, other);
+          break;
+        case 3: self->world_.stall(one, other, self->some_time(100, 15000)); break;
+        case 4:
+          // Silent from now on, and nobody is told. Between slaves only: a master that hears nothing waits for ever,
+          // as its protocol wants it.
+          if (other != "M") self->world_.lose_one_way(one, other);
+          break;
+        default:
+          ++self->report_.crashes;
+          self->log("crash " + one);
+          self->world_.crash(one, sim::Crash::reset);
+          co_await sleep_for(self->some_time(10, 10000));
+          self->log("restart " + one);
+          self->world_.restart(one);
+          break;
+      }
+    }
+  }
+
+  /// Boots what the master has lost.
+  static awaitable<void> tend(Run* self, std::size_t i) {
+    const std::string id = self->cluster_.slaves[i].id;
+    while (!self->tended_) {
+      co_await sleep_for(1s);
+      if (self->is_connected(id)) continue;
+      try {
+        co_await self->cluster_.master->boot_slave(id);
+        ++self->report_.boots;
+      } catch (const std::exception& failure) {
+        self->log("boot of " + id + " failed: " + failure.what());
+        self->close(id);
+      }
+    }
+  }
+  bool is_connected(const std::string& id) const {
+    for (const auto& [name, client] : cluster_.master->slaves())
+      if (name == id) return true;
+    return false;
+  }
+  /// What was half booted is begun again.
+  void close(const std::string& id) {
+    for (const auto& [name, client] : cluster_.master->slaves())
+      if (name == id) client.circuit()->close(End(error::trunk_lost, "to be booted again"));
+  }
+
+  void crashed(std::size_t i) {
+    SimCluster::Slave& slave = cluster_.slaves[i];
+    if (slave.node) count_up(slave);
+    slave.node.reset();
+  }
+  void count_up(const SimCluster::Slave& slave) {
+    report_.redials += slave.node->connections().slaves().counters().redials;
+    report_.root_switches += slave.ledger->counters().root_switches;
+  }
+
+  static awaitable<void> play(Run* self) {
+    SimCluster& cluster = self->cluster_;
+    sim::World& world = self->world_;
+    sim::LinkOptions link;
+    link.delay = std::chrono::microseconds(self->random_.magnitude(20'000));
+    link.jitter = std::chrono::microseconds(self->random_.magnitude(20'000));
+    for (std::size_t a = 0; a <= slaves_count; ++a)
+      for (std::size_t b = 0; b < a; ++b)
+        world.set_link(a == slaves_count ? "M" : fmt::format("S{}", a), fmt::format("S{}", b), link);
+    if (self->options_.bug == PlantedBug::unwritten)
+      for (SimCluster::Slave& slave : cluster.slaves)
+        slave.wrap = [](std::shared_ptr<Store> store) { return std::make_shared<ForgetfulStore>(std::move(store)); };
+    co_await cluster.boot();
+    for (std::size_t i = 0; i < slaves_count; ++i) {
+      world.on_crash(fmt::format("S{}", i), [self, i] { self->crashed(i); });
+      world.on_restart(fmt::format("S{}", i), [self, i] { self->cluster_.start_slave(i); });
+    }
+
+    Tasks tasks(world.executor(), [self](std::exception_ptr failure) {
+      try {
+        std::rethrow_exception(failure);
+      } catch (const std::exception& thrown) {
+        self->violate(std::string("a driver ended with: ") + thrown.what());
+      }
+    });
+    Tasks tenders(world.executor());
+    for (std::size_t i = 0; i < chains(); ++i) tasks.spawn(grow(self, i));
+    for (std::size_t i = 0; i < slaves_count; ++i) tenders.spawn(tend(self, i));
+    tasks.spawn(confirm(self));
+    tasks.spawn(transact(self));
+    tasks.spawn(strike(self));
+    co_await sleep_for(std::chrono::seconds(self->options_.seconds));
+    self->ending_ = true;
+    co_await tasks.join();
+    world.calm();
+    co_await check(self);
+    self->tended_ = true;
+    tenders.cancel();
+    co_await tenders.join();
+    for (SimCluster::Slave& slave : cluster.slaves)
+      if (slave.node) self->count_up(slave);
+    co_await cluster.stop();
+  }
+
+  static awaitable<void> check(Run* self) {
+    SimCluster& cluster = self->cluster_;
+    // What is silent, or away, is found out by its deadlines.
+    std::string last;
+    bool well = false;
+    const int attempts = self->options_.bug == PlantedBug::none ? 60 : 3; // it will not get well
+    for (int attempt = 0; attempt < attempts && !well; ++attempt) {
+      co_await sleep_for(5s);
+      try {
+        for (std::size_t chain = 0; chain < chains(); ++chain) {
+          const Hash256 block = co_await SimCluster::next_minor_block(&cluster, shard(chain));
+          const auto tip = cluster.slaves[chain].ledger->tip_of(shard(chain));
+          if (!tip || hash_of(*tip) != block) throw std::runtime_error("a new block is not the tip");
+        }
+        const RootBlock block = co_await SimCluster::next_root_block(&cluster);
+        if (block.minor_block_header_list.empty()) throw std::runtime_error("a root block without minor blocks");
+        // One that reached only some slaves leaves those on it, as heavy as what the master has made instead: the next
+        // one on top ends that.
+        co_await SimCluster::next_root_block(&cluster);
+        well = true;
+      } catch (const std::exception& failure) {
+        last = failure.what();
+      }
+    }
+    if (!well) self->violate("the healed cluster does not go on: " + last);
+    for (const auto& [key, deposits] : self->acknowledged_) {
+      ++self->report_.lists;
+      self->report_.deposits += deposits;
+      self->check_list(key.first, key.second, deposits, "an acknowledged list");
+    }
+    for (std::size_t chain = 0; chain < chains(); ++chain) co_await check_chain(self, chain);
+    const Hash256 tip = hash_of(cluster.chain->tip().header);
+    for (const SimCluster::Slave& slave : cluster.slaves)
+      if (well && hash_of(*slave.ledger->root_tip()) != tip)
+        self->violate(fmt::format("{} is at root block {}, the master at {}", slave.id,
+                                  slave.ledger->root_tip()->height, cluster.chain->tip().header.height));
+  }
+
+  void check_list(std::uint32_t branch, const Hash256& block, std::optional<std::size_t> deposits, const char* what) {
+    ++report_.lists_checked;
+    const std::optional<CrossShardTransactionList> list =
+        cluster_.slaves[(branch >> 16) % slaves_count].ledger->xshard_tx_list(branch, block);
+    if (!list) return violate(fmt::format("{} of minor block {} is not at {}", what, block.hex(), shard_text(branch)));
+    if (deposits && list->tx_list.size() != *deposits)
+      violate(fmt::format("{} of minor block {} has {} deposits at {}, expected {}", what, block.hex(),
+                          list->tx_list.size(), shard_text(branch), *deposits));
+  }
+
+  /// Each block of the best chain but genesis has its lists everywhere.
+  static awaitable<void> check_chain(Run* self, std::size_t chain) {
+    Ledger& ledger = *self->cluster_.slaves[chain].ledger;
+    const std::uint64_t height = ledger.tip_of(shard(chain))->height;
+    for (std::uint64_t at = 1; at <= height; ++at) {
+      const std::optional<FoundMinorBlock> found = co_await ledger.get_minor_block_at(shard(chain), at, false);
+      if (!found) {
+        self->violate(fmt::format("there is no block {} of {}", at, shard_text(shard(chain))));
+        continue;
+      }
+      if (found->block.header.hash_prev_root_block == hash_of(self->cluster_.chain->genesis_block().header))
+        continue; // no shard had begun before that root block
+      for (std::size_t other = 0; other < chains(); ++other)
+        if (other != chain) self->check_list(shard(other), hash_of(found->block.header), {}, "the list");
+    }
+  }
+
+  const ClusterRunOptions& options_;
+  ClusterRunReport report_;
+  sim::World world_;
+  sim::Random random_;
+  std::map<std::pair<std::uint32_t, Hash256>, std::size_t> acknowledged_; // by branch and block: deposits
+  std::uint64_t salt_ = 0;
+  bool ending_ = false;
+  bool tended_ = false;
+  SimCluster cluster_; // goes first
+};
+
+} // namespace
+
+std::optional<PlantedBug> parse_planted_bug(std::string_view name) {
+  const std::vector<std::string> names = planted_bug_names();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (names[i] == name) return static_cast<PlantedBug>(i);
+  return std::nullopt;
+}
+
+std::vector<std::string> planted_bug_names() { return {"none", "forget", "unwritten"}; }
+
+void ClusterRunReport::add(const ClusterRunReport& other) {
+  violations_count += other.violations_count;
+  minor_blocks += other.minor_blocks;
+  minor_blocks_failed += other.minor_blocks_failed;
+  root_blocks += other.root_blocks;
+  root_blocks_failed += other.root_blocks_failed;
+  root_switches += other.root_switches;
+  lists += other.lists;
+  deposits += other.deposits;
+  boots += other.boots;
+  redials += other.redials;
+  faults += other.faults;
+  crashes += other.crashes;
+  lists_checked += other.lists_checked;
+}
+
+ClusterRunReport simulate_cluster(const ClusterRunOptions& options) { return Run(options).run(); }
+
+} // namespace trunkline::quarkchain::test
