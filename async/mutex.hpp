@@ -9,12 +9,12 @@
 
 namespace trunkline::quarkchain {
 
-class Turn {
+class Mutex {
  public:
   /// Gives the turn back when it goes.
   class Held {
    public:
-    explicit Held(Turn* turn) : turn_(turn) {}
+    explicit Held(Mutex* turn) : turn_(turn) {}
     Held(Held&& other) noexcept : turn_(std::exchange(other.turn_, nullptr)) {}
     Held& operator=(Held&&) = delete;
     ~Held() {
@@ -24,7 +24,7 @@ class Turn {
     }
 
    private:
-    Turn* turn_;
+    Mutex* turn_;
   };
 
   /// Waits until nobody has it. The turn must outlive what is held.

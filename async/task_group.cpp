@@ -9,7 +9,7 @@
 
 namespace trunkline::sync {
 
-struct Crew::State {
+struct TaskGroup::State {
   explicit State(Executor executor)
       : tasks(std::move(executor), [this](std::exception_ptr thrown) {
           if (failure) return;
@@ -21,13 +21,13 @@ struct Crew::State {
   Tasks tasks;                // forgets its callback when it goes
 };
 
-Crew::Crew(Executor executor) : state_(std::make_shared<State>(std::move(executor))) {}
+TaskGroup::TaskGroup(Executor executor) : state_(std::make_shared<State>(std::move(executor))) {}
 
-void Crew::spawn(awaitable<void> task) { state_->tasks.spawn(std::move(task)); }
+void TaskGroup::spawn(awaitable<void> task) { state_->tasks.spawn(std::move(task)); }
 
-void Crew::cancel() noexcept { state_->tasks.cancel(); }
+void TaskGroup::cancel() noexcept { state_->tasks.cancel(); }
 
-awaitable<void> Crew::join() {
+awaitable<void> TaskGroup::join() {
   const auto state = state_;
   std::exception_ptr cancelled;
   try {

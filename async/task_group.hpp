@@ -11,9 +11,9 @@ namespace trunkline::sync {
 
 /// A set of tasks: the first exception that leaves one cancels the others and is what `join` throws.
 /// A copy is the same crew. One executor; not thread safe.
-class Crew {
+class TaskGroup {
  public:
-  explicit Crew(Executor executor);
+  explicit TaskGroup(Executor executor);
 
   void spawn(awaitable<void> task);
   /// Asks all to end; `join` then does not throw because of it.

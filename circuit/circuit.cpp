@@ -25,12 +25,12 @@ constexpr std::uint8_t handle_dropped = 4;
 /// Keeps the trunk, and with it the circuit's state, for as long as an operation waits on it, also when the handle
 /// goes.
 struct Held {
-  Held(std::shared_ptr<LiveTrunk> of, TrunkCircuit* held) : trunk(std::move(of)), state(held) { ++state->holds; }
+  Held(std::shared_ptr<Trunk> of, TrunkCircuit* held) : trunk(std::move(of)), state(held) { ++state->holds; }
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
   ~Held() { --state->holds; }
 
-  std::shared_ptr<LiveTrunk> trunk;
+  std::shared_ptr<Trunk> trunk;
   TrunkCircuit* state;
 };
 
@@ -39,7 +39,7 @@ bool senders_wait(const TrunkCircuit& state) {
   return waits && !waits->senders.empty();
 }
 
-void check_size(const Trunk& machine, const TrunkCircuit& state, const Fragment& fragment) {
+void check_size(const Machine& machine, const TrunkCircuit& state, const Fragment& fragment) {
   const std::size_t max = machine.fragment_bytes_max();
   if (fragment.payload.size() > max)
     throw_error(error::fragment_too_large,
@@ -80,7 +80,7 @@ void check_released(const TrunkCircuit& state) {
 
 } // namespace
 
-Circuit::Circuit(std::shared_ptr<LiveTrunk> trunk, TrunkCircuit& state) : trunk_(std::move(trunk)), state_(&state) {}
+Circuit::Circuit(std::shared_ptr<Trunk> trunk, TrunkCircuit& state) : trunk_(std::move(trunk)), state_(&state) {}
 
 Circuit& Circuit::operator=(Circuit&& other) noexcept {
   if (this != &other) {
@@ -94,7 +94,7 @@ Circuit& Circuit::operator=(Circuit&& other) noexcept {
 void Circuit::drop() noexcept {
   if (!state_) return;
   TrunkCircuit& state = *std::exchange(state_, nullptr);
-  const std::shared_ptr<LiveTrunk> trunk = std::move(trunk_);
+  const std::shared_ptr<Trunk> trunk = std::move(trunk_);
   if (state.owner_bits & owner_decides) {
     state.owner_bits |= handle_dropped;
   } else if (std::uncaught_exceptions() == 0) {
@@ -114,7 +114,7 @@ awaitable<void> Circuit::send(Fragment fragment) {
   check_size(trunk_->machine(), *state_, fragment);
   if (!trunk_->congested(*state_) && !senders_wait(*state_)) {
     const SendOutcome outcome = trunk_->send(*state_, fragment);
-    if (outcome == SendOutcome::taken) co_return;
+    if (outcome == SendOutcome::queued) co_return;
     if (outcome == SendOutcome::closed) throw_end(*state_);
   }
   const Held held(trunk_, state_);
@@ -123,11 +123,11 @@ awaitable<void> Circuit::send(Fragment fragment) {
     if (!sender.is_first()) {
       co_await held.trunk->waits(*held.state).turn.wait();
     } else if (held.trunk->congested(*held.state)) { // for the writer, not for the far side
-      co_await held.trunk->output_taken.wait();
+      co_await held.trunk->writer_idle.wait();
     } else {
       check_size(held.trunk->machine(), *held.state, fragment); // the far side's limit may be known by now
       const SendOutcome outcome = held.trunk->send(*held.state, fragment);
-      if (outcome == SendOutcome::taken) co_return;
+      if (outcome == SendOutcome::queued) co_return;
       if (outcome == SendOutcome::closed) throw_end(*held.state);
       co_await held.trunk->waits(*held.state).writable.wait();
     }
@@ -191,21 +191,21 @@ bool Circuit::congested() const noexcept { return trunk_->congested(*state_); }
 std::optional<Fragment> Circuit::try_receive() { return trunk_->take(*state_); }
 
 void Circuit::finish() {
-  const std::shared_ptr<LiveTrunk> trunk = trunk_; // what settles may drop this handle
+  const std::shared_ptr<Trunk> trunk = trunk_; // what settles may drop this handle
   trunk->machine().finish(*state_);
   trunk->wake_all(*state_); // sends that wait fail now
   trunk->settle();
 }
 
 void Circuit::close(End reason) {
-  const std::shared_ptr<LiveTrunk> trunk = trunk_; // what settles may drop this handle
+  const std::shared_ptr<Trunk> trunk = trunk_; // what settles may drop this handle
   trunk->machine().close(*state_, std::move(reason));
   trunk->wake_all(*state_);
   trunk->settle();
 }
 
 void Circuit::reset(End reason) {
-  const std::shared_ptr<LiveTrunk> trunk = trunk_;
+  const std::shared_ptr<Trunk> trunk = trunk_;
   trunk->machine().reset(*state_, std::move(reason));
   trunk->settle();
 }
@@ -255,9 +255,9 @@ Circuit Circuit::open_again(std::optional<Fragment> first, CircuitOptions option
   request.name = std::move(options.name);
   request.user_string = std::move(options.user_string);
   request.wants_answer = options.wants_answer;
-  std::shared_ptr<LiveTrunk> trunk = trunk_;
+  std::shared_ptr<Trunk> trunk = trunk_;
   if (trunk->machine().draining() || trunk->machine().over())
-    if (std::shared_ptr<LiveTrunk> successor = trunk->successor.lock()) trunk = std::move(successor);
+    if (std::shared_ptr<Trunk> successor = trunk->successor.lock()) trunk = std::move(successor);
   TrunkCircuit* state = trunk->machine().open(std::move(request), std::move(first), trunk->now());
   Circuit circuit(trunk, *state);
   trunk->note_opened(*state);

@@ -13,7 +13,7 @@
 
 namespace trunkline {
 
-class LiveTrunk;
+class Trunk;
 
 /// What an opener may say about a new circuit beyond where it goes.
 struct CircuitOptions {
@@ -36,7 +36,7 @@ class Circuit {
   Circuit& operator=(Circuit&& other) noexcept;
   ~Circuit() { drop(); }
 
-  /// Sends after everything already sent on this circuit, without waiting: taken, no_credit (the fragment is
+  /// Sends after everything already sent on this circuit, without waiting: queued, no_credit (the fragment is
   /// untouched; try again when `send` would not wait), or closed. Errors: error::fragment_too_large is thrown.
   SendOutcome send_one_way(Fragment& fragment);
   SendOutcome send_one_way(Fragment&& fragment) { return send_one_way(fragment); }
@@ -67,7 +67,7 @@ class Circuit {
   /// Gives up now: what is queued on either side may be lost.
   void reset(End reason = End(error::circuit_reset));
 
-  /// Waits until the far side has accepted the circuit. Needs CircuitOptions::wants_answer (prefer_extant sets it).
+  /// Waits until the far side has accepted the circuit. Needs CircuitOptions::wants_answer (join_or_start sets it).
   /// Errors: the refusal's reason, whose text names what is served.
   awaitable<void> accepted();
   /// Waits until nothing more crosses this circuit and says how it ended.
@@ -94,7 +94,7 @@ class Circuit {
   /// Bytes that may be sent now without waiting.
   std::size_t credit_bytes() const;
   /// So much waits to be written that `send` would wait for the writer. For hot loops of send_one_way, which costs less
-  /// than an awaited send: `if (circuit.congested() || circuit.send_one_way(f) != SendOutcome::taken) co_await
+  /// than an awaited send: `if (circuit.congested() || circuit.send_one_way(f) != SendOutcome::queued) co_await
   /// circuit.send(std::move(f));`
   bool congested() const noexcept;
   /// The far peer's user metadata as last heard; null when it has none. Valid until the coroutine next waits.
@@ -109,15 +109,15 @@ class Circuit {
   void set_listener(CircuitListener* listener) noexcept { state_->listener = listener; }
 
   /// For the peer layer: wraps what a trunk opened or announced.
-  Circuit(std::shared_ptr<LiveTrunk> trunk, TrunkCircuit& state);
+  Circuit(std::shared_ptr<Trunk> trunk, TrunkCircuit& state);
   TrunkCircuit* state() const noexcept { return state_; }
-  const std::shared_ptr<LiveTrunk>& trunk() const noexcept { return trunk_; }
+  const std::shared_ptr<Trunk>& trunk() const noexcept { return trunk_; }
 
  private:
   Circuit open_again(std::optional<Fragment> first, CircuitOptions options);
   void drop() noexcept;
 
-  std::shared_ptr<LiveTrunk> trunk_;
+  std::shared_ptr<Trunk> trunk_;
   TrunkCircuit* state_ = nullptr;
 };
 

@@ -1,7 +1,7 @@
 // The protocol of one connection as a machine without I/O: bytes and a time point in; bytes, events and a deadline
 // out. It never reads a clock, never draws a random number, never throws on what a peer sent. Production, unit tests,
 // the simulator and the fuzzers drive the same code. This interface is what a dialect implements; the native one is
-// NativeTrunk.
+// NativeMachine.
 #pragma once
 
 #include "circuit/limits.hpp"
@@ -29,7 +29,7 @@ using Metadata = std::map<std::string, std::string, std::less<>>;
 enum class OpenMode : std::uint8_t {
   join = 0,           // the running instance with this id
   start = 1,          // a new instance, which takes the id that the opener chose
-  prefer_extant = 2,  // the running instance if there is one, else a new one; the answer says which
+  join_or_start = 2,  // the running instance if there is one, else a new one; the answer says which
   start_only = 3,     // as start, without a circuit for the instance
 };
 
@@ -37,14 +37,14 @@ enum class OpenMode : std::uint8_t {
 struct OpenRequest {
   OpenMode mode = OpenMode::join;
   std::shared_ptr<const PeerName> from;
-  PeerId to_peer;         // none for prefer_extant
+  PeerId to_peer;         // none for join_or_start
   std::string to_service; // may be empty for join
   std::string name;
   std::string user_string;
   bool wants_answer = false; // an accept is sent back; refusals always are
 };
 
-enum class SendOutcome : std::uint8_t { taken, no_credit, closed };
+enum class SendOutcome : std::uint8_t { queued, no_credit, closed };
 
 struct CircuitCounters {
   std::uint64_t fragments_sent = 0;
@@ -66,7 +66,7 @@ class CircuitListener {
   ~CircuitListener() = default;
 };
 
-/// One circuit as its trunk keeps it. Owned by the trunk; stays valid until `Trunk::release`.
+/// One circuit as its trunk keeps it. Owned by the trunk; stays valid until `Machine::release`.
 /// The machine writes it, everybody else reads.
 struct TrunkCircuit {
   virtual ~TrunkCircuit() = default;
@@ -121,7 +121,7 @@ struct RemoteNode {
 };
 
 /// Bytes ready to be written, in order. The holder of an Output keeps the bytes alive; hand the
-/// same one to the next `take_output`, so that its memory is used again.
+/// same one to the next `collect_output`, so that its memory is used again.
 class Output {
  public:
   bool empty() const noexcept { return bytes == 0; }
@@ -155,19 +155,19 @@ struct TrunkCounters {
 };
 
 /// One connection's protocol. Inputs return at once; what they caused is in `events`, `output` and `deadline`.
-class Trunk {
+class Machine {
  public:
-  virtual ~Trunk() = default;
+  virtual ~Machine() = default;
 
   // What happened.
   /// Takes bytes that arrived, any number, split anywhere. All are consumed.
-  virtual void receive(std::span<const std::byte> bytes, Instant now) = 0;
+  virtual void feed(std::span<const std::byte> bytes, Instant now) = 0;
   /// Where the next bytes that arrive belong, when that is known and enough to be worth it; empty otherwise. Whoever
   /// reads into it gives `receive` that very memory first. Valid until then, whatever happens to the circuit.
   virtual std::span<std::byte> read_space() { return {}; }
   /// The connection is gone: every circuit ends with trunk_lost and this cause. A clean cause means that the far side
   /// has finished sending, in order; whether that is a loss is for the dialect to say.
-  virtual void lose(End cause) = 0;
+  virtual void disconnected(End cause) = 0;
   /// Time has passed; call at `deadline` or later.
   virtual void tick(Instant now) = 0;
 
@@ -177,12 +177,12 @@ class Trunk {
   /// `existing` is the URL of an instance that the refused could join; may be empty. Releases the circuit.
   virtual void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) = 0;
   /// Tells the machine that a service has taken the circuit from its inbox (it leaves the open backlog).
-  virtual void taken(TrunkCircuit& circuit) = 0;
-  /// Moves from `fragment` only when it says taken.
+  virtual void left_backlog(TrunkCircuit& circuit) = 0;
+  /// Moves from `fragment` only when it says queued.
   virtual SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) = 0;
   /// Nothing when there is nothing to take now. Taking is consuming: credit goes back to the sender.
-  virtual std::optional<Fragment> receive_fragment(TrunkCircuit& circuit) = 0;
-  virtual std::optional<Fragment> receive_error(TrunkCircuit& circuit) = 0;
+  virtual std::optional<Fragment> take(TrunkCircuit& circuit) = 0;
+  virtual std::optional<Fragment> take_error(TrunkCircuit& circuit) = 0;
   virtual void finish(TrunkCircuit& circuit) = 0;
   /// Everything sent before arrives first, then both directions end with this reason (none: clean).
   virtual void close(TrunkCircuit& circuit, End reason) = 0;
@@ -199,19 +199,19 @@ class Trunk {
   /// Opens that the far side sent before it heard of this are refused as draining, or served where `serve_late`.
   virtual void drain(Instant deadline, bool serve_late = false) = 0;
   /// Says goodbye, ends every circuit with this reason, and is over when the goodbye is written or timed out.
-  virtual void shut(End reason) = 0;
+  virtual void close(End reason) = 0;
 
   // What it wants from outside.
   virtual bool has_events() const noexcept = 0;
   /// Moves out the events since the last call, in order. Circuits in them stay valid until the next call.
-  virtual void take_events(std::vector<TrunkEvent>& into) = 0;
+  virtual void collect_events(std::vector<TrunkEvent>& into) = 0;
   /// Fills `into` (cleared first) with about `bytes_max` to write. Empty when there is nothing.
-  virtual void take_output(Output& into, std::size_t bytes_max, Instant now) = 0;
+  virtual void collect_output(Output& into, std::size_t bytes_max, Instant now) = 0;
   /// How much one write takes now; more is not made ready ahead of it.
   virtual void set_write_bytes(std::size_t /*bytes*/) {}
-  /// Of what `take_output` gave, some more has left: its deadline starts anew.
-  virtual void write_moves(Instant now) = 0;
-  /// What `take_output` gave has been written.
+  /// Of what `collect_output` gave, some more has left: its deadline starts anew.
+  virtual void write_progressed(Instant now) = 0;
+  /// What `collect_output` gave has been written.
   virtual void written(Instant now) = 0;
   virtual bool has_output() const = 0;
   virtual std::size_t output_bytes() const = 0; // ready and not yet taken

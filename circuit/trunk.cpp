@@ -9,14 +9,14 @@
 
 namespace trunkline {
 
-LiveTrunk::LiveTrunk(Executor executor, std::unique_ptr<Trunk> machine)
+Trunk::Trunk(Executor executor, std::unique_ptr<Machine> machine)
     : executor_(std::move(executor)), clock_(Clock::of(executor_)), machine_(std::move(machine)) {}
 
-LiveTrunk::~LiveTrunk() = default;
+Trunk::~Trunk() = default;
 
-void LiveTrunk::receive(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken) {
-  machine_->receive(bytes, now());
-  if (!rest.empty()) machine_->receive(rest, now());
+void Trunk::feed(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken) {
+  machine_->feed(bytes, now());
+  if (!rest.empty()) machine_->feed(rest, now());
   const bool has_woken = machine_->has_events();
   if (!settling_) settle_events(&woken);
   // Who was woken will often answer: the writer's turn comes right after theirs, without a look at the sockets between.
@@ -24,44 +24,44 @@ void LiveTrunk::receive(std::span<const std::byte> bytes, std::span<const std::b
   settle();
 }
 
-void LiveTrunk::lose(End cause) {
-  machine_->lose(std::move(cause));
+void Trunk::disconnected(End cause) {
+  machine_->disconnected(std::move(cause));
   settle();
 }
 
-void LiveTrunk::tick() {
+void Trunk::tick() {
   machine_->tick(now());
   settle();
 }
 
-void LiveTrunk::take_output(Output& into, std::size_t bytes_max) {
-  machine_->take_output(into, bytes_max, now());
-  output_taken.notify_all();
+void Trunk::collect_output(Output& into, std::size_t bytes_max) {
+  machine_->collect_output(into, bytes_max, now());
+  writer_idle.notify_all();
   settle();
 }
 
-void LiveTrunk::written() {
+void Trunk::written() {
   machine_->written(now());
   settle();
 }
 
-void LiveTrunk::set_write_bytes(std::size_t bytes) {
+void Trunk::set_write_bytes(std::size_t bytes) {
   write_bytes_ = bytes;
   machine_->set_write_bytes(bytes);
 }
 
-CircuitWaits& LiveTrunk::waits(TrunkCircuit& circuit) {
+CircuitWaits& Trunk::waits(TrunkCircuit& circuit) {
   if (!circuit.waits) circuit.waits = new CircuitWaits;
   return *static_cast<CircuitWaits*>(circuit.waits);
 }
 
-void LiveTrunk::release(TrunkCircuit& circuit) {
+void Trunk::release(TrunkCircuit& circuit) {
   delete static_cast<CircuitWaits*>(std::exchange(circuit.waits, nullptr));
   machine_->release(circuit);
   settle();
 }
 
-void LiveTrunk::release_later(TrunkCircuit& circuit) noexcept {
+void Trunk::release_later(TrunkCircuit& circuit) noexcept {
   const auto release = [trunk = shared_from_this()](TrunkCircuit* dropped) { trunk->release(*dropped); };
   std::unique_ptr<TrunkCircuit, decltype(release)> dropped(&circuit, release);
   try {
@@ -69,26 +69,26 @@ void LiveTrunk::release_later(TrunkCircuit& circuit) noexcept {
   } catch (const std::exception&) {} // no memory: at once
 }
 
-void LiveTrunk::wake_all(TrunkCircuit& circuit, Wakeups* woken) {
+void Trunk::wake_all(TrunkCircuit& circuit, Wakeups* woken) {
   auto* const waits = static_cast<CircuitWaits*>(circuit.waits);
   if (!waits) return;
   waits->readable.notify_all(woken);
   waits->error_readable.notify_all(woken);
   waits->writable.notify_all(woken);
   waits->changed.notify_all(woken);
-  output_taken.notify_all(); // sends that wait for the writer
+  writer_idle.notify_all(); // sends that wait for the writer
 }
 
-void LiveTrunk::settle() {
+void Trunk::settle() {
   if (settling_) return; // the running one looks again
   settle_events();
   if (machine_->has_output() || machine_->over() || closed_) note_output();
-  if (output_taken.has_waiters() && !congested()) output_taken.notify_all();
+  if (writer_idle.has_waiters() && !congested()) writer_idle.notify_all();
   note_input();
   note_deadline();
 }
 
-void LiveTrunk::settle_events(Wakeups* woken) {
+void Trunk::settle_events(Wakeups* woken) {
   struct Settling { // an exception out of on_event must not leave the trunk deaf
     bool& flag;
     explicit Settling(bool& settling) : flag(settling) { flag = true; }
@@ -98,7 +98,7 @@ void LiveTrunk::settle_events(Wakeups* woken) {
   const Settling settling(settling_);
   for (;;) {
     std::vector<TrunkEvent> events = std::move(events_);
-    machine_->take_events(events);
+    machine_->collect_events(events);
     if (events.empty()) {
       events_ = std::move(events); // its memory is used again
       break;
@@ -109,7 +109,7 @@ void LiveTrunk::settle_events(Wakeups* woken) {
   }
 }
 
-void LiveTrunk::wake(TrunkEvent& event, Wakeups* woken) {
+void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
   using Kind = TrunkEvent::Kind;
   if (event.circuit && event.circuit->released) return;
   auto* const waits = event.circuit ? static_cast<CircuitWaits*>(event.circuit->waits) : nullptr;
@@ -144,7 +144,7 @@ void LiveTrunk::wake(TrunkEvent& event, Wakeups* woken) {
     case Kind::metadata: metadata_changed.notify_all(woken); break;
     case Kind::closed:
       closed_ = true;
-      output_taken.notify_all();
+      writer_idle.notify_all();
       break;
   }
   if (on_event) on_event(event);

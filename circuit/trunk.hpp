@@ -27,15 +27,15 @@ struct CircuitWaits {
 
 /// Shared by the session that drives it, the node that owns it and every circuit handle on it, so that what was
 /// received stays readable after the connection is gone. One executor; not thread safe.
-class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
+class Trunk : public std::enable_shared_from_this<Trunk> {
  public:
-  LiveTrunk(Executor executor, std::unique_ptr<Trunk> machine);
-  LiveTrunk(const LiveTrunk&) = delete;
-  LiveTrunk& operator=(const LiveTrunk&) = delete;
-  ~LiveTrunk();
+  Trunk(Executor executor, std::unique_ptr<Machine> machine);
+  Trunk(const Trunk&) = delete;
+  Trunk& operator=(const Trunk&) = delete;
+  ~Trunk();
 
   /// The machine. After an input to it that is not one of the methods here, call `settle`.
-  Trunk& machine() noexcept { return *machine_; }
+  Machine& machine() noexcept { return *machine_; }
   const Executor& executor() const noexcept { return executor_; }
   TimePoint now() const noexcept { return clock_.now(); }
 
@@ -54,15 +54,15 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   bool closed() const noexcept { return closed_; }
 
   // For the session.
-  void receive(std::span<const std::byte> bytes) {
+  void feed(std::span<const std::byte> bytes) {
     Wakeups woken(executor_);
-    receive(bytes, {}, woken);
+    feed(bytes, {}, woken);
   }
   /// Whom it wakes is left to `woken`.
-  void receive(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken);
-  void lose(End cause);
+  void feed(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken);
+  void disconnected(End cause);
   void tick();
-  void take_output(Output& into, std::size_t bytes_max);
+  void collect_output(Output& into, std::size_t bytes_max);
   void written();
   /// How much one write takes now: senders that would make more ready wait.
   void set_write_bytes(std::size_t bytes);
@@ -71,7 +71,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
 
   Signal input_wanted;     // wants_input() has become true, or over()
 
-  Signal output_taken;     // congested() may have become false
+  Signal writer_idle;     // congested() may have become false
 
   // For circuit handles.
   /// So much is ready to be written that more of this circuit's should wait for the writer.
@@ -80,24 +80,24 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
   Signal metadata_changed; // some far peer's, or a circuit has ended
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
     const SendOutcome outcome = machine_->send(circuit, fragment);
-    if (outcome == SendOutcome::taken) note_output();
+    if (outcome == SendOutcome::queued) note_output();
     else note_deadline(); // what waits for credit has one
     return outcome;
   }
   std::optional<Fragment> take(TrunkCircuit& circuit) {
-    std::optional<Fragment> fragment = machine_->receive_fragment(circuit);
+    std::optional<Fragment> fragment = machine_->take(circuit);
     if (fragment) note_consumed();
     return fragment;
   }
   std::optional<Fragment> take_error(TrunkCircuit& circuit) {
-    std::optional<Fragment> fragment = machine_->receive_error(circuit);
+    std::optional<Fragment> fragment = machine_->take_error(circuit);
     if (fragment) note_consumed();
     return fragment;
   }
   /// Tells the node that a handle has opened a circuit without it.
   std::function<void(TrunkCircuit&)> on_opened_here;
   /// Another trunk to the same node, on which a handle opens its next circuit when this one drains; set by the node.
-  std::weak_ptr<LiveTrunk> successor;
+  std::weak_ptr<Trunk> successor;
   void note_opened(TrunkCircuit& circuit) {
     if (on_opened_here) on_opened_here(circuit);
   }
@@ -131,7 +131,7 @@ class LiveTrunk : public std::enable_shared_from_this<LiveTrunk> {
 
   Executor executor_;
   Clock& clock_;
-  std::unique_ptr<Trunk> machine_;
+  std::unique_ptr<Machine> machine_;
   std::vector<TrunkEvent> events_; // scratch, empty between calls
   std::size_t write_bytes_ = 64 * 1024;
   TimePoint deadline_seen_ = TimePoint::max();

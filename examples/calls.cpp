@@ -38,7 +38,7 @@ awaitable<void> measure(Circuit circuit) {
 awaitable<void> program(Node& here, Node& there) {
   using namespace asio::experimental::awaitable_operators;
   const std::shared_ptr<LocalPeer> me = here.new_peer("caller");
-  Caller caller(me->prefer_extant(there.listen("tcp://127.0.0.1:0"), "measure", std::nullopt));
+  Caller caller(me->join_or_start(there.listen("tcp://127.0.0.1:0"), "measure", std::nullopt));
 
   // Two calls at once. The first one's answer comes second, and finds its call all the same.
   Fragment first(op_later, "to be patient");

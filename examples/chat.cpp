@@ -53,7 +53,7 @@ awaitable<void> chat(CircuitInbox& circuits, std::string name) {
 awaitable<void> program(Node& node, std::string name, bool dials, std::string address) {
   const std::shared_ptr<LocalPeer> me = node.start_local_peer("chat");
   if (dials) {
-    Circuit circuit = me->prefer_extant(address, "chat", std::nullopt); // the instance that runs there
+    Circuit circuit = me->join_or_start(address, "chat", std::nullopt); // the instance that runs there
     co_await circuit.accepted();
     co_await talk(std::move(circuit), name);
     me->close();

@@ -9,7 +9,7 @@
 using namespace trunkline;
 
 // What every node does with what it hears. Who sent it is told by the connection, not by the message.
-awaitable<void> hear(std::string name, int* heard, NodeId, net::Message message) {
+awaitable<void> hear(std::string name, int* heard, NodeId, Message message) {
   std::cout << name << " heard: " << message.payload.text() << std::endl;
   ++*heard;
   co_return;
@@ -18,8 +18,8 @@ awaitable<void> hear(std::string name, int* heard, NodeId, net::Message message)
 struct Person {
   std::string name;
   int heard = 0;
-  std::shared_ptr<net::Network> network;
-  net::Conduit room;
+  std::shared_ptr<Network> network;
+  Conduit room;
 };
 
 awaitable<void> chat(std::vector<Person>& people) {
@@ -30,15 +30,15 @@ awaitable<void> chat(std::vector<Person>& people) {
         person.network->address_book().add(other.network->local_id(), other.network->addresses().front());
 
   for (Person& speaker : people) { // everybody says one thing to all others, and waits until they have it
-    net::BroadcastOptions options;
+    BroadcastOptions options;
     options.acked = true;
     const auto everybody = speaker.network->address_book().nodes();
     const auto results = co_await speaker.room.broadcast(everybody, "hello from " + speaker.name, options);
-    for (const net::SendResult& result : results)
+    for (const SendResult& result : results)
       if (!result) std::cout << speaker.name << " failed: " << result.text << std::endl;
   }
   for (Person& person : people) {
-    const net::NetworkMetrics metrics = person.network->metrics();
+    const NetworkMetrics metrics = person.network->metrics();
     std::cout << person.name << " heard " << person.heard << " over "
               << metrics.connections_inbound + metrics.connections_outbound << " connections" << std::endl;
   }
@@ -50,9 +50,9 @@ int main() {
   std::vector<Person> people;
   for (const char* name : {"anna", "ben", "cleo", "dan", "eva"}) people.push_back(Person{name, 0, nullptr, {}});
   for (Person& person : people) {
-    net::NetworkOptions options;
+    NetworkOptions options;
     options.listen = {"tcp://127.0.0.1:0"};
-    person.network = std::make_shared<net::Network>(io.get_executor(), std::move(options));
+    person.network = std::make_shared<Network>(io.get_executor(), std::move(options));
     person.room = person.network->register_processor("room", std::bind_front(hear, person.name, &person.heard));
     person.network->start();
   }

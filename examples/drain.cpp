@@ -28,7 +28,7 @@ awaitable<void> count_ticks(Node& here, std::string there) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("counter");
   try {
     for (;;) { // one circuit after another, until a new one is refused
-      Circuit circuit = me->prefer_extant(there, "ticks", std::nullopt);
+      Circuit circuit = me->join_or_start(there, "ticks", std::nullopt);
       while (auto tick = co_await circuit.receive())
         std::cout << "circuit " << circuit.id() << ", tick " << tick->op << std::endl;
     }

@@ -21,7 +21,7 @@ awaitable<void> ask(std::string name, Node& here, std::string there) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("asker");
 
   // The first fragment rides in the opening. Nothing below waits for the far side until the first receive.
-  Circuit circuit = me->prefer_extant(there, "echo", Fragment(0, "one"));
+  Circuit circuit = me->join_or_start(there, "echo", Fragment(0, "one"));
   for (const char* text : {"two", "three"}) {
     Fragment fragment(0, text);
     co_await circuit.send(std::move(fragment));

@@ -52,26 +52,26 @@ awaitable<void> program(Node& here, Node& there) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("sender");
   const std::string address = there.listen("tcp://127.0.0.1:0");
 
-  Circuit sum = me->prefer_extant(address, "adder", std::nullopt);
+  Circuit sum = me->join_or_start(address, "adder", std::nullopt);
   const std::vector<std::string> lines{"1", "two", "3"};
   co_await send_lines(sum, lines);
   const std::optional<Fragment> complaint = co_await sum.receive_error(); // the second queue of every circuit
   std::cout << "complaint: " << complaint.value().err << std::endl;
   co_await show_end("sum", std::move(sum));
 
-  Circuit closed = me->prefer_extant(address, "adder", Fragment(op_add, "quit"));
+  Circuit closed = me->join_or_start(address, "adder", Fragment(op_add, "quit"));
   co_await show_end("closed with a reason", std::move(closed));
-  Circuit failed = me->prefer_extant(address, "adder", Fragment(op_add, "bug"));
+  Circuit failed = me->join_or_start(address, "adder", Fragment(op_add, "bug"));
   co_await show_end("the service threw", std::move(failed));
-  Circuit unknown = me->prefer_extant(address, "addre", std::nullopt);
+  Circuit unknown = me->join_or_start(address, "addre", std::nullopt);
   co_await show_end("no such service", std::move(unknown));
 
   // Opening does not wait, so it does not fail: a circuit to where nobody listens ends with the reason.
-  Circuit nowhere = me->prefer_extant("tcp://127.0.0.1:1", "adder", std::nullopt);
+  Circuit nowhere = me->join_or_start("tcp://127.0.0.1:1", "adder", std::nullopt);
   co_await show_end("nobody listens", std::move(nowhere));
 
   // And the only thing that ends all circuits at once: the connection, or the far node, is gone.
-  Circuit lonely = me->prefer_extant(address, "adder", std::nullopt);
+  Circuit lonely = me->join_or_start(address, "adder", std::nullopt);
   co_await lonely.accepted();
   co_await there.close();
   co_await show_end("the far node closed", std::move(lonely));

@@ -61,7 +61,7 @@ awaitable<void> send_all(Node& node, std::string address, std::vector<fs::path> 
   const std::shared_ptr<LocalPeer> me = node.new_peer("sender");
   std::vector<Circuit> circuits;
   for (const fs::path& path : files) {
-    circuits.push_back(me->prefer_extant(address, "store", Fragment(op_put, path.filename().string(), {})));
+    circuits.push_back(me->join_or_start(address, "store", Fragment(op_put, path.filename().string(), {})));
     co_await send_one(circuits.back(), path);
   }
   for (Circuit& circuit : circuits) {

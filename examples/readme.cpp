@@ -14,7 +14,7 @@ awaitable<void> stream(Node& here, std::string there) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("streamer");
   std::vector<Circuit> circuits;
   for (const char* name : {"alpha", "beta", "gamma"}) {
-    circuits.push_back(me->prefer_extant(there, "tally", Fragment(0, name))); // opened: no round trip
+    circuits.push_back(me->join_or_start(there, "tally", Fragment(0, name))); // opened: no round trip
     for (int i = 0; i < 1000; ++i) co_await circuits.back().send(Fragment(i, "a chunk")); // waits for credit only
     circuits.back().finish();
   }

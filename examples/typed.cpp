@@ -33,7 +33,7 @@ awaitable<void> program(Node& station, Node& office) {
   const std::shared_ptr<LocalPeer> me = station.new_peer("station");
   const std::string there = office.listen("tcp://127.0.0.1:0");
 
-  Circuit circuit = me->prefer_extant(there, "summarize", std::nullopt);
+  Circuit circuit = me->join_or_start(there, "summarize", std::nullopt);
   weather::Reading reading;
   for (const auto& [name, celsius] : {std::pair("Bergen", 11.5), std::pair("Lisbon", 24.0), std::pair("Graz", 18.5)}) {
     reading.set_station(name);
@@ -46,7 +46,7 @@ awaitable<void> program(Node& station, Node& office) {
             << summary.value().warmest() << std::endl;
 
   // What cannot be decoded is an error of this fragment; the error says type, op and size.
-  Circuit other = me->prefer_extant(there, "summarize", Fragment(op_reading, "\xff\xff not a message"));
+  Circuit other = me->join_or_start(there, "summarize", Fragment(op_reading, "\xff\xff not a message"));
   try {
     co_await other.receive();
   } catch (const boost::system::system_error& failure) {

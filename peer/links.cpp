@@ -26,24 +26,24 @@ struct Attempt {
   std::string failure;
 };
 
-awaitable<Attempt> attempt(std::shared_ptr<Network> network, std::string address) {
+awaitable<Attempt> attempt(std::shared_ptr<Medium> medium, std::string address) {
   Attempt outcome;
   try {
-    outcome.transport = co_await network->dial(std::move(address));
+    outcome.transport = co_await medium->dial(std::move(address));
   } catch (const std::exception& failure) {
     outcome.failure = text_of(failure);
   }
   co_return outcome;
 }
 
-awaitable<void> abandoned(std::shared_ptr<NodeTrunk> trunk) {
+awaitable<void> abandoned(std::shared_ptr<Link> trunk) {
   while (!trunk->abandoned) co_await trunk->abandon.wait();
 }
 
-awaitable<Attempt> connect(std::shared_ptr<Network> network, std::shared_ptr<NodeTrunk> trunk,
+awaitable<Attempt> connect(std::shared_ptr<Medium> medium, std::shared_ptr<Link> trunk,
                            std::chrono::milliseconds deadline) {
   auto outcome =
-      co_await (attempt(std::move(network), trunk->dialled_address) || (sleep_for(deadline) || abandoned(trunk)));
+      co_await (attempt(std::move(medium), trunk->dialled_address) || (sleep_for(deadline) || abandoned(trunk)));
   if (outcome.index() == 0) co_return std::get<0>(std::move(outcome));
   Attempt given_up;
   given_up.failure =
@@ -53,19 +53,19 @@ awaitable<Attempt> connect(std::shared_ptr<Network> network, std::shared_ptr<Nod
 
 } // namespace
 
-std::shared_ptr<Network> NodeCore::network_for(std::string_view address) const {
+std::shared_ptr<Medium> NodeCore::medium_for(std::string_view address) const {
   const std::string_view scheme = scheme_of(address);
-  const auto found = options_.networks.find(std::string(scheme));
-  if (found != options_.networks.end()) return found->second;
+  const auto found = options_.media.find(std::string(scheme));
+  if (found != options_.media.end()) return found->second;
   std::string known;
-  for (const auto& [name, network] : options_.networks) known += (known.empty() ? "" : ", ") + name;
+  for (const auto& [name, medium] : options_.media) known += (known.empty() ? "" : ", ") + name;
   throw_error(error::unknown_scheme, fmt::format("address {} has no scheme of {}", quote(address), known));
 }
 
 // Makes the machine before there is a connection: what is opened and sent meanwhile waits in it, bounded by the windows
 // that are assumed, and leaves in the first packet.
 NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address) {
-  NativeTrunkOptions options;
+  NativeMachineOptions options;
   options.limits = options_.limits;
   options.dialled = !dialled_address.empty();
   options.node_id = id_;
@@ -75,8 +75,8 @@ NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address) {
   options.far_end = dialled_address;
   const TimePoint now = Clock::of(executor_).now();
 
-  auto trunk = std::make_shared<NodeTrunk>();
-  trunk->live = std::make_shared<LiveTrunk>(executor_, std::make_unique<NativeTrunk>(std::move(options), now));
+  auto trunk = std::make_shared<Link>();
+  trunk->live = std::make_shared<Trunk>(executor_, std::make_unique<NativeMachine>(std::move(options), now));
   trunk->live->remote_base = url_base(dialled_address);
   trunk->dialled = !dialled_address.empty();
   trunk->remote = dialled_address;
@@ -84,14 +84,14 @@ NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address) {
   // Weak: a circuit's handle may keep the trunk when the node is gone.
   trunk->live->on_event = [weak_core = weak_from_this(), weak_trunk = std::weak_ptr(trunk)](TrunkEvent& event) {
     const auto core = weak_core.lock();
-    const auto live_trunk = weak_trunk.lock();
-    if (core && live_trunk) core->on_event(live_trunk, event);
+    const auto trunk = weak_trunk.lock();
+    if (core && trunk) core->on_event(trunk, event);
   };
   trunk->live->on_opened_here = [weak_core = weak_from_this(),
                                  weak_trunk = std::weak_ptr(trunk)](TrunkCircuit& circuit) {
     const auto core = weak_core.lock();
-    const auto live_trunk = weak_trunk.lock();
-    if (core && live_trunk) core->on_opened_here(*live_trunk, circuit);
+    const auto trunk = weak_trunk.lock();
+    if (core && trunk) core->on_opened_here(*trunk, circuit);
   };
   trunks_.add(trunk);
   return trunk;
@@ -111,7 +111,7 @@ Circuit NodeCore::open(const std::string& address, OpenRequest request, std::opt
   bool dialled = false;
   const TrunkPointer trunk = trunk_to(address, dialled);
   if (peer) introduce(*trunk, *peer);
-  LiveTrunk& live = *trunk->live;
+  Trunk& live = *trunk->live;
   TrunkCircuit* state = live.machine().open(std::move(request), std::move(first), live.now());
   if (dialled) state->owner_bits |= 1; // what Circuit::dialled tells
   Circuit circuit(trunk->live, *state);
@@ -128,18 +128,18 @@ awaitable<void> NodeCore::run_dialled(std::shared_ptr<NodeCore> core, TrunkPoint
     if (core->trunks_.size() > core->options_.trunks_max)
       throw_error(error::connect_failed, fmt::format("a trunk to {} would exceed trunks_max {}", trunk->dialled_address,
                                                      core->options_.trunks_max));
-    const std::shared_ptr<Network> network = core->network_for(trunk->dialled_address);
+    const std::shared_ptr<Medium> medium = core->medium_for(trunk->dialled_address);
     ++core->counters_.dials;
-    outcome = co_await connect(network, trunk, core->options_.connect_deadline);
+    outcome = co_await connect(medium, trunk, core->options_.connect_deadline);
   } catch (const boost::system::system_error& failure) {
     outcome.failure = text_of(failure);
   }
-  if (outcome.transport && trunk->phase == NodeTrunk::Phase::connecting) {
+  if (outcome.transport && trunk->phase == Link::Phase::connecting) {
     core->set_connected(*trunk, *outcome.transport);
     co_await run_connected(core, trunk, std::move(outcome.transport));
     co_return;
   }
-  trunk->live->lose(End(error::connect_failed, outcome.failure));
+  trunk->live->disconnected(End(error::connect_failed, outcome.failure));
   core->forget(trunk);
 }
 
@@ -160,10 +160,10 @@ void NodeCore::accepted(std::unique_ptr<Transport> transport) {
   tasks_.spawn(run_connected(shared_from_this(), std::move(trunk), std::move(transport)));
 }
 
-void NodeCore::set_connected(NodeTrunk& trunk, const Transport& transport) {
-  trunk.phase = NodeTrunk::Phase::handshaking;
+void NodeCore::set_connected(Link& trunk, const Transport& transport) {
+  trunk.phase = Link::Phase::handshaking;
   trunk.remote_host = transport.remote_host();
-  static_cast<NativeTrunk&>(trunk.live->machine()).set_far_end(trunk.remote);
+  static_cast<NativeMachine&>(trunk.live->machine()).set_far_end(trunk.remote);
 }
 
 awaitable<void> NodeCore::run_connected(std::shared_ptr<NodeCore> core, TrunkPointer trunk,
@@ -175,7 +175,7 @@ awaitable<void> NodeCore::run_connected(std::shared_ptr<NodeCore> core, TrunkPoi
 
 void NodeCore::forget(const TrunkPointer& trunk) {
   trunks_.erase(trunk);
-  const auto held = [](const std::weak_ptr<LiveTrunk>& weak) {
+  const auto held = [](const std::weak_ptr<Trunk>& weak) {
     const auto live = weak.lock();
     return live && live->machine().counters().circuits_held > 0;
   };
@@ -186,8 +186,8 @@ void NodeCore::forget(const TrunkPointer& trunk) {
 
 /// For a trunk that has no connection yet.
 void NodeCore::abandon(const TrunkPointer& trunk, End reason) {
-  trunk->live->machine().shut(reason); // names the reason to the circuits
-  trunk->live->lose(std::move(reason));
+  trunk->live->machine().close(reason); // names the reason to the circuits
+  trunk->live->disconnected(std::move(reason));
   trunk->abandoned = true;
   trunk->abandon.notify_all();
 }
@@ -208,7 +208,7 @@ void NodeCore::on_event(const TrunkPointer& trunk, TrunkEvent& event) {
 }
 
 /// A handle opened another circuit to where it leads: the trunk may be new to its peer, or the peer be gone.
-void NodeCore::on_opened_here(NodeTrunk& trunk, TrunkCircuit& circuit) {
+void NodeCore::on_opened_here(Link& trunk, TrunkCircuit& circuit) {
   const auto peer = registry_.find_peer(circuit.names->local->id);
   if (peer) introduce(trunk, *peer);
   else trunk.live->machine().reset(circuit, End(error::peer_ended));
@@ -216,7 +216,7 @@ void NodeCore::on_opened_here(NodeTrunk& trunk, TrunkCircuit& circuit) {
 
 void NodeCore::on_hello(const TrunkPointer& trunk) {
   const RemoteNode& remote = *trunk->live->machine().remote();
-  if (trunk->phase != NodeTrunk::Phase::handshaking) return;
+  if (trunk->phase != Link::Phase::handshaking) return;
   if (!trunk->dialled) --handshakes_count_;
   ++counters_.trunks_opened;
   const auto superfluous = trunks_.identify(trunk, remote, addresses_);
@@ -231,7 +231,7 @@ void NodeCore::on_hello(const TrunkPointer& trunk) {
     if (other->node_id == remote.id && other != preferred) other->live->successor = preferred->live;
   preferred->live->successor.reset();
 
-  tell(TrunkChange::opened, *trunk);
+  tell(LinkChange::opened, *trunk);
 
   // Its circuits go on; what the far side opened before it heard of this is served.
   for (const auto& other : superfluous) {
@@ -244,24 +244,24 @@ void NodeCore::on_hello(const TrunkPointer& trunk) {
 }
 
 void NodeCore::on_closed(const TrunkPointer& trunk, End reason) {
-  const NodeTrunk::Phase before = trunk->phase;
-  if (before == NodeTrunk::Phase::handshaking && !trunk->dialled) --handshakes_count_;
+  const Link::Phase before = trunk->phase;
+  if (before == Link::Phase::handshaking && !trunk->dialled) --handshakes_count_;
   trunk->end = std::move(reason);
   trunks_.set_over(trunk);
   const bool orderly =
       trunk->end.clean() || trunk->end.code == error::node_closed || trunk->end.code == error::draining;
   if (trunk->end.code == error::not_trunkline) ++counters_.connections_unrecognised;
-  if (before == NodeTrunk::Phase::open && !orderly) ++counters_.trunks_lost;
+  if (before == Link::Phase::open && !orderly) ++counters_.trunks_lost;
   log(orderly ? LogLevel::info : LogLevel::warning,
       fmt::format("trunk with {} is over: {}", trunk->remote, trunk->end.to_string()));
-  if (before == NodeTrunk::Phase::open) tell(TrunkChange::over, *trunk);
+  if (before == Link::Phase::open) tell(LinkChange::over, *trunk);
   trunk->changed.notify_all();
 }
 
 // For those who count, show or end connections.
 
-TrunkView NodeCore::view_of(const NodeTrunk& trunk) {
-  TrunkView view;
+LinkInfo NodeCore::view_of(const Link& trunk) {
+  LinkInfo view;
   view.node = trunk.node_id;
   if (const RemoteNode* const remote = trunk.live->machine().remote()) view.name = remote->name;
   view.remote = trunk.remote;
@@ -275,39 +275,39 @@ TrunkView NodeCore::view_of(const NodeTrunk& trunk) {
   return view;
 }
 
-void NodeCore::tell(TrunkChange change, const NodeTrunk& trunk) const {
-  if (options_.on_trunk) options_.on_trunk(change, view_of(trunk));
+void NodeCore::tell(LinkChange change, const Link& trunk) const {
+  if (options_.on_link) options_.on_link(change, view_of(trunk));
 }
 
 void NodeCore::set_draining(const TrunkPointer& trunk) {
   const bool told = std::exchange(trunk->draining, true);
   trunks_.set_draining(trunk);
-  if (!told && trunk->phase == NodeTrunk::Phase::open) tell(TrunkChange::draining, *trunk);
+  if (!told && trunk->phase == Link::Phase::open) tell(LinkChange::draining, *trunk);
 }
 
-std::vector<TrunkView> NodeCore::trunks() const {
-  std::vector<TrunkView> views;
+std::vector<LinkInfo> NodeCore::links() const {
+  std::vector<LinkInfo> views;
   for (const auto& trunk : trunks_.all())
-    if (trunk->phase == NodeTrunk::Phase::open) views.push_back(view_of(*trunk));
+    if (trunk->phase == Link::Phase::open) views.push_back(view_of(*trunk));
   return views;
 }
 
-std::optional<TrunkView> NodeCore::trunk_with(const NodeId& node) const {
+std::optional<LinkInfo> NodeCore::link_with(const NodeId& node) const {
   const TrunkPointer trunk = trunks_.find(node);
-  std::optional<TrunkView> view;
+  std::optional<LinkInfo> view;
   if (trunk) view.emplace(view_of(*trunk));
   return view;
 }
 
-void NodeCore::end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason) {
+void NodeCore::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason) {
   for (const auto& known : std::vector(trunks_.all())) {
-    if (known->live != trunk || known->phase != NodeTrunk::Phase::open) continue;
+    if (known->live != trunk || known->phase != Link::Phase::open) continue;
     known->ended_here = true;
     set_draining(known);
     if (deadline > Duration::zero()) {
       trunk->machine().drain(trunk->now() + deadline, true);
     } else {
-      trunk->machine().shut(std::move(reason));
+      trunk->machine().close(std::move(reason));
     }
     trunk->settle();
     return;

@@ -52,7 +52,7 @@ class OwnedCircuit {
     return false;
   }
 
-  std::shared_ptr<LiveTrunk> trunk_;
+  std::shared_ptr<Trunk> trunk_;
   TrunkCircuit* state_;
 };
 
@@ -88,23 +88,23 @@ Circuit LocalPeer::open(const std::string& address, OpenMode mode, PeerId to, co
 }
 
 Circuit LocalPeer::new_circuit(const PeerUrl& there, Fragment first, CircuitOptions options) {
-  const OpenMode mode = there.peer_id().empty() ? OpenMode::prefer_extant : OpenMode::join;
+  const OpenMode mode = there.peer_id().empty() ? OpenMode::join_or_start : OpenMode::join;
   return open(there.address(), mode, there.peer_id(), there.service(), std::move(first), std::move(options));
 }
 
 Circuit LocalPeer::new_circuit(const PeerUrl& there, CircuitOptions options) {
-  const OpenMode mode = there.peer_id().empty() ? OpenMode::prefer_extant : OpenMode::join;
+  const OpenMode mode = there.peer_id().empty() ? OpenMode::join_or_start : OpenMode::join;
   return open(there.address(), mode, there.peer_id(), there.service(), std::nullopt, std::move(options));
 }
 
-Circuit LocalPeer::start_remote_and_open(const std::string& address, const std::string& service,
+Circuit LocalPeer::start(const std::string& address, const std::string& service,
                                          std::optional<Fragment> first, CircuitOptions options) {
   return open(address, OpenMode::start, state_->core->draw_id(), service, std::move(first), std::move(options));
 }
 
-Circuit LocalPeer::prefer_extant(const std::string& address, const std::string& service, std::optional<Fragment> first,
+Circuit LocalPeer::join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                                  CircuitOptions options) {
-  return open(address, OpenMode::prefer_extant, PeerId(), service, std::move(first), std::move(options));
+  return open(address, OpenMode::join_or_start, PeerId(), service, std::move(first), std::move(options));
 }
 
 // Tasks.
@@ -134,7 +134,7 @@ std::optional<Circuit> CircuitInbox::take(LocalPeer& peer) {
   if (state.is_ending || state.inbox.empty()) return circuit;
   circuit.emplace(std::move(state.inbox.front()));
   state.inbox.pop_front();
-  circuit->trunk()->machine().taken(*circuit->state());
+  circuit->trunk()->machine().left_backlog(*circuit->state());
   return circuit;
 }
 

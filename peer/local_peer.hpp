@@ -62,15 +62,15 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   // Errors, all of them about this side: error::peer_ended (or what this peer was closed with), error::node_closed,
   // error::draining.
   /// A circuit to a running peer; dials when there is no trunk to its node (see Circuit::dialled). A URL without a
-  /// peer id names whichever instance runs there, as `prefer_extant` does.
+  /// peer id names whichever instance runs there, as `join_or_start` does.
   Circuit new_circuit(const PeerUrl& there, Fragment first, CircuitOptions options = CircuitOptions());
   Circuit new_circuit(const PeerUrl& there, CircuitOptions options = CircuitOptions());
   /// Starts a new instance of a service at an address and opens a circuit to it in one flight.
-  Circuit start_remote_and_open(const std::string& address, const std::string& service, std::optional<Fragment> first,
+  Circuit start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                                 CircuitOptions options = CircuitOptions());
   /// A circuit to the instance that runs at an address, or to a new one when none runs. Who it is, is known when
   /// `accepted` returns.
-  Circuit prefer_extant(const std::string& address, const std::string& service, std::optional<Fragment> first,
+  Circuit join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                         CircuitOptions options = CircuitOptions());
 
   /// Runs `function(circuit, args...)` as a task of this peer: cancelled and joined when the peer ends. The circuit is

@@ -84,14 +84,14 @@ Executor Node::executor() const { return core_->executor(); }
 
 NodeCounters Node::counters() const { return core_->counters(); }
 
-std::size_t Node::trunks_count() const { return core_->trunks_count(); }
+std::size_t Node::links_count() const { return core_->links_count(); }
 
-std::vector<TrunkView> Node::trunks() const { return core_->trunks(); }
+std::vector<LinkInfo> Node::links() const { return core_->links(); }
 
-std::optional<TrunkView> Node::trunk_with(const NodeId& node) const { return core_->trunk_with(node); }
+std::optional<LinkInfo> Node::link_with(const NodeId& node) const { return core_->link_with(node); }
 
-void Node::end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason) {
-  core_->end_trunk(trunk, deadline, std::move(reason));
+void Node::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason) {
+  core_->end_link(trunk, deadline, std::move(reason));
 }
 
 } // namespace trunkline

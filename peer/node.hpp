@@ -25,22 +25,22 @@ namespace trunkline {
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
 
-class LiveTrunk;
+class Trunk;
 
 /// One open connection of a node, for those who count, show or end connections.
-struct TrunkView {
+struct LinkInfo {
   NodeId node;                        // of the far side, as its Hello says
   std::string name;                   // of the far side, as its Hello says
   std::string remote;                 // the address that was dialled, or what the transport calls the far end
   std::vector<std::string> addresses; // under which the far side listens and is believed
   bool dialled = false;               // by us
   bool draining = false;              // takes no new circuits
-  bool ended_here = false;            // by end_trunk
+  bool ended_here = false;            // by end_link
   End end;                            // why, once it is over
   TrunkCounters counters;             // bytes, frames, the last round trip, ...
-  std::shared_ptr<LiveTrunk> trunk;
+  std::shared_ptr<Trunk> trunk;
 };
-enum class TrunkChange : std::uint8_t { opened, draining, over };
+enum class LinkChange : std::uint8_t { opened, draining, over };
 
 struct NodeOptions {
   std::string name;        // shown to the far side and in logs
@@ -57,9 +57,9 @@ struct NodeOptions {
   /// Where log lines go; nowhere unless given. Called in the middle of things: it must not call the node.
   std::function<void(LogLevel, std::string_view)> log;
   /// Hears of each trunk once its far side has said Hello. Called in the middle of things: it must not call the node.
-  std::function<void(TrunkChange, const TrunkView&)> on_trunk;
+  std::function<void(LinkChange, const LinkInfo&)> on_link;
   /// Networks by scheme, added to tcp and unix (and replacing them).
-  std::map<std::string, std::shared_ptr<Network>> networks;
+  std::map<std::string, std::shared_ptr<Medium>> media;
   /// Further addresses under which others may reach this node (behind a proxy, say).
   std::vector<std::string> advertise;
 
@@ -112,7 +112,7 @@ class Node {
   /// `instances_max` 0 means any number; beyond it a start is refused with the URL of one that runs.
   void register_service(std::string name, PeerServiceFunc function, std::size_t instances_max = 0);
   /// Registers a service that answers one circuit per call of `function`; at most one instance runs, started by the
-  /// first circuit that asks for it (LocalPeer::prefer_extant, or a PeerUrl without a peer id).
+  /// first circuit that asks for it (LocalPeer::join_or_start, or a PeerUrl without a peer id).
   void serve(std::string name, CircuitServiceFunc function);
 
   /// Binds and accepts from now on; returns the real address ("tcp://127.0.0.1:0" gets its port). May be called for
@@ -147,14 +147,14 @@ class Node {
   const NodeId& id() const noexcept;
   Executor executor() const;
   NodeCounters counters() const;
-  std::size_t trunks_count() const;
+  std::size_t links_count() const;
   /// The open ones, in the order in which they came.
-  std::vector<TrunkView> trunks() const;
+  std::vector<LinkInfo> links() const;
   /// The one that new circuits to a node would take.
-  std::optional<TrunkView> trunk_with(const NodeId& node) const;
+  std::optional<LinkInfo> link_with(const NodeId& node) const;
   /// Takes no new circuits on one trunk and ends it when it has none left, at the latest after `deadline`; with a
   /// deadline of zero at once, and the far side is told this reason.
-  void end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason);
+  void end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason);
 
  private:
   std::shared_ptr<NodeCore> core_;

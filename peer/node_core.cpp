@@ -37,8 +37,8 @@ NodeOptions complete(NodeOptions options) {
     options.random = [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
   }
   // emplace leaves what the user gave.
-  if (!options.networks.contains("tcp")) options.networks.emplace("tcp", make_tcp_network());
-  if (!options.networks.contains("unix")) options.networks.emplace("unix", make_unix_network());
+  if (!options.media.contains("tcp")) options.media.emplace("tcp", make_tcp_medium());
+  if (!options.media.contains("unix")) options.media.emplace("unix", make_unix_medium());
   return options;
 }
 
@@ -56,7 +56,7 @@ void NodeCore::log(LogLevel level, std::string_view text) const {
 NodeCounters NodeCore::counters() const {
   NodeCounters counters = counters_;
   for (const auto& trunk : trunks_.all()) {
-    counters.trunks_open += trunk->phase == NodeTrunk::Phase::open;
+    counters.trunks_open += trunk->phase == Link::Phase::open;
     counters.circuits_held += trunk->live->machine().counters().circuits_held;
   }
   for (const auto& weak : lost_trunks_)
@@ -74,7 +74,7 @@ void NodeCore::check_running() const {
 
 std::string NodeCore::listen(std::string_view address) {
   check_running();
-  std::shared_ptr<Listener> listener = network_for(address)->listen(executor_, address);
+  std::shared_ptr<Listener> listener = medium_for(address)->listen(executor_, address);
   std::string real_address = listener->address();
   listeners_.push_back(listener);
   addresses_.push_back(real_address);
@@ -107,7 +107,7 @@ awaitable<bool> NodeCore::dial(std::shared_ptr<NodeCore> core, std::string addre
   core->check_running();
   bool dialled = false;
   const TrunkPointer trunk = core->trunk_to(address, dialled);
-  while (trunk->node_id.empty() && trunk->phase != NodeTrunk::Phase::over) co_await trunk->changed.wait();
+  while (trunk->node_id.empty() && trunk->phase != Link::Phase::over) co_await trunk->changed.wait();
   if (trunk->node_id.empty()) throw boost::system::system_error(trunk->end.code, trunk->end.text);
   co_return dialled;
 }
@@ -151,8 +151,8 @@ awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadlin
   }
   const End reason(error::draining, "node " + core->name_ + " drains");
   for (const auto& trunk : std::vector(core->trunks_.all())) {
-    Trunk& machine = trunk->live->machine();
-    if (trunk->phase == NodeTrunk::Phase::connecting && machine.circuits_count() == 0) {
+    Machine& machine = trunk->live->machine();
+    if (trunk->phase == Link::Phase::connecting && machine.circuits_count() == 0) {
       core->abandon(trunk, reason);
     } else {
       machine.drain(due);
@@ -162,7 +162,7 @@ awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadlin
 
   co_await (trunks_gone(core) || sleep_until(due));
   for (const auto& trunk : std::vector(core->trunks_.all()))
-    if (trunk->phase == NodeTrunk::Phase::connecting) core->abandon(trunk, reason); // nobody ticks it
+    if (trunk->phase == Link::Phase::connecting) core->abandon(trunk, reason); // nobody ticks it
   co_await trunks_gone(core);
 }
 
@@ -171,10 +171,10 @@ void NodeCore::begin_close() {
   close_listeners();
   const End reason(error::node_closed, "node " + name_ + " is closed");
   for (const auto& trunk : std::vector(trunks_.all())) {
-    if (trunk->phase == NodeTrunk::Phase::connecting) {
+    if (trunk->phase == Link::Phase::connecting) {
       abandon(trunk, reason);
     } else {
-      trunk->live->machine().shut(reason); // ends all circuits, so that the peers below have none left to close
+      trunk->live->machine().close(reason); // ends all circuits, so that the peers below have none left to close
       trunk->live->settle();
     }
   }

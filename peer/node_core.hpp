@@ -44,10 +44,10 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   const std::string& name() const noexcept { return name_; }
   Registry& registry() noexcept { return registry_; }
   NodeCounters counters() const;
-  std::size_t trunks_count() const noexcept { return trunks_.size(); }
-  std::vector<TrunkView> trunks() const;
-  std::optional<TrunkView> trunk_with(const NodeId& node) const;
-  void end_trunk(const std::shared_ptr<LiveTrunk>& trunk, Duration deadline, End reason);
+  std::size_t links_count() const noexcept { return trunks_.size(); }
+  std::vector<LinkInfo> links() const;
+  std::optional<LinkInfo> link_with(const NodeId& node) const;
+  void end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason);
   void log(LogLevel level, std::string_view text) const;
 
   // peers.cpp: instances of services, how they start and how they end.
@@ -59,7 +59,7 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
     std::string existing_url; // of an instance that could be joined instead
   };
   /// `starter`: the trunk whose far side asks for it; null when this side does.
-  Answer start(const std::string& service, PeerId id, const std::shared_ptr<NodeTrunk>& starter = nullptr);
+  Answer start(const std::string& service, PeerId id, const std::shared_ptr<Link>& starter = nullptr);
   std::shared_ptr<LocalPeer> new_peer(std::string name);
   PeerId draw_id() { return PeerId::draw(options_.random); }
   std::string base_address() const;
@@ -77,7 +77,7 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   Circuit open(const std::string& address, OpenRequest request, std::optional<Fragment> first, const LocalPeer* peer);
 
  private:
-  using TrunkPointer = std::shared_ptr<NodeTrunk>;
+  using TrunkPointer = std::shared_ptr<Link>;
 
   // node_core.cpp
   static awaitable<void> accept_all(std::shared_ptr<NodeCore> core, std::shared_ptr<Listener> listener);
@@ -91,28 +91,28 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   std::shared_ptr<const PeerName> make_name(std::string service, PeerId id) const;
   void rename_peers();
   Answer find_or_start(const TrunkPointer& trunk, const OpenRequest& open);
-  std::string peers_limit_reached(const NodeTrunk& starter) const;
+  std::string peers_limit_reached(const Link& starter) const;
   void answer(const TrunkPointer& trunk, TrunkCircuit& circuit, const OpenRequest& open);
-  void introduce(NodeTrunk& trunk, const LocalPeer& peer);
+  void introduce(Link& trunk, const LocalPeer& peer);
 
   // connections.cpp
   TrunkPointer make_trunk(std::string dialled_address);
   TrunkPointer trunk_to(const std::string& address, bool& dialled);
-  std::shared_ptr<Network> network_for(std::string_view address) const;
+  std::shared_ptr<Medium> medium_for(std::string_view address) const;
   void accepted(std::unique_ptr<Transport> transport);
-  void set_connected(NodeTrunk& trunk, const Transport& transport);
+  void set_connected(Link& trunk, const Transport& transport);
   static awaitable<void> run_dialled(std::shared_ptr<NodeCore> core, TrunkPointer trunk);
   static awaitable<void> run_connected(std::shared_ptr<NodeCore> core, TrunkPointer trunk,
                                        std::unique_ptr<Transport> transport);
   void forget(const TrunkPointer& trunk);
   void abandon(const TrunkPointer& trunk, End reason);
   void on_event(const TrunkPointer& trunk, TrunkEvent& event);
-  void on_opened_here(NodeTrunk& trunk, TrunkCircuit& circuit);
+  void on_opened_here(Link& trunk, TrunkCircuit& circuit);
   void on_hello(const TrunkPointer& trunk);
   void on_closed(const TrunkPointer& trunk, End reason);
   void set_draining(const TrunkPointer& trunk);
-  static TrunkView view_of(const NodeTrunk& trunk);
-  void tell(TrunkChange change, const NodeTrunk& trunk) const;
+  static LinkInfo view_of(const Link& trunk);
+  void tell(LinkChange change, const Link& trunk) const;
 
   Executor executor_;
   NodeOptions options_;
@@ -126,7 +126,7 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::string> addresses_; // of the listeners
   TrunkTable trunks_;                  // those that are over, too, until their connection is gone
-  std::vector<std::weak_ptr<LiveTrunk>> lost_trunks_; // gone, but somebody still had a circuit of theirs
+  std::vector<std::weak_ptr<Trunk>> lost_trunks_; // gone, but somebody still had a circuit of theirs
   Signal trunk_gone_;
   std::size_t handshakes_count_ = 0; // accepted, no Hello yet
   NodeCounters counters_;

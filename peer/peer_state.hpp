@@ -25,7 +25,7 @@ struct LocalPeer::State {
   std::shared_ptr<const PeerName> name; // replaced when the node's address changes; the id never does
   bool has_inbox;                       // false: it opens circuits and takes none
   bool of_others = false;               // started from the far side of a trunk
-  std::weak_ptr<NodeTrunk> starter;     // that trunk
+  std::weak_ptr<Link> starter;     // that trunk
   bool is_ending = false;
   End end; // once it is ending
   /// The circuits that others opened and the service has not yet taken, oldest first.

@@ -64,7 +64,7 @@ std::shared_ptr<LocalPeer> NodeCore::new_peer(std::string name) {
 }
 
 // Why the far side of a trunk may start no more; empty when it may.
-std::string NodeCore::peers_limit_reached(const NodeTrunk& starter) const {
+std::string NodeCore::peers_limit_reached(const Link& starter) const {
   if (starter.peers_started >= options_.peers_per_trunk_max)
     return fmt::format("peers_per_trunk_max {} reached on node {} by {}", options_.peers_per_trunk_max, name_,
                        starter.remote);
@@ -147,7 +147,7 @@ NodeCore::Answer NodeCore::find_or_start(const TrunkPointer& trunk, const OpenRe
     return {nullptr, error::draining, fmt::format("node {} takes no new circuits", name_), {}};
   if (open.mode == OpenMode::start || open.mode == OpenMode::start_only)
     return start(open.to_service, open.to_peer, trunk);
-  if (open.mode == OpenMode::prefer_extant) {
+  if (open.mode == OpenMode::join_or_start) {
     const Registry::Service* const registered = registry_.find_service(open.to_service);
     if (!registered || registered->running.empty()) return start(open.to_service, draw_id(), trunk);
     return {registered->running.begin()->second, error::none, {}, {}};
@@ -173,7 +173,7 @@ NodeCore::Answer NodeCore::find_or_start(const TrunkPointer& trunk, const OpenRe
 }
 
 void NodeCore::answer(const TrunkPointer& trunk, TrunkCircuit& circuit, const OpenRequest& open) {
-  Trunk& machine = trunk->live->machine();
+  Machine& machine = trunk->live->machine();
   Answer answer = find_or_start(trunk, open);
   if (!answer.peer) {
     ++counters_.circuits_refused;
@@ -193,7 +193,7 @@ void NodeCore::answer(const TrunkPointer& trunk, TrunkCircuit& circuit, const Op
   peer.inbox_changed.notify_one();
 }
 
-void NodeCore::introduce(NodeTrunk& trunk, const LocalPeer& peer) {
+void NodeCore::introduce(Link& trunk, const LocalPeer& peer) {
   if (!trunk.peers.insert(peer.id()).second) return;
   if (!peer.state_->metadata.empty()) trunk.live->machine().set_metadata(*peer.state_->name, peer.state_->metadata);
 }
@@ -244,7 +244,7 @@ void NodeCore::end_peer(LocalPeer& peer, End reason, bool failed) {
   std::vector<TrunkCircuit*> circuits;
   for (const auto& trunk : std::vector(trunks_.all())) {
     if (trunk->peers.erase(peer.id()) == 0) continue;
-    Trunk& machine = trunk->live->machine();
+    Machine& machine = trunk->live->machine();
     machine.circuits_of(peer.id(), circuits);
     for (TrunkCircuit* circuit : circuits) {
       if (failed) machine.reset(*circuit, reason);

@@ -57,7 +57,7 @@ class ReadBuffer {
 
 } // namespace
 
-Session::Session(std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> transport, Duration goodbye_deadline)
+Session::Session(std::shared_ptr<Trunk> trunk, std::unique_ptr<Transport> transport, Duration goodbye_deadline)
     : trunk_(std::move(trunk)), transport_(std::move(transport)), goodbye_deadline_(goodbye_deadline),
       alarm_(Clock::of(trunk_->executor()).make_alarm(trunk_->executor())), write_bytes_(write_bytes_first) {}
 
@@ -67,7 +67,7 @@ awaitable<void> Session::run() {
 
   const auto cancellation = co_await asio::this_coro::cancellation_state;
   const bool cancelled = cancellation.cancelled() != asio::cancellation_type::none;
-  Trunk& machine = trunk_->machine();
+  Machine& machine = trunk_->machine();
   if (!cancelled && out_failed_ && !in_ended_ && !machine.over()) {
     // Who closed the connection under our write may have said why before; what it said is still to be read.
     co_await (pump_in() || sleep_for(goodbye_deadline_));
@@ -78,7 +78,7 @@ awaitable<void> Session::run() {
     co_await (discard_in() || sleep_for(goodbye_deadline_));
   }
   transport_->close();
-  trunk_->lose(failure_ ? std::move(*failure_) : End(error::trunk_lost, "the session was cancelled"));
+  trunk_->disconnected(failure_ ? std::move(*failure_) : End(error::trunk_lost, "the session was cancelled"));
 }
 
 // Never waits for the writer: a far side that is just as busy writing would wait for us in turn.
@@ -103,9 +103,9 @@ awaitable<void> Session::pump_in() {
       const std::size_t direct_count = std::min(count, direct.size());
       Wakeups woken(trunk_->executor());
       if (direct.empty()) {
-        trunk_->receive(space.first(count), {}, woken);
+        trunk_->feed(space.first(count), {}, woken);
       } else {
-        trunk_->receive(direct.first(direct_count), space.first(count - direct_count), woken);
+        trunk_->feed(direct.first(direct_count), space.first(count - direct_count), woken);
       }
       woken.run();
       while (!trunk_->machine().wants_input() && !trunk_->machine().over()) co_await trunk_->input_wanted.wait();
@@ -124,7 +124,7 @@ awaitable<void> Session::pump_in() {
 awaitable<void> Session::pump_out() {
   try {
     std::vector<std::span<const std::byte>> pieces;
-    Trunk& machine = trunk_->machine();
+    Machine& machine = trunk_->machine();
     while (!machine.over()) {
       if (!machine.has_output()) {
         if (trunk_->closed()) break; // our last words are written
@@ -134,7 +134,7 @@ awaitable<void> Session::pump_out() {
       writing_ = true;
       moved_ = 0;
       const TimePoint began_at = trunk_->now();
-      trunk_->take_output(output_, write_bytes_);
+      trunk_->collect_output(output_, write_bytes_);
       output_.gather(pieces);
       co_await transport_->write(pieces);
       writing_ = false;
@@ -189,7 +189,7 @@ void Session::on_alarm() {
   armed_for_ = TimePoint::max();
   if (const std::uint64_t moved = writing_ ? transport_->write_progress() : 0; moved >= moved_ + moves_at_least) {
     moved_ = moved;
-    trunk_->machine().write_moves(trunk_->now());
+    trunk_->machine().write_progressed(trunk_->now());
   }
   trunk_->tick();
   if (!writing_ && trunk_->now() - written_at_ > idle_after) output_ = Output(); // an idle connection holds no buffers

@@ -1,4 +1,4 @@
-// One trunk on one connection: two pumps and a timer between a LiveTrunk, which knows no bytes' way, and a Transport,
+// One trunk on one connection: two pumps and a timer between a Trunk, which knows no bytes' way, and a Transport,
 // which knows no meaning of bytes.
 #pragma once
 
@@ -18,7 +18,7 @@ namespace trunkline {
 /// The whole life of a connection is one awaited `run`. When it returns, the trunk is over and the transport closed.
 class Session {
  public:
-  Session(std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> transport, Duration goodbye_deadline);
+  Session(std::shared_ptr<Trunk> trunk, std::unique_ptr<Transport> transport, Duration goodbye_deadline);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -36,7 +36,7 @@ class Session {
   void on_alarm();
   bool fail(const std::exception& failure);
 
-  std::shared_ptr<LiveTrunk> trunk_;
+  std::shared_ptr<Trunk> trunk_;
   std::unique_ptr<Transport> transport_;
   Duration goodbye_deadline_;
   std::unique_ptr<Alarm> alarm_;

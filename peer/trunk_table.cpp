@@ -9,25 +9,25 @@
 
 namespace trunkline {
 
-bool TrunkTable::is_usable(const NodeTrunk& trunk) const noexcept {
-  return trunk.phase == NodeTrunk::Phase::open && !trunk.draining;
+bool TrunkTable::is_usable(const Link& trunk) const noexcept {
+  return trunk.phase == Link::Phase::open && !trunk.draining;
 }
 
 // Both nodes must come to the same answer when each has dialled the other. What one of them dialled twice is up to it:
 // it keeps its first (the names of it are in use), and its far side follows the last, which a node that lost its old
 // connection without a word also makes.
-bool TrunkTable::is_better(const NodeTrunk& newer, const NodeTrunk& older) const noexcept {
+bool TrunkTable::is_better(const Link& newer, const Link& older) const noexcept {
   if (newer.dialled == older.dialled) return !newer.dialled;
   const NodeId& dialler = newer.dialled ? own_ : newer.node_id;
   return dialler == std::min(own_, newer.node_id);
 }
 
-void TrunkTable::add(std::shared_ptr<NodeTrunk> trunk) {
+void TrunkTable::add(std::shared_ptr<Link> trunk) {
   if (!trunk->dialled_address.empty()) by_address_[trunk->dialled_address] = trunk;
   all_.push_back(std::move(trunk));
 }
 
-std::string TrunkTable::believed(const NodeTrunk& trunk, std::string_view claim,
+std::string TrunkTable::believed(const Link& trunk, std::string_view claim,
                                  const std::vector<std::string>& ours) const {
   const std::string_view host = host_of(claim);
   const std::string_view scheme = scheme_of(claim);
@@ -46,10 +46,10 @@ std::string TrunkTable::believed(const NodeTrunk& trunk, std::string_view claim,
   return address;
 }
 
-std::vector<std::shared_ptr<NodeTrunk>> TrunkTable::identify(const std::shared_ptr<NodeTrunk>& trunk,
+std::vector<std::shared_ptr<Link>> TrunkTable::identify(const std::shared_ptr<Link>& trunk,
                                                              const RemoteNode& remote,
                                                              const std::vector<std::string>& ours) {
-  trunk->phase = NodeTrunk::Phase::open;
+  trunk->phase = Link::Phase::open;
   trunk->node_id = remote.id;
   for (const std::string& claim : remote.addresses)
     if (std::string address = believed(*trunk, claim, ours); !address.empty())
@@ -57,37 +57,37 @@ std::vector<std::shared_ptr<NodeTrunk>> TrunkTable::identify(const std::shared_p
   // An address that leads elsewhere already is not given to whoever claims it.
   for (const std::string& address : trunk->addresses) by_address_.emplace(address, trunk);
 
-  std::vector<std::shared_ptr<NodeTrunk>> drained;
-  std::shared_ptr<NodeTrunk>& preferred = by_node_[remote.id];
+  std::vector<std::shared_ptr<Link>> drained;
+  std::shared_ptr<Link>& preferred = by_node_[remote.id];
   if (!preferred) {
     preferred = trunk;
     return drained;
   }
-  const std::shared_ptr<NodeTrunk> loser = is_better(*trunk, *preferred) ? std::exchange(preferred, trunk) : trunk;
+  const std::shared_ptr<Link> loser = is_better(*trunk, *preferred) ? std::exchange(preferred, trunk) : trunk;
   for (auto& [address, target] : by_address_)
     if (target == loser) target = preferred;
   if (loser->dialled) drained.push_back(loser);
   return drained;
 }
 
-void TrunkTable::set_draining(const std::shared_ptr<NodeTrunk>& trunk) {
+void TrunkTable::set_draining(const std::shared_ptr<Link>& trunk) {
   trunk->draining = true;
   take_names(trunk);
 }
 
-void TrunkTable::set_over(const std::shared_ptr<NodeTrunk>& trunk) {
-  trunk->phase = NodeTrunk::Phase::over;
+void TrunkTable::set_over(const std::shared_ptr<Link>& trunk) {
+  trunk->phase = Link::Phase::over;
   take_names(trunk);
 }
 
-void TrunkTable::erase(const std::shared_ptr<NodeTrunk>& trunk) {
-  BOOST_ASSERT(trunk->phase == NodeTrunk::Phase::over);
+void TrunkTable::erase(const std::shared_ptr<Link>& trunk) {
+  BOOST_ASSERT(trunk->phase == Link::Phase::over);
   std::erase(all_, trunk);
 }
 
 // The names of a trunk that is not usable any more go to another one to the same node, or to who else claims them.
-void TrunkTable::take_names(const std::shared_ptr<NodeTrunk>& trunk) {
-  std::shared_ptr<NodeTrunk> heir;
+void TrunkTable::take_names(const std::shared_ptr<Link>& trunk) {
+  std::shared_ptr<Link> heir;
   if (const auto preferred = by_node_.find(trunk->node_id); preferred != by_node_.end()) {
     if (preferred->second == trunk) {
       for (const auto& other : all_)
@@ -114,7 +114,7 @@ void TrunkTable::take_names(const std::shared_ptr<NodeTrunk>& trunk) {
     for (const std::string& address : preferred->addresses) by_address_.emplace(address, preferred);
 }
 
-std::shared_ptr<NodeTrunk> TrunkTable::find(std::string_view address) const {
+std::shared_ptr<Link> TrunkTable::find(std::string_view address) const {
   if (address.starts_with("node://")) {
     const std::optional<NodeId> node = NodeId::parse(address.substr(7));
     return node ? find(*node) : nullptr;
@@ -123,7 +123,7 @@ std::shared_ptr<NodeTrunk> TrunkTable::find(std::string_view address) const {
   return found == by_address_.end() ? nullptr : found->second;
 }
 
-std::shared_ptr<NodeTrunk> TrunkTable::find(const NodeId& node) const {
+std::shared_ptr<Link> TrunkTable::find(const NodeId& node) const {
   const auto found = by_node_.find(node);
   return found == by_node_.end() ? nullptr : found->second;
 }

@@ -18,11 +18,11 @@
 namespace trunkline {
 
 /// One trunk as its node knows it.
-struct NodeTrunk {
+struct Link {
   /// Each is entered once, in this order; over may come from any of them.
   enum class Phase : std::uint8_t { connecting, handshaking, open, over };
 
-  std::shared_ptr<LiveTrunk> live;
+  std::shared_ptr<Trunk> live;
   Phase phase = Phase::connecting;
   bool dialled = false;        // by us
   std::string dialled_address; // empty when it was accepted
@@ -31,7 +31,7 @@ struct NodeTrunk {
   NodeId node_id;              // of the far side, from its Hello
   std::vector<std::string> addresses; // that the far side claims and is believed
   bool draining = false;       // not used for new circuits any more
-  bool ended_here = false;     // by end_trunk
+  bool ended_here = false;     // by end_link
   End end;                     // why it is over
   std::set<PeerId> peers;      // ours that the far side has heard of
   std::size_t peers_started = 0; // ours that the far side started and that run
@@ -47,36 +47,36 @@ class TrunkTable {
   explicit TrunkTable(NodeId own) : own_(own) {}
 
   /// Takes in a trunk that was dialled or accepted just now.
-  void add(std::shared_ptr<NodeTrunk> trunk);
+  void add(std::shared_ptr<Link> trunk);
   /// The far side has said who it is: the trunk is open. Claimed addresses are believed where the connection itself
   /// vouches for them; `ours` are never believed. Returns the trunks that we dialled and that are not preferred any
   /// more: they shall drain.
-  std::vector<std::shared_ptr<NodeTrunk>> identify(const std::shared_ptr<NodeTrunk>& trunk, const RemoteNode& remote,
+  std::vector<std::shared_ptr<Link>> identify(const std::shared_ptr<Link>& trunk, const RemoteNode& remote,
                                                    const std::vector<std::string>& ours);
   /// Not for new circuits from now on.
-  void set_draining(const std::shared_ptr<NodeTrunk>& trunk);
+  void set_draining(const std::shared_ptr<Link>& trunk);
   /// The trunk is over: it has no names any more, and stays in `all` until it is erased.
-  void set_over(const std::shared_ptr<NodeTrunk>& trunk);
-  void erase(const std::shared_ptr<NodeTrunk>& trunk);
+  void set_over(const std::shared_ptr<Link>& trunk);
+  void erase(const std::shared_ptr<Link>& trunk);
 
   /// The trunk to use for an address ("tcp://...", "node://ID"); null when there is none.
-  std::shared_ptr<NodeTrunk> find(std::string_view address) const;
+  std::shared_ptr<Link> find(std::string_view address) const;
   /// The preferred trunk to a node; null when there is none.
-  std::shared_ptr<NodeTrunk> find(const NodeId& node) const;
+  std::shared_ptr<Link> find(const NodeId& node) const;
   /// In the order in which they came.
-  const std::vector<std::shared_ptr<NodeTrunk>>& all() const noexcept { return all_; }
+  const std::vector<std::shared_ptr<Link>>& all() const noexcept { return all_; }
   std::size_t size() const noexcept { return all_.size(); }
 
  private:
-  bool is_usable(const NodeTrunk& trunk) const noexcept;
-  bool is_better(const NodeTrunk& newer, const NodeTrunk& older) const noexcept;
-  void take_names(const std::shared_ptr<NodeTrunk>& trunk);
-  std::string believed(const NodeTrunk& trunk, std::string_view claim, const std::vector<std::string>& ours) const;
+  bool is_usable(const Link& trunk) const noexcept;
+  bool is_better(const Link& newer, const Link& older) const noexcept;
+  void take_names(const std::shared_ptr<Link>& trunk);
+  std::string believed(const Link& trunk, std::string_view claim, const std::vector<std::string>& ours) const;
 
   NodeId own_;
-  std::vector<std::shared_ptr<NodeTrunk>> all_;
-  std::map<std::string, std::shared_ptr<NodeTrunk>, std::less<>> by_address_;
-  std::map<NodeId, std::shared_ptr<NodeTrunk>> by_node_; // the preferred ones
+  std::vector<std::shared_ptr<Link>> all_;
+  std::map<std::string, std::shared_ptr<Link>, std::less<>> by_address_;
+  std::map<NodeId, std::shared_ptr<Link>> by_node_; // the preferred ones
 };
 
 } // namespace trunkline

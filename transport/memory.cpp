@@ -148,14 +148,14 @@ constexpr std::string_view scheme = "mem://";
 
 } // namespace
 
-struct MemoryNetwork::Names {
+struct MemoryMedium::Names {
   std::size_t buffer_bytes_max;
   std::map<std::string, std::shared_ptr<Queue>, std::less<>> listening;
 
   static awaitable<std::unique_ptr<Transport>> dial(std::shared_ptr<Names> names, std::string address);
 };
 
-awaitable<std::unique_ptr<Transport>> MemoryNetwork::Names::dial(std::shared_ptr<Names> names, std::string address) {
+awaitable<std::unique_ptr<Transport>> MemoryMedium::Names::dial(std::shared_ptr<Names> names, std::string address) {
   const Executor executor = co_await asio::this_coro::executor;
   const std::string name(parse_after(address, scheme, "name"));
   const auto found = names->listening.find(name);
@@ -195,18 +195,18 @@ class MemoryListener final : public Listener {
 
 } // namespace
 
-MemoryNetwork::MemoryNetwork(std::size_t buffer_bytes_max) : names_(std::make_shared<Names>()) {
+MemoryMedium::MemoryMedium(std::size_t buffer_bytes_max) : names_(std::make_shared<Names>()) {
   BOOST_ASSERT_MSG(buffer_bytes_max > 0, "a pipe that holds no byte moves none");
   names_->buffer_bytes_max = buffer_bytes_max;
 }
 
-MemoryNetwork::~MemoryNetwork() = default;
+MemoryMedium::~MemoryMedium() = default;
 
-awaitable<std::unique_ptr<Transport>> MemoryNetwork::dial(std::string address) {
+awaitable<std::unique_ptr<Transport>> MemoryMedium::dial(std::string address) {
   return Names::dial(names_, std::move(address));
 }
 
-std::unique_ptr<Listener> MemoryNetwork::listen(const Executor& executor, std::string_view address) {
+std::unique_ptr<Listener> MemoryMedium::listen(const Executor& executor, std::string_view address) {
   const std::string name(parse_after(address, scheme, "name"));
   auto queue = std::make_shared<Queue>();
   queue->executor = executor;

@@ -12,13 +12,13 @@ namespace trunkline {
 
 /// A world of names of its own: only those who share the object reach each other. Both ends of a connection live on
 /// one executor; not thread safe.
-class MemoryNetwork final : public Network {
+class MemoryMedium final : public Medium {
  public:
   /// Each direction of a connection holds at most this many bytes that nobody has read; then writing waits.
   static constexpr std::size_t buffer_bytes_default = 64 * 1024;
 
-  explicit MemoryNetwork(std::size_t buffer_bytes_max = buffer_bytes_default);
-  ~MemoryNetwork() override;
+  explicit MemoryMedium(std::size_t buffer_bytes_max = buffer_bytes_default);
+  ~MemoryMedium() override;
 
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override;
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override;

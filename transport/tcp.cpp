@@ -135,7 +135,7 @@ std::unique_ptr<Transport> adopt_tcp(StreamSocket accepted) {
   return make_tcp_transport(std::move(accepted), endpoint);
 }
 
-class TcpNetwork final : public Network {
+class TcpMedium final : public Medium {
  public:
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override { return dial_tcp(std::move(address)); }
 
@@ -157,6 +157,6 @@ class TcpNetwork final : public Network {
 
 } // namespace
 
-std::shared_ptr<Network> make_tcp_network() { return std::make_shared<TcpNetwork>(); }
+std::shared_ptr<Medium> make_tcp_medium() { return std::make_shared<TcpMedium>(); }
 
 } // namespace trunkline

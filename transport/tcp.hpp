@@ -10,6 +10,6 @@ namespace trunkline {
 /// Dials every address that a name stands for until one answers; sets nodelay and keepalive on every connection.
 /// Listening on port 0 picks a free one. Cancelling a dial returns at once, but a name that is still being resolved
 /// keeps the context's run() from returning until the system's resolver has answered.
-std::shared_ptr<Network> make_tcp_network();
+std::shared_ptr<Medium> make_tcp_medium();
 
 } // namespace trunkline

@@ -65,9 +65,9 @@ class Listener {
 };
 
 /// What makes connections for one scheme ("tcp", "unix", "mem", ...).
-class Network {
+class Medium {
  public:
-  virtual ~Network() = default;
+  virtual ~Medium() = default;
 
   /// Errors: boost::system::system_error whose text names the address and what was wrong with it.
   virtual awaitable<std::unique_ptr<Transport>> dial(std::string address) = 0;

@@ -97,7 +97,7 @@ awaitable<std::unique_ptr<Transport>> dial_unix(std::string address) {
   co_return make_socket_transport(StreamSocket(std::move(socket)), std::move(address), {});
 }
 
-class UnixNetwork final : public Network {
+class UnixMedium final : public Medium {
  public:
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override { return dial_unix(std::move(address)); }
 
@@ -122,6 +122,6 @@ class UnixNetwork final : public Network {
 
 } // namespace
 
-std::shared_ptr<Network> make_unix_network() { return std::make_shared<UnixNetwork>(); }
+std::shared_ptr<Medium> make_unix_medium() { return std::make_shared<UnixMedium>(); }
 
 } // namespace trunkline

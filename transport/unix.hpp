@@ -9,6 +9,6 @@ namespace trunkline {
 
 /// A socket file that a dead listener left behind is replaced when one listens; one that somebody still listens on, or
 /// a file that is no socket, is an error. The file goes when its listener closes.
-std::shared_ptr<Network> make_unix_network();
+std::shared_ptr<Medium> make_unix_medium();
 
 } // namespace trunkline

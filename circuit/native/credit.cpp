@@ -28,15 +28,15 @@ void prefetch(const FragmentNode* node) {
 } // namespace
 
 /// Every data frame passes here before anything of it is kept.
-bool NativeTrunk::charge(NativeCircuit* circuit, std::size_t cost) {
+bool NativeMachine::charge(NativeCircuit* circuit, std::size_t cost) {
   const auto bytes = static_cast<std::int64_t>(cost);
   if (bytes > trunk_receive_credit_) {
-    break_off(error::flow_control_violated,
+    violate(error::flow_control_violated,
               fmt::format("data frame that costs {} exceeds the trunk's credit {}", bytes, trunk_receive_credit_));
     return false;
   }
   if (circuit && bytes > circuit->receive_credit) {
-    break_off(error::flow_control_violated, fmt::format("data frame that costs {} exceeds the credit {} of circuit {}",
+    violate(error::flow_control_violated, fmt::format("data frame that costs {} exceeds the credit {} of circuit {}",
                                                         bytes, circuit->receive_credit, circuit->id));
     return false;
   }
@@ -47,19 +47,19 @@ bool NativeTrunk::charge(NativeCircuit* circuit, std::size_t cost) {
   return true;
 }
 
-std::optional<Fragment> NativeTrunk::receive_fragment(TrunkCircuit& base) {
+std::optional<Fragment> NativeMachine::take(TrunkCircuit& base) {
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (circuit.reads.empty()) return std::nullopt;
   return take(circuit, circuit.reads);
 }
 
-std::optional<Fragment> NativeTrunk::receive_error(TrunkCircuit& base) {
+std::optional<Fragment> NativeMachine::take_error(TrunkCircuit& base) {
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (circuit.errors.empty()) return std::nullopt;
   return take(circuit, circuit.errors);
 }
 
-std::optional<Fragment> NativeTrunk::take(NativeCircuit& circuit, FragmentQueue& queue) {
+std::optional<Fragment> NativeMachine::take(NativeCircuit& circuit, FragmentQueue& queue) {
   FragmentNode* node = queue.pop();
   prefetch(queue.first());
   circuit.readable = !circuit.reads.empty();
@@ -74,7 +74,7 @@ std::optional<Fragment> NativeTrunk::take(NativeCircuit& circuit, FragmentQueue&
 }
 
 /// Takes a delivered fragment out of the accounts. `granting` is its circuit when the far side may go on sending there.
-void NativeTrunk::settle_node(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting) {
+void NativeMachine::settle_node(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting) {
   unread_ -= node.cost;
   circuit.unread -= static_cast<std::int64_t>(node.cost);
   pool_reserved_ -= node.trunk_extra;
@@ -82,7 +82,7 @@ void NativeTrunk::settle_node(NativeCircuit& circuit, const FragmentNode& node, 
   if (!reserving_.empty()) serve_reservations();
 }
 
-void NativeTrunk::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra) {
+void NativeMachine::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra) {
   trunk_consumed_ += static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(trunk_extra);
   // A far side that has little left may wait for the rest of a fragment.
   const std::int64_t enough = std::clamp<std::int64_t>(trunk_receive_credit_, grant_bytes_min, trunk_window_ / 4);
@@ -95,7 +95,7 @@ void NativeTrunk::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t
 
 /// Grants what was consumed and `extra` beyond the window. A window of which half is consumed within two round trips
 /// holds its sender back, and doubles.
-void NativeTrunk::grant_circuit(NativeCircuit& circuit, std::int64_t extra) {
+void NativeMachine::grant_circuit(NativeCircuit& circuit, std::int64_t extra) {
   std::int64_t bytes = circuit.consumed + extra;
   circuit.consumed = 0;
   if (extra == 0) {
@@ -116,13 +116,13 @@ void NativeTrunk::grant_circuit(NativeCircuit& circuit, std::int64_t extra) {
   send_credit_frame(circuit.id, static_cast<std::uint64_t>(bytes));
 }
 
-void NativeTrunk::grant_trunk() {
+void NativeMachine::grant_trunk() {
   if (trunk_consumed_ <= 0 || state_ != State::running) return;
   trunk_receive_credit_ += trunk_consumed_;
   send_credit_frame(0, static_cast<std::uint64_t>(std::exchange(trunk_consumed_, 0)));
 }
 
-void NativeTrunk::drop_unread(NativeCircuit& circuit) {
+void NativeMachine::drop_unread(NativeCircuit& circuit) {
   for (FragmentQueue* queue : {&circuit.reads, &circuit.errors}) {
     while (!queue->empty()) {
       FragmentNode* node = queue->pop();
@@ -135,7 +135,7 @@ void NativeTrunk::drop_unread(NativeCircuit& circuit) {
 
 // Reassembly.
 
-std::size_t NativeTrunk::pool_free() const noexcept {
+std::size_t NativeMachine::pool_free() const noexcept {
   // A negative trunk_consumed_ is credit that the far side holds beyond the window: memory it may still claim.
   const std::size_t claimed = trunk_consumed_ < 0 ? static_cast<std::size_t>(-trunk_consumed_) : 0;
   const std::size_t used = pool_reserved_ + claimed;
@@ -144,7 +144,7 @@ std::size_t NativeTrunk::pool_free() const noexcept {
 
 /// Sets aside what the fragment still misses, allocates it whole, and grants it. False when the pool has too little
 /// now.
-bool NativeTrunk::reserve(NativeCircuit& circuit) {
+bool NativeMachine::reserve(NativeCircuit& circuit) {
   Assembly& assembly = *circuit.assembly;
   const std::size_t missing = assembly.total - assembly.arrived;
   if (pool_free() < missing) return false;
@@ -177,12 +177,12 @@ bool NativeTrunk::reserve(NativeCircuit& circuit) {
 }
 
 /// First come, first served: whoever waits longest gets the pool next, however much it needs.
-void NativeTrunk::serve_reservations() {
+void NativeMachine::serve_reservations() {
   while (!reserving_.empty() && reserve(*reserving_.front().circuit)) reserving_.pop_front();
 }
 
 /// Call forget_chunk before.
-void NativeTrunk::drop_assembly(NativeCircuit& circuit) {
+void NativeMachine::drop_assembly(NativeCircuit& circuit) {
   if (!circuit.assembly) return;
   const std::unique_ptr<Assembly> assembly = std::move(circuit.assembly);
   assembly->reserving.unlink();
@@ -196,7 +196,7 @@ void NativeTrunk::drop_assembly(NativeCircuit& circuit) {
 
 /// When more than half of the window lies unread for a stall_deadline, those who hold it without reading lose it,
 /// the largest first: the others would starve.
-void NativeTrunk::check_stalled_readers() {
+void NativeMachine::check_stalled_readers() {
   const Limits& limits = options_.limits;
   const auto half = static_cast<std::size_t>(trunk_window_ / 2);
   std::vector<NativeCircuit*> holders;
@@ -221,12 +221,12 @@ void NativeTrunk::check_stalled_readers() {
 
 // Nodes are used again: a stream of small fragments allocates nothing.
 
-void NativeTrunk::free_spare_nodes() {
+void NativeMachine::free_spare_nodes() {
   while (spare_nodes_) delete std::exchange(spare_nodes_, spare_nodes_->next);
   spare_nodes_count_ = 0;
 }
 
-FragmentNode* NativeTrunk::make_node() {
+FragmentNode* NativeMachine::make_node() {
   if (!spare_nodes_) return new FragmentNode;
   --spare_nodes_count_;
   FragmentNode* const next = spare_nodes_->next;
@@ -234,7 +234,7 @@ FragmentNode* NativeTrunk::make_node() {
   return std::exchange(spare_nodes_, next);
 }
 
-void NativeTrunk::free_node(FragmentNode* node) {
+void NativeMachine::free_node(FragmentNode* node) {
   const Fragment& fragment = node->fragment;
   const bool is_large = std::max(fragment.subject.capacity(), fragment.err.capacity()) > std::string().capacity();
   if (is_large || spare_nodes_count_ >= spare_nodes_max) { // spare ones are small

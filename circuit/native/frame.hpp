@@ -30,7 +30,7 @@ enum class FrameType : std::uint8_t {
   refuse = 0x05,
   credit = 0x06,
   finish = 0x07,
-  finish_taken = 0x08,
+  finish_acknowledged = 0x08,
   close = 0x09,
   close_received = 0x0A,
   reset = 0x0B,

@@ -13,7 +13,7 @@ using wire::FrameType;
 
 namespace {
 
-NativeTrunkOptions checked(NativeTrunkOptions options) {
+NativeMachineOptions checked(NativeMachineOptions options) {
   Limits& limits = options.limits;
   limits.check();
   // Half of the memory reassembles: room for two of the largest fragments, so that one stalled there delays no other.
@@ -53,7 +53,7 @@ void Output::clear() noexcept {
   bytes = 0;
 }
 
-NativeTrunk::NativeTrunk(NativeTrunkOptions options)
+NativeMachine::NativeMachine(NativeMachineOptions options)
     : options_(checked(std::move(options))), messages_(std::make_unique<Messages>()),
       fragment_bytes_max_(options_.limits.fragment_bytes_max), next_here_(options_.dialled ? 1 : 2),
       next_there_(options_.dialled ? 2 : 1),
@@ -77,7 +77,7 @@ NativeTrunk::NativeTrunk(NativeTrunkOptions options)
   send_ping(); // times the round trip
 }
 
-NativeTrunk::~NativeTrunk() {
+NativeMachine::~NativeMachine() {
   if (chunk_node_) free_node(chunk_node_);
   all_.clear_and_dispose([this](NativeCircuit* circuit) {
     drop_outgoing(*circuit);
@@ -91,7 +91,7 @@ NativeTrunk::~NativeTrunk() {
   free_spare_nodes();
 }
 
-error NativeTrunk::wire_reason(const End& reason) noexcept {
+error NativeMachine::wire_reason(const End& reason) noexcept {
   if (reason.clean()) return error::none;
   if (reason.code.category() != trunkline_category()) return error::handler_failed;
   return static_cast<error>(reason.code.value());
@@ -99,19 +99,19 @@ error NativeTrunk::wire_reason(const End& reason) noexcept {
 
 // Circuits.
 
-NativeCircuit* NativeTrunk::find(CircuitId id) {
+NativeCircuit* NativeMachine::find(CircuitId id) {
   if (found_last_ && found_last_->id == id) return found_last_;
   const auto found = circuits_.find(id);
   if (found == circuits_.end()) return nullptr;
   return found_last_ = found->second;
 }
 
-bool NativeTrunk::was_opened(CircuitId id) const noexcept {
+bool NativeMachine::was_opened(CircuitId id) const noexcept {
   if (id == 0) return false;
   return id < ((id & 1) == (next_here_ & 1) ? next_here_ : next_there_);
 }
 
-std::shared_ptr<const CircuitNames> NativeTrunk::name(std::shared_ptr<const PeerName> local,
+std::shared_ptr<const CircuitNames> NativeMachine::name(std::shared_ptr<const PeerName> local,
                                                       std::shared_ptr<const PeerName> remote, CircuitId id,
                                                       std::string name, std::string user_string) {
   auto names = std::make_shared<CircuitNames>();
@@ -123,7 +123,7 @@ std::shared_ptr<const CircuitNames> NativeTrunk::name(std::shared_ptr<const Peer
   return names;
 }
 
-std::shared_ptr<const PeerName> NativeTrunk::remote_peer(const PeerId& id, const std::string& service) {
+std::shared_ptr<const PeerName> NativeMachine::remote_peer(const PeerId& id, const std::string& service) {
   auto& known = remote_peers_[id];
   auto peer = known.lock();
   if (!peer || peer->service != service) {
@@ -138,7 +138,7 @@ std::shared_ptr<const PeerName> NativeTrunk::remote_peer(const PeerId& id, const
   return peer;
 }
 
-NativeCircuit& NativeTrunk::add(CircuitId id, bool opened_here, std::shared_ptr<const CircuitNames> names) {
+NativeCircuit& NativeMachine::add(CircuitId id, bool opened_here, std::shared_ptr<const CircuitNames> names) {
   auto* circuit = new NativeCircuit;
   all_.push_back(*circuit);
   circuit->id = id;
@@ -151,7 +151,7 @@ NativeCircuit& NativeTrunk::add(CircuitId id, bool opened_here, std::shared_ptr<
 }
 
 /// A circuit that never reached the wire: it has no number, and its end is all there is to it.
-NativeCircuit& NativeTrunk::add_stillborn(OpenRequest& request, End reason) {
+NativeCircuit& NativeMachine::add_stillborn(OpenRequest& request, End reason) {
   auto remote = std::make_shared<const PeerName>(PeerName{request.to_peer, request.to_service, {}});
   NativeCircuit& circuit =
       add(0, true, name(request.from, std::move(remote), 0, std::move(request.name), std::move(request.user_string)));
@@ -159,7 +159,7 @@ NativeCircuit& NativeTrunk::add_stillborn(OpenRequest& request, End reason) {
   return circuit;
 }
 
-TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> first, Instant now) {
+TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> first, Instant now) {
   now_ = std::max(now_, now);
   if (state_ != State::running) return &add_stillborn(request, End(error::trunk_lost, "the trunk is closed" + from()));
   if (draining()) return &add_stillborn(request, End(error::draining, "the trunk takes no new circuits" + from()));
@@ -189,7 +189,7 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
   const CircuitId id = std::exchange(next_here_, next_here_ + 2);
   ++peers_may_end_;
   const bool answer =
-      request.wants_answer || request.mode == OpenMode::prefer_extant || request.mode == OpenMode::start_only;
+      request.wants_answer || request.mode == OpenMode::join_or_start || request.mode == OpenMode::start_only;
   put_control(FrameType::open, id, open_rest(request, answer));
 
   NativeCircuit& circuit = add(id, true,
@@ -201,7 +201,7 @@ TrunkCircuit* NativeTrunk::open(OpenRequest request, std::optional<Fragment> fir
 }
 
 /// The fields of an OPEN behind its circuit. Those of the last one are kept: who opens many opens most of them alike.
-const std::string& NativeTrunk::open_rest(const OpenRequest& request, bool wants_answer) {
+const std::string& NativeMachine::open_rest(const OpenRequest& request, bool wants_answer) {
   auto& message = messages_->opening;
   std::string& rest = messages_->opening_rest;
   const auto mode = static_cast<trunkline::wire::Open::Mode>(request.mode);
@@ -224,7 +224,7 @@ const std::string& NativeTrunk::open_rest(const OpenRequest& request, bool wants
   return rest;
 }
 
-void NativeTrunk::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> local) {
+void NativeMachine::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> local) {
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (circuit.names.use_count() == 1) { // nobody else has them yet
     std::const_pointer_cast<CircuitNames>(circuit.names)->local = local;
@@ -241,7 +241,7 @@ void NativeTrunk::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> loc
   put_control(FrameType::accept, message);
 }
 
-void NativeTrunk::refuse(TrunkCircuit& base, error reason, std::string text, std::string existing) {
+void NativeMachine::refuse(TrunkCircuit& base, error reason, std::string text, std::string existing) {
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (!circuit.ended) {
     ++counters_.circuits_refused;
@@ -251,7 +251,7 @@ void NativeTrunk::refuse(TrunkCircuit& base, error reason, std::string text, std
   release(circuit);
 }
 
-void NativeTrunk::send_refuse(CircuitId id, error reason, const std::string& text, const std::string& existing) {
+void NativeMachine::send_refuse(CircuitId id, error reason, const std::string& text, const std::string& existing) {
   auto& message = messages_->refuse;
   message.Clear();
   message.set_circuit(id);
@@ -261,14 +261,14 @@ void NativeTrunk::send_refuse(CircuitId id, error reason, const std::string& tex
   put_control(FrameType::refuse, message);
 }
 
-void NativeTrunk::taken(TrunkCircuit& circuit) { leave_backlog(static_cast<NativeCircuit&>(circuit)); }
+void NativeMachine::left_backlog(TrunkCircuit& circuit) { leave_backlog(static_cast<NativeCircuit&>(circuit)); }
 
-void NativeTrunk::leave_backlog(NativeCircuit& circuit) {
+void NativeMachine::leave_backlog(NativeCircuit& circuit) {
   if (circuit.in_backlog) --backlog_count_;
   circuit.in_backlog = false;
 }
 
-void NativeTrunk::finish(TrunkCircuit& base) {
+void NativeMachine::finish(TrunkCircuit& base) {
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (circuit.ended || circuit.sending != NativeCircuit::Sending::open) return;
   circuit.finished_here = true;
@@ -276,7 +276,7 @@ void NativeTrunk::finish(TrunkCircuit& base) {
   if (circuit.outgoing.empty()) end_sending(circuit);
 }
 
-void NativeTrunk::close(TrunkCircuit& base, End reason) {
+void NativeMachine::close(TrunkCircuit& base, End reason) {
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (circuit.ended || circuit.closed_here) return;
   circuit.finished_here = true;
@@ -295,7 +295,7 @@ void NativeTrunk::close(TrunkCircuit& base, End reason) {
   if (circuit.outgoing.empty()) end_sending(circuit);
 }
 
-void NativeTrunk::reset(TrunkCircuit& base, End reason) {
+void NativeMachine::reset(TrunkCircuit& base, End reason) {
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (circuit.ended) return;
   if (reason.clean()) reason = End(error::circuit_reset);
@@ -304,7 +304,7 @@ void NativeTrunk::reset(TrunkCircuit& base, End reason) {
   end_circuit(circuit, std::move(reason));
 }
 
-void NativeTrunk::release(TrunkCircuit& base) {
+void NativeMachine::release(TrunkCircuit& base) {
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (std::exchange(circuit.released, true)) return;
   circuit.waits = nullptr;
@@ -324,7 +324,7 @@ void NativeTrunk::release(TrunkCircuit& base) {
 }
 
 /// The one place where a circuit leaves the wire.
-void NativeTrunk::end_circuit(NativeCircuit& circuit, End reason) {
+void NativeMachine::end_circuit(NativeCircuit& circuit, End reason) {
   if (std::exchange(circuit.ended, true)) return;
   if (!reason.clean()) circuit.end = std::make_unique<End>(std::move(reason));
   if (circuit.id != 0) circuits_.erase(circuit.id);
@@ -341,7 +341,7 @@ void NativeTrunk::end_circuit(NativeCircuit& circuit, End reason) {
 }
 
 /// Both directions finished, and both sides know that everything was taken: over without another word.
-void NativeTrunk::end_when_done(NativeCircuit& circuit) {
+void NativeMachine::end_when_done(NativeCircuit& circuit) {
   if (!circuit.finish_acknowledged || !circuit.finish_taken_sent) return;
   if (circuit.sending == NativeCircuit::Sending::finish_sent) {
     end_circuit(circuit, End());
@@ -350,7 +350,7 @@ void NativeTrunk::end_when_done(NativeCircuit& circuit) {
   }
 }
 
-void NativeTrunk::end_all(const End& reason) {
+void NativeMachine::end_all(const End& reason) {
   std::vector<CircuitId> ids; // in order: what is told to the outside must not depend on a hash
   ids.reserve(circuits_.size());
   for (const auto& [id, circuit] : circuits_) ids.push_back(id);
@@ -359,7 +359,7 @@ void NativeTrunk::end_all(const End& reason) {
     if (NativeCircuit* circuit = find(id)) end_circuit(*circuit, reason);
 }
 
-void NativeTrunk::bury(NativeCircuit& circuit) {
+void NativeMachine::bury(NativeCircuit& circuit) {
   if (!circuit.opened_here) {
     --opened_there_count_;
     opened_there_strings_ -= circuit.strings;
@@ -368,7 +368,7 @@ void NativeTrunk::bury(NativeCircuit& circuit) {
   buried_.emplace_back(&circuit);
 }
 
-void NativeTrunk::take_events(std::vector<TrunkEvent>& into) {
+void NativeMachine::collect_events(std::vector<TrunkEvent>& into) {
   into.clear();
   into.swap(events_);
   std::erase_if(buried_before_, [this](const auto& circuit) {
@@ -382,14 +382,14 @@ void NativeTrunk::take_events(std::vector<TrunkEvent>& into) {
 
 // Peers.
 
-void NativeTrunk::circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) {
+void NativeMachine::circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) {
   into.clear();
   for (NativeCircuit& circuit : all_)
     if (!circuit.ended && !circuit.released && circuit.names->local && circuit.names->local->id == local)
       into.push_back(&circuit);
 }
 
-void NativeTrunk::set_metadata(const PeerName& local, const Metadata& metadata) {
+void NativeMachine::set_metadata(const PeerName& local, const Metadata& metadata) {
   if (state_ != State::running) return;
   trunkline::wire::PeerMetadata message;
   message.set_peer(local.id.bytes().data(), RandomId::bytes_count);
@@ -403,12 +403,12 @@ void NativeTrunk::set_metadata(const PeerName& local, const Metadata& metadata) 
   put_control(FrameType::peer_metadata, message);
 }
 
-const Metadata* NativeTrunk::remote_metadata(const PeerId& peer) const {
+const Metadata* NativeMachine::remote_metadata(const PeerId& peer) const {
   const auto found = remote_metadata_.find(peer);
   return found == remote_metadata_.end() ? nullptr : &found->second;
 }
 
-void NativeTrunk::end_peer(const PeerName& local, const End& reason) {
+void NativeMachine::end_peer(const PeerName& local, const End& reason) {
   if (state_ != State::running) return;
   trunkline::wire::PeerEnded message;
   message.set_peer(local.id.bytes().data(), RandomId::bytes_count);
@@ -419,11 +419,11 @@ void NativeTrunk::end_peer(const PeerName& local, const End& reason) {
 
 // The end of the trunk.
 
-std::string NativeTrunk::from() const {
+std::string NativeMachine::from() const {
   return options_.far_end.empty() ? std::string() : ", from " + options_.far_end;
 }
 
-void NativeTrunk::drain(Instant deadline, bool serve_late) {
+void NativeMachine::drain(Instant deadline, bool serve_late) {
   if (state_ != State::running) return;
   drain_deadline_ = std::min(drain_deadline_, deadline);
   serve_late_ = serve_late && (!draining_here_ || serve_late_);
@@ -432,19 +432,19 @@ void NativeTrunk::drain(Instant deadline, bool serve_late) {
   goodbye_when_drained();
 }
 
-void NativeTrunk::send_drain() {
+void NativeMachine::send_drain() {
   if (std::exchange(drain_sent_, true)) return;
   put_control(FrameType::drain, trunkline::wire::Drain());
 }
 
 /// Waits for the far side's DRAIN as well: until then an OPEN of it may be under way.
-void NativeTrunk::goodbye_when_drained() {
+void NativeMachine::goodbye_when_drained() {
   if (state_ != State::running || !draining_here_ || !draining_there_ || !circuits_.empty()) return;
   say_goodbye(error::none, {});
   emit_closed(End());
 }
 
-void NativeTrunk::shut(End reason) {
+void NativeMachine::close(End reason) {
   if (state_ != State::running) return;
   const error code = wire_reason(reason);
   say_goodbye(code, reason.text);
@@ -452,7 +452,7 @@ void NativeTrunk::shut(End reason) {
   emit_closed(std::move(reason));
 }
 
-void NativeTrunk::break_off(error reason, std::string text) {
+void NativeMachine::violate(error reason, std::string text) {
   if (state_ != State::running) return;
   text += from();
   say_goodbye(reason, text);
@@ -462,7 +462,7 @@ void NativeTrunk::break_off(error reason, std::string text) {
 }
 
 /// In band: everything that is already in the output goes before it.
-void NativeTrunk::say_goodbye(error reason, const std::string& text) {
+void NativeMachine::say_goodbye(error reason, const std::string& text) {
   state_ = State::goodbye_said;
   goodbye_deadline_ = Instant::max(); // from the next time that somebody says what time it is
   trunkline::wire::Goodbye message;
@@ -471,11 +471,11 @@ void NativeTrunk::say_goodbye(error reason, const std::string& text) {
   put_in_band(FrameType::goodbye, message);
 }
 
-void NativeTrunk::emit_closed(End reason) {
+void NativeMachine::emit_closed(End reason) {
   emit(TrunkEvent::Kind::closed).end = std::make_unique<End>(std::move(reason));
 }
 
-void NativeTrunk::lose(End cause) {
+void NativeMachine::disconnected(End cause) {
   abandoned_ = Payload(); // no read is under way any more
   if (state_ == State::over) return;
   const bool told = std::exchange(state_, State::over) == State::goodbye_said;
@@ -489,21 +489,21 @@ void NativeTrunk::lose(End cause) {
   emit_closed(std::move(reason));
 }
 
-bool NativeTrunk::over() const { return state_ == State::over; }
+bool NativeMachine::over() const { return state_ == State::over; }
 
 // Time.
 
 /// Nothing of ours is on its way. Whoever only takes what a slow link brings must say something now and then, or is
 /// taken for dead by a far side whose own pings stand in line behind all that.
-bool NativeTrunk::says_little() const { return connected_ && remote_ && !writing_ && !ping_unwritten_; }
+bool NativeMachine::says_little() const { return connected_ && remote_ && !writing_ && !ping_unwritten_; }
 
-bool NativeTrunk::wants_ping() const {
+bool NativeMachine::wants_ping() const {
   const auto interval = options_.limits.keepalive_interval;
   return (connected_ && !ping_sent_ && now_ >= heard_at_ + interval) ||
          (says_little() && now_ >= writing_since_ + interval);
 }
 
-Instant NativeTrunk::deadline() const {
+Instant NativeMachine::deadline() const {
   if (state_ == State::over) return Instant::max();
   if (state_ == State::goodbye_said) {
     const Instant due = pending_.bytes > 0 || writing_ ? goodbye_write_by_ : goodbye_deadline_;
@@ -527,7 +527,7 @@ Instant NativeTrunk::deadline() const {
   return first;
 }
 
-void NativeTrunk::tick(Instant now) {
+void NativeMachine::tick(Instant now) {
   now_ = std::max(now_, now);
   if (state_ == State::over) return;
   const Limits& limits = options_.limits;
@@ -543,15 +543,15 @@ void NativeTrunk::tick(Instant now) {
     return;
   }
   if (connected_ && !remote_ && now_ >= connected_at_ + limits.handshake_deadline)
-    return break_off(error::handshake_timeout,
+    return violate(error::handshake_timeout,
                      fmt::format("no hello within handshake_deadline {} ms", limits.handshake_deadline.count()));
   const Instant dead_at = std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval);
   if (connected_ && ping_sent_ && !ping_unwritten_ &&
       now_ >= dead_at) // this process may have slept: nobody is dead who was not asked
-    return break_off(error::keepalive_timeout, fmt::format("nothing heard for twice keepalive_interval {} ms",
+    return violate(error::keepalive_timeout, fmt::format("nothing heard for twice keepalive_interval {} ms",
                                                            limits.keepalive_interval.count()));
   if (writing_ && now_ >= writing_since_ + limits.write_deadline)
-    return break_off(error::write_timeout,
+    return violate(error::write_timeout,
                      fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
   if (wants_ping()) {
     send_ping();
@@ -581,12 +581,12 @@ void NativeTrunk::tick(Instant now) {
   }
 }
 
-std::size_t NativeTrunk::credit_bytes(const TrunkCircuit& base) const {
+std::size_t NativeMachine::credit_bytes(const TrunkCircuit& base) const {
   const auto& circuit = static_cast<const NativeCircuit&>(base);
   if (circuit.ended || circuit.finished_here) return 0;
   return static_cast<std::size_t>(std::max<std::int64_t>(0, circuit.send_credit - circuit.outgoing_cost));
 }
 
-std::size_t NativeTrunk::memory_bytes() const { return unread_ + pool_missing_ + abandoned_.size(); }
+std::size_t NativeMachine::memory_bytes() const { return unread_ + pool_missing_ + abandoned_.size(); }
 
 } // namespace trunkline

@@ -23,7 +23,7 @@ class MessageLite;
 
 namespace trunkline {
 
-struct NativeTrunkOptions {
+struct NativeMachineOptions {
   Limits limits;
   bool dialled = false; // decides the parity of our circuit numbers, nothing else
   NodeId node_id;
@@ -31,7 +31,7 @@ struct NativeTrunkOptions {
   std::vector<std::string> addresses; // where this node listens
   std::string far_end;                // who it is with, for the texts of errors; may be set later
 
-  NativeTrunkOptions() = default;
+  NativeMachineOptions() = default;
 };
 
 /// At most `max` events in each period; counts from the first event of a period.
@@ -46,27 +46,27 @@ class RateLimit {
   std::uint32_t count_ = 0;
 };
 
-class NativeTrunk final : public Trunk {
+class NativeMachine final : public Machine {
  public:
-  explicit NativeTrunk(NativeTrunkOptions options);
-  NativeTrunk(NativeTrunkOptions options, Instant now) : NativeTrunk(std::move(options)) { now_ = now; }
-  ~NativeTrunk() override;
+  explicit NativeMachine(NativeMachineOptions options);
+  NativeMachine(NativeMachineOptions options, Instant now) : NativeMachine(std::move(options)) { now_ = now; }
+  ~NativeMachine() override;
 
   /// Names the far end in the texts of errors from now on.
   void set_far_end(std::string name) { options_.far_end = std::move(name); }
 
-  void receive(std::span<const std::byte> bytes, Instant now) override;
+  void feed(std::span<const std::byte> bytes, Instant now) override;
   std::span<std::byte> read_space() override;
-  void lose(End cause) override;
+  void disconnected(End cause) override;
   void tick(Instant now) override;
 
   TrunkCircuit* open(OpenRequest request, std::optional<Fragment> first, Instant now) override;
   void accept(TrunkCircuit& circuit, std::shared_ptr<const PeerName> local) override;
   void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) override;
-  void taken(TrunkCircuit& circuit) override;
+  void left_backlog(TrunkCircuit& circuit) override;
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) override;
-  std::optional<Fragment> receive_fragment(TrunkCircuit& circuit) override;
-  std::optional<Fragment> receive_error(TrunkCircuit& circuit) override;
+  std::optional<Fragment> take(TrunkCircuit& circuit) override;
+  std::optional<Fragment> take_error(TrunkCircuit& circuit) override;
   void finish(TrunkCircuit& circuit) override;
   void close(TrunkCircuit& circuit, End reason) override;
   void reset(TrunkCircuit& circuit, End reason) override;
@@ -75,13 +75,13 @@ class NativeTrunk final : public Trunk {
   const Metadata* remote_metadata(const PeerId& peer) const override;
   void end_peer(const PeerName& local, const End& reason) override;
   void drain(Instant deadline, bool serve_late = false) override;
-  void shut(End reason) override;
+  void close(End reason) override;
 
   bool has_events() const noexcept override { return !events_.empty(); }
-  void take_events(std::vector<TrunkEvent>& into) override;
-  void take_output(Output& into, std::size_t bytes_max, Instant now) override;
+  void collect_events(std::vector<TrunkEvent>& into) override;
+  void collect_output(Output& into, std::size_t bytes_max, Instant now) override;
   void set_write_bytes(std::size_t bytes) override { direct_bytes_max_ = bytes; }
-  void write_moves(Instant now) override { writing_since_ = now; }
+  void write_progressed(Instant now) override { writing_since_ = now; }
   void written(Instant now) override;
   bool has_output() const override;
   std::size_t output_bytes() const override {
@@ -107,7 +107,7 @@ class NativeTrunk final : public Trunk {
       boost::intrusive::list<NativeCircuit, boost::intrusive::member_hook<NativeCircuit, NativeCircuit::Hook, hook>,
                              boost::intrusive::constant_time_size<false>>;
 
-  // native_trunk.cpp: the life of the trunk and of its circuits.
+  // native_machine.cpp: the life of the trunk and of its circuits.
   enum class State : std::uint8_t { running, goodbye_said, over };
   NativeCircuit* find(CircuitId id);
   bool was_opened(CircuitId id) const noexcept;
@@ -129,7 +129,7 @@ class NativeTrunk final : public Trunk {
   void end_all(const End& reason);
   void bury(NativeCircuit& circuit);
   void leave_backlog(NativeCircuit& circuit);
-  void break_off(error reason, std::string text);
+  void violate(error reason, std::string text);
   void say_goodbye(error reason, const std::string& text);
   void goodbye_when_drained();
   void emit_closed(End reason);
@@ -154,7 +154,7 @@ class NativeTrunk final : public Trunk {
   void on_refuse(std::span<const std::byte> body);
   void on_credit(std::span<const std::byte> body);
   void on_finish(std::span<const std::byte> body);
-  void on_finish_taken(std::span<const std::byte> body);
+  void on_finish_acknowledged(std::span<const std::byte> body);
   void on_close(std::span<const std::byte> body);
   void on_close_received(std::span<const std::byte> body);
   void on_reset(std::span<const std::byte> body);
@@ -227,7 +227,7 @@ class NativeTrunk final : public Trunk {
 
   struct Messages; // protobuf objects, reused: a fresh one per frame would cost more than the frame
 
-  NativeTrunkOptions options_;
+  NativeMachineOptions options_;
   std::unique_ptr<Messages> messages_;
   Instant now_{};
   State state_ = State::running;
@@ -240,7 +240,7 @@ class NativeTrunk final : public Trunk {
   // Circuits.
   boost::unordered_flat_map<CircuitId, NativeCircuit*> circuits_; // iterated only in sorted order
   CircuitList<&NativeCircuit::of_trunk> all_; // owned here: those above, and the ended ones whose handle is still there
-  // Buried circuits are freed two take_events later: events that were taken before may still name them.
+  // Buried circuits are freed two collect_events later: events that were taken before may still name them.
   std::vector<std::unique_ptr<NativeCircuit>> buried_;
   std::vector<std::unique_ptr<NativeCircuit>> buried_before_;
   NativeCircuit* found_last_ = nullptr;
@@ -308,7 +308,7 @@ class NativeTrunk final : public Trunk {
   Instant writing_since_{};
 
   // Time.
-  bool connected_ = false; // from the first take_output
+  bool connected_ = false; // from the first collect_output
   Instant connected_at_{};
   Instant heard_at_{};
   bool ping_sent_ = false; // since heard_at_

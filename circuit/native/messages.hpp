@@ -8,7 +8,7 @@
 
 namespace trunkline {
 
-struct NativeTrunk::Messages {
+struct NativeMachine::Messages {
   trunkline::wire::Open open; // the last one heard; the fields behind its circuit were `open_rest`
   std::string open_rest;
   trunkline::wire::Open opening; // the last one said, without its circuit; `opening_rest` is how it is written
@@ -17,7 +17,7 @@ struct NativeTrunk::Messages {
   trunkline::wire::Refuse refuse;
   trunkline::wire::Credit credit;
   trunkline::wire::Finish finish;
-  trunkline::wire::FinishTaken finish_taken;
+  trunkline::wire::FinishAcknowledged finish_acknowledged;
   trunkline::wire::Close close;
   trunkline::wire::CloseReceived close_received;
   trunkline::wire::Reset reset;

@@ -68,7 +68,7 @@ bool flags_sound(std::uint8_t flags) {
 
 } // namespace
 
-void NativeTrunk::receive(std::span<const std::byte> bytes, Instant now) {
+void NativeMachine::feed(std::span<const std::byte> bytes, Instant now) {
   now_ = std::max(now_, now);
   read_space_given_ = false;
   abandoned_ = Payload();
@@ -78,7 +78,7 @@ void NativeTrunk::receive(std::span<const std::byte> bytes, Instant now) {
   if (preface_seen_ < wire::preface.size()) check_preface(bytes);
   while (!bytes.empty() && state_ == State::running) {
     if (answers_bytes_ > options_.limits.trunk_memory_bytes_max / 2)
-      return break_off(error::too_many_control_frames,
+      return violate(error::too_many_control_frames,
                        fmt::format("{} bytes of answers are not read, more than half of trunk_memory_bytes_max {}",
                                    answers_bytes_, options_.limits.trunk_memory_bytes_max));
     if (chunk_left_ > 0) {
@@ -113,7 +113,7 @@ void NativeTrunk::receive(std::span<const std::byte> bytes, Instant now) {
   }
 }
 
-void NativeTrunk::check_preface(std::span<const std::byte>& bytes) {
+void NativeMachine::check_preface(std::span<const std::byte>& bytes) {
   const std::size_t size = std::min(bytes.size(), wire::preface.size() - preface_seen_);
   if (std::memcmp(bytes.data(), wire::preface.data() + preface_seen_, size) == 0) {
     preface_seen_ += size;
@@ -138,7 +138,7 @@ void NativeTrunk::check_preface(std::span<const std::byte>& bytes) {
 
 /// Reads one frame, or the head of a data frame, from the beginning of `bytes`. Returns how many bytes that took, 0
 /// when they are too few.
-std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
+std::size_t NativeMachine::read_frame(std::span<const std::byte> bytes) {
   if (bytes.size() < wire::header_bytes) {
     // The type can be judged before the rest: nothing here waits for bytes that cannot matter.
     return 0;
@@ -152,13 +152,13 @@ std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
   const bool known = type >= FrameType::data && type <= FrameType::goodbye;
   const std::size_t length_max = type == FrameType::data || !known ? frame_bytes_max : control_bytes_max;
   if (length > length_max) {
-    break_off(error::frame_too_large,
+    violate(error::frame_too_large,
               fmt::format("frame of {} bytes exceeds {} {}", length,
                           length_max == frame_bytes_max ? "frame_bytes_max" : "control_bytes_max", length_max));
     return bytes.size();
   }
   if (!remote_ && type != FrameType::hello) {
-    break_off(error::protocol_error, fmt::format("expected a hello first, saw frame type 0x{:02x}", type_number));
+    violate(error::protocol_error, fmt::format("expected a hello first, saw frame type 0x{:02x}", type_number));
     return bytes.size();
   }
   if (!known) {
@@ -168,16 +168,16 @@ std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
         skip_left_ = length;
         return wire::header_bytes;
       }
-      break_off(error::too_many_control_frames,
+      violate(error::too_many_control_frames,
                 fmt::format("more than unknown_frames_per_minute_max {} optional frames of unknown type",
                             options_.limits.unknown_frames_per_minute_max));
     } else {
-      break_off(error::protocol_error, fmt::format("frame of unknown mandatory type 0x{:02x}", type_number));
+      violate(error::protocol_error, fmt::format("frame of unknown mandatory type 0x{:02x}", type_number));
     }
     return bytes.size();
   }
   if ((flags & ~flags_allowed(type)) != 0 || (type == FrameType::data && !flags_sound(flags))) {
-    break_off(error::protocol_error,
+    violate(error::protocol_error,
               fmt::format("flags 0x{:02x} are not valid on frame type 0x{:02x}", flags, type_number));
     return bytes.size();
   }
@@ -196,7 +196,7 @@ std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
       if (bytes.size() < carry_bytes_max) return 0;
       why = "head of a data frame beyond control_bytes_max";
       [[fallthrough]];
-    case Parsed::malformed: break_off(error::protocol_error, fmt::format("malformed {}", why)); return bytes.size();
+    case Parsed::malformed: violate(error::protocol_error, fmt::format("malformed {}", why)); return bytes.size();
     case Parsed::complete: break;
   }
   ++counters_.frames_received;
@@ -206,14 +206,14 @@ std::size_t NativeTrunk::read_frame(std::span<const std::byte> bytes) {
 
 // Data.
 
-void NativeTrunk::start_data(const wire::DataHead& head) {
+void NativeMachine::start_data(const wire::DataHead& head) {
   const bool continues = head.flags & wire::flag_continues;
   const std::size_t cost = head.payload_bytes + head.metadata.size() + (continues ? 0 : fragment_credit_overhead);
   if (head.payload_bytes > chunk_bytes_max)
-    return break_off(error::frame_too_large, fmt::format("data frame with {} payload bytes exceeds chunk_bytes_max {}",
+    return violate(error::frame_too_large, fmt::format("data frame with {} payload bytes exceeds chunk_bytes_max {}",
                                                          head.payload_bytes, chunk_bytes_max));
   if (head.metadata.size() > control_bytes_max)
-    return break_off(error::frame_too_large, fmt::format("fragment metadata of {} bytes exceeds control_bytes_max {}",
+    return violate(error::frame_too_large, fmt::format("fragment metadata of {} bytes exceeds control_bytes_max {}",
                                                          head.metadata.size(), control_bytes_max));
   NativeCircuit* circuit = nullptr;
   switch (find_for(FrameType::data, head.circuit, circuit)) {
@@ -231,7 +231,7 @@ void NativeTrunk::start_data(const wire::DataHead& head) {
   }
   if (circuit->closed_here) return discard_chunk(head.payload_bytes, cost);
   if (continues != inside)
-    return break_off(error::protocol_error, fmt::format("circuit {}: {}", circuit->id,
+    return violate(error::protocol_error, fmt::format("circuit {}: {}", circuit->id,
                                                         continues ? "a continuation without a beginning"
                                                                   : "a fragment begins inside another"));
   const bool empty = head.payload_bytes == 0 && head.metadata.empty() && head.op == 0 && head.part == 0;
@@ -250,7 +250,7 @@ void NativeTrunk::start_data(const wire::DataHead& head) {
   if (chunk_left_ == 0 && state_ == State::running && chunk_circuit_) end_chunk();
 }
 
-void NativeTrunk::start_fragment(NativeCircuit& circuit, const wire::DataHead& head, std::size_t cost) {
+void NativeMachine::start_fragment(NativeCircuit& circuit, const wire::DataHead& head, std::size_t cost) {
   const bool more = head.flags & wire::flag_first_of_more;
   if (more && head.total > fragment_bytes_max_) {
     discard_chunk(head.payload_bytes, cost);
@@ -259,7 +259,7 @@ void NativeTrunk::start_fragment(NativeCircuit& circuit, const wire::DataHead& h
                                                             head.total, fragment_bytes_max_)));
   }
   if (more && (head.payload_bytes == 0 || head.total <= head.payload_bytes))
-    return break_off(error::protocol_error, fmt::format("circuit {}: first of more with {} of {} bytes", circuit.id,
+    return violate(error::protocol_error, fmt::format("circuit {}: first of more with {} of {} bytes", circuit.id,
                                                         head.payload_bytes, head.total));
   FragmentNode* node = make_node();
   node->cost = cost;
@@ -267,7 +267,7 @@ void NativeTrunk::start_fragment(NativeCircuit& circuit, const wire::DataHead& h
   node->fragment.part = head.part;
   if (!head.metadata.empty() && !wire::get_metadata(head.metadata, node->fragment)) {
     free_node(node);
-    return break_off(error::protocol_error, fmt::format("circuit {}: malformed fragment metadata", circuit.id));
+    return violate(error::protocol_error, fmt::format("circuit {}: malformed fragment metadata", circuit.id));
   }
   unread_ += cost;
   chunk_circuit_ = &circuit;
@@ -293,12 +293,12 @@ void NativeTrunk::start_fragment(NativeCircuit& circuit, const wire::DataHead& h
   }
 }
 
-void NativeTrunk::start_continuation(NativeCircuit& circuit, const wire::DataHead& head) {
+void NativeMachine::start_continuation(NativeCircuit& circuit, const wire::DataHead& head) {
   Assembly& assembly = *circuit.assembly;
   const bool last = head.flags & wire::flag_last;
   const std::size_t left = assembly.total - assembly.arrived;
   if (head.payload_bytes == 0 || head.payload_bytes > left || last != (head.payload_bytes == left))
-    return break_off(error::protocol_error,
+    return violate(error::protocol_error,
                      fmt::format("circuit {}: continuation of {} bytes{} where {} are missing", circuit.id,
                                  head.payload_bytes, last ? ", the last," : "", left));
   const std::size_t arrived_before = assembly.arrived;
@@ -323,14 +323,14 @@ void NativeTrunk::start_continuation(NativeCircuit& circuit, const wire::DataHea
 }
 
 /// Room behind what is held: small chunks cost no more than their bytes.
-void NativeTrunk::hold_chunk(Assembly& assembly, std::size_t size) {
+void NativeMachine::hold_chunk(Assembly& assembly, std::size_t size) {
   const std::size_t before = assembly.held.size();
   assembly.held.resize(before + size);
   chunk_into_ = assembly.held.data() + before;
 }
 
 /// For nobody: the bytes are skipped and their credit goes back to the trunk.
-void NativeTrunk::discard_chunk(std::size_t payload_bytes, std::size_t cost) {
+void NativeMachine::discard_chunk(std::size_t payload_bytes, std::size_t cost) {
   chunk_left_ = payload_bytes;
   chunk_into_ = nullptr;
   chunk_circuit_ = nullptr;
@@ -338,7 +338,7 @@ void NativeTrunk::discard_chunk(std::size_t payload_bytes, std::size_t cost) {
   consumed(nullptr, cost);
 }
 
-void NativeTrunk::read_chunk(std::span<const std::byte>& bytes) {
+void NativeMachine::read_chunk(std::span<const std::byte>& bytes) {
   const std::size_t size = std::min(chunk_left_, bytes.size());
   if (chunk_into_) {
     if (chunk_into_ != bytes.data()) std::memcpy(chunk_into_, bytes.data(), size);
@@ -349,7 +349,7 @@ void NativeTrunk::read_chunk(std::span<const std::byte>& bytes) {
   if (chunk_left_ == 0 && chunk_circuit_) end_chunk();
 }
 
-void NativeTrunk::end_chunk() {
+void NativeMachine::end_chunk() {
   NativeCircuit& circuit = *std::exchange(chunk_circuit_, nullptr);
   chunk_into_ = nullptr;
   if (chunk_node_) return deliver(circuit, std::exchange(chunk_node_, nullptr));
@@ -365,7 +365,7 @@ void NativeTrunk::end_chunk() {
   serve_reservations();
 }
 
-std::span<std::byte> NativeTrunk::read_space() {
+std::span<std::byte> NativeMachine::read_space() {
   if (!chunk_into_ || chunk_bytes_ < read_space_bytes_min) return {};
   if (!chunk_node_ && !chunk_circuit_->assembly->granted) return {}; // what is held moves when the pool gives
   read_space_given_ = true;
@@ -373,7 +373,7 @@ std::span<std::byte> NativeTrunk::read_space() {
 }
 
 /// The circuit ends while a frame of it is being read: the rest of the frame is skipped.
-void NativeTrunk::forget_chunk(NativeCircuit& circuit) {
+void NativeMachine::forget_chunk(NativeCircuit& circuit) {
   if (chunk_circuit_ != &circuit) return;
   chunk_circuit_ = nullptr;
   chunk_into_ = nullptr;
@@ -385,7 +385,7 @@ void NativeTrunk::forget_chunk(NativeCircuit& circuit) {
   }
 }
 
-void NativeTrunk::deliver(NativeCircuit& circuit, FragmentNode* node) {
+void NativeMachine::deliver(NativeCircuit& circuit, FragmentNode* node) {
   ++circuit.counters.fragments_received;
   circuit.unread += static_cast<std::int64_t>(node->cost);
   circuit.counters.bytes_received += node->fragment.payload.size();
@@ -402,14 +402,14 @@ void NativeTrunk::deliver(NativeCircuit& circuit, FragmentNode* node) {
 
 // Control.
 
-bool NativeTrunk::parse(google::protobuf::MessageLite& message, std::span<const std::byte> body) {
+bool NativeMachine::parse(google::protobuf::MessageLite& message, std::span<const std::byte> body) {
   if (message.ParseFromArray(body.data(), static_cast<int>(body.size()))) return true;
-  break_off(error::protocol_error,
+  violate(error::protocol_error,
             fmt::format("a control frame of {} bytes is not a {}", body.size(), message.GetTypeName()));
   return false;
 }
 
-template <class Message> bool NativeTrunk::parse_short(Message& message, std::span<const std::byte> body) {
+template <class Message> bool NativeMachine::parse_short(Message& message, std::span<const std::byte> body) {
   CircuitId id = 0;
   std::string_view rest;
   if (!wire::get_circuit(body, id, rest) || !rest.empty()) return parse(message, body);
@@ -419,7 +419,7 @@ template <class Message> bool NativeTrunk::parse_short(Message& message, std::sp
 }
 
 /// Into messages_->open; its circuit is returned. Most opens differ from the one before in their circuit only.
-std::optional<CircuitId> NativeTrunk::parse_open(std::span<const std::byte> body) {
+std::optional<CircuitId> NativeMachine::parse_open(std::span<const std::byte> body) {
   Messages& messages = *messages_;
   CircuitId id = 0;
   std::string_view rest;
@@ -433,27 +433,27 @@ std::optional<CircuitId> NativeTrunk::parse_open(std::span<const std::byte> body
   return messages.open.circuit();
 }
 
-bool NativeTrunk::count_control_frame() {
+bool NativeMachine::count_control_frame() {
   if (control_frames_.count(now_, options_.limits.control_frames_per_second_max, std::chrono::seconds(1))) return true;
-  break_off(error::too_many_control_frames,
+  violate(error::too_many_control_frames,
             fmt::format("more than control_frames_per_second_max {}", options_.limits.control_frames_per_second_max));
   return false;
 }
 
 /// Whom a frame is for. A number that was never opened breaks the trunk; one that is over is counted.
-NativeTrunk::Known NativeTrunk::find_for(FrameType type, CircuitId id, NativeCircuit*& circuit) {
+NativeMachine::Known NativeMachine::find_for(FrameType type, CircuitId id, NativeCircuit*& circuit) {
   circuit = find(id);
   if (circuit) return Known::live;
   if (was_opened(id)) {
     ++counters_.frames_for_forgotten_circuits;
     return Known::forgotten;
   }
-  break_off(error::protocol_error,
+  violate(error::protocol_error,
             fmt::format("frame type 0x{:02x} for circuit {}, which was never opened", static_cast<unsigned>(type), id));
   return Known::broken;
 }
 
-void NativeTrunk::on_control(FrameType type, std::span<const std::byte> body) {
+void NativeMachine::on_control(FrameType type, std::span<const std::byte> body) {
   switch (type) {
     case FrameType::data: return;
     case FrameType::hello: return on_hello(body);
@@ -462,7 +462,7 @@ void NativeTrunk::on_control(FrameType type, std::span<const std::byte> body) {
     case FrameType::refuse: return on_refuse(body);
     case FrameType::credit: return on_credit(body);
     case FrameType::finish: return on_finish(body);
-    case FrameType::finish_taken: return on_finish_taken(body);
+    case FrameType::finish_acknowledged: return on_finish_acknowledged(body);
     case FrameType::close: return on_close(body);
     case FrameType::close_received: return on_close_received(body);
     case FrameType::reset: return on_reset(body);
@@ -481,23 +481,23 @@ void NativeTrunk::on_control(FrameType type, std::span<const std::byte> body) {
   }
 }
 
-void NativeTrunk::on_hello(std::span<const std::byte> body) {
+void NativeMachine::on_hello(std::span<const std::byte> body) {
   trunkline::wire::Hello hello;
   if (!parse(hello, body)) return;
-  if (remote_) return break_off(error::protocol_error, "a second hello");
+  if (remote_) return violate(error::protocol_error, "a second hello");
   const auto id = NodeId::from_bytes(hello.node_id());
   if (!id || id->empty())
-    return break_off(
+    return violate(
         error::protocol_error,
         fmt::format("node id of {} bytes in hello, expected 16 that are not all zero", hello.node_id().size()));
   if (hello.version_min() > 1 || hello.version_max() < 1)
-    return break_off(error::version_mismatch, fmt::format("here versions 1 to 1 are spoken, there {} to {}",
+    return violate(error::version_mismatch, fmt::format("here versions 1 to 1 are spoken, there {} to {}",
                                                           hello.version_min(), hello.version_max()));
   if (hello.mandatory_features_size() > 0)
-    return break_off(error::mandatory_feature_unknown,
+    return violate(error::mandatory_feature_unknown,
                      fmt::format("the far side demands \"{}\"", escaped(hello.mandatory_features(0), 128)));
   if (*id == options_.node_id && !id->empty())
-    return break_off(error::dialled_self, "the far side is this node itself");
+    return violate(error::dialled_self, "the far side is this node itself");
   remote_.emplace();
   remote_->id = *id;
   remote_->name = escaped(hello.node_name(), options_.limits.name_bytes_max);
@@ -508,18 +508,18 @@ void NativeTrunk::on_hello(std::span<const std::byte> body) {
   emit(TrunkEvent::Kind::hello);
 }
 
-void NativeTrunk::on_open(std::span<const std::byte> body) {
+void NativeMachine::on_open(std::span<const std::byte> body) {
   const std::optional<CircuitId> opened = parse_open(body);
   if (!opened) return;
   const CircuitId id = *opened;
   const auto& message = messages_->open;
   if (id != next_there_)
-    return break_off(error::protocol_error, fmt::format("open of circuit {}, expected {}", id, next_there_));
+    return violate(error::protocol_error, fmt::format("open of circuit {}, expected {}", id, next_there_));
   const auto from_peer = PeerId::from_bytes(message.from_peer());
   const auto to_peer = message.to_peer().empty() ? PeerId() : PeerId::from_bytes(message.to_peer());
   if (!from_peer || !to_peer || !Open::Mode_IsValid(message.mode()))
-    return break_off(error::protocol_error, fmt::format("open of circuit {} with a malformed peer id or mode", id));
-  if (draining_there_) return break_off(error::protocol_error, fmt::format("open of circuit {} after drain", id));
+    return violate(error::protocol_error, fmt::format("open of circuit {} with a malformed peer id or mode", id));
+  if (draining_there_) return violate(error::protocol_error, fmt::format("open of circuit {} after drain", id));
   next_there_ += 2;
   ++peers_may_end_;
   const Limits& limits = options_.limits;
@@ -570,17 +570,17 @@ void NativeTrunk::on_open(std::span<const std::byte> body) {
   emit(TrunkEvent::Kind::opened, &circuit).open = std::move(request);
 }
 
-void NativeTrunk::on_accept(std::span<const std::byte> body) {
+void NativeMachine::on_accept(std::span<const std::byte> body) {
   auto& message = messages_->accept;
   if (!parse(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::accept, message.circuit(), circuit) != Known::live) return;
   const auto peer = PeerId::from_bytes(message.peer());
   if (message.service().size() > options_.limits.name_bytes_max)
-    return break_off(error::protocol_error, fmt::format("accept of circuit {} by a service with a name of {} bytes",
+    return violate(error::protocol_error, fmt::format("accept of circuit {} by a service with a name of {} bytes",
                                                         circuit->id, message.service().size()));
   if (!circuit->opened_here || circuit->answered || !peer)
-    return break_off(error::protocol_error,
+    return violate(error::protocol_error,
                      fmt::format("accept of circuit {}, which waits for none", message.circuit()));
   circuit->answered = true;
   if (circuit->names->remote->id != *peer || circuit->names->remote->service != message.service()) {
@@ -591,28 +591,28 @@ void NativeTrunk::on_accept(std::span<const std::byte> body) {
   emit(TrunkEvent::Kind::answered, circuit);
 }
 
-void NativeTrunk::on_refuse(std::span<const std::byte> body) {
+void NativeMachine::on_refuse(std::span<const std::byte> body) {
   auto& message = messages_->refuse;
   if (!parse(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::refuse, message.circuit(), circuit) != Known::live) return;
   if (!circuit->opened_here)
-    return break_off(error::protocol_error, fmt::format("refuse of circuit {} by its opener", message.circuit()));
+    return violate(error::protocol_error, fmt::format("refuse of circuit {} by its opener", message.circuit()));
   End reason(message.reason() ? static_cast<error>(message.reason()) : error::access_denied,
              message.text().substr(0, options_.limits.reason_bytes_max));
   reason.existing_url = message.existing_url().substr(0, control_bytes_max / 4);
   end_circuit(*circuit, std::move(reason));
 }
 
-void NativeTrunk::on_credit(std::span<const std::byte> body) {
+void NativeMachine::on_credit(std::span<const std::byte> body) {
   auto& message = messages_->credit;
   if (!parse(message, body)) return;
   const std::uint64_t bytes = message.bytes();
-  if (bytes == 0) return break_off(error::flow_control_violated, "credit of 0 bytes");
+  if (bytes == 0) return violate(error::flow_control_violated, "credit of 0 bytes");
   if (bytes < credit_tiny && !count_control_frame()) return;
   if (message.circuit() == 0) {
     if (bytes > static_cast<std::uint64_t>(trunk_credit_max - std::max<std::int64_t>(0, trunk_send_credit_)))
-      return break_off(error::flow_control_violated, fmt::format("credit of {} bytes overflows the trunk's", bytes));
+      return violate(error::flow_control_violated, fmt::format("credit of {} bytes overflows the trunk's", bytes));
     trunk_send_credit_ += static_cast<std::int64_t>(bytes);
     trunk_stalled_since_ = blocked_.empty() ? Instant::max() : now_;
     const NativeCircuit* const first = blocked_.empty() ? nullptr : &blocked_.front();
@@ -624,7 +624,7 @@ void NativeTrunk::on_credit(std::span<const std::byte> body) {
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::credit, message.circuit(), circuit) != Known::live) return;
   if (bytes > static_cast<std::uint64_t>(circuit_credit_max - std::max<std::int64_t>(0, circuit->send_credit)))
-    return break_off(error::flow_control_violated,
+    return violate(error::flow_control_violated,
                      fmt::format("credit of {} bytes overflows circuit {}", bytes, circuit->id));
   circuit->send_credit += static_cast<std::int32_t>(bytes);
   if (!circuit->closed_here || !circuit->outgoing.empty()) circuit->stalled.unlink();
@@ -635,7 +635,7 @@ void NativeTrunk::on_credit(std::span<const std::byte> body) {
   if (circuit->wants_credit) wake_sender(*circuit);
 }
 
-void NativeTrunk::on_finish(std::span<const std::byte> body) {
+void NativeMachine::on_finish(std::span<const std::byte> body) {
   auto& message = messages_->finish;
   if (!parse_short(message, body)) return;
   NativeCircuit* circuit = nullptr;
@@ -650,27 +650,27 @@ void NativeTrunk::on_finish(std::span<const std::byte> body) {
 }
 
 /// Once, when everything before the far side's finish was taken.
-void NativeTrunk::acknowledge_finish(NativeCircuit& circuit) {
+void NativeMachine::acknowledge_finish(NativeCircuit& circuit) {
   if (!circuit.finished_there || circuit.finish_taken_sent || circuit.ended || circuit.closed_here) return;
   if (!circuit.reads.empty() || !circuit.errors.empty()) return;
   circuit.finish_taken_sent = true;
-  put_control(FrameType::finish_taken, circuit.id);
+  put_control(FrameType::finish_acknowledged, circuit.id);
   end_when_done(circuit);
 }
 
-void NativeTrunk::on_finish_taken(std::span<const std::byte> body) {
-  auto& message = messages_->finish_taken;
+void NativeMachine::on_finish_acknowledged(std::span<const std::byte> body) {
+  auto& message = messages_->finish_acknowledged;
   if (!parse_short(message, body)) return;
   NativeCircuit* circuit = nullptr;
-  if (find_for(FrameType::finish_taken, message.circuit(), circuit) != Known::live) return;
+  if (find_for(FrameType::finish_acknowledged, message.circuit(), circuit) != Known::live) return;
   if (circuit->sending < NativeCircuit::Sending::finish_sent || circuit->finish_acknowledged)
-    return break_off(error::protocol_error, fmt::format("circuit {}: an unsent finish is acknowledged", circuit->id));
+    return violate(error::protocol_error, fmt::format("circuit {}: an unsent finish is acknowledged", circuit->id));
   circuit->finish_acknowledged = true;
   emit(TrunkEvent::Kind::finished, circuit);
   end_when_done(*circuit);
 }
 
-void NativeTrunk::on_close(std::span<const std::byte> body) {
+void NativeMachine::on_close(std::span<const std::byte> body) {
   auto& message = messages_->close;
   if (!parse_short(message, body)) return;
   NativeCircuit* circuit = nullptr;
@@ -688,17 +688,17 @@ void NativeTrunk::on_close(std::span<const std::byte> body) {
   end_circuit(*circuit, std::move(reason));
 }
 
-void NativeTrunk::on_close_received(std::span<const std::byte> body) {
+void NativeMachine::on_close_received(std::span<const std::byte> body) {
   auto& message = messages_->close_received;
   if (!parse_short(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (find_for(FrameType::close_received, message.circuit(), circuit) != Known::live) return;
   if (circuit->sending != NativeCircuit::Sending::close_sent)
-    return break_off(error::protocol_error, fmt::format("circuit {}: an unsent close is answered", circuit->id));
+    return violate(error::protocol_error, fmt::format("circuit {}: an unsent close is answered", circuit->id));
   end_circuit(*circuit, circuit->end ? *circuit->end : End());
 }
 
-void NativeTrunk::on_reset(std::span<const std::byte> body) {
+void NativeMachine::on_reset(std::span<const std::byte> body) {
   auto& message = messages_->reset;
   if (!parse(message, body)) return;
   NativeCircuit* circuit = nullptr;
@@ -711,7 +711,7 @@ void NativeTrunk::on_reset(std::span<const std::byte> body) {
     cancelled_opens_at_ = now_;
     cancelled_opens_tokens_ = std::min(5 * rate, cancelled_opens_tokens_ + seconds * rate);
     if (cancelled_opens_tokens_ < 1)
-      return break_off(error::too_many_control_frames,
+      return violate(error::too_many_control_frames,
                        fmt::format("more than cancelled_opens_per_second_max {} circuits opened and reset",
                                    options_.limits.cancelled_opens_per_second_max));
     cancelled_opens_tokens_ -= 1;
@@ -721,11 +721,11 @@ void NativeTrunk::on_reset(std::span<const std::byte> body) {
                             message.text().substr(0, options_.limits.reason_bytes_max)));
 }
 
-void NativeTrunk::on_peer_metadata(std::span<const std::byte> body) {
+void NativeMachine::on_peer_metadata(std::span<const std::byte> body) {
   trunkline::wire::PeerMetadata message;
   if (!count_control_frame() || !parse(message, body)) return;
   const auto peer = PeerId::from_bytes(message.peer());
-  if (!peer) return break_off(error::protocol_error, "metadata of a malformed peer id");
+  if (!peer) return violate(error::protocol_error, "metadata of a malformed peer id");
   Metadata metadata;
   std::size_t bytes = 0;
   for (const auto& item : message.items()) {
@@ -733,24 +733,24 @@ void NativeTrunk::on_peer_metadata(std::span<const std::byte> body) {
     metadata[item.key()] = item.value();
   }
   if (bytes > options_.limits.metadata_bytes_max || metadata.size() > Args::items_max)
-    return break_off(error::protocol_error,
+    return violate(error::protocol_error,
                      fmt::format("metadata of {} bytes in {} items exceeds metadata_bytes_max {} or {} items", bytes,
                                  metadata.size(), options_.limits.metadata_bytes_max, Args::items_max));
   if (!remote_metadata_.contains(*peer) && remote_metadata_.size() >= options_.limits.remote_peers_max)
-    return break_off(error::too_many_control_frames,
+    return violate(error::too_many_control_frames,
                      fmt::format("metadata of more than remote_peers_max {} peers", options_.limits.remote_peers_max));
   Metadata& kept = remote_metadata_[*peer];
   remote_metadata_bytes_ += memory_of(metadata) - memory_of(kept);
   kept = std::move(metadata);
   if (kept.empty()) remote_metadata_.erase(*peer);
   if (remote_metadata_bytes_ > options_.limits.remote_metadata_bytes_max)
-    return break_off(error::too_many_control_frames,
+    return violate(error::too_many_control_frames,
                      fmt::format("metadata of {} peers exceeds remote_metadata_bytes_max {}", remote_metadata_.size(),
                                  options_.limits.remote_metadata_bytes_max));
   emit(TrunkEvent::Kind::metadata).peer = *peer;
 }
 
-void NativeTrunk::on_peer_ended(std::span<const std::byte> body) {
+void NativeMachine::on_peer_ended(std::span<const std::byte> body) {
   trunkline::wire::PeerEnded message;
   // Each peer that ends had a circuit here, so there is nothing wrong with as many at once as there were opens.
   if (peers_may_end_ > 0) {
@@ -760,7 +760,7 @@ void NativeTrunk::on_peer_ended(std::span<const std::byte> body) {
   }
   if (!parse(message, body)) return;
   const auto peer = PeerId::from_bytes(message.peer());
-  if (!peer) return break_off(error::protocol_error, "the end of a malformed peer id");
+  if (!peer) return violate(error::protocol_error, "the end of a malformed peer id");
   if (const auto found = remote_metadata_.find(*peer); found != remote_metadata_.end()) {
     remote_metadata_bytes_ -= memory_of(found->second);
     remote_metadata_.erase(found);
@@ -771,12 +771,12 @@ void NativeTrunk::on_peer_ended(std::span<const std::byte> body) {
                                     message.text().substr(0, options_.limits.reason_bytes_max));
 }
 
-void NativeTrunk::on_ping(std::span<const std::byte> body) {
+void NativeMachine::on_ping(std::span<const std::byte> body) {
   auto& message = messages_->ping;
   if (!parse(message, body)) return;
   const Limits& limits = options_.limits;
   if (!pings_.count(now_, limits.pings_per_second_max, std::chrono::seconds(1)))
-    return break_off(error::too_many_control_frames,
+    return violate(error::too_many_control_frames,
                      fmt::format("more than pings_per_second_max {}", limits.pings_per_second_max));
   if (pong_due_) ++counters_.pings_coalesced;
   const bool was_due = pong_due_.has_value();
@@ -785,7 +785,7 @@ void NativeTrunk::on_ping(std::span<const std::byte> body) {
     pong_at_ = now_ + std::chrono::seconds(1);
 }
 
-void NativeTrunk::on_pong(std::span<const std::byte> body) {
+void NativeMachine::on_pong(std::span<const std::byte> body) {
   auto& message = messages_->pong;
   if (!parse(message, body) || !count_control_frame()) return;
   if (!std::exchange(ping_timed_, false) || message.number() != ping_number_) return;
@@ -793,7 +793,7 @@ void NativeTrunk::on_pong(std::span<const std::byte> body) {
   round_trip_ = std::max<std::chrono::nanoseconds>(std::chrono::microseconds(50), counters_.round_trip);
 }
 
-void NativeTrunk::on_goodbye(std::span<const std::byte> body) {
+void NativeMachine::on_goodbye(std::span<const std::byte> body) {
   trunkline::wire::Goodbye message;
   if (!parse(message, body)) return;
   const auto reason = static_cast<error>(message.reason());

@@ -51,7 +51,7 @@ bool next_chunk(const FragmentNode& node, std::size_t sent, std::int64_t credit,
 
 } // namespace
 
-SendOutcome NativeTrunk::send(TrunkCircuit& base, Fragment& fragment) {
+SendOutcome NativeMachine::send(TrunkCircuit& base, Fragment& fragment) {
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (circuit.ended || circuit.finished_here || fragment.payload.size() > fragment_bytes_max())
     return SendOutcome::closed;
@@ -73,13 +73,13 @@ SendOutcome NativeTrunk::send(TrunkCircuit& base, Fragment& fragment) {
     ++circuit.counters.fragments_sent;
     circuit.counters.bytes_sent += fragment.payload.size();
     put_data(circuit, fragment, 0, fragment.payload.size(), metadata);
-    return SendOutcome::taken;
+    return SendOutcome::queued;
   }
   enqueue(circuit, fragment, static_cast<std::size_t>(cost));
-  return SendOutcome::taken;
+  return SendOutcome::queued;
 }
 
-void NativeTrunk::enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t cost) {
+void NativeMachine::enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t cost) {
   ++circuit.counters.fragments_sent;
   circuit.counters.bytes_sent += fragment.payload.size();
   FragmentNode* node = make_node();
@@ -91,7 +91,7 @@ void NativeTrunk::enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_
 }
 
 /// Puts the circuit where its queue and its credit say: with those that can send, or with those that wait.
-void NativeTrunk::update_sendable(NativeCircuit& circuit) {
+void NativeMachine::update_sendable(NativeCircuit& circuit) {
   std::size_t size = 0;
   std::size_t cost = 0;
   const bool queued = !circuit.outgoing.empty();
@@ -121,13 +121,13 @@ void NativeTrunk::update_sendable(NativeCircuit& circuit) {
 }
 
 /// What the fragment that the circuit has begun still needs of the trunk's credit, as far as its circuit's covers it.
-std::int64_t NativeTrunk::wanted(const NativeCircuit& circuit) const {
+std::int64_t NativeMachine::wanted(const NativeCircuit& circuit) const {
   const std::size_t left = circuit.outgoing.first()->fragment.payload.size() - circuit.head_sent;
   return std::clamp<std::int64_t>(circuit.send_credit, 0, static_cast<std::int64_t>(left));
 }
 
 /// Credit that the circuit's next frame may use: one that continues a fragment leaves others what is promised to them.
-std::int64_t NativeTrunk::available(const NativeCircuit& circuit) const {
+std::int64_t NativeMachine::available(const NativeCircuit& circuit) const {
   std::int64_t of_trunk = trunk_send_credit_;
   if (circuit.begun != 0) of_trunk -= trunk_promised_ - circuit.promised;
   return std::min<std::int64_t>(circuit.send_credit, of_trunk);
@@ -136,7 +136,7 @@ std::int64_t NativeTrunk::available(const NativeCircuit& circuit) const {
 /// Whether the trunk's credit, too, lets the circuit send its next frame. A fragment of several frames begins only when
 /// credit for as much of it as the circuit's credit covers is there, which is then promised to it: were all the credit
 /// spent on beginnings, the far side could complete none of them, consume nothing, and never grant any again.
-bool NativeTrunk::covered(const NativeCircuit& circuit) const {
+bool NativeMachine::covered(const NativeCircuit& circuit) const {
   const FragmentNode& node = *circuit.outgoing.first();
   std::size_t size = 0;
   std::size_t cost = 0;
@@ -151,14 +151,14 @@ bool NativeTrunk::covered(const NativeCircuit& circuit) const {
 }
 
 /// The circuit waits for the trunk's credit; it is linked nowhere.
-void NativeTrunk::block(NativeCircuit& circuit) {
+void NativeMachine::block(NativeCircuit& circuit) {
   if (trunk_stalled_since_ == Instant::max()) trunk_stalled_since_ = now_;
   blocked_.push_back(circuit);
 }
 
 /// The trunk's credit has grown, or less of it is promised: as many go on as it is enough for. Small fragments pass by
 /// a large one that needs more, but not forever (see on_credit).
-void NativeTrunk::unblock() {
+void NativeMachine::unblock() {
   std::int64_t left = trunk_send_credit_ - trunk_promised_;
   int passed = 0;
   for (auto at = blocked_.begin(); at != blocked_.end() && passed < passed_at_once_max;) {
@@ -177,10 +177,10 @@ void NativeTrunk::unblock() {
 }
 
 /// Somebody has waited so long for the trunk's credit that nobody begins a fragment before it.
-bool NativeTrunk::must_queue() const { return passed_by_ > passed_by_max && !blocked_.empty(); }
+bool NativeMachine::must_queue() const { return passed_by_ > passed_by_max && !blocked_.empty(); }
 
 /// The first of those that can send is one that really can: has_output() looks no further.
-void NativeTrunk::block_uncovered() {
+void NativeMachine::block_uncovered() {
   while (!sendable_.empty() && !covered(sendable_.front())) {
     NativeCircuit& circuit = sendable_.front();
     circuit.sendable.unlink();
@@ -188,13 +188,13 @@ void NativeTrunk::block_uncovered() {
   }
 }
 
-void NativeTrunk::promise(NativeCircuit& circuit, std::int64_t bytes) {
+void NativeMachine::promise(NativeCircuit& circuit, std::int64_t bytes) {
   trunk_promised_ += bytes - std::exchange(circuit.promised, static_cast<std::int32_t>(bytes));
 }
 
 /// Promises what credit is free to those that have begun, the oldest first: the far side sets memory aside in this
 /// order.
-void NativeTrunk::promise_more() {
+void NativeMachine::promise_more() {
   for (const auto& [number, circuit] : begun_) {
     const std::int64_t free = trunk_send_credit_ - trunk_promised_;
     if (free <= 0) return;
@@ -203,7 +203,7 @@ void NativeTrunk::promise_more() {
 }
 
 /// A frame of the circuit's first fragment has gone out: the fragment begins, goes on or is complete.
-void NativeTrunk::note_sent(NativeCircuit& circuit, std::int64_t cost) {
+void NativeMachine::note_sent(NativeCircuit& circuit, std::int64_t cost) {
   if (circuit.head_sent == 0) {
     if (circuit.begun == 0) return; // it was whole
     begun_.erase(std::exchange(circuit.begun, 0));
@@ -221,7 +221,7 @@ void NativeTrunk::note_sent(NativeCircuit& circuit, std::int64_t cost) {
 
 /// Moves one frame of the circuit's queue into the output. False when it is not sendable any more, or the trunk's
 /// credit is too small.
-bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
+bool NativeMachine::send_chunk(NativeCircuit& circuit) {
   FragmentNode* node = circuit.outgoing.first();
   std::size_t size = 0;
   std::size_t cost = 0;
@@ -248,7 +248,7 @@ bool NativeTrunk::send_chunk(NativeCircuit& circuit) {
 }
 
 /// The queue is empty: what was to follow it goes out.
-void NativeTrunk::end_sending(NativeCircuit& circuit) {
+void NativeMachine::end_sending(NativeCircuit& circuit) {
   if (circuit.sending == NativeCircuit::Sending::finish_queued) {
     circuit.sending = NativeCircuit::Sending::finish_sent;
     put_in_band(FrameType::finish, circuit.id, !circuit.opened_here);
@@ -268,7 +268,7 @@ void NativeTrunk::end_sending(NativeCircuit& circuit) {
   }
 }
 
-void NativeTrunk::drop_outgoing(NativeCircuit& circuit) {
+void NativeMachine::drop_outgoing(NativeCircuit& circuit) {
   while (!circuit.outgoing.empty()) free_node(circuit.outgoing.pop());
   circuit.outgoing_cost = 0;
   circuit.head_sent = 0;
@@ -281,7 +281,7 @@ void NativeTrunk::drop_outgoing(NativeCircuit& circuit) {
 }
 
 /// Credit has come for a circuit of which a send was refused.
-void NativeTrunk::wake_sender(NativeCircuit& circuit) {
+void NativeMachine::wake_sender(NativeCircuit& circuit) {
   if (circuit.send_credit <= circuit.outgoing_cost) return;
   if (sendable_cost_ >= static_cast<std::int64_t>(options_.limits.send_queue_bytes_max)) {
     if (!circuit.waiting.is_linked()) waiting_.push_back(circuit);
@@ -292,7 +292,7 @@ void NativeTrunk::wake_sender(NativeCircuit& circuit) {
 }
 
 /// The trunk's queue has room again: those who were refused for its sake try again, in the order in which they came.
-void NativeTrunk::wake_waiting() {
+void NativeMachine::wake_waiting() {
   if (sendable_cost_ > static_cast<std::int64_t>(options_.limits.send_queue_bytes_max / 2)) return;
   while (!waiting_.empty()) {
     NativeCircuit& circuit = waiting_.front();
@@ -304,7 +304,7 @@ void NativeTrunk::wake_waiting() {
 
 // The output.
 
-void NativeTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) {
+void NativeMachine::collect_output(Output& into, std::size_t bytes_max, Instant now) {
   now_ = std::max(now_, now);
   into.clear();
   if (state_ == State::over) return;
@@ -334,7 +334,7 @@ void NativeTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) 
 }
 
 /// Moves queued frames into the output, in turns: a circuit that has used up its turn goes to the end.
-void NativeTrunk::fill(std::size_t bytes_max) {
+void NativeMachine::fill(std::size_t bytes_max) {
   do {
     while (!sendable_.empty() && pending_.bytes < bytes_max) take_turn(sendable_.front(), bytes_max);
     block_uncovered();
@@ -342,7 +342,7 @@ void NativeTrunk::fill(std::size_t bytes_max) {
   } while (!sendable_.empty() && pending_.bytes < bytes_max);
 }
 
-void NativeTrunk::take_turn(NativeCircuit& circuit, std::size_t bytes_max) {
+void NativeMachine::take_turn(NativeCircuit& circuit, std::size_t bytes_max) {
   if (circuit.deficit <= 0) circuit.deficit += quantum_bytes;
   bool sent = true;
   while (sent && circuit.deficit > 0 && pending_.bytes < bytes_max && circuit.sendable.is_linked())
@@ -356,7 +356,7 @@ void NativeTrunk::take_turn(NativeCircuit& circuit, std::size_t bytes_max) {
   }
 }
 
-void NativeTrunk::written(Instant now) {
+void NativeMachine::written(Instant now) {
   now_ = std::max(now_, now);
   writing_ = false;
   if (!std::exchange(ping_taken_, false)) return;
@@ -364,7 +364,7 @@ void NativeTrunk::written(Instant now) {
   ping_at_ = now_; // what it waited for our own output says nothing about the far side
 }
 
-bool NativeTrunk::has_output() const {
+bool NativeMachine::has_output() const {
   if (state_ == State::over) return false;
   if (pending_.bytes > 0 || (pong_due_ && may_pong())) return true;
   if (sendable_.empty()) return false;
@@ -372,7 +372,7 @@ bool NativeTrunk::has_output() const {
 }
 
 /// Counts bytes that were written to the end of `small`.
-void NativeTrunk::commit_small(std::size_t bytes) {
+void NativeMachine::commit_small(std::size_t bytes) {
   const auto offset = static_cast<std::uint32_t>(pending_.small.size());
   pending_.small.commit(bytes);
   pending_.bytes += bytes;
@@ -384,7 +384,7 @@ void NativeTrunk::commit_small(std::size_t bytes) {
   }
 }
 
-void NativeTrunk::put_data(NativeCircuit& circuit, Fragment& fragment, std::size_t offset, std::size_t size,
+void NativeMachine::put_data(NativeCircuit& circuit, Fragment& fragment, std::size_t offset, std::size_t size,
                            std::size_t metadata) {
   const std::size_t payload = fragment.payload.size();
   wire::DataHead head;
@@ -425,14 +425,14 @@ void NativeTrunk::put_data(NativeCircuit& circuit, Fragment& fragment, std::size
   pending_.bytes += size;
 }
 
-void NativeTrunk::put_control(FrameType type, const google::protobuf::MessageLite& message) {
+void NativeMachine::put_control(FrameType type, const google::protobuf::MessageLite& message) {
   if (state_ != State::running) return;
   const std::size_t before = pending_.control.size();
   append_frame(pending_.control, type, message);
   count_control(type, pending_.control.size() - before);
 }
 
-void NativeTrunk::put_control(FrameType type, CircuitId circuit, std::string_view rest) {
+void NativeMachine::put_control(FrameType type, CircuitId circuit, std::string_view rest) {
   if (state_ != State::running) return;
   std::byte* const start = pending_.control.prepare(wire::circuit_frame_bytes_max + rest.size());
   const auto added = static_cast<std::size_t>(wire::put_circuit_frame(start, type, circuit, rest) - start);
@@ -440,14 +440,14 @@ void NativeTrunk::put_control(FrameType type, CircuitId circuit, std::string_vie
   count_control(type, added);
 }
 
-void NativeTrunk::count_control(FrameType type, std::size_t bytes) {
+void NativeMachine::count_control(FrameType type, std::size_t bytes) {
   pending_.bytes += bytes;
   const bool is_answer = type != FrameType::open && type != FrameType::peer_metadata && type != FrameType::peer_ended;
   if (is_answer) answers_bytes_ += bytes;
 }
 
 /// Behind all data that is already in the output.
-void NativeTrunk::put_in_band(FrameType type, const google::protobuf::MessageLite& message, bool is_answer) {
+void NativeMachine::put_in_band(FrameType type, const google::protobuf::MessageLite& message, bool is_answer) {
   const std::size_t length = message.ByteSizeLong();
   if (is_answer) answers_bytes_ += wire::header_bytes + length;
   std::byte* const start = pending_.small.prepare(wire::header_bytes + length);
@@ -456,21 +456,21 @@ void NativeTrunk::put_in_band(FrameType type, const google::protobuf::MessageLit
   commit_small(wire::header_bytes + length);
 }
 
-void NativeTrunk::put_in_band(FrameType type, CircuitId circuit, bool is_answer) {
+void NativeMachine::put_in_band(FrameType type, CircuitId circuit, bool is_answer) {
   std::byte* const start = pending_.small.prepare(wire::circuit_frame_bytes_max);
   const auto added = static_cast<std::size_t>(wire::put_circuit_frame(start, type, circuit, {}) - start);
   if (is_answer) answers_bytes_ += added;
   commit_small(added);
 }
 
-void NativeTrunk::append_frame(ByteBuffer& into, FrameType type, const google::protobuf::MessageLite& message) {
+void NativeMachine::append_frame(ByteBuffer& into, FrameType type, const google::protobuf::MessageLite& message) {
   const std::size_t length = message.ByteSizeLong();
   std::byte* body = wire::put_header(into.prepare(wire::header_bytes + length), length, type, 0);
   message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(body));
   into.commit(wire::header_bytes + length);
 }
 
-void NativeTrunk::send_credit_frame(CircuitId id, std::uint64_t bytes) {
+void NativeMachine::send_credit_frame(CircuitId id, std::uint64_t bytes) {
   auto& message = messages_->credit;
   message.Clear();
   message.set_circuit(id);
@@ -478,7 +478,7 @@ void NativeTrunk::send_credit_frame(CircuitId id, std::uint64_t bytes) {
   put_control(FrameType::credit, message);
 }
 
-void NativeTrunk::send_reset(CircuitId id, const End& reason) {
+void NativeMachine::send_reset(CircuitId id, const End& reason) {
   auto& message = messages_->reset;
   message.Clear();
   message.set_circuit(id);
@@ -487,7 +487,7 @@ void NativeTrunk::send_reset(CircuitId id, const End& reason) {
   put_control(FrameType::reset, message);
 }
 
-void NativeTrunk::send_ping() {
+void NativeMachine::send_ping() {
   ping_unwritten_ = true;
   ping_taken_ = false; // an earlier one may be on its way
   auto& message = messages_->ping;

@@ -30,10 +30,10 @@ struct AskOptions {
 
 constexpr std::size_t answers_max = 100'000; // of a far side that does not stop
 
-awaitable<std::vector<Fragment>> ask(std::shared_ptr<net::Network> network, std::string address, std::string what) {
+awaitable<std::vector<Fragment>> ask(std::shared_ptr<Network> network, std::string address, std::string what) {
   const auto me = network->node().new_peer("operator");
   Fragment request(0, what, Payload());
-  Circuit circuit = me->prefer_extant(address, "network.operator", std::move(request));
+  Circuit circuit = me->join_or_start(address, "network.operator", std::move(request));
   circuit.finish();
   std::vector<Fragment> answers;
   for (;;) {
@@ -143,7 +143,7 @@ void print_stats(const std::vector<Fragment>& answers) {
   print_table(rows);
 }
 
-awaitable<ExitCode> ask_and_print(std::shared_ptr<net::Network> network, const AskOptions* options, bool peers) {
+awaitable<ExitCode> ask_and_print(std::shared_ptr<Network> network, const AskOptions* options, bool peers) {
   const auto deadline = std::chrono::milliseconds(static_cast<std::int64_t>(options->seconds * 1000));
   const std::string_view what = peers ? "peers" : "stats";
   const std::vector<Fragment> answers = co_await within(deadline, ask(network, options->address, std::string(what)));
@@ -171,9 +171,9 @@ Command add_ask(CLI::App& net, const char* name, const char* help, bool peers) {
                   "answers_operators.\n\nExample:\n  trunkline net {} tcp://127.0.0.1:7000\n\n{}",
                   name, net_exit_codes_text));
   return {command, [options, peers] {
-            net::NetworkOptions settings;
+            NetworkOptions settings;
             settings.node.name = "operator";
-            return run_with_network(std::move(settings), [options, peers](std::shared_ptr<net::Network> network) {
+            return run_with_network(std::move(settings), [options, peers](std::shared_ptr<Network> network) {
               return ask_and_print(std::move(network), options.get(), peers);
             });
           }};

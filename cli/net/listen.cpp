@@ -28,7 +28,7 @@ struct ListenOptions {
   bool json = false;
 };
 
-void print(const std::string& channel, const NodeId& origin, const net::Message& message, bool json) {
+void print(const std::string& channel, const NodeId& origin, const Message& message, bool json) {
   std::string line;
   if (json) {
     JsonLine object;
@@ -41,16 +41,16 @@ void print(const std::string& channel, const NodeId& origin, const net::Message&
   std::fflush(stdout);
 }
 
-awaitable<void> show(std::string channel, NodeId origin, net::Message message, bool json) {
+awaitable<void> show(std::string channel, NodeId origin, Message message, bool json) {
   print(channel, origin, message, json);
   co_return;
 }
 
-awaitable<ExitCode> listen_until_signal(std::shared_ptr<net::Network> network, ListenOptions options) {
-  std::vector<net::Conduit> conduits;
+awaitable<ExitCode> listen_until_signal(std::shared_ptr<Network> network, ListenOptions options) {
+  std::vector<Conduit> conduits;
   for (const std::string& channel : options.channels)
     conduits.push_back(
-        network->register_processor(channel, [channel, json = options.json](NodeId origin, net::Message message) {
+        network->register_processor(channel, [channel, json = options.json](NodeId origin, Message message) {
           return show(channel, origin, std::move(message), json);
         }));
   asio::signal_set signals(network->executor(), SIGINT, SIGTERM);
@@ -68,7 +68,7 @@ int listen(const ListenOptions& options) {
       throw UsageError("\"" + address +
                        "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
                        "or allow it with --insecure");
-  net::NetworkOptions settings;
+  NetworkOptions settings;
   settings.node.name = "listen";
   settings.answers_operators = true;
   if (!options.id.empty()) {
@@ -77,7 +77,7 @@ int listen(const ListenOptions& options) {
     settings.node.id = *id;
   }
   if (!options.book.empty()) settings.book.load(options.book);
-  return run_with_network(std::move(settings), [&options](std::shared_ptr<net::Network> network) {
+  return run_with_network(std::move(settings), [&options](std::shared_ptr<Network> network) {
     return listen_until_signal(std::move(network), options);
   });
 }

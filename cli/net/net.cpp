@@ -18,8 +18,8 @@
 namespace trunkline::cli {
 namespace {
 
-awaitable<void> start_run_stop(std::shared_ptr<net::Network> network,
-                               std::function<awaitable<ExitCode>(std::shared_ptr<net::Network>)> work, ExitCode* code) {
+awaitable<void> start_run_stop(std::shared_ptr<Network> network,
+                               std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work, ExitCode* code) {
   network->start();
   co_await network->ready();
   std::exception_ptr failure;
@@ -38,22 +38,22 @@ const char* const net_exit_codes_text =
     "Exit codes: 0 sent, or answered; 1 wrong usage; 10 no connection, or it was lost; 12 the far side refuses;\n"
     "20 interrupted; 23 some of several could not be sent to, each was named; 30 timeout.";
 
-ExitCode exit_code_of(net::SendError error) {
+ExitCode exit_code_of(SendError error) {
   switch (error) {
-    case net::SendError::none: return ExitCode::equal;
-    case net::SendError::timed_out: return ExitCode::timeout;
-    case net::SendError::unknown_channel:
-    case net::SendError::too_large:
-    case net::SendError::wrong_node: return ExitCode::protocol;
+    case SendError::none: return ExitCode::equal;
+    case SendError::timed_out: return ExitCode::timeout;
+    case SendError::unknown_channel:
+    case SendError::too_large:
+    case SendError::wrong_node: return ExitCode::protocol;
     default: return ExitCode::socket;
   }
 }
 
-int run_with_network(net::NetworkOptions options,
-                     std::function<awaitable<ExitCode>(std::shared_ptr<net::Network>)> work) {
+int run_with_network(NetworkOptions options,
+                     std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work) {
   raise_files_limit();
   asio::io_context io(1);
-  const auto network = std::make_shared<net::Network>(io.get_executor(), std::move(options));
+  const auto network = std::make_shared<Network>(io.get_executor(), std::move(options));
   ExitCode code = ExitCode::equal;
   std::exception_ptr failure;
   asio::co_spawn(io, start_run_stop(network, std::move(work), &code),

@@ -22,12 +22,12 @@ Command add_net_tree(CLI::App& net);
 extern const char* const net_exit_codes_text;
 
 /// What the program ends with when a message was not sent for this reason.
-ExitCode exit_code_of(net::SendError error);
+ExitCode exit_code_of(SendError error);
 
 /// Starts a network that listens nowhere, runs `work` with it, and stops it. The network is given as a pointer, since
 /// work is a coroutine. Errors: what work throws.
-int run_with_network(net::NetworkOptions options,
-                     std::function<awaitable<ExitCode>(std::shared_ptr<net::Network>)> work);
+int run_with_network(NetworkOptions options,
+                     std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work);
 
 /// The message on the command line, or all of the standard input.
 std::string message_of(bool given, const std::string& text);

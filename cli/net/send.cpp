@@ -46,17 +46,17 @@ std::string naming(const std::string& target, const std::string& failure) {
   return failure.find(target) == std::string::npos ? target + ": " + failure : failure;
 }
 
-awaitable<void> ignore(NodeId, net::Message) { co_return; }
+awaitable<void> ignore(NodeId, Message) { co_return; }
 
 /// Connects and sends; everything that goes wrong is in the outcome.
-awaitable<void> send_to(std::shared_ptr<net::Network> network, const net::Conduit* conduit, const SendOptions* options,
+awaitable<void> send_to(std::shared_ptr<Network> network, const Conduit* conduit, const SendOptions* options,
                         std::string address, Outcome* outcome) {
   std::exception_ptr failure;
   try {
     const NodeId node = co_await within(deadline_of(*options), network->connect(std::move(address)));
     outcome->node = node.to_string();
-    net::Message message(options->text);
-    net::SendResult result;
+    Message message(options->text);
+    SendResult result;
     if (options->no_ack) {
       result = co_await conduit->send(node, std::move(message), deadline_of(*options));
     } else {
@@ -72,8 +72,8 @@ awaitable<void> send_to(std::shared_ptr<net::Network> network, const net::Condui
   outcome->failure = line_of(failure);
 }
 
-awaitable<ExitCode> send_to_all(std::shared_ptr<net::Network> network, const SendOptions* options, bool several) {
-  const net::Conduit conduit = network->register_processor(options->channel, ignore);
+awaitable<ExitCode> send_to_all(std::shared_ptr<Network> network, const SendOptions* options, bool several) {
+  const Conduit conduit = network->register_processor(options->channel, ignore);
   std::vector<Outcome> outcomes(options->to.size());
   {
     Tasks tasks(network->executor());
@@ -102,14 +102,14 @@ awaitable<ExitCode> send_to_all(std::shared_ptr<net::Network> network, const Sen
 
 int send(SendOptions& options, bool several) {
   options.text = message_of(options.text_given, options.text);
-  net::NetworkOptions settings;
+  NetworkOptions settings;
   settings.node.name = several ? "broadcast" : "send";
   settings.node.limits.fragment_bytes_max = 64 << 20;
   settings.queue_bytes_max = std::size_t{1} << 30;
   const auto targets = static_cast<std::uint32_t>(options.to.size()); // all at once: none of them gives way
   settings.connections_outbound_max = std::max(settings.connections_outbound_max, targets);
   settings.node.trunks_max = std::max<std::size_t>(settings.node.trunks_max, targets);
-  return run_with_network(std::move(settings), [&options, several](std::shared_ptr<net::Network> network) {
+  return run_with_network(std::move(settings), [&options, several](std::shared_ptr<Network> network) {
     return send_to_all(std::move(network), &options, several);
   });
 }

@@ -75,9 +75,9 @@ void check_apart(const SyncOptions& options) {
     throw UsageError("\"" + options.from + "\" lies in \"" + options.to + "\", where it would be deleted");
 }
 
-NodeOptions quiet_node(const Run& run, std::string name, const std::shared_ptr<MemoryNetwork>& network) {
+NodeOptions quiet_node(const Run& run, std::string name, const std::shared_ptr<MemoryMedium>& medium) {
   NodeOptions options = node_options(std::move(name));
-  options.networks["mem"] = network;
+  options.media["mem"] = medium;
   options.log = [output = run.output.get()](LogLevel, std::string_view line) { output->log(std::string(line)); };
   return options;
 }
@@ -188,9 +188,9 @@ int sync_trees(const SyncOptions& options) {
   run.watch.on_note = [output = run.output.get()](const sync::Note& note) { output->note(note); };
 
   asio::io_context io(1);
-  const auto network = std::make_shared<MemoryNetwork>(1 << 20);
-  Node here(io.get_executor(), quiet_node(run, "sync", network));
-  Node there(io.get_executor(), quiet_node(run, "there", network));
+  const auto medium = std::make_shared<MemoryMedium>(1 << 20);
+  Node here(io.get_executor(), quiet_node(run, "sync", medium));
+  Node there(io.get_executor(), quiet_node(run, "there", medium));
   asio::signal_set signals(io, SIGINT, SIGTERM);
   ExitCode code = ExitCode::equal;
   std::exception_ptr failure;

@@ -15,7 +15,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace trunkline::net {
+namespace trunkline {
 namespace {
 
 std::string_view next_word(std::string_view& line) {
@@ -140,4 +140,4 @@ std::vector<NodeId> AddressBook::nodes() const {
   return nodes;
 }
 
-} // namespace trunkline::net
+} // namespace trunkline

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace trunkline::net {
+namespace trunkline {
 
 /// Asked for nodes that are not in the address book: a registry, a name service.
 class Resolver {
@@ -68,4 +68,4 @@ class AddressBook {
   std::uint64_t clock_ = 0;
 };
 
-} // namespace trunkline::net
+} // namespace trunkline

@@ -3,7 +3,7 @@
 #include "peer/channel/core.hpp"
 #include "fragment/quote.hpp"
 
-namespace trunkline::net {
+namespace trunkline {
 
 std::string_view to_string(SendError error) noexcept {
   switch (error) {
@@ -80,4 +80,4 @@ awaitable<std::vector<SendResult>> Conduit::broadcast(std::vector<NodeId> to, Me
   return NetworkCore::broadcast(core_, state_, std::move(to), std::move(message), std::move(options));
 }
 
-} // namespace trunkline::net
+} // namespace trunkline

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-namespace trunkline::net {
+namespace trunkline {
 
 class NetworkCore;
 struct ChannelState;
@@ -123,4 +123,4 @@ class Conduit {
   std::shared_ptr<ChannelState> state_;
 };
 
-} // namespace trunkline::net
+} // namespace trunkline

@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace trunkline::net {
+namespace trunkline {
 namespace {
 
 using namespace asio::experimental::awaitable_operators;
@@ -23,7 +23,7 @@ using boost::system::system_error;
 std::uint64_t NetworkCore::random() const { return options_.node.random(); }
 
 std::optional<NodeId> NetworkCore::connected_at(const std::string& address, bool also_draining) const {
-  for (const TrunkView& view : node_.trunks()) {
+  for (const LinkInfo& view : node_.links()) {
     if (view.draining && !also_draining) continue;
     const std::vector<std::string> known = options_.book.find(view.node);
     if (view.remote == address || std::find(known.begin(), known.end(), address) != known.end()) return view.node;
@@ -57,8 +57,8 @@ awaitable<NodeId> NetworkCore::connect(CorePointer core, std::string address) {
 awaitable<SendResult> NetworkCore::ensure_connected(CorePointer core, RemotePointer remote, bool patient) {
   for (;;) {
     if (core->phase_ != Phase::running) co_return SendResult(SendError::closed, "this network stops");
-    core->hear_trunks();
-    if (core->node_.trunk_with(remote->id)) co_return SendResult();
+    core->hear_links();
+    if (core->node_.link_with(remote->id)) co_return SendResult();
     if (!remote->connecting && core->now() < remote->next_attempt && !core->has_new_address(*remote)) {
       if (!remote->failure) {
         SendResult again = remote->failure;
@@ -69,7 +69,7 @@ awaitable<SendResult> NetworkCore::ensure_connected(CorePointer core, RemotePoin
       continue;
     }
     if (!std::exchange(remote->connecting, true)) core->tasks_.spawn(connect_remote(core, remote));
-    while (remote->connecting && core->phase_ == Phase::running && !core->node_.trunk_with(remote->id))
+    while (remote->connecting && core->phase_ == Phase::running && !core->node_.link_with(remote->id))
       co_await remote->changed.wait();
     if (core->phase_ != Phase::running || remote->connecting || remote->failure) continue;
     if (!patient || remote->failure.error != SendError::connection_limit) co_return remote->failure;
@@ -133,7 +133,7 @@ awaitable<NetworkCore::Attempt> NetworkCore::try_addresses(CorePointer core, Rem
                 fmt::format("{} cannot be resolved: {}", node_text(remote->id), words_of(std::current_exception())));
     }
   }
-  if (core->node_.trunk_with(remote->id)) co_return attempt; // it was faster
+  if (core->node_.link_with(remote->id)) co_return attempt; // it was faster
   if (addresses.empty()) {
     attempt.result = SendResult(SendError::unknown_node, node_text(remote->id) + " has no known address");
     co_return attempt;
@@ -153,7 +153,7 @@ awaitable<NetworkCore::Attempt> NetworkCore::try_addresses(CorePointer core, Rem
   for (const std::string& address : addresses) {
     const std::uint64_t connections_before = remote->connections;
     const Outcome<bool> dialled = co_await outcome_of(core->node_.dial(address));
-    core->hear_trunks();
+    core->hear_links();
     if (dialled.failure) {
       attempt.result = core->dial_failed(*remote, dialled.failure);
       attempt.cost = true;
@@ -162,7 +162,7 @@ awaitable<NetworkCore::Attempt> NetworkCore::try_addresses(CorePointer core, Rem
     core->dials_ += *dialled.value;
     remote->metrics.dials += *dialled.value;
     attempt.cost = attempt.cost || *dialled.value;
-    if (core->node_.trunk_with(remote->id)) {
+    if (core->node_.link_with(remote->id)) {
       attempt.result = SendResult();
       co_return attempt;
     }
@@ -193,4 +193,4 @@ SendResult NetworkCore::dial_failed(Remote& remote, const std::exception_ptr& fa
   return {itself ? SendError::wrong_node : SendError::connect_failed, node_text(remote.id) + ": " + words_of(failure)};
 }
 
-} // namespace trunkline::net
+} // namespace trunkline

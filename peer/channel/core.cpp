@@ -13,13 +13,13 @@
 #include <stdexcept>
 #include <utility>
 
-namespace trunkline::net {
+namespace trunkline {
 namespace {
 
 /// The node tells of its trunks in the middle of things; a task looks at it later.
 NodeOptions with_changes(NodeOptions options, std::shared_ptr<TrunkChanges> changes) {
-  options.on_trunk = [changes = std::move(changes), theirs = options.on_trunk](TrunkChange change,
-                                                                               const TrunkView& view) {
+  options.on_link = [changes = std::move(changes), theirs = options.on_link](LinkChange change,
+                                                                               const LinkInfo& view) {
     if (theirs) theirs(change, view);
     if (!changes->wanted) return;
     changes->pending.emplace_back(change, view);
@@ -141,7 +141,7 @@ void NetworkCore::forget_some_remotes() {
   std::vector<RemotePointer> unused;
   for (const auto& [id, entry] : remotes_)
     if (entry.use_count() == 1 && entry->busy == 0 && entry->circuits_in == 0 && !entry->connecting &&
-        entry->lines.empty() && entry->retiring.empty() && !node_.trunk_with(id))
+        entry->lines.empty() && entry->retiring.empty() && !node_.link_with(id))
       unused.push_back(entry);
   std::sort(unused.begin(), unused.end(), [](const auto& one, const auto& other) { return one->used < other->used; });
   unused.resize((unused.size() + 1) / 2);
@@ -157,7 +157,7 @@ NetworkMetrics NetworkCore::metrics() const {
     metrics.queue_messages += channel->traffic.queue_messages;
   }
   for (const auto& [id, entry] : remotes_) metrics.peers.emplace(id, entry->metrics);
-  for (const TrunkView& view : node_.trunks()) {
+  for (const LinkInfo& view : node_.links()) {
     ++(view.dialled ? metrics.connections_outbound : metrics.connections_inbound);
     PeerMetrics& peer = metrics.peers[view.node];
     peer.connected = true;
@@ -176,4 +176,4 @@ NetworkMetrics NetworkCore::metrics() const {
   return metrics;
 }
 
-} // namespace trunkline::net
+} // namespace trunkline

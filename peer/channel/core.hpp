@@ -25,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-namespace trunkline::net {
+namespace trunkline {
 
 inline constexpr const char* network_service = "network";
 inline constexpr const char* operator_service = "network.operator";
@@ -86,7 +86,7 @@ struct Remote {
 
 /// What the node told of its trunks and nobody has looked at yet. Shared with the node, which may live longer.
 struct TrunkChanges {
-  std::deque<std::pair<TrunkChange, TrunkView>> pending;
+  std::deque<std::pair<LinkChange, LinkInfo>> pending;
   bool wanted = true;
   Signal changed;
 };
@@ -161,8 +161,8 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   static awaitable<SendResult> write_once(CorePointer core, std::shared_ptr<ChannelState> channel, RemotePointer remote,
                                           Message message);
   /// Begins to close a connection that only one-shot writes have used, unless it is used by more than `own` others.
-  std::shared_ptr<LiveTrunk> end_one_shot(Remote& remote, std::uint32_t own);
-  static awaitable<void> wait_until_over(CorePointer core, std::shared_ptr<LiveTrunk> trunk, TimePoint due);
+  std::shared_ptr<Trunk> end_one_shot(Remote& remote, std::uint32_t own);
+  static awaitable<void> wait_until_over(CorePointer core, std::shared_ptr<Trunk> trunk, TimePoint due);
 
   // network_connect.cpp
   /// `patient`: waits until a connection gives way where there are too many.
@@ -199,15 +199,15 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   static awaitable<void> watch_idle(CorePointer core);
   /// Looks at everything that the node has told: before anything is decided by it, since those who wait on a connection
   /// are woken before the task that hears of its end.
-  void hear_trunks();
-  void on_trunk(TrunkChange change, const TrunkView& view);
+  void hear_links();
+  void on_link(LinkChange change, const LinkInfo& view);
   /// A connection cannot be used any more: when to try again.
-  void pace(Remote& far, const TrunkView& view);
-  bool is_idle(const TrunkView& view, Duration for_at_least) const;
+  void pace(Remote& far, const LinkInfo& view);
+  bool is_idle(const LinkInfo& view, Duration for_at_least) const;
   std::uint32_t connections(bool dialled) const;
   /// Ends the least recently used idle connection of one direction; null when there is none.
-  std::shared_ptr<LiveTrunk> evict(bool dialled, const LiveTrunk* spared);
-  void end_connection(const TrunkView& view, const std::string& reason);
+  std::shared_ptr<Trunk> evict(bool dialled, const Trunk* spared);
+  void end_connection(const LinkInfo& view, const std::string& reason);
 
   Executor executor_;
   Clock& clock_;
@@ -233,4 +233,4 @@ class NetworkCore : public std::enable_shared_from_this<NetworkCore> {
   Tasks tasks_;
 };
 
-} // namespace trunkline::net
+} // namespace trunkline

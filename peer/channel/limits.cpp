@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace trunkline::net {
+namespace trunkline {
 namespace {
 
 constexpr Duration close_deadline = std::chrono::seconds(1);
@@ -18,22 +18,22 @@ awaitable<void> NetworkCore::watch_trunks(CorePointer core) {
   const std::shared_ptr<TrunkChanges> changes = core->trunk_changes_;
   for (;;) {
     while (changes->pending.empty()) co_await changes->changed.wait();
-    core->hear_trunks();
+    core->hear_links();
   }
 }
 
-void NetworkCore::hear_trunks() {
+void NetworkCore::hear_links() {
   while (!trunk_changes_->pending.empty()) {
     const auto [change, view] = std::move(trunk_changes_->pending.front());
     trunk_changes_->pending.pop_front();
-    on_trunk(change, view);
+    on_link(change, view);
   }
 }
 
 /// A far end that accepts and ends the connection at once costs what one that does not answer costs, whatever it says:
 /// being turned away is no orderly end.
-void NetworkCore::pace(Remote& far, const TrunkView& view) {
-  if (node_.trunk_with(view.node)) return;
+void NetworkCore::pace(Remote& far, const LinkInfo& view) {
+  if (node_.link_with(view.node)) return;
   const Duration lived = now() - far.connected_at;
   const boost::system::error_code& why = view.end.code;
   const bool failed = why && why != error::node_closed && (view.dialled || why != error::draining);
@@ -47,10 +47,10 @@ void NetworkCore::pace(Remote& far, const TrunkView& view) {
   far.next_attempt = now() + backoff(far.failures);
 }
 
-void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
+void NetworkCore::on_link(LinkChange change, const LinkInfo& view) {
   const RemotePointer far = remote(view.node);
   switch (change) {
-    case TrunkChange::opened:
+    case LinkChange::opened:
       far->connected_at = far->used = now();
       ++far->connections;
       far->next_attempt = TimePoint();
@@ -64,18 +64,18 @@ void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
         log(LogLevel::warning,
             fmt::format("connection from {} turned away: connections_inbound_max {} reached, and none is idle",
                         view.remote, options_.connections_inbound_max));
-        node_.end_trunk(
+        node_.end_link(
             view.trunk, Duration::zero(),
             End(error::draining, fmt::format("connections_inbound_max {} reached", options_.connections_inbound_max)));
       }
       break;
-    case TrunkChange::draining:
+    case LinkChange::draining:
       for (const auto& [name, line] : std::map(far->lines))
         if (line->circuit.trunk() == view.trunk) retire(far, line);
       far->end = End(error::draining, "it takes no circuits");
       pace(*far, view);
       break;
-    case TrunkChange::over:
+    case LinkChange::over:
       far->end = view.end;
       if (!view.draining || view.end.code) pace(*far, view); // else it was seen when it began to drain
       connections_changed_.notify_all();
@@ -86,14 +86,14 @@ void NetworkCore::on_trunk(TrunkChange change, const TrunkView& view) {
 
 /// Those that we end make room; what the far side drains stays as long as it likes, and counts.
 std::uint32_t NetworkCore::connections(bool dialled) const {
-  const std::vector<TrunkView> trunks = node_.trunks();
-  return static_cast<std::uint32_t>(std::count_if(trunks.begin(), trunks.end(), [dialled](const TrunkView& view) {
+  const std::vector<LinkInfo> trunks = node_.links();
+  return static_cast<std::uint32_t>(std::count_if(trunks.begin(), trunks.end(), [dialled](const LinkInfo& view) {
     return view.dialled == dialled && !view.ended_here;
   }));
 }
 
 /// Nothing is under way on it, nobody but us has circuits on it, and its last message was so long ago.
-bool NetworkCore::is_idle(const TrunkView& view, Duration for_at_least) const {
+bool NetworkCore::is_idle(const LinkInfo& view, Duration for_at_least) const {
   const auto found = remotes_.find(view.node);
   if (view.ended_here || found == remotes_.end()) return false;
   const Remote& far = *found->second;
@@ -101,19 +101,19 @@ bool NetworkCore::is_idle(const TrunkView& view, Duration for_at_least) const {
   return far.busy == 0 && view.trunk->machine().circuits_count() <= ours && now() - far.used >= for_at_least;
 }
 
-void NetworkCore::end_connection(const TrunkView& view, const std::string& reason) {
+void NetworkCore::end_connection(const LinkInfo& view, const std::string& reason) {
   ++evictions_;
   log(LogLevel::info, fmt::format("connection with {} is closed: {}", view.remote, reason));
   const RemotePointer far = remote(view.node);
-  node_.end_trunk(view.trunk, close_deadline, End(error::draining, reason));
+  node_.end_link(view.trunk, close_deadline, End(error::draining, reason));
   for (const auto& [name, line] : std::map(far->lines))
     if (line->circuit.trunk() == view.trunk) retire(far, line);
 }
 
-std::shared_ptr<LiveTrunk> NetworkCore::evict(bool dialled, const LiveTrunk* spared) {
-  std::optional<TrunkView> oldest;
+std::shared_ptr<Trunk> NetworkCore::evict(bool dialled, const Trunk* spared) {
+  std::optional<LinkInfo> oldest;
   TimePoint oldest_used = TimePoint::max();
-  for (const TrunkView& view : node_.trunks()) {
+  for (const LinkInfo& view : node_.links()) {
     if (view.dialled != dialled || view.trunk.get() == spared || !is_idle(view, options_.evict_idle_after)) continue;
     const TimePoint used = remotes_.at(view.node)->used;
     if (used >= oldest_used) continue;
@@ -129,9 +129,9 @@ awaitable<void> NetworkCore::watch_idle(CorePointer core) {
   const Duration interval = std::max<Duration>(core->options_.idle_timeout / 4, std::chrono::milliseconds(10));
   for (;;) {
     co_await sleep_for(interval);
-    for (const TrunkView& view : core->node_.trunks())
+    for (const LinkInfo& view : core->node_.links())
       if (core->is_idle(view, core->options_.idle_timeout)) core->end_connection(view, "it was idle");
   }
 }
 
-} // namespace trunkline::net
+} // namespace trunkline

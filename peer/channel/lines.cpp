@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace trunkline::net {
+namespace trunkline {
 namespace {
 
 using namespace asio::experimental::awaitable_operators;
@@ -26,7 +26,7 @@ std::shared_ptr<Line> NetworkCore::usable_line(const Remote& remote, const Chann
   const auto found = remote.lines.find(channel.name);
   if (found == remote.lines.end()) return nullptr;
   const Line& line = *found->second;
-  const Trunk& machine = line.circuit.trunk()->machine();
+  const Machine& machine = line.circuit.trunk()->machine();
   return line.over || !line.circuit.is_open() || machine.draining() || machine.over() ? nullptr : found->second;
 }
 
@@ -34,7 +34,7 @@ std::shared_ptr<Line> NetworkCore::open_line(const RemotePointer& remote,
                                              const std::shared_ptr<ChannelState>& channel) {
   CircuitOptions options(channel->name);
   auto line = std::make_shared<Line>(
-      peer_->prefer_extant("node://" + remote->id.to_string(), network_service, std::nullopt, std::move(options)));
+      peer_->join_or_start("node://" + remote->id.to_string(), network_service, std::nullopt, std::move(options)));
   remote->lines[channel->name] = line;
   tasks_.spawn(read_line(shared_from_this(), remote, channel, line));
   return line;
@@ -101,7 +101,7 @@ awaitable<SendResult> NetworkCore::write_once(CorePointer core, std::shared_ptr<
   SendResult result;
   try {
     CircuitOptions options(channel->name);
-    Circuit circuit = core->peer_->prefer_extant("node://" + remote->id.to_string(), network_service,
+    Circuit circuit = core->peer_->join_or_start("node://" + remote->id.to_string(), network_service,
                                                  fragment_of(op_message, 0, message), std::move(options));
     circuit.finish();
     co_await circuit.finish_acknowledged();
@@ -113,22 +113,22 @@ awaitable<SendResult> NetworkCore::write_once(CorePointer core, std::shared_ptr<
   co_return result;
 }
 
-std::shared_ptr<LiveTrunk> NetworkCore::end_one_shot(Remote& remote, std::uint32_t own) {
+std::shared_ptr<Trunk> NetworkCore::end_one_shot(Remote& remote, std::uint32_t own) {
   if (!remote.one_shot || remote.busy > own || remote.circuits_in > 0 || !remote.lines.empty()) return nullptr;
-  const std::optional<TrunkView> view = node_.trunk_with(remote.id);
+  const std::optional<LinkInfo> view = node_.link_with(remote.id);
   if (!view || !view->dialled) return nullptr;
   remote.one_shot = false;
-  node_.end_trunk(view->trunk, close_deadline, End());
+  node_.end_link(view->trunk, close_deadline, End());
   return view->trunk;
 }
 
-awaitable<void> NetworkCore::wait_until_over(CorePointer core, std::shared_ptr<LiveTrunk> trunk, TimePoint due) {
+awaitable<void> NetworkCore::wait_until_over(CorePointer core, std::shared_ptr<Trunk> trunk, TimePoint due) {
   const auto is_there = [&core, &trunk] {
-    const std::vector<TrunkView> all = core->node_.trunks();
-    return std::any_of(all.begin(), all.end(), [&trunk](const TrunkView& open) { return open.trunk == trunk; });
+    const std::vector<LinkInfo> all = core->node_.links();
+    return std::any_of(all.begin(), all.end(), [&trunk](const LinkInfo& open) { return open.trunk == trunk; });
   };
   while (core->phase_ == Phase::running && core->now() < due && is_there())
     co_await (core->connections_changed_.wait() || sleep_until(due));
 }
 
-} // namespace trunkline::net
+} // namespace trunkline

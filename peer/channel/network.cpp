@@ -8,7 +8,7 @@
 #include <exception>
 #include <utility>
 
-namespace trunkline::net {
+namespace trunkline {
 namespace {
 
 std::string name_of(const NetworkOptions& options) {
@@ -76,4 +76,4 @@ awaitable<NodeId> Network::connect(std::string address) { return NetworkCore::co
 
 Node& Network::node() noexcept { return core_->node(); }
 
-} // namespace trunkline::net
+} // namespace trunkline

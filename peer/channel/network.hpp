@@ -1,8 +1,8 @@
 // Messages between nodes by channel, for those who do not want to think in trunks: register a processor, get a conduit,
 // send to node ids.
 //
-//   auto network = std::make_shared<net::Network>(io.get_executor(), options);
-//   net::Conduit chat = network->register_processor("chat", on_message);
+//   auto network = std::make_shared<Network>(io.get_executor(), options);
+//   Conduit chat = network->register_processor("chat", on_message);
 //   network->start();
 //   co_await chat.send(them, "hello");
 #pragma once
@@ -21,7 +21,7 @@
 #include <string>
 #include <vector>
 
-namespace trunkline::net {
+namespace trunkline {
 
 struct NetworkOptions {
   NodeOptions node;
@@ -142,4 +142,4 @@ class Network final : public Component {
   std::shared_ptr<Scope> own_scope_;
 };
 
-} // namespace trunkline::net
+} // namespace trunkline

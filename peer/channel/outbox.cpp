@@ -3,7 +3,7 @@
 #include <iterator>
 #include <utility>
 
-namespace trunkline::net {
+namespace trunkline {
 
 Outbox::Place::Place(Outbox& outbox, std::size_t bytes, bool in_order)
     : outbox_(&outbox), bytes_(bytes), in_order_(in_order) {
@@ -38,4 +38,4 @@ void Outbox::Place::wake_next() noexcept {
   if (next != outbox_->places_.end()) (*next)->changed_.notify_all();
 }
 
-} // namespace trunkline::net
+} // namespace trunkline

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <list>
 
-namespace trunkline::net {
+namespace trunkline {
 
 struct Line;
 
@@ -55,4 +55,4 @@ class Outbox {
   std::size_t messages_ = 0;
 };
 
-} // namespace trunkline::net
+} // namespace trunkline

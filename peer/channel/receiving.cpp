@@ -16,22 +16,22 @@
 #include <string>
 #include <utility>
 
-namespace trunkline::net {
+namespace trunkline {
 namespace {
 
 constexpr std::size_t unknown_channels_logged_max = 256;
 
 /// A circuit's turn to give what it has to the processor of its channel. A far node has one circuit per channel;
 /// another one comes beside it for a one-shot write, and after a loss, when what had arrived before still waits.
-class Turn {
+class Mutex {
  public:
-  Turn(std::shared_ptr<Remote> remote, const std::string& channel)
+  Mutex(std::shared_ptr<Remote> remote, const std::string& channel)
       : remote_(std::move(remote)), queue_(remote_->turns.try_emplace(channel).first) {
     place_.emplace(queue_->second, 0, true);
   }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-  ~Turn() {
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+  ~Mutex() {
     place_.reset();
     if (queue_->second.messages() == 0) remote_->turns.erase(queue_);
   }
@@ -106,7 +106,7 @@ awaitable<void> NetworkCore::receive_all(CorePointer core, RemotePointer remote,
   for (;;) {
     std::optional<Fragment> fragment = co_await circuit.receive();
     if (!fragment) co_return; // they have finished, and so have we
-    Turn turn(remote, circuit.name());
+    Mutex turn(remote, circuit.name());
     co_await turn.come();
     for (; fragment; fragment = circuit.try_receive()) { // all that has arrived, before another circuit's
       remote->used = core->now();
@@ -254,4 +254,4 @@ awaitable<void> NetworkCore::answer_request(CorePointer core, Circuit& circuit) 
   }
 }
 
-} // namespace trunkline::net
+} // namespace trunkline

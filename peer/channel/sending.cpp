@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace trunkline::net {
+namespace trunkline {
 namespace {
 
 using namespace asio::experimental::awaitable_operators;
@@ -138,12 +138,12 @@ awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<Channe
     } catch (const system_error& thrown) {
       result = core->failure_of(*remote, thrown);
     }
-    if (outcome == SendOutcome::taken) {
+    if (outcome == SendOutcome::queued) {
       line->carried_unacked = true;
       ++core->reuses_;
       ++remote->metrics.reuses;
     }
-    if (outcome == SendOutcome::taken || !result) co_return core->note(*remote, *channel, bytes, std::move(result));
+    if (outcome == SendOutcome::queued || !result) co_return core->note(*remote, *channel, bytes, std::move(result));
     message.payload = std::move(fragment.payload);
     message.metadata = std::move(fragment.args);
   }
@@ -158,10 +158,10 @@ awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<Channe
                                node_text(to), queued, quote(channel->name), weight, core->options_.queue_bytes_max)));
   if (kind != Kind::one_shot) {
     remote->one_shot = false;
-  } else if (!remote->connecting && !core->node_.trunk_with(to)) {
+  } else if (!remote->connecting && !core->node_.link_with(to)) {
     remote->one_shot = true;
   }
-  if (core->node_.trunk_with(to)) {
+  if (core->node_.link_with(to)) {
     ++core->reuses_;
     ++remote->metrics.reuses;
   }
@@ -179,7 +179,7 @@ awaitable<SendResult> NetworkCore::send(CorePointer core, std::shared_ptr<Channe
     result = core->failure_of(*remote, thrown);
   }
   if (kind == Kind::one_shot) {
-    const std::shared_ptr<LiveTrunk> ending = core->end_one_shot(*remote, 1);
+    const std::shared_ptr<Trunk> ending = core->end_one_shot(*remote, 1);
     if (ending) co_await wait_until_over(core, ending, due);
   }
   co_return core->note(*remote, *channel, bytes, std::move(result));
@@ -325,7 +325,7 @@ awaitable<std::vector<SendResult>> NetworkCore::broadcast(CorePointer core, std:
   Tasks tasks(core->executor_); // goes when this is cancelled, and they with it
   for (std::size_t i = 0; i < all->to.size(); ++i) {
     // Those who are connected wait for nobody who is not, and there are no more of them than connections.
-    if (core->node_.trunk_with(all->to[i])) tasks.spawn(broadcast_to(core, all, i));
+    if (core->node_.link_with(all->to[i])) tasks.spawn(broadcast_to(core, all, i));
     else all->unconnected.push_back(i);
   }
   for (std::size_t i = 0; i < std::min(options.concurrency, all->unconnected.size()); ++i)
@@ -355,4 +355,4 @@ awaitable<void> NetworkCore::broadcast_to(CorePointer core, std::shared_ptr<Broa
       co_await send(core, all->channel, all->to[mine], std::move(copy), all->due - core->now(), all->kind, true);
 }
 
-} // namespace trunkline::net
+} // namespace trunkline

@@ -49,7 +49,7 @@ class Gossip::Ticket {
   std::size_t bytes_;
 };
 
-Gossip::Gossip(std::shared_ptr<net::Network> network, GossipOptions options)
+Gossip::Gossip(std::shared_ptr<Network> network, GossipOptions options)
     : Component(network->executor(), "gossip on " + options.channel), network_(std::move(network)),
       options_(std::move(options)), clock_(Clock::of(executor())),
       machine_(network_->local_id(), complete(options_.machine)), tasks_(executor()) {}
@@ -68,7 +68,7 @@ RandomId Gossip::broadcast(Payload payload) {
 
 awaitable<void> Gossip::run(std::shared_ptr<Scope> scope) {
   conduit_ = network_->register_processor(
-      options_.channel, [self = std::weak_ptr<Component>(weak_from_this())](NodeId from, net::Message message) {
+      options_.channel, [self = std::weak_ptr<Component>(weak_from_this())](NodeId from, Message message) {
         return on_word(self, from, std::move(message));
       });
   alarm_ = Clock::of(executor()).make_alarm(executor());
@@ -86,7 +86,7 @@ awaitable<void> Gossip::run(std::shared_ptr<Scope> scope) {
 }
 
 /// Takes its time when deliveries wait: the channel's credit then holds the sender back.
-awaitable<void> Gossip::on_word(std::weak_ptr<Component> weak, NodeId from, net::Message message) {
+awaitable<void> Gossip::on_word(std::weak_ptr<Component> weak, NodeId from, Message message) {
   const auto self = std::static_pointer_cast<Gossip>(weak.lock());
   if (!self) co_return;
   while (self->deliveries_.size() >= self->options_.deliveries_max ||
@@ -109,8 +109,8 @@ bool Gossip::may_send(const Machine::Send& word) const {
 }
 
 awaitable<void> Gossip::send(Machine::Send word, [[maybe_unused]] std::unique_ptr<Ticket> ticket) {
-  net::Message message{Payload(std::move(word.bytes))};
-  const net::SendResult sent = co_await conduit_.send(word.to, std::move(message), options_.send_deadline);
+  Message message{Payload(std::move(word.bytes))};
+  const SendResult sent = co_await conduit_.send(word.to, std::move(message), options_.send_deadline);
   if (sent || word.ticket == 0) co_return;
   machine_.failed(word.ticket, clock_.now());
   flush();

@@ -45,7 +45,7 @@ struct GossipOptions {
 /// network. One executor; not thread safe.
 class Gossip final : public Component {
  public:
-  Gossip(std::shared_ptr<net::Network> network, GossipOptions options);
+  Gossip(std::shared_ptr<Network> network, GossipOptions options);
 
   /// The members as of now, this one included. What is under way goes on by the book it began with, and reaches those
   /// who came meanwhile by cleanup, or from its originator.
@@ -62,7 +62,7 @@ class Gossip final : public Component {
   awaitable<void> run(std::shared_ptr<Scope> scope) override;
 
  private:
-  static awaitable<void> on_word(std::weak_ptr<Component> weak, NodeId from, net::Message message);
+  static awaitable<void> on_word(std::weak_ptr<Component> weak, NodeId from, Message message);
   struct Outstanding {
     std::size_t count = 0;
     std::size_t bytes = 0;
@@ -73,11 +73,11 @@ class Gossip final : public Component {
   awaitable<void> deliver_all();
   void flush();
 
-  std::shared_ptr<net::Network> network_;
+  std::shared_ptr<Network> network_;
   GossipOptions options_;
   Clock& clock_;
   Machine machine_;
-  net::Conduit conduit_;
+  Conduit conduit_;
   std::unique_ptr<Alarm> alarm_;
   Instant armed_for_ = Instant::max();
   std::deque<Machine::Delivery> deliveries_;

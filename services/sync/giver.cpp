@@ -42,7 +42,7 @@ struct Wanted {
 /// What the tasks of one Giver share. `control` belongs to the caller of `give`, who outlives them.
 struct Giving {
   Giving(Circuit& control_circuit, Source from, Filter without, Watch watcher, Tuning limits,
-         std::shared_ptr<Commons> shared)
+         std::shared_ptr<SharedBudget> shared)
       : control(control_circuit), source(std::move(from)), filter(std::move(without)), watch(std::move(watcher)),
         tuning(limits), commons(std::move(shared)), holding(commons) {}
 
@@ -51,8 +51,8 @@ struct Giving {
   const Filter filter;
   const Watch watch;
   const Tuning tuning;
-  const std::shared_ptr<Commons> commons;
-  Holding holding;
+  const std::shared_ptr<SharedBudget> commons;
+  BudgetShare holding;
   std::deque<Listed> listed;
   std::deque<Wanted> wanted; // at most what is listed
   std::size_t hands = 0;     // tasks that give what is wanted, <= files_sending_max
@@ -269,7 +269,7 @@ awaitable<void> give_files(GivingPointer giving) {
   giving->at_rest.notify_all();
 }
 
-void give_wanted(GivingPointer giving, Crew crew) {
+void give_wanted(GivingPointer giving, TaskGroup crew) {
   const std::size_t hands_max = std::max<std::size_t>(1, giving->tuning.files_sending_max);
   for (std::size_t idle = giving->wanted.size(); idle > 0 && giving->hands < hands_max; --idle) {
     ++giving->hands;
@@ -310,7 +310,7 @@ void hear_totals(Giving& giving, const wire::Totals& totals) {
   progress.totals_known = true;
 }
 
-awaitable<void> give_hearing(GivingPointer giving, Crew crew) {
+awaitable<void> give_hearing(GivingPointer giving, TaskGroup crew) {
   for (;;) {
     const std::optional<Fragment> fragment = co_await giving->control.receive();
     if (!fragment) throw_protocol("the far side stopped in the middle of the sync");
@@ -358,10 +358,10 @@ awaitable<void> give_say_alive(GivingPointer giving) {
 } // namespace
 
 awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning,
-                       std::shared_ptr<Commons> commons) {
+                       std::shared_ptr<SharedBudget> commons) {
   const auto giving = std::make_shared<Giving>(control, std::move(source), std::move(filter), std::move(watch), tuning,
                                                std::move(commons));
-  Crew crew(co_await asio::this_coro::executor);
+  TaskGroup crew(co_await asio::this_coro::executor);
   crew.spawn(give_hearing(giving, crew));
   crew.spawn(give_listing(giving));
   crew.spawn(give_say_alive(giving));

@@ -75,7 +75,7 @@ Fragment to_failed(std::exception_ptr failure);
 /// the reader.
 class ListingReader {
  public:
-  ListingReader(const Filter& filter, std::size_t entries_max, Holding& holding)
+  ListingReader(const Filter& filter, std::size_t entries_max, BudgetShare& holding)
       : filter_(filter), entries_max_(entries_max), holding_(holding) {}
 
   /// What is wrong with the entry; empty when it was taken into `into`, which has its path in any case.
@@ -92,7 +92,7 @@ class ListingReader {
 
   const Filter& filter_;
   std::size_t entries_max_;
-  Holding& holding_;
+  BudgetShare& holding_;
   std::uint64_t entries_count_ = 0;
   std::string last_path_;
   std::vector<std::string> directories_; // taken, from the top down to where the list is

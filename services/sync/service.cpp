@@ -84,14 +84,14 @@ awaitable<void> watch_idle(std::shared_ptr<Progress> progress, Duration idle_max
   }
 }
 
-awaitable<void> run_watched(awaitable<Report> sync, Report* into, Crew crew) {
+awaitable<void> run_watched(awaitable<Report> sync, Report* into, TaskGroup crew) {
   *into = co_await std::move(sync);
   crew.cancel();
 }
 
 awaitable<Report> watched(awaitable<Report> sync, std::shared_ptr<Progress> progress, Duration idle_max) {
   Report report;
-  Crew crew(co_await asio::this_coro::executor);
+  TaskGroup crew(co_await asio::this_coro::executor);
   crew.spawn(run_watched(std::move(sync), &report, crew));
   crew.spawn(watch_idle(std::move(progress), idle_max));
   co_await crew.join();
@@ -127,7 +127,7 @@ struct Service::Job {
 };
 
 Service::Service(Node& node, ServiceOptions options)
-    : node_(node), options_(std::move(options)), commons_(std::make_shared<Commons>(options_.listing_bytes_max)) {
+    : node_(node), options_(std::move(options)), commons_(std::make_shared<SharedBudget>(options_.listing_bytes_max)) {
   if (!options_.random) options_.random = system_random();
 }
 
@@ -201,8 +201,8 @@ awaitable<void> Service::run_peer(std::shared_ptr<Service> self, LocalPeer& peer
 
 awaitable<Report> Service::run_job(Job& job, LocalPeer& peer, CircuitInbox& circuits) {
   const wire::Request request = to_request(job.role_there, job.path, job.options);
-  Circuit control = peer.start_remote_and_open(job.address, service_name, to_fragment(op::request, request));
-  const auto commons = std::make_shared<Commons>(options_.tuning.listing_bytes_max);
+  Circuit control = peer.start(job.address, service_name, to_fragment(op::request, request));
+  const auto commons = std::make_shared<SharedBudget>(options_.tuning.listing_bytes_max);
   std::exception_ptr failure;
   try {
     if (job.role_there == wire::Request::TAKE)
@@ -316,7 +316,7 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
 /// hosts it is the node.
 std::string Service::remote_of(const Circuit& control) const {
   constexpr std::string_view tcp = "tcp://";
-  for (const TrunkView& view : node_.trunks()) {
+  for (const LinkInfo& view : node_.links()) {
     if (view.trunk != control.trunk()) continue;
     const std::size_t colon = view.remote.rfind(':');
     if (view.remote.starts_with(tcp) && colon > tcp.size()) return printable_sentence(view.remote.substr(0, colon));

@@ -16,7 +16,7 @@ constexpr std::size_t bytes_between_yields = 256 * 1024;
 /// One of the digests that may be under way.
 class DigestTurn {
  public:
-  explicit DigestTurn(std::shared_ptr<Commons> commons) : commons_(std::move(commons)) { ++commons_->digests; }
+  explicit DigestTurn(std::shared_ptr<SharedBudget> commons) : commons_(std::move(commons)) { ++commons_->digests; }
   DigestTurn(const DigestTurn&) = delete;
   DigestTurn& operator=(const DigestTurn&) = delete;
   ~DigestTurn() {
@@ -25,11 +25,11 @@ class DigestTurn {
   }
 
  private:
-  std::shared_ptr<Commons> commons_;
+  std::shared_ptr<SharedBudget> commons_;
 };
 
-awaitable<void> wait_for_turn(std::shared_ptr<Commons> commons) {
-  while (commons->digests >= Commons::digests_max) {
+awaitable<void> wait_for_turn(std::shared_ptr<SharedBudget> commons) {
+  while (commons->digests >= SharedBudget::digests_max) {
     try {
       co_await commons->digest_ended.wait();
     } catch (...) {
@@ -41,7 +41,7 @@ awaitable<void> wait_for_turn(std::shared_ptr<Commons> commons) {
 
 } // namespace
 
-void Holding::add(std::size_t bytes) {
+void BudgetShare::add(std::size_t bytes) {
   if (bytes > commons_->listing_bytes_max - commons_->listing_bytes)
     throw Failure(Failure::Kind::denied, "the listings here would take more than " +
                                              std::to_string(commons_->listing_bytes_max) +
@@ -50,13 +50,13 @@ void Holding::add(std::size_t bytes) {
   bytes_ += bytes;
 }
 
-void Holding::give_back(std::size_t bytes) noexcept {
+void BudgetShare::give_back(std::size_t bytes) noexcept {
   const std::size_t given = std::min(bytes, bytes_);
   commons_->listing_bytes -= given;
   bytes_ -= given;
 }
 
-awaitable<FileDigest> digest_file(std::shared_ptr<Commons> commons, std::shared_ptr<Directory> directory,
+awaitable<FileDigest> digest_file(std::shared_ptr<SharedBudget> commons, std::shared_ptr<Directory> directory,
                                   std::string name, std::shared_ptr<Progress> progress) {
   co_await wait_for_turn(commons);
   const DigestTurn turn(commons);

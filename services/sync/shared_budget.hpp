@@ -14,8 +14,8 @@
 namespace trunkline::sync {
 
 /// One executor; not thread safe.
-struct Commons {
-  explicit Commons(std::size_t bytes) : listing_bytes_max(bytes) {}
+struct SharedBudget {
+  explicit SharedBudget(std::size_t bytes) : listing_bytes_max(bytes) {}
 
   const std::size_t listing_bytes_max; // what all listings here take, those of this side's trees and of far sides'
   std::size_t listing_bytes = 0;       // <= listing_bytes_max
@@ -25,19 +25,19 @@ struct Commons {
 };
 
 /// What the listings of one sync take of the commons, until it goes.
-class Holding {
+class BudgetShare {
  public:
-  explicit Holding(std::shared_ptr<Commons> commons) : commons_(std::move(commons)) {}
-  Holding(const Holding&) = delete;
-  Holding& operator=(const Holding&) = delete;
-  ~Holding() { commons_->listing_bytes -= bytes_; }
+  explicit BudgetShare(std::shared_ptr<SharedBudget> commons) : commons_(std::move(commons)) {}
+  BudgetShare(const BudgetShare&) = delete;
+  BudgetShare& operator=(const BudgetShare&) = delete;
+  ~BudgetShare() { commons_->listing_bytes -= bytes_; }
 
   /// Errors: Failure::Kind::denied when there is no room; nothing was added then.
   void add(std::size_t bytes);
   void give_back(std::size_t bytes) noexcept;
 
  private:
-  std::shared_ptr<Commons> commons_;
+  std::shared_ptr<SharedBudget> commons_;
   std::size_t bytes_ = 0;
 };
 
@@ -49,7 +49,7 @@ struct FileDigest {
 
 /// The digest of a file as it is now; waits for its turn among all digests of the commons, then pauses every 256 KiB.
 /// Holes are not read. Errors: FileError.
-awaitable<FileDigest> digest_file(std::shared_ptr<Commons> commons, std::shared_ptr<Directory> directory,
+awaitable<FileDigest> digest_file(std::shared_ptr<SharedBudget> commons, std::shared_ptr<Directory> directory,
                                   std::string name, std::shared_ptr<Progress> progress);
 
 } // namespace trunkline::sync

@@ -49,7 +49,7 @@ void throw_if_hopeless(const FileError& failure) {
 /// What the tasks of one Taker share. `control` belongs to the caller of `take`, who outlives them.
 struct Taking {
   Taking(Circuit& control_circuit, std::shared_ptr<Root> root, Options wishes, Watch watcher, Tuning limits,
-         std::function<std::uint64_t()> random, std::shared_ptr<Commons> shared)
+         std::function<std::uint64_t()> random, std::shared_ptr<SharedBudget> shared)
       : control(control_circuit), options(std::move(wishes)), filter(options.exclude), watch(std::move(watcher)),
         tuning(limits), commons(std::move(shared)), holding(commons), reader(filter, limits.entries_max, holding) {
     if (root) tree.emplace(std::move(root), std::move(random));
@@ -60,8 +60,8 @@ struct Taking {
   const Filter filter;
   const Watch watch;
   const Tuning tuning;
-  const std::shared_ptr<Commons> commons;
-  Holding holding;
+  const std::shared_ptr<SharedBudget> commons;
+  BudgetShare holding;
   std::optional<Tree> tree; // none: a dry run into nothing
 
   std::vector<Entry> have; // what is here, before anything changes
@@ -571,7 +571,7 @@ awaitable<void> take_file(TakingPointer taking, Circuit circuit) {
   take_resolved(*taking, index);
 }
 
-awaitable<void> take_circuits(TakingPointer taking, CircuitInbox* circuits, Crew crew) {
+awaitable<void> take_circuits(TakingPointer taking, CircuitInbox* circuits, TaskGroup crew) {
   for (;;) {
     std::optional<Circuit> circuit = co_await circuits->next();
     if (!circuit) throw Failure(Failure::Kind::ending, "this side is shutting down");
@@ -708,7 +708,7 @@ awaitable<void> take_everything_wanted(TakingPointer taking) {
   while (!taking->listing_ended || taking->outstanding > 0) co_await taking->resolved_one.wait();
 }
 
-awaitable<void> take_to_the_end(TakingPointer taking, Crew crew) {
+awaitable<void> take_to_the_end(TakingPointer taking, TaskGroup crew) {
   co_await take_everything_wanted(taking);
   if (!taking->blocked.empty() && taking->options.delete_extra && take_why_not_delete(*taking).empty()) {
     co_await take_deletions(taking);
@@ -736,11 +736,11 @@ awaitable<void> take_to_the_end(TakingPointer taking, Crew crew) {
 
 awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr<Root> root, Options options,
                        Watch watch, Tuning tuning, std::function<std::uint64_t()> random,
-                       std::shared_ptr<Commons> commons) {
+                       std::shared_ptr<SharedBudget> commons) {
   const auto taking = std::make_shared<Taking>(control, std::move(root), std::move(options), std::move(watch), tuning,
                                                std::move(random), std::move(commons));
   taking->report.circuits = 1;
-  Crew crew(co_await asio::this_coro::executor);
+  TaskGroup crew(co_await asio::this_coro::executor);
   crew.spawn(take_hearing(taking));
   crew.spawn(take_saying(taking));
   crew.spawn(take_say_alive(taking));

@@ -16,15 +16,15 @@ using namespace std::chrono_literals;
 
 namespace {
 
-awaitable<void> write(Turn* turn, std::string* seen, char letter, Duration time) {
-  const Turn::Held held = co_await turn->take();
+awaitable<void> write(Mutex* turn, std::string* seen, char letter, Duration time) {
+  const Mutex::Held held = co_await turn->take();
   seen->push_back(letter);
   co_await sleep_for(time);
   seen->push_back(letter);
 }
 
 awaitable<void> one_after_another(sim::World& world) {
-  Turn turn;
+  Mutex turn;
   std::string seen;
   Tasks tasks(world.executor());
   for (const char letter : {'a', 'b', 'c'}) tasks.spawn(write(&turn, &seen, letter, 1s));
@@ -33,7 +33,7 @@ awaitable<void> one_after_another(sim::World& world) {
 }
 
 awaitable<void> cancelled_while_waiting(sim::World& world) {
-  Turn turn;
+  Mutex turn;
   std::string seen;
   Tasks first(world.executor()), second(world.executor()), third(world.executor());
   first.spawn(write(&turn, &seen, 'a', 2s));

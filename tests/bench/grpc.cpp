@@ -141,9 +141,9 @@ class Receiving : public grpc::ServerReadReactor<Message> {
   Message message_;
 };
 
-class Holding : public grpc::ServerBidiReactor<Message, Message> {
+class BudgetShare : public grpc::ServerBidiReactor<Message, Message> {
  public:
-  Holding() : message_(std::make_unique<Message>()) { StartRead(message_.get()); }
+  BudgetShare() : message_(std::make_unique<Message>()) { StartRead(message_.get()); }
 
  private:
   void OnReadDone(bool ok) override {
@@ -172,7 +172,7 @@ class Serving : public Callbacks {
     return new Receiving(run_, received);
   }
 
-  grpc::ServerBidiReactor<Message, Message>* Hold(grpc::CallbackServerContext*) override { return new Holding; }
+  grpc::ServerBidiReactor<Message, Message>* Hold(grpc::CallbackServerContext*) override { return new BudgetShare; }
 
   grpc::ServerUnaryReactor* Open(grpc::CallbackServerContext* context, const Message* message,
                                  Message* reply) override {

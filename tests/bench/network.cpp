@@ -90,39 +90,39 @@ struct Failure {
   std::exception_ptr first;
 };
 
-net::NetworkOptions network_options() {
-  net::NetworkOptions options;
+NetworkOptions network_options() {
+  NetworkOptions options;
   options.node.log = [](LogLevel level, std::string_view line) {
     if (level >= LogLevel::error) std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
   };
   return options;
 }
 
-awaitable<void> ignore(NodeId, net::Message) { co_return; }
+awaitable<void> ignore(NodeId, Message) { co_return; }
 
 // The serving process.
 
 struct Server {
-  std::shared_ptr<net::Network> network;
-  net::Conduit conduit;
+  std::shared_ptr<Network> network;
+  Conduit conduit;
   Numbers numbers;
 };
 
 struct Serving {
   Serving(asio::io_context& io, std::size_t count, Failure& failed) : failure(failed), servers(count) {
     for (Server& server : servers) {
-      net::NetworkOptions options = network_options();
+      NetworkOptions options = network_options();
       options.listen = {"tcp://127.0.0.1:0"};
-      server.network = std::make_shared<net::Network>(io.get_executor(), std::move(options));
+      server.network = std::make_shared<Network>(io.get_executor(), std::move(options));
       server.conduit = server.network->register_processor(
           "numbers",
-          [this, &server](NodeId origin, net::Message message) { return take(server, origin, std::move(message)); });
+          [this, &server](NodeId origin, Message message) { return take(server, origin, std::move(message)); });
       server.network->start();
     }
     where = servers.front().network->register_processor(
-        "where", [this](NodeId origin, net::Message message) { return tell(origin, std::move(message)); });
+        "where", [this](NodeId origin, Message message) { return tell(origin, std::move(message)); });
   }
-  awaitable<void> take(Server& server, NodeId origin, net::Message message) {
+  awaitable<void> take(Server& server, NodeId origin, Message message) {
     try {
       server.numbers.check(origin, message.payload, conduit_bytes);
     } catch (...) {
@@ -130,21 +130,21 @@ struct Serving {
     }
     co_return;
   }
-  awaitable<void> tell(NodeId origin, net::Message message) {
+  awaitable<void> tell(NodeId origin, Message message) {
     ending = message.payload.text() == "that was all";
     if (ending) co_return;
     std::string lines;
     for (const Server& server : servers)
       lines += server.network->local_id().to_string() + " " + server.network->addresses().front() + "\n";
-    co_await where.send(origin, net::Message(std::move(lines)));
+    co_await where.send(origin, Message(std::move(lines)));
   }
   bool over() const {
     return ending && std::all_of(servers.begin(), servers.end(),
-                                 [](const Server& server) { return server.network->node().trunks_count() == 0; });
+                                 [](const Server& server) { return server.network->node().links_count() == 0; });
   }
   Failure& failure;
   std::vector<Server> servers;
-  net::Conduit where;
+  Conduit where;
   bool ending = false;
 };
 
@@ -168,12 +168,12 @@ void serve(const Options& options) {
 /// The node that sends, and those to which it does.
 struct Sender {
   explicit Sender(const Executor& executor)
-      : network(std::make_shared<net::Network>(executor, network_options())),
+      : network(std::make_shared<Network>(executor, network_options())),
         numbers(network->register_processor("numbers", ignore)),
-        where(network->register_processor("where", [this](NodeId, net::Message message) { return hear(message); })) {
+        where(network->register_processor("where", [this](NodeId, Message message) { return hear(message); })) {
     network->start();
   }
-  awaitable<void> hear(net::Message message) {
+  awaitable<void> hear(Message message) {
     network->address_book().parse(message.payload.text());
     heard.notify_all();
     co_return;
@@ -189,14 +189,14 @@ struct Sender {
   }
   std::vector<NodeId> nodes() const { return network->address_book().nodes(); }
 
-  std::shared_ptr<net::Network> network;
-  net::Conduit numbers;
-  net::Conduit where;
+  std::shared_ptr<Network> network;
+  Conduit numbers;
+  Conduit where;
   NodeId first;
   Signal heard;
 };
 
-void check(const net::SendResult& result) {
+void check(const SendResult& result) {
   if (!result) throw std::runtime_error(result.text);
 }
 
@@ -228,9 +228,9 @@ awaitable<Measured> drive_first_messages(Sender& sender, const Options& options)
   const Goal goal(options);
   std::uint64_t number = 0;
   while (times.count() == 0 || !goal.reached(times.count())) {
-    for (const TrunkView& view : sender.network->node().trunks())
-      sender.network->node().end_trunk(view.trunk, Duration::zero(), End(error::draining, "once more"));
-    while (sender.network->node().trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+    for (const LinkInfo& view : sender.network->node().links())
+      sender.network->node().end_link(view.trunk, Duration::zero(), End(error::draining, "once more"));
+    while (sender.network->node().links_count() > 0) co_await asio::post(asio::use_awaitable);
     if (options.skip_one && number == 3) ++number;
     times.begin();
     check(co_await sender.numbers.send_acked(sender.first, numbered(conduit_bytes, number++)));
@@ -259,32 +259,32 @@ class CountingTransport final : public test::PassingTransport {
   std::shared_ptr<std::uint64_t> bytes_;
 };
 
-using CountingNetwork = test::PassingNetwork<CountingTransport, std::uint64_t>;
+using CountingMedium = test::PassingMedium<CountingTransport, std::uint64_t>;
 
 struct Member {
   std::shared_ptr<std::uint64_t> bytes = std::make_shared<std::uint64_t>(0); // on its connections
-  std::shared_ptr<net::Network> network;
+  std::shared_ptr<Network> network;
   std::shared_ptr<gossip::Gossip> service; // null in the mesh
-  net::Conduit conduit; // of the mesh
+  Conduit conduit; // of the mesh
   Numbers numbers;
 };
 
 struct Members {
   Members(asio::io_context& io, std::uint32_t count, bool by_tree, Failure& failed) : failure(failed), members(count) {
-    const auto memory = std::make_shared<MemoryNetwork>();
+    const auto memory = std::make_shared<MemoryMedium>();
     std::vector<NodeId> ids;
     for (std::uint32_t number = 0; number < count; ++number)
       ids.push_back(*NodeId::from_bytes(fmt::format("member{:010}", number)));
     const auto book = gossip::Book::make(1, ids);
     for (std::uint32_t number = 0; number < count; ++number) {
       Member& member = members[number];
-      net::NetworkOptions options = network_options();
+      NetworkOptions options = network_options();
       options.node.id = ids[number];
-      options.node.networks["mem"] = std::make_shared<CountingNetwork>(memory, member.bytes);
+      options.node.media["mem"] = std::make_shared<CountingMedium>(memory, member.bytes);
       options.listen = {fmt::format("mem://{}", number)};
       for (std::uint32_t other = 0; other < count; ++other)
         if (other != number) options.book.add(ids[other], fmt::format("mem://{}", other));
-      member.network = std::make_shared<net::Network>(io.get_executor(), std::move(options));
+      member.network = std::make_shared<Network>(io.get_executor(), std::move(options));
       member.network->start();
       if (by_tree) {
         gossip::GossipOptions how;
@@ -296,7 +296,7 @@ struct Members {
         member.service->start(scope);
       } else {
         member.conduit =
-            member.network->register_processor("mesh", [this, &member](NodeId origin, net::Message message) {
+            member.network->register_processor("mesh", [this, &member](NodeId origin, Message message) {
               return take(member, origin, std::move(message.payload));
             });
       }
@@ -320,9 +320,9 @@ struct Members {
     if (originator.service) {
       originator.service->broadcast(numbered(broadcast_bytes, number));
     } else {
-      const std::vector<net::SendResult> results =
-          co_await originator.conduit.broadcast(others, net::Message(numbered(broadcast_bytes, number)));
-      for (const net::SendResult& result : results) check(result);
+      const std::vector<SendResult> results =
+          co_await originator.conduit.broadcast(others, Message(numbered(broadcast_bytes, number)));
+      for (const SendResult& result : results) check(result);
     }
     while (delivered < wanted) co_await changed.wait();
   }

@@ -78,7 +78,7 @@ awaitable<void> echo(Circuit circuit, Serving* serving) {
     std::optional<Fragment> fragment = co_await circuit.receive();
     if (!fragment) break;
     serving->checks.check(text_of(*fragment), fragment->payload.size(), 0);
-    if (circuit.send_one_way(*fragment) != SendOutcome::taken) co_await circuit.send(std::move(*fragment));
+    if (circuit.send_one_way(*fragment) != SendOutcome::queued) co_await circuit.send(std::move(*fragment));
   }
   circuit.finish();
 }
@@ -108,7 +108,7 @@ awaitable<void> bench_service(LocalPeer& peer, CircuitInbox& circuits, Serving* 
       reply.part = static_cast<std::int64_t>(serving->idle.size());
       serving->idle.push_back(std::move(*circuit));
       Fragment* const answer = &reply;
-      if (serving->idle.back().send_one_way(*answer) != SendOutcome::taken)
+      if (serving->idle.back().send_one_way(*answer) != SendOutcome::queued)
         throw std::runtime_error("no credit for a reply");
     }
   }
@@ -141,9 +141,9 @@ void serve(const Options& options) {
       "bench", [&](LocalPeer& peer, CircuitInbox& circuits) { return guarded_service(peer, circuits, &serving, &io); });
   say_listening(port_of(node.listen("tcp://127.0.0.1:0")));
   // Over when every connection is gone again.
-  while (!(connected && node.trunks_count() == 0) && !io.stopped()) {
+  while (!(connected && node.links_count() == 0) && !io.stopped()) {
     io.run_one();
-    connected = connected || node.trunks_count() > 0;
+    connected = connected || node.links_count() > 0;
   }
   if (serving.failure) std::rethrow_exception(serving.failure);
 }
@@ -185,9 +185,9 @@ class Buffers {
 
 std::vector<Circuit> open_circuits(Driving& driving, std::uint32_t count) {
   std::vector<Circuit> circuits;
-  circuits.push_back(driving.peer->prefer_extant(address_of(driving.options), "bench", std::nullopt));
+  circuits.push_back(driving.peer->join_or_start(address_of(driving.options), "bench", std::nullopt));
   while (circuits.size() < count)
-    circuits.push_back(driving.peer->prefer_extant(address_of(driving.options), "bench", std::nullopt));
+    circuits.push_back(driving.peer->join_or_start(address_of(driving.options), "bench", std::nullopt));
   return circuits;
 }
 
@@ -205,7 +205,7 @@ awaitable<void> drive_one_way(Driving& driving) {
     for (std::uint64_t i = 0; i < more; ++i) {
       Fragment fragment = options.bulk() ? buffers.stamped(stamps, stream) : stamped(stamps, stream);
       // In a hot loop: only what has to wait pays for a coroutine.
-      if (circuits[stream].congested() || circuits[stream].send_one_way(fragment) != SendOutcome::taken)
+      if (circuits[stream].congested() || circuits[stream].send_one_way(fragment) != SendOutcome::queued)
         co_await circuits[stream].send(std::move(fragment));
       if (++stream == options.streams()) stream = 0;
     }
@@ -231,7 +231,7 @@ awaitable<void> drive_round_trip(Driving& driving) {
   while (goal.more(round_trips.count(), 1) != 0) {
     round_trips.begin();
     Fragment fragment = stamped(stamps, 0);
-    if (circuit.send_one_way(fragment) != SendOutcome::taken) co_await circuit.send(std::move(fragment));
+    if (circuit.send_one_way(fragment) != SendOutcome::queued) co_await circuit.send(std::move(fragment));
     const std::optional<Fragment> reply = co_await circuit.receive();
     round_trips.end();
     if (!reply) throw std::runtime_error("no reply came back");
@@ -245,7 +245,7 @@ awaitable<void> drive_opens(Driving& driving) {
   Stamps stamps(driving.options);
   // The instance that the first circuit starts takes all others; the first brings a message like every other.
   Circuit first =
-      driving.peer->start_remote_and_open(address_of(driving.options), "bench", std::optional(stamped(stamps, 0)));
+      driving.peer->start(address_of(driving.options), "bench", std::optional(stamped(stamps, 0)));
   first.finish();
   std::deque<Circuit> open;
   std::uint64_t closed = 0;
@@ -275,7 +275,7 @@ awaitable<void> drive_idle_circuits(Driving& driving) {
   Stamps stamps(options);
   std::vector<Circuit> circuits;
   Fragment first_message = stamped(stamps, 0);
-  circuits.push_back(driving.peer->prefer_extant(address_of(options), "bench", std::move(first_message)));
+  circuits.push_back(driving.peer->join_or_start(address_of(options), "bench", std::move(first_message)));
   const std::optional<Fragment> first_reply = co_await circuits.front().receive();
   if (!first_reply) throw std::runtime_error("no reply to the first circuit");
   circuits.reserve(options.count + 1);
@@ -301,7 +301,7 @@ awaitable<void> drive_idle_connections(Driving& driving, asio::io_context& io) {
     nodes.push_back(std::make_unique<Node>(io.get_executor(), node_options(options)));
     Stamps stamps(options);
     circuits.push_back(
-        nodes.back()->new_peer("driver")->prefer_extant(address_of(options), "bench", stamped(stamps, 0)));
+        nodes.back()->new_peer("driver")->join_or_start(address_of(options), "bench", stamped(stamps, 0)));
   };
   connect();
   const std::optional<Fragment> first = co_await circuits.back().receive();

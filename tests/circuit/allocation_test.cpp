@@ -59,22 +59,22 @@ class FailNth {
 
 /// A machine and the handles that its owner holds; what a session does when a call throws is to lose the trunk.
 struct Owner {
-  std::unique_ptr<Trunk> trunk = native_trunk(false, Limits(), "node-of-our-side", time_begins);
+  std::unique_ptr<Machine> trunk = native_machine(false, Limits(), "node-of-our-side", time_begins);
   std::vector<TrunkCircuit*> circuits;
   std::vector<TrunkEvent> events;
   Output output;
 
-  void take_events() {
-    trunk->take_events(events);
+  void collect_events() {
+    trunk->collect_events(events);
     for (TrunkEvent& event : events)
       if (event.kind == TrunkEvent::Kind::opened) circuits.push_back(event.circuit);
   }
   void let_go() {
-    trunk->lose(End(error::trunk_lost, "no memory"));
-    take_events();
+    trunk->disconnected(End(error::trunk_lost, "no memory"));
+    collect_events();
     for (TrunkCircuit* circuit : circuits) {
-      while (trunk->receive_fragment(*circuit)) {}
-      while (trunk->receive_error(*circuit)) {}
+      while (trunk->take(*circuit)) {}
+      while (trunk->take_error(*circuit)) {}
       trunk->release(*circuit);
     }
     trunk.reset();
@@ -114,8 +114,8 @@ TEST_CASE("allocation: a machine that runs out of memory on any byte that arrive
   const std::string bytes = every_frame();
 
   const std::size_t allocations = run_out_of_memory([&](Owner& owner) {
-    owner.trunk->receive(as_bytes(bytes), time_begins);
-    owner.take_events();
+    owner.trunk->feed(as_bytes(bytes), time_begins);
+    owner.collect_events();
   });
 
   CHECK(allocations > 50);
@@ -126,10 +126,10 @@ TEST_CASE("allocation: the same, with the bytes in small pieces and the events t
 
   const std::size_t allocations = run_out_of_memory([&](Owner& owner) {
     for (std::size_t at = 0; at < bytes.size(); at += 11) {
-      owner.trunk->receive(as_bytes(std::string_view(bytes).substr(at, 11)), time_begins);
-      owner.take_events();
+      owner.trunk->feed(as_bytes(std::string_view(bytes).substr(at, 11)), time_begins);
+      owner.collect_events();
       for (TrunkCircuit* circuit : owner.circuits)
-        while (owner.trunk->receive_fragment(*circuit)) {}
+        while (owner.trunk->take(*circuit)) {}
     }
   });
 
@@ -138,7 +138,7 @@ TEST_CASE("allocation: the same, with the bytes in small pieces and the events t
 
 TEST_CASE("allocation: a machine that runs out of memory while it sends can still be let go") {
   const std::size_t allocations = run_out_of_memory([&](Owner& owner) {
-    owner.trunk->receive(as_bytes(say::introduction()), time_begins);
+    owner.trunk->feed(as_bytes(say::introduction()), time_begins);
     Fragment first(1, "a subject", Payload(std::string(100, 'f')));
     first.args.set("key", "a value that is too long to lie inside of a string");
     TrunkCircuit* circuit = owner.trunk->open(open_request(), std::move(first), time_begins);
@@ -147,7 +147,7 @@ TEST_CASE("allocation: a machine that runs out of memory while it sends can stil
       Fragment next(fragment, Payload(std::string(fragment % 5 == 0 ? 70'000 : 200, 'x')));
       owner.trunk->send(*circuit, next);
       if (fragment % 7 == 0) {
-        owner.trunk->take_output(owner.output, 10'000, time_begins);
+        owner.trunk->collect_output(owner.output, 10'000, time_begins);
         owner.trunk->written(time_begins);
       }
     }
@@ -157,8 +157,8 @@ TEST_CASE("allocation: a machine that runs out of memory while it sends can stil
     owner.trunk->close(*circuit, End(error::handler_failed, "because of something that takes some words to say"));
     owner.trunk->drain(time_begins + std::chrono::seconds(1));
     owner.trunk->tick(time_begins + std::chrono::seconds(30));
-    owner.trunk->take_output(owner.output, 1 << 20, time_begins);
-    owner.take_events();
+    owner.trunk->collect_output(owner.output, 1 << 20, time_begins);
+    owner.collect_events();
   });
 
   CHECK(allocations > 50);
@@ -169,16 +169,16 @@ TEST_CASE("allocation: a fragment that there is no memory for loses nothing that
   const std::string before = say::introduction() + say::open(1) + say::data(1, std::string(1000, 'b'));
   for (std::size_t nth = 1; nth < 10; ++nth) {
     Owner owner;
-    owner.trunk->receive(as_bytes(before), time_begins);
-    owner.take_events();
+    owner.trunk->feed(as_bytes(before), time_begins);
+    owner.collect_events();
     {
       FailNth fail(nth);
       try {
-        owner.trunk->receive(as_bytes(say::data(1, std::string(50'000, 'n'))), time_begins);
+        owner.trunk->feed(as_bytes(say::data(1, std::string(50'000, 'n'))), time_begins);
       } catch (const std::bad_alloc&) {}
     }
-    owner.trunk->lose(End(error::trunk_lost, "no memory"));
-    const auto fragment = owner.trunk->receive_fragment(*owner.circuits.at(0));
+    owner.trunk->disconnected(End(error::trunk_lost, "no memory"));
+    const auto fragment = owner.trunk->take(*owner.circuits.at(0));
     kept += fragment && fragment->payload.size() == 1000;
     owner.let_go();
   }

@@ -21,11 +21,11 @@ namespace trunkline::test {
 /// Changes what one side says: appends to `on` what goes on its way instead of `frame`.
 using Meddle = std::function<void(const say::Frame& frame, std::vector<say::Frame>& on)>;
 
-class Pair {
+class MachinePair {
  public:
   class Side {
    public:
-    Trunk& trunk() { return *trunk_; }
+    Machine& trunk() { return *trunk_; }
     const say::WireModel& model() const { return model_; }
     const std::shared_ptr<const PeerName>& peer() const { return peer_; }
     /// Events since the last call, for whoever plays the application.
@@ -39,16 +39,16 @@ class Pair {
 
     Meddle meddle;
     bool clogged = false;                           // takes no output
-    std::size_t output_bytes_max = 1 << 20;         // of one take_output
+    std::size_t output_bytes_max = 1 << 20;         // of one collect_output
     std::function<void(const say::Frame&)> watch;  // sees every frame that this side says
 
    private:
-    friend class Pair;
+    friend class MachinePair;
     Side(bool dialled, const Limits& limits, Instant now)
-        : trunk_(native_trunk(dialled, limits, dialled ? "node-of-a-dialer" : "node-of-answerer", now)),
+        : trunk_(native_machine(dialled, limits, dialled ? "node-of-a-dialer" : "node-of-answerer", now)),
           model_(dialled), peer_(peer_name(dialled ? "peer-of-a-dialer" : "peer-of-answerer", "store")) {}
 
-    std::unique_ptr<Trunk> trunk_;
+    std::unique_ptr<Machine> trunk_;
     say::WireModel model_;
     say::Reader said_;
     say::Reader heard_;  // of what the other side said, as it arrives
@@ -61,9 +61,9 @@ class Pair {
     std::shared_ptr<const PeerName> peer_;
   };
 
-  explicit Pair(const Limits& dialler = Limits(), const Limits& answerer = Limits())
+  explicit MachinePair(const Limits& dialler = Limits(), const Limits& answerer = Limits())
       : sides{Side(true, dialler, now), Side(false, answerer, now)} {}
-  explicit Pair(const std::pair<Limits, Limits>& limits) : Pair(limits.first, limits.second) {}
+  explicit MachinePair(const std::pair<Limits, Limits>& limits) : MachinePair(limits.first, limits.second) {}
 
   Side& dialler() { return sides[0]; }
   Side& answerer() { return sides[1]; }
@@ -114,7 +114,7 @@ class Pair {
     if (reads_directly_ && !to.trunk().read_space().empty()) {
       receive_directly(to.trunk(), bytes, now);
     } else {
-      to.trunk().receive(as_bytes(bytes), now);
+      to.trunk().feed(as_bytes(bytes), now);
     }
     collect(to);
     return true;
@@ -155,14 +155,14 @@ class Pair {
     broken_ = true;
     for (Side& side : sides) {
       side.in_flight_.clear();
-      side.trunk().lose(End(error::trunk_lost, "cut by the test"));
+      side.trunk().disconnected(End(error::trunk_lost, "cut by the test"));
       collect(side);
     }
   }
 
   void collect(Side& side) {
     scratch_.clear();
-    side.trunk().take_events(scratch_);
+    side.trunk().collect_events(scratch_);
     for (TrunkEvent& event : scratch_) {
       if (event.circuit && event.circuit->released) continue;  // its memory does not outlive the next two takes
       if (event.kind == TrunkEvent::Kind::opened) side.opened_last_ = event.circuit;
@@ -187,7 +187,7 @@ class Pair {
     pump();
     if (!to.opened_last_) throw std::logic_error("the open did not arrive");
     to.trunk().accept(*to.opened_last_, to.peer());
-    to.trunk().taken(*to.opened_last_);
+    to.trunk().left_backlog(*to.opened_last_);
     collect(to);
     return {here, to.opened_last_};
   }

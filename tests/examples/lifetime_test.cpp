@@ -91,7 +91,7 @@ awaitable<void> each_ending(Node& here, Node&, std::string there) {
                                                     {act_end, error::peer_ended}};
   for (const auto& [act, code] : expected) {
     CAPTURE(act);
-    Circuit circuit = me->start_remote_and_open(there, "actor", Fragment(act));
+    Circuit circuit = me->start(there, "actor", Fragment(act));
     const boost::system::error_code heard = co_await outcome_of(circuit);
     CHECK(is(heard, code));
     // And what a send says: after a finish of theirs it works, after every other ending it throws.
@@ -103,7 +103,7 @@ awaitable<void> each_ending(Node& here, Node&, std::string there) {
 
 awaitable<void> own_endings(Node& here, Node&, std::string there) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-  Circuit finished = me->start_remote_and_open(there, "actor", Fragment(act_wait));
+  Circuit finished = me->start(there, "actor", Fragment(act_wait));
   finished.finish();
   const result<void> after_finish = co_await as_result(finished.send(Fragment(1)));
   CHECK(after_finish.error() == make_error_code(error::circuit_closed));
@@ -116,12 +116,12 @@ awaitable<void> own_endings(Node& here, Node&, std::string there) {
   const boost::system::error_code heard = co_await outcome_of(finished);
   CHECK(!heard);
 
-  Circuit reasoned = me->start_remote_and_open(there, "actor", Fragment(act_wait));
+  Circuit reasoned = me->start(there, "actor", Fragment(act_wait));
   reasoned.close(End(error::access_denied, "not you"));
   const boost::system::error_code own_reason = co_await outcome_of(reasoned);
   CHECK(is(own_reason, error::access_denied));
 
-  Circuit last = me->start_remote_and_open(there, "actor", Fragment(act_wait));
+  Circuit last = me->start(there, "actor", Fragment(act_wait));
   me->close();
   const boost::system::error_code heard_last = co_await outcome_of(last);
   CHECK(is(heard_last, error::peer_ended));
@@ -134,12 +134,12 @@ awaitable<void> own_endings(Node& here, Node&, std::string there) {
 awaitable<void> refusals(Node& here, Node& there, std::string address) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
   there.register_service("single", actor, 1);
-  Circuit only = me->start_remote_and_open(address, "single", Fragment(act_wait));
+  Circuit only = me->start(address, "single", Fragment(act_wait));
   std::vector<std::pair<Circuit, error>> expected;
-  expected.emplace_back(me->prefer_extant(address, "nobody", std::nullopt), error::no_service);
-  expected.emplace_back(me->start_remote_and_open(address, "single", std::nullopt), error::service_limit_reached);
+  expected.emplace_back(me->join_or_start(address, "nobody", std::nullopt), error::no_service);
+  expected.emplace_back(me->start(address, "single", std::nullopt), error::service_limit_reached);
   expected.emplace_back(me->new_circuit(PeerUrl(address, "actor", me->id())), error::no_peer);
-  expected.emplace_back(me->prefer_extant("tcp://127.0.0.1:1", "actor", std::nullopt), error::connect_failed);
+  expected.emplace_back(me->join_or_start("tcp://127.0.0.1:1", "actor", std::nullopt), error::connect_failed);
   for (auto& [circuit, code] : expected) {
     const boost::system::error_code heard = co_await outcome_of(circuit);
     CHECK(heard == make_error_code(code));
@@ -151,7 +151,7 @@ awaitable<void> refusals(Node& here, Node& there, std::string address) {
 
 awaitable<void> self_dial(Node& here, Node&, std::string) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-  Circuit circuit = me->prefer_extant(here.listen("tcp://127.0.0.1:0"), "actor", std::nullopt);
+  Circuit circuit = me->join_or_start(here.listen("tcp://127.0.0.1:0"), "actor", std::nullopt);
   const End end = co_await circuit.ended();
   CHECK(is(end.code, error::trunk_lost));
   CHECK(end.text.find("dialled self") != std::string::npos);
@@ -174,7 +174,7 @@ awaitable<void> handles_in_a_wait(Node& here, Node&, std::string there) {
   std::vector<boost::system::error_code> outcomes;
   Tasks tasks(co_await asio::this_coro::executor);
 
-  Circuit dropped = me->start_remote_and_open(there, "actor", std::nullopt);
+  Circuit dropped = me->start(there, "actor", std::nullopt);
   tasks.spawn(note_outcome(dropped.receive(), outcomes));
   co_await dropped.accepted(); // nobody asked for an answer: returns at once
   co_await sleep_for(std::chrono::milliseconds(1));
@@ -183,7 +183,7 @@ awaitable<void> handles_in_a_wait(Node& here, Node&, std::string there) {
   REQUIRE(outcomes.size() == 1);
   CHECK(outcomes[0] == asio::error::operation_aborted);
 
-  Circuit moved = me->start_remote_and_open(there, "actor", std::nullopt);
+  Circuit moved = me->start(there, "actor", std::nullopt);
   tasks.spawn(note_outcome(moved.receive(), outcomes));
   co_await sleep_for(std::chrono::milliseconds(1));
   Circuit elsewhere = std::move(moved);
@@ -200,7 +200,7 @@ awaitable<void> dropped_node(Circuit& circuit) {
   const std::string address = there.listen("tcp://127.0.0.1:0");
   {
     Node here(executor);
-    circuit = here.new_peer("me")->start_remote_and_open(address, "actor", Fragment(act_finish));
+    circuit = here.new_peer("me")->start(address, "actor", Fragment(act_finish));
     const std::optional<Fragment> fragment = co_await circuit.receive();
     CHECK(fragment.value().payload.text() == "sent before");
   }

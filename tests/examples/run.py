@@ -112,8 +112,8 @@ def chat_room_lets_five_hear_each_other_over_one_connection_per_pair(programs):
 
 
 @check
-def prefer_extant_starts_one_room_and_joins_it(programs):
-    text = programs.output("prefer_extant")
+def join_or_start_starts_one_room_and_joins_it(programs):
+    text = programs.output("join_or_start")
     matches(text, r"anna is visitor 1 of room \S{22}", r"ben is visitor 2 of room \S{22}",
             r"a second room is refused: .*tcp://127.0.0.1:\d+/room/\S{22}.*", r"ben is visitor 3 of room \S{22}")
     assert len(set(re.findall(r"of room (\S+)", text))) == 1

@@ -20,7 +20,7 @@ constexpr std::int32_t op_line = 1;
 std::size_t publish(Circuit& circuit, const std::vector<std::string>& samples) {
   std::size_t left_out = 0;
   for (const std::string& sample : samples)
-    if (circuit.send_one_way(Fragment(op_line, sample)) != SendOutcome::taken) ++left_out;
+    if (circuit.send_one_way(Fragment(op_line, sample)) != SendOutcome::queued) ++left_out;
   return left_out;
 }
 
@@ -70,10 +70,10 @@ awaitable<void> ways_to_a_circuit(Node& here, std::string there) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
 
   // 1. To the instance that runs there, or to a new one when none does.
-  Circuit first = me->prefer_extant(there, "collect", Fragment(op_line, "hello"));
+  Circuit first = me->join_or_start(there, "collect", Fragment(op_line, "hello"));
 
   // 2. To an instance of one's own, started by the same packet that opens the circuit.
-  Circuit second = me->start_remote_and_open(there, "collect", Fragment(op_line, "hello"));
+  Circuit second = me->start(there, "collect", Fragment(op_line, "hello"));
 
   // 3. To an instance that is known by its URL. This one is started first, which waits for the answer.
   const RemotePeer started = co_await here.start_remote_peer("collect", there, std::chrono::seconds(5));
@@ -102,7 +102,7 @@ awaitable<void> ways_to_a_circuit(Node& here, std::string there) {
 awaitable<void> metadata(Node& here, Node& there, std::string address) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
   me->set_metadata("role", "leader"); // told to whoever has a circuit with this peer, and again when it changes
-  Circuit circuit = me->prefer_extant(address, "asker", Fragment(op_line, "what am I?"));
+  Circuit circuit = me->join_or_start(address, "asker", Fragment(op_line, "what am I?"));
   const std::optional<Fragment> answer = co_await circuit.receive();
   CHECK(answer.value().payload.text() == "leader");
   CHECK(there.local_peers("asker").size() == 1);
@@ -128,7 +128,7 @@ awaitable<void> find(Circuit circuit) {
 
 awaitable<void> searching(Node& here, Node&, std::string address) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-  Circuit circuit = me->prefer_extant(address, "find", Fragment(op_line, "needle"));
+  Circuit circuit = me->join_or_start(address, "find", Fragment(op_line, "needle"));
   const std::optional<Fragment> answer = co_await circuit.receive();
   CHECK(answer.value().payload.text() == "no needle anywhere");
 }
@@ -141,7 +141,7 @@ awaitable<void> follow_leader(Circuit circuit) {
 
 awaitable<void> following(Node& here, Node&, std::string address) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-  Circuit circuit = me->prefer_extant(address, "follow", std::nullopt);
+  Circuit circuit = me->join_or_start(address, "follow", std::nullopt);
   co_await circuit.accepted();
   me->set_metadata("role", "leader");
   const std::optional<Fragment> answer = co_await circuit.receive();
@@ -171,7 +171,7 @@ awaitable<void> with_nodes(std::function<awaitable<void>(Node&, Node&, std::stri
 TEST_CASE("snippets: send_one_way never waits, and says what it left out") {
   const auto body = [](Node& here, Node&, std::string there) -> awaitable<void> {
     const auto me = here.new_peer("me");
-    Circuit circuit = me->prefer_extant(there, "collect", std::nullopt);
+    Circuit circuit = me->join_or_start(there, "collect", std::nullopt);
     const std::size_t left_out = publish(circuit, std::vector<std::string>(5000, "a sample"));
     CHECK(left_out > 0); // the initial window holds about a thousand
     circuit.finish();
@@ -184,10 +184,10 @@ TEST_CASE("snippets: send_one_way never waits, and says what it left out") {
 TEST_CASE("snippets: an acknowledged finish says that everything was taken") {
   const auto body = [](Node& here, Node&, std::string there) -> awaitable<void> {
     const auto me = here.new_peer("me");
-    Circuit circuit = me->prefer_extant(there, "collect", std::nullopt);
+    Circuit circuit = me->join_or_start(there, "collect", std::nullopt);
     const bool taken = co_await send_for_sure(circuit, std::vector<std::string>(10, "line"));
     CHECK(taken);
-    Circuit refused = me->prefer_extant(there, "nobody", std::nullopt);
+    Circuit refused = me->join_or_start(there, "nobody", std::nullopt);
     const bool taken_by_nobody = co_await send_for_sure(refused, std::vector<std::string>(1, "line"));
     CHECK(!taken_by_nobody);
   };
@@ -197,7 +197,7 @@ TEST_CASE("snippets: an acknowledged finish says that everything was taken") {
 TEST_CASE("snippets: a receive that ran out of time took nothing") {
   const auto body = [](Node& here, Node&, std::string there) -> awaitable<void> {
     const auto me = here.new_peer("me");
-    Circuit circuit = me->prefer_extant(there, "collect", std::nullopt);
+    Circuit circuit = me->join_or_start(there, "collect", std::nullopt);
     const std::optional<Fragment> early = co_await receive_soon(circuit);
     CHECK(!early);
     circuit.finish();
@@ -210,7 +210,7 @@ TEST_CASE("snippets: a receive that ran out of time took nothing") {
 TEST_CASE("snippets: data and errors are two queues of one circuit") {
   const auto body = [](Node& here, Node&, std::string there) -> awaitable<void> {
     const auto me = here.new_peer("me");
-    Circuit circuit = me->prefer_extant(there, "grumble", std::nullopt);
+    Circuit circuit = me->join_or_start(there, "grumble", std::nullopt);
     std::vector<std::string> lines;
     std::vector<std::string> complaints;
     co_await read_both(circuit, lines, complaints);

@@ -33,7 +33,7 @@ class Fed {
   }
 
   void receive(std::span<const std::byte> bytes) {
-    trunk_.receive(bytes, now_);
+    trunk_.feed(bytes, now_);
     settle();
     demand(trunk_.memory_bytes() <= (std::size_t{4} << 20), "it holds more than its memory");
   }
@@ -57,8 +57,8 @@ class Fed {
   }
 
  private:
-  static NativeTrunkOptions options() {
-    NativeTrunkOptions options;
+  static NativeMachineOptions options() {
+    NativeMachineOptions options;
     options.limits.fragment_bytes_max = 512 * 1024;
     options.limits.trunk_memory_bytes_max = 2 << 20;
     std::uint64_t next = 7;
@@ -69,14 +69,14 @@ class Fed {
   void settle() {
     std::vector<TrunkEvent> events;
     do {
-      trunk_.take_events(events);
+      trunk_.collect_events(events);
       for (TrunkEvent& event : events) {
         if (event.kind != TrunkEvent::Kind::opened || !event.circuit || event.circuit->released) continue;
         if (event.circuit->id % 8 == 1) {
           trunk_.refuse(*event.circuit, error::no_service, "no", {});
         } else {
           trunk_.accept(*event.circuit, local_);
-          trunk_.taken(*event.circuit);
+          trunk_.left_backlog(*event.circuit);
           circuits_.push_back(event.circuit);
         }
       }
@@ -85,23 +85,23 @@ class Fed {
     if (own_) serve(*own_);
     Output output;
     for (int i = 0; i < 64 && trunk_.has_output(); ++i) {
-      trunk_.take_output(output, 1 << 16, now_);
+      trunk_.collect_output(output, 1 << 16, now_);
       trunk_.written(now_);
     }
   }
   void serve(TrunkCircuit& circuit) {
     if (circuit.id % 8 != 3) { // one in four reads nothing
-      while (std::optional<Fragment> fragment = trunk_.receive_fragment(circuit)) {
+      while (std::optional<Fragment> fragment = trunk_.take(circuit)) {
         Fragment reply(fragment->op, std::move(fragment->payload));
         trunk_.send(circuit, reply);
       }
-      while (trunk_.receive_error(circuit)) {}
+      while (trunk_.take_error(circuit)) {}
     }
     if (circuit.finished_there && circuit.id % 8 == 5) trunk_.close(circuit, End());
     if (circuit.finished_there) trunk_.finish(circuit);
   }
 
-  NativeTrunk trunk_;
+  NativeMachine trunk_;
   Instant now_{};
   std::shared_ptr<const PeerName> local_;
   std::vector<TrunkCircuit*> circuits_;
@@ -117,13 +117,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data + 1), size - 1);
   Fed fed;
   if (how & 1) {
-    NativeTrunkOptions options;
+    NativeMachineOptions options;
     options.dialled = true;
     std::uint64_t next = 99;
     options.node_id = NodeId::draw([&] { return next++; });
-    NativeTrunk greeter(options);
+    NativeMachine greeter(options);
     Output output;
-    greeter.take_output(output, 1 << 16, Instant());
+    greeter.collect_output(output, 1 << 16, Instant());
     std::vector<std::span<const std::byte>> pieces;
     output.gather(pieces);
     for (const auto piece : pieces) fed.receive(piece);

@@ -42,12 +42,12 @@ class Fed {
     OpenRequest request;
     request.name = to_text(Route(1, framing == Framing::cluster ? 9 : 0));
     TrunkCircuit* const own = trunk_.open(std::move(request), Fragment(1, "first"), now_);
-    if (own->id != 0) circuits_[ClusterTrunk::route_of(*own)] = own;
+    if (own->id != 0) circuits_[ClusterMachine::route_of(*own)] = own;
     settle();
   }
 
   void receive(std::span<const std::byte> bytes) {
-    trunk_.receive(bytes, now_);
+    trunk_.feed(bytes, now_);
     arrived_ += bytes.size();
     settle();
     // Every frame costs frame_cost_bytes and at least a header; an allocation at most doubles what has arrived.
@@ -55,7 +55,7 @@ class Fed {
     demand(trunk_.memory_bytes() <= (1 << 20) + (64 << 10) + (16 << 10) + (3 << 20) + bytes.size() * 12);
   }
   void end() {
-    trunk_.lose(End());
+    trunk_.disconnected(End());
     settle();
     demand(trunk_.over());
     for (const auto& [route, circuit] : circuits_) demand(circuit->ended);
@@ -68,8 +68,8 @@ class Fed {
   bool paused() const { return !trunk_.wants_input(); }
 
  private:
-  static ClusterTrunkOptions options(Framing framing, bool checks_branches) {
-    ClusterTrunkOptions options;
+  static ClusterMachineOptions options(Framing framing, bool checks_branches) {
+    ClusterMachineOptions options;
     options.framing = framing;
     options.limits = limits();
     if (checks_branches) options.branches = std::make_shared<const Branches>(Branches{1, 2, 0x10001});
@@ -79,19 +79,19 @@ class Fed {
   void settle() {
     std::vector<TrunkEvent> events;
     do {
-      trunk_.take_events(events);
+      trunk_.collect_events(events);
       for (TrunkEvent& event : events)
-        if (event.kind == TrunkEvent::Kind::opened) circuits_[ClusterTrunk::route_of(*event.circuit)] = event.circuit;
+        if (event.kind == TrunkEvent::Kind::opened) circuits_[ClusterMachine::route_of(*event.circuit)] = event.circuit;
     } while (!events.empty());
     Output output;
     while (trunk_.has_output()) {
-      trunk_.take_output(output, 1 << 16, now_);
+      trunk_.collect_output(output, 1 << 16, now_);
       demand(!output.empty());
       trunk_.written(now_);
     }
     if (!reads_) return;
     for (const auto& [route, circuit] : circuits_)
-      while (std::optional<Fragment> fragment = trunk_.receive_fragment(*circuit)) {
+      while (std::optional<Fragment> fragment = trunk_.take(*circuit)) {
         per_circuit_[route] += to_text(route) + ' ' + std::to_string(fragment->op) + ' ' +
                                std::to_string(fragment->part) + ' ' + fragment->subject + ' ';
         per_circuit_[route] += fragment->payload.text();
@@ -101,7 +101,7 @@ class Fed {
     for (const auto& [route, text] : per_circuit_) seen_ += text;
   }
 
-  ClusterTrunk trunk_;
+  ClusterMachine trunk_;
   bool reads_;
   Instant now_{};
   std::size_t arrived_ = 0;

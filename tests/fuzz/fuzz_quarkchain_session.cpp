@@ -107,7 +107,7 @@ awaitable<void> call(Shared* shared, std::shared_ptr<RpcCircuit> circuit, std::u
 class Session {
  public:
   explicit Session(std::uint8_t how) : framing_(static_cast<Framing>(how % 3)), server_(make_server(shared_)) {
-    ClusterTrunkOptions options;
+    ClusterMachineOptions options;
     options.framing = framing_;
     options.limits.command_bytes_max = 64 << 10;
     options.limits.control_inbox_bytes_max = 4000;
@@ -117,7 +117,7 @@ class Session {
     options.limits.peer_output_bytes_max = 1000;
     options.limits.circuits_max = 8;
     if (how & 4) options.branches = std::make_shared<const Branches>(Branches{1, 2});
-    trunk_ = std::make_shared<LiveTrunk>(io_.get_executor(), std::make_unique<ClusterTrunk>(std::move(options)));
+    trunk_ = std::make_shared<Trunk>(io_.get_executor(), std::make_unique<ClusterMachine>(std::move(options)));
     trunk_->on_event = [this](TrunkEvent& event) {
       if (event.kind != TrunkEvent::Kind::opened) return;
       Circuit circuit(trunk_, *event.circuit);
@@ -129,7 +129,7 @@ class Session {
     machine().allow_peer(2);
   }
 
-  ClusterTrunk& machine() { return static_cast<ClusterTrunk&>(trunk_->machine()); }
+  ClusterMachine& machine() { return static_cast<ClusterMachine&>(trunk_->machine()); }
 
   void step(Steps& steps) {
     const std::uint8_t what = steps.next();
@@ -147,12 +147,12 @@ class Session {
         ByteBuffer bytes;
         append_frame_header(bytes, framing_, header);
         bytes.append(std::as_bytes(std::span(payload)));
-        trunk_->receive(bytes);
+        trunk_->feed(bytes);
         break;
       }
       case 3: { // raw bytes
         const std::string raw = steps.take(steps.next() % 64);
-        trunk_->receive(std::as_bytes(std::span(raw)));
+        trunk_->feed(std::as_bytes(std::span(raw)));
         break;
       }
       case 4: { // a call of ours
@@ -184,7 +184,7 @@ class Session {
   }
   void end(bool orderly) {
     if (orderly) circuits_.front()->close();
-    else trunk_->lose(End());
+    else trunk_->disconnected(End());
     clogged_ = false;
     run();
     for (const auto& circuit : circuits_)
@@ -198,7 +198,7 @@ class Session {
     io_.restart();
     io_.poll();
     while (!clogged_ && trunk_->machine().has_output()) {
-      trunk_->take_output(output_, 1 << 20);
+      trunk_->collect_output(output_, 1 << 20);
       trunk_->written();
       io_.restart();
       io_.poll();
@@ -209,7 +209,7 @@ class Session {
   Shared shared_;
   Framing framing_;
   std::shared_ptr<RpcServer> server_;
-  std::shared_ptr<LiveTrunk> trunk_;
+  std::shared_ptr<Trunk> trunk_;
   std::vector<std::shared_ptr<RpcCircuit>> circuits_;
   std::unique_ptr<Tasks> tasks_;
   Output output_;

@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   trunkline::Limits limits;
   limits.fragment_bytes_max = 512 * 1024;
   limits.trunk_memory_bytes_max = 2 << 20;
-  Pair pair(limits, limits);
+  MachinePair pair(limits, limits);
   try {
     ConversationOptions options;
     options.fragment_bytes_max = limits.fragment_bytes_max; // what is larger is refused, and not a finding

@@ -3,10 +3,10 @@ Blocking and single-threaded: whoever waits pumps the socket. Credit goes back w
 import collections, os, socket
 
 PREFACE = b"\x89TRNK\r\n\x01"
-(DATA, HELLO, OPEN, ACCEPT, REFUSE, CREDIT, FINISH, FINISH_TAKEN, CLOSE, CLOSE_RECEIVED, RESET, PEER_METADATA,
+(DATA, HELLO, OPEN, ACCEPT, REFUSE, CREDIT, FINISH, FINISH_ACKNOWLEDGED, CLOSE, CLOSE_RECEIVED, RESET, PEER_METADATA,
  PEER_ENDED, PING, PONG, DRAIN, GOODBYE) = range(0x01, 0x12)
 METADATA, FIRST_OF_MORE, CONTINUES, LAST = 1, 2, 4, 8
-JOIN, START, PREFER_EXTANT, START_ONLY = range(4)
+JOIN, START, JOIN_OR_START, START_ONLY = range(4)
 FRAME_MAX, CHUNK_MAX, COST, CIRCUIT_WINDOW, TRUNK_WINDOW = 73728, 65536, 256, 262144, 1048576
 Fragment = collections.namedtuple("Fragment", "op part subject args payload err", defaults=(0, 0, b"", (), b"", b""))
 
@@ -74,7 +74,7 @@ class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and 
     def say(self, kind, *fields):
         self.output += frame(kind, message(*fields))
 
-    def open(self, service, mode=PREFER_EXTANT, to=b"", answer=False, name=""):
+    def open(self, service, mode=JOIN_OR_START, to=b"", answer=False, name=""):
         circuit = self.circuits[self.next] = Circuit(self.next)
         self.next += 2
         self.say(OPEN, (1, circuit.number), (2, mode), (3, self.peer), (4, "client"), (5, to), (6, service), (7, name), (9, answer))
@@ -102,7 +102,7 @@ class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and 
                 self.say(CREDIT, (1, each.number), (2, each.due))
                 each.theirs, each.due = each.theirs + each.due, 0
         if circuit.heard[FINISH] and not circuit.inbox and not circuit.taken:
-            circuit.taken = self.say(FINISH_TAKEN, (1, circuit.number)) or True
+            circuit.taken = self.say(FINISH_ACKNOWLEDGED, (1, circuit.number)) or True
 
     def until(self, holds):
         """Unless it holds already: sends what was said, and hears frames until it holds."""

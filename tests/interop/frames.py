@@ -5,8 +5,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from client import (ACCEPT, CLOSE, CLOSE_RECEIVED, CREDIT, DRAIN, FINISH, FINISH_TAKEN, GOODBYE, HELLO, OPEN, PEER_ENDED,
-                    PEER_METADATA, PING, PONG, PREFACE, PREFER_EXTANT, REFUSE, RESET, Fragment, data_frames, frame, message)
+from client import (ACCEPT, CLOSE, CLOSE_RECEIVED, CREDIT, DRAIN, FINISH, FINISH_ACKNOWLEDGED, GOODBYE, HELLO, OPEN, PEER_ENDED,
+                    PEER_METADATA, PING, PONG, PREFACE, JOIN_OR_START, REFUSE, RESET, Fragment, data_frames, frame, message)
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "frames.json")
 NODE, PEER, OTHER = (bytes(range(start, start + 16)) for start in (0x00, 0x10, 0x20))
@@ -32,7 +32,7 @@ def frames():
     return {
         "preface": PREFACE,
         "hello": control(HELLO, (1, 1), (2, 1), (3, NODE), (4, "golden"), (5, "tcp://0.0.0.0:7000"), (8, 4 << 20)),
-        "open": control(OPEN, (1, 1), (2, PREFER_EXTANT), (3, PEER), (4, "client"), (6, "echo"), (7, "name"), (8, "user"), (9, True)),
+        "open": control(OPEN, (1, 1), (2, JOIN_OR_START), (3, PEER), (4, "client"), (6, "echo"), (7, "name"), (8, "user"), (9, True)),
         "accept": control(ACCEPT, (1, 1), (2, OTHER), (3, "echo")),
         "refuse": control(REFUSE, (1, 1), (2, 20), (3, "no service"), (4, "tcp://10.0.0.7:7000/echo/ICEiIyQlJicoKSorLC0uLw")),
         "data": small,
@@ -44,7 +44,7 @@ def frames():
         "credit_of_circuit": control(CREDIT, (1, 1), (2, 131072)),
         "credit_of_trunk": control(CREDIT, (2, 7340032)),
         "finish": control(FINISH, (1, 1)),
-        "finish_taken": control(FINISH_TAKEN, (1, 1)),
+        "finish_acknowledged": control(FINISH_ACKNOWLEDGED, (1, 1)),
         "close": control(CLOSE, (1, 1)),
         "close_with_reason": control(CLOSE, (1, 1), (2, 25), (3, "not yours")),
         "close_received": control(CLOSE_RECEIVED, (1, 1)),

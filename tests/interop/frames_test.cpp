@@ -104,7 +104,7 @@ std::map<std::string, std::string> our_frames() {
 
   wire::Open open;
   open.set_circuit(1);
-  open.set_mode(wire::Open::PREFER_EXTANT);
+  open.set_mode(wire::Open::JOIN_OR_START);
   open.set_from_peer(id(0x10));
   open.set_from_service("client");
   open.set_to_service("echo");
@@ -144,7 +144,7 @@ std::map<std::string, std::string> our_frames() {
   wire::Finish finish;
   finish.set_circuit(1);
   frames["finish"] = framed(FrameType::finish, finish);
-  frames["finish_taken"] = framed(FrameType::finish_taken, finish);
+  frames["finish_acknowledged"] = framed(FrameType::finish_acknowledged, finish);
   frames["close"] = framed(FrameType::close, finish);
   frames["close_received"] = framed(FrameType::close_received, finish);
 

@@ -15,7 +15,7 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import frames
-from client import (ACCEPT, CIRCUIT_WINDOW, CLOSE, CLOSE_RECEIVED, COST, CREDIT, DATA, FINISH, FINISH_TAKEN, GOODBYE, HELLO,
+from client import (ACCEPT, CIRCUIT_WINDOW, CLOSE, CLOSE_RECEIVED, COST, CREDIT, DATA, FINISH, FINISH_ACKNOWLEDGED, GOODBYE, HELLO,
                     JOIN, OPEN, PING, PONG, PREFACE, REFUSE, RESET, START, TRUNK_WINDOW, Fragment, Trunk, frame, message,
                     varint)
 
@@ -201,7 +201,7 @@ def finish_is_acknowledged_when_everything_was_taken_and_close_ends_the_circuit(
         assert world.trunk.receive(circuit) == Fragment(part=part)
     assert world.trunk.receive(circuit) is None
     world.trunk.until(lambda: circuit.heard[CLOSE])
-    assert circuit.heard[FINISH_TAKEN] and not fields_of(circuit, CLOSE)[2]
+    assert circuit.heard[FINISH_ACKNOWLEDGED] and not fields_of(circuit, CLOSE)[2]
 
 
 @check
@@ -237,7 +237,7 @@ def the_far_side_opens_a_circuit_to_us_and_everything_works_the_other_way(world)
     trunk.send(back, Fragment(op=5, payload=b"y" * 300_000))
     trunk.send(back, Fragment(op=6, payload=b"z" * 123))
     trunk.say(FINISH, (1, back.number))
-    trunk.until(lambda: back.heard[FINISH_TAKEN])
+    trunk.until(lambda: back.heard[FINISH_ACKNOWLEDGED])
     assert trunk.receive(circuit) == Fragment(op=4, part=300_123, subject=b"report")
 
 

@@ -40,12 +40,12 @@ awaitable<void> answer(Circuit circuit) {
   }
 }
 
-Circuit to_service(Pair& pair, const char* service, awaitable<void> (*function)(Circuit)) {
+Circuit to_service(NodePair& pair, const char* service, awaitable<void> (*function)(Circuit)) {
   pair.there.serve(service, function);
-  return pair.here.new_peer("caller")->prefer_extant(pair.there_address, service, std::nullopt);
+  return pair.here.new_peer("caller")->join_or_start(pair.there_address, service, std::nullopt);
 }
 
-awaitable<void> one_call_at_a_time(Pair& pair) {
+awaitable<void> one_call_at_a_time(NodePair& pair) {
   Circuit circuit = to_service(pair, "answer", answer);
   for (const char* text : {"one", "two", "three"}) {
     const Fragment reply = co_await call(circuit, Fragment(op_echo, text));
@@ -74,7 +74,7 @@ awaitable<void> note_failure(Caller& caller, Fragment request, std::vector<boost
   failures.push_back(failure);
 }
 
-awaitable<void> many_calls_at_once(Pair& pair) {
+awaitable<void> many_calls_at_once(NodePair& pair) {
   using namespace asio::experimental::awaitable_operators;
   Caller caller(to_service(pair, "answer", answer));
   std::vector<std::string> replies;
@@ -87,7 +87,7 @@ awaitable<void> many_calls_at_once(Pair& pair) {
 }
 
 // The call that reads for all goes; another one has to read from then on.
-awaitable<void> reader_is_cancelled(Pair& pair) {
+awaitable<void> reader_is_cancelled(NodePair& pair) {
   using namespace asio::experimental::awaitable_operators;
   Caller caller(to_service(pair, "answer", answer));
   std::vector<std::string> replies;
@@ -106,7 +106,7 @@ awaitable<void> reader_is_cancelled(Pair& pair) {
   CHECK(replies == std::vector<std::string>{"lets go", "waits"});
 }
 
-awaitable<void> all_pending_calls_fail(Pair& pair, std::int32_t op, error reason) {
+awaitable<void> all_pending_calls_fail(NodePair& pair, std::int32_t op, error reason) {
   using namespace asio::experimental::awaitable_operators;
   Caller caller(to_service(pair, "answer", answer));
   std::vector<boost::system::error_code> failures;
@@ -115,8 +115,8 @@ awaitable<void> all_pending_calls_fail(Pair& pair, std::int32_t op, error reason
   CHECK(failures == std::vector(3, make_error_code(reason)));
 }
 
-awaitable<void> service_finishes(Pair& pair) { return all_pending_calls_fail(pair, op_finish, error::circuit_closed); }
-awaitable<void> service_resets(Pair& pair) { return all_pending_calls_fail(pair, op_reset, error::access_denied); }
+awaitable<void> service_finishes(NodePair& pair) { return all_pending_calls_fail(pair, op_finish, error::circuit_closed); }
+awaitable<void> service_resets(NodePair& pair) { return all_pending_calls_fail(pair, op_reset, error::access_denied); }
 
 using google::protobuf::Int64Value;
 using google::protobuf::StringValue;
@@ -129,7 +129,7 @@ awaitable<void> count_letters(Circuit circuit) {
   }
 }
 
-awaitable<void> typed_messages(Pair& pair) {
+awaitable<void> typed_messages(NodePair& pair) {
   Circuit circuit = to_service(pair, "letters", count_letters);
   for (const std::size_t size : {std::size_t(0), std::size_t(5), std::size_t(100'000)}) {
     StringValue text;
@@ -147,7 +147,7 @@ awaitable<void> typed_messages(Pair& pair) {
   CHECK_FALSE(nothing);
 }
 
-awaitable<void> not_such_a_message(Pair& pair) {
+awaitable<void> not_such_a_message(NodePair& pair) {
   Circuit circuit = to_service(pair, "echo", echo);
   co_await circuit.send(Fragment(9, "\xff\xff\xff"));
   std::string text;
@@ -186,11 +186,11 @@ awaitable<void> work_while_open(std::shared_ptr<Work> work, Circuit circuit) {
   work->changed.notify_all();
 }
 
-awaitable<boost::system::error_code> what_work_hears(Pair& pair, std::function<void(LocalPeer&, Circuit&)> end) {
+awaitable<boost::system::error_code> what_work_hears(NodePair& pair, std::function<void(LocalPeer&, Circuit&)> end) {
   const auto work = std::make_shared<Work>();
   pair.there.serve("work", [work](Circuit circuit) { return work_while_open(work, std::move(circuit)); });
   const auto me = pair.here.new_peer("asker");
-  Circuit circuit = me->prefer_extant(pair.there_address, "work", std::nullopt);
+  Circuit circuit = me->join_or_start(pair.there_address, "work", std::nullopt);
   co_await circuit.accepted();
   circuit.finish(); // ends nothing
   co_await settle();
@@ -200,18 +200,18 @@ awaitable<boost::system::error_code> what_work_hears(Pair& pair, std::function<v
   co_return work->failure;
 }
 
-awaitable<void> work_of_a_reset_circuit(Pair& pair) {
+awaitable<void> work_of_a_reset_circuit(NodePair& pair) {
   const auto heard = co_await what_work_hears(
       pair, [](LocalPeer&, Circuit& circuit) { circuit.reset(End(error::access_denied, "changed my mind")); });
   CHECK(heard == make_error_code(error::access_denied));
 }
 
-awaitable<void> work_of_a_peer_that_ended(Pair& pair) {
+awaitable<void> work_of_a_peer_that_ended(NodePair& pair) {
   const auto heard = co_await what_work_hears(pair, [](LocalPeer& me, Circuit&) { me.close(); });
   CHECK(heard == make_error_code(error::peer_ended));
 }
 
-awaitable<void> work_that_ends_by_itself(Pair& pair) {
+awaitable<void> work_that_ends_by_itself(NodePair& pair) {
   Circuit circuit = to_service(pair, "echo", echo);
   const auto seven = []() -> awaitable<int> { co_return 7; };
   const auto broken = []() -> awaitable<int> {
@@ -234,13 +234,13 @@ awaitable<void> work_that_ends_by_itself(Pair& pair) {
   CHECK(closed == make_error_code(error::circuit_closed));
 }
 
-awaitable<void> both_queues(Pair& pair) {
+awaitable<void> both_queues(NodePair& pair) {
   Circuit circuit = to_service(pair, "echo", echo);
   Circuit far;
   {
     Keeper keeper;
     pair.there.register_service("store", keeper.service());
-    circuit = pair.here.new_peer("reader")->start_remote_and_open(pair.there_address, "store", std::nullopt);
+    circuit = pair.here.new_peer("reader")->start(pair.there_address, "store", std::nullopt);
     far = co_await keeper.next();
   }
   const auto sender = [](Circuit& to) -> awaitable<void> {

@@ -27,7 +27,7 @@ struct Neighbours {
   Node make(const std::string& name, const Tweak& tweak) {
     NodeOptions options;
     options.name = name;
-    options.networks["mem"] = memory;
+    options.media["mem"] = memory;
     options.log = [name](LogLevel, std::string_view line) {
       if (std::getenv("TRUNKLINE_TEST_LOG") != nullptr)
         std::fprintf(stderr, "%s: %.*s\n", name.c_str(), static_cast<int>(line.size()), line.data());
@@ -37,7 +37,7 @@ struct Neighbours {
   }
 
   asio::io_context io{1};
-  std::shared_ptr<Network> memory = std::make_shared<MemoryNetwork>();
+  std::shared_ptr<Medium> memory = std::make_shared<MemoryMedium>();
   Keeper store_of_one;
   Keeper store_of_other;
   Node one;
@@ -56,7 +56,7 @@ awaitable<void> first_open_dials(Neighbours& world) {
     Circuit first = me->new_circuit(there, Fragment(0, "0"));
     CHECK(first.dialled());
     CHECK(world.one.counters().dials == 0); // nothing has run yet: what follows is queued in the trunk
-    for (int i = 1; i < 100; ++i) CHECK(first.send_one_way(Fragment(i, std::to_string(i))) == SendOutcome::taken);
+    for (int i = 1; i < 100; ++i) CHECK(first.send_one_way(Fragment(i, std::to_string(i))) == SendOutcome::queued);
     Circuit second = me->new_circuit(there, Fragment(0, "second"));
     CHECK_FALSE(second.dialled());
 
@@ -66,7 +66,7 @@ awaitable<void> first_open_dials(Neighbours& world) {
       CHECK(text_of(fragment) == std::to_string(i));
     }
     CHECK(world.one.counters().dials == 1);
-    CHECK(world.one.trunks_count() == 1);
+    CHECK(world.one.links_count() == 1);
 
     // The node that was dialled knows the dialler by the address on which it listens.
     const auto back = world.other.new_peer("browser");
@@ -115,7 +115,7 @@ awaitable<void> nobody_there(Neighbours& world) {
            {"node://bWFrZSBpdCBzb3VuZCEhIQ", "reached only while it is connected"},
            {"node://nonsense", "reached only while it is connected"}}) {
     CAPTURE(address);
-    Circuit circuit = me->prefer_extant(address, "store", Fragment(0, "lost"));
+    Circuit circuit = me->join_or_start(address, "store", Fragment(0, "lost"));
     const auto failure = co_await failure_of(circuit.receive());
     CHECK(failure == error::connect_failed);
     const End end = co_await circuit.ended();
@@ -127,7 +127,7 @@ awaitable<void> nobody_there(Neighbours& world) {
     const auto started = co_await failure_of(world.one.start_remote_peer("store", address, std::chrono::seconds(20)));
     CHECK(started == error::connect_failed);
   }
-  CHECK(world.one.trunks_count() == 0);
+  CHECK(world.one.links_count() == 0);
   CHECK_FALSE(me->is_ending());
 
   world.other.listen("mem://nobody"); // now somebody is
@@ -138,7 +138,7 @@ awaitable<void> nobody_there(Neighbours& world) {
 
 awaitable<void> self_dial(Neighbours& world) {
   const auto me = world.one.new_peer("browser");
-  Circuit circuit = me->prefer_extant("mem://one", "store", Fragment(0, "to myself"));
+  Circuit circuit = me->join_or_start("mem://one", "store", Fragment(0, "to myself"));
 
   const auto dialled = co_await failure_of(world.one.dial("mem://one"));
   const End end = co_await circuit.ended();
@@ -202,19 +202,19 @@ awaitable<void> cross_dial(Neighbours& world, int turns, bool keep_open) {
     Circuit kept;
     Circuit kept_far;
 
-    Circuit forth = here->prefer_extant("mem://other", "echo", Fragment(0, "forth"));
-    if (keep_open) kept = here->prefer_extant("mem://other", "store", Fragment(0, "kept"));
+    Circuit forth = here->join_or_start("mem://other", "echo", Fragment(0, "forth"));
+    if (keep_open) kept = here->join_or_start("mem://other", "store", Fragment(0, "kept"));
     for (int turn = 0; turn < turns; ++turn) co_await asio::post(asio::use_awaitable);
-    Circuit back = there->prefer_extant("mem://one", "echo", Fragment(0, "back"));
+    Circuit back = there->join_or_start("mem://one", "echo", Fragment(0, "back"));
     const bool crossed = forth.dialled() && back.dialled();
     co_await stream(std::move(forth), "forth");
     co_await stream(std::move(back), "back");
     if (keep_open) kept_far = co_await world.store_of_other.next();
 
     // Both Hellos have been heard by now.
-    Circuit forth_again = here->prefer_extant("mem://other", "store", Fragment(0, "again"));
+    Circuit forth_again = here->join_or_start("mem://other", "store", Fragment(0, "again"));
     Circuit forth_far = co_await world.store_of_other.next();
-    Circuit back_again = there->prefer_extant("mem://one", "store", Fragment(0, "again"));
+    Circuit back_again = there->join_or_start("mem://one", "store", Fragment(0, "again"));
     Circuit back_far = co_await world.store_of_one.next();
     CHECK(forth_again.trunk() == back_far.trunk());
     CHECK(back_again.trunk() == forth_far.trunk());
@@ -236,7 +236,7 @@ awaitable<void> cross_dial(Neighbours& world, int turns, bool keep_open) {
       kept.close();
       co_await kept.ended();
     }
-    while (world.one.trunks_count() > 1 || world.other.trunks_count() > 1) co_await asio::post(asio::use_awaitable);
+    while (world.one.links_count() > 1 || world.other.links_count() > 1) co_await asio::post(asio::use_awaitable);
     CHECK(forth_again.is_open());
     CHECK(back_again.is_open());
     CHECK(world.one.counters().trunks_lost == 0);
@@ -290,7 +290,7 @@ awaitable<void> dial_under_two_names(Neighbours& world) {
     by_alias.close();
     co_await by_name.ended();
     co_await by_alias.ended();
-    while (world.one.trunks_count() > 1 || world.other.trunks_count() > 1) co_await asio::post(asio::use_awaitable);
+    while (world.one.links_count() > 1 || world.other.links_count() > 1) co_await asio::post(asio::use_awaitable);
     CHECK(world.one.counters().trunks_lost == 0);
   }
   co_await close_both(world);
@@ -302,7 +302,7 @@ awaitable<void> too_many_trunks(Neighbours& world) {
   const auto refused = co_await failure_of(world.one.dial("mem://third"));
   CHECK(refused == error::connect_failed);
   const auto me = world.one.new_peer("browser");
-  Circuit circuit = me->prefer_extant("mem://third", "store", std::nullopt);
+  Circuit circuit = me->join_or_start("mem://third", "store", std::nullopt);
   const End end = co_await circuit.ended();
   CHECK(end.text.find("exceed trunks_max 1") != std::string::npos);
 
@@ -312,7 +312,7 @@ awaitable<void> too_many_trunks(Neighbours& world) {
   const std::size_t count = co_await stranger->read_some(bytes);
   CHECK(count == 0);
   CHECK(world.other.counters().connections_turned_away == 1);
-  CHECK(world.other.trunks_count() == 1);
+  CHECK(world.other.links_count() == 1);
   co_await close_both(world);
 }
 
@@ -325,7 +325,7 @@ awaitable<void> too_many_handshakes(Neighbours& world) {
   CHECK(world.other.counters().connections_turned_away == 1);
 
   silent[0]->close(); // a slot is free again once the node has noticed
-  while (world.other.trunks_count() == 2) co_await asio::post(asio::use_awaitable);
+  while (world.other.links_count() == 2) co_await asio::post(asio::use_awaitable);
   const bool dialled = co_await world.one.dial("mem://other");
   CHECK(dialled);
   silent.clear();
@@ -365,8 +365,8 @@ awaitable<void> speak(std::string address, std::string words) {
   while (!code) co_await socket.async_read_some(asio::buffer(answer), asio::redirect_error(asio::use_awaitable, code));
 }
 
-awaitable<void> strangers(Pair& pair) {
-  Node& listener = pair.dialler == Pair::Dialler::here ? pair.there : pair.here;
+awaitable<void> strangers(NodePair& pair) {
+  Node& listener = pair.dialler == NodePair::Dialler::here ? pair.there : pair.here;
   const std::string address = listener.addresses().front();
   int count = 0;
   for (const auto& [words, about] :
@@ -389,8 +389,8 @@ awaitable<void> strangers(Pair& pair) {
 } // namespace
 
 TEST_CASE("node: a client of another protocol is logged in words with its address, and turned away") {
-  run(strangers, Pair::Dialler::here, "tcp", {});
-  run(strangers, Pair::Dialler::there, "tcp", {});
+  run(strangers, NodePair::Dialler::here, "tcp", {});
+  run(strangers, NodePair::Dialler::there, "tcp", {});
 }
 
 namespace {
@@ -405,7 +405,7 @@ struct SimulatedPair {
   Node make(const std::string& name, const Tweak& tweak) {
     NodeOptions options;
     options.name = name;
-    options.networks["sim"] = world.network(name);
+    options.media["sim"] = world.medium(name);
     options.random = world.random(name);
     if (tweak) tweak(options);
     return Node(world.executor(), std::move(options));
@@ -419,7 +419,7 @@ struct SimulatedPair {
 awaitable<void> dial_into_the_dark(SimulatedPair& pair) {
   pair.world.partition("one", "other");
   const auto me = pair.one.new_peer("browser");
-  Circuit circuit = me->prefer_extant("sim://other", "echo", Fragment(0, "x"));
+  Circuit circuit = me->join_or_start("sim://other", "echo", Fragment(0, "x"));
   const auto dialled = co_await failure_of(pair.one.dial("sim://other"));
   CHECK(dialled == error::connect_failed);
   const End end = co_await circuit.ended();
@@ -448,7 +448,7 @@ awaitable<void> cancelled_dial(SimulatedPair& pair) {
 awaitable<void> silent_far_side(SimulatedPair& pair) {
   co_await pair.one.dial("sim://other");
   const auto me = pair.one.new_peer("browser");
-  Circuit circuit = me->prefer_extant("sim://other", "echo", Fragment(0, "x"));
+  Circuit circuit = me->join_or_start("sim://other", "echo", Fragment(0, "x"));
   co_await circuit.receive();
   pair.world.lose_one_way("other", "one"); // nothing is heard any more, and nobody is told
 
@@ -456,8 +456,8 @@ awaitable<void> silent_far_side(SimulatedPair& pair) {
   INFO(end.to_string());
   CHECK(end.code == error::trunk_lost);
   CHECK(end.text.find("keepalive") != std::string::npos);
-  CHECK(pair.one.trunks_count() == 1); // its last words are flushed
-  Circuit again = me->prefer_extant("sim://other", "echo", Fragment(0, "again"));
+  CHECK(pair.one.links_count() == 1); // its last words are flushed
+  Circuit again = me->join_or_start("sim://other", "echo", Fragment(0, "again"));
   const std::optional<Fragment> answer = co_await again.receive();
   CHECK(text_of(answer) == "again");
 }

@@ -13,7 +13,7 @@ awaitable<void> drain_and_note(Node& node, Duration deadline, std::shared_ptr<bo
   *done = true;
 }
 
-awaitable<void> running_ones_finish(Pair& pair) {
+awaitable<void> running_ones_finish(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -47,25 +47,25 @@ awaitable<void> running_ones_finish(Pair& pair) {
   const End end = co_await far.ended();
   CHECK(end.clean());
   while (!*done) co_await asio::post(asio::use_awaitable);
-  CHECK(pair.there.trunks_count() == 0);
+  CHECK(pair.there.links_count() == 0);
   CHECK_FALSE(store->is_ending());
   CHECK(pair.there.addresses().empty());
 }
 
-awaitable<void> idle_one_ends_at_once(Pair& pair) {
+awaitable<void> idle_one_ends_at_once(NodePair& pair) {
   co_await pair.there.drain(std::chrono::hours(1));
-  CHECK(pair.there.trunks_count() == 0);
-  while (pair.here.trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+  CHECK(pair.there.links_count() == 0);
+  while (pair.here.links_count() > 0) co_await asio::post(asio::use_awaitable);
   co_await pair.there.drain(std::chrono::hours(1)); // again: nothing to do
 }
 
-awaitable<void> both_drain(Pair& pair) {
+awaitable<void> both_drain(NodePair& pair) {
   const auto done = std::make_shared<bool>(false);
   const auto me = pair.here.new_peer("browser");
   me->spawn(drain_and_note(pair.here, std::chrono::hours(1), done));
   co_await pair.there.drain(std::chrono::hours(1));
   while (!*done) co_await asio::post(asio::use_awaitable);
-  CHECK(pair.here.trunks_count() == 0);
+  CHECK(pair.here.links_count() == 0);
 }
 
 } // namespace
@@ -86,7 +86,7 @@ struct Simulated {
   Node make(const std::string& name) {
     NodeOptions options;
     options.name = name;
-    options.networks["sim"] = world.network(name);
+    options.media["sim"] = world.medium(name);
     options.random = world.random(name);
     return Node(world.executor(), std::move(options));
   }
@@ -99,7 +99,7 @@ struct Simulated {
 
 awaitable<void> deadline_resets(Simulated& pair, bool from_dialler) {
   const auto me = pair.one.new_peer("browser");
-  Circuit near = me->prefer_extant("sim://other", "store", Fragment(0, "x"));
+  Circuit near = me->join_or_start("sim://other", "store", Fragment(0, "x"));
   Circuit far = co_await pair.keeper.next();
   const TimePoint begin = pair.world.now();
 
@@ -112,13 +112,13 @@ awaitable<void> deadline_resets(Simulated& pair, bool from_dialler) {
   }
   CHECK(pair.world.now() - begin >= std::chrono::seconds(7));
   CHECK(pair.world.now() - begin < std::chrono::seconds(9));
-  CHECK(drained.trunks_count() == 0);
+  CHECK(drained.links_count() == 0);
 }
 
 awaitable<void> drain_while_dialling(Simulated& pair) {
   pair.world.partition("one", "other");
   const auto me = pair.one.new_peer("browser");
-  Circuit near = me->prefer_extant("sim://other", "store", Fragment(0, "x"));
+  Circuit near = me->join_or_start("sim://other", "store", Fragment(0, "x"));
   co_await sleep_for(std::chrono::seconds(1));
 
   co_await pair.one.drain(std::chrono::seconds(2));

@@ -20,7 +20,7 @@ struct Ends {
   Circuit far;
 };
 
-awaitable<void> open(Pair& pair, Ends& ends) {
+awaitable<void> open(NodePair& pair, Ends& ends) {
   pair.there.register_service("store", ends.keeper.service());
   ends.store = pair.there.start_local_peer("store");
   ends.browser = pair.here.new_peer("browser");
@@ -64,7 +64,7 @@ PeerServiceFunc stubborn(std::shared_ptr<Signal> let_go) {
   };
 }
 
-awaitable<void> stuck_handler(Pair& pair) {
+awaitable<void> stuck_handler(NodePair& pair) {
   const auto let_go = std::make_shared<Signal>();
   pair.there.register_service("stubborn", stubborn(let_go));
   const auto store = pair.there.start_local_peer("stubborn");
@@ -83,7 +83,7 @@ awaitable<void> stuck_handler(Pair& pair) {
   CHECK(pair.there.counters().peers_ending == 1);
   CHECK(pair.there.counters().circuits_held == 1);
   co_await pair.there.drain(std::chrono::seconds(1));
-  CHECK(pair.there.trunks_count() == 0);
+  CHECK(pair.there.links_count() == 0);
   CHECK(pair.there.counters().peers_ending == 1);
   CHECK(pair.there.counters().circuits_held == 1); // the trunk is gone, the service still has it
 
@@ -93,7 +93,7 @@ awaitable<void> stuck_handler(Pair& pair) {
   CHECK(pair.there.counters().circuits_held == 0);
 }
 
-awaitable<void> close_cleanly(Pair& pair) {
+awaitable<void> close_cleanly(NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -114,7 +114,7 @@ awaitable<void> close_cleanly(Pair& pair) {
   CHECK_FALSE(ends.browser->is_ending());
 }
 
-awaitable<void> close_with_reason(Pair& pair) {
+awaitable<void> close_with_reason(NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -138,7 +138,7 @@ awaitable<void> close_with_reason(Pair& pair) {
   }
 }
 
-awaitable<void> close_from_both_ends(Pair& pair) {
+awaitable<void> close_from_both_ends(NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -151,7 +151,7 @@ awaitable<void> close_from_both_ends(Pair& pair) {
   CHECK(ends.store->circuits_count() == 0);
 }
 
-awaitable<void> finish_both_ways(Pair& pair) {
+awaitable<void> finish_both_ways(NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -166,7 +166,7 @@ awaitable<void> finish_both_ways(Pair& pair) {
   co_await expect_clean_end(ends.far);
 }
 
-awaitable<void> reset_with_reason(Pair& pair) {
+awaitable<void> reset_with_reason(NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -179,7 +179,7 @@ awaitable<void> reset_with_reason(Pair& pair) {
   co_await expect_failure(ends.near.send(Fragment(1)), error::stalled);
 }
 
-awaitable<void> dropped_handles(Pair& pair) {
+awaitable<void> dropped_handles(NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -197,7 +197,7 @@ awaitable<void> dropped_handles(Pair& pair) {
   co_await expect_clean_end(ends.far);
 }
 
-awaitable<void> peer_ends(Pair& pair) {
+awaitable<void> peer_ends(NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
   const auto other = pair.here.new_peer("bystander");
@@ -230,7 +230,7 @@ awaitable<void> peer_ends(Pair& pair) {
   co_await expect_end(too_late, error::no_peer);
 }
 
-awaitable<void> not_taken(Pair& pair) {
+awaitable<void> not_taken(NodePair& pair) {
   // A service that never looks into its inbox.
   pair.there.register_service("idle", [](LocalPeer&, CircuitInbox&) { return sleep_for(std::chrono::hours(1)); });
   const auto idle = pair.there.start_local_peer("idle");
@@ -266,10 +266,10 @@ awaitable<void> fail_and_go_on(LocalPeer&, CircuitInbox& inbox) {
   second->finish();
 }
 
-awaitable<void> service_catches(Pair& pair) {
+awaitable<void> service_catches(NodePair& pair) {
   pair.there.register_service("sturdy", fail_and_go_on);
   const auto browser = pair.here.new_peer("browser");
-  Circuit dropped = browser->start_remote_and_open(pair.there_address, "sturdy", Fragment(0, "go on"));
+  Circuit dropped = browser->start(pair.there_address, "sturdy", Fragment(0, "go on"));
   co_await expect_end(dropped, error::circuit_abandoned);
   Circuit second = dropped.new_circuit();
   const std::optional<Fragment> fragment = co_await second.receive();
@@ -277,14 +277,14 @@ awaitable<void> service_catches(Pair& pair) {
   CHECK(pair.there.counters().services_failed == 0);
 }
 
-awaitable<void> service_throws(Pair& pair) {
+awaitable<void> service_throws(NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
   pair.there.register_service("fragile", fail);
-  Circuit doomed = ends.browser->start_remote_and_open(pair.there_address, "fragile", std::nullopt);
+  Circuit doomed = ends.browser->start(pair.there_address, "fragile", std::nullopt);
   Circuit doomed_too = doomed.new_circuit();
   Circuit safe =
-      ends.browser->start_remote_and_open(pair.there_address, "fragile", std::nullopt, CircuitOptions("", "", true));
+      ends.browser->start(pair.there_address, "fragile", std::nullopt, CircuitOptions("", "", true));
   co_await safe.accepted();
 
   co_await doomed.send(Fragment(0, "go on"));
@@ -308,11 +308,11 @@ awaitable<void> half_echo(Circuit circuit) {
   if (text_of(fragment) == "throw") throw std::runtime_error("a secret");
 }
 
-awaitable<void> handler_throws(Pair& pair) {
+awaitable<void> handler_throws(NodePair& pair) {
   pair.there.serve("half", half_echo);
   const auto browser = pair.here.new_peer("browser");
-  Circuit good = browser->prefer_extant(pair.there_address, "half", std::nullopt);
-  Circuit bad = browser->prefer_extant(pair.there_address, "half", Fragment(0, "throw"));
+  Circuit good = browser->join_or_start(pair.there_address, "half", std::nullopt);
+  Circuit bad = browser->join_or_start(pair.there_address, "half", Fragment(0, "throw"));
 
   co_await expect_end(bad, error::handler_failed);
   co_await good.send(Fragment(0, "do not throw"));
@@ -345,12 +345,12 @@ awaitable<void> give_away(std::shared_ptr<Elsewhere> elsewhere, LocalPeer& peer,
   }
 }
 
-awaitable<void> moved_elsewhere(Pair& pair) {
+awaitable<void> moved_elsewhere(NodePair& pair) {
   const auto elsewhere = std::make_shared<Elsewhere>();
   pair.there.register_service(
       "giver", [elsewhere](LocalPeer& peer, CircuitInbox& inbox) { return give_away(elsewhere, peer, inbox); });
   const auto browser = pair.here.new_peer("browser");
-  Circuit near = browser->prefer_extant(pair.there_address, "giver", std::nullopt);
+  Circuit near = browser->join_or_start(pair.there_address, "giver", std::nullopt);
   while (elsewhere->circuits.empty()) co_await elsewhere->changed.wait();
   co_await settle(); // the handler has returned
 
@@ -362,7 +362,7 @@ awaitable<void> moved_elsewhere(Pair& pair) {
   co_await expect_end(near, error::circuit_abandoned);
 }
 
-awaitable<void> node_closes(Pair& pair) {
+awaitable<void> node_closes(NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
   Circuit back = ends.store->new_circuit(pair.url_here(*ends.browser)); // refused, browsers take none
@@ -381,7 +381,7 @@ awaitable<void> node_closes(Pair& pair) {
   CHECK_THROWS_WITH(ends.store->new_circuit(pair.url_here(*ends.browser)), doctest::Contains("node closed"));
   const auto dialled = co_await failure_of(pair.there.dial("mem://anywhere"));
   CHECK(dialled == error::node_closed);
-  CHECK(pair.there.trunks_count() == 0);
+  CHECK(pair.there.links_count() == 0);
   CHECK(pair.there.addresses().empty());
 }
 
@@ -393,7 +393,7 @@ awaitable<void> wait_for_ever(std::shared_ptr<bool> gone) {
   co_await sleep_for(std::chrono::hours(1));
 }
 
-awaitable<void> tasks_are_joined(Pair& pair) {
+awaitable<void> tasks_are_joined(NodePair& pair) {
   const auto browser = pair.here.new_peer("browser");
   const auto one_gone = std::make_shared<bool>(false);
   const auto other_gone = std::make_shared<bool>(false);
@@ -453,7 +453,7 @@ TEST_CASE("node: closing it ends its peers and says so to both queues of every c
 namespace {
 
 // The far handle outlives its node here: what was received stays readable.
-awaitable<void> lose_trunk(Pair& pair, std::shared_ptr<FaultyNetwork> network) {
+awaitable<void> lose_trunk(NodePair& pair, std::shared_ptr<FaultyMedium> medium) {
   co_await pair.meet();
   {
     Ends ends;
@@ -462,7 +462,7 @@ awaitable<void> lose_trunk(Pair& pair, std::shared_ptr<FaultyNetwork> network) {
     Circuit waiting = ends.browser->new_circuit(pair.url_there(*ends.store), Fragment(0, "x"));
     Circuit waiting_far = co_await ends.keeper.next();
 
-    network->break_all();
+    medium->break_all();
 
     co_await expect_end(ends.near, error::trunk_lost);
     co_await expect_end(ends.far, error::trunk_lost);
@@ -476,7 +476,7 @@ awaitable<void> lose_trunk(Pair& pair, std::shared_ptr<FaultyNetwork> network) {
     CHECK(pair.there.counters().trunks_lost == 1);
 
     // Whoever knows where the other listens dials again.
-    if (pair.dialler == Pair::Dialler::here) {
+    if (pair.dialler == NodePair::Dialler::here) {
       Circuit again = ends.browser->new_circuit(pair.url_there(*ends.store), Fragment(0, "again"));
       Circuit again_far = co_await ends.keeper.next();
       CHECK(again.dialled());
@@ -489,12 +489,12 @@ awaitable<void> lose_trunk(Pair& pair, std::shared_ptr<FaultyNetwork> network) {
 } // namespace
 
 TEST_CASE("circuit: a lost trunk says trunk_lost to both queues of both ends, after what had arrived") {
-  for (const auto dialler : {Pair::Dialler::here, Pair::Dialler::there}) {
-    std::shared_ptr<FaultyNetwork> network;
-    Pair pair(dialler, "mem", [&](NodeOptions& options) {
-      if (!network) network = std::make_shared<FaultyNetwork>(options.networks["mem"]);
-      options.networks["mem"] = network;
+  for (const auto dialler : {NodePair::Dialler::here, NodePair::Dialler::there}) {
+    std::shared_ptr<FaultyMedium> medium;
+    NodePair pair(dialler, "mem", [&](NodeOptions& options) {
+      if (!medium) medium = std::make_shared<FaultyMedium>(options.media["mem"]);
+      options.media["mem"] = medium;
     });
-    run_coroutine(pair.io, lose_trunk(pair, network));
+    run_coroutine(pair.io, lose_trunk(pair, medium));
   }
 }

@@ -1,4 +1,4 @@
-// A network whose connections a test can break, or whose n-th operation fails.
+// A medium whose connections a test can break, or whose n-th operation fails.
 #pragma once
 
 #include "tests/support/breakpoints.hpp"
@@ -15,12 +15,12 @@
 
 namespace trunkline::test {
 
-/// Passes everything on to another network until a FailPoint strikes or the test breaks the connections.
-class FaultyNetwork final : public Network {
+/// Passes everything on to another medium until a FailPoint strikes or the test breaks the connections.
+class FaultyMedium final : public Medium {
  public:
-  explicit FaultyNetwork(std::shared_ptr<Network> network, FailPoint* point = nullptr)
+  explicit FaultyMedium(std::shared_ptr<Medium> medium, FailPoint* point = nullptr)
       : state_(std::make_shared<State>()) {
-    state_->network = std::move(network);
+    state_->medium = std::move(medium);
     state_->point = point;
   }
 
@@ -31,12 +31,12 @@ class FaultyNetwork final : public Network {
 
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override { return dial(state_, std::move(address)); }
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
-    return std::make_unique<FaultyListener>(state_, state_->network->listen(executor, address));
+    return std::make_unique<FaultyListener>(state_, state_->medium->listen(executor, address));
   }
 
  private:
   struct State {
-    std::shared_ptr<Network> network;
+    std::shared_ptr<Medium> medium;
     FailPoint* point = nullptr;
     std::vector<Transport*> open;
 
@@ -93,7 +93,7 @@ class FaultyNetwork final : public Network {
 
   static awaitable<std::unique_ptr<Transport>> dial(std::shared_ptr<State> state, std::string address) {
     state->step();
-    std::unique_ptr<Transport> transport = co_await state->network->dial(std::move(address));
+    std::unique_ptr<Transport> transport = co_await state->medium->dial(std::move(address));
     co_return std::make_unique<FaultyTransport>(std::move(state), std::move(transport));
   }
 

@@ -19,7 +19,7 @@ struct World {
     for (std::size_t i = 0; i < nodes_count; ++i) {
       NodeOptions options;
       options.name = std::to_string(i);
-      options.networks["mem"] = memory;
+      options.media["mem"] = memory;
       nodes.push_back(std::make_unique<Node>(io.get_executor(), std::move(options)));
       nodes.back()->listen(address(i));
     }
@@ -27,7 +27,7 @@ struct World {
   static std::string address(std::size_t i) { return "mem://" + std::to_string(i); }
 
   asio::io_context io{1};
-  std::shared_ptr<MemoryNetwork> memory = std::make_shared<MemoryNetwork>();
+  std::shared_ptr<MemoryMedium> memory = std::make_shared<MemoryMedium>();
   std::vector<std::unique_ptr<Node>> nodes;
 };
 
@@ -74,7 +74,7 @@ awaitable<void> tell_all(World& world, std::vector<Heard>& heard) {
     peers.push_back(world.nodes[i]->new_peer("teller"));
     for (std::size_t j = 0; j < nodes_count; ++j)
       if (i != j)
-        tellers.spawn(tell(std::to_string(i), peers.back()->prefer_extant(World::address(j), "hear", std::nullopt)));
+        tellers.spawn(tell(std::to_string(i), peers.back()->join_or_start(World::address(j), "hear", std::nullopt)));
   }
   co_await tellers.join();
   if (failure) std::rethrow_exception(failure);
@@ -85,12 +85,12 @@ awaitable<void> mesh(World& world, std::vector<Heard>& heard) {
   // One of the two trunks of each pair drains; its circuits have ended.
   const auto superfluous = [&world] {
     std::size_t count = 0;
-    for (const auto& node : world.nodes) count += node->trunks_count() - (nodes_count - 1);
+    for (const auto& node : world.nodes) count += node->links_count() - (nodes_count - 1);
     return count;
   };
   while (superfluous() > 0) co_await asio::post(asio::use_awaitable);
   for (const auto& node : world.nodes) {
-    CHECK(node->trunks_count() == nodes_count - 1);
+    CHECK(node->links_count() == nodes_count - 1);
     CHECK(node->counters().trunks_lost == 0);
     CHECK(node->local_peers("hear").size() == 1);
   }
@@ -108,7 +108,7 @@ constexpr std::int64_t rounds_count = 20;
 
 /// A member of the ring: hands on what comes from the one before it to the one behind it, one step further.
 awaitable<void> hand_on(std::string next, LocalPeer& peer, CircuitInbox& inbox) {
-  Circuit out = peer.prefer_extant(next, "ring", std::nullopt);
+  Circuit out = peer.join_or_start(next, "ring", std::nullopt);
   std::optional<Circuit> in = co_await inbox.next();
   if (!in) co_return;
   for (;;) {
@@ -124,7 +124,7 @@ awaitable<void> hand_on(std::string next, LocalPeer& peer, CircuitInbox& inbox) 
 
 /// The first member, which sends the token round and sees it come back.
 awaitable<void> turn(std::string next, std::vector<Fragment>* seen, LocalPeer& peer, CircuitInbox& inbox) {
-  Circuit out = peer.prefer_extant(next, "ring", std::nullopt);
+  Circuit out = peer.join_or_start(next, "ring", std::nullopt);
   std::optional<Circuit> in = co_await inbox.next();
   Fragment token;
   token.payload = Payload(std::string(10'000, 't'));
@@ -155,7 +155,7 @@ awaitable<void> ring(World& world, std::vector<Fragment>& seen) {
   for (const auto& node : world.nodes) {
     while (!node->local_peers("ring").empty()) co_await asio::post(asio::use_awaitable);
     CHECK(node->counters().dials == 1);
-    CHECK(node->trunks_count() == 2); // to either neighbour
+    CHECK(node->links_count() == 2); // to either neighbour
     CHECK(node->counters().services_failed == 0);
   }
   co_await close_all(world);

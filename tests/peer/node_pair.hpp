@@ -1,6 +1,6 @@
 // Two nodes on one context, and scenarios that are written once and run from both sides.
 //
-// A scenario is a coroutine over a Pair: it speaks of `here` and `there` and never asks who dialled. `both_ways` runs
+// A scenario is a coroutine over a NodePair: it speaks of `here` and `there` and never asks who dialled. `both_ways` runs
 // it twice over memory, with either node dialling the other; `everywhere` also over tcp and unix sockets. After the
 // scenario both nodes are closed, and the run must come to its end by itself.
 #pragma once
@@ -37,11 +37,11 @@ namespace trunkline::test {
 /// What a test does to the options of both nodes before they are made.
 using Tweak = std::function<void(NodeOptions&)>;
 
-class Pair {
+class NodePair {
  public:
   enum class Dialler { here, there };
 
-  explicit Pair(Dialler who, std::string_view scheme = "mem", const Tweak& tweak = {})
+  explicit NodePair(Dialler who, std::string_view scheme = "mem", const Tweak& tweak = {})
       : dialler(who), here(make_node("here", tweak)), there(make_node("there", tweak)) {
     Node& listener = who == Dialler::here ? there : here;
     std::string address = scheme == "mem"    ? std::string("mem://listener")
@@ -65,7 +65,7 @@ class Pair {
   }
 
   asio::io_context io{1};
-  std::shared_ptr<MemoryNetwork> memory = std::make_shared<MemoryNetwork>();
+  std::shared_ptr<MemoryMedium> memory = std::make_shared<MemoryMedium>();
   std::shared_ptr<std::vector<std::string>> log = std::make_shared<std::vector<std::string>>();
   Dialler dialler;
   bool exposed = false; // expose_errors is on
@@ -77,13 +77,13 @@ class Pair {
  private:
   static awaitable<void> dial(Node& node, std::string address, Node& dialled) {
     co_await node.dial(std::move(address));
-    while (dialled.counters().trunks_open == 0 && node.trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+    while (dialled.counters().trunks_open == 0 && node.links_count() > 0) co_await asio::post(asio::use_awaitable);
   }
 
   Node make_node(const std::string& name, const Tweak& tweak) {
     NodeOptions options;
     options.name = name;
-    options.networks["mem"] = memory;
+    options.media["mem"] = memory;
     options.log = [lines = log, name](LogLevel, std::string_view line) {
       lines->push_back(name + ": " + std::string(line));
       if (std::getenv("TRUNKLINE_TEST_LOG") != nullptr) std::fprintf(stderr, "%s\n", lines->back().c_str());
@@ -94,30 +94,30 @@ class Pair {
   }
 };
 
-using Scenario = awaitable<void> (*)(Pair&);
+using Scenario = awaitable<void> (*)(NodePair&);
 
-inline awaitable<void> meet_and_run(Pair& pair, Scenario scenario) {
+inline awaitable<void> meet_and_run(NodePair& pair, Scenario scenario) {
   co_await pair.meet();
   co_await scenario(pair);
   co_await pair.here.close();
   co_await pair.there.close();
 }
 
-inline void run(Scenario scenario, Pair::Dialler dialler, std::string_view scheme, const Tweak& tweak) {
-  Pair pair(dialler, scheme, tweak);
-  INFO(scheme, dialler == Pair::Dialler::here ? ": here dials there" : ": there dials here");
+inline void run(Scenario scenario, NodePair::Dialler dialler, std::string_view scheme, const Tweak& tweak) {
+  NodePair pair(dialler, scheme, tweak);
+  INFO(scheme, dialler == NodePair::Dialler::here ? ": here dials there" : ": there dials here");
   run_coroutine(pair.io, meet_and_run(pair, scenario));
 }
 
 inline void both_ways(Scenario scenario, const Tweak& tweak = {}) {
-  run(scenario, Pair::Dialler::here, "mem", tweak);
-  run(scenario, Pair::Dialler::there, "mem", tweak);
+  run(scenario, NodePair::Dialler::here, "mem", tweak);
+  run(scenario, NodePair::Dialler::there, "mem", tweak);
 }
 
 inline void everywhere(Scenario scenario, const Tweak& tweak = {}) {
   for (const char* scheme : {"mem", "tcp", "unix"}) {
-    run(scenario, Pair::Dialler::here, scheme, tweak);
-    run(scenario, Pair::Dialler::there, scheme, tweak);
+    run(scenario, NodePair::Dialler::here, scheme, tweak);
+    run(scenario, NodePair::Dialler::there, scheme, tweak);
   }
 }
 

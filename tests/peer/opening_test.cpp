@@ -14,7 +14,7 @@ awaitable<void> expect_text(Circuit& circuit, std::string text) {
   CHECK(text_of(fragment) == text);
 }
 
-awaitable<void> open_by_url(Pair& pair) {
+awaitable<void> open_by_url(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -69,7 +69,7 @@ awaitable<void> take_all_at_once(CircuitInbox& circuits, std::vector<std::size_t
   CHECK_FALSE(circuits.try_next());
 }
 
-awaitable<void> open_many_at_once(Pair& pair) {
+awaitable<void> open_many_at_once(NodePair& pair) {
   std::vector<std::size_t> batches;
   std::vector<std::string> names;
   pair.there.register_service(
@@ -87,7 +87,7 @@ awaitable<void> open_many_at_once(Pair& pair) {
   CHECK(batches.front() > 1); // they came in one packet
 }
 
-awaitable<void> first_then_the_rest(Pair& pair) {
+awaitable<void> first_then_the_rest(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -95,7 +95,7 @@ awaitable<void> first_then_the_rest(Pair& pair) {
 
   Circuit near = me->new_circuit(pair.url_there(*store), Fragment(0, "first"));
   CHECK(near.counters().fragments_sent == 1);
-  for (int i = 0; i < 10; ++i) CHECK(near.send_one_way(Fragment(i, std::to_string(i))) == SendOutcome::taken);
+  for (int i = 0; i < 10; ++i) CHECK(near.send_one_way(Fragment(i, std::to_string(i))) == SendOutcome::queued);
   near.finish();
   Circuit far = co_await keeper.next();
 
@@ -110,7 +110,7 @@ awaitable<void> first_then_the_rest(Pair& pair) {
 }
 
 // The counts of both peers agree after every step, whoever opens or closes.
-awaitable<void> counts_agree(Pair& pair) {
+awaitable<void> counts_agree(NodePair& pair) {
   Keeper keeper_there;
   Keeper keeper_here;
   pair.there.register_service("store", keeper_there.service());
@@ -161,7 +161,7 @@ awaitable<void> counts_agree(Pair& pair) {
   CHECK_FALSE(there->is_ending());
 }
 
-awaitable<void> errors_apart(Pair& pair) {
+awaitable<void> errors_apart(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -183,13 +183,13 @@ awaitable<void> errors_apart(Pair& pair) {
   CHECK(store->circuits_count() == 1);
 }
 
-awaitable<void> start_and_open(Pair& pair) {
+awaitable<void> start_and_open(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto me = pair.here.new_peer("browser");
 
-  Circuit one = me->start_remote_and_open(pair.there_address, "store", Fragment(0, "first"));
-  Circuit two = me->start_remote_and_open(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
+  Circuit one = me->start(pair.there_address, "store", Fragment(0, "first"));
+  Circuit two = me->start(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
   Circuit one_far = co_await keeper.next();
   Circuit two_far = co_await keeper.next();
   co_await two.accepted();
@@ -204,13 +204,13 @@ awaitable<void> start_and_open(Pair& pair) {
   CHECK_FALSE(two_far.try_receive());
 }
 
-awaitable<void> prefer_extant(Pair& pair) {
+awaitable<void> join_or_start(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto me = pair.here.new_peer("browser");
 
-  Circuit one = me->prefer_extant(pair.there_address, "store", Fragment(0, "one"));
-  Circuit two = me->prefer_extant(pair.there_address, "store", Fragment(0, "two"));
+  Circuit one = me->join_or_start(pair.there_address, "store", Fragment(0, "one"));
+  Circuit two = me->join_or_start(pair.there_address, "store", Fragment(0, "two"));
   Circuit three = me->new_circuit(PeerUrl(pair.there_address, "store", PeerId()), Fragment(0, "three"));
   CHECK(one.remote_peer().id.empty());
   co_await one.accepted();
@@ -228,7 +228,7 @@ awaitable<void> prefer_extant(Pair& pair) {
   }
 }
 
-awaitable<void> start_remote_peer(Pair& pair) {
+awaitable<void> start_remote_peer(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
 
@@ -246,7 +246,7 @@ awaitable<void> start_remote_peer(Pair& pair) {
 }
 
 // Both nodes run the same service; each starts one on the other, and the other opens back to who opened.
-awaitable<void> each_starts_the_other(Pair& pair) {
+awaitable<void> each_starts_the_other(NodePair& pair) {
   Keeper keeper_there;
   Keeper keeper_here;
   pair.there.register_service("store", keeper_there.service());
@@ -267,17 +267,17 @@ awaitable<void> each_starts_the_other(Pair& pair) {
   co_await expect_text(back_far, "back");
 
   CHECK(back_far.local_peer().id == local_here->id());
-  CHECK(pair.here.trunks_count() == 1);
-  CHECK(pair.there.trunks_count() == 1);
+  CHECK(pair.here.links_count() == 1);
+  CHECK(pair.there.links_count() == 1);
 }
 
-awaitable<void> served(Pair& pair) {
+awaitable<void> served(NodePair& pair) {
   pair.there.serve("echo", echo);
   const auto me = pair.here.new_peer("caller");
 
   std::vector<Circuit> circuits;
   for (int i = 0; i < 5; ++i) {
-    circuits.push_back(me->prefer_extant(pair.there_address, "echo", Fragment(i, "hello")));
+    circuits.push_back(me->join_or_start(pair.there_address, "echo", Fragment(i, "hello")));
     circuits.back().finish();
   }
 
@@ -292,10 +292,10 @@ awaitable<void> served(Pair& pair) {
   CHECK(end.clean());
 }
 
-awaitable<void> large_fragments(Pair& pair) {
+awaitable<void> large_fragments(NodePair& pair) {
   pair.there.serve("echo", echo);
   const auto me = pair.here.new_peer("caller");
-  Circuit circuit = me->prefer_extant(pair.there_address, "echo", std::nullopt);
+  Circuit circuit = me->join_or_start(pair.there_address, "echo", std::nullopt);
 
   for (const std::size_t size :
        {std::size_t(0), std::size_t(1), std::size_t(65536), std::size_t(65537), std::size_t(4 << 20)}) {
@@ -309,10 +309,10 @@ awaitable<void> large_fragments(Pair& pair) {
   }
 }
 
-awaitable<void> huge_fragments(Pair& pair) {
+awaitable<void> huge_fragments(NodePair& pair) {
   pair.there.serve("echo", echo);
   const auto me = pair.here.new_peer("caller");
-  Circuit circuit = me->prefer_extant(pair.there_address, "echo", std::nullopt, CircuitOptions("", "", true));
+  Circuit circuit = me->join_or_start(pair.there_address, "echo", std::nullopt, CircuitOptions("", "", true));
   co_await circuit.accepted();
   Payload payload = Payload::uninitialized(std::size_t(256) << 20);
   const std::span<std::byte> bytes = payload.writable();
@@ -324,7 +324,7 @@ awaitable<void> huge_fragments(Pair& pair) {
   CHECK(std::ranges::equal(answer->payload.bytes(), payload.bytes()));
 }
 
-awaitable<void> metadata(Pair& pair) {
+awaitable<void> metadata(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -351,7 +351,7 @@ awaitable<void> metadata(Pair& pair) {
   CHECK_THROWS_AS(me->set_metadata("too much", std::string(5000, 'x')), std::length_error);
 }
 
-awaitable<void> metadata_changes(Pair& pair) {
+awaitable<void> metadata_changes(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -383,7 +383,7 @@ awaitable<void> metadata_changes(Pair& pair) {
 }
 
 // rpc25519's README case: ten circuits opened from each side, nine and nine closed, two left.
-awaitable<void> ten_from_each_side(Pair& pair) {
+awaitable<void> ten_from_each_side(NodePair& pair) {
   Keeper keeper_there;
   Keeper keeper_here;
   pair.there.register_service("store", keeper_there.service());
@@ -441,7 +441,7 @@ TEST_CASE("peer: starting an instance and opening a circuit to it is one flight,
   both_ways(start_and_open);
 }
 
-TEST_CASE("peer: those who prefer the extant instance all reach the same one") { both_ways(prefer_extant); }
+TEST_CASE("peer: those who prefer the extant instance all reach the same one") { both_ways(join_or_start); }
 
 TEST_CASE("node: an instance is started there without a circuit, and can be reached by its url") {
   both_ways(start_remote_peer);

@@ -17,17 +17,17 @@ bool mentions(const End& end, std::string_view text) {
   return end.text.find(text) != std::string::npos;
 }
 
-awaitable<void> unknown_service(Pair& pair) {
+awaitable<void> unknown_service(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   pair.there.serve("status", echo);
   const auto me = pair.here.new_peer("browser");
-  Circuit good = me->prefer_extant(pair.there_address, "store", Fragment(0, "good"));
+  Circuit good = me->join_or_start(pair.there_address, "store", Fragment(0, "good"));
   Circuit far = co_await keeper.next();
 
   std::vector<Circuit> bad;
-  bad.push_back(me->prefer_extant(pair.there_address, "stoer", Fragment(0, "lost")));
-  bad.push_back(me->start_remote_and_open(pair.there_address, "stoer", Fragment(0, "lost")));
+  bad.push_back(me->join_or_start(pair.there_address, "stoer", Fragment(0, "lost")));
+  bad.push_back(me->start(pair.there_address, "stoer", Fragment(0, "lost")));
   for (Circuit& circuit : bad) {
     circuit.send_one_way(Fragment(0, "lost too"));
     const auto refused = co_await failure_of(circuit.receive());
@@ -48,13 +48,13 @@ awaitable<void> unknown_service(Pair& pair) {
 
   CHECK(pair.there.counters().circuits_refused == 3);
   CHECK(pair.logged("refused: no service \"stoer\""));
-  CHECK(pair.here.trunks_count() == 1);
+  CHECK(pair.here.links_count() == 1);
   const std::optional<Fragment> fragment = co_await far.receive();
   CHECK(text_of(fragment) == "good");
   CHECK(good.is_open());
 }
 
-awaitable<void> unknown_peer(Pair& pair) {
+awaitable<void> unknown_peer(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -87,7 +87,7 @@ awaitable<std::string> url_refused_with(awaitable<RemotePeer> start) {
   co_return url;
 }
 
-awaitable<void> long_url(Pair& pair) {
+awaitable<void> long_url(NodePair& pair) {
   const std::string service(128, 'y');
   Keeper keeper;
   pair.there.register_service(service, keeper.service(), 1);
@@ -101,14 +101,14 @@ awaitable<void> long_url(Pair& pair) {
   co_await joined.accepted();
 }
 
-awaitable<void> limited(Pair& pair) {
+awaitable<void> limited(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("single", keeper.service(), 1);
   const auto me = pair.here.new_peer("browser");
-  Circuit one = me->start_remote_and_open(pair.there_address, "single", std::nullopt, CircuitOptions("", "", true));
+  Circuit one = me->start(pair.there_address, "single", std::nullopt, CircuitOptions("", "", true));
   co_await one.accepted();
 
-  const End refused = co_await end_of(me->start_remote_and_open(pair.there_address, "single", std::nullopt));
+  const End refused = co_await end_of(me->start(pair.there_address, "single", std::nullopt));
   CHECK(refused.code == error::service_limit_reached);
   const auto extant = pair.there.local_peers("single").front();
   CHECK(mentions(refused,
@@ -126,27 +126,27 @@ awaitable<void> limited(Pair& pair) {
     CHECK(thrown.existing_url() == extant->url().to_string());
   }
 
-  Circuit two = me->prefer_extant(pair.there_address, "single", std::nullopt);
+  Circuit two = me->join_or_start(pair.there_address, "single", std::nullopt);
   co_await two.accepted();
   CHECK(two.remote_peer().id == one.remote_peer().id);
   CHECK(keeper.started() == 1);
 
   extant->close();
-  Circuit three = me->start_remote_and_open(pair.there_address, "single", std::nullopt, CircuitOptions("", "", true));
+  Circuit three = me->start(pair.there_address, "single", std::nullopt, CircuitOptions("", "", true));
   co_await three.accepted();
   CHECK(three.remote_peer().id != one.remote_peer().id);
 }
 
-awaitable<void> too_many_peers(Pair& pair) {
+awaitable<void> too_many_peers(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto me = pair.here.new_peer("browser");
-  Circuit one = me->start_remote_and_open(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
-  Circuit two = me->start_remote_and_open(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
+  Circuit one = me->start(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
+  Circuit two = me->start(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
   co_await one.accepted();
   co_await two.accepted();
 
-  const End refused = co_await end_of(me->start_remote_and_open(pair.there_address, "store", std::nullopt));
+  const End refused = co_await end_of(me->start(pair.there_address, "store", std::nullopt));
   CHECK(refused.code == error::service_limit_reached);
   CHECK(mentions(refused, "peers_max 2 reached on node there"));
   const std::string elsewhere =
@@ -154,19 +154,19 @@ awaitable<void> too_many_peers(Pair& pair) {
   CHECK(elsewhere == "");
   CHECK(pair.there.start_local_peer("store") != nullptr);
   CHECK(pair.there.new_peer("one more") != nullptr);
-  Circuit joined = me->prefer_extant(pair.there_address, "store", std::nullopt);
+  Circuit joined = me->join_or_start(pair.there_address, "store", std::nullopt);
   co_await joined.accepted();
 
   pair.there.local_peers("store").front()->close();
-  Circuit three = me->start_remote_and_open(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
+  Circuit three = me->start(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
   co_await three.accepted();
 }
 
-awaitable<void> too_many_peers_of_one(Pair& pair) {
+awaitable<void> too_many_peers_of_one(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   NodeOptions third_options;
-  third_options.networks["mem"] = pair.memory;
+  third_options.media["mem"] = pair.memory;
   Node third(pair.io.get_executor(), std::move(third_options));
   const std::string third_address = third.listen("mem://third");
   third.register_service("store", keeper.service());
@@ -181,7 +181,7 @@ awaitable<void> too_many_peers_of_one(Pair& pair) {
   co_await start(pair.here, pair.there_address);
 
   const auto me = pair.here.new_peer("browser");
-  const End refused = co_await end_of(me->start_remote_and_open(pair.there_address, "store", std::nullopt));
+  const End refused = co_await end_of(me->start(pair.there_address, "store", std::nullopt));
   CHECK(refused.code == error::service_limit_reached);
   CHECK(mentions(refused, "peers_per_trunk_max 2 reached on node there by "));
   CHECK(pair.there.start_local_peer("store") != nullptr);
@@ -198,7 +198,7 @@ awaitable<void> too_many_peers_of_one(Pair& pair) {
   co_await third.close();
 }
 
-awaitable<void> exhausted(Pair& pair) {
+awaitable<void> exhausted(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   for (int i = 0; i < 3; ++i)
@@ -208,7 +208,7 @@ awaitable<void> exhausted(Pair& pair) {
   CHECK(refused == error::service_limit_reached);
 
   co_await pair.here.close();
-  while (pair.there.trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+  while (pair.there.links_count() > 0) co_await asio::post(asio::use_awaitable);
   CHECK(pair.there.local_peers("store").size() == 3);
   CHECK(pair.there.new_peer("browser") != nullptr);
   CHECK(pair.there.start_local_peer("store") != nullptr);
@@ -219,36 +219,36 @@ awaitable<void> exhausted(Pair& pair) {
   CHECK(pair.there.counters().peers_ending == 0);
 }
 
-awaitable<void> names_of_peers(Pair& pair) {
+awaitable<void> names_of_peers(NodePair& pair) {
   CHECK_THROWS_WITH(pair.here.new_peer(""), doctest::Contains("needs a name"));
   CHECK_THROWS_WITH(pair.here.new_peer(std::string(129, 'x')), doctest::Contains("129 bytes: name_bytes_max is 128"));
   CHECK(pair.here.new_peer(std::string(128, 'x')) != nullptr);
   co_return;
 }
 
-awaitable<void> hostile_names(Pair& pair) {
+awaitable<void> hostile_names(NodePair& pair) {
   pair.there.serve("status", echo);
   const auto me = pair.here.new_peer("browser");
 
-  const End long_name = co_await end_of(me->prefer_extant(pair.there_address, std::string(2000, 'x'), std::nullopt));
+  const End long_name = co_await end_of(me->join_or_start(pair.there_address, std::string(2000, 'x'), std::nullopt));
   CHECK(long_name.code == error::no_service);
   CHECK(mentions(long_name, "2000 bytes"));
   CHECK(mentions(long_name, "name_bytes_max"));
   CHECK(long_name.text.size() <= 256);
-  const End odd_name = co_await end_of(me->prefer_extant(pair.there_address, "<b>\n\xff\x00", std::nullopt));
+  const End odd_name = co_await end_of(me->join_or_start(pair.there_address, "<b>\n\xff\x00", std::nullopt));
   CHECK(odd_name.code == error::no_service);
   CHECK(mentions(odd_name, "\"<b>\\x0a\\xff\""));
   for (const std::string& line : *pair.log) CHECK(line.find('\n') == std::string::npos);
-  Circuit good = me->prefer_extant(pair.there_address, "status", Fragment(0, "good"));
+  Circuit good = me->join_or_start(pair.there_address, "status", Fragment(0, "good"));
   const std::optional<Fragment> answer = co_await good.receive();
   CHECK(text_of(answer) == "good");
 }
 
-awaitable<void> id_in_use(Pair& pair) {
+awaitable<void> id_in_use(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto me = pair.here.new_peer("browser");
-  Circuit one = me->start_remote_and_open(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
+  Circuit one = me->start(pair.there_address, "store", std::nullopt, CircuitOptions("", "", true));
   co_await one.accepted();
 
   OpenRequest again;
@@ -269,7 +269,7 @@ awaitable<void> id_in_use(Pair& pair) {
 
 awaitable<void> never_takes(LocalPeer&, CircuitInbox&) { return sleep_for(std::chrono::hours(1)); }
 
-awaitable<void> backlog(Pair& pair) {
+awaitable<void> backlog(NodePair& pair) {
   pair.there.register_service("idle", never_takes);
   pair.there.serve("echo", echo);
   const auto idle = pair.there.start_local_peer("idle");
@@ -288,7 +288,7 @@ awaitable<void> backlog(Pair& pair) {
     const End end = co_await circuits[i].ended();
     CHECK(end.code == error::peer_ended);
   }
-  Circuit good = me->prefer_extant(pair.there_address, "echo", Fragment(0, "room again"));
+  Circuit good = me->join_or_start(pair.there_address, "echo", Fragment(0, "room again"));
   const std::optional<Fragment> answer = co_await good.receive();
   CHECK(text_of(answer) == "room again");
 }

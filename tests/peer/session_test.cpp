@@ -27,7 +27,7 @@ using namespace trunkline::test;
 
 namespace {
 
-awaitable<void> run_session(std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> transport) {
+awaitable<void> run_session(std::shared_ptr<Trunk> trunk, std::unique_ptr<Transport> transport) {
   Session session(std::move(trunk), std::move(transport), std::chrono::milliseconds(100));
   co_await session.run();
 }
@@ -41,12 +41,12 @@ awaitable<void> cancel_when_it_speaks(Circuit circuit, Tasks& sessions) {
 /// The far side's words are there before the session is, so that its very first read has them.
 awaitable<void> cancelled_by_the_first_read() {
   const Executor executor = co_await asio::this_coro::executor;
-  MemoryNetwork network;
+  MemoryMedium network;
   const auto listener = network.listen(executor, "mem://x");
   std::unique_ptr<Transport> near = co_await network.dial("mem://x");
   const std::unique_ptr<Transport> far = co_await listener->accept();
-  const auto trunk = std::make_shared<LiveTrunk>(
-      executor, native_trunk(true, Limits(), "node-of-our-side", Clock::of(executor).now()));
+  const auto trunk = std::make_shared<Trunk>(
+      executor, native_machine(true, Limits(), "node-of-our-side", Clock::of(executor).now()));
   TrunkCircuit* const state = trunk->machine().open(open_request(), std::nullopt, trunk->now());
   Tasks sessions(executor);
   Tasks users(executor);

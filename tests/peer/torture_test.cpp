@@ -19,13 +19,13 @@ awaitable<void> ignore_failures(awaitable<void> operation) {
 }
 
 awaitable<void> talk(std::shared_ptr<LocalPeer> me, std::string there) {
-  Circuit echoed = me->prefer_extant(there, "echo", Fragment(0, "first"));
+  Circuit echoed = me->join_or_start(there, "echo", Fragment(0, "first"));
   for (int i = 0; i < 3; ++i) co_await echoed.send(Fragment(i, std::string(100, 'x')));
   echoed.finish();
   for (int i = 0; i < 4; ++i) co_await echoed.receive();
   co_await echoed.finish_acknowledged();
 
-  Circuit started = me->start_remote_and_open(there, "store", Fragment(0, "first"), CircuitOptions("", "", true));
+  Circuit started = me->start(there, "store", Fragment(0, "first"), CircuitOptions("", "", true));
   co_await started.accepted();
   Circuit beside = started.new_circuit(Fragment(0, "beside"));
   me->set_metadata("colour", "green");
@@ -33,9 +33,9 @@ awaitable<void> talk(std::shared_ptr<LocalPeer> me, std::string there) {
   started.close(End(error::access_denied, "enough"));
   co_await started.ended();
 
-  Circuit failing = me->prefer_extant(there, "failing", Fragment(0, "x"));
+  Circuit failing = me->join_or_start(there, "failing", Fragment(0, "x"));
   co_await failing.ended();
-  Circuit refused = me->prefer_extant(there, "nothing", Fragment(0, "x"));
+  Circuit refused = me->join_or_start(there, "nothing", Fragment(0, "x"));
   co_await refused.ended();
 }
 
@@ -57,7 +57,7 @@ struct Village {
   std::unique_ptr<Node> make(asio::io_context& io, const std::string& name) {
     NodeOptions options;
     options.name = name;
-    options.networks["mem"] = memory;
+    options.media["mem"] = memory;
     auto node = std::make_unique<Node>(io.get_executor(), std::move(options));
     node->serve("echo", echo);
     node->serve("failing", fail_at_once);
@@ -65,7 +65,7 @@ struct Village {
     return node;
   }
 
-  std::shared_ptr<Network> memory = std::make_shared<MemoryNetwork>();
+  std::shared_ptr<Medium> memory = std::make_shared<MemoryMedium>();
   Keeper keeper;
   std::unique_ptr<Node> one;
   std::unique_ptr<Node> other;
@@ -99,9 +99,9 @@ TEST_CASE("node: when it is destroyed after any handler, the other one lives on 
 
     (stop_after % 2 ? village.one : village.other).reset();
     io.restart();
-    while (io.poll() > 0 && survivor.trunks_count() > 0) {}
+    while (io.poll() > 0 && survivor.links_count() > 0) {}
 
-    CHECK(survivor.trunks_count() == 0);
+    CHECK(survivor.links_count() == 0);
     CHECK(survivor.local_peers().size() > 0);
   }
   CHECK(stop_after > 50);
@@ -133,17 +133,17 @@ awaitable<void> receive_circuits(std::shared_ptr<Received> received, LocalPeer& 
   }
 }
 
-awaitable<void> send_all(Pair& pair, std::shared_ptr<bool> acknowledged) {
+awaitable<void> send_all(NodePair& pair, std::shared_ptr<bool> acknowledged) {
   const auto me = pair.here.new_peer("sender");
-  Circuit circuit = me->prefer_extant(pair.there_address, "sink", Fragment(0, std::string(1000, 'x')));
+  Circuit circuit = me->join_or_start(pair.there_address, "sink", Fragment(0, std::string(1000, 'x')));
   for (int i = 1; i < 100; ++i) co_await circuit.send(Fragment(i, std::string(10000, 'x')));
   circuit.finish();
   co_await circuit.finish_acknowledged();
   *acknowledged = true;
 }
 
-awaitable<void> meet_and_send(Pair& pair, std::shared_ptr<bool> acknowledged) {
-  if (pair.dialler == Pair::Dialler::there) co_await ignore_failures(pair.meet());
+awaitable<void> meet_and_send(NodePair& pair, std::shared_ptr<bool> acknowledged) {
+  if (pair.dialler == NodePair::Dialler::there) co_await ignore_failures(pair.meet());
   co_await ignore_failures(send_all(pair, acknowledged));
   co_await pair.here.close();
   co_await pair.there.close();
@@ -152,16 +152,16 @@ awaitable<void> meet_and_send(Pair& pair, std::shared_ptr<bool> acknowledged) {
 } // namespace
 
 TEST_CASE("node: whichever I/O operation fails, everything ends and what was acknowledged has arrived") {
-  for (const auto dialler : {Pair::Dialler::here, Pair::Dialler::there}) {
+  for (const auto dialler : {NodePair::Dialler::here, NodePair::Dialler::there}) {
     int acknowledged_count = 0;
     const std::size_t runs = fail_each_io([&](FailPoint& point) {
       CAPTURE(point.operations());
       const auto received = std::make_shared<Received>();
       const auto acknowledged = std::make_shared<bool>(false);
-      std::shared_ptr<FaultyNetwork> network;
-      Pair pair(dialler, "mem", [&](NodeOptions& options) {
-        if (!network) network = std::make_shared<FaultyNetwork>(options.networks["mem"], &point);
-        options.networks["mem"] = network;
+      std::shared_ptr<FaultyMedium> medium;
+      NodePair pair(dialler, "mem", [&](NodeOptions& options) {
+        if (!medium) medium = std::make_shared<FaultyMedium>(options.media["mem"], &point);
+        options.media["mem"] = medium;
       });
       pair.there.register_service(
           "sink", [received](LocalPeer& peer, CircuitInbox& inbox) { return receive_circuits(received, peer, inbox); });

@@ -17,21 +17,21 @@ NodeId node_id(char letter) { return *NodeId::from_bytes(std::string(16, letter)
 /// A table of node 'm' and trunks as it would see them.
 class Bed {
  public:
-  using Trunk = std::shared_ptr<NodeTrunk>;
+  using Machine = std::shared_ptr<Link>;
 
-  Trunk dialled(const std::string& address, const std::string& remote_host = {}) {
+  Machine dialled(const std::string& address, const std::string& remote_host = {}) {
     auto trunk = make(address, remote_host);
     trunk->dialled = true;
     trunk->dialled_address = address;
     table.add(trunk);
     return trunk;
   }
-  Trunk accepted(const std::string& remote, const std::string& remote_host = {}) {
+  Machine accepted(const std::string& remote, const std::string& remote_host = {}) {
     auto trunk = make(remote, remote_host);
     table.add(trunk);
     return trunk;
   }
-  std::vector<Trunk> hello(const Trunk& trunk, char id, std::vector<std::string> addresses = {}) {
+  std::vector<Machine> hello(const Machine& trunk, char id, std::vector<std::string> addresses = {}) {
     RemoteNode remote;
     remote.id = node_id(id);
     remote.addresses = std::move(addresses);
@@ -43,9 +43,9 @@ class Bed {
   std::vector<std::string> ours{"tcp://10.0.0.1:7000", "mem://me"};
 
  private:
-  Trunk make(const std::string& remote, const std::string& remote_host) {
-    auto trunk = std::make_shared<NodeTrunk>();
-    trunk->live = std::make_shared<LiveTrunk>(io.get_executor(), std::make_unique<NativeTrunk>(NativeTrunkOptions()));
+  Machine make(const std::string& remote, const std::string& remote_host) {
+    auto trunk = std::make_shared<Link>();
+    trunk->live = std::make_shared<Trunk>(io.get_executor(), std::make_unique<NativeMachine>(NativeMachineOptions()));
     trunk->remote = remote;
     trunk->remote_host = remote_host;
     return trunk;
@@ -113,7 +113,7 @@ TEST_CASE("trunk table: of two trunks in opposite directions the one dialled by 
       CHECK(bed.table.find("mem://far") == winner);
       CHECK(bed.table.find(node_id(far)) == winner);
       // Only the side that dialled the superfluous one drains it.
-      CHECK(superfluous == (winner == ours ? std::vector<Bed::Trunk>{} : std::vector<Bed::Trunk>{ours}));
+      CHECK(superfluous == (winner == ours ? std::vector<Bed::Machine>{} : std::vector<Bed::Machine>{ours}));
     }
   }
 }
@@ -124,7 +124,7 @@ TEST_CASE("trunk table: of two that we dialled the first stays, of two that they
   const auto second = bed.dialled("mem://alias");
   bed.hello(first, 'a');
   const auto superfluous = bed.hello(second, 'a');
-  CHECK(superfluous == std::vector<Bed::Trunk>{second});
+  CHECK(superfluous == std::vector<Bed::Machine>{second});
   CHECK(bed.table.find("mem://alias") == first);
 
   const auto old_one = bed.accepted("mem://me");

@@ -13,57 +13,57 @@ std::vector<std::string> changes; // "here opened", ...
 
 void note_changes(NodeOptions& options) {
   changes.clear();
-  options.on_trunk = [name = options.name](TrunkChange change, const TrunkView& view) {
+  options.on_link = [name = options.name](LinkChange change, const LinkInfo& view) {
     const char* const words[] = {"opened", "draining", "over"};
     changes.push_back(name + " " + words[static_cast<int>(change)] + (view.trunk ? "" : " without a trunk"));
   };
 }
 
-awaitable<void> shows_trunks(Pair& pair) {
-  const auto trunks = pair.here.trunks();
+awaitable<void> shows_trunks(NodePair& pair) {
+  const auto trunks = pair.here.links();
   REQUIRE(trunks.size() == 1);
   CHECK(trunks[0].counters.bytes_sent > 0);
   CHECK(trunks[0].counters.bytes_received > 0);
   CHECK(trunks[0].node == pair.there.id());
   CHECK(trunks[0].name == "there");
-  CHECK(trunks[0].dialled == (pair.dialler == Pair::Dialler::here));
-  CHECK(trunks[0].addresses.empty() == (pair.dialler == Pair::Dialler::there)); // only one of both listens
-  const auto found = pair.here.trunk_with(pair.there.id());
+  CHECK(trunks[0].dialled == (pair.dialler == NodePair::Dialler::here));
+  CHECK(trunks[0].addresses.empty() == (pair.dialler == NodePair::Dialler::there)); // only one of both listens
+  const auto found = pair.here.link_with(pair.there.id());
   REQUIRE(found.has_value());
   CHECK(found->trunk == trunks[0].trunk);
-  CHECK_FALSE(pair.here.trunk_with(pair.here.id()).has_value());
+  CHECK_FALSE(pair.here.link_with(pair.here.id()).has_value());
   CHECK(changes.size() == 2);
   co_return;
 }
 
-awaitable<void> ends_at_once(Pair& pair) {
+awaitable<void> ends_at_once(NodePair& pair) {
   const auto me = pair.there.new_peer("me");
   Keeper keeper;
   pair.here.register_service("keep", keeper.service());
-  Circuit circuit = me->prefer_extant(pair.here_address, "keep", Fragment(1, "x"));
+  Circuit circuit = me->join_or_start(pair.here_address, "keep", Fragment(1, "x"));
   Circuit far = co_await keeper.next();
 
-  pair.here.end_trunk(pair.here.trunks().at(0).trunk, Duration::zero(), End(error::draining, "not needed any more"));
+  pair.here.end_link(pair.here.links().at(0).trunk, Duration::zero(), End(error::draining, "not needed any more"));
 
   const End end = co_await circuit.ended();
   CHECK(end.to_string().find("not needed any more") != std::string::npos);
-  while (pair.here.trunks_count() + pair.there.trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+  while (pair.here.links_count() + pair.there.links_count() > 0) co_await asio::post(asio::use_awaitable);
   CHECK(pair.here.counters().trunks_lost == 0);
   CHECK(pair.there.counters().trunks_lost == 0);
-  CHECK(pair.here.trunks().empty());
+  CHECK(pair.here.links().empty());
   CHECK(changes.back().find("over") != std::string::npos);
 }
 
-awaitable<void> ends_after_the_last_circuit(Pair& pair) {
+awaitable<void> ends_after_the_last_circuit(NodePair& pair) {
   const auto me = pair.there.new_peer("me");
   Keeper keeper;
   pair.here.register_service("keep", keeper.service());
-  Circuit circuit = me->prefer_extant(pair.here_address, "keep", Fragment(1, "x"));
+  Circuit circuit = me->join_or_start(pair.here_address, "keep", Fragment(1, "x"));
   Circuit far = co_await keeper.next();
 
-  pair.here.end_trunk(pair.here.trunks().at(0).trunk, std::chrono::hours(1), End());
-  CHECK(pair.here.trunks().at(0).draining);
-  CHECK_FALSE(pair.here.trunk_with(pair.there.id()).has_value()); // not for new circuits
+  pair.here.end_link(pair.here.links().at(0).trunk, std::chrono::hours(1), End());
+  CHECK(pair.here.links().at(0).draining);
+  CHECK_FALSE(pair.here.link_with(pair.there.id()).has_value()); // not for new circuits
   co_await circuit.send(Fragment(2, "y"));
   circuit.finish();
   far.finish();
@@ -74,7 +74,7 @@ awaitable<void> ends_after_the_last_circuit(Pair& pair) {
   const std::optional<Fragment> nothing = co_await circuit.receive();
   CHECK_FALSE(nothing);
 
-  while (pair.here.trunks_count() + pair.there.trunks_count() > 0) co_await asio::post(asio::use_awaitable);
+  while (pair.here.links_count() + pair.there.links_count() > 0) co_await asio::post(asio::use_awaitable);
   for (const char* told : {"here draining", "there draining", "here over", "there over"}) {
     CAPTURE(told);
     CHECK(std::count(changes.begin(), changes.end(), told) == 1);

@@ -62,14 +62,14 @@ std::shared_ptr<Circuit> open(Task& task, const std::string& service) {
 
   Circuit circuit;
   if (service == "solo" || (service == "sink" && random.one_in(10))) {
-    circuit = task.peer().start_remote_and_open(task.there(), service, std::move(first), std::move(options));
+    circuit = task.peer().start(task.there(), service, std::move(first), std::move(options));
   } else if (service == "sink" && !stage.known.empty() && random.one_in(4)) {
     const PeerUrl& url = stage.known[random.below(stage.known.size())];
     if (url.address() == "sim://" + task.driver.host) stage.to_self.insert(task.stream);
     circuit = first ? task.peer().new_circuit(url, std::move(*first), std::move(options))
                     : task.peer().new_circuit(url, std::move(options));
   } else {
-    circuit = task.peer().prefer_extant(task.there(), service, std::move(first), std::move(options));
+    circuit = task.peer().join_or_start(task.there(), service, std::move(first), std::move(options));
   }
   if (with_first) stage.streams.sent(task.stream, forth, bytes);
   return keep(task, std::move(circuit));
@@ -163,7 +163,7 @@ awaitable<void> stall(Task& task) {
   for (int i = 0; i < 200; ++i) {
     Fragment fragment = stage.streams.next(task.stream, forth, bytes);
     const SendOutcome outcome = circuit->send_one_way(fragment);
-    if (outcome != SendOutcome::taken) break;
+    if (outcome != SendOutcome::queued) break;
     stage.streams.sent(task.stream, forth, bytes);
   }
   co_await finish(circuit, stage, forth, task.random.one_in(2));
@@ -181,7 +181,7 @@ awaitable<void> flood(Task& task) {
     const std::string stream = stage.streams.open("flood");
     if (stage.to_self.contains(task.stream)) stage.to_self.insert(stream);
     CircuitOptions options(stream);
-    circuits.push_back(task.peer().prefer_extant(address, "sleeper", std::nullopt, std::move(options)));
+    circuits.push_back(task.peer().join_or_start(address, "sleeper", std::nullopt, std::move(options)));
     stage.memory.watch(circuits.back().trunk());
   }
   const std::size_t bytes_max = std::min<std::size_t>(stage.fragment_bytes_max, 100'000);
@@ -189,7 +189,7 @@ awaitable<void> flood(Task& task) {
     for (Circuit& circuit : circuits) {
       const std::size_t bytes = task.random.between(bytes_max / 2, bytes_max);
       Fragment fragment = stage.streams.next(circuit.name(), forth, bytes);
-      if (circuit.send_one_way(fragment) == SendOutcome::taken) stage.streams.sent(circuit.name(), forth, bytes);
+      if (circuit.send_one_way(fragment) == SendOutcome::queued) stage.streams.sent(circuit.name(), forth, bytes);
     }
     co_await sleep_for(std::chrono::milliseconds(task.random.magnitude(200)));
   }
@@ -221,9 +221,9 @@ awaitable<void> be_refused(Task& task) {
   CircuitOptions options(task.stream, {}, true);
   Circuit circuit;
   if (task.random.one_in(3)) {
-    circuit = task.peer().start_remote_and_open(task.there(), "single", std::move(first), std::move(options));
+    circuit = task.peer().start(task.there(), "single", std::move(first), std::move(options));
   } else if (task.random.one_in(2)) {
-    circuit = task.peer().prefer_extant(task.there(), "nowhere", std::move(first), std::move(options));
+    circuit = task.peer().join_or_start(task.there(), "nowhere", std::move(first), std::move(options));
   } else {
     const PeerId nobody = PeerId::draw(std::ref(task.random));
     circuit = task.peer().new_circuit(PeerUrl(task.there(), "sink", nobody), std::move(first), std::move(options));

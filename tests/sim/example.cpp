@@ -18,7 +18,7 @@ awaitable<void> count(Circuit circuit) {
 // What is said about it: a partition in the middle of a stream loses nothing.
 awaitable<void> ask(sim::World& world, Node& here) {
   const auto me = here.new_peer("asker");
-  Circuit circuit = me->prefer_extant("sim://beta", "count", std::nullopt);
+  Circuit circuit = me->join_or_start("sim://beta", "count", std::nullopt);
   for (int i = 1; i <= 100; ++i) {
     if (i == 30) world.partition("alpha", "beta");
     if (i == 60) world.heal("alpha", "beta");
@@ -34,7 +34,7 @@ awaitable<void> ask(sim::World& world, Node& here) {
 
 NodeOptions options_for(sim::World& world, const std::string& host) {
   NodeOptions options;
-  options.networks["sim"] = world.network(host);
+  options.media["sim"] = world.medium(host);
   options.random = world.random(host);
   return options;
 }

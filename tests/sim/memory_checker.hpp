@@ -17,7 +17,7 @@ class MemoryChecker {
 
   void set_limit(std::size_t bytes) noexcept { limit_ = bytes; }
 
-  void watch(const std::shared_ptr<LiveTrunk>& trunk) {
+  void watch(const std::shared_ptr<Trunk>& trunk) {
     for (const auto& known : trunks_)
       if (!known.owner_before(trunk) && !trunk.owner_before(known)) return;
     trunks_.push_back(trunk);
@@ -46,7 +46,7 @@ class MemoryChecker {
  private:
   Violations& violations_;
   std::size_t limit_ = 0;
-  std::vector<std::weak_ptr<LiveTrunk>> trunks_;
+  std::vector<std::weak_ptr<Trunk>> trunks_;
   std::size_t peak_ = 0;
 };
 

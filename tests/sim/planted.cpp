@@ -30,11 +30,11 @@ Bytes flatten(Pieces pieces) {
   return bytes;
 }
 
-/// What all connections of a network with a bug share.
+/// What all connections of a medium with a bug share.
 struct Plant {
   Bug bug;
   std::function<std::uint64_t()> random;
-  std::vector<std::shared_ptr<Transport>> leaked; // kept open for as long as there is the network
+  std::vector<std::shared_ptr<Transport>> leaked; // kept open for as long as there is the medium
 };
 
 /// What a connection with a bug and its pending operations share.
@@ -104,9 +104,9 @@ std::unique_ptr<Transport> wrap(std::shared_ptr<Plant> plant, std::unique_ptr<Tr
   return std::make_unique<BuggyTransport>(std::move(state));
 }
 
-awaitable<std::unique_ptr<Transport>> dial(std::shared_ptr<Plant> plant, std::shared_ptr<Network> network,
+awaitable<std::unique_ptr<Transport>> dial(std::shared_ptr<Plant> plant, std::shared_ptr<Medium> medium,
                                            std::string address) {
-  auto transport = co_await network->dial(std::move(address));
+  auto transport = co_await medium->dial(std::move(address));
   co_return wrap(std::move(plant), std::move(transport));
 }
 
@@ -130,21 +130,21 @@ class BuggyListener final : public Listener {
   std::shared_ptr<Listener> listener_;
 };
 
-class BuggyNetwork final : public Network {
+class BuggyMedium final : public Medium {
  public:
-  BuggyNetwork(Bug bug, std::shared_ptr<Network> network, std::function<std::uint64_t()> random)
-      : plant_(std::make_shared<Plant>(Plant{bug, std::move(random), {}})), network_(std::move(network)) {}
+  BuggyMedium(Bug bug, std::shared_ptr<Medium> medium, std::function<std::uint64_t()> random)
+      : plant_(std::make_shared<Plant>(Plant{bug, std::move(random), {}})), medium_(std::move(medium)) {}
 
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
-    return sim::dial(plant_, network_, std::move(address));
+    return sim::dial(plant_, medium_, std::move(address));
   }
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
-    return std::make_unique<BuggyListener>(plant_, network_->listen(executor, address));
+    return std::make_unique<BuggyListener>(plant_, medium_->listen(executor, address));
   }
 
  private:
   std::shared_ptr<Plant> plant_;
-  std::shared_ptr<Network> network_;
+  std::shared_ptr<Medium> medium_;
 };
 
 } // namespace
@@ -161,9 +161,9 @@ std::vector<std::string> bug_names() {
   return all;
 }
 
-std::shared_ptr<Network> plant(Bug bug, std::shared_ptr<Network> network, std::function<std::uint64_t()> random) {
-  if (bug == Bug::none || bug == Bug::hoard) return network;
-  return std::make_shared<BuggyNetwork>(bug, std::move(network), std::move(random));
+std::shared_ptr<Medium> plant(Bug bug, std::shared_ptr<Medium> medium, std::function<std::uint64_t()> random) {
+  if (bug == Bug::none || bug == Bug::hoard) return medium;
+  return std::make_shared<BuggyMedium>(bug, std::move(medium), std::move(random));
 }
 
 } // namespace trunkline::sim

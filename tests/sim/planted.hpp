@@ -27,7 +27,7 @@ enum class Bug : std::uint8_t {
 std::optional<Bug> parse_bug(std::string_view name);
 std::vector<std::string> bug_names();
 
-/// A network whose connections have the bug now and then.
-std::shared_ptr<Network> plant(Bug bug, std::shared_ptr<Network> network, std::function<std::uint64_t()> random);
+/// A medium whose connections have the bug now and then.
+std::shared_ptr<Medium> plant(Bug bug, std::shared_ptr<Medium> medium, std::function<std::uint64_t()> random);
 
 } // namespace trunkline::sim

@@ -13,7 +13,7 @@ namespace trunkline::sim {
 
 SimNode::SimNode(Stage& stage, std::string host, SimNodeOptions options)
     : stage_(stage), host_(std::move(host)), options_(std::move(options)),
-      network_(plant(options_.bug, stage.world.network(host_), stage.world.random("bug at " + host_))) {
+      medium_(plant(options_.bug, stage.world.medium(host_), stage.world.random("bug at " + host_))) {
   stage_.world.on_crash(host_, [this] { crash(); });
   stage_.world.on_restart(host_, [this] { boot(); });
   boot();
@@ -25,7 +25,7 @@ void SimNode::boot() {
   options.name = host_;
   options.limits = options_.limits;
   options.random = stage_.world.random(host_);
-  options.networks["sim"] = network_;
+  options.media["sim"] = medium_;
   if (options_.log)
     options.log = [this](LogLevel, std::string_view text) {
       options_.log(to_text(stage_.world.now()) + " " + host_ + ": " + std::string(text));

@@ -42,7 +42,7 @@ class SimNode {
   Stage& stage_;
   std::string host_;
   SimNodeOptions options_;
-  std::shared_ptr<Network> network_;
+  std::shared_ptr<Medium> medium_;
   std::shared_ptr<Node> node_;
   std::unique_ptr<Tasks> drivers_;
   std::uint64_t boots_ = 0; // and crashes, so far

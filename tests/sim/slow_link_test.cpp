@@ -19,7 +19,7 @@ constexpr std::uint64_t bytes_per_second = 5'000;
 
 NodeOptions options_for(World& world, const std::string& host) {
   NodeOptions options;
-  options.networks["sim"] = world.network(host);
+  options.media["sim"] = world.medium(host);
   options.random = world.random(host);
   return options;
 }
@@ -36,7 +36,7 @@ awaitable<void> echo(Circuit circuit) {
 }
 
 awaitable<void> send_much(LocalPeer& me, std::size_t fragments, std::size_t fragment_bytes, std::int64_t& stored) {
-  Circuit circuit = me.prefer_extant("sim://beta", "store", std::nullopt);
+  Circuit circuit = me.join_or_start("sim://beta", "store", std::nullopt);
   for (std::size_t i = 0; i < fragments; ++i)
     co_await circuit.send(Fragment(1, Payload(std::string(fragment_bytes, 'x'))));
   circuit.finish();
@@ -52,7 +52,7 @@ awaitable<void> use_slow_link(Node& here, std::size_t fragment_bytes) {
   const std::size_t fragments = 600'000 / fragment_bytes;
   bulk.spawn(send_much(*me, fragments, fragment_bytes, stored));
 
-  Circuit circuit = me->prefer_extant("sim://beta", "echo", std::nullopt);
+  Circuit circuit = me->join_or_start("sim://beta", "echo", std::nullopt);
   Duration longest{};
   Clock& clock = Clock::of(co_await asio::this_coro::executor);
   while (bulk.running() > 0) {

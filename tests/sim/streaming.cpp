@@ -116,7 +116,7 @@ awaitable<void> send_all(std::shared_ptr<Circuit> circuit, Stage& stage, int way
     if (random.one_in(20)) co_await sleep_for(draw_pause(random, 500'000));
     if (random.one_in(2)) {
       Fragment fragment = stage.streams.next(circuit->name(), way, bytes);
-      if (circuit->send_one_way(fragment) == SendOutcome::taken) {
+      if (circuit->send_one_way(fragment) == SendOutcome::queued) {
         stage.streams.sent(circuit->name(), way, bytes);
         continue;
       }

@@ -75,8 +75,8 @@ struct Pair {
 awaitable<Pair> connect(World& world) {
   const Executor executor = co_await asio::this_coro::executor;
   Pair pair;
-  pair.listener = world.network("beta")->listen(executor, "sim://beta");
-  const auto network = world.network("alpha");
+  pair.listener = world.medium("beta")->listen(executor, "sim://beta");
+  const auto network = world.medium("alpha");
   auto both = co_await (network->dial("sim://beta") && pair.listener->accept());
   pair.alpha = std::move(std::get<0>(both));
   pair.beta = std::move(std::get<1>(both));
@@ -209,7 +209,7 @@ awaitable<void> crash_with_resets(World& world) {
   const auto near = co_await code_of(read_text(*pair.beta, 1));
   const auto far = co_await code_of(read_text(*pair.alpha, 1));
   const auto accept = co_await code_of(pair.listener->accept());
-  const auto dial = co_await code_of(world.network("alpha")->dial("sim://beta"));
+  const auto dial = co_await code_of(world.medium("alpha")->dial("sim://beta"));
   CHECK(near == asio::error::connection_aborted);
   CHECK(far == asio::error::connection_reset);
   CHECK(accept == asio::error::network_down);
@@ -224,7 +224,7 @@ awaitable<void> crash_in_silence(World& world) {
   tasks.spawn(note_code(read_text(*pair.alpha, 1), code, ended));
   world.crash("beta", Crash::silent);
   co_await write_text(*pair.alpha, "anybody there?");
-  const auto dial = co_await code_of(world.network("alpha")->dial("sim://beta"));
+  const auto dial = co_await code_of(world.medium("alpha")->dial("sim://beta"));
   CHECK(dial == asio::error::timed_out);
   co_await sleep_for(1h);
   CHECK_FALSE(ended);
@@ -232,16 +232,16 @@ awaitable<void> crash_in_silence(World& world) {
   world.restart("beta");
   co_await tasks.join();
   CHECK(code == asio::error::connection_reset);
-  pair.listener = world.network("beta")->listen(co_await asio::this_coro::executor, "sim://beta");
-  const auto network = world.network("alpha");
+  pair.listener = world.medium("beta")->listen(co_await asio::this_coro::executor, "sim://beta");
+  const auto network = world.medium("alpha");
   const auto again = co_await (network->dial("sim://beta") && pair.listener->accept());
   co_await (write_text(*std::get<0>(again), "back") && read_text(*std::get<1>(again), 4));
 }
 
 awaitable<void> dial_through_partition(World& world) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto listener = world.network("beta")->listen(executor, "sim://beta");
-  const auto network = world.network("alpha");
+  const auto listener = world.medium("beta")->listen(executor, "sim://beta");
+  const auto network = world.medium("alpha");
   world.partition("alpha", "beta");
   const auto first = co_await code_of(network->dial("sim://beta"));
   CHECK(first == asio::error::timed_out);
@@ -304,7 +304,7 @@ awaitable<void> echo_one(TransportPtr transport) {
   }
 }
 
-awaitable<void> echo_all(std::shared_ptr<Network> network, std::string address) {
+awaitable<void> echo_all(std::shared_ptr<Medium> network, std::string address) {
   const Executor executor = co_await asio::this_coro::executor;
   Tasks echoing(executor);
   const auto listener = network->listen(executor, address);
@@ -314,12 +314,12 @@ awaitable<void> echo_all(std::shared_ptr<Network> network, std::string address) 
   }
 }
 
-awaitable<void> ask_once(std::shared_ptr<Network> network, std::string question) {
+awaitable<void> ask_once(std::shared_ptr<Medium> network, std::string question) {
   const auto transport = co_await network->dial("sim://beta");
   co_await (write_text(*transport, question) && read_text(*transport, question.size()));
 }
 
-awaitable<void> ask_often(std::shared_ptr<Network> network, Random random, int count) {
+awaitable<void> ask_often(std::shared_ptr<Medium> network, Random random, int count) {
   for (int i = 0; i < count; ++i) {
     const std::size_t size = random.magnitude(100'000);
     co_await code_of(ask_once(network, std::string(size, static_cast<char>('a' + i % 26))));
@@ -345,15 +345,15 @@ std::uint64_t hash_of_run(std::uint64_t seed) {
   World world(seed, links);
   auto echoing = std::make_unique<Tasks>(world.executor());
   Tasks asking(world.executor());
-  echoing->spawn(echo_all(world.network("beta"), "sim://beta"));
+  echoing->spawn(echo_all(world.medium("beta"), "sim://beta"));
   world.on_crash("beta", [&] { echoing.reset(); });
   world.on_restart("beta", [&] {
     echoing = std::make_unique<Tasks>(world.executor());
-    echoing->spawn(echo_all(world.network("beta"), "sim://beta"));
+    echoing->spawn(echo_all(world.medium("beta"), "sim://beta"));
   });
   world.inject(all_faults());
   for (const char* name : {"alpha", "gamma"})
-    asking.spawn(ask_often(world.network(name), Random(world.random(name)()), 20));
+    asking.spawn(ask_often(world.medium(name), Random(world.random(name)()), 20));
   const Outcome outcome = world.run_until([&] { return asking.running() == 0; }, 10min);
   static_cast<void>(outcome); // a lost direction may leave one waiting
   return world.trace_hash();
@@ -453,8 +453,8 @@ TEST_CASE("fault: dialling waits for a partition to heal, but not for ever") {
 
 TEST_CASE("fault: every kind strikes at its rate, and calm ends them all") {
   World world(test::test_seed());
-  world.network("alpha");
-  world.network("beta");
+  world.medium("alpha");
+  world.medium("beta");
   std::multiset<std::string> kinds;
   world.on_trace([&](const std::string& line) {
     const std::size_t first = line.find(" s ") + 3;
@@ -549,10 +549,10 @@ TEST_CASE("world: a seed replays byte for byte, and no two seeds are the same ru
 TEST_CASE("world: may be destroyed with everything under way") {
   World world(test::test_seed(), link_of(5ms));
   Tasks echoing(world.executor());
-  echoing.spawn(echo_all(world.network("beta"), "sim://beta"));
+  echoing.spawn(echo_all(world.medium("beta"), "sim://beta"));
   Tasks asking(world.executor());
   for (int i = 0; i < 20; ++i)
-    asking.spawn(ask_often(world.network("alpha"), Random(static_cast<std::uint64_t>(i)), 100));
+    asking.spawn(ask_often(world.medium("alpha"), Random(static_cast<std::uint64_t>(i)), 100));
   world.run_for(12ms);
   CHECK(world.connections_open() == 20);
 }

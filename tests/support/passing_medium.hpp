@@ -1,4 +1,4 @@
-// A network that passes everything on to another one, for tests that change one thing about it.
+// A medium that passes everything on to another one, for tests that change one thing about it.
 #pragma once
 
 #include "transport/transport.hpp"
@@ -31,21 +31,21 @@ class PassingTransport : public Transport {
 };
 
 /// Makes a `Wrapped(transport, state)` of every connection, dialled or accepted.
-template <class Wrapped, class State> class PassingNetwork : public Network {
+template <class Wrapped, class State> class PassingMedium : public Medium {
  public:
-  PassingNetwork(std::shared_ptr<Network> network, std::shared_ptr<State> state)
-      : network_(std::move(network)), state_(std::move(state)) {}
+  PassingMedium(std::shared_ptr<Medium> medium, std::shared_ptr<State> state)
+      : medium_(std::move(medium)), state_(std::move(state)) {}
 
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
-    std::unique_ptr<Transport> transport = co_await network_->dial(std::move(address));
+    std::unique_ptr<Transport> transport = co_await medium_->dial(std::move(address));
     co_return std::make_unique<Wrapped>(std::move(transport), state_);
   }
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
-    return std::make_unique<PassingListener>(network_->listen(executor, address), state_);
+    return std::make_unique<PassingListener>(medium_->listen(executor, address), state_);
   }
 
  protected:
-  std::shared_ptr<Network> network_;
+  std::shared_ptr<Medium> medium_;
   std::shared_ptr<State> state_;
 
  private:

@@ -21,8 +21,8 @@ class Medium {
  public:
   virtual ~Medium() = default;
   virtual asio::io_context& io() = 0;
-  virtual Network& dialling() = 0;
-  virtual Network& listening() = 0;
+  virtual Medium& dialling() = 0;
+  virtual Medium& listening() = 0;
   /// An address that can be listened on, also "tcp://127.0.0.1:0".
   virtual std::string address() = 0;
   /// An address of the right form where nobody listens.

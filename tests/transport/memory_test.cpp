@@ -9,17 +9,17 @@ namespace {
 
 class MemoryMedium : public Medium {
  public:
-  explicit MemoryMedium(std::size_t buffer_bytes_max = MemoryNetwork::buffer_bytes_default)
+  explicit MemoryMedium(std::size_t buffer_bytes_max = MemoryMedium::buffer_bytes_default)
       : network_(buffer_bytes_max) {}
   asio::io_context& io() override { return io_; }
-  Network& dialling() override { return network_; }
-  Network& listening() override { return network_; }
+  Medium& dialling() override { return network_; }
+  Medium& listening() override { return network_; }
   std::string address() override { return "mem://alpha" + std::to_string(++listeners_); }
   std::string address_of_nobody() override { return "mem://nobody"; }
 
  private:
   asio::io_context io_{1};
-  MemoryNetwork network_;
+  MemoryMedium network_;
   int listeners_ = 0;
 };
 
@@ -36,8 +36,8 @@ TRUNKLINE_TRANSPORT_CHECK("narrow memory", NarrowMemoryMedium, "a write takes an
 
 TEST_CASE("memory: networks do not know each other's names") {
   asio::io_context io(1);
-  MemoryNetwork one;
-  MemoryNetwork other;
+  MemoryMedium one;
+  MemoryMedium other;
   const auto in_one = one.listen(io.get_executor(), "mem://alpha");
   const auto in_other = other.listen(io.get_executor(), "mem://alpha");
   CHECK(in_one->address() == in_other->address());

@@ -12,8 +12,8 @@ class SimMedium : public Medium {
   explicit SimMedium(sim::LinkOptions links = sim::LinkOptions()) : world_(test_seed(), links) {}
 
   asio::io_context& io() override { return world_.io(); }
-  Network& dialling() override { return *alpha_; }
-  Network& listening() override { return *beta_; }
+  Medium& dialling() override { return *alpha_; }
+  Medium& listening() override { return *beta_; }
   std::string address() override { return "sim://beta:" + std::to_string(++listeners_); }
   std::string address_of_nobody() override { return "sim://beta:nobody"; }
   void run() override { world_.run(); }
@@ -21,8 +21,8 @@ class SimMedium : public Medium {
 
  private:
   sim::World world_;
-  std::shared_ptr<Network> alpha_ = world_.network("alpha");
-  std::shared_ptr<Network> beta_ = world_.network("beta");
+  std::shared_ptr<Medium> alpha_ = world_.medium("alpha");
+  std::shared_ptr<Medium> beta_ = world_.medium("beta");
   int listeners_ = 0;
 };
 

@@ -30,14 +30,14 @@ using namespace asio::experimental::awaitable_operators;
 class TcpMedium : public Medium {
  public:
   asio::io_context& io() override { return io_; }
-  Network& dialling() override { return *network_; }
-  Network& listening() override { return *network_; }
+  Medium& dialling() override { return *network_; }
+  Medium& listening() override { return *network_; }
   std::string address() override { return "tcp://127.0.0.1:0"; }
   std::string address_of_nobody() override { return "tcp://127.0.0.1:1"; }
 
  private:
   asio::io_context io_{1};
-  std::shared_ptr<Network> network_ = make_tcp_network();
+  std::shared_ptr<Medium> network_ = make_tcp_medium();
 };
 
 class Tcp6Medium final : public TcpMedium {
@@ -49,14 +49,14 @@ class Tcp6Medium final : public TcpMedium {
 std::string text_of_listen(const std::string& address) {
   asio::io_context io(1);
   try {
-    return "listens on " + make_tcp_network()->listen(io.get_executor(), address)->address();
+    return "listens on " + make_tcp_medium()->listen(io.get_executor(), address)->address();
   } catch (const boost::system::system_error& thrown) {
     return thrown.what();
   }
 }
 
 awaitable<std::string> text_of_dial(std::string address) {
-  const auto network = make_tcp_network();
+  const auto network = make_tcp_medium();
   try {
     const auto transport = co_await network->dial(std::move(address));
     co_return "connected to " + transport->remote();
@@ -100,7 +100,7 @@ TEST_CASE("tcp: failures say what could not be done and why") {
 namespace {
 
 awaitable<void> dial_by_name() {
-  const auto network = make_tcp_network();
+  const auto network = make_tcp_medium();
   const auto listener = network->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
   const std::string port = listener->address().substr(listener->address().rfind(':'));
   // "localhost" may stand for ::1 first, where nobody listens.
@@ -148,7 +148,7 @@ awaitable<bool> closed_by_far_side(Transport& transport) {
 
 /// UBSan looks at an object of a type that is new to it through a pipe, for which there would be no descriptors: it
 /// sees the types here first.
-awaitable<void> show_types(Network& network, Listener& listener) {
+awaitable<void> show_types(Medium& network, Listener& listener) {
   const auto both = co_await (network.dial(listener.address()) && listener.accept());
   std::get<1>(both)->close();
   co_await closed_by_far_side(*std::get<0>(both));
@@ -157,7 +157,7 @@ awaitable<void> show_types(Network& network, Listener& listener) {
 
 awaitable<void> accept_without_descriptors() {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = make_tcp_network();
+  const auto network = make_tcp_medium();
   const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
   co_await show_types(*network, *listener);
   std::unique_ptr<Transport> accepted;
@@ -181,7 +181,7 @@ awaitable<void> accept_without_descriptors() {
 
 awaitable<void> close_without_descriptors() {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = make_tcp_network();
+  const auto network = make_tcp_medium();
   const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
   co_await show_types(*network, *listener);
   Tasks accepting(executor);
@@ -215,7 +215,7 @@ std::pair<int, int> connections_and_well_set() {
 }
 
 awaitable<void> options_of_both_ends() {
-  const auto network = make_tcp_network();
+  const auto network = make_tcp_medium();
   const auto listener = network->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
   const auto before = connections_and_well_set();
   const auto both = co_await (network->dial(listener->address()) && listener->accept());

@@ -33,8 +33,8 @@ class Directory {
 class UnixMedium final : public Medium {
  public:
   asio::io_context& io() override { return io_; }
-  Network& dialling() override { return *network_; }
-  Network& listening() override { return *network_; }
+  Medium& dialling() override { return *network_; }
+  Medium& listening() override { return *network_; }
   std::string address() override {
     return "unix:" + (directory_ / ("t" + std::to_string(++sockets_)).c_str()).string();
   }
@@ -43,14 +43,14 @@ class UnixMedium final : public Medium {
  private:
   Directory directory_;
   asio::io_context io_{1};
-  std::shared_ptr<Network> network_ = make_unix_network();
+  std::shared_ptr<Medium> network_ = make_unix_medium();
   int sockets_ = 0;
 };
 
 std::string text_of_listen(const fs::path& path) {
   asio::io_context io(1);
   try {
-    return "listens on " + make_unix_network()->listen(io.get_executor(), "unix:" + path.string())->address();
+    return "listens on " + make_unix_medium()->listen(io.get_executor(), "unix:" + path.string())->address();
   } catch (const boost::system::system_error& thrown) {
     return thrown.what();
   }
@@ -64,7 +64,7 @@ TEST_CASE("unix: the socket file is there while its listener is") {
   const Directory directory;
   const fs::path path = directory / "t";
   asio::io_context io(1);
-  auto listener = make_unix_network()->listen(io.get_executor(), "unix:" + path.string());
+  auto listener = make_unix_medium()->listen(io.get_executor(), "unix:" + path.string());
   CHECK(fs::is_socket(path));
   listener->close();
   CHECK_FALSE(fs::exists(path));
@@ -75,7 +75,7 @@ TEST_CASE("unix: the socket file of a dead listener is replaced") {
   const fs::path path = directory / "t";
   {
     asio::io_context io(1);
-    const auto listener = make_unix_network()->listen(io.get_executor(), "unix:" + path.string());
+    const auto listener = make_unix_medium()->listen(io.get_executor(), "unix:" + path.string());
     fs::create_hard_link(path, directory / "kept"); // what is left when a process dies
   }
   fs::rename(directory / "kept", path);
@@ -95,9 +95,9 @@ TEST_CASE("unix: a listener removes no file that has taken the place of its own"
   const Directory directory;
   const fs::path path = directory / "t";
   asio::io_context io(1);
-  auto first = make_unix_network()->listen(io.get_executor(), "unix:" + path.string());
+  auto first = make_unix_medium()->listen(io.get_executor(), "unix:" + path.string());
   fs::remove(path);
-  auto second = make_unix_network()->listen(io.get_executor(), "unix:" + path.string());
+  auto second = make_unix_medium()->listen(io.get_executor(), "unix:" + path.string());
   first->close();
   CHECK(fs::is_socket(path));
 }

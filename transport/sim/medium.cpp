@@ -113,9 +113,9 @@ class SimListener final : public Listener {
   std::shared_ptr<AcceptQueue> queue_;
 };
 
-class SimNetwork final : public Network {
+class SimMedium final : public Medium {
  public:
-  SimNetwork(std::shared_ptr<Fabric> fabric, const std::string& host)
+  SimMedium(std::shared_ptr<Fabric> fabric, const std::string& host)
       : fabric_(std::move(fabric)), host_(fabric_->host(host)) {}
 
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
@@ -139,8 +139,8 @@ class SimNetwork final : public Network {
 
 } // namespace
 
-std::shared_ptr<Network> make_network(std::shared_ptr<Fabric> fabric, const std::string& host) {
-  return std::make_shared<SimNetwork>(std::move(fabric), host);
+std::shared_ptr<Medium> make_medium(std::shared_ptr<Fabric> fabric, const std::string& host) {
+  return std::make_shared<SimMedium>(std::move(fabric), host);
 }
 
 } // namespace trunkline::sim

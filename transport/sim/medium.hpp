@@ -1,4 +1,4 @@
-// The Network of one simulated host: scheme "sim", addresses "sim://alpha" and "sim://alpha:name".
+// The Medium of one simulated host: scheme "sim", addresses "sim://alpha" and "sim://alpha:name".
 #pragma once
 
 #include "transport/sim/fabric.hpp"
@@ -9,6 +9,6 @@
 
 namespace trunkline::sim {
 
-std::shared_ptr<Network> make_network(std::shared_ptr<Fabric> fabric, const std::string& host);
+std::shared_ptr<Medium> make_medium(std::shared_ptr<Fabric> fabric, const std::string& host);
 
 } // namespace trunkline::sim

@@ -29,7 +29,7 @@ World::~World() {
   fabric_->hosts.clear();
 }
 
-std::shared_ptr<Network> World::network(const std::string& host) { return make_network(fabric_, host); }
+std::shared_ptr<Medium> World::medium(const std::string& host) { return make_medium(fabric_, host); }
 
 std::function<std::uint64_t()> World::random(const std::string& name) {
   return Random::derived(fabric_->seed, name, ++fabric_->random_streams[name]);

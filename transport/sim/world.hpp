@@ -3,7 +3,7 @@
 //
 //   sim::World world(7);
 //   NodeOptions options;
-//   options.networks["sim"] = world.network("alpha");
+//   options.media["sim"] = world.medium("alpha");
 //   options.random = world.random("alpha");
 //   Node alpha(world.executor(), options);              // listens on "sim://alpha", dials "sim://beta"
 //   world.run(body(alpha, beta));
@@ -54,8 +54,8 @@ class World {
   ~World();
 
   // What a node in it is made of.
-  /// The network as one host sees it, scheme "sim": listens on "sim://NAME" or "sim://NAME:ANYTHING", dials every host.
-  std::shared_ptr<Network> network(const std::string& host);
+  /// The medium as one host sees it, scheme "sim": listens on "sim://NAME" or "sim://NAME:ANYTHING", dials every host.
+  std::shared_ptr<Medium> medium(const std::string& host);
   /// A source for this name, different at each call (a node that restarts draws other ids), the same in each run.
   std::function<std::uint64_t()> random(const std::string& name);
   asio::io_context& io() noexcept { return *io_; }

@@ -151,9 +151,9 @@ struct MinorBlockReport {
 
 /// What a backend can reach from where it runs: its master, the other slaves, the peers of its shards. What is sent
 /// fails with the boost::system::system_error of the connection, or with Refused.
-class Surroundings {
+class BackendHost {
  public:
-  virtual ~Surroundings() = default;
+  virtual ~BackendHost() = default;
 
   /// Tells the master of a block and waits until it has taken note. Returns what the master wants artificial
   /// transactions to be.
@@ -184,7 +184,7 @@ class Backend {
   virtual ~Backend() = default;
 
   /// Called once, before everything else; `surroundings` may be kept and dies with the slave.
-  virtual void attach(std::weak_ptr<Surroundings> surroundings) { (void)surroundings; }
+  virtual void attach(std::weak_ptr<BackendHost> surroundings) { (void)surroundings; }
   /// The full shard ids that exist here; they never become fewer. Asked after each create_shards and add_root_block.
   virtual std::vector<std::uint32_t> shards() const { return {}; }
 

@@ -21,14 +21,14 @@ struct ClusterConnections::State : std::enable_shared_from_this<State> {
   State(Executor on, ClusterConnectionsOptions with)
       : executor(std::move(on)), options(std::move(with)), tasks(executor) {
     options.limits.check();
-    if (!options.networks.contains("tcp")) options.networks.emplace("tcp", make_tcp_network());
-    if (!options.networks.contains("unix")) options.networks.emplace("unix", make_unix_network());
+    if (!options.media.contains("tcp")) options.media.emplace("tcp", make_tcp_medium());
+    if (!options.media.contains("unix")) options.media.emplace("unix", make_unix_medium());
   }
 
   void log(LogLevel level, std::string_view text) const {
     if (options.log) options.log(level, escape(text, 4096));
   }
-  std::shared_ptr<Network> network_for(const std::string& address) const;
+  std::shared_ptr<Medium> medium_for(const std::string& address) const;
   void log(LogRate& rate, LogLevel level, std::string text) {
     if (const auto line = rate.pass(std::move(text), Clock::of(executor).now())) log(level, *line);
   }
@@ -37,7 +37,7 @@ struct ClusterConnections::State : std::enable_shared_from_this<State> {
   static awaitable<void> accept_all(std::shared_ptr<State> self, std::shared_ptr<Listener> listener,
                                     std::function<void(std::unique_ptr<Transport>)> accepted);
   static awaitable<void> run(std::shared_ptr<State> self, std::shared_ptr<ClusterConnection> connection,
-                             std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> transport);
+                             std::shared_ptr<Trunk> trunk, std::unique_ptr<Transport> transport);
   static awaitable<std::shared_ptr<ClusterConnection>> dial(std::shared_ptr<State> self, std::string address,
                                                             Framing framing, std::shared_ptr<RpcServer> server);
   static awaitable<void> gone(std::shared_ptr<State> self);
@@ -64,18 +64,18 @@ ClusterConnections::~ClusterConnections() {
   state_->tasks.cancel();
 }
 
-std::shared_ptr<Network> ClusterConnections::State::network_for(const std::string& address) const {
-  const auto found = options.networks.find(address.substr(0, address.find(':')));
-  if (found != options.networks.end()) return found->second;
+std::shared_ptr<Medium> ClusterConnections::State::medium_for(const std::string& address) const {
+  const auto found = options.media.find(address.substr(0, address.find(':')));
+  if (found != options.media.end()) return found->second;
   std::string known;
-  for (const auto& [name, network] : options.networks) known += (known.empty() ? "" : ", ") + name;
+  for (const auto& [name, medium] : options.media) known += (known.empty() ? "" : ", ") + name;
   throw_error(error::unknown_scheme, fmt::format("address {} has no scheme of {}", quote(address), known));
 }
 
 std::string ClusterConnections::listen(std::string_view address,
                                        std::function<void(std::unique_ptr<Transport>)> accepted) {
   if (state_->closed) throw_error(error::node_closed, fmt::format("cannot listen on {}", quote(address)));
-  std::shared_ptr<Listener> listener = state_->network_for(std::string(address))->listen(state_->executor, address);
+  std::shared_ptr<Listener> listener = state_->medium_for(std::string(address))->listen(state_->executor, address);
   std::string real_address = listener->address();
   state_->listeners.push_back(listener);
   state_->tasks.spawn(State::accept_all(state_, std::move(listener), std::move(accepted)));
@@ -118,7 +118,7 @@ std::shared_ptr<ClusterConnection> ClusterConnections::adopt(std::unique_ptr<Tra
 std::shared_ptr<ClusterConnection> ClusterConnections::State::adopt(std::unique_ptr<Transport> transport,
                                                                     Framing framing, std::shared_ptr<RpcServer> server,
                                                                     bool identified) {
-  ClusterTrunkOptions with;
+  ClusterMachineOptions with;
   with.framing = framing;
   with.limits = options.limits;
   with.branches = framing == Framing::slave ? nullptr : options.branches;
@@ -132,7 +132,7 @@ std::shared_ptr<ClusterConnection> ClusterConnections::State::adopt(std::unique_
   const std::shared_ptr<ClusterConnection> connection(new ClusterConnection);
   connection->remote_ = transport->remote();
   connection->remote_host_ = transport->remote_host();
-  auto trunk = std::make_shared<LiveTrunk>(executor, std::make_unique<ClusterTrunk>(std::move(with)));
+  auto trunk = std::make_shared<Trunk>(executor, std::make_unique<ClusterMachine>(std::move(with)));
   connection->trunk_ = trunk;
   trunk->remote_base = connection->remote_;
   // Weak: a circuit's handle may keep the trunk when the connection is gone.
@@ -153,7 +153,7 @@ std::shared_ptr<ClusterConnection> ClusterConnections::State::adopt(std::unique_
 
 awaitable<void> ClusterConnections::State::run(std::shared_ptr<State> self,
                                                std::shared_ptr<ClusterConnection> connection,
-                                               std::shared_ptr<LiveTrunk> trunk, std::unique_ptr<Transport> transport) {
+                                               std::shared_ptr<Trunk> trunk, std::unique_ptr<Transport> transport) {
   Session session(std::move(trunk), std::move(transport), self->options.limits.goodbye_deadline);
   co_await session.run();
   std::erase(self->connections, connection);
@@ -164,12 +164,12 @@ void ClusterConnections::State::on_event(const std::shared_ptr<ClusterConnection
   switch (event.kind) {
     case TrunkEvent::Kind::opened: {
       Circuit circuit(connection->trunk_, *event.circuit);
-      if (connection->on_opened) connection->on_opened(ClusterTrunk::route_of(*event.circuit), std::move(circuit));
+      if (connection->on_opened) connection->on_opened(ClusterMachine::route_of(*event.circuit), std::move(circuit));
       return;
     }
     case TrunkEvent::Kind::ended:
       if (event.circuit->end && event.circuit->end->code == error::stalled &&
-          !ClusterTrunk::route_of(*event.circuit).is_control())
+          !ClusterMachine::route_of(*event.circuit).is_control())
         log(stalled_lines, LogLevel::warning, fmt::format("a virtual peer was closed: {}", event.circuit->end->text));
       return;
     case TrunkEvent::Kind::closed: {
@@ -194,12 +194,12 @@ awaitable<std::shared_ptr<ClusterConnection>> ClusterConnections::State::dial(st
                                                                               std::string address, Framing framing,
                                                                               std::shared_ptr<RpcServer> server) {
   if (self->closed) throw_error(error::node_closed, "cannot dial " + address);
-  const std::shared_ptr<Network> network = self->network_for(address);
+  const std::shared_ptr<Medium> medium = self->medium_for(address);
   ++self->counters.dials;
   std::unique_ptr<Transport> transport;
   std::string failure;
   try {
-    transport = co_await within(self->options.connect_deadline, network->dial(address));
+    transport = co_await within(self->options.connect_deadline, medium->dial(address));
   } catch (const boost::system::system_error& thrown) {
     failure = thrown.code() == error::timed_out ? fmt::format("no answer from {} within connect_deadline {} ms",
                                                               address, self->options.connect_deadline.count())

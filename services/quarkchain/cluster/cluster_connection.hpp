@@ -32,13 +32,13 @@ class ClusterConnection final : public std::enable_shared_from_this<ClusterConne
 
   /// Requests, replies and commands between the two processes themselves. Other circuits come from its `new_circuit`.
   const std::shared_ptr<RpcCircuit>& control() const noexcept { return control_; }
-  /// Hears of circuits that the far side's frames have opened (see ClusterTrunk::allow_peer), before their first frame
+  /// Hears of circuits that the far side's frames have opened (see ClusterMachine::allow_peer), before their first frame
   /// is read. One that is not taken is closed.
   std::function<void(const Route&, Circuit)> on_opened;
   void allow_peer(std::uint64_t cluster_peer_id) { machine().allow_peer(cluster_peer_id); }
   void forget_peer(std::uint64_t cluster_peer_id) { machine().forget_peer(cluster_peer_id); }
 
-  /// The far side has said who it is; see ClusterTrunkOptions.
+  /// The far side has said who it is; see ClusterMachineOptions.
   void identify() { machine().identify(); }
 
   void close(End reason = {}) { control_->close(std::move(reason)); }
@@ -48,13 +48,13 @@ class ClusterConnection final : public std::enable_shared_from_this<ClusterConne
   const std::string& remote_host() const noexcept { return remote_host_; }
   Framing framing() const noexcept { return machine().framing(); }
   const ClusterTrunkCounters& counters() const noexcept { return machine().cluster_counters(); }
-  ClusterTrunk& machine() const noexcept { return static_cast<ClusterTrunk&>(trunk_->machine()); }
+  ClusterMachine& machine() const noexcept { return static_cast<ClusterMachine&>(trunk_->machine()); }
 
  private:
   friend class ClusterConnections;
   ClusterConnection() = default;
 
-  std::shared_ptr<LiveTrunk> trunk_;
+  std::shared_ptr<Trunk> trunk_;
   std::shared_ptr<RpcCircuit> control_;
   std::string remote_;
   std::string remote_host_;
@@ -62,12 +62,12 @@ class ClusterConnection final : public std::enable_shared_from_this<ClusterConne
 
 struct ClusterConnectionsOptions {
   ClusterLimits limits;
-  /// See ClusterTrunkOptions; for connections of the cluster and the p2p framing. Null: not checked.
+  /// See ClusterMachineOptions; for connections of the cluster and the p2p framing. Null: not checked.
   std::shared_ptr<const Branches> branches;
   std::size_t connections_max = 1024; // accepted ones beyond it are closed,
   std::function<bool(const Transport&)> always_welcome; // but for these; null: none
   std::chrono::milliseconds connect_deadline{10000};
-  std::map<std::string, std::shared_ptr<Network>> networks; // by scheme; tcp is added where it is missing
+  std::map<std::string, std::shared_ptr<Medium>> media; // by scheme; tcp is added where it is missing
   LogSink log;
 
   ClusterConnectionsOptions() = default;
@@ -93,7 +93,7 @@ class ClusterConnections {
   /// Stops accepting; the addresses are free at once.
   void close_listeners();
   /// Runs a connection. `server` answers on its control circuit. After `close` it is one that has ended. Not
-  /// `identified`: see ClusterTrunkOptions.
+  /// `identified`: see ClusterMachineOptions.
   std::shared_ptr<ClusterConnection> adopt(std::unique_ptr<Transport> transport, Framing framing,
                                            std::shared_ptr<RpcServer> server, bool identified = true);
   /// Errors: error::connect_failed, which names the address, also after connect_deadline.

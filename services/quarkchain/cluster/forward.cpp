@@ -33,7 +33,7 @@ class Lane final : public CircuitListener {
   void pump(Lane& to);
 
  private:
-  bool send(Fragment& fragment) { return circuit_.send_one_way(fragment) == SendOutcome::taken; }
+  bool send(Fragment& fragment) { return circuit_.send_one_way(fragment) == SendOutcome::queued; }
 
   Pair& pair_;
   Circuit circuit_;

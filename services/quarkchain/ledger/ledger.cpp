@@ -81,8 +81,8 @@ std::vector<std::uint32_t> LedgerState::shards() const {
   return existing;
 }
 
-std::shared_ptr<Surroundings> LedgerState::around() const {
-  std::shared_ptr<Surroundings> live = surroundings_.lock();
+std::shared_ptr<BackendHost> LedgerState::around() const {
+  std::shared_ptr<BackendHost> live = surroundings_.lock();
   if (!live) throw Refused(Refusal::failed, "the slave is not running");
   return live;
 }

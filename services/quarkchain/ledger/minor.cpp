@@ -187,7 +187,7 @@ awaitable<bool> LedgerState::extend(LedgerShard& of, MinorBlock block) {
   }
   store_->write(written);
 
-  const std::shared_ptr<Surroundings> surroundings = around();
+  const std::shared_ptr<BackendHost> surroundings = around();
   try {
     for (const XshardList& list : lists) co_await surroundings->add_xshard_tx_list(list);
     MinorBlockReport report;

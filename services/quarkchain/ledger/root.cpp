@@ -59,7 +59,7 @@ void LedgerState::take_genesis(const RootBlock& block) {
 }
 
 awaitable<void> LedgerState::create_shards(RootBlock root_tip) {
-  const Turn::Held held = co_await turn_.take();
+  const Mutex::Held held = co_await turn_.take();
   const Hash256 hash = hash_of(root_tip.header);
   if (!store_->has(keys::root_block(hash))) {
     // A slave that has been away for one block may still catch up; the genesis must be the configured one.
@@ -74,7 +74,7 @@ awaitable<void> LedgerState::create_shards(RootBlock root_tip) {
 }
 
 awaitable<bool> LedgerState::add_root_block(RootBlock block) {
-  const Turn::Held held = co_await turn_.take();
+  const Mutex::Held held = co_await turn_.take();
   const Hash256 hash = hash_of(block.header);
   if (!store_->has(keys::root_block(hash))) {
     keep_root_block(block, hash);
@@ -212,7 +212,7 @@ awaitable<void> LedgerState::create_genesis(LedgerShard& of, RootBlockHeader roo
 
   // For shards that began before this root block, an empty list each; the master learns of the block last.
   const std::vector<std::uint32_t> initialized = options_.config.shards_initialized_before(root.height);
-  const std::shared_ptr<Surroundings> surroundings = around();
+  const std::shared_ptr<BackendHost> surroundings = around();
   for (const std::uint32_t other : initialized) {
     if (other == branch || !are_neighbours(branch, other, initialized.size())) continue;
     XshardList list;

@@ -60,7 +60,7 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
  public:
   LedgerState(LedgerOptions options, std::unique_ptr<Store> store);
 
-  void attach(std::weak_ptr<Surroundings> surroundings) override { surroundings_ = std::move(surroundings); }
+  void attach(std::weak_ptr<BackendHost> surroundings) override { surroundings_ = std::move(surroundings); }
   std::vector<std::uint32_t> shards() const override;
 
   // ledger_root.cpp
@@ -123,7 +123,7 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
     if (options_.log) options_.log(level, text);
   }
   std::uint64_t now() const { return options_.unix_time(); }
-  std::shared_ptr<Surroundings> around() const;
+  std::shared_ptr<BackendHost> around() const;
   /// Ours and existing, or Refused.
   LedgerShard& shard(std::uint32_t branch);
   /// The existing one that an address belongs to, or Refused.
@@ -160,7 +160,7 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
   void check_numbers(const MinorBlockHeader& header) const;
   void check_block(LedgerShard& of, const MinorBlock& block);
   void commit(LedgerShard& of, const MinorBlock& block, const Hash256& hash, StoreBatch& batch);
-  /// Sends the lists, reports, commits. Holding the turn. True when it became the tip.
+  /// Sends the lists, reports, commits. BudgetShare the turn. True when it became the tip.
   awaitable<bool> extend(LedgerShard& of, MinorBlock block);
   ShardStats stats_of(LedgerShard& of);
 
@@ -199,13 +199,13 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
 
   LedgerOptions options_;
   std::unique_ptr<Store> store_;
-  std::weak_ptr<Surroundings> surroundings_;
+  std::weak_ptr<BackendHost> surroundings_;
   std::map<std::uint32_t, LedgerShard> shards_; // ours, by full shard id
   std::optional<RootBlockHeader> root_tip_;
   Hash256 root_tip_hash_;
   ArtificialTxConfig artificial_;
   LedgerCounters counters_;
-  Turn turn_;
+  Mutex turn_;
   std::unique_ptr<Tasks> announcements_;
 };
 

@@ -25,7 +25,7 @@ constexpr std::size_t announcements_max = 1024;    // under way; more are not ma
 
 awaitable<bool> LedgerState::take_block(std::uint32_t branch, MinorBlock block) {
   LedgerShard& of = shard(branch);
-  const Turn::Held held = co_await turn_.take();
+  const Mutex::Held held = co_await turn_.take();
   co_return co_await extend(of, std::move(block));
 }
 
@@ -64,7 +64,7 @@ awaitable<void> LedgerState::sent(awaitable<void> announcement) {
 
 awaitable<void> LedgerState::announce(const LedgerShard& of, std::uint64_t except) {
   if (!announcements_) announcements_ = std::make_unique<Tasks>(co_await asio::this_coro::executor);
-  const std::shared_ptr<Surroundings> surroundings = around();
+  const std::shared_ptr<BackendHost> surroundings = around();
   for (const PeerShard& peer : surroundings->peers_of(of.config.full_shard_id)) {
     if (peer.cluster_peer_id == except || announcements_->running() >= announcements_max) continue;
     announcements_->spawn(announce_to(shared_from_this(), peer, *root_tip_, of.tip));
@@ -122,7 +122,7 @@ awaitable<SyncedBlocks> LedgerState::sync_minor_block_list(PeerShard from, std::
 /// In their order, with one batch of lists for all of them and one report.
 awaitable<SyncedBlocks> LedgerState::take_blocks(std::uint32_t branch, std::vector<MinorBlock> blocks) {
   LedgerShard& of = shard(branch);
-  const Turn::Held held = co_await turn_.take();
+  const Mutex::Held held = co_await turn_.take();
   std::vector<XshardList> lists;
   std::vector<MinorBlockHeader> headers;
   std::vector<TokenBalanceMap> coinbase;
@@ -145,7 +145,7 @@ awaitable<SyncedBlocks> LedgerState::take_blocks(std::uint32_t branch, std::vect
     }
     store_->write(written);
   }
-  const std::shared_ptr<Surroundings> surroundings = around();
+  const std::shared_ptr<BackendHost> surroundings = around();
   try {
     co_await surroundings->batch_add_xshard_tx_list(std::move(lists));
     co_await surroundings->add_minor_block_header_list(std::move(headers), std::move(coinbase));

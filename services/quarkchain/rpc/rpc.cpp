@@ -133,7 +133,7 @@ awaitable<End> RpcCircuit::ended_on(Pointer self) {
 /// Sends now or not at all. A call takes its id in the moment in which it reaches the wire.
 bool RpcCircuit::try_send(Fragment& fragment, Call* call) {
   if (call) fragment.part = static_cast<std::int64_t>(call_id_last_ + 1);
-  if (circuit_.send_one_way(fragment) != SendOutcome::taken) return false;
+  if (circuit_.send_one_way(fragment) != SendOutcome::queued) return false;
   if (!call) return true;
   call->id = ++call_id_last_;
   call->calls.pending.emplace(call->id, call);

@@ -41,7 +41,7 @@ struct RpcRequest {
   std::uint8_t op = 0;
   std::uint64_t rpc_id = 0; // 0 for a command
   Payload payload;
-  std::string subject; // comes back with the reply; see ClusterTrunk::send
+  std::string subject; // comes back with the reply; see ClusterMachine::send
 
   RpcRequest() = default;
   RpcRequest(std::shared_ptr<RpcCircuit> on, std::uint8_t operation, std::uint64_t id, Payload bytes, std::string about)

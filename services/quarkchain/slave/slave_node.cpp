@@ -49,7 +49,7 @@ SlaveNodeOptions SlaveNodeOptions::of(const ClusterConfig& config, std::string_v
   return options;
 }
 
-struct SlaveNode::State final : Membership, Surroundings, std::enable_shared_from_this<State> {
+struct SlaveNode::State final : Membership, BackendHost, std::enable_shared_from_this<State> {
   State(SlaveNodeOptions with, std::shared_ptr<Backend> to) : options(std::move(with)), backend(std::move(to)) {}
 
   void start(const Executor& executor);
@@ -69,7 +69,7 @@ struct SlaveNode::State final : Membership, Surroundings, std::enable_shared_fro
     return cluster->slaves().identify(circuit, std::move(identity));
   }
 
-  // Surroundings: what the backend asks for.
+  // BackendHost: what the backend asks for.
   MasterClient master() const { return MasterClient(cluster->master(), options.report_deadline); }
   awaitable<ArtificialTxConfig> add_minor_block_header(MinorBlockReport report) override {
     return master().add_minor_block_header(report);
@@ -139,7 +139,7 @@ void SlaveNode::State::start(const Executor& executor) {
   cluster_options.peers_max = options.peers_max;
   cluster = std::make_unique<ClusterSlave>(executor, std::move(cluster_options));
 
-  backend->attach(std::weak_ptr<Surroundings>(shared_from_this()));
+  backend->attach(std::weak_ptr<BackendHost>(shared_from_this()));
   for (const std::uint32_t shard : backend->shards()) add_shard(shard); // those that a store has kept
 }
 
@@ -228,7 +228,7 @@ awaitable<void> SlaveNode::stop(Duration deadline, End reason) {
 MasterClient SlaveNode::master() const { return state_->master(); }
 ClusterSlave& SlaveNode::connections() noexcept { return *state_->cluster; }
 const std::shared_ptr<Backend>& SlaveNode::backend() const noexcept { return state_->backend; }
-Surroundings& SlaveNode::surroundings() noexcept { return *state_; }
+BackendHost& SlaveNode::surroundings() noexcept { return *state_; }
 const std::shared_ptr<RpcServer>& SlaveNode::serves_master() const noexcept { return state_->master_service->server(); }
 const std::shared_ptr<RpcServer>& SlaveNode::serves_slaves() const noexcept { return state_->slave_service->server(); }
 const std::shared_ptr<RpcServer>& SlaveNode::serves_peers() const noexcept { return state_->peer_service->server(); }

@@ -66,7 +66,7 @@ class SlaveNode {
   /// server of its service.
   ClusterSlave& connections() noexcept;
   const std::shared_ptr<Backend>& backend() const noexcept;
-  Surroundings& surroundings() noexcept;
+  BackendHost& surroundings() noexcept;
 
   const std::shared_ptr<RpcServer>& serves_master() const noexcept;
   const std::shared_ptr<RpcServer>& serves_slaves() const noexcept;

@@ -9,7 +9,7 @@
 namespace trunkline::quarkchain {
 namespace {
 
-ClusterTrunkOptions checked(ClusterTrunkOptions options) {
+ClusterMachineOptions checked(ClusterMachineOptions options) {
   ClusterLimits& limits = options.limits;
   limits.check();
   // A reader that keeps up may receive the largest frame while others hold their share.
@@ -29,11 +29,11 @@ std::string cut(std::string text) {
 
 } // namespace
 
-ClusterTrunk::ClusterTrunk(ClusterTrunkOptions options) : options_(checked(std::move(options))) {
+ClusterMachine::ClusterMachine(ClusterMachineOptions options) : options_(checked(std::move(options))) {
   control_ = &add(Route(), true, nullptr);
 }
 
-ClusterTrunk::~ClusterTrunk() {
+ClusterMachine::~ClusterMachine() {
   all_.clear_and_dispose([](Circuit* circuit) {
     while (circuit->first) delete std::exchange(circuit->first, circuit->first->next);
     delete circuit;
@@ -43,23 +43,23 @@ ClusterTrunk::~ClusterTrunk() {
   while (spare_) delete std::exchange(spare_, spare_->next);
 }
 
-TrunkCircuit& ClusterTrunk::control() noexcept { return *control_; }
+TrunkCircuit& ClusterMachine::control() noexcept { return *control_; }
 
-Route ClusterTrunk::route_of(const TrunkCircuit& circuit) noexcept {
+Route ClusterMachine::route_of(const TrunkCircuit& circuit) noexcept {
   return static_cast<const Circuit&>(circuit).route;
 }
 
-std::string ClusterTrunk::from() const {
+std::string ClusterMachine::from() const {
   return options_.far_end.empty() ? std::string() : ", from " + options_.far_end;
 }
 
-TrunkEvent& ClusterTrunk::emit(TrunkEvent::Kind kind, Circuit* circuit) {
+TrunkEvent& ClusterMachine::emit(TrunkEvent::Kind kind, Circuit* circuit) {
   return events_.emplace_back(TrunkEvent{kind, circuit, {}, {}, {}});
 }
 
 // Circuits.
 
-ClusterCircuit& ClusterTrunk::add(const Route& route, bool opened_here, const OpenRequest* request) {
+ClusterCircuit& ClusterMachine::add(const Route& route, bool opened_here, const OpenRequest* request) {
   auto names = std::make_shared<CircuitNames>();
   names->local = request && request->from ? request->from : options_.local;
   names->remote = options_.remote;
@@ -78,7 +78,7 @@ ClusterCircuit& ClusterTrunk::add(const Route& route, bool opened_here, const Op
 }
 
 /// A circuit that is on no wire: its end is all there is to it.
-ClusterCircuit& ClusterTrunk::add_stillborn(const OpenRequest& request, End reason) {
+ClusterCircuit& ClusterMachine::add_stillborn(const OpenRequest& request, End reason) {
   auto names = std::make_shared<CircuitNames>();
   names->local = request.from ? request.from : options_.local;
   names->remote = options_.remote;
@@ -91,7 +91,7 @@ ClusterCircuit& ClusterTrunk::add_stillborn(const OpenRequest& request, End reas
   return *circuit;
 }
 
-TrunkCircuit* ClusterTrunk::open(OpenRequest request, std::optional<Fragment> first, Instant now) {
+TrunkCircuit* ClusterMachine::open(OpenRequest request, std::optional<Fragment> first, Instant now) {
   now_ = std::max(now_, now);
   if (state_ != State::running)
     return &add_stillborn(request, End(error::trunk_lost, "the connection is closed" + from()));
@@ -117,13 +117,13 @@ TrunkCircuit* ClusterTrunk::open(OpenRequest request, std::optional<Fragment> fi
   return &circuit;
 }
 
-void ClusterTrunk::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> local) {
+void ClusterMachine::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> local) {
   auto names = std::make_shared<CircuitNames>(*base.names);
   names->local = std::move(local);
   base.names = std::move(names);
 }
 
-void ClusterTrunk::refuse(TrunkCircuit& base, error reason, std::string text, std::string) {
+void ClusterMachine::refuse(TrunkCircuit& base, error reason, std::string text, std::string) {
   auto& circuit = static_cast<Circuit&>(base);
   if (!circuit.ended) {
     ++counters_.circuits_refused;
@@ -132,9 +132,9 @@ void ClusterTrunk::refuse(TrunkCircuit& base, error reason, std::string text, st
   release(circuit);
 }
 
-void ClusterTrunk::taken(TrunkCircuit&) {}
+void ClusterMachine::left_backlog(TrunkCircuit&) {}
 
-std::optional<Fragment> ClusterTrunk::receive_fragment(TrunkCircuit& base) {
+std::optional<Fragment> ClusterMachine::take(TrunkCircuit& base) {
   auto& circuit = static_cast<Circuit&>(base);
   if (!circuit.first) return std::nullopt;
   ReceivedFrame* const frame = circuit.first;
@@ -154,13 +154,13 @@ std::optional<Fragment> ClusterTrunk::receive_fragment(TrunkCircuit& base) {
   return fragment;
 }
 
-std::optional<Fragment> ClusterTrunk::receive_error(TrunkCircuit&) { return std::nullopt; }
+std::optional<Fragment> ClusterMachine::take_error(TrunkCircuit&) { return std::nullopt; }
 
-void ClusterTrunk::finish(TrunkCircuit& base) {
+void ClusterMachine::finish(TrunkCircuit& base) {
   base.finished_here = true; // here alone: nobody is told, and nobody acknowledges it
 }
 
-void ClusterTrunk::close(TrunkCircuit& base, End reason) {
+void ClusterMachine::close(TrunkCircuit& base, End reason) {
   auto& circuit = static_cast<Circuit&>(base);
   if (circuit.ended) return;
   circuit.finished_here = true;
@@ -173,11 +173,11 @@ void ClusterTrunk::close(TrunkCircuit& base, End reason) {
   }
 }
 
-void ClusterTrunk::reset(TrunkCircuit& circuit, End reason) {
+void ClusterMachine::reset(TrunkCircuit& circuit, End reason) {
   close(circuit, reason.clean() ? End(error::circuit_reset) : std::move(reason));
 }
 
-void ClusterTrunk::release(TrunkCircuit& base) {
+void ClusterMachine::release(TrunkCircuit& base) {
   auto& circuit = static_cast<Circuit&>(base);
   if (std::exchange(circuit.released, true)) return;
   circuit.waits = nullptr;
@@ -195,7 +195,7 @@ void ClusterTrunk::release(TrunkCircuit& base) {
 }
 
 /// The one place where a circuit leaves the wire.
-void ClusterTrunk::end_circuit(Circuit& circuit, End reason) {
+void ClusterMachine::end_circuit(Circuit& circuit, End reason) {
   if (std::exchange(circuit.ended, true)) return;
   if (!reason.clean()) circuit.end = std::make_unique<End>(std::move(reason));
   if (circuit.id != 0) circuits_.erase(circuit.route);
@@ -208,7 +208,7 @@ void ClusterTrunk::end_circuit(Circuit& circuit, End reason) {
   if (draining_ && circuits_.empty()) end_trunk(End());
 }
 
-void ClusterTrunk::drop_inbox(Circuit& circuit) {
+void ClusterMachine::drop_inbox(Circuit& circuit) {
   while (circuit.first) {
     ReceivedFrame* const frame = std::exchange(circuit.first, circuit.first->next);
     frame->payload = Payload();
@@ -220,13 +220,13 @@ void ClusterTrunk::drop_inbox(Circuit& circuit) {
   update_pause();
 }
 
-void ClusterTrunk::bury(Circuit& circuit) {
+void ClusterMachine::bury(Circuit& circuit) {
   if (&circuit == control_) control_ = nullptr; // the trunk is not running any more
   circuit.of_trunk.unlink();
   buried_.emplace_back(&circuit);
 }
 
-void ClusterTrunk::take_events(std::vector<TrunkEvent>& into) {
+void ClusterMachine::collect_events(std::vector<TrunkEvent>& into) {
   into.clear();
   into.swap(events_);
   std::erase_if(buried_before_, [](const auto& circuit) { return circuit->holds == 0; });
@@ -234,31 +234,31 @@ void ClusterTrunk::take_events(std::vector<TrunkEvent>& into) {
   buried_.clear();
 }
 
-void ClusterTrunk::circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) {
+void ClusterMachine::circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) {
   into.clear();
   for (Circuit& circuit : all_)
     if (!circuit.ended && !circuit.released && circuit.names->local->id == local) into.push_back(&circuit);
 }
 
 // The protocol has no words about peers.
-void ClusterTrunk::set_metadata(const PeerName&, const Metadata&) {}
-const Metadata* ClusterTrunk::remote_metadata(const PeerId&) const { return nullptr; }
-void ClusterTrunk::end_peer(const PeerName&, const End&) {}
+void ClusterMachine::set_metadata(const PeerName&, const Metadata&) {}
+const Metadata* ClusterMachine::remote_metadata(const PeerId&) const { return nullptr; }
+void ClusterMachine::end_peer(const PeerName&, const End&) {}
 
 // The end of the connection.
 
-void ClusterTrunk::drain(Instant deadline, bool) {
+void ClusterMachine::drain(Instant deadline, bool) {
   if (state_ != State::running) return;
   draining_ = true;
   drain_deadline_ = std::min(drain_deadline_, deadline);
 }
 
-void ClusterTrunk::shut(End reason) { end_trunk(std::move(reason)); }
+void ClusterMachine::close(End reason) { end_trunk(std::move(reason)); }
 
-void ClusterTrunk::break_off(error reason, std::string text) { end_trunk(End(reason, std::move(text) + from())); }
+void ClusterMachine::violate(error reason, std::string text) { end_trunk(End(reason, std::move(text) + from())); }
 
 /// What is in the output is still written. The control circuit ends with the reason itself, the others because of it.
-void ClusterTrunk::end_trunk(End reason) {
+void ClusterMachine::end_trunk(End reason) {
   if (state_ != State::running) return;
   state_ = State::ending;
   ending_since_ = Instant::max(); // from the next time that somebody says what time it is
@@ -266,7 +266,7 @@ void ClusterTrunk::end_trunk(End reason) {
   emit(TrunkEvent::Kind::closed).end = std::make_unique<End>(std::move(reason));
 }
 
-void ClusterTrunk::end_all(const End& reason) {
+void ClusterMachine::end_all(const End& reason) {
   draining_ = false; // the last circuit does not end the trunk again
   drop_frame();
   const End for_peers(error::trunk_lost,
@@ -279,7 +279,7 @@ void ClusterTrunk::end_all(const End& reason) {
   paused_since_ = Instant::max();
 }
 
-void ClusterTrunk::lose(End cause) {
+void ClusterMachine::disconnected(End cause) {
   if (state_ == State::over) return;
   const bool told = std::exchange(state_, State::over) == State::ending;
   pending_.clear();
@@ -302,7 +302,7 @@ void ClusterTrunk::lose(End cause) {
 
 // Time.
 
-Instant ClusterTrunk::deadline() const {
+Instant ClusterMachine::deadline() const {
   const ClusterLimits& limits = options_.limits;
   if (state_ == State::over) return Instant::max();
   if (state_ == State::ending) return ending_since_ == Instant::max() ? now_ : ending_since_ + limits.goodbye_deadline;
@@ -312,7 +312,7 @@ Instant ClusterTrunk::deadline() const {
   return first;
 }
 
-void ClusterTrunk::tick(Instant now) {
+void ClusterMachine::tick(Instant now) {
   now_ = std::max(now_, now);
   const ClusterLimits& limits = options_.limits;
   if (state_ == State::over) return;
@@ -322,11 +322,11 @@ void ClusterTrunk::tick(Instant now) {
     return;
   }
   if (writing_ && now_ >= writing_since_ + limits.write_deadline)
-    return break_off(error::write_timeout,
+    return violate(error::write_timeout,
                      fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
   if (paused_since_ != Instant::max() && now_ >= paused_since_ + limits.stall_deadline) {
     if (!std::exchange(taken_since_pause_, false))
-      return break_off(error::stalled,
+      return violate(error::stalled,
                        fmt::format("{} bytes unread on the control circuit, control_inbox_bytes_max is {}: nothing "
                                    "taken for stall_deadline {} ms",
                                    control_->unread, limits.control_inbox_bytes_max, limits.stall_deadline.count()));
@@ -335,13 +335,13 @@ void ClusterTrunk::tick(Instant now) {
   if (now_ >= drain_deadline_) end_trunk(End(error::draining, "the drain deadline has passed"));
 }
 
-std::size_t ClusterTrunk::credit_bytes(const TrunkCircuit& circuit) const {
+std::size_t ClusterMachine::credit_bytes(const TrunkCircuit& circuit) const {
   if (circuit.ended || circuit.finished_here) return 0;
   const std::size_t max = send_bytes_max(circuit);
   return max - std::min(max, output_bytes_);
 }
 
-std::size_t ClusterTrunk::memory_bytes() const {
+std::size_t ClusterMachine::memory_bytes() const {
   return (control_ ? control_->unread : 0) + peers_unread_ + payload_.size();
 }
 

@@ -36,7 +36,7 @@ namespace trunkline::quarkchain {
 /// The full shard ids of a whole cluster, sorted.
 using Branches = std::vector<std::uint32_t>;
 
-struct ClusterTrunkOptions {
+struct ClusterMachineOptions {
   Framing framing = Framing::cluster;
   ClusterLimits limits;
   /// A frame of a virtual peer for any other branch breaks the connection. Null: nothing is checked.
@@ -47,7 +47,7 @@ struct ClusterTrunkOptions {
   std::shared_ptr<const PeerName> local; // who the circuits of both sides belong to, as their handles show it
   std::shared_ptr<const PeerName> remote;
 
-  ClusterTrunkOptions() = default;
+  ClusterMachineOptions() = default;
 };
 
 struct ClusterTrunkCounters {
@@ -58,10 +58,10 @@ struct ClusterTrunkCounters {
   std::uint64_t pauses = 0; // times that the connection was not read, for control_inbox_bytes_max
 };
 
-class ClusterTrunk final : public Trunk {
+class ClusterMachine final : public Machine {
  public:
-  explicit ClusterTrunk(ClusterTrunkOptions options);
-  ~ClusterTrunk() override;
+  explicit ClusterMachine(ClusterMachineOptions options);
+  ~ClusterMachine() override;
 
   /// The circuit that is there from the beginning. Its end is the end of the connection, dropping its handle too.
   TrunkCircuit& control() noexcept;
@@ -79,9 +79,9 @@ class ClusterTrunk final : public Trunk {
 
   const ClusterTrunkCounters& cluster_counters() const noexcept { return cluster_counters_; }
 
-  void receive(std::span<const std::byte> bytes, Instant now) override;
+  void feed(std::span<const std::byte> bytes, Instant now) override;
   /// A clean cause between two frames is a clean end; inside a frame it is an unexpected one.
-  void lose(End cause) override;
+  void disconnected(End cause) override;
   void tick(Instant now) override;
 
   /// The name says the route (see `to_text`). One that is open already, that this framing does not have, or beyond
@@ -89,13 +89,13 @@ class ClusterTrunk final : public Trunk {
   TrunkCircuit* open(OpenRequest request, std::optional<Fragment> first, Instant now) override;
   void accept(TrunkCircuit& circuit, std::shared_ptr<const PeerName> local) override;
   void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) override;
-  void taken(TrunkCircuit& circuit) override;
+  void left_backlog(TrunkCircuit& circuit) override;
   /// The payload crosses with `op` (0 to 255) and `part`. On the control circuit of the cluster framing a subject is
   /// the branch of the metadata in decimal, where it is not 0; so it is on what arrives. Throws std::invalid_argument
   /// for what cannot cross: another subject, args, err, a larger op.
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) override;
-  std::optional<Fragment> receive_fragment(TrunkCircuit& circuit) override;
-  std::optional<Fragment> receive_error(TrunkCircuit& circuit) override;
+  std::optional<Fragment> take(TrunkCircuit& circuit) override;
+  std::optional<Fragment> take_error(TrunkCircuit& circuit) override;
   void finish(TrunkCircuit& circuit) override;
   void close(TrunkCircuit& circuit, End reason) override;
   void reset(TrunkCircuit& circuit, End reason) override;
@@ -105,12 +105,12 @@ class ClusterTrunk final : public Trunk {
   void end_peer(const PeerName& local, const End& reason) override;
   /// No new circuits; over when all have ended, the control circuit among them.
   void drain(Instant deadline, bool serve_late = false) override;
-  void shut(End reason) override;
+  void close(End reason) override;
 
   bool has_events() const noexcept override { return !events_.empty(); }
-  void take_events(std::vector<TrunkEvent>& into) override;
-  void take_output(Output& into, std::size_t bytes_max, Instant now) override;
-  void write_moves(Instant now) override { writing_since_ = now; }
+  void collect_events(std::vector<TrunkEvent>& into) override;
+  void collect_output(Output& into, std::size_t bytes_max, Instant now) override;
+  void write_progressed(Instant now) override { writing_since_ = now; }
   void written(Instant now) override;
   bool has_output() const override { return output_bytes_ > 0 && state_ != State::over; }
   std::size_t output_bytes() const override { return output_bytes_; }
@@ -140,7 +140,7 @@ class ClusterTrunk final : public Trunk {
   void end_circuit(Circuit& circuit, End reason);
   void end_all(const End& reason);
   void end_trunk(End reason);
-  void break_off(error reason, std::string text);
+  void violate(error reason, std::string text);
   void bury(Circuit& circuit);
   void drop_inbox(Circuit& circuit);
   TrunkEvent& emit(TrunkEvent::Kind kind, Circuit* circuit = nullptr);
@@ -167,7 +167,7 @@ class ClusterTrunk final : public Trunk {
   static void append(Output& into, Output& portion);
   void wake_senders();
 
-  ClusterTrunkOptions options_;
+  ClusterMachineOptions options_;
   State state_ = State::running;
   bool draining_ = false;
   Instant now_{};
@@ -183,7 +183,7 @@ class ClusterTrunk final : public Trunk {
   boost::unordered_flat_set<std::uint64_t> allowed_peers_;
   Circuit* found_last_ = nullptr;
   CircuitId id_last_ = 0;
-  // Freed two take_events later: events that were taken before may still name them.
+  // Freed two collect_events later: events that were taken before may still name them.
   std::vector<std::unique_ptr<Circuit>> buried_;
   std::vector<std::unique_ptr<Circuit>> buried_before_;
 

@@ -15,7 +15,7 @@ constexpr std::size_t spare_frames_max = 1024;
 
 } // namespace
 
-void ClusterTrunk::receive(std::span<const std::byte> bytes, Instant now) {
+void ClusterMachine::feed(std::span<const std::byte> bytes, Instant now) {
   now_ = std::max(now_, now);
   counters_.bytes_received += bytes.size();
   ++receives_;
@@ -23,7 +23,7 @@ void ClusterTrunk::receive(std::span<const std::byte> bytes, Instant now) {
     bytes = bytes.subspan(in_payload_ ? read_payload(bytes) : read_header(bytes));
 }
 
-std::size_t ClusterTrunk::read_header(std::span<const std::byte> bytes) {
+std::size_t ClusterMachine::read_header(std::span<const std::byte> bytes) {
   const std::size_t size = frame_header_bytes(options_.framing);
   std::span<const std::byte> head = bytes;
   std::size_t used = size;
@@ -41,7 +41,7 @@ std::size_t ClusterTrunk::read_header(std::span<const std::byte> bytes) {
     case FrameParsed::incomplete: return used;
     case FrameParsed::too_large:
       ++cluster_counters_.frames_too_large;
-      break_off(error::frame_too_large,
+      violate(error::frame_too_large,
                 fmt::format("frame with {} bytes of payload exceeds {} {}", frame_.length,
                             options_.identified ? "command_bytes_max" : "unidentified_command_bytes_max", bytes_max));
       return bytes.size();
@@ -52,7 +52,7 @@ std::size_t ClusterTrunk::read_header(std::span<const std::byte> bytes) {
   return used;
 }
 
-void ClusterTrunk::start_frame() {
+void ClusterMachine::start_frame() {
   ++counters_.frames_received;
   arrived_ = 0;
   frame_circuit_ = find_for(frame_);
@@ -64,7 +64,7 @@ void ClusterTrunk::start_frame() {
 }
 
 /// Null: the frame is dropped, or has broken the connection.
-ClusterCircuit* ClusterTrunk::find_for(const FrameHeader& header) {
+ClusterCircuit* ClusterMachine::find_for(const FrameHeader& header) {
   Route route(header.branch, header.cluster_peer_id);
   if (options_.framing == Framing::cluster && header.cluster_peer_id == 0)
     route.branch = 0; // said between the processes
@@ -75,7 +75,7 @@ ClusterCircuit* ClusterTrunk::find_for(const FrameHeader& header) {
 
   if (options_.branches && !std::ranges::binary_search(*options_.branches, route.branch)) {
     ++cluster_counters_.frames_for_unknown_branches;
-    break_off(error::protocol_error,
+    violate(error::protocol_error,
               fmt::format("frame with opcode {} for {}, which is not one of the {} configured branches", header.opcode,
                           describe(route), options_.branches->size()));
     return nullptr;
@@ -94,7 +94,7 @@ ClusterCircuit* ClusterTrunk::find_for(const FrameHeader& header) {
   return found_last_ = &circuit;
 }
 
-std::size_t ClusterTrunk::read_payload(std::span<const std::byte> bytes) {
+std::size_t ClusterMachine::read_payload(std::span<const std::byte> bytes) {
   const std::size_t count = std::min<std::size_t>(bytes.size(), frame_.length - arrived_);
   const bool whole = arrived_ == 0 && count == frame_.length;
   if (frame_circuit_ && !whole) {
@@ -108,7 +108,7 @@ std::size_t ClusterTrunk::read_payload(std::span<const std::byte> bytes) {
 }
 
 /// At most doubles what has arrived; the last step is exact.
-void ClusterTrunk::grow_payload(std::size_t bytes) {
+void ClusterMachine::grow_payload(std::size_t bytes) {
   if (arrived_ + bytes <= payload_.size()) return;
   const std::size_t wanted = std::max({arrived_ + bytes, 2 * payload_.size(), payload_bytes_first});
   Payload larger = Payload::uninitialized(std::min<std::size_t>(frame_.length, wanted));
@@ -116,7 +116,7 @@ void ClusterTrunk::grow_payload(std::size_t bytes) {
   payload_ = std::move(larger);
 }
 
-void ClusterTrunk::end_frame(Payload payload) {
+void ClusterMachine::end_frame(Payload payload) {
   in_payload_ = false;
   Circuit* const circuit = std::exchange(frame_circuit_, nullptr);
   if (!circuit) return;
@@ -141,7 +141,7 @@ void ClusterTrunk::end_frame(Payload payload) {
 /// The frame that is arriving for a virtual peer, as far as it has: a reader that keeps up may be sent any frame, one
 /// that does not is closed at its limit. Nobody else has to wait for it. What has come in the same `receive` does not
 /// count as unread: the reader has had no turn since.
-void ClusterTrunk::admit(Circuit& circuit) {
+void ClusterMachine::admit(Circuit& circuit) {
   const ClusterLimits& limits = options_.limits;
   const std::size_t cost = arrived_ + frame_cost_bytes;
   const std::size_t before = circuit.received_last == receives_ ? circuit.unread_before : circuit.unread;
@@ -158,7 +158,7 @@ void ClusterTrunk::admit(Circuit& circuit) {
   overflow(*most, "peers_inbox_bytes_max", limits.peers_inbox_bytes_max);
 }
 
-void ClusterTrunk::overflow(Circuit& circuit, std::string_view limit, std::size_t max) {
+void ClusterMachine::overflow(Circuit& circuit, std::string_view limit, std::size_t max) {
   ++cluster_counters_.peers_overflowed;
   const std::size_t bytes = circuit.unread + (frame_circuit_ == &circuit ? arrived_ + frame_cost_bytes : 0);
   std::string text =
@@ -168,13 +168,13 @@ void ClusterTrunk::overflow(Circuit& circuit, std::string_view limit, std::size_
 }
 
 /// The rest of the frame that is arriving is skipped.
-void ClusterTrunk::drop_frame() {
+void ClusterMachine::drop_frame() {
   frame_circuit_ = nullptr;
   payload_ = Payload();
 }
 
 /// The connection is not read from control_inbox_bytes_max until half of it has been taken.
-void ClusterTrunk::update_pause() {
+void ClusterMachine::update_pause() {
   const std::size_t max = options_.limits.control_inbox_bytes_max;
   if (paused_since_ == Instant::max()) {
     if (state_ != State::running || control_->unread <= max) return;
@@ -191,7 +191,7 @@ void ClusterTrunk::update_pause() {
   }
 }
 
-ReceivedFrame* ClusterTrunk::make_frame() {
+ReceivedFrame* ClusterMachine::make_frame() {
   if (!spare_) return new ReceivedFrame;
   --spare_count_;
   ReceivedFrame* const frame = std::exchange(spare_, spare_->next);
@@ -199,7 +199,7 @@ ReceivedFrame* ClusterTrunk::make_frame() {
   return frame;
 }
 
-void ClusterTrunk::free_frame(ReceivedFrame* frame) {
+void ClusterMachine::free_frame(ReceivedFrame* frame) {
   if (spare_count_ >= spare_frames_max) {
     delete frame;
     return;

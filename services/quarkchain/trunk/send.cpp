@@ -31,11 +31,11 @@ std::uint32_t branch_of(const Fragment& fragment, bool may_have_one) {
 
 } // namespace
 
-std::size_t ClusterTrunk::send_bytes_max(const TrunkCircuit& circuit) const noexcept {
+std::size_t ClusterMachine::send_bytes_max(const TrunkCircuit& circuit) const noexcept {
   return &circuit == control_ ? options_.limits.output_bytes_max : options_.limits.peer_output_bytes_max;
 }
 
-SendOutcome ClusterTrunk::send(TrunkCircuit& base, Fragment& fragment) {
+SendOutcome ClusterMachine::send(TrunkCircuit& base, Fragment& fragment) {
   auto& circuit = static_cast<Circuit&>(base);
   const bool control = &circuit == control_;
   if (circuit.ended || circuit.finished_here || state_ != State::running) return SendOutcome::closed;
@@ -64,10 +64,10 @@ SendOutcome ClusterTrunk::send(TrunkCircuit& base, Fragment& fragment) {
   circuit.counters.bytes_sent += header.length;
   put_frame(header, fragment.payload);
   fragment.clear();
-  return SendOutcome::taken;
+  return SendOutcome::queued;
 }
 
-void ClusterTrunk::put_frame(const FrameHeader& header, Payload& payload) {
+void ClusterMachine::put_frame(const FrameHeader& header, Payload& payload) {
   Output* output = &output_end();
   const bool copied = payload.size() < gather_bytes_min;
   const std::size_t head_bytes = frame_header_bytes(options_.framing);
@@ -103,7 +103,7 @@ void ClusterTrunk::put_frame(const FrameHeader& header, Payload& payload) {
 }
 
 /// The portion that is being filled.
-Output& ClusterTrunk::output_end() {
+Output& ClusterMachine::output_end() {
   if (pending_.empty() || pending_.back().bytes >= portion_bytes) {
     if (spare_outputs_.empty()) {
       pending_.emplace_back();
@@ -115,7 +115,7 @@ Output& ClusterTrunk::output_end() {
   return pending_.back();
 }
 
-void ClusterTrunk::take_output(Output& into, std::size_t bytes_max, Instant now) {
+void ClusterMachine::collect_output(Output& into, std::size_t bytes_max, Instant now) {
   now_ = std::max(now_, now);
   into.clear();
   if (state_ == State::over || pending_.empty()) return;
@@ -135,7 +135,7 @@ void ClusterTrunk::take_output(Output& into, std::size_t bytes_max, Instant now)
 }
 
 /// Moves one portion behind another.
-void ClusterTrunk::append(Output& into, Output& portion) {
+void ClusterMachine::append(Output& into, Output& portion) {
   const auto small = static_cast<std::uint32_t>(into.small.size());
   const auto large = static_cast<std::int32_t>(into.large.size());
   into.small.append(portion.small);
@@ -152,7 +152,7 @@ void ClusterTrunk::append(Output& into, Output& portion) {
   portion.clear();
 }
 
-void ClusterTrunk::written(Instant now) {
+void ClusterMachine::written(Instant now) {
   now_ = std::max(now_, now);
   writing_ = false;
   if (output_bytes_ > 0) return;
@@ -161,7 +161,7 @@ void ClusterTrunk::written(Instant now) {
 }
 
 /// Who waits keeps its place until it has sent, so that one with much to say comes last the next time.
-void ClusterTrunk::wake_senders() {
+void ClusterMachine::wake_senders() {
   for (Circuit& circuit : waiting_)
     if (output_bytes_ <= send_bytes_max(circuit) / 2) emit(TrunkEvent::Kind::writable, &circuit);
 }

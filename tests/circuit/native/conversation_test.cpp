@@ -41,9 +41,9 @@ Run run_of(std::uint64_t seed) {
 }
 
 /// What broke with this seed, or "".
-std::string outcome(std::uint64_t seed, const Run& run, const std::function<void(Pair&)>& prepare = {}) {
+std::string outcome(std::uint64_t seed, const Run& run, const std::function<void(MachinePair&)>& prepare = {}) {
   SeededChoices choices(seed);
-  Pair pair(run.limits, run.limits);
+  MachinePair pair(run.limits, run.limits);
   if (prepare) prepare(pair);
   try {
     Conversation conversation(choices, pair, run.options);
@@ -69,7 +69,7 @@ TEST_CASE("conversation: random operations on both sides keep order, credit, mem
 TEST_CASE("conversation: the same seed is the same conversation, byte for byte") {
   const auto bytes_of = [](std::uint64_t seed) {
     std::string said;
-    outcome(seed, run_of(seed), [&](Pair& pair) {
+    outcome(seed, run_of(seed), [&](MachinePair& pair) {
       for (auto& side : pair.sides) side.watch = [&said](const say::Frame& frame) { said += frame.bytes(); };
     });
     return said;
@@ -170,8 +170,8 @@ std::vector<PlantedBug> planted_bugs() {
       {"sends data before its open",
        swapped([](const Frame& a, const Frame& b) { return a.type == say::OPEN && b.is_data(); })},
       {"forgets a finish", drop(say::FINISH)},
-      {"never acknowledges a finish", drop(say::FINISH_TAKEN)},
-      {"acknowledges a finish twice", repeat(say::FINISH_TAKEN)},
+      {"never acknowledges a finish", drop(say::FINISH_ACKNOWLEDGED)},
+      {"acknowledges a finish twice", repeat(say::FINISH_ACKNOWLEDGED)},
       {"forgets a close", drop(say::CLOSE)},
       {"never answers a close", drop(say::CLOSE_RECEIVED)},
       {"forgets a reset", drop(say::RESET)},
@@ -198,7 +198,7 @@ std::vector<PlantedBug> planted_bugs() {
       {"acknowledges a finish before its circuit's last fragment was taken",
        [](const Frame& frame, std::vector<Frame>& on) {
          on.push_back(frame);
-         if (frame.type == say::FINISH) on.push_back(parsed(say::finish_taken(frame.circuit)));
+         if (frame.type == say::FINISH) on.push_back(parsed(say::finish_acknowledged(frame.circuit)));
        }},
   };
   return bugs;
@@ -218,7 +218,7 @@ TEST_CASE("conversation: every planted bug is noticed within a few seeds, and no
     for (; seeds < 12 && noticed.empty(); ++seeds) {
       const std::uint64_t seed = 1000 + static_cast<std::uint64_t>(seeds);
       // Only one side has the bug; which one must not matter.
-      noticed = outcome(seed, run_of(seed), [&](Pair& pair) { pair.sides[seed % 2].meddle = bug.meddle; });
+      noticed = outcome(seed, run_of(seed), [&](MachinePair& pair) { pair.sides[seed % 2].meddle = bug.meddle; });
     }
 
     CHECK(noticed != "");

@@ -14,7 +14,7 @@ inline std::string phrase(const End* end) { return end ? phrase(*end) : "clean";
 
 inline const char* to_string(SendOutcome outcome) {
   switch (outcome) {
-    case SendOutcome::taken: return "taken";
+    case SendOutcome::queued: return "taken";
     case SendOutcome::no_credit: return "no_credit";
     case SendOutcome::closed: return "closed";
   }

@@ -331,7 +331,7 @@ TEST_CASE("flood: the text of a GOODBYE is cut to reason_bytes_max and made prin
 
 TEST_CASE("flood: our GOODBYE's text is at most reason_bytes_max, whatever the reason is about (F41)") {
   Introduced named;
-  named.trunk().shut(End(error::node_closed, std::string(10'000, 'r')));
+  named.trunk().close(End(error::node_closed, std::string(10'000, 'r')));
   named.settle();
   auto frames = named.frames();
   REQUIRE(frames.size() == 1);
@@ -377,7 +377,7 @@ TEST_CASE("flood: finishes, closes and resets of circuits that are over are drop
   dialogue.events();
 
   for (int frame = 0; frame < 500; ++frame)
-    dialogue.hears(say::finish(1) + say::close(1) + say::finish_taken(1) + say::close_received(1));
+    dialogue.hears(say::finish(1) + say::close(1) + say::finish_acknowledged(1) + say::close_received(1));
 
   CHECK(dialogue.says() == "");
   CHECK(dialogue.events() == "");

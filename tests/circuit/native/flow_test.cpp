@@ -84,7 +84,7 @@ TEST_CASE("flow: a read that is under way keeps its memory when its circuit goes
       else dialogue.releases(1);
       CHECK(dialogue.trunk().memory_bytes() >= 40'000);
       std::ranges::fill(space, std::byte{'p'}); // the read ends only now
-      dialogue.trunk().receive(space, dialogue.now);
+      dialogue.trunk().feed(space, dialogue.now);
       dialogue.settle();
       CHECK(dialogue.trunk().memory_bytes() == 0);
 
@@ -99,7 +99,7 @@ TEST_CASE("flow: a read that is under way keeps its memory when its circuit goes
 TEST_CASE("flow: once the trunk is over nothing holds the memory of a read that was under way") {
   for (const bool is_shut : {false, true}) {
     Joined dialogue(Limits(), 1);
-    Trunk& trunk = dialogue.trunk();
+    Machine& trunk = dialogue.trunk();
     std::string packet;
     for (const std::string& frame : say::fragment(1, std::string(200'000, 'p'))) packet += frame;
     dialogue.hears(packet.substr(0, packet.size() - 40'000));
@@ -107,10 +107,10 @@ TEST_CASE("flow: once the trunk is over nothing holds the memory of a read that 
     CHECK(trunk.memory_bytes() > 0);
 
     if (is_shut) {
-      trunk.shut(End(error::node_closed));
+      trunk.close(End(error::node_closed));
       CHECK(trunk.memory_bytes() > 0); // the read may still end
     }
-    trunk.lose(End(error::trunk_lost, "gone"));
+    trunk.disconnected(End(error::trunk_lost, "gone"));
 
     CHECK(trunk.memory_bytes() == 0);
   }
@@ -257,7 +257,7 @@ TEST_CASE("flow: credits of ordinary size are not counted (F31)") {
 std::size_t send_until_full(Dialogue& dialogue, CircuitId id, std::size_t size) {
   std::size_t sent = 0;
   for (int fragment = 0; fragment < 100'000; ++fragment) {
-    if (dialogue.sends(id, Fragment(1, Payload(std::string(size, 's')))) != SendOutcome::taken) return sent;
+    if (dialogue.sends(id, Fragment(1, Payload(std::string(size, 's')))) != SendOutcome::queued) return sent;
     sent += size;
   }
   return sent;
@@ -302,7 +302,7 @@ TEST_CASE("flow: whoever was told no_credit is told writable once when credit co
   dialogue.hears(say::credit(1, 100'000));
 
   CHECK(dialogue.events() == "writable 1");
-  CHECK(dialogue.sends(1, Fragment(1, Payload(std::string(20'000, 's')))) == SendOutcome::taken);
+  CHECK(dialogue.sends(1, Fragment(1, Payload(std::string(20'000, 's')))) == SendOutcome::queued);
   dialogue.hears(say::credit(1, 1'000'000));
   CHECK(dialogue.events() == "");
 }
@@ -400,7 +400,7 @@ TEST_CASE("flow: small fragments do not pass a large one for ever") {
   bool large_began = false;
   for (int grant = 0; grant < 200 && !large_began; ++grant) {
     Fragment next(1, "small");
-    REQUIRE(dialogue.trunk().send(small, next) == SendOutcome::taken);
+    REQUIRE(dialogue.trunk().send(small, next) == SendOutcome::queued);
     dialogue.settle();
     dialogue.hears(say::credit(0, 2000) + say::credit(small.id, 2000));
     const std::string said = dialogue.says();
@@ -426,18 +426,18 @@ TEST_CASE("flow: a fragment that others' beginnings held back goes on when they 
 }
 
 TEST_CASE("flow: with both sides out of credit and nobody reading, control still passes (F33)") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler());
   for (int side : {0, 1}) {
     TrunkCircuit& circuit = side == 0 ? *here : *there;
     for (Fragment next(1, Payload(std::string(30'000, 'x')));
-         pair.sides[side].trunk().send(circuit, next) == SendOutcome::taken;)
+         pair.sides[side].trunk().send(circuit, next) == SendOutcome::queued;)
       next = Fragment(1, Payload(std::string(30'000, 'x')));
   }
   pair.pump();
 
   auto [other_here, other_there] = pair.join(pair.answerer(), Fragment(1, "control and other circuits pass"));
-  CHECK(pair.dialler().trunk().receive_fragment(*other_there)->payload.text() == "control and other circuits pass");
+  CHECK(pair.dialler().trunk().take(*other_there)->payload.text() == "control and other circuits pass");
   pair.dialler().trunk().reset(*here, End(error::circuit_reset, "enough"));
   pair.pump();
 
@@ -446,7 +446,7 @@ TEST_CASE("flow: with both sides out of credit and nobody reading, control still
 }
 
 TEST_CASE("flow: both sides out of credit go on as soon as both read (F33)") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler());
   std::size_t sent[2] = {0, 0};
   std::size_t taken[2] = {0, 0};
@@ -454,7 +454,7 @@ TEST_CASE("flow: both sides out of credit go on as soon as both read (F33)") {
     for (int side : {0, 1}) {
       TrunkCircuit& circuit = side == 0 ? *here : *there;
       Fragment next(1, Payload(std::string(30'000, 'x')));
-      while (pair.sides[side].trunk().send(circuit, next) == SendOutcome::taken) {
+      while (pair.sides[side].trunk().send(circuit, next) == SendOutcome::queued) {
         ++sent[side];
         next = Fragment(1, Payload(std::string(30'000, 'x')));
       }
@@ -462,14 +462,14 @@ TEST_CASE("flow: both sides out of credit go on as soon as both read (F33)") {
     pair.pump();
     for (int side : {0, 1}) {
       TrunkCircuit& circuit = side == 0 ? *here : *there;
-      while (pair.sides[side].trunk().receive_fragment(circuit)) ++taken[1 - side];
+      while (pair.sides[side].trunk().take(circuit)) ++taken[1 - side];
     }
     pair.pump();
   }
 
   for (int side : {0, 1}) {
     TrunkCircuit& circuit = side == 0 ? *here : *there;
-    while (pair.sides[side].trunk().receive_fragment(circuit)) ++taken[1 - side];
+    while (pair.sides[side].trunk().take(circuit)) ++taken[1 - side];
   }
   for (int side : {0, 1}) {
     CHECK(taken[side] == sent[side]);
@@ -508,7 +508,7 @@ TEST_CASE("flow: a far side that makes us answer and reads no answer costs no mo
   }
 
   Output output;
-  dialogue.trunk().take_output(output, 1 << 20, dialogue.now);
+  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now);
   CHECK(output.bytes <= limits.trunk_memory_bytes_max + (1 << 20));
   CHECK(dialogue.state() == "too many control frames");
 }
@@ -601,7 +601,7 @@ TEST_CASE("flow: our side uses credit up to its last byte and not one more") {
   const std::size_t left = dialogue.trunk().credit_bytes(dialogue.circuit(1));
   REQUIRE(left == 262'144 - 3 * 65'792);
 
-  CHECK(dialogue.sends(1, Fragment(1, Payload(std::string(left - 256, 's')))) == SendOutcome::taken);
+  CHECK(dialogue.sends(1, Fragment(1, Payload(std::string(left - 256, 's')))) == SendOutcome::queued);
   CHECK(dialogue.trunk().credit_bytes(dialogue.circuit(1)) == 0);
   CHECK(dialogue.model().credit(1) == 0);
   CHECK(dialogue.sends(1, Fragment(1)) == SendOutcome::no_credit);
@@ -647,15 +647,15 @@ TEST_CASE("flow: a circuit's window stays as it is when the application is what 
 TEST_CASE("flow: a fragment of many windows passes, and the window returns to its size") {
   Limits limits;
   limits.circuit_window_bytes_max = 256 * 1024; // it does not widen
-  Pair pair(limits, limits);
+  MachinePair pair(limits, limits);
   auto [here, there] = pair.join(pair.dialler());
   const std::string payload(4 * mib, 'p');
   for (int round = 0; round < 5; ++round) {
     Fragment fragment(round, Payload(payload));
-    REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::taken);
+    REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::queued);
     pair.pump(3000);
 
-    const auto taken = pair.answerer().trunk().receive_fragment(*there);
+    const auto taken = pair.answerer().trunk().take(*there);
     REQUIRE(taken.has_value());
     CHECK(taken->op == round);
     CHECK(taken->payload.text() == payload);
@@ -671,7 +671,7 @@ TEST_CASE("flow: a fragment of many windows passes, and the window returns to it
 
 /// Many circuits that send one fragment of this size each at the same time; how many of them arrive.
 int arriving(const Limits& limits, int circuits, std::size_t size) {
-  Pair pair(limits, limits);
+  MachinePair pair(limits, limits);
   std::vector<TrunkCircuit*> there;
   for (int circuit = 0; circuit < circuits; ++circuit) there.push_back(pair.join(pair.dialler()).second);
   pair.pump();
@@ -692,13 +692,13 @@ int arriving(const Limits& limits, int circuits, std::size_t size) {
     for (TrunkEvent& event : pair.answerer().events()) {
       if (event.kind == TrunkEvent::Kind::opened) {
         pair.answerer().trunk().accept(*event.circuit, pair.answerer().peer());
-        pair.answerer().trunk().taken(*event.circuit);
+        pair.answerer().trunk().left_backlog(*event.circuit);
         readers.push_back(event.circuit);
       }
     }
     const int before = arrived;
     for (TrunkCircuit* reader : readers)
-      while (const auto fragment = pair.answerer().trunk().receive_fragment(*reader))
+      while (const auto fragment = pair.answerer().trunk().take(*reader))
         arrived += fragment->payload.size() == size;
     if (arrived == before && round > 3) break;
   }
@@ -723,16 +723,16 @@ TEST_CASE("flow: many fragments larger than their circuits' windows, sent at onc
 /// How many of `circuits` large fragments arrive that begin while their circuits have little credit left, which grows
 /// only afterwards: the reader takes what was sent before them at once, so that windows widen.
 int arriving_behind_others(int circuits, std::size_t first, std::size_t second) {
-  Pair pair;
-  Pair::Side& here = pair.dialler();
-  Pair::Side& there = pair.answerer();
+  MachinePair pair;
+  MachinePair::Side& here = pair.dialler();
+  MachinePair::Side& there = pair.answerer();
   std::vector<std::pair<TrunkCircuit*, TrunkCircuit*>> joined;
   for (int circuit = 0; circuit < circuits; ++circuit) joined.push_back(pair.join(here));
   pair.pump();
   const auto send_all = [&](std::size_t size) {
     for (const auto& [sender, reader] : joined) {
       Fragment fragment(1, Payload(std::string(size, 'x')));
-      REQUIRE(here.trunk().send(*sender, fragment) == SendOutcome::taken);
+      REQUIRE(here.trunk().send(*sender, fragment) == SendOutcome::queued);
       while (pair.write(here, 1 << 20)) {}
     }
   };
@@ -740,7 +740,7 @@ int arriving_behind_others(int circuits, std::size_t first, std::size_t second) 
   const auto take_all = [&] {
     int taken = 0;
     for (const auto& [sender, reader] : joined)
-      while (const auto fragment = there.trunk().receive_fragment(*reader)) {
+      while (const auto fragment = there.trunk().take(*reader)) {
         ++taken;
         arrived += fragment->payload.size() == second;
       }
@@ -780,7 +780,7 @@ TEST_CASE("flow: chunks of one byte of fragments that wait for memory cost about
 
 TEST_CASE("flow: small fragments pass while a hundred large ones wait for memory") {
   Limits limits = tiny_memory();
-  Pair pair(limits, limits);
+  MachinePair pair(limits, limits);
   for (int circuit = 0; circuit < 100; ++circuit)
     pair.dialler().trunk().open(pair.request(pair.dialler()), Fragment(1, Payload(std::string(300'000, 'x'))),
                                 pair.now);
@@ -793,9 +793,9 @@ TEST_CASE("flow: small fragments pass while a hundred large ones wait for memory
   int rounds = 0;
   std::optional<Fragment> small;
   for (; rounds < 50 && !small; ++rounds) {
-    small = pair.answerer().trunk().receive_fragment(*there);
+    small = pair.answerer().trunk().take(*there);
     for (TrunkCircuit* reader : readers)
-      while (pair.answerer().trunk().receive_fragment(*reader)) {}
+      while (pair.answerer().trunk().take(*reader)) {}
     pair.pump();
   }
 
@@ -853,17 +853,17 @@ TEST_CASE("flow: a total beyond fragment_bytes_max resets the circuit before any
 TEST_CASE("flow: a fragment of exactly fragment_bytes_max passes, one byte more is not taken for sending") {
   Limits limits;
   limits.fragment_bytes_max = 300'000;
-  Pair pair(limits, limits);
+  MachinePair pair(limits, limits);
   auto [here, there] = pair.join(pair.dialler());
   Fragment most(1, Payload(std::string(300'000, 'm')));
   Fragment more(1, Payload(std::string(300'001, 'm')));
 
   CHECK(pair.dialler().trunk().send(*here, more) == SendOutcome::closed);
   CHECK(more.payload.size() == 300'001);
-  CHECK(pair.dialler().trunk().send(*here, most) == SendOutcome::taken);
+  CHECK(pair.dialler().trunk().send(*here, most) == SendOutcome::queued);
   pair.pump();
 
-  CHECK(pair.answerer().trunk().receive_fragment(*there)->payload.size() == 300'000);
+  CHECK(pair.answerer().trunk().take(*there)->payload.size() == 300'000);
 }
 
 TEST_CASE("flow: the far side's smaller fragment_bytes_max is heeded once it is known") {
@@ -877,25 +877,25 @@ TEST_CASE("flow: the far side's smaller fragment_bytes_max is heeded once it is 
 
   CHECK(dialogue.trunk().fragment_bytes_max() == 1000);
   CHECK(dialogue.sends(2, Fragment(1, Payload(std::string(1001, 'm')))) == SendOutcome::closed);
-  CHECK(dialogue.sends(2, Fragment(1, Payload(std::string(1000, 'm')))) == SendOutcome::taken);
+  CHECK(dialogue.sends(2, Fragment(1, Payload(std::string(1000, 'm')))) == SendOutcome::queued);
 }
 
 TEST_CASE("flow: a fragment with a full chunk and metadata of any size arrives") {
   for (const std::size_t metadata : {0, 1, 100, 4000, 8100, 8180, 8186}) {
     for (const std::size_t payload :
          {std::size_t{65'535}, std::size_t{65'536}, std::size_t{65'537}, std::size_t{200'000}}) {
-      Pair pair;
+      MachinePair pair;
       auto [here, there] = pair.join(pair.dialler());
       Fragment fragment(1, std::string(metadata, 's'), Payload(std::string(payload, 'p')));
       fragment.part = std::numeric_limits<std::int64_t>::min();
 
-      REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::taken);
+      REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::queued);
       pair.pump();
 
       CAPTURE(metadata);
       CAPTURE(payload);
       REQUIRE_FALSE(pair.answerer().closed());
-      const auto taken = pair.answerer().trunk().receive_fragment(*there);
+      const auto taken = pair.answerer().trunk().take(*there);
       REQUIRE(taken.has_value());
       CHECK(taken->subject.size() == metadata);
       CHECK(taken->payload.size() == payload);
@@ -904,7 +904,7 @@ TEST_CASE("flow: a fragment with a full chunk and metadata of any size arrives")
 }
 
 TEST_CASE("flow: metadata that no frame can hold is not taken for sending and does not break the trunk") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler());
   Fragment large(1, std::string(9000, 's'), "payload");
   Fragment many(2);
@@ -918,13 +918,13 @@ TEST_CASE("flow: metadata that no frame can hold is not taken for sending and do
   CHECK(many_outcome == SendOutcome::closed);
   CHECK_FALSE(pair.answerer().closed());
   Fragment fine(3, "fine");
-  CHECK(pair.dialler().trunk().send(*here, fine) == SendOutcome::taken);
+  CHECK(pair.dialler().trunk().send(*here, fine) == SendOutcome::queued);
   pair.pump();
-  CHECK(pair.answerer().trunk().receive_fragment(*there)->op == 3);
+  CHECK(pair.answerer().trunk().take(*there)->op == 3);
 }
 
 TEST_CASE("flow: a first fragment whose metadata no frame can hold ends its circuit and nothing else") {
-  Pair pair;
+  MachinePair pair;
 
   TrunkCircuit* circuit = pair.dialler().trunk().open(pair.request(pair.dialler()),
                                                       Fragment(1, std::string(9000, 's'), "payload"), pair.now);
@@ -998,7 +998,7 @@ TEST_CASE("flow: what a trunk says that it holds is what it holds, for large fra
 // --- fairness
 
 TEST_CASE("flow: a circuit that sends without end delays another by no more than a quantum (F35)") {
-  Pair pair;
+  MachinePair pair;
   auto [bulk_here, bulk_there] = pair.join(pair.dialler());
   std::vector<std::pair<TrunkCircuit*, TrunkCircuit*>> small;
   for (int circuit = 0; circuit < 50; ++circuit) small.push_back(pair.join(pair.dialler()));
@@ -1007,12 +1007,12 @@ TEST_CASE("flow: a circuit that sends without end delays another by no more than
     if (frame.is_data()) said.push_back(frame);
   };
   Fragment large(1, Payload(std::string(4 * mib, 'b')));
-  REQUIRE(pair.dialler().trunk().send(*bulk_here, large) == SendOutcome::taken);
+  REQUIRE(pair.dialler().trunk().send(*bulk_here, large) == SendOutcome::queued);
   pair.write(pair.dialler(), 1); // it has begun
 
   for (auto& [here, there] : small) {
     Fragment fragment(2, Payload(std::string(1000, 's')));
-    REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::taken);
+    REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::queued);
   }
   said.clear();
   pair.write(pair.dialler(), 8 * mib);
@@ -1036,7 +1036,7 @@ TEST_CASE("flow: a circuit that sends without end delays another by no more than
 
 TEST_CASE("flow: circuits with much to send share the trunk evenly, whatever their fragments' sizes (F35)") {
   Limits limits;
-  Pair pair(limits, limits);
+  MachinePair pair(limits, limits);
   constexpr std::size_t sizes[] = {300, 4000, 20'000, 65'536, 200'000};
   std::map<CircuitId, std::size_t> size_of;
   std::map<CircuitId, std::size_t> bytes;
@@ -1049,7 +1049,7 @@ TEST_CASE("flow: circuits with much to send share the trunk evenly, whatever the
     TrunkCircuit* circuit = pair.dialler().trunk().open(pair.request(pair.dialler()), std::nullopt, pair.now);
     here[circuit->id] = circuit;
     for (Fragment next(1, Payload(std::string(size, 'x')));
-         pair.dialler().trunk().send(*circuit, next) == SendOutcome::taken;)
+         pair.dialler().trunk().send(*circuit, next) == SendOutcome::queued;)
       next = Fragment(1, Payload(std::string(size, 'x')));
   }
   pair.dialler().clogged = false;
@@ -1090,7 +1090,7 @@ TEST_CASE("flow: control overtakes data that is queued (F35)") {
 }
 
 TEST_CASE("flow: an output is larger than was asked for by less than one frame") {
-  Pair pair;
+  MachinePair pair;
   std::vector<TrunkCircuit*> circuits;
   for (int circuit = 0; circuit < 20; ++circuit) circuits.push_back(pair.join(pair.dialler()).first);
   for (const std::size_t asked : {std::size_t{1}, std::size_t{1000}, std::size_t{65'536}, std::size_t{200'000}}) {

@@ -181,7 +181,7 @@ std::string noticed(Dialogue& dialogue) {
               std::to_string(fragment->part) + "/" + fragment->subject + "/" + std::to_string(fragment->args.size()) +
               "/" + std::string(fragment->payload.text());
     }
-    while (const auto fragment = dialogue.trunk().receive_error(dialogue.circuit(id)))
+    while (const auto fragment = dialogue.trunk().take_error(dialogue.circuit(id)))
       text += " error " + fragment->err;
     const TrunkCircuit& circuit = dialogue.circuit(id);
     text += circuit.finished_there ? " finished" : "";
@@ -288,7 +288,7 @@ TEST_CASE("framing: a flag that the type does not have breaks the trunk (F06)") 
                                        say::refuse(1, 20),
                                        say::credit(1, 1),
                                        say::finish(1),
-                                       say::finish_taken(1),
+                                       say::finish_acknowledged(1),
                                        say::close(1),
                                        say::close_received(1),
                                        say::reset(1),
@@ -553,7 +553,7 @@ TEST_CASE("framing: a ping that waits behind our own output says nothing about t
   dialogue.clogged = true;
   dialogue.sends(1, Fragment(1, "slow to write"));
   Output output;
-  dialogue.trunk().take_output(output, 1 << 20, dialogue.now);
+  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now);
   dialogue.passes(40s); // the ping has been in the output for 25 s
 
   CHECK(dialogue.state() == "open");
@@ -574,12 +574,12 @@ TEST_CASE("framing: a ping counts from when it was written itself, not from an e
   dialogue.clogged = true;
   Output output;
   dialogue.passes(15s);
-  dialogue.trunk().take_output(output, 1 << 20, dialogue.now); // the first ping's write is slow
+  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now); // the first ping's write is slow
   CHECK_FALSE(output.empty());
   dialogue.hears(say::ping(7));
   dialogue.passes(15'200ms); // a second ping, behind it
   dialogue.trunk().written(dialogue.now);
-  dialogue.trunk().take_output(output, 1 << 20, dialogue.now); // slow as well
+  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now); // slow as well
   CHECK_FALSE(output.empty());
   dialogue.passes(16s);
   CHECK(dialogue.state() == "open"); // nobody is dead who was not asked
@@ -605,7 +605,7 @@ TEST_CASE("framing: output that is handed over and never written ends the trunk 
   dialogue.clogged = true;
   dialogue.sends(1, Fragment(1, "unwritten"));
   Output output;
-  dialogue.trunk().take_output(output, 1 << 20, dialogue.now);
+  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now);
   REQUIRE_FALSE(output.empty());
 
   for (int second = 0; second < 19; ++second) {

@@ -24,9 +24,9 @@ TEST_CASE("circuit: a finish comes after all data, and its acknowledgement after
   CHECK(dialogue.says() == "");
   CHECK(dialogue.takes_one(1)->payload.text() == "two");
 
-  CHECK(dialogue.says() == "FINISH_TAKEN 1");
+  CHECK(dialogue.says() == "FINISH_ACKNOWLEDGED 1");
   CHECK_FALSE(dialogue.circuit(1).ended);
-  CHECK(dialogue.sends(1, Fragment(1, "a reply")) == SendOutcome::taken);
+  CHECK(dialogue.sends(1, Fragment(1, "a reply")) == SendOutcome::queued);
   CHECK(dialogue.says() == "DATA 1 op 1 \"a reply\"");
 }
 
@@ -37,12 +37,12 @@ TEST_CASE("circuit: an error that is not taken holds back the acknowledgement of
   dialogue.hears(say::data(1, "", failed) + say::finish(1));
   CHECK(dialogue.says() == "");
 
-  const auto fragment = dialogue.trunk().receive_error(dialogue.circuit(1));
+  const auto fragment = dialogue.trunk().take_error(dialogue.circuit(1));
   dialogue.settle();
 
   REQUIRE(fragment.has_value());
   CHECK(fragment->err == "it failed");
-  CHECK(dialogue.says() == "FINISH_TAKEN 1");
+  CHECK(dialogue.says() == "FINISH_ACKNOWLEDGED 1");
 }
 
 TEST_CASE("circuit: a finish of nothing is acknowledged at once") {
@@ -50,7 +50,7 @@ TEST_CASE("circuit: a finish of nothing is acknowledged at once") {
 
   dialogue.hears(say::finish(1));
 
-  CHECK(dialogue.says() == "FINISH_TAKEN 1");
+  CHECK(dialogue.says() == "FINISH_ACKNOWLEDGED 1");
   CHECK(contains(dialogue.events(), "readable 1"));
 }
 
@@ -61,17 +61,17 @@ TEST_CASE("circuit: our finish is acknowledged once, when the far side says so")
   CHECK(dialogue.says() == "DATA 1 op 1 \"all\"; FINISH 1");
   CHECK_FALSE(dialogue.circuit(1).finish_acknowledged);
 
-  dialogue.hears(say::finish_taken(1));
+  dialogue.hears(say::finish_acknowledged(1));
 
   CHECK(dialogue.events() == "finished 1");
   CHECK(dialogue.circuit(1).finish_acknowledged);
-  dialogue.hears(say::finish_taken(1));
+  dialogue.hears(say::finish_acknowledged(1));
   CHECK(dialogue.state() == "protocol error");
 }
 
 TEST_CASE("circuit: an acknowledgement of what was not said breaks the trunk") {
   Joined finish;
-  finish.hears(say::finish_taken(1));
+  finish.hears(say::finish_acknowledged(1));
   CHECK(finish.state() == "protocol error");
 
   Joined close;
@@ -87,7 +87,7 @@ TEST_CASE("circuit: both finishes acknowledged end the circuit cleanly, whoever 
     if (!we_first) dialogue.finishes(1);
     CHECK_FALSE(dialogue.circuit(1).ended);
 
-    dialogue.hears(say::finish_taken(1));
+    dialogue.hears(say::finish_acknowledged(1));
 
     CHECK(contains(dialogue.events(), "ended 1: clean"));
     CHECK(dialogue.circuit(1).ended);
@@ -204,7 +204,7 @@ TEST_CASE("circuit: two closes that cross are each the other's answer (F21)") {
 }
 
 TEST_CASE("circuit: both sides close at the same moment and both see a clean end, with no other answer (F21)") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler());
   std::string answers;
   for (auto& side : pair.sides)
@@ -275,33 +275,33 @@ TEST_CASE("circuit: a reset overtakes data that is still queued here, which is t
   dialogue.clogged = true;
   for (int fragment = 0; fragment < 40; ++fragment) dialogue.sends(1, Fragment(1, Payload(std::string(65'536, 'q'))));
   Output output;
-  dialogue.trunk().take_output(output, 100'000, dialogue.now);  // some of it is on its way
+  dialogue.trunk().collect_output(output, 100'000, dialogue.now);  // some of it is on its way
 
   dialogue.resets(1);
   output.clear();
   dialogue.trunk().written(dialogue.now);
-  dialogue.trunk().take_output(output, 1 << 20, dialogue.now);
+  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now);
 
   CHECK(output.bytes < 1000);
 }
 
 TEST_CASE("circuit: a reader that takes nothing stops only its own circuit (F25)") {
-  Pair pair;
+  MachinePair pair;
   auto [stuck_here, stuck_there] = pair.join(pair.dialler());
   auto [live_here, live_there] = pair.join(pair.dialler());
   Fragment fragment(1, Payload(std::string(10'000, 's')));
   while (true) {
     Fragment next = fragment;
-    if (pair.dialler().trunk().send(*stuck_here, next) != SendOutcome::taken) break;
+    if (pair.dialler().trunk().send(*stuck_here, next) != SendOutcome::queued) break;
   }
   pair.pump();
 
   std::size_t bytes = 0;
   for (int round = 0; round < 2000; ++round) {
     Fragment next = fragment;
-    REQUIRE(pair.dialler().trunk().send(*live_here, next) == SendOutcome::taken);
+    REQUIRE(pair.dialler().trunk().send(*live_here, next) == SendOutcome::queued);
     pair.pump();
-    const auto taken = pair.answerer().trunk().receive_fragment(*live_there);
+    const auto taken = pair.answerer().trunk().take(*live_there);
     REQUIRE(taken.has_value());
     bytes += taken->payload.size();
   }
@@ -417,7 +417,7 @@ TEST_CASE("circuit: a handle dropped with unread fragments gives their memory an
 
 TEST_CASE("circuit: nothing is told about a circuit whose handle is gone") {
   Joined dialogue;
-  dialogue.trunk().receive(as_bytes(say::data(1, "x") + say::finish(1)), dialogue.now);  // events wait in the machine
+  dialogue.trunk().feed(as_bytes(say::data(1, "x") + say::finish(1)), dialogue.now);  // events wait in the machine
 
   dialogue.releases(1);
 
@@ -453,7 +453,7 @@ TEST_CASE("circuit: a fragment with err arrives on errors only and keeps its pla
   CHECK(dialogue.events() == "readable 1; error_readable 1");
   CHECK(dialogue.takes_one(1)->serial() == 1);
   CHECK(dialogue.takes_one(1)->serial() == 3);
-  const auto failure = dialogue.trunk().receive_error(dialogue.circuit(1));
+  const auto failure = dialogue.trunk().take_error(dialogue.circuit(1));
   REQUIRE(failure.has_value());
   CHECK(failure->serial() == 2);
   CHECK(failure->err == "no such file");
@@ -464,12 +464,12 @@ TEST_CASE("circuit: a fragment with err arrives on errors only and keeps its pla
 }
 
 TEST_CASE("circuit: fragments and bytes are counted both ways") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler(), Fragment(1, "12345"));
   Fragment large(2, Payload(std::string(100'000, 'l')));
-  REQUIRE(pair.dialler().trunk().send(*here, large) == SendOutcome::taken);
+  REQUIRE(pair.dialler().trunk().send(*here, large) == SendOutcome::queued);
   Fragment reply(3, "678");
-  REQUIRE(pair.answerer().trunk().send(*there, reply) == SendOutcome::taken);
+  REQUIRE(pair.answerer().trunk().send(*there, reply) == SendOutcome::queued);
 
   pair.pump();
 
@@ -536,7 +536,7 @@ struct HalfInHand {
   bool released = false;
 };
 
-void act(Pair::Side& side, HalfInHand& half, Act what) {
+void act(MachinePair::Side& side, HalfInHand& half, Act what) {
   Fragment fragment(1, Payload(std::string(70'000, 'x')));
   switch (what) {
     case Act::nothing: return;
@@ -566,7 +566,7 @@ TEST_CASE("circuit: any two things that both sides do, crossing or not, end alik
           CAPTURE(static_cast<int>(second));
           CAPTURE(static_cast<int>(third));
           CAPTURE(crossing);
-          Pair pair;
+          MachinePair pair;
           auto [here, there] = pair.join(pair.dialler(), Fragment(1, "first"));
           HalfInHand one{here};
           HalfInHand two{there};
@@ -581,7 +581,7 @@ TEST_CASE("circuit: any two things that both sides do, crossing or not, end alik
             for (int side : {0, 1}) {
               HalfInHand& half = side == 0 ? one : two;
               if (half.released) continue;
-              while (pair.sides[side].trunk().receive_fragment(*half.circuit)) {}
+              while (pair.sides[side].trunk().take(*half.circuit)) {}
               pair.sides[side].trunk().finish(*half.circuit);
             }
             pair.pump();
@@ -616,7 +616,7 @@ TEST_CASE("circuit: any two things that both sides do, crossing or not, end alik
 TEST_CASE("circuit: a refusal that crosses data, a finish, a close or a reset ends it on both sides") {
   for (const Act what : acts) {
     CAPTURE(static_cast<int>(what));
-    Pair pair;
+    MachinePair pair;
     HalfInHand half{pair.dialler().trunk().open(pair.request(pair.dialler()), Fragment(1, "first"), pair.now)};
     pair.pump();
 
@@ -638,18 +638,18 @@ TEST_CASE("circuit: a refusal that crosses data, a finish, a close or a reset en
 }
 
 TEST_CASE("circuit: everything sent before a close with a reason arrives before the reason") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler());
   for (int fragment = 0; fragment < 20; ++fragment) {
     Fragment next(fragment, Payload(std::string(10'000, 'x')));
-    REQUIRE(pair.dialler().trunk().send(*here, next) == SendOutcome::taken);
+    REQUIRE(pair.dialler().trunk().send(*here, next) == SendOutcome::queued);
   }
 
   pair.dialler().trunk().close(*here, End(error::stalled, "slow"));
   pair.pump(777);
 
   for (int fragment = 0; fragment < 20; ++fragment) {
-    const auto taken = pair.answerer().trunk().receive_fragment(*there);
+    const auto taken = pair.answerer().trunk().take(*there);
     REQUIRE(taken.has_value());
     CHECK(taken->op == fragment);
   }
@@ -657,11 +657,11 @@ TEST_CASE("circuit: everything sent before a close with a reason arrives before 
 }
 
 TEST_CASE("circuit: a close waits for the credit of what was sent before it") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler());
   std::size_t sent = 0;
   for (Fragment next(1, Payload(std::string(60'000, 'x')));
-       pair.dialler().trunk().send(*here, next) == SendOutcome::taken; ++sent)
+       pair.dialler().trunk().send(*here, next) == SendOutcome::queued; ++sent)
     next = Fragment(1, Payload(std::string(60'000, 'x')));
   REQUIRE(sent * 60'256 > 262'144);  // the last one was taken, and is not covered
   pair.dialler().trunk().close(*here, End());
@@ -670,7 +670,7 @@ TEST_CASE("circuit: a close waits for the credit of what was sent before it") {
 
   std::size_t taken = 0;
   for (int round = 0; round < 100; ++round) {
-    while (pair.answerer().trunk().receive_fragment(*there)) ++taken;
+    while (pair.answerer().trunk().take(*there)) ++taken;
     pair.pump();
   }
 

@@ -53,21 +53,21 @@ inline OpenRequest open_request(OpenMode mode = OpenMode::join) {
   return request;
 }
 
-inline std::unique_ptr<Trunk> native_trunk(bool dialled, const Limits& limits, std::string_view node_id, Instant now) {
-  NativeTrunkOptions options;
+inline std::unique_ptr<Machine> native_machine(bool dialled, const Limits& limits, std::string_view node_id, Instant now) {
+  NativeMachineOptions options;
   options.limits = limits;
   options.dialled = dialled;
   options.node_id = *NodeId::from_bytes(node_id);
   options.node_name = std::string(node_id.substr(0, 8));
   options.addresses = {"tcp://10.0.0.1:7000"};
-  return std::make_unique<NativeTrunk>(std::move(options), now);
+  return std::make_unique<NativeMachine>(std::move(options), now);
 }
 
 /// What the machine wants to write now, about `bytes_max` of it. As a session does, it asks has_output() first.
-inline std::string take_bytes(Trunk& trunk, Output& scratch, Instant now, std::size_t bytes_max) {
+inline std::string take_bytes(Machine& trunk, Output& scratch, Instant now, std::size_t bytes_max) {
   std::string bytes;
   if (!trunk.has_output()) return bytes;
-  trunk.take_output(scratch, bytes_max, now);
+  trunk.collect_output(scratch, bytes_max, now);
   if (scratch.empty()) throw std::logic_error("has_output() was wrong: a session would spin");
   std::vector<std::span<const std::byte>> pieces;
   scratch.gather(pieces);
@@ -77,7 +77,7 @@ inline std::string take_bytes(Trunk& trunk, Output& scratch, Instant now, std::s
 }
 
 /// Lets time pass until `until`, with a tick at every deadline on the way.
-template <class AfterTick> void pass_time(Trunk& trunk, Instant& now, Instant until, AfterTick&& after_tick) {
+template <class AfterTick> void pass_time(Machine& trunk, Instant& now, Instant until, AfterTick&& after_tick) {
   for (int ticks_at_once = 0; trunk.deadline() <= until;) {
     const Instant next = std::max(now, trunk.deadline());
     ticks_at_once = next == now ? ticks_at_once + 1 : 0;
@@ -90,18 +90,18 @@ template <class AfterTick> void pass_time(Trunk& trunk, Instant& now, Instant un
 }
 
 /// As a session does that reads straight to where the bytes belong: the first of them go there, the rest after it.
-inline void receive_directly(Trunk& trunk, std::string_view bytes, Instant now) {
+inline void receive_directly(Machine& trunk, std::string_view bytes, Instant now) {
   const std::span<std::byte> space = trunk.read_space();
   const std::size_t direct = std::min(space.size(), bytes.size());
   std::ranges::copy(as_bytes(bytes.substr(0, direct)), space.begin());
-  trunk.receive(space.first(direct), now);
-  trunk.receive(as_bytes(bytes.substr(direct)), now);
+  trunk.feed(space.first(direct), now);
+  trunk.feed(as_bytes(bytes.substr(direct)), now);
 }
 
 class Dialogue {
  public:
   explicit Dialogue(const Limits& limits = Limits(), bool dialled = false)
-      : now(time_begins), trunk_(native_trunk(dialled, limits, "node-of-our-side", now)), model_(dialled) {
+      : now(time_begins), trunk_(native_machine(dialled, limits, "node-of-our-side", now)), model_(dialled) {
     settle();
   }
 
@@ -117,7 +117,7 @@ class Dialogue {
   /// The far side says this, in one packet.
   void hears(std::string_view bytes) {
     note_heard(bytes);
-    trunk_->receive(as_bytes(bytes), now);
+    trunk_->feed(as_bytes(bytes), now);
     settle();
   }
   void passes(std::chrono::nanoseconds time) {
@@ -126,7 +126,7 @@ class Dialogue {
   }
   /// The connection breaks.
   void loses(End cause = End(error::trunk_lost, "connection reset by peer")) {
-    trunk_->lose(std::move(cause));
+    trunk_->disconnected(std::move(cause));
     settle();
   }
 
@@ -153,7 +153,7 @@ class Dialogue {
   TrunkCircuit& opens(Fragment first) { return opens(open_request(), std::move(first)); }
   void accepts(CircuitId id) {
     trunk_->accept(circuit(id), our_peer());
-    trunk_->taken(circuit(id));
+    trunk_->left_backlog(circuit(id));
     settle();
   }
   void refuses(CircuitId id, error reason = error::no_service, std::string text = {}, std::string existing = {}) {
@@ -170,7 +170,7 @@ class Dialogue {
   std::string takes(CircuitId id) {
     std::string text;
     bool first = true;
-    while (std::optional<Fragment> fragment = trunk_->receive_fragment(circuit(id))) {
+    while (std::optional<Fragment> fragment = trunk_->take(circuit(id))) {
       text += first ? "" : "|";
       text += fragment->payload.size() > 64 ? std::to_string(fragment->payload.size()) + " bytes"
                                             : std::string(fragment->payload.text());
@@ -180,7 +180,7 @@ class Dialogue {
     return text;
   }
   std::optional<Fragment> takes_one(CircuitId id) {
-    std::optional<Fragment> fragment = trunk_->receive_fragment(circuit(id));
+    std::optional<Fragment> fragment = trunk_->take(circuit(id));
     settle();
     return fragment;
   }
@@ -204,7 +204,7 @@ class Dialogue {
   }
   /// After a direct call to `trunk()`: takes its events and, unless the connection is clogged, its output.
   void settle() {
-    take_events();
+    collect_events();
     for (int outputs = 0; !clogged; ++outputs) {
       if (outputs == 100'000) throw std::logic_error("the machine always has something to write");
       const std::string bytes = take_bytes(*trunk_, output_, now, 1 << 20);
@@ -216,10 +216,10 @@ class Dialogue {
       said_.read(bytes, frames_);
       for (std::size_t at = before; at < frames_.size() && heard_well_; ++at) model_.said(frames_[at]);
     }
-    take_events();
+    collect_events();
   }
 
-  Trunk& trunk() { return *trunk_; }
+  Machine& trunk() { return *trunk_; }
   const say::WireModel& model() const { return model_; }
   TrunkCircuit& circuit(CircuitId id) {
     const auto found = circuits_.find(id);
@@ -241,9 +241,9 @@ class Dialogue {
   bool clogged = false;  // the far side reads nothing: no output is taken
 
  private:
-  void take_events() {
+  void collect_events() {
     scratch_.clear();
-    trunk_->take_events(scratch_);
+    trunk_->collect_events(scratch_);
     for (TrunkEvent& event : scratch_) {
       if (event.circuit && event.circuit->released) continue;
       join(events_, to_string(event));
@@ -266,7 +266,7 @@ class Dialogue {
     for (const say::Frame& frame : frames) model_.heard(frame);
   }
 
-  std::unique_ptr<Trunk> trunk_;
+  std::unique_ptr<Machine> trunk_;
   say::WireModel model_;
   say::Reader said_;
   say::Reader heard_;

@@ -38,7 +38,7 @@ TEST_CASE("circuit: what an open says arrives as it was said") {
   dialogue.hears(say::open(1, said));
 
   const OpenRequest& open = dialogue.open_of(1);
-  CHECK(open.mode == OpenMode::prefer_extant);
+  CHECK(open.mode == OpenMode::join_or_start);
   CHECK(open.from->id.bytes() == "peer-of-far-side");
   CHECK(open.from->service == "feed");
   CHECK(open.to_peer.empty());
@@ -128,7 +128,7 @@ TEST_CASE("circuit: opens that differ from the one before in a single field are 
   next([](OpenRequest& open) { open.mode = OpenMode::start; });
   next([](OpenRequest& open) { open.wants_answer = true; });
   next([](OpenRequest& open) {
-    open.mode = OpenMode::prefer_extant;
+    open.mode = OpenMode::join_or_start;
     open.to_peer = PeerId();
   });
   next([](OpenRequest&) {});
@@ -233,7 +233,7 @@ TEST_CASE("circuit: an open and its first fragment leave before the far side's h
 }
 
 TEST_CASE("circuit: everything said before the hello fits behind it in the first output") {
-  const auto trunk = native_trunk(true, Limits(), "node-of-our-side", time_begins);
+  const auto trunk = native_machine(true, Limits(), "node-of-our-side", time_begins);
   trunk->open(open_request(), Fragment(1, "first"), time_begins);
   Output output;
 
@@ -248,15 +248,15 @@ TEST_CASE("circuit: everything said before the hello fits behind it in the first
 
 TEST_CASE("circuit: the first fragment of an open is the first to arrive, whatever its size") {
   for (const std::size_t size : {std::size_t{0}, std::size_t{1000}, std::size_t{100'000}, std::size_t{1'000'000}}) {
-    Pair pair;
+    MachinePair pair;
     auto [here, there] = pair.join(pair.dialler(), Fragment(7, Payload(std::string(size, 'f'))));
     Fragment second(8, "second");
     const SendOutcome at_once = pair.dialler().trunk().send(*here, second);
     pair.pump();
 
-    const auto first = pair.answerer().trunk().receive_fragment(*there);
+    const auto first = pair.answerer().trunk().take(*there);
     pair.pump();
-    if (at_once != SendOutcome::taken) REQUIRE(pair.dialler().trunk().send(*here, second) == SendOutcome::taken);
+    if (at_once != SendOutcome::queued) REQUIRE(pair.dialler().trunk().send(*here, second) == SendOutcome::queued);
     pair.pump();
 
     CAPTURE(size);
@@ -264,7 +264,7 @@ TEST_CASE("circuit: the first fragment of an open is the first to arrive, whatev
     CHECK(first->op == 7);
     CHECK(first->payload.size() == size);
     CHECK(first->serial() == 1);
-    CHECK(pair.answerer().trunk().receive_fragment(*there)->op == 8);
+    CHECK(pair.answerer().trunk().take(*there)->op == 8);
   }
 }
 
@@ -300,7 +300,7 @@ TEST_CASE("circuit: an accept is sent when the opener wants an answer, and only 
 
 TEST_CASE("circuit: an accept tells the opener who took the circuit") {
   Introduced dialogue;
-  OpenRequest request = open_request(OpenMode::prefer_extant);
+  OpenRequest request = open_request(OpenMode::join_or_start);
   request.to_peer = PeerId();
   dialogue.opens(std::move(request));
   REQUIRE_FALSE(dialogue.circuit(2).answered);
@@ -365,7 +365,7 @@ TEST_CASE("circuit: a frame for a number that was never opened breaks the trunk 
   for (const CircuitId id : {CircuitId{3}, CircuitId{5}, CircuitId{2}, CircuitId{4}, CircuitId{0}, ~CircuitId{0}}) {
     for (const say::Bytes& frame :
          {say::data(id, "x"), say::continues(id, "x"), say::finish(id), say::close(id), say::reset(id),
-          say::finish_taken(id), say::close_received(id), say::refuse(id, 20), say::accept(id)}) {
+          say::finish_acknowledged(id), say::close_received(id), say::refuse(id, 20), say::accept(id)}) {
       Joined dialogue;
 
       dialogue.hears(frame);
@@ -401,7 +401,7 @@ TEST_CASE(
     dialogue.hears(say::data(1, large));
     sent += say::cost(large.size());
   }
-  for (const auto& frame : {say::finish(1), say::close(1), say::reset(1), say::credit(1, 5000), say::finish_taken(1)})
+  for (const auto& frame : {say::finish(1), say::close(1), say::reset(1), say::credit(1, 5000), say::finish_acknowledged(1)})
     dialogue.hears(frame);
 
   CHECK(sent > 3 * static_cast<std::int64_t>(Limits().trunk_memory_bytes_max));
@@ -614,7 +614,7 @@ TEST_CASE("circuit: the largest number is read, and refused because it is not th
 }
 
 TEST_CASE("circuit: both sides open at the same moment and both circuits live (F20)") {
-  Pair pair;
+  MachinePair pair;
   TrunkCircuit* from_dialler =
       pair.dialler().trunk().open(pair.request(pair.dialler()), Fragment(1, "from the dialler"), pair.now);
   TrunkCircuit* from_answerer =
@@ -628,8 +628,8 @@ TEST_CASE("circuit: both sides open at the same moment and both circuits live (F
   REQUIRE(pair.answerer().opened_last());
   CHECK(pair.dialler().opened_last()->id == 2);
   CHECK(pair.answerer().opened_last()->id == 1);
-  CHECK(pair.dialler().trunk().receive_fragment(*pair.dialler().opened_last())->payload.text() == "from the answerer");
-  CHECK(pair.answerer().trunk().receive_fragment(*pair.answerer().opened_last())->payload.text() == "from the dialler");
+  CHECK(pair.dialler().trunk().take(*pair.dialler().opened_last())->payload.text() == "from the answerer");
+  CHECK(pair.answerer().trunk().take(*pair.answerer().opened_last())->payload.text() == "from the dialler");
 }
 
 } // namespace

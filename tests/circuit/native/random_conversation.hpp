@@ -65,7 +65,7 @@ struct ConversationOptions {
 
 class Conversation {
  public:
-  Conversation(Choices& choices, Pair& pair, ConversationOptions options = ConversationOptions())
+  Conversation(Choices& choices, MachinePair& pair, ConversationOptions options = ConversationOptions())
       : choices_(choices), pair_(pair), options_(options) {
     for (int side : {0, 1}) memory_max_[side] = Limits().trunk_memory_bytes_max;
     note_events();
@@ -148,7 +148,7 @@ class Conversation {
   void demand(bool holds, CircuitId id, const char* otherwise) {
     if (!holds) broken(id, otherwise);
   }
-  Trunk& trunk(int side) { return pair_.sides[side].trunk(); }
+  Machine& trunk(int side) { return pair_.sides[side].trunk(); }
 
   // --- random steps
 
@@ -284,7 +284,7 @@ class Conversation {
     Fragment fragment = sent.fragment();
     const bool could = !half.circuit->finished_here && !half.circuit->ended;
     switch (trunk(side).send(*half.circuit, fragment)) {
-      case SendOutcome::taken:
+      case SendOutcome::queued:
         demand(could, half.circuit->id, "took a fragment after its end");
         half.sent.push_back(sent);
         half.pending.reset();
@@ -355,7 +355,7 @@ class Conversation {
     Half& half = line.halves[side];
     half.accepted = true;
     trunk(side).accept(*half.circuit, pair_.sides[side].peer());
-    trunk(side).taken(*half.circuit);
+    trunk(side).left_backlog(*half.circuit);
   }
 
   void release(Line& line, int side) {
@@ -370,7 +370,7 @@ class Conversation {
   void take_one(Line& line, int side) {
     Half& half = line.halves[side];
     const bool readable = half.circuit->readable;
-    std::optional<Fragment> fragment = trunk(side).receive_fragment(*half.circuit);
+    std::optional<Fragment> fragment = trunk(side).take(*half.circuit);
     if (!fragment) {
       half.can_read = false;
       return;
@@ -382,7 +382,7 @@ class Conversation {
   void take_error(Line& line, int side) {
     Half& half = line.halves[side];
     const bool readable = half.circuit->error_readable;
-    std::optional<Fragment> fragment = trunk(side).receive_error(*half.circuit);
+    std::optional<Fragment> fragment = trunk(side).take_error(*half.circuit);
     if (!fragment) {
       half.can_read_errors = false;
       return;
@@ -579,7 +579,7 @@ class Conversation {
     pair_.pump();
     TrunkCircuit* to = here.opened_last();
     here.trunk().accept(*to, here.peer());
-    here.trunk().taken(*to);
+    here.trunk().left_backlog(*to);
     const int trunk_grants = here.model().credits_said();
     const int circuit_grants = here.model().credits_said(to->id);
     for (int fragments = 0;
@@ -587,10 +587,10 @@ class Conversation {
       const bool trunk_before = here.model().credits_said() == trunk_grants;
       const bool circuit_before = here.model().credits_said(to->id) == circuit_grants;
       Fragment fragment(1, Payload(std::string(30'000, 'x')));
-      if (++fragments > 1000 || there.trunk().send(*from, fragment) != SendOutcome::taken)
+      if (++fragments > 1000 || there.trunk().send(*from, fragment) != SendOutcome::queued)
         throw Broken("credit does not come back for fragments that are taken at once");
       pair_.pump();
-      if (!here.trunk().receive_fragment(*to)) throw Broken("a fragment does not arrive");
+      if (!here.trunk().take(*to)) throw Broken("a fragment does not arrive");
       pair_.pump();
       if (trunk_before && here.model().credits_said() != trunk_grants)
         check_sum("the trunk", here.model().granted(), static_cast<std::int64_t>(memory_max_[side] / 2));
@@ -614,7 +614,7 @@ class Conversation {
   }
 
   Choices& choices_;
-  Pair& pair_;
+  MachinePair& pair_;
   ConversationOptions options_;
   std::size_t memory_max_[2];
   std::map<CircuitId, Line> lines_;

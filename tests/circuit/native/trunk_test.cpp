@@ -155,7 +155,7 @@ TEST_CASE("trunk: a far side that says no hello is given up after handshake_dead
 
 TEST_CASE("trunk: the handshake's deadline counts from the connection, not from the making of the machine") {
   // A node makes the machine when it dials, and gives it circuits; the connection may take its time.
-  const auto trunk = native_trunk(true, Limits(), "node-of-our-side", time_begins);
+  const auto trunk = native_machine(true, Limits(), "node-of-our-side", time_begins);
   trunk->open(open_request(), std::nullopt, time_begins);
   const Instant connected = time_begins + 1h;
   CHECK(trunk->deadline() == Instant::max());
@@ -219,7 +219,7 @@ TEST_CASE("trunk: the round trip of the last ping is among its counters") {
 }
 
 TEST_CASE("trunk: two idle sides keep each other alive for a day") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler());
 
   pair.pass(24h);
@@ -389,7 +389,7 @@ TEST_CASE("trunk: after its end nothing that is called does anything, and nothin
   dialogue.finishes(1);
   dialogue.closes(1);
   dialogue.resets(1);
-  dialogue.trunk().shut(End());
+  dialogue.trunk().close(End());
   dialogue.trunk().drain(dialogue.now + 1s);
   dialogue.trunk().set_metadata(*our_peer(), {{"k", "v"}});
   dialogue.trunk().end_peer(*our_peer(), End());
@@ -428,14 +428,14 @@ TEST_CASE(
 }
 
 TEST_CASE("trunk: the reason of a break names the far end that it came from") {
-  NativeTrunkOptions options;
+  NativeMachineOptions options;
   options.node_id = *NodeId::from_bytes("node-of-our-side");
   options.far_end = "tcp://10.0.0.7:38291";
-  NativeTrunk trunk(std::move(options), time_begins);
-  trunk.receive(as_bytes(say::introduction() + say::frame(0x7F)), time_begins);
+  NativeMachine trunk(std::move(options), time_begins);
+  trunk.feed(as_bytes(say::introduction() + say::frame(0x7F)), time_begins);
   std::vector<TrunkEvent> events;
 
-  trunk.take_events(events);
+  trunk.collect_events(events);
 
   REQUIRE_FALSE(events.empty());
   REQUIRE(events.back().kind == TrunkEvent::Kind::closed);
@@ -444,7 +444,7 @@ TEST_CASE("trunk: the reason of a break names the far end that it came from") {
 
 TEST_CASE("trunk: shutting says the reason, ends every circuit with it, and takes nothing more") {
   Joined dialogue;
-  dialogue.trunk().shut(End(error::node_closed, "it is late"));
+  dialogue.trunk().close(End(error::node_closed, "it is late"));
   dialogue.settle();
 
   CHECK(dialogue.says() == "GOODBYE reason 5");
@@ -456,7 +456,7 @@ TEST_CASE("trunk: shutting says the reason, ends every circuit with it, and take
 TEST_CASE("trunk: shutting after a long silence still leaves goodbye_deadline for the last words") {
   Joined dialogue;
   dialogue.passes(14s);
-  dialogue.trunk().shut(End(error::node_closed));
+  dialogue.trunk().close(End(error::node_closed));
   dialogue.settle();
 
   dialogue.passes(999ms);
@@ -468,8 +468,8 @@ TEST_CASE("trunk: shutting after a long silence still leaves goodbye_deadline fo
 
 TEST_CASE("trunk: shutting twice says goodbye once") {
   Joined dialogue;
-  dialogue.trunk().shut(End(error::node_closed));
-  dialogue.trunk().shut(End(error::node_closed));
+  dialogue.trunk().close(End(error::node_closed));
+  dialogue.trunk().close(End(error::node_closed));
   dialogue.settle();
 
   CHECK(dialogue.says() == "GOODBYE reason 5");
@@ -486,7 +486,7 @@ TEST_CASE("trunk: a drain lets running circuits finish, opens none, and parts wh
 
   dialogue.hears(say::data(1, "still served"));
   CHECK(dialogue.takes(1) == "still served");
-  CHECK(dialogue.sends(1, Fragment(1, "still answered")) == SendOutcome::taken);
+  CHECK(dialogue.sends(1, Fragment(1, "still answered")) == SendOutcome::queued);
   TrunkCircuit* late = dialogue.trunk().open(open_request(), std::nullopt, dialogue.now);
   REQUIRE(late);
   CHECK(phrase(late->end.get()) == "draining");
@@ -497,7 +497,7 @@ TEST_CASE("trunk: a drain lets running circuits finish, opens none, and parts wh
 
   dialogue.hears(say::finish(1));
   dialogue.finishes(1);
-  dialogue.hears(say::finish_taken(1));
+  dialogue.hears(say::finish_acknowledged(1));
 
   CHECK(contains(dialogue.says(), "GOODBYE reason 0"));
   CHECK(dialogue.state() == "clean");
@@ -573,11 +573,11 @@ TEST_CASE("trunk: a far side that answers no drain does not keep the trunk beyon
 }
 
 TEST_CASE("trunk: two sides that drain at once part cleanly") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler(), Fragment(1, "last"));
   for (auto& side : pair.sides) side.trunk().drain(pair.now + 1min);
   pair.pump();
-  CHECK(pair.answerer().trunk().receive_fragment(*there)->payload.text() == "last");
+  CHECK(pair.answerer().trunk().take(*there)->payload.text() == "last");
 
   pair.dialler().trunk().close(*here, End());
   pair.pump();
@@ -589,7 +589,7 @@ TEST_CASE("trunk: two sides that drain at once part cleanly") {
 
 TEST_CASE("trunk: a drain loses nothing that was accepted, whatever crosses it") {
   for (std::size_t piece = 1; piece < 40; piece += 3) {
-    Pair pair;
+    MachinePair pair;
     std::vector<TrunkCircuit*> opened;
     for (int circuit = 0; circuit < 5; ++circuit) {
       TrunkCircuit* here =
@@ -608,12 +608,12 @@ TEST_CASE("trunk: a drain loses nothing that was accepted, whatever crosses it")
       for (TrunkEvent& event : pair.answerer().events()) {
         if (event.kind != TrunkEvent::Kind::opened) continue;
         pair.answerer().trunk().accept(*event.circuit, pair.answerer().peer());
-        pair.answerer().trunk().taken(*event.circuit);
+        pair.answerer().trunk().left_backlog(*event.circuit);
         pair.answerer().trunk().finish(*event.circuit);
         served.push_back(event.circuit);
       }
       for (TrunkCircuit* circuit : served)
-        while (pair.answerer().trunk().receive_fragment(*circuit)) {}
+        while (pair.answerer().trunk().take(*circuit)) {}
     }
     pair.pump(piece);
     for (TrunkEvent& event : pair.answerer().events()) {
@@ -622,7 +622,7 @@ TEST_CASE("trunk: a drain loses nothing that was accepted, whatever crosses it")
       served.push_back(event.circuit);
     }
     for (TrunkCircuit* circuit : served)
-      while (pair.answerer().trunk().receive_fragment(*circuit)) {}
+      while (pair.answerer().trunk().take(*circuit)) {}
     pair.pump();
 
     CAPTURE(piece);
@@ -666,7 +666,7 @@ TEST_CASE("trunk: our metadata goes out when it is set and not with fragments") 
 }
 
 TEST_CASE("trunk: metadata set before the far side's hello arrives there") {
-  Pair pair;
+  MachinePair pair;
   pair.dialler().trunk().set_metadata(*pair.dialler().peer(), {{"early", "yes"}});
 
   pair.pump();
@@ -711,7 +711,7 @@ TEST_CASE("trunk: metadata or an end of something that is no peer id breaks the 
 }
 
 TEST_CASE("trunk: a peer whose metadata no frame can hold, or has too many items, does not break the trunk") {
-  Pair pair;
+  MachinePair pair;
   Metadata many;
   for (int item = 0; item < 200; ++item) many["key " + std::to_string(item)] = "v";
   pair.dialler().trunk().set_metadata(*pair.dialler().peer(), {{"k", std::string(20'000, 'v')}});
@@ -724,7 +724,7 @@ TEST_CASE("trunk: a peer whose metadata no frame can hold, or has too many items
 }
 
 TEST_CASE("trunk: names that no frame can hold do not break the trunk") {
-  Pair pair;
+  MachinePair pair;
   OpenRequest request = pair.request(pair.dialler());
   request.to_service = std::string(20'000, 's');
   request.name = std::string(20'000, 'n');
@@ -740,12 +740,12 @@ TEST_CASE("trunk: names that no frame can hold do not break the trunk") {
 }
 
 TEST_CASE("trunk: a hello with more addresses than a frame can hold does not break the trunk") {
-  NativeTrunkOptions options;
+  NativeMachineOptions options;
   options.node_id = *NodeId::from_bytes("node-of-our-side");
   options.node_name = std::string(20'000, 'n');
   for (int address = 0; address < 1000; ++address)
     options.addresses.push_back("tcp://10.0.0.1:" + std::to_string(10'000 + address));
-  NativeTrunk trunk(std::move(options), time_begins);
+  NativeMachine trunk(std::move(options), time_begins);
   Output output;
 
   const std::string bytes = take_bytes(trunk, output, time_begins, 1 << 20);
@@ -759,7 +759,7 @@ TEST_CASE("trunk: a hello with more addresses than a frame can hold does not bre
 // --- counters and limits
 
 TEST_CASE("trunk: bytes and frames are counted as they pass") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler(), Fragment(1, "first"));
   std::uint64_t said = 0;
   pair.dialler().watch = [&said](const say::Frame& frame) { said += frame.bytes().size(); };
@@ -768,7 +768,7 @@ TEST_CASE("trunk: bytes and frames are counted as they pass") {
   const std::uint64_t frames_before = pair.answerer().trunk().counters().frames_received;
 
   Fragment fragment(1, Payload(std::string(200'000, 'x')));
-  REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::taken);
+  REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::queued);
   pair.pump(100);
 
   CHECK(pair.dialler().trunk().counters().bytes_sent - before == said);
@@ -778,7 +778,7 @@ TEST_CASE("trunk: bytes and frames are counted as they pass") {
 }
 
 TEST_CASE("trunk: a 64-byte fragment costs at most 16 bytes on the wire beside itself") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler());
   std::vector<std::size_t> sizes;
   pair.dialler().watch = [&sizes](const say::Frame& frame) {
@@ -786,7 +786,7 @@ TEST_CASE("trunk: a 64-byte fragment costs at most 16 bytes on the wire beside i
   };
   Fragment fragment(7, Payload(std::string(64, 'x')));
   fragment.part = 1'000'000;
-  REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::taken);
+  REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::queued);
   pair.pump();
 
   REQUIRE(sizes.size() == 1);
@@ -799,7 +799,7 @@ TEST_CASE("limits: each value that cannot work is refused by name") {
     Limits limits;
     change(limits);
     try {
-      native_trunk(false, limits, "node-of-our-side", time_begins);
+      native_machine(false, limits, "node-of-our-side", time_begins);
     } catch (const std::invalid_argument& failure) {
       return std::string(failure.what());
     }
@@ -838,14 +838,14 @@ TEST_CASE("limits: the numbers that the wire fixes are those of the specificatio
 TEST_CASE("limits: a larger fragment_bytes_max raises the memory so that a fragment can be put together") {
   Limits limits;
   limits.fragment_bytes_max = 40 << 20;
-  Pair pair(limits, limits);
+  MachinePair pair(limits, limits);
   auto [here, there] = pair.join(pair.dialler());
   Fragment fragment(1, Payload(std::string(40 << 20, 'x')));
 
-  REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::taken);
+  REQUIRE(pair.dialler().trunk().send(*here, fragment) == SendOutcome::queued);
   pair.pump();
 
-  const auto taken = pair.answerer().trunk().receive_fragment(*there);
+  const auto taken = pair.answerer().trunk().take(*there);
   REQUIRE(taken.has_value());
   CHECK(taken->payload.size() == 40 << 20);
 }
@@ -853,7 +853,7 @@ TEST_CASE("limits: a larger fragment_bytes_max raises the memory so that a fragm
 // --- calls from within the handling of events
 
 TEST_CASE("trunk: a hundred thousand replies, each sent when the other is taken, need no depth") {
-  Pair pair;
+  MachinePair pair;
   auto [here, there] = pair.join(pair.dialler(), Fragment(0, "ping"));
   TrunkCircuit* circuits[2] = {here, there};
   int replies = 0;
@@ -862,9 +862,9 @@ TEST_CASE("trunk: a hundred thousand replies, each sent when the other is taken,
     bool moved = false;
     for (int side : {0, 1}) {
       pair.sides[side].events();
-      while (auto fragment = pair.sides[side].trunk().receive_fragment(*circuits[side])) {
+      while (auto fragment = pair.sides[side].trunk().take(*circuits[side])) {
         Fragment reply(fragment->op + 1, "pong");
-        REQUIRE(pair.sides[side].trunk().send(*circuits[side], reply) == SendOutcome::taken);
+        REQUIRE(pair.sides[side].trunk().send(*circuits[side], reply) == SendOutcome::queued);
         ++replies;
         moved = true;
       }
@@ -876,20 +876,20 @@ TEST_CASE("trunk: a hundred thousand replies, each sent when the other is taken,
 }
 
 TEST_CASE("trunk: twenty thousand circuits opened, served and closed one after the other leave nothing") {
-  Pair pair;
+  MachinePair pair;
   for (int round = 0; round < 20'000; ++round) {
     TrunkCircuit* here = pair.dialler().trunk().open(pair.request(pair.dialler()), Fragment(1, "request"), pair.now);
     pair.dialler().trunk().finish(*here);
     pair.pump();
     TrunkCircuit* there = pair.answerer().opened_last();
     pair.answerer().trunk().accept(*there, pair.answerer().peer());
-    pair.answerer().trunk().taken(*there);
-    REQUIRE(pair.answerer().trunk().receive_fragment(*there).has_value());
+    pair.answerer().trunk().left_backlog(*there);
+    REQUIRE(pair.answerer().trunk().take(*there).has_value());
     Fragment reply(2, "reply");
-    REQUIRE(pair.answerer().trunk().send(*there, reply) == SendOutcome::taken);
+    REQUIRE(pair.answerer().trunk().send(*there, reply) == SendOutcome::queued);
     pair.answerer().trunk().finish(*there);
     pair.pump();
-    REQUIRE(pair.dialler().trunk().receive_fragment(*here).has_value());
+    REQUIRE(pair.dialler().trunk().take(*here).has_value());
     pair.pump();
     REQUIRE(here->ended);
     REQUIRE(there->ended);
@@ -908,7 +908,7 @@ TEST_CASE("trunk: a hundred thousand circuits of as many peers are open at once"
   // Whatever is looked up per peer or per circuit must not be searched through.
   Limits limits;
   limits.open_backlog_max = 200'000;
-  Pair pair(limits, limits);
+  MachinePair pair(limits, limits);
   const std::string ids = "0123456789abcdef";
   for (int circuit = 0; circuit < 100'000; ++circuit) {
     OpenRequest request = pair.request(pair.dialler());

@@ -92,7 +92,7 @@ class WireModel {
         circuit.close_said = true;
         if (circuit.close_heard) say_over(circuit);
         break;
-      case FINISH_TAKEN:
+      case FINISH_ACKNOWLEDGED:
         demand(circuit.finish_heard && !circuit.finish_taken_said, text + "without its FINISH, or twice");
         circuit.finish_taken_said = true;
         break;

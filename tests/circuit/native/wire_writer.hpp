@@ -22,7 +22,7 @@ enum Type : std::uint8_t {
   REFUSE = 0x05,
   CREDIT = 0x06,
   FINISH = 0x07,
-  FINISH_TAKEN = 0x08,
+  FINISH_ACKNOWLEDGED = 0x08,
   CLOSE = 0x09,
   CLOSE_RECEIVED = 0x0A,
   RESET = 0x0B,
@@ -201,7 +201,7 @@ inline Bytes credit(std::uint64_t circuit, std::uint64_t bytes) {
   return frame(CREDIT, Fields().number(1, circuit).number(2, bytes));
 }
 inline Bytes finish(std::uint64_t circuit) { return frame(FINISH, Fields().number(1, circuit)); }
-inline Bytes finish_taken(std::uint64_t circuit) { return frame(FINISH_TAKEN, Fields().number(1, circuit)); }
+inline Bytes finish_acknowledged(std::uint64_t circuit) { return frame(FINISH_ACKNOWLEDGED, Fields().number(1, circuit)); }
 inline Bytes close(std::uint64_t circuit, unsigned reason = 0, std::string_view text = {}) {
   return frame(CLOSE, Fields().number(1, circuit).number(2, reason).text(3, text));
 }

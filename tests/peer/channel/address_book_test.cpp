@@ -9,7 +9,7 @@
 #include <vector>
 
 using namespace trunkline;
-using net::AddressBook;
+using AddressBook;
 
 namespace {
 

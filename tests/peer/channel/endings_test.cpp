@@ -85,7 +85,7 @@ TEST_CASE("network: a failure that is heard late is counted once, for the channe
   Couple couple;
   Conduit nowhere = couple.one->register_processor("nowhere", couple.at_one.processor());
   const auto counted = [&] {
-    const net::NetworkMetrics metrics = couple.one->metrics();
+    const NetworkMetrics metrics = couple.one->metrics();
     const std::uint64_t of_channel = failures(metrics.channels.at("nowhere"), SendError::unknown_channel);
     CHECK(of_channel == failures(metrics.peers.at(couple.other->local_id()), SendError::unknown_channel));
     return of_channel;
@@ -121,7 +121,7 @@ TEST_CASE("network: a connection that breaks, with messages under way or without
 }
 
 TEST_CASE("network: only so many operators are answered at the same time, and one that does not read harms nobody") {
-  Couple couple([](net::NetworkOptions& options) {
+  Couple couple([](NetworkOptions& options) {
     options.answers_operators = true;
     options.operators_max = 3;
   });
@@ -131,7 +131,7 @@ TEST_CASE("network: only so many operators are answered at the same time, and on
   const auto me = couple.one->node().new_peer("operator");
   std::vector<Circuit> circuits;
   for (int i = 0; i < 10; ++i) {
-    circuits.push_back(me->prefer_extant("sim://other", "network.operator", Fragment(0, "stats", Payload())));
+    circuits.push_back(me->join_or_start("sim://other", "network.operator", Fragment(0, "stats", Payload())));
     circuits.back().finish();
   }
   couple.settle(1s);
@@ -139,7 +139,7 @@ TEST_CASE("network: only so many operators are answered at the same time, and on
   CHECK(couple.run(couple.from_one.send_acked(couple.other->local_id(), "x")));
   circuits.clear();
   couple.settle(1s);
-  Circuit again = me->prefer_extant("sim://other", "network.operator", Fragment(0, "stats", Payload()));
+  Circuit again = me->join_or_start("sim://other", "network.operator", Fragment(0, "stats", Payload()));
   const std::optional<Fragment> answer = couple.run(again.receive());
   REQUIRE(answer);
   CHECK(answer->subject == couple.other->local_id().to_string());
@@ -150,7 +150,7 @@ TEST_CASE("network: only so many operators are answered at the same time, and on
 TEST_CASE("network: operators who do not ask, or do not read, give their place to others after a while") {
   for (const bool asks : {true, false}) {
     CAPTURE(asks);
-    Couple couple([](net::NetworkOptions& options) {
+    Couple couple([](NetworkOptions& options) {
       options.answers_operators = true;
       options.operators_max = 2;
     });
@@ -161,7 +161,7 @@ TEST_CASE("network: operators who do not ask, or do not read, give their place t
     const auto open = [&](bool with_question) {
       std::optional<Fragment> question;
       if (with_question) question.emplace(0, "stats", Payload());
-      return me->prefer_extant("sim://other", "network.operator", std::move(question));
+      return me->join_or_start("sim://other", "network.operator", std::move(question));
     };
     Circuit one = open(asks);
     Circuit other = open(asks);
@@ -182,10 +182,10 @@ TEST_CASE("network: operators who do not ask, or do not read, give their place t
 
 TEST_CASE("network: a connection made by address is found by that address again, counts as dialled, and is bounded") {
   Town town;
-  const auto hub = town.make("hub", [](net::NetworkOptions& options) { options.connections_outbound_max = 2; });
-  std::vector<std::shared_ptr<net::Network>> others;
+  const auto hub = town.make("hub", [](NetworkOptions& options) { options.connections_outbound_max = 2; });
+  std::vector<std::shared_ptr<Network>> others;
   for (const char* name : {"a", "b", "c"})
-    others.push_back(town.make(name, [&](net::NetworkOptions& options) {
+    others.push_back(town.make(name, [&](NetworkOptions& options) {
       options.listen.push_back("sim://" + std::string(name) + ":alias");
     }));
   const auto connect = [&](const std::string& address) {
@@ -219,9 +219,9 @@ TEST_CASE("network: a connection made by address is found by that address again,
 }
 
 TEST_CASE("network: whenever the world ends in the middle of sends, acks, writes and a broadcast, nothing is left") {
-  struct Pair {
-    std::shared_ptr<net::Network> one;
-    std::shared_ptr<net::Network> other;
+  struct NodePair {
+    std::shared_ptr<Network> one;
+    std::shared_ptr<Network> other;
     Conduit from_one;
     Conduit from_other; // which its own processor uses, and must not own
     std::unique_ptr<Tasks> tasks;
@@ -229,7 +229,7 @@ TEST_CASE("network: whenever the world ends in the middle of sends, acks, writes
   const auto echo = [](Conduit* conduit, NodeId origin, Message message) -> awaitable<void> {
     const SendResult ignored = co_await conduit->send(origin, std::move(message));
   };
-  const auto all = [](Pair* in) -> awaitable<void> {
+  const auto all = [](NodePair* in) -> awaitable<void> {
     co_await in->one->ready();
     const NodeId to = in->other->local_id();
     const std::vector<NodeId> twice(2, to);
@@ -243,13 +243,13 @@ TEST_CASE("network: whenever the world ends in the middle of sends, acks, writes
     co_await in->other->stop();
   };
   const auto set_up = [&](asio::io_context& io) {
-    const auto memory = std::make_shared<MemoryNetwork>();
-    auto pair = std::make_unique<Pair>();
+    const auto memory = std::make_shared<MemoryMedium>();
+    auto pair = std::make_unique<NodePair>();
     const auto make = [&](const std::string& name) {
-      net::NetworkOptions options;
-      options.node.networks["mem"] = memory;
+      NetworkOptions options;
+      options.node.media["mem"] = memory;
       options.listen = {"mem://" + name};
-      return std::make_shared<net::Network>(io.get_executor(), options);
+      return std::make_shared<Network>(io.get_executor(), options);
     };
     pair->one = make("one");
     pair->other = make("other");

@@ -14,11 +14,11 @@ namespace {
 /// A couple of which `one` goes through a network that the test breaks.
 struct FragileCouple : Couple {
   FragileCouple() : Couple() {}
-  explicit FragileCouple(std::shared_ptr<std::shared_ptr<FaultyNetwork>> into, FailPoint* point = nullptr)
-      : Couple([into, point](net::NetworkOptions& options) {
+  explicit FragileCouple(std::shared_ptr<std::shared_ptr<FaultyMedium>> into, FailPoint* point = nullptr)
+      : Couple([into, point](NetworkOptions& options) {
           if (options.node.name != "one") return;
-          *into = std::make_shared<FaultyNetwork>(options.node.networks["sim"], point);
-          options.node.networks["sim"] = *into;
+          *into = std::make_shared<FaultyMedium>(options.node.media["sim"], point);
+          options.node.media["sim"] = *into;
         }) {}
 };
 
@@ -56,12 +56,12 @@ struct Breakable {
    private:
     std::shared_ptr<State> state_;
   };
-  class Network final : public PassingNetwork<Wrapped, State> {
+  class Network final : public PassingMedium<Wrapped, State> {
    public:
-    using PassingNetwork::PassingNetwork;
+    using PassingMedium::PassingMedium;
     awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
       state_->pass(What::dial, "planted dial failure");
-      return PassingNetwork::dial(std::move(address));
+      return PassingMedium::dial(std::move(address));
     }
   };
 };
@@ -70,9 +70,9 @@ struct Breakable {
 struct BreakableCouple : Couple {
   explicit BreakableCouple(std::shared_ptr<Breakable::State> at = std::make_shared<Breakable::State>(),
                            bool both = false)
-      : Couple([at, both](net::NetworkOptions& options) {
+      : Couple([at, both](NetworkOptions& options) {
           if (options.node.name != "one" && !both) return;
-          auto& network = options.node.networks["sim"];
+          auto& network = options.node.media["sim"];
           network = std::make_shared<Breakable::Network>(network, at);
         }),
         state(std::move(at)) {}
@@ -82,7 +82,7 @@ struct BreakableCouple : Couple {
 /// Writes bytes by hand to whoever listens at the address, and keeps the connection open as long as it is wanted.
 struct Stranger {
   Stranger(Town& in, std::string address) : town(in) {
-    const auto dial = [&]() -> awaitable<void> { transport = co_await in.world.network("stranger")->dial(address); };
+    const auto dial = [&]() -> awaitable<void> { transport = co_await in.world.medium("stranger")->dial(address); };
     in.world.run(dial());
   }
   void write(std::string bytes) {
@@ -194,7 +194,7 @@ TEST_CASE(
 }
 
 TEST_CASE("network: a message beyond fragment_bytes_max is refused here and harms nothing (K13 payload too big)") {
-  Couple couple([](net::NetworkOptions& options) { options.node.limits.fragment_bytes_max = 100'000; });
+  Couple couple([](NetworkOptions& options) { options.node.limits.fragment_bytes_max = 100'000; });
   for (int i = 0; i < 2; ++i) { // without a connection, and with one
     const SendResult result = couple.send(std::string(100'001, 'x'));
     CHECK(result.error == SendError::too_large);
@@ -308,8 +308,8 @@ TEST_CASE(
     "start failure)") {
   Town town;
   town.make("one");
-  net::NetworkOptions options;
-  options.node.networks["sim"] = town.world.network("one");
+  NetworkOptions options;
+  options.node.media["sim"] = town.world.medium("one");
   options.node.random = town.world.random("again");
   options.listen = {"sim://one:free", "sim://one"}; // the second is taken
   std::string failed;
@@ -320,14 +320,14 @@ TEST_CASE(
       failed = component + ": " + thrown.what();
     }
   });
-  const auto network = std::make_shared<net::Network>(town.world.executor(), std::move(options));
+  const auto network = std::make_shared<Network>(town.world.executor(), std::move(options));
   network->start(scope);
   town.world.run(network->done());
   CHECK_FALSE(network->is_ready());
   CHECK(failed.find("sim://one") != std::string::npos);
   CHECK(scope->is_cancelled());
   const auto free_again =
-      town.world.network("one")->listen(town.world.executor(), "sim://one:free"); // the first one is given back
+      town.world.medium("one")->listen(town.world.executor(), "sim://one:free"); // the first one is given back
   town.stop();
 }
 
@@ -353,7 +353,7 @@ TEST_CASE(
   SendResult blocked;
   const NodeId silent = *NodeId::from_bytes("0123456789abcdef");
   couple.one->address_book().add(silent, "sim://silent");
-  couple.world.network("silent");
+  couple.world.medium("silent");
   couple.world.partition("one", "silent");
   Tasks tasks(couple.world.executor());
   tasks.spawn(send_acked_into(couple.from_one, couple.other->local_id(), "x", &acked));
@@ -404,7 +404,7 @@ TEST_CASE("network: a connection that the far side closed is replaced at the nex
   Couple couple;
   REQUIRE(couple.send("first"));
   couple.run(couple.at_other.at_least(1));
-  couple.other->node().end_trunk(couple.other->node().trunks().at(0).trunk, Duration::zero(),
+  couple.other->node().end_link(couple.other->node().links().at(0).trunk, Duration::zero(),
                                  End(error::draining, "enough"));
   couple.settle(1s);
   CHECK(couple.one->metrics().connections_outbound == 0);
@@ -438,7 +438,7 @@ TEST_CASE("network: a far node with many circuits on one channel gets one messag
   const auto me = couple.one->node().new_peer("greedy");
   std::vector<Circuit> circuits;
   for (int i = 0; i < 50; ++i)
-    circuits.push_back(me->prefer_extant("sim://other", "network", Fragment(0, "x"), CircuitOptions("chat")));
+    circuits.push_back(me->join_or_start("sim://other", "network", Fragment(0, "x"), CircuitOptions("chat")));
   couple.settle(1s);
   CHECK(couple.at_other.inside == 1);
   couple.at_other.unblock();
@@ -485,7 +485,7 @@ TEST_CASE(
   CHECK(result.text.find("sim://late") != std::string::npos);
   CHECK(failures(couple.one->metrics().peers.at(late), SendError::connect_failed) == 1);
   Recorder recorder;
-  const auto network = couple.make("late", [&](net::NetworkOptions& options) { options.node.id = late; });
+  const auto network = couple.make("late", [&](NetworkOptions& options) { options.node.id = late; });
   Conduit conduit = network->register_processor("chat", recorder.processor());
   couple.settle(1s);
   CHECK(couple.run(couple.from_one.send_acked(late, "x")));
@@ -496,7 +496,7 @@ TEST_CASE(
 TEST_CASE("network: whichever I/O operation fails, all sends end, nothing arrives twice, and it stops") {
   const std::size_t runs = fail_each_io(
       [](FailPoint& point) {
-        const auto fragile = std::make_shared<std::shared_ptr<FaultyNetwork>>();
+        const auto fragile = std::make_shared<std::shared_ptr<FaultyMedium>>();
         FragileCouple couple(fragile, &point);
         std::vector<SendResult> results(5);
         for (std::size_t i = 0; i < results.size(); ++i) {

@@ -18,20 +18,20 @@ namespace trunkline::test {
 
 class Greeter {
  public:
-  using Act = std::function<void(Trunk&)>; // in the same write as its Hello
+  using Act = std::function<void(Machine&)>; // in the same write as its Hello
 
   Greeter(Town& town, const std::string& host, NodeId as, Act what, bool stays = false)
-      : id(as), act(std::move(what)), keeps(stays), tasks_(town.world.executor()), network_(town.world.network(host)),
+      : id(as), act(std::move(what)), keeps(stays), tasks_(town.world.executor()), medium_(town.world.medium(host)),
         world_(&town.world) {
     if (host != "client") {
-      listener_ = network_->listen(town.world.executor(), "sim://" + host);
+      listener_ = medium_->listen(town.world.executor(), "sim://" + host);
       tasks_.spawn(accept_all());
     }
   }
 
   /// Takes part as the one who dials: once, under this id.
   awaitable<void> dial(std::string address, NodeId as) {
-    std::unique_ptr<Transport> transport = co_await network_->dial(std::move(address));
+    std::unique_ptr<Transport> transport = co_await medium_->dial(std::move(address));
     tasks_.spawn(greet(std::move(transport), as, true));
   }
 
@@ -49,14 +49,14 @@ class Greeter {
     }
   }
   awaitable<void> greet(std::unique_ptr<Transport> transport, NodeId as, bool dialled) {
-    NativeTrunkOptions options;
+    NativeMachineOptions options;
     options.node_id = as;
     options.dialled = dialled;
-    NativeTrunk machine(std::move(options), world_->now());
-    options = NativeTrunkOptions(); // somebody who has greeted already, so that what it says next is not held back
+    NativeMachine machine(std::move(options), world_->now());
+    options = NativeMachineOptions(); // somebody who has greeted already, so that what it says next is not held back
     options.node_id = *NodeId::from_bytes("whoever that is!");
     options.dialled = !dialled;
-    NativeTrunk whoever(std::move(options), world_->now());
+    NativeMachine whoever(std::move(options), world_->now());
     machine.receive(words_of(whoever), world_->now());
     act(machine);
     try {
@@ -67,11 +67,11 @@ class Greeter {
       for (std::size_t count = 1; keeps && count != 0;) count = co_await transport->read_some(buffer);
     } catch (const boost::system::system_error&) {}
   }
-  std::vector<std::byte> words_of(Trunk& machine) {
+  std::vector<std::byte> words_of(Machine& machine) {
     std::vector<std::byte> words;
     Output output;
     for (;;) {
-      machine.take_output(output, 1 << 20, world_->now());
+      machine.collect_output(output, 1 << 20, world_->now());
       if (output.empty()) return words;
       std::vector<std::span<const std::byte>> pieces;
       output.gather(pieces);
@@ -81,7 +81,7 @@ class Greeter {
   }
 
   Tasks tasks_;
-  std::shared_ptr<Network> network_;
+  std::shared_ptr<Medium> medium_;
   std::unique_ptr<Listener> listener_;
   sim::World* world_;
 };

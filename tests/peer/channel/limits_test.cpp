@@ -23,7 +23,7 @@ struct Hub : Town {
     }
     introduce();
   }
-  SendResult send(const Conduit& conduit, const std::shared_ptr<net::Network>& to, Duration deadline = 5s) {
+  SendResult send(const Conduit& conduit, const std::shared_ptr<Network>& to, Duration deadline = 5s) {
     SendResult result;
     const auto run = [&]() -> awaitable<void> { result = co_await conduit.send_acked(to->local_id(), "x", deadline); };
     world.run(run());
@@ -35,22 +35,22 @@ struct Hub : Town {
     Town::stop();
   }
   Recorder recorder;
-  std::shared_ptr<net::Network> hub;
+  std::shared_ptr<Network> hub;
   Conduit from_hub;
-  std::vector<std::shared_ptr<net::Network>> others;
+  std::vector<std::shared_ptr<Network>> others;
   std::vector<Conduit> conduits;
 };
 
 } // namespace
 
 TEST_CASE("network: 125 connections each way are the default") {
-  CHECK(net::NetworkOptions().connections_inbound_max == 125);
-  CHECK(net::NetworkOptions().connections_outbound_max == 125);
+  CHECK(NetworkOptions().connections_inbound_max == 125);
+  CHECK(NetworkOptions().connections_outbound_max == 125);
 }
 
 TEST_CASE(
     "network: beyond the outbound limit the least recently used idle connection gives way, and is made again by need") {
-  Hub town(5, [](net::NetworkOptions& options) { options.connections_outbound_max = 3; });
+  Hub town(5, [](NetworkOptions& options) { options.connections_outbound_max = 3; });
   for (int i = 0; i < 3; ++i) {
     CHECK(town.send(town.from_hub, town.others[static_cast<std::size_t>(i)]));
     town.world.run_for(2s);
@@ -73,7 +73,7 @@ TEST_CASE(
 }
 
 TEST_CASE("network: when no connection is idle, one more is refused by name") {
-  Hub town(3, [](net::NetworkOptions& options) { options.connections_outbound_max = 2; });
+  Hub town(3, [](NetworkOptions& options) { options.connections_outbound_max = 2; });
   CHECK(town.send(town.from_hub, town.others[0]));
   CHECK(town.send(town.from_hub, town.others[1]));
   const SendResult refused = town.send(town.from_hub, town.others[2]); // both were used a moment ago
@@ -99,7 +99,7 @@ TEST_CASE("network: when no connection is idle, one more is refused by name") {
 TEST_CASE(
     "network: beyond the inbound limit an idle connection gives way, and where none is idle the new one is turned "
     "away") {
-  Hub town(4, [](net::NetworkOptions& options) { options.connections_inbound_max = 2; });
+  Hub town(4, [](NetworkOptions& options) { options.connections_inbound_max = 2; });
   for (std::size_t i = 0; i < 2; ++i) CHECK(town.send(town.conduits[i], town.hub));
   CHECK_FALSE(town.send(town.conduits[2], town.hub, 1s)); // nobody is idle
   CHECK(town.hub->metrics().connections_turned_away >= 1);
@@ -114,11 +114,11 @@ TEST_CASE(
 }
 
 TEST_CASE("network: connections that the far side drains count as long as they are open, and end when they are idle") {
-  Hub town(1, [](net::NetworkOptions& options) {
+  Hub town(1, [](NetworkOptions& options) {
     options.connections_inbound_max = 20;
     options.idle_timeout = 60s;
   });
-  Greeter draining(town, "client", NodeId(), [](Trunk& trunk) { trunk.drain(Instant::max()); }, true);
+  Greeter draining(town, "client", NodeId(), [](Machine& trunk) { trunk.drain(Instant::max()); }, true);
   const auto come = [&](int number) -> awaitable<void> {
     co_await draining.dial("sim://hub", *NodeId::from_bytes("draining node" + std::to_string(number)));
   };
@@ -126,7 +126,7 @@ TEST_CASE("network: connections that the far side drains count as long as they a
     town.world.run(come(number));
     town.world.run_for(10ms);
   }
-  CHECK(town.hub->node().trunks_count() <= 20);
+  CHECK(town.hub->node().links_count() <= 20);
   CHECK(town.hub->metrics().connections_turned_away >= 50);
   town.world.run_for(2s);
   CHECK(town.send(town.conduits[0], town.hub)); // one of them makes room
@@ -137,7 +137,7 @@ TEST_CASE("network: connections that the far side drains count as long as they a
 }
 
 TEST_CASE("network: a connection with circuits of another service is not idle") {
-  Hub town(2, [](net::NetworkOptions& options) {
+  Hub town(2, [](NetworkOptions& options) {
     options.connections_outbound_max = 1;
     options.idle_timeout = 60s;
   });
@@ -145,7 +145,7 @@ TEST_CASE("network: a connection with circuits of another service is not idle") 
       "stay", [](Circuit circuit) -> awaitable<void> { const auto nothing = co_await circuit.receive(); });
   const auto me = town.hub->node().new_peer("me");
   {
-    Circuit circuit = me->prefer_extant("sim://n0", "stay", std::nullopt);
+    Circuit circuit = me->join_or_start("sim://n0", "stay", std::nullopt);
     town.world.run_for(10min);
     CHECK(town.hub->metrics().connections_outbound == 1);
     CHECK(town.send(town.from_hub, town.others[1]).error == SendError::connection_limit);
@@ -157,7 +157,7 @@ TEST_CASE("network: a connection with circuits of another service is not idle") 
 }
 
 TEST_CASE("network: a connection that is unused for idle_timeout is closed, and the next message makes it again") {
-  Hub town(1, [](net::NetworkOptions& options) { options.idle_timeout = 60s; });
+  Hub town(1, [](NetworkOptions& options) { options.idle_timeout = 60s; });
   CHECK(town.send(town.from_hub, town.others[0]));
   town.world.run_for(30s);
   CHECK(town.hub->metrics().connections_outbound == 1);
@@ -172,8 +172,8 @@ TEST_CASE("network: a connection that is unused for idle_timeout is closed, and 
 }
 
 TEST_CASE("network: silent and byte-by-byte connections delay nobody, and are closed at their deadline (K1)") {
-  Couple couple([](net::NetworkOptions& options) { options.node.limits.handshake_deadline = 5s; });
-  const auto stranger = couple.world.network("stranger");
+  Couple couple([](NetworkOptions& options) { options.node.limits.handshake_deadline = 5s; });
+  const auto stranger = couple.world.medium("stranger");
   std::vector<std::unique_ptr<Transport>> connections;
   std::vector<TimePoint> ended(20);
   Tasks tasks(couple.world.executor());
@@ -203,17 +203,17 @@ TEST_CASE("network: silent and byte-by-byte connections delay nobody, and are cl
     CHECK(at - begin >= 4s);
     CHECK(at - begin < 8s);
   }
-  CHECK(couple.other->node().trunks_count() == 1);
+  CHECK(couple.other->node().links_count() == 1);
   couple.stop();
 }
 
 TEST_CASE("network: connections that never greet do not count as connections, and are bounded by handshakes_max") {
-  Couple couple([](net::NetworkOptions& options) {
+  Couple couple([](NetworkOptions& options) {
     options.node.handshakes_max = 10;
     options.connections_inbound_max = 1;
   });
   CHECK(couple.send("first"));
-  const auto stranger = couple.world.network("stranger");
+  const auto stranger = couple.world.medium("stranger");
   std::vector<std::unique_ptr<Transport>> connections;
   const auto dial = [&]() -> awaitable<void> { connections.push_back(co_await stranger->dial("sim://other")); };
   for (int i = 0; i < 30; ++i) couple.world.run(dial());
@@ -227,11 +227,11 @@ TEST_CASE("network: connections that never greet do not count as connections, an
 }
 
 TEST_CASE("network: a far node may have only so many circuits open to us") {
-  Couple couple([](net::NetworkOptions& options) { options.channels_per_node_max = 5; });
+  Couple couple([](NetworkOptions& options) { options.channels_per_node_max = 5; });
   const auto me = couple.one->node().new_peer("greedy");
   std::vector<Circuit> circuits;
   for (int i = 0; i < 20; ++i)
-    circuits.push_back(me->prefer_extant("sim://other", "network", Fragment(0, "x"), CircuitOptions("chat")));
+    circuits.push_back(me->join_or_start("sim://other", "network", Fragment(0, "x"), CircuitOptions("chat")));
   couple.settle(1s);
   CHECK(std::count_if(circuits.begin(), circuits.end(), [](const Circuit& circuit) { return circuit.is_open(); }) == 5);
   CHECK(couple.at_other.heard.size() == 5);
@@ -248,15 +248,15 @@ TEST_CASE("network: ready means that it listens, done means that nothing runs an
   Town town;
   const auto network = town.make("one");
   CHECK(network->addresses() == std::vector<std::string>{"sim://one"});
-  CHECK_THROWS(town.world.network("one")->listen(town.world.executor(), "sim://one")); // it is bound
+  CHECK_THROWS(town.world.medium("one")->listen(town.world.executor(), "sim://one")); // it is bound
   town.world.run(network->stop());
-  const auto again = town.world.network("one")->listen(town.world.executor(), "sim://one");
+  const auto again = town.world.medium("one")->listen(town.world.executor(), "sim://one");
   CHECK(network->is_done());
   town.networks.clear();
 }
 
 TEST_CASE("network: its port is free from the beginning of its stop, while what is in flight still finishes (K5)") {
-  Couple couple([](net::NetworkOptions& options) { options.stop_deadline = 10s; });
+  Couple couple([](NetworkOptions& options) { options.stop_deadline = 10s; });
   couple.at_other.blocked = true;
   SendResult acked;
   Tasks tasks(couple.world.executor());
@@ -271,7 +271,7 @@ TEST_CASE("network: its port is free from the beginning of its stop, while what 
   }(&couple, &stopped));
   couple.settle(1s);
 
-  { const auto listener = couple.world.network("other")->listen(couple.world.executor(), "sim://other"); } // free
+  { const auto listener = couple.world.medium("other")->listen(couple.world.executor(), "sim://other"); } // free
   CHECK_FALSE(stopped);
   CHECK(couple.at_other.inside == 1);
   couple.at_other.unblock();
@@ -283,7 +283,7 @@ TEST_CASE("network: its port is free from the beginning of its stop, while what 
 }
 
 TEST_CASE("network: what does not finish is cut at the deadline of the stop (K5)") {
-  Couple couple([](net::NetworkOptions& options) { options.stop_deadline = 3s; });
+  Couple couple([](NetworkOptions& options) { options.stop_deadline = 3s; });
   couple.at_other.blocked = true; // for ever
   CHECK(couple.send("x"));
   couple.settle();
@@ -300,24 +300,24 @@ TEST_CASE("network: a stop with many open connections ends every one of them, an
   Hub town(20, {});
   for (std::size_t i = 0; i < 20; i += 2) CHECK(town.send(town.from_hub, town.others[i]));
   for (std::size_t i = 1; i < 20; i += 2) CHECK(town.send(town.conduits[i], town.hub));
-  CHECK(town.hub->node().trunks_count() == 20);
+  CHECK(town.hub->node().links_count() == 20);
   Tasks tasks(town.world.executor());
   for (int i = 0; i < 3; ++i) tasks.spawn(town.hub->stop());
   town.world.run(tasks.join());
   CHECK(town.hub->is_done());
-  CHECK(town.hub->node().trunks_count() == 0);
+  CHECK(town.hub->node().links_count() == 0);
   town.world.run_for(2s);
-  for (const auto& other : town.others) CHECK(other->node().trunks_count() == 0);
+  for (const auto& other : town.others) CHECK(other->node().links_count() == 0);
   town.stop();
 }
 
 TEST_CASE("network: stopped at rest nothing of it ever runs again (K5)") {
   sim::World world(1);
-  net::NetworkOptions options;
-  options.node.networks["sim"] = world.network("one");
+  NetworkOptions options;
+  options.node.media["sim"] = world.medium("one");
   options.node.random = world.random("one");
   options.listen = {"sim://one"};
-  auto network = std::make_shared<net::Network>(world.executor(), options);
+  auto network = std::make_shared<Network>(world.executor(), options);
   network->start();
   world.run(network->ready());
   world.run_for(1h);
@@ -330,9 +330,9 @@ TEST_CASE("network: stopped at rest nothing of it ever runs again (K5)") {
 
 TEST_CASE("network: stopped without ever having been started it is done") {
   sim::World world(1);
-  net::NetworkOptions options;
-  options.node.networks["sim"] = world.network("one");
-  const auto network = std::make_shared<net::Network>(world.executor(), options);
+  NetworkOptions options;
+  options.node.media["sim"] = world.medium("one");
+  const auto network = std::make_shared<Network>(world.executor(), options);
   world.run(network->stop());
   CHECK(network->is_done());
   CHECK_FALSE(network->is_ready());
@@ -343,10 +343,10 @@ TEST_CASE("network: cancelled in the turn of its start it binds nothing, is neve
   for (const bool by_stop : {false, true}) {
     CAPTURE(by_stop);
     sim::World world(1);
-    net::NetworkOptions options;
-    options.node.networks["sim"] = world.network("one");
+    NetworkOptions options;
+    options.node.media["sim"] = world.medium("one");
     options.listen = {"sim://one"};
-    const auto network = std::make_shared<net::Network>(world.executor(), options);
+    const auto network = std::make_shared<Network>(world.executor(), options);
     const auto scope = Scope::make_root({});
     network->start(scope);
     if (by_stop) {
@@ -363,11 +363,11 @@ TEST_CASE("network: cancelled in the turn of its start it binds nothing, is neve
 
 TEST_CASE("network: as a child of a group it starts and stops with it, and services may come after it") {
   Town town;
-  net::NetworkOptions options;
-  options.node.networks["sim"] = town.world.network("one");
+  NetworkOptions options;
+  options.node.media["sim"] = town.world.medium("one");
   options.node.random = town.world.random("one");
   options.listen = {"sim://one"};
-  const auto network = std::make_shared<net::Network>(town.world.executor(), options);
+  const auto network = std::make_shared<Network>(town.world.executor(), options);
   bool network_was_there = false;
   const auto service = std::make_shared<FunctionComponent>(
       town.world.executor(), "service",

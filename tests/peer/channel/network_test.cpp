@@ -17,7 +17,7 @@ TEST_CASE("network: a channel has exactly one processor, and a second one is ref
   std::string named;
   try {
     network->register_processor("chat", recorder.processor());
-  } catch (const net::ProcessorAlreadyRegistered& refused) {
+  } catch (const ProcessorAlreadyRegistered& refused) {
     named = refused.channel();
     CHECK(refused.code() == error::already_registered);
   }
@@ -34,7 +34,7 @@ TEST_CASE("network: a channel is free again when the conduit's handle goes, by a
   {
     Conduit conduit = network->register_processor("chat", recorder.processor());
     Conduit moved = std::move(conduit);
-    CHECK_THROWS_AS(network->register_processor("chat", recorder.processor()), net::ProcessorAlreadyRegistered);
+    CHECK_THROWS_AS(network->register_processor("chat", recorder.processor()), ProcessorAlreadyRegistered);
   }
   Conduit again = network->register_processor("chat", recorder.processor());
   again = Conduit();
@@ -47,10 +47,10 @@ TEST_CASE("network: a channel is free again when the conduit's handle goes, by a
 
 TEST_CASE("network: registration works before and after the start, and is refused after the stop (T5)") {
   sim::World world(1);
-  net::NetworkOptions options;
-  options.node.networks["sim"] = world.network("one");
+  NetworkOptions options;
+  options.node.media["sim"] = world.medium("one");
   options.node.random = world.random("one");
-  const auto network = std::make_shared<net::Network>(world.executor(), options);
+  const auto network = std::make_shared<Network>(world.executor(), options);
   Recorder recorder;
   Conduit before = network->register_processor("before", recorder.processor());
   network->start();
@@ -75,7 +75,7 @@ TEST_CASE("network: a channel name that is empty, too long or the system's is re
     CAPTURE(name);
     CHECK_THROWS_AS(network->register_processor(name, recorder.processor()), std::invalid_argument);
   }
-  CHECK_THROWS_AS(network->register_processor("chat", net::Processor()), std::invalid_argument);
+  CHECK_THROWS_AS(network->register_processor("chat", Processor()), std::invalid_argument);
   Conduit longest = network->register_processor(std::string(128, 'x'), recorder.processor());
 }
 
@@ -329,8 +329,8 @@ TEST_CASE("network: when both dial at once one connection remains, nothing is lo
 
     CHECK(couple.one->metrics().dials == 1);
     CHECK(couple.other->metrics().dials == 1); // they did collide
-    CHECK(couple.one->node().trunks_count() == 1);
-    CHECK(couple.other->node().trunks_count() == 1);
+    CHECK(couple.one->node().links_count() == 1);
+    CHECK(couple.other->node().links_count() == 1);
     for (const Recorder* recorder : {&couple.at_one, &couple.at_other}) {
       REQUIRE(recorder->heard.size() == 40);
       for (int i = 0; i < 40; ++i) CHECK(recorder->heard[static_cast<std::size_t>(i)].text == std::to_string(i));
@@ -385,7 +385,7 @@ TEST_CASE("network: nodes that one cannot send to are told apart: no address, on
 
 namespace {
 
-class FixedResolver final : public net::Resolver {
+class FixedResolver final : public Resolver {
  public:
   awaitable<std::vector<std::string>> resolve(NodeId node) override {
     ++asked;
@@ -404,7 +404,7 @@ class FixedResolver final : public net::Resolver {
 TEST_CASE("network: a resolver is asked for nodes that the address book does not have, and its failure is benign") {
   const auto resolver = std::make_shared<FixedResolver>();
   Town town;
-  const auto one = town.make("one", [&](net::NetworkOptions& options) { options.resolver = resolver; });
+  const auto one = town.make("one", [&](NetworkOptions& options) { options.resolver = resolver; });
   const auto other = town.make("other");
   Recorder recorder;
   Conduit from = one->register_processor("chat", recorder.processor());
@@ -464,7 +464,7 @@ TEST_CASE("network: addresses of connected nodes are learned, and serve after th
 TEST_CASE("network: send keeps its connection, write closes it, and the counters show the difference (K3, K4)") {
   Town town;
   const auto hub = town.make("hub");
-  std::vector<std::shared_ptr<net::Network>> others;
+  std::vector<std::shared_ptr<Network>> others;
   std::vector<Conduit> conduits;
   Recorder recorder;
   Conduit from = hub->register_processor("chat", recorder.processor());
@@ -569,7 +569,7 @@ namespace {
 struct Forger {
   explicit Forger(Town& town, std::vector<std::int64_t> acks) : numbers(std::move(acks)) {
     NodeOptions options;
-    options.networks["sim"] = town.world.network("forger");
+    options.media["sim"] = town.world.medium("forger");
     options.random = town.world.random("forger");
     node.emplace(town.world.executor(), std::move(options));
     node->serve("network", [this](Circuit circuit) { return answer(std::move(circuit)); });
@@ -629,7 +629,7 @@ TEST_CASE("network: both sides ask for acks at once under the same numbers, and 
   couple.run(tasks.join());
   for (const SendResult& result : results) CHECK(result);
   for (const auto& network : {couple.one, couple.other}) {
-    const net::AckMetrics acks = network->metrics().acks;
+    const AckMetrics acks = network->metrics().acks;
     CHECK(acks.taken == 20);
     CHECK(acks.late + acks.duplicate + acks.unknown + acks.waiting == 0);
   }
@@ -644,7 +644,7 @@ TEST_CASE("network: a flood of acks that nobody asked for is counted, and costs 
   couple.one->address_book().add(forger.node->id(), "sim://forger");
   for (int i = 0; i < 20; ++i) CHECK(couple.run(couple.from_one.send_acked(forger.node->id(), "x", 30s)));
   couple.settle(10s);
-  const net::AckMetrics acks = couple.one->metrics().acks;
+  const AckMetrics acks = couple.one->metrics().acks;
   CHECK(acks.taken == 20);
   CHECK(acks.waiting == 0);
   CHECK(acks.taken + acks.late + acks.duplicate + acks.unknown == 20 * 5000);
@@ -655,7 +655,7 @@ TEST_CASE("network: a flood of acks that nobody asked for is counted, and costs 
 }
 
 TEST_CASE("network: only so many acks are waited for, and more are refused at once") {
-  Couple couple([](net::NetworkOptions& options) { options.acks_outstanding_max = 3; });
+  Couple couple([](NetworkOptions& options) { options.acks_outstanding_max = 3; });
   couple.at_other.blocked = true;
   Tasks tasks(couple.world.executor());
   for (int i = 0; i < 3; ++i)
@@ -678,18 +678,18 @@ TEST_CASE("network: messages and bytes are counted each way, by channel and by n
   CHECK(couple.send("12345"));
   CHECK(couple.send("678"));
   couple.run(couple.at_other.at_least(2));
-  const net::NetworkMetrics here = couple.one->metrics();
-  const net::NetworkMetrics there = couple.other->metrics();
-  for (const net::Traffic& sent :
-       {here.channels.at("chat"), static_cast<net::Traffic>(here.peers.at(couple.other->local_id()))}) {
+  const NetworkMetrics here = couple.one->metrics();
+  const NetworkMetrics there = couple.other->metrics();
+  for (const Traffic& sent :
+       {here.channels.at("chat"), static_cast<Traffic>(here.peers.at(couple.other->local_id()))}) {
     CHECK(sent.messages_sent == 2);
     CHECK(sent.bytes_sent == 8);
     CHECK(sent.messages_received == 0);
     CHECK(sent.failures() == 0);
     CHECK(sent.queue_bytes == 0);
   }
-  for (const net::Traffic& got :
-       {there.channels.at("chat"), static_cast<net::Traffic>(there.peers.at(couple.one->local_id()))}) {
+  for (const Traffic& got :
+       {there.channels.at("chat"), static_cast<Traffic>(there.peers.at(couple.one->local_id()))}) {
     CHECK(got.messages_received == 2);
     CHECK(got.bytes_received == 8);
     CHECK(got.messages_sent == 0);
@@ -704,12 +704,12 @@ TEST_CASE("network: messages and bytes are counted each way, by channel and by n
 TEST_CASE(
     "network: metrics are a copy, the local id is the one it was given, and a conduit names its channel (N3, N8)") {
   const NodeId id = *NodeId::from_bytes("one of those ids");
-  Couple couple([id](net::NetworkOptions& options) {
+  Couple couple([id](NetworkOptions& options) {
     if (options.node.name == "one") options.node.id = id;
   });
   CHECK(couple.one->local_id() == id);
   CHECK(couple.from_one.channel() == "chat");
-  const net::NetworkMetrics before = couple.one->metrics();
+  const NetworkMetrics before = couple.one->metrics();
   CHECK(couple.send("x"));
   CHECK(before.channels.at("chat").messages_sent == 0);
   CHECK(couple.one->metrics().channels.at("chat").messages_sent == 1);
@@ -717,7 +717,7 @@ TEST_CASE(
 }
 
 TEST_CASE("network: bytes that wait for a node are shown, and bounded") {
-  Couple couple([](net::NetworkOptions& options) { options.queue_bytes_max = 300 * 1024; });
+  Couple couple([](NetworkOptions& options) { options.queue_bytes_max = 300 * 1024; });
   couple.at_other.blocked = true;
   const std::string large(100 * 1024, 'x');
   int sent = 0;
@@ -726,7 +726,7 @@ TEST_CASE("network: bytes that wait for a node are shown, and bounded") {
     for (int i = 0; i < 10; ++i) tasks.spawn(send_and_note(couple.from_one, couple.other->local_id(), large, &sent));
     couple.settle(1s);
   }
-  const net::NetworkMetrics metrics = couple.one->metrics();
+  const NetworkMetrics metrics = couple.one->metrics();
   CHECK(metrics.queue_bytes > 0);
   CHECK(metrics.queue_bytes <= 300 * 1024);
   CHECK(metrics.queue_bytes == metrics.channels.at("chat").queue_bytes);
@@ -741,10 +741,10 @@ TEST_CASE("network: bytes that wait for a node are shown, and bounded") {
 
 TEST_CASE("network: far nodes that come and go do not make the table of nodes grow without bound") {
   Town town;
-  const auto hub = town.make("hub", [](net::NetworkOptions& options) { options.nodes_remembered_max = 20; });
+  const auto hub = town.make("hub", [](NetworkOptions& options) { options.nodes_remembered_max = 20; });
   for (int i = 0; i < 100; ++i) {
     NodeOptions options;
-    options.networks["sim"] = town.world.network("visitor");
+    options.media["sim"] = town.world.medium("visitor");
     options.random = town.world.random("visitor");
     Node visitor(town.world.executor(), std::move(options));
     town.world.run([](Node* node) -> awaitable<void> { co_await node->dial("sim://hub"); }(&visitor));
@@ -774,7 +774,7 @@ TEST_CASE("network: a broadcast gives one result per target in the order of the 
   ids.insert(ids.begin() + 3, nobody);
   ids.push_back(hub->local_id());
   std::vector<SendResult> results;
-  net::BroadcastOptions options;
+  BroadcastOptions options;
   options.acked = true;
   const auto all = [&]() -> awaitable<void> { results = co_await from.broadcast(ids, "to all", options); };
   town.world.run(all());
@@ -805,7 +805,7 @@ TEST_CASE("network: a broadcast waits for the slowest no longer than its deadlin
     ids.push_back(network->local_id());
   }
   town.introduce();
-  net::BroadcastOptions options;
+  BroadcastOptions options;
   options.acked = true;
   options.deadline = 3s;
   options.concurrency = 4; // one more than those that hang
@@ -826,7 +826,7 @@ TEST_CASE("network: a broadcast waits for the slowest no longer than its deadlin
   for (int i = 0; i < 4; ++i) { // nobody is there, and nobody says so
     ids.insert(ids.begin(), *NodeId::from_bytes("nobody is here " + std::to_string(i)));
     hub->address_book().add(ids.front(), "sim://silent" + std::to_string(i));
-    town.world.network("silent" + std::to_string(i));
+    town.world.medium("silent" + std::to_string(i));
     town.world.partition("hub", "silent" + std::to_string(i));
   }
   results.clear();
@@ -841,7 +841,7 @@ TEST_CASE("network: a broadcast waits for the slowest no longer than its deadlin
 TEST_CASE("network: a broadcast to more nodes than may be connected waits for connections that give way") {
   Town town;
   Recorder recorder;
-  const auto hub = town.make("hub", [](net::NetworkOptions& options) { options.connections_outbound_max = 5; });
+  const auto hub = town.make("hub", [](NetworkOptions& options) { options.connections_outbound_max = 5; });
   Conduit from = hub->register_processor("chat", recorder.processor());
   std::vector<Conduit> conduits;
   std::vector<NodeId> ids;
@@ -851,7 +851,7 @@ TEST_CASE("network: a broadcast to more nodes than may be connected waits for co
     ids.push_back(network->local_id());
   }
   town.introduce();
-  net::BroadcastOptions options;
+  BroadcastOptions options;
   std::vector<SendResult> results;
   const auto all = [&]() -> awaitable<void> { results = co_await from.broadcast(ids, "x", options); };
   town.world.run(all());
@@ -868,13 +868,13 @@ TEST_CASE("network: a broadcast to more nodes than may be connected waits for co
 TEST_CASE("network: a broadcast that is cancelled ends its sends, and an empty one is done at once") {
   Couple couple;
   couple.at_other.blocked = true;
-  net::BroadcastOptions options;
+  BroadcastOptions options;
   options.acked = true;
   options.deadline = 1h;
   bool aborted = false;
   {
     Tasks tasks(couple.world.executor());
-    tasks.spawn([](Couple* in, net::BroadcastOptions how, bool* into) -> awaitable<void> {
+    tasks.spawn([](Couple* in, BroadcastOptions how, bool* into) -> awaitable<void> {
       std::vector<NodeId> to(5, in->other->local_id());
       try {
         co_await in->from_one.broadcast(to, "x", how);

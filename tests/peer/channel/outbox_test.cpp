@@ -44,7 +44,7 @@ struct TwoChannels : Couple {
 } // namespace
 
 TEST_CASE("network: a channel whose queue is full refuses no other channel's sends, nor its own to other nodes") {
-  TwoChannels town([](net::NetworkOptions& options) { options.queue_bytes_max = TwoChannels::queue_max; });
+  TwoChannels town([](NetworkOptions& options) { options.queue_bytes_max = TwoChannels::queue_max; });
   Recorder third;
   const auto far = town.make("third");
   Conduit at_third = far->register_processor("chat", third.processor());
@@ -69,7 +69,7 @@ TEST_CASE("network: a channel whose queue is full refuses no other channel's sen
 }
 
 TEST_CASE("network: the figures of what waits are those of each channel, of each node, and of all, and end at zero") {
-  TwoChannels town([](net::NetworkOptions& options) { options.queue_bytes_max = 1000; });
+  TwoChannels town([](NetworkOptions& options) { options.queue_bytes_max = 1000; });
   const auto far = town.make("far");
   town.introduce();
   town.world.partition("one", "other");
@@ -89,7 +89,7 @@ TEST_CASE("network: the figures of what waits are those of each channel, of each
   send(5, town.second_here, far->local_id(), Message("!"));
   town.settle();
 
-  const net::NetworkMetrics metrics = town.one->metrics();
+  const NetworkMetrics metrics = town.one->metrics();
   CHECK(results[1].error == SendError::queue_full);
   CHECK(results[1].text.find("\"chat\"") != std::string::npos);
   CHECK(results[1].text.find("queue_bytes_max 1000") != std::string::npos);
@@ -106,7 +106,7 @@ TEST_CASE("network: the figures of what waits are those of each channel, of each
 
   town.run(tasks.join());
   for (const std::size_t late : {0u, 2u, 3u, 4u}) CHECK(results[late].error == SendError::timed_out);
-  const net::NetworkMetrics after = town.one->metrics();
+  const NetworkMetrics after = town.one->metrics();
   CHECK(after.queue_bytes + after.queue_messages == 0);
   for (const auto& [name, traffic] : after.channels) CHECK(traffic.queue_bytes + traffic.queue_messages == 0);
   for (const auto& [node, peer] : after.peers) CHECK(peer.queue_bytes + peer.queue_messages == 0);
@@ -116,7 +116,7 @@ TEST_CASE("network: the figures of what waits are those of each channel, of each
 }
 
 TEST_CASE("network: a message that waits for its ack only does not wait in the queue") {
-  Couple couple([](net::NetworkOptions& options) { options.queue_bytes_max = 1000; });
+  Couple couple([](NetworkOptions& options) { options.queue_bytes_max = 1000; });
   couple.at_other.blocked = true;
   Tasks tasks(couple.world.executor());
   for (int i = 0; i < 10; ++i) {
@@ -141,10 +141,10 @@ TEST_CASE("network: messages that wait when the connection breaks go before thos
     SendResult result;
   };
   const auto newcomer = std::make_shared<Newcomer>();
-  Couple couple([newcomer](net::NetworkOptions& options) {
+  Couple couple([newcomer](NetworkOptions& options) {
     if (options.node.name != "one") return;
-    options.node.on_trunk = [newcomer](TrunkChange change, const TrunkView&) {
-      if (change != TrunkChange::opened || !newcomer->armed) return;
+    options.node.on_link = [newcomer](LinkChange change, const LinkInfo&) {
+      if (change != LinkChange::opened || !newcomer->armed) return;
       newcomer->armed = false;
       Couple& in = *newcomer->couple;
       newcomer->tasks->spawn(send_into(&in.from_one, in.other->local_id(), Message("newcomer"), &newcomer->result, 1h));

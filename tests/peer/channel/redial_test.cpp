@@ -35,11 +35,11 @@ std::uint64_t dials_in_a_minute(const Greeter::Act& act, bool keeps) {
 
 TEST_CASE("network: a far end that greets and ends the connection at once, however, is dialled later and later") {
   const std::pair<std::string, Greeter::Act> ways[] = {
-      {"closes without a word", [](Trunk&) {}},
-      {"says goodbye", [](Trunk& trunk) { trunk.shut(End()); }},
-      {"is closed", [](Trunk& trunk) { trunk.shut(End(error::node_closed)); }},
-      {"turns away", [](Trunk& trunk) { trunk.shut(End(error::draining, "no room")); }},
-      {"drains", [](Trunk& trunk) { trunk.drain(Instant::max()); }},
+      {"closes without a word", [](Machine&) {}},
+      {"says goodbye", [](Machine& trunk) { trunk.close(End()); }},
+      {"is closed", [](Machine& trunk) { trunk.close(End(error::node_closed)); }},
+      {"turns away", [](Machine& trunk) { trunk.close(End(error::draining, "no room")); }},
+      {"drains", [](Machine& trunk) { trunk.drain(Instant::max()); }},
   };
   for (const auto& [name, act] : ways)
     for (const bool keeps : {false, true}) {
@@ -57,7 +57,7 @@ TEST_CASE("network: a node that says goodbye in its greeting is not another node
   sim::LinkOptions whole;
   whole.split = sim::Split::never; // one read has both
   couple.world.set_link("far", "one", whole);
-  Greeter greeter(couple, "far", far_id, [](Trunk& trunk) { trunk.shut(End(error::draining, "no room here")); }, true);
+  Greeter greeter(couple, "far", far_id, [](Machine& trunk) { trunk.close(End(error::draining, "no room here")); }, true);
   couple.one->address_book().add(far_id, "sim://far");
   const SendResult result = couple.run(couple.from_one.send(far_id, "x"));
   CHECK(result.error == SendError::connect_failed);
@@ -72,7 +72,7 @@ TEST_CASE("network: what fails before a dial is tried again at once, and so is a
   const NodeId late = *NodeId::from_bytes("0123456789abcdef");
   for (int i = 0; i < 5; ++i) CHECK(couple.run(couple.from_one.send(late, "x")).error == SendError::unknown_node);
   Recorder recorder;
-  const auto network = couple.make("late", [&](net::NetworkOptions& options) { options.node.id = late; });
+  const auto network = couple.make("late", [&](NetworkOptions& options) { options.node.id = late; });
   Conduit conduit = network->register_processor("chat", recorder.processor());
   couple.one->address_book().add(late, "sim://late");
   CHECK(couple.run(couple.from_one.send_acked(late, "x")));
@@ -80,7 +80,7 @@ TEST_CASE("network: what fails before a dial is tried again at once, and so is a
   const NodeId moved = *NodeId::from_bytes("moved-from-there");
   couple.one->address_book().add(moved, "sim://nowhere");
   for (int i = 0; i < 5; ++i) CHECK(couple.run(couple.from_one.send(moved, "x")).error == SendError::connect_failed);
-  const auto there = couple.make("here", [&](net::NetworkOptions& options) { options.node.id = moved; });
+  const auto there = couple.make("here", [&](NetworkOptions& options) { options.node.id = moved; });
   Conduit further = there->register_processor("chat", recorder.processor());
   const TimePoint begin = couple.world.now();
   couple.one->address_book().add(moved, "sim://here");
@@ -92,7 +92,7 @@ TEST_CASE("network: what fails before a dial is tried again at once, and so is a
 }
 
 TEST_CASE("network: a resolver that fails, whatever it throws, is benign and is not asked all the time") {
-  struct Broken final : net::Resolver {
+  struct Broken final : Resolver {
     awaitable<std::vector<std::string>> resolve(NodeId) override {
       ++asked;
       throw 7; // a resolver is others' code
@@ -101,7 +101,7 @@ TEST_CASE("network: a resolver that fails, whatever it throws, is benign and is 
     int asked = 0;
   };
   const auto resolver = std::make_shared<Broken>();
-  Couple couple([&](net::NetworkOptions& options) { options.resolver = resolver; });
+  Couple couple([&](NetworkOptions& options) { options.resolver = resolver; });
   const TimePoint begin = couple.world.now();
   for (int i = 0; i < 100; ++i) CHECK(couple.run(couple.from_one.send(far_id, "x")).error == SendError::unknown_node);
   CHECK(couple.world.now() - begin < 1s);

@@ -17,18 +17,18 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::shared_ptr<net::Network> make(asio::io_context& io, const std::string& address) {
-  net::NetworkOptions options;
+std::shared_ptr<Network> make(asio::io_context& io, const std::string& address) {
+  NetworkOptions options;
   options.listen = {address};
-  return std::make_shared<net::Network>(io.get_executor(), std::move(options));
+  return std::make_shared<Network>(io.get_executor(), std::move(options));
 }
 
 awaitable<void> talk(asio::io_context& io) {
   std::string heard;
   auto one = make(io, "tcp://127.0.0.1:0");
   auto other = make(io, "tcp://127.0.0.1:0");
-  net::Conduit from = one->register_processor("chat", [](NodeId, net::Message) -> awaitable<void> { co_return; });
-  net::Conduit to = other->register_processor("chat", [&](NodeId, net::Message message) -> awaitable<void> {
+  Conduit from = one->register_processor("chat", [](NodeId, Message) -> awaitable<void> { co_return; });
+  Conduit to = other->register_processor("chat", [&](NodeId, Message message) -> awaitable<void> {
     heard += message.payload.text();
     co_return;
   });
@@ -40,14 +40,14 @@ awaitable<void> talk(asio::io_context& io) {
   const NodeId there = co_await one->connect(address);
   CHECK(there == other->local_id());
   for (const char* text : {"a", "b", "c"}) {
-    const net::SendResult sent = co_await from.send_acked(there, text);
+    const SendResult sent = co_await from.send_acked(there, text);
     CHECK(sent);
   }
   CHECK(heard == "abc");
   CHECK(one->metrics().connections_outbound == 1);
   co_await other->stop();
-  const net::SendResult late = co_await from.send(there, "d");
-  CHECK(late.error == net::SendError::connect_failed);
+  const SendResult late = co_await from.send(there, "d");
+  CHECK(late.error == SendError::connect_failed);
 
   // The port is free at once, for another one.
   auto again = make(io, address);
@@ -73,7 +73,7 @@ awaitable<void> stop_at_once(asio::io_context& io) {
   CHECK(found == node->node().id());
   scope->cancel();
   co_await group->done();
-  CHECK(node->node().trunks_count() == 0);
+  CHECK(node->node().links_count() == 0);
 }
 
 awaitable<void> wrong_address(asio::io_context& io) {

@@ -29,10 +29,10 @@
 namespace trunkline::test {
 
 using namespace std::chrono_literals;
-using net::Conduit;
-using net::Message;
-using net::SendError;
-using net::SendResult;
+using Conduit;
+using Message;
+using SendError;
+using SendResult;
 
 /// Remembers what a processor was given, and lets a test wait for it.
 class Recorder {
@@ -42,7 +42,7 @@ class Recorder {
     std::string text;
   };
 
-  net::Processor processor() {
+  Processor processor() {
     return [this](NodeId origin, Message message) { return hear(origin, std::move(message)); };
   }
   awaitable<void> at_least(std::size_t count) {
@@ -86,7 +86,7 @@ class Recorder {
 
 class Town {
  public:
-  using Tweak = std::function<void(net::NetworkOptions&)>;
+  using Tweak = std::function<void(NetworkOptions&)>;
 
   explicit Town(std::uint64_t seed = 1) : world(seed) {}
   ~Town() {
@@ -94,10 +94,10 @@ class Town {
   }
 
   /// A network that listens on "sim://NAME" and is started; nobody knows it yet.
-  std::shared_ptr<net::Network> make(const std::string& name, const Tweak& tweak = {}) {
-    net::NetworkOptions options;
+  std::shared_ptr<Network> make(const std::string& name, const Tweak& tweak = {}) {
+    NetworkOptions options;
     options.node.name = name;
-    options.node.networks["sim"] = world.network(name);
+    options.node.media["sim"] = world.medium(name);
     options.node.random = world.random(name);
     options.node.log = [lines = log, name](LogLevel, std::string_view line) {
       lines->push_back(name + ": " + std::string(line));
@@ -105,7 +105,7 @@ class Town {
     };
     options.listen = {"sim://" + name};
     if (tweak) tweak(options);
-    auto network = std::make_shared<net::Network>(world.executor(), std::move(options));
+    auto network = std::make_shared<Network>(world.executor(), std::move(options));
     network->start();
     networks.push_back(network);
     world.run(network->ready());
@@ -133,7 +133,7 @@ class Town {
   }
 
   sim::World world;
-  std::vector<std::shared_ptr<net::Network>> networks;
+  std::vector<std::shared_ptr<Network>> networks;
   std::shared_ptr<std::vector<std::string>> log = std::make_shared<std::vector<std::string>>();
 };
 
@@ -165,8 +165,8 @@ struct Couple : Town {
 
   Recorder at_one;
   Recorder at_other;
-  std::shared_ptr<net::Network> one;
-  std::shared_ptr<net::Network> other;
+  std::shared_ptr<Network> one;
+  std::shared_ptr<Network> other;
   Conduit from_one;
   Conduit from_other;
 
@@ -176,7 +176,7 @@ struct Couple : Town {
   }
 };
 
-inline std::uint64_t failures(const net::Traffic& traffic, SendError why) {
+inline std::uint64_t failures(const Traffic& traffic, SendError why) {
   return traffic.send_failures[static_cast<std::size_t>(why)];
 }
 

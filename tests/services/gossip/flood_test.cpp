@@ -25,11 +25,11 @@ struct Hamlet {
   }
   ~Hamlet() { members.clear(); }
 
-  net::NetworkOptions network_options(std::uint32_t number) {
+  NetworkOptions network_options(std::uint32_t number) {
     const std::string host = "m" + std::to_string(number);
-    net::NetworkOptions options;
+    NetworkOptions options;
     options.node.id = member_id(number);
-    options.node.networks["sim"] = world.network(host);
+    options.node.media["sim"] = world.medium(host);
     options.node.random = world.random(host);
     options.listen = {"sim://" + host};
     for (std::uint32_t other = 1; other <= size; ++other)
@@ -68,19 +68,19 @@ TEST_CASE("gossip: a member that asks and never reads the answers does not keep 
   Member& victim = hamlet.start(1, how);
   Member& second = hamlet.start(2, how);
   Member& third = hamlet.start(3, how);
-  const auto network = std::make_shared<net::Network>(hamlet.world.executor(), hamlet.network_options(4));
+  const auto network = std::make_shared<Network>(hamlet.world.executor(), hamlet.network_options(4));
   Signal never;
-  const net::Conduit conduit =
-      network->register_processor("gossip", [&never](NodeId, net::Message) { return never.wait(); });
+  const Conduit conduit =
+      network->register_processor("gossip", [&never](NodeId, Message) { return never.wait(); });
   network->start();
   hamlet.world.run_for(1s);
   const auto random = hamlet.world.random("questions");
   Tasks flood(hamlet.world.executor());
-  flood.spawn([](const Hamlet* in, const net::Conduit* on, std::function<std::uint64_t()> draw) -> awaitable<void> {
+  flood.spawn([](const Hamlet* in, const Conduit* on, std::function<std::uint64_t()> draw) -> awaitable<void> {
     for (;;) {
       for (int i = 0; i < 50; ++i) {
         const gossip::Word question = word_of(*in, gossip::Word::Kind::question, 2, RandomId::draw(draw));
-        co_await on->send(member_id(1), net::Message(Payload(question.encode())), 10s);
+        co_await on->send(member_id(1), Message(Payload(question.encode())), 10s);
       }
       co_await sleep_for(10ms);
     }

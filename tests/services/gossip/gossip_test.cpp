@@ -21,7 +21,7 @@ namespace {
 std::multiset<std::pair<std::uint32_t, std::uint32_t>> sent_by_network(const Village& village) {
   std::multiset<std::pair<std::uint32_t, std::uint32_t>> sends;
   for (const auto& member : village.members) {
-    const net::NetworkMetrics metrics = member->network->metrics();
+    const NetworkMetrics metrics = member->network->metrics();
     for (std::uint32_t to = 1; to <= village.members.size(); ++to) {
       const auto found = metrics.peers.find(member_id(to));
       for (std::uint64_t i = 0; found != metrics.peers.end() && i < found->second.messages_sent; ++i)
@@ -110,10 +110,10 @@ awaitable<void> many_messages(asio::io_context& io) {
 }
 
 awaitable<void> refuses(asio::io_context& io) {
-  const auto memory = std::make_shared<MemoryNetwork>();
-  net::NetworkOptions options;
-  options.node.networks["mem"] = memory;
-  const auto network = std::make_shared<net::Network>(io.get_executor(), options);
+  const auto memory = std::make_shared<MemoryMedium>();
+  NetworkOptions options;
+  options.node.media["mem"] = memory;
+  const auto network = std::make_shared<Network>(io.get_executor(), options);
   const auto service = std::make_shared<gossip::Gossip>(network, gossip::GossipOptions());
   CHECK_THROWS_AS(service->broadcast("too early"), std::logic_error);
   std::string failed;

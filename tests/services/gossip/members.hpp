@@ -20,10 +20,10 @@ namespace trunkline::test {
 inline NodeId member_id(std::uint32_t number) { return *NodeId::from_bytes(fmt::format("member{:010}", number)); }
 
 struct Member {
-  Member(Executor executor, std::uint32_t member_number, net::NetworkOptions options, gossip::GossipOptions how)
+  Member(Executor executor, std::uint32_t member_number, NetworkOptions options, gossip::GossipOptions how)
       : number(member_number) {
     options.node.id = member_id(number);
-    network = std::make_shared<net::Network>(executor, std::move(options));
+    network = std::make_shared<Network>(executor, std::move(options));
     how.on_message = [this](NodeId origin, Payload payload) { return hear(origin, std::move(payload)); };
     service = std::make_shared<gossip::Gossip>(network, std::move(how));
     scope = Scope::make_root({});
@@ -52,7 +52,7 @@ struct Member {
       std::make_shared<std::map<std::pair<NodeId, std::string>, int>>(); // how often each was delivered
   bool blocked = false; // every message waits
   Signal unblocked;
-  std::shared_ptr<net::Network> network;
+  std::shared_ptr<Network> network;
   std::shared_ptr<gossip::Gossip> service;
   std::shared_ptr<Scope> scope;
 };

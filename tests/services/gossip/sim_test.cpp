@@ -50,7 +50,7 @@ class LossyTransport final : public PassingTransport {
   bool greeted_ = false;
   std::shared_ptr<Loss> loss_;
 };
-using LossyNetwork = PassingNetwork<LossyTransport, Loss>;
+using LossyNetwork = PassingMedium<LossyTransport, Loss>;
 
 class City {
  public:
@@ -63,10 +63,10 @@ class City {
   }
   ~City() { members.clear(); }
 
-  net::NetworkOptions network_options(std::uint32_t number) {
+  NetworkOptions network_options(std::uint32_t number) {
     const std::string host = "m" + std::to_string(number);
-    net::NetworkOptions options;
-    options.node.networks["sim"] = std::make_shared<LossyNetwork>(world.network(host), loss);
+    NetworkOptions options;
+    options.node.media["sim"] = std::make_shared<LossyNetwork>(world.medium(host), loss);
     options.node.random = world.random(host);
     options.node.connect_deadline = 1500ms;
     options.listen = {"sim://" + host};
@@ -111,14 +111,14 @@ class City {
 /// A member that follows no rule: it floods, replays, inflates, and neither passes on nor answers.
 struct Hostile {
   Hostile(City& in, std::uint32_t own) : city(in), number(own) {
-    net::NetworkOptions options = in.network_options(own);
+    NetworkOptions options = in.network_options(own);
     options.node.id = member_id(own);
-    network = std::make_shared<net::Network>(in.world.executor(), std::move(options));
+    network = std::make_shared<Network>(in.world.executor(), std::move(options));
     conduit = network->register_processor("gossip",
-                                          [this](NodeId, net::Message message) { return hear(std::move(message)); });
+                                          [this](NodeId, Message message) { return hear(std::move(message)); });
     network->start();
   }
-  awaitable<void> hear(net::Message message) {
+  awaitable<void> hear(Message message) {
     if (heard.size() < 20) heard.emplace_back(message.payload.bytes().begin(), message.payload.bytes().end());
     co_return;
   }
@@ -137,14 +137,14 @@ struct Hostile {
       word.payload = std::as_bytes(std::span(text));
       std::vector<std::byte> bytes = word.encode();
       if (!heard.empty() && city.random.one_in(2)) bytes = heard[city.random.below(heard.size())];
-      co_await conduit.send(member_id(victim), net::Message(Payload(std::move(bytes))), 200ms);
+      co_await conduit.send(member_id(victim), Message(Payload(std::move(bytes))), 200ms);
     }
   }
 
   City& city;
   std::uint32_t number;
-  std::shared_ptr<net::Network> network;
-  net::Conduit conduit;
+  std::shared_ptr<Network> network;
+  Conduit conduit;
   std::vector<std::vector<std::byte>> heard;
 };
 
@@ -156,7 +156,7 @@ void loses(std::uint32_t loss_per_cent) {
   const auto origin = static_cast<std::uint32_t>(city.random.between(1, size_of_all));
   for (std::uint32_t number = 1; number <= size_of_all; ++number) {
     const bool dead = number != origin && city.random.below(5) == 0;
-    city.world.network("m" + std::to_string(number));
+    city.world.medium("m" + std::to_string(number));
     if (!dead) {
       city.start(number);
     } else if (city.random.one_in(2)) {
@@ -274,7 +274,7 @@ TEST_CASE(
   const std::set<std::uint32_t> hostile_numbers = {5, 18, 33, 47, 62, 79};
   std::vector<std::unique_ptr<Hostile>> hostile;
   for (std::uint32_t number = 1; number <= size_of_all; ++number) {
-    city.world.network("m" + std::to_string(number));
+    city.world.medium("m" + std::to_string(number));
     if (hostile_numbers.contains(number)) {
       hostile.push_back(std::make_unique<Hostile>(city, number));
     } else if (number == 1 || city.random.below(5) != 0) {

@@ -22,11 +22,11 @@ namespace trunkline::test {
 struct Village {
   Village(asio::io_context& io, std::uint32_t count, const std::string& strategy,
           const std::function<void(gossip::GossipOptions&)>& tweak = {}) {
-    const auto memory = std::make_shared<MemoryNetwork>();
+    const auto memory = std::make_shared<MemoryMedium>();
     std::vector<NodeId> ids;
     for (std::uint32_t number = 1; number <= count; ++number) {
-      net::NetworkOptions options;
-      options.node.networks["mem"] = memory;
+      NetworkOptions options;
+      options.node.media["mem"] = memory;
       options.listen = {"mem://" + std::to_string(number)};
       for (std::uint32_t other = 1; other <= count; ++other)
         if (other != number) options.book.add(member_id(other), "mem://" + std::to_string(other));

@@ -28,9 +28,9 @@ constexpr std::size_t violations_kept = 8;
 std::uint32_t shard(std::size_t chain) { return static_cast<std::uint32_t>(chain << 16 | 1); }
 
 /// Forwards all, and notes which lists every destination has acknowledged.
-class NotingSurroundings final : public Surroundings {
+class NotingBackendHost final : public BackendHost {
  public:
-  NotingSurroundings(std::weak_ptr<Surroundings> to, std::map<std::pair<std::uint32_t, Hash256>, std::size_t>& noted)
+  NotingBackendHost(std::weak_ptr<BackendHost> to, std::map<std::pair<std::uint32_t, Hash256>, std::size_t>& noted)
       : to_(std::move(to)), noted_(noted) {}
 
   awaitable<ArtificialTxConfig> add_minor_block_header(MinorBlockReport report) override {
@@ -68,12 +68,12 @@ class NotingSurroundings final : public Surroundings {
   }
 
  private:
-  std::shared_ptr<Surroundings> live() const {
+  std::shared_ptr<BackendHost> live() const {
     auto live = to_.lock();
     if (!live) throw Refused(Refusal::failed, "the slave is gone");
     return live;
   }
-  std::weak_ptr<Surroundings> to_;
+  std::weak_ptr<BackendHost> to_;
   std::map<std::pair<std::uint32_t, Hash256>, std::size_t>& noted_;
 };
 
@@ -154,8 +154,8 @@ class Run {
   class WatchedBackend final : public Backend {
    public:
     WatchedBackend(Run* run, std::shared_ptr<Backend> to) : run_(run), to_(std::move(to)) {}
-    void attach(std::weak_ptr<Surroundings> surroundings) override {
-      noting_ = std::make_shared<NotingSurroundings>(std::move(surroundings), run_->acknowledged_);
+    void attach(std::weak_ptr<BackendHost> surroundings) override {
+      noting_ = std::make_shared<NotingBackendHost>(std::move(surroundings), run_->acknowledged_);
       to_->attach(noting_);
     }
     std::vector<std::uint32_t> shards() const override { return to_->shards(); }
@@ -179,7 +179,7 @@ class Run {
     static awaitable<void> nothing() { co_return; }
     Run* run_;
     std::shared_ptr<Backend> to_;
-    std::shared_ptr<NotingSurroundings> noting_;
+    std::shared_ptr<NotingBackendHost> noting_;
   };
 
   // Who does something, each until `ending_`.

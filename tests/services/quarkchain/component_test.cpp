@@ -32,7 +32,7 @@ struct Household {
     SlaveNodeOptions options = SlaveNodeOptions::of(cluster.config, id);
     options.address = "sim://" + id;
     options.address_of = [](const SlaveInfo& info) { return "sim://" + info.id; };
-    options.connections.networks["sim"] = world.network(id);
+    options.connections.media["sim"] = world.medium(id);
     LedgerOptions ledger = LedgerOptions::of(cluster.config, id);
     ledger.unix_time = [this] { return cluster.unix_time(); };
     auto node = std::make_shared<SlaveNode>(world.executor(), std::move(options),
@@ -69,7 +69,7 @@ TEST_CASE("component: slaves and their master are ready when the cluster is boot
   for (const std::shared_ptr<Component>& each : std::vector<std::shared_ptr<Component>>{one, other, master})
     CHECK(each->is_done());
   CHECK(house.world.connections_open() == 0);
-  const auto free_again = house.world.network("S0")->listen(house.world.executor(), "sim://S0");
+  const auto free_again = house.world.medium("S0")->listen(house.world.executor(), "sim://S0");
 }
 
 TEST_CASE("component: a master that is cancelled while it boots was never ready, and is done; so is a slave") {
@@ -103,7 +103,7 @@ TEST_CASE("component: a cluster that cannot boot, and an address that cannot be 
     CHECK(house.failures[0].starts_with("M: no slave of the configuration runs"));
   }
   Household house;
-  const auto taken = house.world.network("S0")->listen(house.world.executor(), "sim://S0");
+  const auto taken = house.world.medium("S0")->listen(house.world.executor(), "sim://S0");
   const auto slave = house.slave(0);
   slave->start(house.root);
   house.world.run(slave->done());

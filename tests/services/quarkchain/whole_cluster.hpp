@@ -130,7 +130,7 @@ class SimCluster {
     SlaveNodeOptions options = SlaveNodeOptions::of(config, slave.id);
     options.address = "sim://" + prefix + slave.id;
     options.address_of = [this](const SlaveInfo& info) { return "sim://" + prefix + info.id; };
-    options.connections.networks["sim"] = world.network(prefix + slave.id);
+    options.connections.media["sim"] = world.medium(prefix + slave.id);
     options.connections.log = sink(slave.id);
     LedgerOptions ledger = LedgerOptions::of(config, slave.id);
     ledger.unix_time = [this] { return unix_time(); };
@@ -148,7 +148,7 @@ class SimCluster {
   void start_master() {
     MasterNodeOptions options = MasterNodeOptions::of(config);
     options.address_of = [this](const SlaveConfig& slave) { return "sim://" + prefix + slave.id; };
-    options.connections.networks["sim"] = world.network(prefix + "M");
+    options.connections.media["sim"] = world.medium(prefix + "M");
     options.connections.log = sink("M");
     if (tweak_master_) tweak_master_(options);
     chain = std::make_shared<RootChain>(config.quarkchain, std::make_unique<KeptStore>(master_store), sink("M"),

@@ -32,7 +32,7 @@ struct Household {
   }
   Node make_node(const std::string& host) {
     NodeOptions options;
-    options.networks["sim"] = world.network(host);
+    options.media["sim"] = world.medium(host);
     options.random = world.random(host);
     return Node(world.executor(), std::move(options));
   }
@@ -63,7 +63,7 @@ TEST_CASE(
   Node visitor = house.make_node("visitor");
   {
     const auto me = visitor.new_peer("me"); // somebody who asked and says nothing: a sync that runs
-    Circuit asking = me->prefer_extant("sim://home", "sync", std::nullopt);
+    Circuit asking = me->join_or_start("sim://home", "sync", std::nullopt);
     house.world.run(asking.accepted());
     house.world.run_for(100ms);
     CHECK(sync->service()->running_count() == 1);

@@ -58,9 +58,9 @@ struct Scene {
 
 awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = std::make_shared<MemoryNetwork>();
+  const auto network = std::make_shared<MemoryMedium>();
   NodeOptions options;
-  options.networks["mem"] = network;
+  options.media["mem"] = network;
   Node real(executor, options);
   Node scripted(executor, options);
   scripted.register_service(
@@ -170,7 +170,7 @@ Circuit ask_to_give(LocalPeer& peer, const std::string& address, const std::stri
   request.set_role(wire::Request::GIVE);
   request.set_path(path);
   if (!exclude.empty()) request.add_exclude(exclude);
-  return peer.start_remote_and_open(address, "sync", to_fragment(op::request, request));
+  return peer.start(address, "sync", to_fragment(op::request, request));
 }
 
 /// What an asker hears of its sync: "listed" when it is answered, or why it is not.
@@ -186,9 +186,9 @@ awaitable<std::string> heard_first(Circuit& control) {
 /// Asks for syncs on `answerer`, which answers two at a time, and never says what it wants of them.
 awaitable<void> ask_too_often(std::string path) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = std::make_shared<MemoryNetwork>();
+  const auto network = std::make_shared<MemoryMedium>();
   NodeOptions options;
-  options.networks["mem"] = network;
+  options.media["mem"] = network;
   Node asker(executor, options);
   Node answerer(executor, options);
   ServiceOptions settings;
@@ -230,9 +230,9 @@ awaitable<void> note_when_listed(Circuit* control, std::string name, std::vector
 awaitable<void> ask_for_much_and_little(std::string path, std::vector<std::string>* order) {
   using namespace asio::experimental::awaitable_operators;
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = std::make_shared<MemoryNetwork>();
+  const auto network = std::make_shared<MemoryMedium>();
   NodeOptions options;
-  options.networks["mem"] = network;
+  options.media["mem"] = network;
   Node asker(executor, options);
   Node answerer(executor, options);
   ServiceOptions settings;
@@ -255,9 +255,9 @@ struct Town {
         service(Service::register_at(answerer, std::move(settings))), address(answerer.listen("mem://answerer")),
         me(asker.new_peer("asker")) {}
 
-  static NodeOptions with(const std::shared_ptr<MemoryNetwork>& network) {
+  static NodeOptions with(const std::shared_ptr<MemoryMedium>& network) {
     NodeOptions options;
-    options.networks["mem"] = network;
+    options.media["mem"] = network;
     return options;
   }
   awaitable<void> wait_until_running(std::size_t count) {
@@ -268,7 +268,7 @@ struct Town {
     co_await answerer.close();
   }
 
-  std::shared_ptr<MemoryNetwork> network = std::make_shared<MemoryNetwork>();
+  std::shared_ptr<MemoryMedium> network = std::make_shared<MemoryMedium>();
   Node asker;
   Node answerer;
   std::shared_ptr<Service> service;
@@ -353,7 +353,7 @@ awaitable<void> ask_and_say_nothing(std::string path) {
     CHECK_MESSAGE(contains(heard, "nothing has come from the far side for 50 ms"), heard);
     co_await town.wait_until_running(0);
   }
-  Circuit silent = town.me->start_remote_and_open(town.address, "sync", std::nullopt);
+  Circuit silent = town.me->start(town.address, "sync", std::nullopt);
   co_await heard_last(silent);
   co_await town.wait_until_running(0);
   co_await town.close();
@@ -396,7 +396,7 @@ Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run) {
   request.set_version(1);
   request.set_role(wire::Request::TAKE);
   request.set_dry_run(dry_run);
-  return peer.start_remote_and_open(address, "sync", to_fragment(op::request, request));
+  return peer.start(address, "sync", to_fragment(op::request, request));
 }
 
 awaitable<void> push_listings(std::string path) {
@@ -448,7 +448,7 @@ awaitable<void> push_and_not_listen(std::string path) {
       few.push_back(symlink_entry(std::to_string(1'000'000 + said), std::string(4000, 't')));
     wire::Listing listing;
     for (wire::Entry& entry : few) *listing.add_entries() = std::move(entry);
-    if (control.send_one_way(to_fragment(op::listing, listing)) != SendOutcome::taken) break;
+    if (control.send_one_way(to_fragment(op::listing, listing)) != SendOutcome::queued) break;
     for (int i = 0; i < 20; ++i) co_await asio::post(asio::use_awaitable);
   }
   CHECK(noted > 100);

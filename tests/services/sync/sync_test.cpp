@@ -55,9 +55,9 @@ struct Setting {
   Tuning tuning;
 };
 
-NodeOptions on(std::shared_ptr<MemoryNetwork> network) {
+NodeOptions on(std::shared_ptr<MemoryMedium> network) {
   NodeOptions options;
-  options.networks["mem"] = std::move(network);
+  options.media["mem"] = std::move(network);
   return options;
 }
 
@@ -73,7 +73,7 @@ ServiceOptions answering(const Setting& setting, std::shared_ptr<Root> root, std
 
 awaitable<void> run(Way way, const Setting& setting, std::string from, std::string to, Ended& outcome) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = std::make_shared<MemoryNetwork>();
+  const auto network = std::make_shared<MemoryMedium>();
   Node asker(executor, on(network));
   Node answerer(executor, on(network));
   const std::string address = answerer.listen("mem://answerer");

@@ -67,7 +67,7 @@ using Kept = std::vector<std::unique_ptr<Transport>>;
 
 awaitable<void> first_is_master(sim::World& world) {
   TestSlave slave(world, s0);
-  auto outside = world.network("outside");
+  auto outside = world.medium("outside");
   const auto first = co_await outside->dial(slave.address);
   co_await until([&] { return slave.slave.master() != nullptr; });
   const auto second = co_await outside->dial(slave.address);
@@ -82,10 +82,10 @@ awaitable<void> first_is_master(sim::World& world) {
 
 awaitable<void> allowed_is_master(sim::World& world) {
   TestSlave slave(world, s0, [](ClusterSlaveOptions& options) { options.master_hosts = {"keeper"}; });
-  const auto scanner = co_await world.network("scanner")->dial(slave.address);
+  const auto scanner = co_await world.medium("scanner")->dial(slave.address);
   co_await until([&] { return slave.slave.slaves().unidentified() == 1; });
   CHECK(slave.slave.master() == nullptr);
-  const auto keeper = co_await world.network("keeper")->dial(slave.address);
+  const auto keeper = co_await world.medium("keeper")->dial(slave.address);
   co_await until([&] { return slave.slave.master() != nullptr; });
   co_await write_text(*keeper, ping(Framing::cluster, ""));
   CHECK(co_await read_frames(*keeper, Framing::cluster, 1) == "130 #1 \"S0;10001,20001,\";");
@@ -97,7 +97,7 @@ awaitable<void> allowed_is_master(sim::World& world) {
 
 awaitable<void> silent_connections(sim::World& world) {
   TestSlave slave(world, s0);
-  auto outside = world.network("outside");
+  auto outside = world.medium("outside");
   const auto master = co_await outside->dial(slave.address);
   std::vector<std::unique_ptr<Transport>> silent;
   for (int i = 0; i < 1000; ++i) silent.push_back(co_await outside->dial(slave.address));
@@ -124,7 +124,7 @@ awaitable<void> silent_connections(sim::World& world) {
 
 awaitable<void> identity_is_recorded_once(sim::World& world) {
   TestSlave slave(world, s0);
-  auto outside = world.network("outside");
+  auto outside = world.medium("outside");
   const auto master = co_await outside->dial(slave.address);
   const auto other = co_await outside->dial(slave.address);
   co_await write_text(*other, ping(Framing::slave, to_text(s1)));
@@ -157,7 +157,7 @@ awaitable<void> many_of_one_id(sim::World& world) {
     options.slaves.known_ids = {"S0", "S1", "S2"};
     options.slaves.links_per_slave_max = 3;
   });
-  auto outside = world.network("outside");
+  auto outside = world.medium("outside");
   Kept strangers;
   for (int i = 0; i < 3; ++i) {
     strangers.push_back(co_await outside->dial(slave.address));
@@ -180,7 +180,7 @@ awaitable<void> many_of_one_id(sim::World& world) {
   for (int i = 0; i < 2; ++i) strangers.push_back(co_await outside->dial(slave.address));
   co_await until([&] { return slave.slave.connections().counters().turned_away > 0; });
   CHECK(slave.log.have("turned away: connections_max 4 reached"));
-  const auto keeper = co_await world.network("keeper")->dial(slave.address);
+  const auto keeper = co_await world.medium("keeper")->dial(slave.address);
   co_await write_text(*keeper, ping(Framing::cluster, ""));
   CHECK(co_await read_frames(*keeper, Framing::cluster, 1) == "130 #1 \"S0;10001,20001,\";");
   CHECK(slave.slave.master() != nullptr);
@@ -191,7 +191,7 @@ awaitable<void> many_of_one_id(sim::World& world) {
 
 /// Each slave takes its first connection for the master's.
 template <class... Rest> awaitable<void> give_masters(sim::World& world, Kept& kept, TestSlave& slave, Rest&... rest) {
-  kept.push_back(co_await world.network("keeper")->dial(slave.address));
+  kept.push_back(co_await world.medium("keeper")->dial(slave.address));
   co_await until([&] { return slave.slave.master() != nullptr; });
   if constexpr (sizeof...(rest) > 0) co_await give_masters(world, kept, rest...);
 }
@@ -226,7 +226,7 @@ awaitable<void> connects(sim::World& world) {
 awaitable<void> connect_fails_and_is_tried_again(sim::World& world) {
   TestSlave a(world, s0, [](ClusterSlaveOptions& options) { options.slaves.greet_deadline = 2s; });
   Kept masters;
-  auto silent_network = world.network("silent");
+  auto silent_network = world.medium("silent");
   const auto silent = silent_network->listen(world.executor(), "sim://silent");
   {
     TestSlave b(world, s1);
@@ -364,7 +364,7 @@ awaitable<void> strict_parity(sim::World& world) {
   CHECK(failed == "trunk lost");
   CHECK(co_await all_well(a, to_b)); // known, so not dialled
   CHECK(a.slave.slaves().counters().dials == 1);
-  const auto again = co_await world.network("outside")->dial(a.address); // whoever comes again does not add up
+  const auto again = co_await world.medium("outside")->dial(a.address); // whoever comes again does not add up
   co_await write_text(*again, ping(Framing::slave, to_text(s1)));
   CHECK(co_await read_frames(*again, Framing::slave, 1) == "130 #1 \"S0;10001,20001,\";");
   CHECK(a.slave.slaves().routes().size() == 1);
@@ -626,7 +626,7 @@ awaitable<void> loss_of_the_master_stops_all(sim::World& world) {
   co_await give_masters(world, masters, b);
   std::vector<SlaveTarget> to_b(1, b.target());
   co_await a.slave.slaves().connect(to_b);
-  const auto silent = co_await world.network("outside")->dial(a.address);
+  const auto silent = co_await world.medium("outside")->dial(a.address);
   co_await until([&] { return a.slave.slaves().unidentified() == 1; });
   const auto peer = a.slave.peers().find(0x10001, 7);
 
@@ -636,7 +636,7 @@ awaitable<void> loss_of_the_master_stops_all(sim::World& world) {
   CHECK(a.slave.slaves().routes().size() == 0);
   co_await a.slave.stop(10s); // already decided: only waits
   CHECK(a.slave.connections().size() == 0);
-  CHECK((co_await failure_of(world.network("outside")->dial(a.address))) != "");
+  CHECK((co_await failure_of(world.medium("outside")->dial(a.address))) != "");
   CHECK(co_await a.slave.wait_for_master() == nullptr);
   co_await until([&] { return b.slave.slaves().routes().size() == 0; });
   co_await stop_all(master.master, b.slave);
@@ -647,7 +647,7 @@ awaitable<void> waits_for_a_new_master(sim::World& world) {
     options.waits_for_new_master = true;
     options.master_hosts = {"one", "two"};
   });
-  const auto one = co_await world.network("one")->dial(slave.address);
+  const auto one = co_await world.medium("one")->dial(slave.address);
   const auto first = co_await slave.slave.wait_for_master();
   slave.slave.peers().add_branch(0x10001);
   slave.slave.peers().create(7);
@@ -656,10 +656,10 @@ awaitable<void> waits_for_a_new_master(sim::World& world) {
   co_await until([&] { return slave.slave.master() == nullptr; });
   CHECK_FALSE(peer->is_open());
   CHECK(slave.log.have("waiting for a new one"));
-  const auto stranger = co_await world.network("stranger")->dial(slave.address);
+  const auto stranger = co_await world.medium("stranger")->dial(slave.address);
   co_await sleep_for(1s);
   CHECK(slave.slave.master() == nullptr);
-  const auto two = co_await world.network("two")->dial(slave.address);
+  const auto two = co_await world.medium("two")->dial(slave.address);
   const auto second = co_await slave.slave.wait_for_master();
   REQUIRE(second);
   CHECK(second != first);
@@ -672,7 +672,7 @@ awaitable<void> waits_for_a_new_master(sim::World& world) {
 
 awaitable<void> bad_master(sim::World& world) {
   TestSlave slave(world, s0);
-  const auto master = co_await world.network("master")->dial(slave.address);
+  const auto master = co_await world.medium("master")->dial(slave.address);
   co_await write_text(*master, ping(Framing::cluster, "root tip"));
   co_await read_frames(*master, Framing::cluster, 1);
   co_await write_text(*master, peer_command(0x10001, 99)); // an unknown peer: dropped
@@ -714,7 +714,7 @@ awaitable<void> two_phases(sim::World& world) {
     CHECK(result == (patient ? "" : "circuit closed"));
     CHECK(took >= (patient ? Duration(1900ms) : Duration(1s)));
     CHECK(took <= (patient ? Duration(3500ms) : Duration(2500ms)));
-    CHECK((co_await failure_of(world.network("outside")->dial(slave.address))) != "");
+    CHECK((co_await failure_of(world.medium("outside")->dial(slave.address))) != "");
     CHECK(slave.slave.connections().size() == 0);
     co_await slave.slave.stop(1s); // again
     co_await master.master.stop(0s);

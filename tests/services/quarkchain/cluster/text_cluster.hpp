@@ -97,7 +97,7 @@ class TestSlave {
   ClusterSlaveOptions options(sim::World& world, const Tweak& tweak) {
     ClusterSlaveOptions options;
     options.connections.branches = all_branches();
-    options.connections.networks["sim"] = world.network(identity.id);
+    options.connections.media["sim"] = world.medium(identity.id);
     options.connections.log = log.sink(identity.id);
     options.slaves.id = identity.id;
     options.slaves.branches = all_branches();
@@ -187,7 +187,7 @@ class TestMaster {
   ClusterMasterOptions options(sim::World& world, const Tweak& tweak) {
     ClusterMasterOptions options;
     options.connections.branches = all_branches();
-    options.connections.networks["sim"] = world.network(host);
+    options.connections.media["sim"] = world.medium(host);
     options.connections.log = log.sink(host);
     options.slave_server = std::make_shared<RpcServer>("slave", RpcLimits(), log.sink(host));
     options.slave_server->serve(145, "ADD_HEADER", 146, [](RpcRequest request) { return same(std::move(request)); });

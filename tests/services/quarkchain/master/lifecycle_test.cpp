@@ -31,7 +31,7 @@ constexpr std::uint32_t branch_0 = 0x00001;
 class TestBackend final : public Backend {
  public:
   explicit TestBackend(std::shared_ptr<Ledger> to) : ledger(std::move(to)) {}
-  void attach(std::weak_ptr<Surroundings> surroundings) override { ledger->attach(std::move(surroundings)); }
+  void attach(std::weak_ptr<BackendHost> surroundings) override { ledger->attach(std::move(surroundings)); }
   std::vector<std::uint32_t> shards() const override { return ledger->shards(); }
   awaitable<void> create_shards(RootBlock tip) override { return ledger->create_shards(std::move(tip)); }
   awaitable<bool> add_root_block(RootBlock block) override { return ledger->add_root_block(std::move(block)); }
@@ -99,7 +99,7 @@ class TcpSlave {
 awaitable<std::unique_ptr<FarEnd>> dials(std::string address, Framing framing) {
   const auto executor = co_await asio::this_coro::executor;
   (void)executor;
-  const auto network = make_tcp_network();
+  const auto network = make_tcp_medium();
   auto end = std::make_unique<FarEnd>(co_await network->dial(address), framing);
   co_return end;
 }
@@ -274,7 +274,7 @@ awaitable<void> results_for_each() {
   TcpSlave wrong(executor, "S2");
   const auto masters_good = co_await masters(&good);
   const auto masters_wrong = co_await masters(&wrong);
-  const auto network = make_tcp_network();
+  const auto network = make_tcp_medium();
   std::string free;
   {
     const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
@@ -350,7 +350,7 @@ awaitable<void> list_without_a_way() {
 /// A slave that is lost is dialled again at the same address; meanwhile nothing leads to it.
 awaitable<void> dials_again() {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = make_tcp_network();
+  const auto network = make_tcp_medium();
   const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
   std::map<std::string, std::string> addresses{{"S1", listener->address()}};
   TcpSlave slave(executor, "S0", [](SlaveNodeOptions& options) { options.pool.redial_delay_min = 1ms; }, &addresses);
@@ -378,7 +378,7 @@ awaitable<void> dials_again() {
 /// least.
 awaitable<void> dials_less_and_less() {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = make_tcp_network();
+  const auto network = make_tcp_medium();
   auto listener = network->listen(executor, "tcp://127.0.0.1:0");
   const std::string address = listener->address();
   std::map<std::string, std::string> addresses{{"S1", address}};
@@ -420,7 +420,7 @@ awaitable<void> dials_less_and_less() {
 /// pyquarkchain's way: what was lost stays in the routes, fails, and is never dialled again.
 awaitable<void> strict_parity() {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = make_tcp_network();
+  const auto network = make_tcp_medium();
   const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
   std::map<std::string, std::string> addresses{{"S1", listener->address()}};
   const auto tweak = [](SlaveNodeOptions& options) {

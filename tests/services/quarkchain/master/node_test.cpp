@@ -158,7 +158,7 @@ awaitable<void> strangers_are_refused(sim::World& world) {
   }
   CHECK(itself);
   CHECK(both.a.has_line("the peer is ourselves"));
-  const auto silent = co_await world.network("outside")->dial("sim://A-M:38291"); // never says HELLO
+  const auto silent = co_await world.medium("outside")->dial("sim://A-M:38291"); // never says HELLO
   co_await sleep_for(20s);
   CHECK(both.a.has_line("is not admitted"));
   CHECK(both.a.master->connections().connections().size() == 0);
@@ -182,7 +182,7 @@ awaitable<void> peer_asks_again(sim::World& world) {
   const PeerShard shard_of_a{shard(1), peer};
   co_await until([&] { return a.master->peers().size() == 1; });
   const std::vector<Hash256> genesis(1, hash_of(*b.slaves[1].ledger->tip_of(shard(1))));
-  Surroundings& asks = b.slaves[1].node->surroundings();
+  BackendHost& asks = b.slaves[1].node->surroundings();
   CHECK((co_await asks.get_minor_block_list(shard_of_a, genesis)).size() == 1);
 
   world.on_crash("A-S1", [&] { a.slaves[1].node.reset(); });
@@ -202,8 +202,8 @@ awaitable<void> too_many_clusters(sim::World& world) {
   SimCluster a(world, cluster_config(1, 1), {}, [](MasterNodeOptions& options) { options.peers.peers_max = 1; }, "A-");
   co_await a.boot();
   a.master->listen_for_peers("sim://A-M:38291");
-  const auto first = co_await world.network("one")->dial("sim://A-M:38291");
-  const auto second = co_await world.network("two")->dial("sim://A-M:38291");
+  const auto first = co_await world.medium("one")->dial("sim://A-M:38291");
+  const auto second = co_await world.medium("two")->dial("sim://A-M:38291");
   co_await until([&] { return a.master->peers_turned_away() == 1; });
   CHECK(a.has_line("is turned away: peers_max is 1"));
   co_await a.stop();

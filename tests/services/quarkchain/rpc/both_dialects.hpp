@@ -77,7 +77,7 @@ class ClusterEnds final : public Ends {
  private:
   static ClusterConnectionsOptions options(sim::World& world, const std::string& host) {
     ClusterConnectionsOptions options;
-    options.networks["sim"] = world.network(host);
+    options.media["sim"] = world.medium(host);
     return options;
   }
   ClusterConnections here_;
@@ -99,7 +99,7 @@ class NativeEnds final : public Ends {
     listener.register_service("quarkchain", [this](LocalPeer&, CircuitInbox& inbox) { return keep(this, inbox); });
     const std::string address = listener.listen("sim://" + host);
     peer_ = dialler.new_peer("dialler");
-    Circuit circuit = peer_->prefer_extant(address, "quarkchain", std::nullopt, CircuitOptions(to_text(Route())));
+    Circuit circuit = peer_->join_or_start(address, "quarkchain", std::nullopt, CircuitOptions(to_text(Route())));
     co_await circuit.accepted();
     Circuit accepted = co_await taken(Route());
     here = RpcCircuit::start(here_dials_ ? std::move(circuit) : std::move(accepted), serves_here);
@@ -122,7 +122,7 @@ class NativeEnds final : public Ends {
  private:
   static NodeOptions options(sim::World& world, const std::string& host) {
     NodeOptions options;
-    options.networks["sim"] = world.network(host);
+    options.media["sim"] = world.medium(host);
     options.random = world.random(host);
     return options;
   }

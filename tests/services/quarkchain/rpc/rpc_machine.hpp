@@ -40,11 +40,11 @@ class RpcMachine {
   explicit RpcMachine(std::shared_ptr<RpcServer> server, Framing of = Framing::cluster,
                       ClusterLimits limits = ClusterLimits())
       : framing(of) {
-    ClusterTrunkOptions options;
+    ClusterMachineOptions options;
     options.framing = framing;
     options.limits = limits;
     options.remote = std::make_shared<const PeerName>(PeerName{{}, "far", "tcp://10.0.0.7:38291"});
-    trunk = std::make_shared<LiveTrunk>(io.get_executor(), std::make_unique<ClusterTrunk>(std::move(options)));
+    trunk = std::make_shared<Trunk>(io.get_executor(), std::make_unique<ClusterMachine>(std::move(options)));
     control = RpcCircuit::start(Circuit(trunk, machine().control()), std::move(server));
   }
   ~RpcMachine() {
@@ -52,12 +52,12 @@ class RpcMachine {
     run();
   }
 
-  ClusterTrunk& machine() { return static_cast<ClusterTrunk&>(trunk->machine()); }
+  ClusterMachine& machine() { return static_cast<ClusterMachine&>(trunk->machine()); }
   std::shared_ptr<RpcCircuit> opens(Route route, std::shared_ptr<RpcServer> server) {
     return RpcCircuit::start(control->new_circuit(to_text(route)), std::move(server));
   }
   void hears(std::string_view bytes) {
-    asio::post(io, [&] { trunk->receive(as_bytes(bytes)); }); // on the executor's thread, as a session does
+    asio::post(io, [&] { trunk->feed(as_bytes(bytes)); }); // on the executor's thread, as a session does
     run();
   }
   void hears(const Frame& frame) { hears(encode(framing, frame)); }
@@ -66,7 +66,7 @@ class RpcMachine {
     io.restart();
     io.poll();
     while (!clogged && trunk->machine().has_output()) {
-      trunk->take_output(output_, 1 << 20);
+      trunk->collect_output(output_, 1 << 20);
       std::vector<std::span<const std::byte>> pieces;
       output_.gather(pieces);
       for (const auto piece : pieces) said_.append(reinterpret_cast<const char*>(piece.data()), piece.size());
@@ -91,7 +91,7 @@ class RpcMachine {
   asio::io_context io{1};
   Framing framing;
   bool clogged = false; // nothing is written
-  std::shared_ptr<LiveTrunk> trunk;
+  std::shared_ptr<Trunk> trunk;
   std::shared_ptr<RpcCircuit> control;
   Tasks tasks{io.get_executor()};
 

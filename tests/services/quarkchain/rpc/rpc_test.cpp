@@ -346,8 +346,8 @@ TEST_CASE("rpc: the end of the connection fails every call, those that wait for 
     const auto sent = machine.calls(129, std::string(100, 'x'));
     const auto waits = machine.calls(129, "y");
     if (how == 0) machine.control->close();
-    if (how == 1) machine.trunk->lose(End());
-    if (how == 2) machine.trunk->lose(End(error::trunk_lost, "connection reset"));
+    if (how == 1) machine.trunk->disconnected(End());
+    if (how == 2) machine.trunk->disconnected(End(error::trunk_lost, "connection reset"));
     machine.run();
     CHECK(*sent->text == (how == 2 ? "trunk lost" : "circuit closed"));
     CHECK(*waits->text == *sent->text);

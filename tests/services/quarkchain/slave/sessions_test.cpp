@@ -102,7 +102,7 @@ TEST_CASE("services: what pyquarkchain wrote and when it closed, byte for byte, 
     machine.run();
     const std::string written = quarkchain::test::to_hex(machine.bytes());
     if (what.find("EOF") != std::string::npos) {
-      machine.trunk->lose(End());
+      machine.trunk->disconnected(End());
       machine.run();
     }
 

@@ -117,7 +117,7 @@ struct ReplayedSlave {
   ReplayedSlave(sim::World& world, const char* slaves, const std::string& id) : config(recorded_config(slaves)) {
     SlaveNodeOptions options = SlaveNodeOptions::of(config, id);
     options.address = "sim://" + id;
-    options.connections.networks["sim"] = world.network(id);
+    options.connections.media["sim"] = world.medium(id);
     options.address_of = [](const SlaveInfo& info) { return "sim://" + info.id; };
     options.connections.log = [this](LogLevel, std::string_view line) { lines += std::string(line) + "\n"; };
     LedgerOptions ledger = LedgerOptions::of(config, id);
@@ -168,7 +168,7 @@ awaitable<void> syncs(sim::World& world) {
   ReplayedSlave slave(
       world, R"({"HOST": "127.0.0.1", "PORT": 45120, "ID": "T0", "FULL_SHARD_ID_LIST": ["0x00010001", "0x00000001"]})",
       "T0");
-  FarEnd master(co_await world.network("master")->dial("sim://T0"), Framing::cluster);
+  FarEnd master(co_await world.medium("master")->dial("sim://T0"), Framing::cluster);
   std::map<std::string, FarEnd*> connections;
   connections["B.master-B.T0#0"] = &master;
   const std::vector<std::uint64_t> none;
@@ -192,9 +192,9 @@ awaitable<void> boots(sim::World& world) {
                       R"({"HOST": "127.0.0.1", "PORT": 45100, "ID": "S0", "FULL_SHARD_ID_LIST": ["0x00000001"]},
                          {"HOST": "127.0.0.1", "PORT": 45101, "ID": "S1", "FULL_SHARD_ID_LIST": ["0x00010001"]})",
                       "S1");
-  FarEnd master(co_await world.network("master")->dial("sim://S1"), Framing::cluster);
+  FarEnd master(co_await world.medium("master")->dial("sim://S1"), Framing::cluster);
   while (!slave.node->connections().master()) co_await sleep_for(1ms);
-  FarEnd other(co_await world.network("other")->dial("sim://S1"), Framing::slave);
+  FarEnd other(co_await world.medium("other")->dial("sim://S1"), Framing::slave);
   std::map<std::string, FarEnd*> connections;
   connections["A.master-A.S1#0"] = &master;
   connections["A.slave-A.S1#1"] = &other;
@@ -293,8 +293,8 @@ awaitable<void> finds(sim::World& world) {
                       R"({"HOST": "127.0.0.1", "PORT": 45100, "ID": "S0", "FULL_SHARD_ID_LIST": ["0x00000001"]},
                          {"HOST": "127.0.0.1", "PORT": 45101, "ID": "S1", "FULL_SHARD_ID_LIST": ["0x00010001"]})",
                       "S0");
-  FarEnd master(co_await world.network("master")->dial("sim://S0"), Framing::cluster);
-  const auto listener = world.network("S1")->listen(world.executor(), "sim://S1");
+  FarEnd master(co_await world.medium("master")->dial("sim://S0"), Framing::cluster);
+  const auto listener = world.medium("S1")->listen(world.executor(), "sim://S1");
   std::map<std::string, FarEnd*> connections;
   connections["A.master-A.S0#0"] = &master;
   // Its blocks, and what it was answered.
@@ -322,14 +322,14 @@ awaitable<void> master_boots(sim::World& world) {
          {"HOST": "127.0.0.1", "PORT": 45021, "ID": "S1", "FULL_SHARD_ID_LIST": ["0x00010001"]})");
   MasterNodeOptions options = MasterNodeOptions::of(config);
   options.address_of = [](const SlaveConfig& slave) { return "sim://" + slave.id; };
-  options.connections.networks["sim"] = world.network("M");
+  options.connections.media["sim"] = world.medium("M");
   options.mining = true;
   options.peers.peer_id = *Hash256::from_hex("e84bb66179d263ddf4199e899755dbf5c568643298fbfc45e598853a3e3a83d9");
   options.peers.port = 45050;
   const auto chain = std::make_shared<RootChain>(config.quarkchain, make_memory_store());
   MasterNode master(world.executor(), std::move(options), chain);
-  const auto listener_0 = world.network("S0")->listen(world.executor(), "sim://S0");
-  const auto listener_1 = world.network("S1")->listen(world.executor(), "sim://S1");
+  const auto listener_0 = world.medium("S0")->listen(world.executor(), "sim://S0");
+  const auto listener_1 = world.medium("S1")->listen(world.executor(), "sim://S1");
   using namespace asio::experimental::awaitable_operators;
   std::unique_ptr<FarEnd> slave_0, slave_1;
   const auto slaves = [&]() -> awaitable<void> {
@@ -347,7 +347,7 @@ awaitable<void> master_boots(sim::World& world) {
   CHECK(slave_1->rest() == "");
   CHECK(chain->stats().size() == 2);
 
-  FarEnd peer(co_await world.network("B")->dial(master.listen_for_peers("sim://M:38291")), Framing::p2p);
+  FarEnd peer(co_await world.medium("B")->dial(master.listen_for_peers("sim://M:38291")), Framing::p2p);
   ReplayedMeeting meeting(slave_0.get(), slave_1.get(), &peer, chain.get());
   co_await ReplayedMeeting::play(&meeting);
   CHECK(meeting.compared == 27);

@@ -45,7 +45,7 @@ TEST_CASE("cluster trunk: the sample frames of the specification are read and wr
 }
 
 TEST_CASE("cluster trunk: each field of a frame lies where the layout says") {
-  ClusterTrunkOptions options = Machine::with(Framing::cluster, ClusterLimits(), {1});
+  ClusterMachineOptions options = Machine::with(Framing::cluster, ClusterLimits(), {1});
   Machine machine(std::move(options));
   TrunkCircuit& circuit = machine.opens(Route(1, 0x1122334455667788));
   machine.sends(circuit, 0x42, 0xDEADBEEFCAFEBABE, "\xAA\xBB\xCC");
@@ -153,8 +153,8 @@ TEST_CASE("cluster trunk: a large frame arrives whole, however it is cut, and is
   Machine sender;
   Fragment fragment(141, Payload(payload));
   fragment.part = 9;
-  REQUIRE(sender.trunk.send(sender.control(), fragment) == SendOutcome::taken);
-  REQUIRE(sender.sends(sender.control(), 1, 2, "after") == SendOutcome::taken);
+  REQUIRE(sender.trunk.send(sender.control(), fragment) == SendOutcome::queued);
+  REQUIRE(sender.sends(sender.control(), 1, 2, "after") == SendOutcome::queued);
   const std::string bytes = sender.bytes();
   REQUIRE(bytes.size() == payload.size() + 25 + 5 + 25);
 
@@ -162,7 +162,7 @@ TEST_CASE("cluster trunk: a large frame arrives whole, however it is cut, and is
     Machine machine;
     for (std::size_t at = 0; at < bytes.size(); at += portion)
       machine.hears(std::string_view(bytes).substr(at, portion));
-    const std::optional<Fragment> received = machine.trunk.receive_fragment(machine.control());
+    const std::optional<Fragment> received = machine.trunk.take(machine.control());
     REQUIRE(received.has_value());
     CHECK(received->payload.text() == payload);
     CHECK(machine.takes(machine.control()) == "1 #2 \"after\"");
@@ -179,13 +179,13 @@ TEST_CASE(
     std::string expected;
     for (std::uint64_t i = 1; machine.trunk.output_bytes() < (std::size_t{3} << 20); ++i) {
       const std::string payload(i % 7 == 0 ? random() % 500'000 : random() % 100, static_cast<char>('a' + i % 26));
-      REQUIRE(machine.sends(machine.control(), 9, i, payload) == SendOutcome::taken);
+      REQUIRE(machine.sends(machine.control(), 9, i, payload) == SendOutcome::queued);
       expected += encode(Framing::cluster, frame(9, i, payload));
     }
     std::string bytes;
     Output output;
     while (machine.trunk.has_output()) {
-      machine.trunk.take_output(output, bytes_max, machine.now);
+      machine.trunk.collect_output(output, bytes_max, machine.now);
       CHECK(output.bytes <= std::max(bytes_max, std::size_t{72} << 10)); // a portion, and the piece that fills it
       std::vector<std::span<const std::byte>> pieces;
       output.gather(pieces);
@@ -205,7 +205,7 @@ TEST_CASE("cluster trunk: peer id 0 is the control circuit whatever the branch, 
   Fragment reply(142, Payload("c"));
   reply.part = 2;
   reply.subject = "85";
-  CHECK(machine.trunk.send(machine.control(), reply) == SendOutcome::taken);
+  CHECK(machine.trunk.send(machine.control(), reply) == SendOutcome::queued);
   machine.settle();
   CHECK(machine.says() == "@00000055/0 142 #2 \"c\"");
 }
@@ -249,7 +249,7 @@ TEST_CASE("cluster trunk: a branch outside the configuration ends the connection
     CHECK(machine.trunk.cluster_counters().frames_for_unknown_branches == 1);
   }
   // At a master nobody checks.
-  ClusterTrunkOptions options = Machine::with(Framing::cluster, ClusterLimits());
+  ClusterMachineOptions options = Machine::with(Framing::cluster, ClusterLimits());
   options.branches.reset();
   Machine machine(std::move(options));
   machine.hears(frame(9, 1, "x", Route(0x30001, 7)));
@@ -443,7 +443,7 @@ TEST_CASE("cluster trunk: who has not said who it is may not send more than unid
   ClusterLimits limits;
   limits.unidentified_command_bytes_max = 1000;
   for (const bool identified : {false, true}) {
-    ClusterTrunkOptions options = Machine::with(Framing::slave, limits);
+    ClusterMachineOptions options = Machine::with(Framing::slave, limits);
     options.identified = false;
     Machine machine(std::move(options));
     machine.hears(frame(129, 1, std::string(1000, 'x')));
@@ -515,17 +515,17 @@ TEST_CASE("cluster trunk: virtual peers wait for the writer before the control c
   machine.clogged = true;
   machine.events();
   int peers = 0;
-  while (machine.sends(seven, 9, 1, std::string(1000, 'x')) == SendOutcome::taken) ++peers;
+  while (machine.sends(seven, 9, 1, std::string(1000, 'x')) == SendOutcome::queued) ++peers;
   CHECK(peers == 10);
   CHECK(machine.trunk.credit_bytes(seven) == 0);
-  CHECK(machine.sends(machine.control(), 129, 1, "still goes") == SendOutcome::taken);
+  CHECK(machine.sends(machine.control(), 129, 1, "still goes") == SendOutcome::queued);
   int control = 0;
-  while (machine.sends(machine.control(), 129, 1, std::string(1000, 'x')) == SendOutcome::taken) ++control;
+  while (machine.sends(machine.control(), 129, 1, std::string(1000, 'x')) == SendOutcome::queued) ++control;
   CHECK(control < 11);
   machine.clogged = false;
   machine.settle();
   CHECK(machine.events() == "writable 00010001/7; writable 00000000/0");
-  CHECK(machine.sends(seven, 9, 2, "now") == SendOutcome::taken);
+  CHECK(machine.sends(seven, 9, 2, "now") == SendOutcome::queued);
 }
 
 TEST_CASE("cluster trunk: of two virtual peers that wait for the writer the one that has sent waits longer") {
@@ -548,7 +548,7 @@ TEST_CASE("cluster trunk: of two virtual peers that wait for the writer the one 
     const std::string events = machine.events();
     const bool seven_first = events.find("00010001/7") < events.find("00010001/8");
     for (TrunkCircuit* circuit : seven_first ? std::vector{&seven, &eight} : std::vector{&eight, &seven})
-      while (machine.sends(*circuit, 9, 3, std::string(1000, 'x')) == SendOutcome::taken)
+      while (machine.sends(*circuit, 9, 3, std::string(1000, 'x')) == SendOutcome::queued)
         order += circuit == &seven ? '7' : '8';
   }
   CHECK(order == "7878");
@@ -573,7 +573,7 @@ TEST_CASE("cluster trunk: output that is not written ends the connection at writ
   machine.clogged = true;
   machine.sends(machine.control(), 129, 1, "x");
   Output output;
-  machine.trunk.take_output(output, 1 << 20, machine.now); // handed over, never written
+  machine.trunk.collect_output(output, 1 << 20, machine.now); // handed over, never written
   machine.passes(19s);
   CHECK(machine.state() == "open");
   machine.passes(1s);

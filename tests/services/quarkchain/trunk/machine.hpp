@@ -22,13 +22,13 @@ using trunkline::test::phrase;
 
 class Machine {
  public:
-  explicit Machine(ClusterTrunkOptions options) : framing(options.framing), trunk(std::move(options)) {
+  explicit Machine(ClusterMachineOptions options) : framing(options.framing), trunk(std::move(options)) {
     circuits_[Route()] = &trunk.control();
   }
   explicit Machine(Framing of = Framing::cluster, ClusterLimits limits = ClusterLimits()) : Machine(with(of, limits)) {}
 
-  static ClusterTrunkOptions with(Framing framing, ClusterLimits limits, Branches branches = {0x10001, 0x20001}) {
-    ClusterTrunkOptions options;
+  static ClusterMachineOptions with(Framing framing, ClusterLimits limits, Branches branches = {0x10001, 0x20001}) {
+    ClusterMachineOptions options;
     options.framing = framing;
     options.limits = limits;
     options.branches = std::make_shared<const Branches>(std::move(branches));
@@ -38,7 +38,7 @@ class Machine {
 
   /// The far side says these bytes, or this frame.
   void hears(std::string_view bytes) {
-    trunk.receive(as_bytes(bytes), now);
+    trunk.feed(as_bytes(bytes), now);
     settle();
   }
   void hears(const Frame& frame) { hears(encode(framing, frame)); }
@@ -54,11 +54,11 @@ class Machine {
   }
   /// The far side has finished sending, or the connection broke.
   void ends() {
-    trunk.lose(End());
+    trunk.disconnected(End());
     settle();
   }
   void breaks() {
-    trunk.lose(End(error::trunk_lost, "connection reset by peer"));
+    trunk.disconnected(End(error::trunk_lost, "connection reset by peer"));
     settle();
   }
 
@@ -69,7 +69,7 @@ class Machine {
   }
   TrunkCircuit& opens(OpenRequest request) {
     TrunkCircuit* const circuit = trunk.open(std::move(request), std::nullopt, now);
-    if (circuit->id != 0) circuits_[ClusterTrunk::route_of(*circuit)] = circuit;
+    if (circuit->id != 0) circuits_[ClusterMachine::route_of(*circuit)] = circuit;
     settle();
     return *circuit;
   }
@@ -86,7 +86,7 @@ class Machine {
   std::string takes(TrunkCircuit& circuit, std::size_t count = SIZE_MAX) {
     std::string text;
     for (std::size_t taken = 0; taken < count; ++taken) {
-      const std::optional<Fragment> fragment = trunk.receive_fragment(circuit);
+      const std::optional<Fragment> fragment = trunk.take(circuit);
       if (!fragment) break;
       Frame frame;
       frame.op = static_cast<std::uint8_t>(fragment->op);
@@ -114,10 +114,10 @@ class Machine {
   void settle() {
     std::vector<TrunkEvent> events;
     do {
-      trunk.take_events(events);
+      trunk.collect_events(events);
       for (TrunkEvent& event : events) note(event);
       if (clogged || !trunk.has_output()) continue;
-      trunk.take_output(output_, 1 << 20, now);
+      trunk.collect_output(output_, 1 << 20, now);
       std::vector<std::span<const std::byte>> pieces;
       output_.gather(pieces);
       for (const auto piece : pieces) said_.append(reinterpret_cast<const char*>(piece.data()), piece.size());
@@ -126,7 +126,7 @@ class Machine {
   }
 
   Framing framing;
-  ClusterTrunk trunk;
+  ClusterMachine trunk;
   Instant now{std::chrono::hours(7)};
   bool clogged = false; // nothing is written
 
@@ -136,7 +136,7 @@ class Machine {
     if (event.circuit) {
       if (event.circuit->released) return;
       text += " " + (event.circuit->names->name);
-      if (event.kind == TrunkEvent::Kind::opened) circuits_[ClusterTrunk::route_of(*event.circuit)] = event.circuit;
+      if (event.kind == TrunkEvent::Kind::opened) circuits_[ClusterMachine::route_of(*event.circuit)] = event.circuit;
     }
     if (event.kind == TrunkEvent::Kind::ended) text += ": " + phrase(event.circuit->end.get());
     if (event.kind == TrunkEvent::Kind::closed) {

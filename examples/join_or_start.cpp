@@ -22,7 +22,7 @@ awaitable<void> room(LocalPeer& self, CircuitInbox& circuits) {
 
 awaitable<void> visit(Node& node, std::string name, std::string there) {
   const std::shared_ptr<LocalPeer> me = node.new_peer(name);
-  Circuit circuit = me->prefer_extant(there, "room", std::nullopt);
+  Circuit circuit = me->join_or_start(there, "room", std::nullopt);
   co_await circuit.accepted(); // the one round trip, for those who want to know at once whom they met
   const std::optional<Fragment> welcome = co_await circuit.receive();
   std::cout << name << " is visitor " << welcome.value().part << " of room " << circuit.remote_peer().id.to_string()
