@@ -20,8 +20,8 @@ awaitable<void> throw_if_cancelled();
 /// The same where a coroutine less matters: `const auto state = co_await asio::this_coro::cancellation_state;` before.
 void throw_if_cancelled(const asio::cancellation_state& state);
 
-/// Those who were woken while something was handled, to be resumed when it is done: at once, instead of after another look
-/// at what else the executor has to do.
+/// Those who were woken while something was handled, to be resumed when it is done: at once, instead of after another
+/// look at what else the executor has to do.
 class Wakeups {
  public:
   explicit Wakeups(Executor executor) : executor_(std::move(executor)) {}
@@ -30,8 +30,9 @@ class Wakeups {
   /// Those who are still here are posted.
   ~Wakeups();
 
-  /// Resumes them, in order, on the caller's stack: only where nothing is in the middle of anything, and on the executor.
-  /// What a resumed one throws out of its coroutine is thrown from the executor. Those who are woken meanwhile are posted.
+  /// Resumes them, in order, on the caller's stack: only where nothing is in the middle of anything, and on the
+  /// executor. What a resumed one throws out of its coroutine is thrown from the executor. Those who are woken
+  /// meanwhile are posted.
   void run();
 
  private:

@@ -21,8 +21,8 @@ awaitable<void> run_posted(awaitable<void> task) {
   co_await std::move(task);
 }
 
-/// When a coroutine ends that has never waited, co_spawn itself waits, outside of everything that would catch the exception
-/// which a cancellation makes of that.
+/// When a coroutine ends that has never waited, co_spawn itself waits, outside of everything that would catch the
+/// exception which a cancellation makes of that.
 awaitable<void> run_at_once(awaitable<void> task) {
   std::exception_ptr failure;
   try {
@@ -97,7 +97,8 @@ void Tasks::launch(awaitable<void> task, bool starting) {
     if (entry->starting) entry->ended = true;
     else forget();
   };
-  asio::co_spawn(state->executor, std::move(task), asio::bind_cancellation_slot(entry->signal.slot(), std::move(finished)));
+  asio::co_spawn(state->executor, std::move(task),
+                 asio::bind_cancellation_slot(entry->signal.slot(), std::move(finished)));
   if (starting) {
     entry->starting = false;
     if (entry->ended) forget();

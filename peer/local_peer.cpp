@@ -97,8 +97,8 @@ Circuit LocalPeer::new_circuit(const PeerUrl& there, CircuitOptions options) {
   return open(there.address(), mode, there.peer_id(), there.service(), std::nullopt, std::move(options));
 }
 
-Circuit LocalPeer::start(const std::string& address, const std::string& service,
-                                         std::optional<Fragment> first, CircuitOptions options) {
+Circuit LocalPeer::start(const std::string& address, const std::string& service, std::optional<Fragment> first,
+                         CircuitOptions options) {
   return open(address, OpenMode::start, state_->core->draw_id(), service, std::move(first), std::move(options));
 }
 

@@ -67,7 +67,7 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   Circuit new_circuit(const PeerUrl& there, CircuitOptions options = CircuitOptions());
   /// Starts a new instance of a service at an address and opens a circuit to it in one flight.
   Circuit start(const std::string& address, const std::string& service, std::optional<Fragment> first,
-                                CircuitOptions options = CircuitOptions());
+                CircuitOptions options = CircuitOptions());
   /// A circuit to the instance that runs at an address, or to a new one when none runs. Who it is, is known when
   /// `accepted` returns.
   Circuit join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,

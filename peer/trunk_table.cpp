@@ -46,9 +46,8 @@ std::string TrunkTable::believed(const Link& trunk, std::string_view claim,
   return address;
 }
 
-std::vector<std::shared_ptr<Link>> TrunkTable::identify(const std::shared_ptr<Link>& trunk,
-                                                             const RemoteNode& remote,
-                                                             const std::vector<std::string>& ours) {
+std::vector<std::shared_ptr<Link>> TrunkTable::identify(const std::shared_ptr<Link>& trunk, const RemoteNode& remote,
+                                                        const std::vector<std::string>& ours) {
   trunk->phase = Link::Phase::open;
   trunk->node_id = remote.id;
   for (const std::string& claim : remote.addresses)

@@ -52,7 +52,7 @@ class TrunkTable {
   /// vouches for them; `ours` are never believed. Returns the trunks that we dialled and that are not preferred any
   /// more: they shall drain.
   std::vector<std::shared_ptr<Link>> identify(const std::shared_ptr<Link>& trunk, const RemoteNode& remote,
-                                                   const std::vector<std::string>& ours);
+                                              const std::vector<std::string>& ours);
   /// Not for new circuits from now on.
   void set_draining(const std::shared_ptr<Link>& trunk);
   /// The trunk is over: it has no names any more, and stays in `all` until it is erased.

@@ -32,12 +32,12 @@ bool NativeMachine::charge(NativeCircuit* circuit, std::size_t cost) {
   const auto bytes = static_cast<std::int64_t>(cost);
   if (bytes > trunk_receive_credit_) {
     violate(error::flow_control_violated,
-              fmt::format("data frame that costs {} exceeds the trunk's credit {}", bytes, trunk_receive_credit_));
+            fmt::format("data frame that costs {} exceeds the trunk's credit {}", bytes, trunk_receive_credit_));
     return false;
   }
   if (circuit && bytes > circuit->receive_credit) {
     violate(error::flow_control_violated, fmt::format("data frame that costs {} exceeds the credit {} of circuit {}",
-                                                        bytes, circuit->receive_credit, circuit->id));
+                                                      bytes, circuit->receive_credit, circuit->id));
     return false;
   }
   trunk_receive_credit_ -= bytes;

@@ -112,8 +112,8 @@ bool NativeMachine::was_opened(CircuitId id) const noexcept {
 }
 
 std::shared_ptr<const CircuitNames> NativeMachine::name(std::shared_ptr<const PeerName> local,
-                                                      std::shared_ptr<const PeerName> remote, CircuitId id,
-                                                      std::string name, std::string user_string) {
+                                                        std::shared_ptr<const PeerName> remote, CircuitId id,
+                                                        std::string name, std::string user_string) {
   auto names = std::make_shared<CircuitNames>();
   names->local = std::move(local);
   names->remote = std::move(remote);
@@ -544,15 +544,15 @@ void NativeMachine::tick(Instant now) {
   }
   if (connected_ && !remote_ && now_ >= connected_at_ + limits.handshake_deadline)
     return violate(error::handshake_timeout,
-                     fmt::format("no hello within handshake_deadline {} ms", limits.handshake_deadline.count()));
+                   fmt::format("no hello within handshake_deadline {} ms", limits.handshake_deadline.count()));
   const Instant dead_at = std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval);
   if (connected_ && ping_sent_ && !ping_unwritten_ &&
       now_ >= dead_at) // this process may have slept: nobody is dead who was not asked
-    return violate(error::keepalive_timeout, fmt::format("nothing heard for twice keepalive_interval {} ms",
-                                                           limits.keepalive_interval.count()));
+    return violate(error::keepalive_timeout,
+                   fmt::format("nothing heard for twice keepalive_interval {} ms", limits.keepalive_interval.count()));
   if (writing_ && now_ >= writing_since_ + limits.write_deadline)
     return violate(error::write_timeout,
-                     fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
+                   fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
   if (wants_ping()) {
     send_ping();
     free_spare_nodes(); // a quiet trunk holds no memory for a busy one

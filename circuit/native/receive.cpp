@@ -79,8 +79,8 @@ void NativeMachine::feed(std::span<const std::byte> bytes, Instant now) {
   while (!bytes.empty() && state_ == State::running) {
     if (answers_bytes_ > options_.limits.trunk_memory_bytes_max / 2)
       return violate(error::too_many_control_frames,
-                       fmt::format("{} bytes of answers are not read, more than half of trunk_memory_bytes_max {}",
-                                   answers_bytes_, options_.limits.trunk_memory_bytes_max));
+                     fmt::format("{} bytes of answers are not read, more than half of trunk_memory_bytes_max {}",
+                                 answers_bytes_, options_.limits.trunk_memory_bytes_max));
     if (chunk_left_ > 0) {
       read_chunk(bytes);
     } else if (skip_left_ > 0) {
@@ -153,8 +153,8 @@ std::size_t NativeMachine::read_frame(std::span<const std::byte> bytes) {
   const std::size_t length_max = type == FrameType::data || !known ? frame_bytes_max : control_bytes_max;
   if (length > length_max) {
     violate(error::frame_too_large,
-              fmt::format("frame of {} bytes exceeds {} {}", length,
-                          length_max == frame_bytes_max ? "frame_bytes_max" : "control_bytes_max", length_max));
+            fmt::format("frame of {} bytes exceeds {} {}", length,
+                        length_max == frame_bytes_max ? "frame_bytes_max" : "control_bytes_max", length_max));
     return bytes.size();
   }
   if (!remote_ && type != FrameType::hello) {
@@ -169,8 +169,8 @@ std::size_t NativeMachine::read_frame(std::span<const std::byte> bytes) {
         return wire::header_bytes;
       }
       violate(error::too_many_control_frames,
-                fmt::format("more than unknown_frames_per_minute_max {} optional frames of unknown type",
-                            options_.limits.unknown_frames_per_minute_max));
+              fmt::format("more than unknown_frames_per_minute_max {} optional frames of unknown type",
+                          options_.limits.unknown_frames_per_minute_max));
     } else {
       violate(error::protocol_error, fmt::format("frame of unknown mandatory type 0x{:02x}", type_number));
     }
@@ -178,7 +178,7 @@ std::size_t NativeMachine::read_frame(std::span<const std::byte> bytes) {
   }
   if ((flags & ~flags_allowed(type)) != 0 || (type == FrameType::data && !flags_sound(flags))) {
     violate(error::protocol_error,
-              fmt::format("flags 0x{:02x} are not valid on frame type 0x{:02x}", flags, type_number));
+            fmt::format("flags 0x{:02x} are not valid on frame type 0x{:02x}", flags, type_number));
     return bytes.size();
   }
   const auto body = bytes.subspan(wire::header_bytes, std::min(length, bytes.size() - wire::header_bytes));
@@ -211,10 +211,10 @@ void NativeMachine::start_data(const wire::DataHead& head) {
   const std::size_t cost = head.payload_bytes + head.metadata.size() + (continues ? 0 : fragment_credit_overhead);
   if (head.payload_bytes > chunk_bytes_max)
     return violate(error::frame_too_large, fmt::format("data frame with {} payload bytes exceeds chunk_bytes_max {}",
-                                                         head.payload_bytes, chunk_bytes_max));
+                                                       head.payload_bytes, chunk_bytes_max));
   if (head.metadata.size() > control_bytes_max)
     return violate(error::frame_too_large, fmt::format("fragment metadata of {} bytes exceeds control_bytes_max {}",
-                                                         head.metadata.size(), control_bytes_max));
+                                                       head.metadata.size(), control_bytes_max));
   NativeCircuit* circuit = nullptr;
   switch (find_for(FrameType::data, head.circuit, circuit)) {
     case Known::broken: return;
@@ -231,9 +231,9 @@ void NativeMachine::start_data(const wire::DataHead& head) {
   }
   if (circuit->closed_here) return discard_chunk(head.payload_bytes, cost);
   if (continues != inside)
-    return violate(error::protocol_error, fmt::format("circuit {}: {}", circuit->id,
-                                                        continues ? "a continuation without a beginning"
-                                                                  : "a fragment begins inside another"));
+    return violate(error::protocol_error,
+                   fmt::format("circuit {}: {}", circuit->id,
+                               continues ? "a continuation without a beginning" : "a fragment begins inside another"));
   const bool empty = head.payload_bytes == 0 && head.metadata.empty() && head.op == 0 && head.part == 0;
   circuit->empty_frames = empty && !continues ? circuit->empty_frames + 1 : 0;
   if (circuit->empty_frames > options_.limits.empty_frames_max) {
@@ -260,7 +260,7 @@ void NativeMachine::start_fragment(NativeCircuit& circuit, const wire::DataHead&
   }
   if (more && (head.payload_bytes == 0 || head.total <= head.payload_bytes))
     return violate(error::protocol_error, fmt::format("circuit {}: first of more with {} of {} bytes", circuit.id,
-                                                        head.payload_bytes, head.total));
+                                                      head.payload_bytes, head.total));
   FragmentNode* node = make_node();
   node->cost = cost;
   node->fragment.op = head.op;
@@ -298,9 +298,8 @@ void NativeMachine::start_continuation(NativeCircuit& circuit, const wire::DataH
   const bool last = head.flags & wire::flag_last;
   const std::size_t left = assembly.total - assembly.arrived;
   if (head.payload_bytes == 0 || head.payload_bytes > left || last != (head.payload_bytes == left))
-    return violate(error::protocol_error,
-                     fmt::format("circuit {}: continuation of {} bytes{} where {} are missing", circuit.id,
-                                 head.payload_bytes, last ? ", the last," : "", left));
+    return violate(error::protocol_error, fmt::format("circuit {}: continuation of {} bytes{} where {} are missing",
+                                                      circuit.id, head.payload_bytes, last ? ", the last," : "", left));
   const std::size_t arrived_before = assembly.arrived;
   assembly.arrived += head.payload_bytes;
   assembly.node->cost += head.payload_bytes;
@@ -405,7 +404,7 @@ void NativeMachine::deliver(NativeCircuit& circuit, FragmentNode* node) {
 bool NativeMachine::parse(google::protobuf::MessageLite& message, std::span<const std::byte> body) {
   if (message.ParseFromArray(body.data(), static_cast<int>(body.size()))) return true;
   violate(error::protocol_error,
-            fmt::format("a control frame of {} bytes is not a {}", body.size(), message.GetTypeName()));
+          fmt::format("a control frame of {} bytes is not a {}", body.size(), message.GetTypeName()));
   return false;
 }
 
@@ -436,7 +435,7 @@ std::optional<CircuitId> NativeMachine::parse_open(std::span<const std::byte> bo
 bool NativeMachine::count_control_frame() {
   if (control_frames_.count(now_, options_.limits.control_frames_per_second_max, std::chrono::seconds(1))) return true;
   violate(error::too_many_control_frames,
-            fmt::format("more than control_frames_per_second_max {}", options_.limits.control_frames_per_second_max));
+          fmt::format("more than control_frames_per_second_max {}", options_.limits.control_frames_per_second_max));
   return false;
 }
 
@@ -449,7 +448,7 @@ NativeMachine::Known NativeMachine::find_for(FrameType type, CircuitId id, Nativ
     return Known::forgotten;
   }
   violate(error::protocol_error,
-            fmt::format("frame type 0x{:02x} for circuit {}, which was never opened", static_cast<unsigned>(type), id));
+          fmt::format("frame type 0x{:02x} for circuit {}, which was never opened", static_cast<unsigned>(type), id));
   return Known::broken;
 }
 
@@ -487,17 +486,15 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
   if (remote_) return violate(error::protocol_error, "a second hello");
   const auto id = NodeId::from_bytes(hello.node_id());
   if (!id || id->empty())
-    return violate(
-        error::protocol_error,
-        fmt::format("node id of {} bytes in hello, expected 16 that are not all zero", hello.node_id().size()));
+    return violate(error::protocol_error, fmt::format("node id of {} bytes in hello, expected 16 that are not all zero",
+                                                      hello.node_id().size()));
   if (hello.version_min() > 1 || hello.version_max() < 1)
     return violate(error::version_mismatch, fmt::format("here versions 1 to 1 are spoken, there {} to {}",
-                                                          hello.version_min(), hello.version_max()));
+                                                        hello.version_min(), hello.version_max()));
   if (hello.mandatory_features_size() > 0)
     return violate(error::mandatory_feature_unknown,
-                     fmt::format("the far side demands \"{}\"", escaped(hello.mandatory_features(0), 128)));
-  if (*id == options_.node_id && !id->empty())
-    return violate(error::dialled_self, "the far side is this node itself");
+                   fmt::format("the far side demands \"{}\"", escaped(hello.mandatory_features(0), 128)));
+  if (*id == options_.node_id && !id->empty()) return violate(error::dialled_self, "the far side is this node itself");
   remote_.emplace();
   remote_->id = *id;
   remote_->name = escaped(hello.node_name(), options_.limits.name_bytes_max);
@@ -578,10 +575,9 @@ void NativeMachine::on_accept(std::span<const std::byte> body) {
   const auto peer = PeerId::from_bytes(message.peer());
   if (message.service().size() > options_.limits.name_bytes_max)
     return violate(error::protocol_error, fmt::format("accept of circuit {} by a service with a name of {} bytes",
-                                                        circuit->id, message.service().size()));
+                                                      circuit->id, message.service().size()));
   if (!circuit->opened_here || circuit->answered || !peer)
-    return violate(error::protocol_error,
-                     fmt::format("accept of circuit {}, which waits for none", message.circuit()));
+    return violate(error::protocol_error, fmt::format("accept of circuit {}, which waits for none", message.circuit()));
   circuit->answered = true;
   if (circuit->names->remote->id != *peer || circuit->names->remote->service != message.service()) {
     names_opened_[circuit->id] = circuit->names; // whoever refers into them may go on
@@ -625,7 +621,7 @@ void NativeMachine::on_credit(std::span<const std::byte> body) {
   if (find_for(FrameType::credit, message.circuit(), circuit) != Known::live) return;
   if (bytes > static_cast<std::uint64_t>(circuit_credit_max - std::max<std::int64_t>(0, circuit->send_credit)))
     return violate(error::flow_control_violated,
-                     fmt::format("credit of {} bytes overflows circuit {}", bytes, circuit->id));
+                   fmt::format("credit of {} bytes overflows circuit {}", bytes, circuit->id));
   circuit->send_credit += static_cast<std::int32_t>(bytes);
   if (!circuit->closed_here || !circuit->outgoing.empty()) circuit->stalled.unlink();
   promise_more();
@@ -712,8 +708,8 @@ void NativeMachine::on_reset(std::span<const std::byte> body) {
     cancelled_opens_tokens_ = std::min(5 * rate, cancelled_opens_tokens_ + seconds * rate);
     if (cancelled_opens_tokens_ < 1)
       return violate(error::too_many_control_frames,
-                       fmt::format("more than cancelled_opens_per_second_max {} circuits opened and reset",
-                                   options_.limits.cancelled_opens_per_second_max));
+                     fmt::format("more than cancelled_opens_per_second_max {} circuits opened and reset",
+                                 options_.limits.cancelled_opens_per_second_max));
     cancelled_opens_tokens_ -= 1;
   }
   if (known != Known::live) return;
@@ -734,19 +730,19 @@ void NativeMachine::on_peer_metadata(std::span<const std::byte> body) {
   }
   if (bytes > options_.limits.metadata_bytes_max || metadata.size() > Args::items_max)
     return violate(error::protocol_error,
-                     fmt::format("metadata of {} bytes in {} items exceeds metadata_bytes_max {} or {} items", bytes,
-                                 metadata.size(), options_.limits.metadata_bytes_max, Args::items_max));
+                   fmt::format("metadata of {} bytes in {} items exceeds metadata_bytes_max {} or {} items", bytes,
+                               metadata.size(), options_.limits.metadata_bytes_max, Args::items_max));
   if (!remote_metadata_.contains(*peer) && remote_metadata_.size() >= options_.limits.remote_peers_max)
     return violate(error::too_many_control_frames,
-                     fmt::format("metadata of more than remote_peers_max {} peers", options_.limits.remote_peers_max));
+                   fmt::format("metadata of more than remote_peers_max {} peers", options_.limits.remote_peers_max));
   Metadata& kept = remote_metadata_[*peer];
   remote_metadata_bytes_ += memory_of(metadata) - memory_of(kept);
   kept = std::move(metadata);
   if (kept.empty()) remote_metadata_.erase(*peer);
   if (remote_metadata_bytes_ > options_.limits.remote_metadata_bytes_max)
     return violate(error::too_many_control_frames,
-                     fmt::format("metadata of {} peers exceeds remote_metadata_bytes_max {}", remote_metadata_.size(),
-                                 options_.limits.remote_metadata_bytes_max));
+                   fmt::format("metadata of {} peers exceeds remote_metadata_bytes_max {}", remote_metadata_.size(),
+                               options_.limits.remote_metadata_bytes_max));
   emit(TrunkEvent::Kind::metadata).peer = *peer;
 }
 
@@ -777,7 +773,7 @@ void NativeMachine::on_ping(std::span<const std::byte> body) {
   const Limits& limits = options_.limits;
   if (!pings_.count(now_, limits.pings_per_second_max, std::chrono::seconds(1)))
     return violate(error::too_many_control_frames,
-                     fmt::format("more than pings_per_second_max {}", limits.pings_per_second_max));
+                   fmt::format("more than pings_per_second_max {}", limits.pings_per_second_max));
   if (pong_due_) ++counters_.pings_coalesced;
   const bool was_due = pong_due_.has_value();
   pong_due_ = message.number();

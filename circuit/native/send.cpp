@@ -385,7 +385,7 @@ void NativeMachine::commit_small(std::size_t bytes) {
 }
 
 void NativeMachine::put_data(NativeCircuit& circuit, Fragment& fragment, std::size_t offset, std::size_t size,
-                           std::size_t metadata) {
+                             std::size_t metadata) {
   const std::size_t payload = fragment.payload.size();
   wire::DataHead head;
   head.circuit = circuit.id;

@@ -49,8 +49,7 @@ ExitCode exit_code_of(SendError error) {
   }
 }
 
-int run_with_network(NetworkOptions options,
-                     std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work) {
+int run_with_network(NetworkOptions options, std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work) {
   raise_files_limit();
   asio::io_context io(1);
   const auto network = std::make_shared<Network>(io.get_executor(), std::move(options));

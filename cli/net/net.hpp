@@ -26,8 +26,7 @@ ExitCode exit_code_of(SendError error);
 
 /// Starts a network that listens nowhere, runs `work` with it, and stops it. The network is given as a pointer, since
 /// work is a coroutine. Errors: what work throws.
-int run_with_network(NetworkOptions options,
-                     std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work);
+int run_with_network(NetworkOptions options, std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work);
 
 /// The message on the command line, or all of the standard input.
 std::string message_of(bool given, const std::string& text);

@@ -18,8 +18,7 @@ namespace {
 
 /// The node tells of its trunks in the middle of things; a task looks at it later.
 NodeOptions with_changes(NodeOptions options, std::shared_ptr<TrunkChanges> changes) {
-  options.on_link = [changes = std::move(changes), theirs = options.on_link](LinkChange change,
-                                                                               const LinkInfo& view) {
+  options.on_link = [changes = std::move(changes), theirs = options.on_link](LinkChange change, const LinkInfo& view) {
     if (theirs) theirs(change, view);
     if (!changes->wanted) return;
     changes->pending.emplace_back(change, view);

@@ -114,9 +114,9 @@ struct Serving {
       NetworkOptions options = network_options();
       options.listen = {"tcp://127.0.0.1:0"};
       server.network = std::make_shared<Network>(io.get_executor(), std::move(options));
-      server.conduit = server.network->register_processor(
-          "numbers",
-          [this, &server](NodeId origin, Message message) { return take(server, origin, std::move(message)); });
+      server.conduit = server.network->register_processor("numbers", [this, &server](NodeId origin, Message message) {
+        return take(server, origin, std::move(message));
+      });
       server.network->start();
     }
     where = servers.front().network->register_processor(
@@ -295,10 +295,9 @@ struct Members {
         member.service->set_book(book);
         member.service->start(scope);
       } else {
-        member.conduit =
-            member.network->register_processor("mesh", [this, &member](NodeId origin, Message message) {
-              return take(member, origin, std::move(message.payload));
-            });
+        member.conduit = member.network->register_processor("mesh", [this, &member](NodeId origin, Message message) {
+          return take(member, origin, std::move(message.payload));
+        });
       }
     }
     others = std::move(ids);

@@ -244,8 +244,7 @@ awaitable<void> drive_round_trip(Driving& driving) {
 awaitable<void> drive_opens(Driving& driving) {
   Stamps stamps(driving.options);
   // The instance that the first circuit starts takes all others; the first brings a message like every other.
-  Circuit first =
-      driving.peer->start(address_of(driving.options), "bench", std::optional(stamped(stamps, 0)));
+  Circuit first = driving.peer->start(address_of(driving.options), "bench", std::optional(stamped(stamps, 0)));
   first.finish();
   std::deque<Circuit> open;
   std::uint64_t closed = 0;

@@ -115,7 +115,9 @@ awaitable<void> all_pending_calls_fail(NodePair& pair, std::int32_t op, error re
   CHECK(failures == std::vector(3, make_error_code(reason)));
 }
 
-awaitable<void> service_finishes(NodePair& pair) { return all_pending_calls_fail(pair, op_finish, error::circuit_closed); }
+awaitable<void> service_finishes(NodePair& pair) {
+  return all_pending_calls_fail(pair, op_finish, error::circuit_closed);
+}
 awaitable<void> service_resets(NodePair& pair) { return all_pending_calls_fail(pair, op_reset, error::access_denied); }
 
 using google::protobuf::Int64Value;

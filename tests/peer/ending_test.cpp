@@ -283,8 +283,7 @@ awaitable<void> service_throws(NodePair& pair) {
   pair.there.register_service("fragile", fail);
   Circuit doomed = ends.browser->start(pair.there_address, "fragile", std::nullopt);
   Circuit doomed_too = doomed.new_circuit();
-  Circuit safe =
-      ends.browser->start(pair.there_address, "fragile", std::nullopt, CircuitOptions("", "", true));
+  Circuit safe = ends.browser->start(pair.there_address, "fragile", std::nullopt, CircuitOptions("", "", true));
   co_await safe.accepted();
 
   co_await doomed.send(Fragment(0, "go on"));

@@ -1,8 +1,8 @@
 // Two nodes on one context, and scenarios that are written once and run from both sides.
 //
-// A scenario is a coroutine over a NodePair: it speaks of `here` and `there` and never asks who dialled. `both_ways` runs
-// it twice over memory, with either node dialling the other; `everywhere` also over tcp and unix sockets. After the
-// scenario both nodes are closed, and the run must come to its end by itself.
+// A scenario is a coroutine over a NodePair: it speaks of `here` and `there` and never asks who dialled. `both_ways`
+// runs it twice over memory, with either node dialling the other; `everywhere` also over tcp and unix sockets. After
+// the scenario both nodes are closed, and the run must come to its end by itself.
 #pragma once
 
 #include "async/signal.hpp"

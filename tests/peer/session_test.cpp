@@ -45,8 +45,8 @@ awaitable<void> cancelled_by_the_first_read() {
   const auto listener = network.listen(executor, "mem://x");
   std::unique_ptr<Transport> near = co_await network.dial("mem://x");
   const std::unique_ptr<Transport> far = co_await listener->accept();
-  const auto trunk = std::make_shared<Trunk>(
-      executor, native_machine(true, Limits(), "node-of-our-side", Clock::of(executor).now()));
+  const auto trunk =
+      std::make_shared<Trunk>(executor, native_machine(true, Limits(), "node-of-our-side", Clock::of(executor).now()));
   TrunkCircuit* const state = trunk->machine().open(open_request(), std::nullopt, trunk->now());
   Tasks sessions(executor);
   Tasks users(executor);

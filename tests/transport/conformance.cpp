@@ -30,15 +30,15 @@ using ListenerPtr = std::unique_ptr<Listener>;
 constexpr std::size_t too_much = 24 << 20;
 
 /// Runs a check to its end, and then the context until it has nothing left to do.
-void run(Medium& medium, awaitable<void> check) {
+void run(MediumUnderTest& kit, awaitable<void> check) {
   std::exception_ptr failure;
   bool finished = false;
-  asio::co_spawn(medium.io(), std::move(check), [&](std::exception_ptr thrown) {
+  asio::co_spawn(kit.io(), std::move(check), [&](std::exception_ptr thrown) {
     failure = thrown;
     finished = true;
-    if (thrown) medium.io().stop();
+    if (thrown) kit.io().stop();
   });
-  medium.run();
+  kit.run();
   if (failure) std::rethrow_exception(failure);
   REQUIRE_MESSAGE(finished, "the check waits for something that never comes");
 }
@@ -137,19 +137,19 @@ struct Pair {
   TransportPtr accepted;
 };
 
-awaitable<Pair> connect(Medium& medium) {
+awaitable<Pair> connect(MediumUnderTest& kit) {
   const Executor executor = co_await asio::this_coro::executor;
   Pair pair;
-  pair.listener = medium.listening().listen(executor, medium.address());
-  auto both = co_await (medium.dialling().dial(pair.listener->address()) && pair.listener->accept());
+  pair.listener = kit.listening().listen(executor, kit.address());
+  auto both = co_await (kit.dialling().dial(pair.listener->address()) && pair.listener->accept());
   pair.dialled = std::move(std::get<0>(both));
   pair.accepted = std::move(std::get<1>(both));
   co_return pair;
 }
 
-awaitable<void> order(Medium& medium) {
+awaitable<void> order(MediumUnderTest& kit) {
   constexpr std::size_t size = 300'000;
-  Pair pair = co_await connect(medium);
+  Pair pair = co_await connect(kit);
   std::mt19937_64 random(test_seed());
   auto write_in_parts = [](Transport& to, std::mt19937_64& dice) -> awaitable<void> {
     for (std::size_t at = 0; at < size;) {
@@ -162,15 +162,15 @@ awaitable<void> order(Medium& medium) {
   co_await (write_in_parts(*pair.accepted, random) && expect_stream(*pair.dialled, size, 7000));
 }
 
-awaitable<void> reads_of_one_byte(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> reads_of_one_byte(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   co_await (write_all(*pair.accepted, stream_of(5000)) && expect_stream(*pair.dialled, 5000, 1));
 }
 
 /// Into both places by turns: the second gets nothing before the first is full.
-awaitable<void> scattered_reads(Medium& medium) {
+awaitable<void> scattered_reads(MediumUnderTest& kit) {
   constexpr std::size_t size = 300'000;
-  Pair pair = co_await connect(medium);
+  Pair pair = co_await connect(kit);
   std::mt19937_64 random(test_seed());
   Tasks writer(co_await asio::this_coro::executor);
   writer.spawn(write_all(*pair.accepted, stream_of(size)));
@@ -193,8 +193,8 @@ awaitable<void> scattered_reads(Medium& medium) {
 }
 
 /// One that is cancelled took nothing, wherever its bytes were on their way to.
-awaitable<void> cancelled_scattered_read(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> cancelled_scattered_read(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   Tasks reading(co_await asio::this_coro::executor);
   Bytes first(100);
   Bytes rest(1000);
@@ -209,10 +209,10 @@ awaitable<void> cancelled_scattered_read(Medium& medium) {
   co_await expect_stream(*pair.accepted, 600);
 }
 
-awaitable<void> many_pieces(Medium& medium) {
+awaitable<void> many_pieces(MediumUnderTest& kit) {
   std::mt19937_64 random(test_seed());
   for (const std::size_t count : {1u, 64u, 65u, 1024u, 1025u, 5000u}) {
-    Pair pair = co_await connect(medium);
+    Pair pair = co_await connect(kit);
     std::vector<Bytes> memory;
     std::size_t size = 0;
     for (std::size_t i = 0; i < count; ++i) {
@@ -225,8 +225,8 @@ awaitable<void> many_pieces(Medium& medium) {
   }
 }
 
-awaitable<void> empty_pieces(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> empty_pieces(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   const Bytes bytes = stream_of(2);
   std::vector<std::span<const std::byte>> none;
   std::vector<std::span<const std::byte>> empty(3);
@@ -240,15 +240,15 @@ awaitable<void> empty_pieces(Medium& medium) {
   co_await expect_stream(*pair.accepted, 2);
 }
 
-awaitable<void> both_directions(Medium& medium) {
+awaitable<void> both_directions(MediumUnderTest& kit) {
   constexpr std::size_t size = 3 << 20;
-  Pair pair = co_await connect(medium);
+  Pair pair = co_await connect(kit);
   co_await (write_all(*pair.dialled, stream_of(size)) && write_all(*pair.accepted, stream_of(size)) &&
             expect_stream(*pair.dialled, size) && expect_stream(*pair.accepted, size));
 }
 
-awaitable<void> backpressure(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> backpressure(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   Tasks tasks(co_await asio::this_coro::executor);
   Watched write;
   watch(tasks, write_all(*pair.dialled, stream_of(too_much)), write);
@@ -270,9 +270,9 @@ awaitable<void> backpressure(Medium& medium) {
   CHECK_FALSE(write.code);
 }
 
-awaitable<void> end_is_seen_after_the_bytes(Medium& medium) {
+awaitable<void> end_is_seen_after_the_bytes(MediumUnderTest& kit) {
   constexpr std::size_t size = 1 << 20;
-  Pair pair = co_await connect(medium);
+  Pair pair = co_await connect(kit);
   auto write_and_close = [](Transport& to) -> awaitable<void> {
     co_await write_all(to, stream_of(size));
     to.close();
@@ -284,17 +284,17 @@ awaitable<void> end_is_seen_after_the_bytes(Medium& medium) {
   CHECK(again == 0);
 }
 
-awaitable<void> write_to_closed_fails(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> write_to_closed_fails(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   pair.accepted->close();
   const auto code = co_await failure_of(write_all(*pair.dialled, stream_of(too_much)));
   CHECK(code);
   CHECK(code != asio::error::operation_aborted);
 }
 
-awaitable<void> finish_ends_one_direction(Medium& medium) {
+awaitable<void> finish_ends_one_direction(MediumUnderTest& kit) {
   constexpr std::size_t size = 1 << 20;
-  Pair pair = co_await connect(medium);
+  Pair pair = co_await connect(kit);
   auto write_and_finish = [](Transport& to) -> awaitable<void> {
     co_await write_all(to, stream_of(size));
     to.finish();
@@ -309,8 +309,8 @@ awaitable<void> finish_ends_one_direction(Medium& medium) {
   CHECK(other_end == 0);
 }
 
-awaitable<void> close_wakes_read(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> close_wakes_read(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   Tasks tasks(co_await asio::this_coro::executor);
   Watched read;
   watch(tasks, read_one(*pair.dialled), read);
@@ -322,8 +322,8 @@ awaitable<void> close_wakes_read(Medium& medium) {
   CHECK(read.code == asio::error::operation_aborted);
 }
 
-awaitable<void> close_wakes_write(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> close_wakes_write(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   Tasks tasks(co_await asio::this_coro::executor);
   Watched write;
   watch(tasks, write_all(*pair.dialled, stream_of(too_much)), write);
@@ -337,8 +337,8 @@ awaitable<void> close_wakes_write(Medium& medium) {
   CHECK(write.code == asio::error::operation_aborted);
 }
 
-awaitable<void> use_after_close(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> use_after_close(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   co_await write_all(*pair.accepted, stream_of(10));
   pair.dialled->close();
   const auto read = co_await failure_of(read_one(*pair.dialled));
@@ -352,8 +352,8 @@ awaitable<void> use_after_close(Medium& medium) {
   CHECK(accept == asio::error::operation_aborted);
 }
 
-awaitable<void> destroyed_while_waiting(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> destroyed_while_waiting(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   Tasks tasks(co_await asio::this_coro::executor);
   Watched read;
   Watched write;
@@ -367,8 +367,8 @@ awaitable<void> destroyed_while_waiting(Medium& medium) {
   CHECK(write.code == asio::error::operation_aborted);
 }
 
-awaitable<void> cancelled_read(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> cancelled_read(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   Watched read;
   {
     Tasks tasks(co_await asio::this_coro::executor);
@@ -388,10 +388,10 @@ awaitable<void> read_into(Transport& from, Bytes& received) {
   received.insert(received.end(), bytes, bytes + read);
 }
 
-awaitable<void> cancelled_reads_lose_nothing(Medium& medium) {
+awaitable<void> cancelled_reads_lose_nothing(MediumUnderTest& kit) {
   constexpr std::size_t size = 100'000;
   const Executor executor = co_await asio::this_coro::executor;
-  Pair pair = co_await connect(medium);
+  Pair pair = co_await connect(kit);
   std::mt19937_64 random(test_seed());
   Tasks writer(executor);
   auto write_slowly = [](Transport& to) -> awaitable<void> {
@@ -415,8 +415,8 @@ awaitable<void> cancelled_reads_lose_nothing(Medium& medium) {
   co_await writer.join();
 }
 
-awaitable<void> cancelled_write(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> cancelled_write(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   Tasks tasks(co_await asio::this_coro::executor);
   Watched write;
   watch(tasks, write_all(*pair.dialled, stream_of(too_much)), write);
@@ -427,53 +427,53 @@ awaitable<void> cancelled_write(Medium& medium) {
   CHECK(write.code == asio::error::operation_aborted);
 }
 
-awaitable<void> names(Medium& medium) {
-  Pair pair = co_await connect(medium);
+awaitable<void> names(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
   CHECK(pair.dialled->remote().find(pair.listener->address()) == 0);
   CHECK_FALSE(pair.accepted->remote().empty());
   const std::string host = pair.accepted->remote_host();
   CHECK(pair.accepted->remote().find(host) != std::string::npos);
 }
 
-awaitable<void> dial_nobody(Medium& medium) {
-  const std::string address = medium.address_of_nobody();
-  const std::string text = co_await failure_text_of(medium.dialling().dial(address));
+awaitable<void> dial_nobody(MediumUnderTest& kit) {
+  const std::string address = kit.address_of_nobody();
+  const std::string text = co_await failure_text_of(kit.dialling().dial(address));
   const std::string expected = "cannot connect to " + address + ": ";
   CAPTURE(text);
   CHECK(text.substr(0, expected.size()) == expected);
   CHECK(text.find('[', expected.size()) == std::string::npos); // no source positions
 }
 
-awaitable<void> bad_address(Medium& medium) {
+awaitable<void> bad_address(MediumUnderTest& kit) {
   const Executor executor = co_await asio::this_coro::executor;
-  const std::string text = co_await failure_text_of(medium.dialling().dial("nonsense"));
+  const std::string text = co_await failure_text_of(kit.dialling().dial("nonsense"));
   CHECK(text.find("address \"nonsense\" is not ") == 0);
-  CHECK_THROWS_AS(medium.listening().listen(executor, "nonsense"), boost::system::system_error);
+  CHECK_THROWS_AS(kit.listening().listen(executor, "nonsense"), boost::system::system_error);
 }
 
-awaitable<void> listen_twice(Medium& medium) {
+awaitable<void> listen_twice(MediumUnderTest& kit) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto first = medium.listening().listen(executor, medium.address());
+  const auto first = kit.listening().listen(executor, kit.address());
   const std::string expected = "cannot listen on " + first->address() + ": Address already in use";
   try {
-    const auto second = medium.listening().listen(executor, first->address());
+    const auto second = kit.listening().listen(executor, first->address());
     FAIL("two listeners on one address");
   } catch (const boost::system::system_error& thrown) {
     CHECK(std::string(thrown.what()) == expected);
   }
 }
 
-awaitable<void> address_is_free_after_close(Medium& medium) {
+awaitable<void> address_is_free_after_close(MediumUnderTest& kit) {
   const Executor executor = co_await asio::this_coro::executor;
-  Pair pair = co_await connect(medium);
+  Pair pair = co_await connect(kit);
   const std::string address = pair.listener->address();
   pair.listener->close();
-  const auto refused = co_await failure_of(medium.dialling().dial(address));
+  const auto refused = co_await failure_of(kit.dialling().dial(address));
   CHECK(refused);
 
-  pair.listener = medium.listening().listen(executor, address);
+  pair.listener = kit.listening().listen(executor, address);
   CHECK(pair.listener->address() == address);
-  const auto both = co_await (medium.dialling().dial(address) && pair.listener->accept());
+  const auto both = co_await (kit.dialling().dial(address) && pair.listener->accept());
   co_await (write_all(*std::get<0>(both), stream_of(10)) && expect_stream(*std::get<1>(both), 10));
 }
 
@@ -484,28 +484,28 @@ awaitable<void> accept_and_echo(Listener& listener) {
   co_await read_one(*transport); // until the far side has closed
 }
 
-awaitable<void> dial_and_ask(Medium& medium, std::string address, std::byte question) {
-  const auto transport = co_await medium.dialling().dial(std::move(address));
+awaitable<void> dial_and_ask(MediumUnderTest& kit, std::string address, std::byte question) {
+  const auto transport = co_await kit.dialling().dial(std::move(address));
   co_await write_all(*transport, Bytes(1, question));
   const Bytes answer = co_await read_exactly(*transport, 1);
   CHECK(answer == Bytes(1, question));
 }
 
-awaitable<void> parallel_accepts(Medium& medium) {
+awaitable<void> parallel_accepts(MediumUnderTest& kit) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto listener = medium.listening().listen(executor, medium.address());
+  const auto listener = kit.listening().listen(executor, kit.address());
   int failures = 0;
   Tasks tasks(executor, [&](std::exception_ptr) { ++failures; });
   for (int i = 0; i < 10; ++i) tasks.spawn(accept_and_echo(*listener));
   co_await turns();
-  for (int i = 0; i < 10; ++i) tasks.spawn(dial_and_ask(medium, listener->address(), static_cast<std::byte>(i)));
+  for (int i = 0; i < 10; ++i) tasks.spawn(dial_and_ask(kit, listener->address(), static_cast<std::byte>(i)));
   co_await tasks.join();
   CHECK(failures == 0);
 }
 
-awaitable<void> close_wakes_accept(Medium& medium) {
+awaitable<void> close_wakes_accept(MediumUnderTest& kit) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto listener = medium.listening().listen(executor, medium.address());
+  const auto listener = kit.listening().listen(executor, kit.address());
   Tasks tasks(executor);
   Watched accepts[2];
   for (Watched& accept : accepts) watch(tasks, listener->accept(), accept);
@@ -515,9 +515,9 @@ awaitable<void> close_wakes_accept(Medium& medium) {
   for (const Watched& accept : accepts) CHECK(accept.code == asio::error::operation_aborted);
 }
 
-awaitable<void> listener_destroyed_while_waiting(Medium& medium) {
+awaitable<void> listener_destroyed_while_waiting(MediumUnderTest& kit) {
   const Executor executor = co_await asio::this_coro::executor;
-  auto listener = medium.listening().listen(executor, medium.address());
+  auto listener = kit.listening().listen(executor, kit.address());
   Tasks tasks(executor);
   Watched accept;
   watch(tasks, listener->accept(), accept);
@@ -527,9 +527,9 @@ awaitable<void> listener_destroyed_while_waiting(Medium& medium) {
   CHECK(accept.code == asio::error::operation_aborted);
 }
 
-awaitable<void> cancelled_accept(Medium& medium) {
+awaitable<void> cancelled_accept(MediumUnderTest& kit) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto listener = medium.listening().listen(executor, medium.address());
+  const auto listener = kit.listening().listen(executor, kit.address());
   Watched accept;
   {
     Tasks tasks(executor);
@@ -540,52 +540,52 @@ awaitable<void> cancelled_accept(Medium& medium) {
   }
   CHECK(accept.code == asio::error::operation_aborted);
 
-  const auto both = co_await (medium.dialling().dial(listener->address()) && listener->accept());
+  const auto both = co_await (kit.dialling().dial(listener->address()) && listener->accept());
   co_await (write_all(*std::get<0>(both), stream_of(10)) && expect_stream(*std::get<1>(both), 10));
 }
 
 /// Keeps waiting in every way there is until the context is destroyed.
-awaitable<void> wait_forever(Medium& medium, bool& waits) {
-  Pair pair = co_await connect(medium);
+awaitable<void> wait_forever(MediumUnderTest& kit, bool& waits) {
+  Pair pair = co_await connect(kit);
   waits = true;
   co_await (read_one(*pair.dialled) && write_all(*pair.dialled, stream_of(too_much)) && pair.listener->accept());
 }
 
 } // namespace
 
-void check_order(Medium& medium) { run(medium, order(medium)); }
-void check_reads_of_one_byte(Medium& medium) { run(medium, reads_of_one_byte(medium)); }
-void check_scattered_reads(Medium& medium) { run(medium, scattered_reads(medium)); }
-void check_cancelled_scattered_read(Medium& medium) { run(medium, cancelled_scattered_read(medium)); }
-void check_many_pieces(Medium& medium) { run(medium, many_pieces(medium)); }
-void check_empty_pieces(Medium& medium) { run(medium, empty_pieces(medium)); }
-void check_both_directions(Medium& medium) { run(medium, both_directions(medium)); }
-void check_backpressure(Medium& medium) { run(medium, backpressure(medium)); }
-void check_end_is_seen_after_the_bytes(Medium& medium) { run(medium, end_is_seen_after_the_bytes(medium)); }
-void check_write_to_closed_fails(Medium& medium) { run(medium, write_to_closed_fails(medium)); }
-void check_finish_ends_one_direction(Medium& medium) { run(medium, finish_ends_one_direction(medium)); }
-void check_close_wakes_read(Medium& medium) { run(medium, close_wakes_read(medium)); }
-void check_close_wakes_write(Medium& medium) { run(medium, close_wakes_write(medium)); }
-void check_use_after_close(Medium& medium) { run(medium, use_after_close(medium)); }
-void check_destroyed_while_waiting(Medium& medium) { run(medium, destroyed_while_waiting(medium)); }
-void check_cancelled_read(Medium& medium) { run(medium, cancelled_read(medium)); }
-void check_cancelled_reads_lose_nothing(Medium& medium) { run(medium, cancelled_reads_lose_nothing(medium)); }
-void check_cancelled_write(Medium& medium) { run(medium, cancelled_write(medium)); }
-void check_names(Medium& medium) { run(medium, names(medium)); }
-void check_dial_nobody(Medium& medium) { run(medium, dial_nobody(medium)); }
-void check_bad_address(Medium& medium) { run(medium, bad_address(medium)); }
-void check_listen_twice(Medium& medium) { run(medium, listen_twice(medium)); }
-void check_address_is_free_after_close(Medium& medium) { run(medium, address_is_free_after_close(medium)); }
-void check_parallel_accepts(Medium& medium) { run(medium, parallel_accepts(medium)); }
-void check_close_wakes_accept(Medium& medium) { run(medium, close_wakes_accept(medium)); }
-void check_listener_destroyed_while_waiting(Medium& medium) { run(medium, listener_destroyed_while_waiting(medium)); }
-void check_cancelled_accept(Medium& medium) { run(medium, cancelled_accept(medium)); }
+void check_order(MediumUnderTest& kit) { run(kit, order(kit)); }
+void check_reads_of_one_byte(MediumUnderTest& kit) { run(kit, reads_of_one_byte(kit)); }
+void check_scattered_reads(MediumUnderTest& kit) { run(kit, scattered_reads(kit)); }
+void check_cancelled_scattered_read(MediumUnderTest& kit) { run(kit, cancelled_scattered_read(kit)); }
+void check_many_pieces(MediumUnderTest& kit) { run(kit, many_pieces(kit)); }
+void check_empty_pieces(MediumUnderTest& kit) { run(kit, empty_pieces(kit)); }
+void check_both_directions(MediumUnderTest& kit) { run(kit, both_directions(kit)); }
+void check_backpressure(MediumUnderTest& kit) { run(kit, backpressure(kit)); }
+void check_end_is_seen_after_the_bytes(MediumUnderTest& kit) { run(kit, end_is_seen_after_the_bytes(kit)); }
+void check_write_to_closed_fails(MediumUnderTest& kit) { run(kit, write_to_closed_fails(kit)); }
+void check_finish_ends_one_direction(MediumUnderTest& kit) { run(kit, finish_ends_one_direction(kit)); }
+void check_close_wakes_read(MediumUnderTest& kit) { run(kit, close_wakes_read(kit)); }
+void check_close_wakes_write(MediumUnderTest& kit) { run(kit, close_wakes_write(kit)); }
+void check_use_after_close(MediumUnderTest& kit) { run(kit, use_after_close(kit)); }
+void check_destroyed_while_waiting(MediumUnderTest& kit) { run(kit, destroyed_while_waiting(kit)); }
+void check_cancelled_read(MediumUnderTest& kit) { run(kit, cancelled_read(kit)); }
+void check_cancelled_reads_lose_nothing(MediumUnderTest& kit) { run(kit, cancelled_reads_lose_nothing(kit)); }
+void check_cancelled_write(MediumUnderTest& kit) { run(kit, cancelled_write(kit)); }
+void check_names(MediumUnderTest& kit) { run(kit, names(kit)); }
+void check_dial_nobody(MediumUnderTest& kit) { run(kit, dial_nobody(kit)); }
+void check_bad_address(MediumUnderTest& kit) { run(kit, bad_address(kit)); }
+void check_listen_twice(MediumUnderTest& kit) { run(kit, listen_twice(kit)); }
+void check_address_is_free_after_close(MediumUnderTest& kit) { run(kit, address_is_free_after_close(kit)); }
+void check_parallel_accepts(MediumUnderTest& kit) { run(kit, parallel_accepts(kit)); }
+void check_close_wakes_accept(MediumUnderTest& kit) { run(kit, close_wakes_accept(kit)); }
+void check_listener_destroyed_while_waiting(MediumUnderTest& kit) { run(kit, listener_destroyed_while_waiting(kit)); }
+void check_cancelled_accept(MediumUnderTest& kit) { run(kit, cancelled_accept(kit)); }
 
-void check_context_destroyed_first(Medium& medium) {
+void check_context_destroyed_first(MediumUnderTest& kit) {
   bool waits = false;
-  asio::co_spawn(medium.io(), wait_forever(medium, waits), [](std::exception_ptr) {});
-  while (!waits) medium.run_some();
-  // The medium's destructor destroys the context with everything that waits on it.
+  asio::co_spawn(kit.io(), wait_forever(kit, waits), [](std::exception_ptr) {});
+  while (!waits) kit.run_some();
+  // The kit's destructor destroys the context with everything that waits on it.
 }
 
 } // namespace trunkline::test

@@ -1,11 +1,11 @@
 // What every transport must do, stated once and run against each of them.
 //
-// A Medium is one transport under test: a context to run on, a network for either side, addresses, and a way to run
-// until nothing is left to do. Each check opens its own connections, ends with everything closed, and is over only when
-// the context has run out of work by itself. No check sleeps: a "turn" lets everything that is ready run up to where
-// it waits.
+// A MediumUnderTest is one transport under test: a context to run on, a medium for either side, addresses, and a way to
+// run until nothing is left to do. Each check opens its own connections, ends with everything closed, and is over only
+// when the context has run out of work by itself. No check sleeps: a "turn" lets everything that is ready run up to
+// where it waits.
 //
-//   TRUNKLINE_TRANSPORT_CONFORMS("tcp", TcpMedium)     in the test file of a transport makes one test case of each
+//   TRUNKLINE_TRANSPORT_CONFORMS("tcp", TcpUnderTest)     in the test file of a transport makes one test case of each
 #pragma once
 
 #include "transport/transport.hpp"
@@ -17,9 +17,9 @@
 
 namespace trunkline::test {
 
-class Medium {
+class MediumUnderTest {
  public:
-  virtual ~Medium() = default;
+  virtual ~MediumUnderTest() = default;
   virtual asio::io_context& io() = 0;
   virtual Medium& dialling() = 0;
   virtual Medium& listening() = 0;
@@ -34,45 +34,45 @@ class Medium {
 };
 
 // Bytes.
-void check_order(Medium& medium);
-void check_reads_of_one_byte(Medium& medium);
-void check_scattered_reads(Medium& medium);
-void check_cancelled_scattered_read(Medium& medium);
-void check_many_pieces(Medium& medium);
-void check_empty_pieces(Medium& medium);
-void check_both_directions(Medium& medium);
-void check_backpressure(Medium& medium);
+void check_order(MediumUnderTest& kit);
+void check_reads_of_one_byte(MediumUnderTest& kit);
+void check_scattered_reads(MediumUnderTest& kit);
+void check_cancelled_scattered_read(MediumUnderTest& kit);
+void check_many_pieces(MediumUnderTest& kit);
+void check_empty_pieces(MediumUnderTest& kit);
+void check_both_directions(MediumUnderTest& kit);
+void check_backpressure(MediumUnderTest& kit);
 
 // Ends.
-void check_end_is_seen_after_the_bytes(Medium& medium);
-void check_write_to_closed_fails(Medium& medium);
-void check_finish_ends_one_direction(Medium& medium);
-void check_close_wakes_read(Medium& medium);
-void check_close_wakes_write(Medium& medium);
-void check_use_after_close(Medium& medium);
-void check_destroyed_while_waiting(Medium& medium);
-void check_cancelled_read(Medium& medium);
-void check_cancelled_reads_lose_nothing(Medium& medium);
-void check_cancelled_write(Medium& medium);
+void check_end_is_seen_after_the_bytes(MediumUnderTest& kit);
+void check_write_to_closed_fails(MediumUnderTest& kit);
+void check_finish_ends_one_direction(MediumUnderTest& kit);
+void check_close_wakes_read(MediumUnderTest& kit);
+void check_close_wakes_write(MediumUnderTest& kit);
+void check_use_after_close(MediumUnderTest& kit);
+void check_destroyed_while_waiting(MediumUnderTest& kit);
+void check_cancelled_read(MediumUnderTest& kit);
+void check_cancelled_reads_lose_nothing(MediumUnderTest& kit);
+void check_cancelled_write(MediumUnderTest& kit);
 
 // Connections.
-void check_names(Medium& medium);
-void check_dial_nobody(Medium& medium);
-void check_bad_address(Medium& medium);
-void check_listen_twice(Medium& medium);
-void check_address_is_free_after_close(Medium& medium);
-void check_parallel_accepts(Medium& medium);
-void check_close_wakes_accept(Medium& medium);
-void check_listener_destroyed_while_waiting(Medium& medium);
-void check_cancelled_accept(Medium& medium);
-void check_context_destroyed_first(Medium& medium);
+void check_names(MediumUnderTest& kit);
+void check_dial_nobody(MediumUnderTest& kit);
+void check_bad_address(MediumUnderTest& kit);
+void check_listen_twice(MediumUnderTest& kit);
+void check_address_is_free_after_close(MediumUnderTest& kit);
+void check_parallel_accepts(MediumUnderTest& kit);
+void check_close_wakes_accept(MediumUnderTest& kit);
+void check_listener_destroyed_while_waiting(MediumUnderTest& kit);
+void check_cancelled_accept(MediumUnderTest& kit);
+void check_context_destroyed_first(MediumUnderTest& kit);
 
 } // namespace trunkline::test
 
 #define TRUNKLINE_TRANSPORT_CHECK(subject, Type, sentence, check) \
   TEST_CASE(subject ": " sentence) {                              \
-    Type medium;                                                  \
-    trunkline::test::check(medium);                               \
+    Type kit;                                                     \
+    trunkline::test::check(kit);                                  \
   }
 
 #define TRUNKLINE_TRANSPORT_CONFORMS(subject, Type)                                                            \

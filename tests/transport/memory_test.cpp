@@ -7,34 +7,34 @@
 namespace trunkline::test {
 namespace {
 
-class MemoryMedium : public Medium {
+class MemoryUnderTest : public MediumUnderTest {
  public:
-  explicit MemoryMedium(std::size_t buffer_bytes_max = MemoryMedium::buffer_bytes_default)
-      : network_(buffer_bytes_max) {}
+  explicit MemoryUnderTest(std::size_t buffer_bytes_max = MemoryMedium::buffer_bytes_default)
+      : medium_(buffer_bytes_max) {}
   asio::io_context& io() override { return io_; }
-  Medium& dialling() override { return network_; }
-  Medium& listening() override { return network_; }
+  Medium& dialling() override { return medium_; }
+  Medium& listening() override { return medium_; }
   std::string address() override { return "mem://alpha" + std::to_string(++listeners_); }
   std::string address_of_nobody() override { return "mem://nobody"; }
 
  private:
   asio::io_context io_{1};
-  MemoryMedium network_;
+  MemoryMedium medium_;
   int listeners_ = 0;
 };
 
-class NarrowMemoryMedium final : public MemoryMedium {
+class NarrowMemoryMedium final : public MemoryUnderTest {
  public:
-  NarrowMemoryMedium() : MemoryMedium(7) {}
+  NarrowMemoryMedium() : MemoryUnderTest(7) {}
 };
 
 } // namespace
 
-TRUNKLINE_TRANSPORT_CONFORMS("memory", MemoryMedium)
+TRUNKLINE_TRANSPORT_CONFORMS("memory", MemoryUnderTest)
 TRUNKLINE_TRANSPORT_CHECK("narrow memory", NarrowMemoryMedium, "every byte arrives once and in order", check_order)
 TRUNKLINE_TRANSPORT_CHECK("narrow memory", NarrowMemoryMedium, "a write takes any number of pieces", check_many_pieces)
 
-TEST_CASE("memory: networks do not know each other's names") {
+TEST_CASE("memory: media do not know each other's names") {
   asio::io_context io(1);
   MemoryMedium one;
   MemoryMedium other;

@@ -7,9 +7,9 @@
 namespace trunkline::test {
 namespace {
 
-class SimMedium : public Medium {
+class SimUnderTest : public MediumUnderTest {
  public:
-  explicit SimMedium(sim::LinkOptions links = sim::LinkOptions()) : world_(test_seed(), links) {}
+  explicit SimUnderTest(sim::LinkOptions links = sim::LinkOptions()) : world_(test_seed(), links) {}
 
   asio::io_context& io() override { return world_.io(); }
   Medium& dialling() override { return *alpha_; }
@@ -35,9 +35,9 @@ sim::LinkOptions slow_and_narrow() {
   return options;
 }
 
-class SlowSimMedium final : public SimMedium {
+class SlowSimMedium final : public SimUnderTest {
  public:
-  SlowSimMedium() : SimMedium(slow_and_narrow()) {}
+  SlowSimMedium() : SimUnderTest(slow_and_narrow()) {}
 };
 
 sim::LinkOptions byte_by_byte() {
@@ -47,14 +47,14 @@ sim::LinkOptions byte_by_byte() {
   return options;
 }
 
-class ByteSimMedium final : public SimMedium {
+class ByteSimMedium final : public SimUnderTest {
  public:
-  ByteSimMedium() : SimMedium(byte_by_byte()) {}
+  ByteSimMedium() : SimUnderTest(byte_by_byte()) {}
 };
 
 } // namespace
 
-TRUNKLINE_TRANSPORT_CONFORMS("simulated", SimMedium)
+TRUNKLINE_TRANSPORT_CONFORMS("simulated", SimUnderTest)
 TRUNKLINE_TRANSPORT_CHECK("slow simulated", SlowSimMedium, "every byte arrives once and in order", check_order)
 TRUNKLINE_TRANSPORT_CHECK("slow simulated", SlowSimMedium, "the end is seen after every byte before it",
                           check_end_is_seen_after_the_bytes)

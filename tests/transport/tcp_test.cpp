@@ -27,20 +27,20 @@ namespace {
 
 using namespace asio::experimental::awaitable_operators;
 
-class TcpMedium : public Medium {
+class TcpUnderTest : public MediumUnderTest {
  public:
   asio::io_context& io() override { return io_; }
-  Medium& dialling() override { return *network_; }
-  Medium& listening() override { return *network_; }
+  Medium& dialling() override { return *medium_; }
+  Medium& listening() override { return *medium_; }
   std::string address() override { return "tcp://127.0.0.1:0"; }
   std::string address_of_nobody() override { return "tcp://127.0.0.1:1"; }
 
  private:
   asio::io_context io_{1};
-  std::shared_ptr<Medium> network_ = make_tcp_medium();
+  std::shared_ptr<Medium> medium_ = make_tcp_medium();
 };
 
-class Tcp6Medium final : public TcpMedium {
+class Tcp6Medium final : public TcpUnderTest {
  public:
   std::string address() override { return "tcp://[::1]:0"; }
   std::string address_of_nobody() override { return "tcp://[::1]:1"; }
@@ -56,9 +56,9 @@ std::string text_of_listen(const std::string& address) {
 }
 
 awaitable<std::string> text_of_dial(std::string address) {
-  const auto network = make_tcp_medium();
+  const auto medium = make_tcp_medium();
   try {
-    const auto transport = co_await network->dial(std::move(address));
+    const auto transport = co_await medium->dial(std::move(address));
     co_return "connected to " + transport->remote();
   } catch (const boost::system::system_error& thrown) {
     co_return thrown.what();
@@ -67,7 +67,7 @@ awaitable<std::string> text_of_dial(std::string address) {
 
 } // namespace
 
-TRUNKLINE_TRANSPORT_CONFORMS("tcp", TcpMedium)
+TRUNKLINE_TRANSPORT_CONFORMS("tcp", TcpUnderTest)
 TRUNKLINE_TRANSPORT_CONFORMS("tcp over IPv6", Tcp6Medium)
 
 TEST_CASE("tcp: port 0 gives a real one") {
@@ -100,11 +100,11 @@ TEST_CASE("tcp: failures say what could not be done and why") {
 namespace {
 
 awaitable<void> dial_by_name() {
-  const auto network = make_tcp_medium();
-  const auto listener = network->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
+  const auto medium = make_tcp_medium();
+  const auto listener = medium->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
   const std::string port = listener->address().substr(listener->address().rfind(':'));
   // "localhost" may stand for ::1 first, where nobody listens.
-  const auto both = co_await (network->dial("tcp://localhost" + port) && listener->accept());
+  const auto both = co_await (medium->dial("tcp://localhost" + port) && listener->accept());
   CHECK(std::get<0>(both)->remote() == listener->address());
   CHECK(std::get<1>(both)->remote_host() == "127.0.0.1");
 }
@@ -148,8 +148,8 @@ awaitable<bool> closed_by_far_side(Transport& transport) {
 
 /// UBSan looks at an object of a type that is new to it through a pipe, for which there would be no descriptors: it
 /// sees the types here first.
-awaitable<void> show_types(Medium& network, Listener& listener) {
-  const auto both = co_await (network.dial(listener.address()) && listener.accept());
+awaitable<void> show_types(Medium& medium, Listener& listener) {
+  const auto both = co_await (medium.dial(listener.address()) && listener.accept());
   std::get<1>(both)->close();
   co_await closed_by_far_side(*std::get<0>(both));
   co_await sleep_for(std::chrono::milliseconds(1));
@@ -157,9 +157,9 @@ awaitable<void> show_types(Medium& network, Listener& listener) {
 
 awaitable<void> accept_without_descriptors() {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = make_tcp_medium();
-  const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
-  co_await show_types(*network, *listener);
+  const auto medium = make_tcp_medium();
+  const auto listener = medium->listen(executor, "tcp://127.0.0.1:0");
+  co_await show_types(*medium, *listener);
   std::unique_ptr<Transport> accepted;
   Tasks accepting(executor);
   auto accept_one = [](Listener& from, std::unique_ptr<Transport>& into) -> awaitable<void> {
@@ -168,28 +168,28 @@ awaitable<void> accept_without_descriptors() {
   accepting.spawn(accept_one(*listener, accepted));
 
   DescriptorsTaken taken(1); // one is left, for the socket that dials
-  const auto shed = co_await network->dial(listener->address());
+  const auto shed = co_await medium->dial(listener->address());
   const bool closed = co_await closed_by_far_side(*shed);
   CHECK(closed);
   CHECK_FALSE(accepted);
 
   taken.give(10);
-  const auto served = co_await network->dial(listener->address());
+  const auto served = co_await medium->dial(listener->address());
   co_await accepting.join();
   CHECK(accepted);
 }
 
 awaitable<void> close_without_descriptors() {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = make_tcp_medium();
-  const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
-  co_await show_types(*network, *listener);
+  const auto medium = make_tcp_medium();
+  const auto listener = medium->listen(executor, "tcp://127.0.0.1:0");
+  co_await show_types(*medium, *listener);
   Tasks accepting(executor);
   auto accept_one = [](Listener& from) -> awaitable<void> { co_await from.accept(); };
   accepting.spawn(accept_one(*listener));
 
   DescriptorsTaken taken(1);
-  const auto shed = co_await network->dial(listener->address());
+  const auto shed = co_await medium->dial(listener->address());
   co_await closed_by_far_side(*shed);
   listener->close(); // wakes the accept from its pause
   co_await accepting.join();
@@ -215,10 +215,10 @@ std::pair<int, int> connections_and_well_set() {
 }
 
 awaitable<void> options_of_both_ends() {
-  const auto network = make_tcp_medium();
-  const auto listener = network->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
+  const auto medium = make_tcp_medium();
+  const auto listener = medium->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
   const auto before = connections_and_well_set();
-  const auto both = co_await (network->dial(listener->address()) && listener->accept());
+  const auto both = co_await (medium->dial(listener->address()) && listener->accept());
   const auto after = connections_and_well_set();
   CHECK(after.first - before.first == 2);
   CHECK(after.second - before.second == 2);

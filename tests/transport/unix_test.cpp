@@ -30,11 +30,11 @@ class Directory {
   fs::path path_;
 };
 
-class UnixMedium final : public Medium {
+class UnixUnderTest final : public MediumUnderTest {
  public:
   asio::io_context& io() override { return io_; }
-  Medium& dialling() override { return *network_; }
-  Medium& listening() override { return *network_; }
+  Medium& dialling() override { return *medium_; }
+  Medium& listening() override { return *medium_; }
   std::string address() override {
     return "unix:" + (directory_ / ("t" + std::to_string(++sockets_)).c_str()).string();
   }
@@ -43,7 +43,7 @@ class UnixMedium final : public Medium {
  private:
   Directory directory_;
   asio::io_context io_{1};
-  std::shared_ptr<Medium> network_ = make_unix_medium();
+  std::shared_ptr<Medium> medium_ = make_unix_medium();
   int sockets_ = 0;
 };
 
@@ -58,7 +58,7 @@ std::string text_of_listen(const fs::path& path) {
 
 } // namespace
 
-TRUNKLINE_TRANSPORT_CONFORMS("unix", UnixMedium)
+TRUNKLINE_TRANSPORT_CONFORMS("unix", UnixUnderTest)
 
 TEST_CASE("unix: the socket file is there while its listener is") {
   const Directory directory;

@@ -32,8 +32,8 @@ class ClusterConnection final : public std::enable_shared_from_this<ClusterConne
 
   /// Requests, replies and commands between the two processes themselves. Other circuits come from its `new_circuit`.
   const std::shared_ptr<RpcCircuit>& control() const noexcept { return control_; }
-  /// Hears of circuits that the far side's frames have opened (see ClusterMachine::allow_peer), before their first frame
-  /// is read. One that is not taken is closed.
+  /// Hears of circuits that the far side's frames have opened (see ClusterMachine::allow_peer), before their first
+  /// frame is read. One that is not taken is closed.
   std::function<void(const Route&, Circuit)> on_opened;
   void allow_peer(std::uint64_t cluster_peer_id) { machine().allow_peer(cluster_peer_id); }
   void forget_peer(std::uint64_t cluster_peer_id) { machine().forget_peer(cluster_peer_id); }

@@ -323,13 +323,13 @@ void ClusterMachine::tick(Instant now) {
   }
   if (writing_ && now_ >= writing_since_ + limits.write_deadline)
     return violate(error::write_timeout,
-                     fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
+                   fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
   if (paused_since_ != Instant::max() && now_ >= paused_since_ + limits.stall_deadline) {
     if (!std::exchange(taken_since_pause_, false))
       return violate(error::stalled,
-                       fmt::format("{} bytes unread on the control circuit, control_inbox_bytes_max is {}: nothing "
-                                   "taken for stall_deadline {} ms",
-                                   control_->unread, limits.control_inbox_bytes_max, limits.stall_deadline.count()));
+                     fmt::format("{} bytes unread on the control circuit, control_inbox_bytes_max is {}: nothing "
+                                 "taken for stall_deadline {} ms",
+                                 control_->unread, limits.control_inbox_bytes_max, limits.stall_deadline.count()));
     paused_since_ = now_;
   }
   if (now_ >= drain_deadline_) end_trunk(End(error::draining, "the drain deadline has passed"));

@@ -42,8 +42,8 @@ std::size_t ClusterMachine::read_header(std::span<const std::byte> bytes) {
     case FrameParsed::too_large:
       ++cluster_counters_.frames_too_large;
       violate(error::frame_too_large,
-                fmt::format("frame with {} bytes of payload exceeds {} {}", frame_.length,
-                            options_.identified ? "command_bytes_max" : "unidentified_command_bytes_max", bytes_max));
+              fmt::format("frame with {} bytes of payload exceeds {} {}", frame_.length,
+                          options_.identified ? "command_bytes_max" : "unidentified_command_bytes_max", bytes_max));
       return bytes.size();
     case FrameParsed::complete: break;
   }
@@ -76,8 +76,8 @@ ClusterCircuit* ClusterMachine::find_for(const FrameHeader& header) {
   if (options_.branches && !std::ranges::binary_search(*options_.branches, route.branch)) {
     ++cluster_counters_.frames_for_unknown_branches;
     violate(error::protocol_error,
-              fmt::format("frame with opcode {} for {}, which is not one of the {} configured branches", header.opcode,
-                          describe(route), options_.branches->size()));
+            fmt::format("frame with opcode {} for {}, which is not one of the {} configured branches", header.opcode,
+                        describe(route), options_.branches->size()));
     return nullptr;
   }
   const bool opens = options_.framing == Framing::p2p || allowed_peers_.contains(route.cluster_peer_id);

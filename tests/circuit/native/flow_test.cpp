@@ -698,8 +698,7 @@ int arriving(const Limits& limits, int circuits, std::size_t size) {
     }
     const int before = arrived;
     for (TrunkCircuit* reader : readers)
-      while (const auto fragment = pair.answerer().trunk().take(*reader))
-        arrived += fragment->payload.size() == size;
+      while (const auto fragment = pair.answerer().trunk().take(*reader)) arrived += fragment->payload.size() == size;
     if (arrived == before && round > 3) break;
   }
   return arrived;

@@ -181,8 +181,7 @@ std::string noticed(Dialogue& dialogue) {
               std::to_string(fragment->part) + "/" + fragment->subject + "/" + std::to_string(fragment->args.size()) +
               "/" + std::string(fragment->payload.text());
     }
-    while (const auto fragment = dialogue.trunk().take_error(dialogue.circuit(id)))
-      text += " error " + fragment->err;
+    while (const auto fragment = dialogue.trunk().take_error(dialogue.circuit(id))) text += " error " + fragment->err;
     const TrunkCircuit& circuit = dialogue.circuit(id);
     text += circuit.finished_there ? " finished" : "";
     text += circuit.ended ? " ended " + phrase(circuit.end.get()) : "";

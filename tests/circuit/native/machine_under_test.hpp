@@ -53,7 +53,8 @@ inline OpenRequest open_request(OpenMode mode = OpenMode::join) {
   return request;
 }
 
-inline std::unique_ptr<Machine> native_machine(bool dialled, const Limits& limits, std::string_view node_id, Instant now) {
+inline std::unique_ptr<Machine> native_machine(bool dialled, const Limits& limits, std::string_view node_id,
+                                               Instant now) {
   NativeMachineOptions options;
   options.limits = limits;
   options.dialled = dialled;

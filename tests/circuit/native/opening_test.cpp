@@ -401,7 +401,8 @@ TEST_CASE(
     dialogue.hears(say::data(1, large));
     sent += say::cost(large.size());
   }
-  for (const auto& frame : {say::finish(1), say::close(1), say::reset(1), say::credit(1, 5000), say::finish_acknowledged(1)})
+  for (const auto& frame :
+       {say::finish(1), say::close(1), say::reset(1), say::credit(1, 5000), say::finish_acknowledged(1)})
     dialogue.hears(frame);
 
   CHECK(sent > 3 * static_cast<std::int64_t>(Limits().trunk_memory_bytes_max));

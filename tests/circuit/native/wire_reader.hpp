@@ -159,9 +159,24 @@ inline std::string quoted(const Bytes& text) {
 }
 
 inline const char* type_name(unsigned type) {
-  static constexpr const char* names[] = {
-      "?",     "DATA",           "HELLO", "OPEN",          "ACCEPT",     "REFUSE", "CREDIT", "FINISH", "FINISH_ACKNOWLEDGED",
-      "CLOSE", "CLOSE_RECEIVED", "RESET", "PEER_METADATA", "PEER_ENDED", "PING",   "PONG",   "DRAIN",  "GOODBYE"};
+  static constexpr const char* names[] = {"?",
+                                          "DATA",
+                                          "HELLO",
+                                          "OPEN",
+                                          "ACCEPT",
+                                          "REFUSE",
+                                          "CREDIT",
+                                          "FINISH",
+                                          "FINISH_ACKNOWLEDGED",
+                                          "CLOSE",
+                                          "CLOSE_RECEIVED",
+                                          "RESET",
+                                          "PEER_METADATA",
+                                          "PEER_ENDED",
+                                          "PING",
+                                          "PONG",
+                                          "DRAIN",
+                                          "GOODBYE"};
   return type < std::size(names) ? names[type] : "?";
 }
 

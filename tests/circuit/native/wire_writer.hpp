@@ -201,7 +201,9 @@ inline Bytes credit(std::uint64_t circuit, std::uint64_t bytes) {
   return frame(CREDIT, Fields().number(1, circuit).number(2, bytes));
 }
 inline Bytes finish(std::uint64_t circuit) { return frame(FINISH, Fields().number(1, circuit)); }
-inline Bytes finish_acknowledged(std::uint64_t circuit) { return frame(FINISH_ACKNOWLEDGED, Fields().number(1, circuit)); }
+inline Bytes finish_acknowledged(std::uint64_t circuit) {
+  return frame(FINISH_ACKNOWLEDGED, Fields().number(1, circuit));
+}
 inline Bytes close(std::uint64_t circuit, unsigned reason = 0, std::string_view text = {}) {
   return frame(CLOSE, Fields().number(1, circuit).number(2, reason).text(3, text));
 }

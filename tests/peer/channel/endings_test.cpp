@@ -185,9 +185,8 @@ TEST_CASE("network: a connection made by address is found by that address again,
   const auto hub = town.make("hub", [](NetworkOptions& options) { options.connections_outbound_max = 2; });
   std::vector<std::shared_ptr<Network>> others;
   for (const char* name : {"a", "b", "c"})
-    others.push_back(town.make(name, [&](NetworkOptions& options) {
-      options.listen.push_back("sim://" + std::string(name) + ":alias");
-    }));
+    others.push_back(town.make(
+        name, [&](NetworkOptions& options) { options.listen.push_back("sim://" + std::string(name) + ":alias"); }));
   const auto connect = [&](const std::string& address) {
     NodeId node;
     const auto run = [&]() -> awaitable<void> { node = co_await hub->connect(address); };

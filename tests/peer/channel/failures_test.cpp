@@ -405,7 +405,7 @@ TEST_CASE("network: a connection that the far side closed is replaced at the nex
   REQUIRE(couple.send("first"));
   couple.run(couple.at_other.at_least(1));
   couple.other->node().end_link(couple.other->node().links().at(0).trunk, Duration::zero(),
-                                 End(error::draining, "enough"));
+                                End(error::draining, "enough"));
   couple.settle(1s);
   CHECK(couple.one->metrics().connections_outbound == 0);
   check_recovered(couple);

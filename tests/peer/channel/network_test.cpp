@@ -688,8 +688,7 @@ TEST_CASE("network: messages and bytes are counted each way, by channel and by n
     CHECK(sent.failures() == 0);
     CHECK(sent.queue_bytes == 0);
   }
-  for (const Traffic& got :
-       {there.channels.at("chat"), static_cast<Traffic>(there.peers.at(couple.one->local_id()))}) {
+  for (const Traffic& got : {there.channels.at("chat"), static_cast<Traffic>(there.peers.at(couple.one->local_id()))}) {
     CHECK(got.messages_received == 2);
     CHECK(got.bytes_received == 8);
     CHECK(got.messages_sent == 0);

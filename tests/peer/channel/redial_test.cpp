@@ -57,7 +57,8 @@ TEST_CASE("network: a node that says goodbye in its greeting is not another node
   sim::LinkOptions whole;
   whole.split = sim::Split::never; // one read has both
   couple.world.set_link("far", "one", whole);
-  Greeter greeter(couple, "far", far_id, [](Machine& trunk) { trunk.close(End(error::draining, "no room here")); }, true);
+  Greeter greeter(
+      couple, "far", far_id, [](Machine& trunk) { trunk.close(End(error::draining, "no room here")); }, true);
   couple.one->address_book().add(far_id, "sim://far");
   const SendResult result = couple.run(couple.from_one.send(far_id, "x"));
   CHECK(result.error == SendError::connect_failed);

@@ -70,8 +70,7 @@ TEST_CASE("gossip: a member that asks and never reads the answers does not keep 
   Member& third = hamlet.start(3, how);
   const auto network = std::make_shared<Network>(hamlet.world.executor(), hamlet.network_options(4));
   Signal never;
-  const Conduit conduit =
-      network->register_processor("gossip", [&never](NodeId, Message) { return never.wait(); });
+  const Conduit conduit = network->register_processor("gossip", [&never](NodeId, Message) { return never.wait(); });
   network->start();
   hamlet.world.run_for(1s);
   const auto random = hamlet.world.random("questions");

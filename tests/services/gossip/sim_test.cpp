@@ -114,8 +114,8 @@ struct Hostile {
     NetworkOptions options = in.network_options(own);
     options.node.id = member_id(own);
     network = std::make_shared<Network>(in.world.executor(), std::move(options));
-    conduit = network->register_processor("gossip",
-                                          [this](NodeId, Message message) { return hear(std::move(message)); });
+    conduit =
+        network->register_processor("gossip", [this](NodeId, Message message) { return hear(std::move(message)); });
     network->start();
   }
   awaitable<void> hear(Message message) {
