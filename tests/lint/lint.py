@@ -45,7 +45,7 @@ def files_of(root):
     """Every text file of the tree, as paths relative to it, in a stable order."""
     for directory, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name not in SKIPPED)
-        for name in sorted(names):
+        for name in sorted(set(names) - SKIPPED):  # in a second work tree .git is a file
             yield os.path.relpath(os.path.join(directory, name), root)
 
 
