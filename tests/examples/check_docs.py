@@ -121,6 +121,15 @@ def limits_md_says_what_the_headers_say():
 
 
 @check
+def one_write_is_as_large_as_the_docs_say():
+    code = re.search(r"write_bytes_max = ([^;]+);", read("peer", "session.cpp"))
+    wanted = f"{value(code.group(1)) >> 10} KiB and"
+    for page, around in (("architecture.md", "writer, one coroutine per connection"), ("promises.md", "one write of at most")):
+        said = re.sub(r"\s+", " ", read("docs", page)).split(around)[1][:120]
+        assert wanted in said, f"docs/{page} does not say {wanted!r}: {said}"
+
+
+@check
 def network_md_and_gossip_md_say_what_their_headers_say():
     def of(header, *structs):
         found = {}
@@ -164,7 +173,7 @@ def every_snippet_of_the_tour_is_in_a_program_that_is_compiled():
 
 @check
 def every_link_leads_somewhere():
-    outcome = subprocess.run([sys.executable, os.path.join(ROOT, "docs", "check_links.py"), ROOT], capture_output=True, text=True)
+    outcome = subprocess.run([sys.executable, os.path.join(ROOT, "tests", "docs", "check_links.py"), ROOT], capture_output=True, text=True)
     assert outcome.returncode == 0, outcome.stdout
 
 

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import coroutines  # noqa: E402
 from source import Source  # noqa: E402
 
-LIBRARY = {"fragment", "async", "circuit", "transport", "peer", "sim", "services"}
+LIBRARY = {"fragment", "async", "circuit", "transport", "peer", "services"}
 SKIPPED = {".git", "build", "site", "__pycache__", "node_modules", "subprojects"}
 FIXTURES = os.path.join("tests", "lint", "fixtures")
 
