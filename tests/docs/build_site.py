@@ -5,6 +5,11 @@ mkdocs wants all pages in one folder. They are copied into a temporary one, with
 links to is copied along, so that the site is complete in itself.
 """
 
+# ./dev docs [--check]
+#   Checks that every link in README.md and docs/ leads somewhere and that no line is longer than 120 columns, and builds the HTML site
+#   in build/site. Installs mkdocs when it is missing.
+#   --check  only the checks; needs nothing but python3
+
 import os
 import shutil
 import subprocess
