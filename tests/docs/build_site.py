@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the HTML site with mkdocs: README.md as its first page, docs/ below it.
+"""Builds the HTML site with mkdocs: README.md as its first page, what stands beside it and docs/ below it.
 
 mkdocs wants all pages in one folder. They are copied into a temporary one, with their links rewritten; a source file that a page
 links to is copied along, so that the site is complete in itself.
@@ -33,6 +33,8 @@ def place_of(path):
     """Where a file of the repository stands in the site."""
     if path == "README.md":
         return "index.md"
+    if os.sep not in path and path.endswith(".md"):
+        return path
     if path.startswith("docs" + os.sep):
         return path[len("docs" + os.sep):]
     # With .txt, a browser shows a source file instead of saving it.

@@ -199,6 +199,21 @@ def the_example_of_the_wire_page_is_made_of_golden_frames():
 
 
 @check
+def the_changelog_begins_with_the_version_that_is_built():
+    built = re.search(r"version: '([^']+)'", read("meson.build")).group(1)
+    assert re.findall(r"^## (\S+)", read("CHANGELOG.md"), re.MULTILINE)[0] == built, f"meson.build says {built}"
+
+
+@check
+def every_page_is_in_the_index():
+    index = read("docs", "README.md")
+    pages = glob.glob(os.path.join(ROOT, "docs", "*.md")) + glob.glob(os.path.join(ROOT, "docs", "decisions", "*.md"))
+    missing = [page for page in (os.path.relpath(path, os.path.join(ROOT, "docs")) for path in pages)
+               if page != "README.md" and f"({page})" not in index]
+    assert not missing, f"docs/README.md does not name {missing}"
+
+
+@check
 def the_client_from_outside_stays_within_150_lines():
     assert read("tests", "interop", "client.py").count("\n") <= 150
 
