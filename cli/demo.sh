@@ -1,6 +1,12 @@
 #!/usr/bin/env bash
 # The main job on real input: pushes this repository and /usr/include to a node that serves an empty directory, changes
 # something, syncs again, pulls everything back, and compares every byte, mode and time on the way.
+
+# ./dev demo [--keep]
+#   Installs what is missing, builds a release, and syncs a real tree between two nodes, push and pull, comparing every byte.
+#   --keep   leave the three trees where they are and say where
+#   TMPDIR   where the trees are made, about three times the size of /usr/include; default /tmp
+
 set -euo pipefail
 
 usage() {

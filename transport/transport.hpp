@@ -1,4 +1,4 @@
-// Ordered bytes between two ends, and nothing above bytes: tcp, unix, memory, simulated, later tls and websocket.
+// Ordered bytes between two ends, and nothing above bytes: tcp, unix, memory, simulated.
 #pragma once
 
 #include "async/types.hpp"

@@ -8,6 +8,11 @@ same run. A receiver that misses a message, or sees one twice or of the wrong si
 Needs the drivers: ninja -C BUILD bench-drivers.
 """
 
+# ./dev bench [--peers] [ARGUMENT...]
+#   Builds a release and measures it against raw sockets in the same run.
+#   --peers       first installs nghttp2, ZeroMQ and gRPC, which then take part
+#   --peers=LIST  measures only these, and installs nothing
+
 import argparse
 import json
 import os

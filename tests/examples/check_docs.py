@@ -121,6 +121,15 @@ def limits_md_says_what_the_headers_say():
 
 
 @check
+def one_write_is_as_large_as_the_docs_say():
+    code = re.search(r"write_bytes_max = ([^;]+);", read("peer", "session.cpp"))
+    wanted = f"{value(code.group(1)) >> 10} KiB and"
+    for page, around in (("architecture.md", "writer, one coroutine per connection"), ("promises.md", "one write of at most")):
+        said = re.sub(r"\s+", " ", read("docs", page)).split(around)[1][:120]
+        assert wanted in said, f"docs/{page} does not say {wanted!r}: {said}"
+
+
+@check
 def network_md_and_gossip_md_say_what_their_headers_say():
     def of(header, *structs):
         found = {}
@@ -164,7 +173,7 @@ def every_snippet_of_the_tour_is_in_a_program_that_is_compiled():
 
 @check
 def every_link_leads_somewhere():
-    outcome = subprocess.run([sys.executable, os.path.join(ROOT, "docs", "check_links.py"), ROOT], capture_output=True, text=True)
+    outcome = subprocess.run([sys.executable, os.path.join(ROOT, "tests", "docs", "check_links.py"), ROOT], capture_output=True, text=True)
     assert outcome.returncode == 0, outcome.stdout
 
 
@@ -187,6 +196,21 @@ def the_example_of_the_wire_page_is_made_of_golden_frames():
     shown = re.findall(r"^ {4,7}((?:[0-9A-F]{2} )*[0-9A-F]{2})(?: {2,}.*)?$", page, re.MULTILINE)
     golden = json.loads(read("tests", "interop", "frames.json"))
     assert "".join(shown).replace(" ", "").lower() == "".join(golden[name] for name in ("preface", "hello", "open", "data"))
+
+
+@check
+def the_changelog_begins_with_the_version_that_is_built():
+    built = re.search(r"version: '([^']+)'", read("meson.build")).group(1)
+    assert re.findall(r"^## (\S+)", read("CHANGELOG.md"), re.MULTILINE)[0] == built, f"meson.build says {built}"
+
+
+@check
+def every_page_is_in_the_index():
+    index = read("docs", "README.md")
+    pages = glob.glob(os.path.join(ROOT, "docs", "*.md")) + glob.glob(os.path.join(ROOT, "docs", "decisions", "*.md"))
+    missing = [page for page in (os.path.relpath(path, os.path.join(ROOT, "docs")) for path in pages)
+               if page != "README.md" and f"({page})" not in index]
+    assert not missing, f"docs/README.md does not name {missing}"
 
 
 @check

@@ -18,12 +18,11 @@ MAY_INCLUDE = {
     "circuit": {"async", "fragment", "proto"},
     "transport": {"async", "fragment"},
     "peer": {"circuit", "transport", "async", "fragment", "proto"},
-    "sim": {"peer", "circuit", "transport", "async", "fragment", "proto"},
-    "services": {"peer", "circuit", "transport", "async", "fragment", "proto", "sim"},
+    "services": {"peer", "circuit", "transport", "async", "fragment", "proto"},
     "cli": {"services", "peer", "circuit", "transport", "async", "fragment", "proto"},
-    "examples": {"services", "peer", "circuit", "transport", "async", "fragment", "proto", "sim"},
+    "examples": {"services", "peer", "circuit", "transport", "async", "fragment", "proto"},
 }
-FRAMEWORK = {"proto", "fragment", "async", "circuit", "transport", "peer", "sim"}
+FRAMEWORK = {"proto", "fragment", "async", "circuit", "transport", "peer"}
 
 # The value and the trunk machine know no I/O: bytes and a time point in, bytes, events and a deadline out.
 WITHOUT_IO = re.compile(r"fragment/|circuit/(?:trunk|native_|limits)\w*\.")

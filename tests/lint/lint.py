@@ -4,16 +4,25 @@
 A finding that is wrong in its place is allowed by a comment on its line, which has to say why:  // lint-allow: REASON
 """
 
+# ./dev lint [--quick] [--fix] [--tidy [FILE...]]
+#   Runs tests/lint/lint.py (coroutine patterns that g++ 12 miscompiles, house rules), and clang-format on the files changed since the last
+#   commit, or on all of them in a clean tree, where it is installed (./dev setup --lint).
+#   --quick  only the first
+#   --fix    let clang-format put those files in order
+#   --tidy   also clang-tidy, on FILE... or the files changed since the last commit
+
 import argparse
 import os
 import re
+import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import coroutines  # noqa: E402
 from source import Source  # noqa: E402
 
-LIBRARY = {"fragment", "async", "circuit", "transport", "peer", "sim", "services"}
+LIBRARY = {"fragment", "async", "circuit", "transport", "peer", "services"}
 SKIPPED = {".git", "build", "site", "__pycache__", "node_modules", "subprojects"}
 FIXTURES = os.path.join("tests", "lint", "fixtures")
 
@@ -45,7 +54,7 @@ def files_of(root):
     """Every text file of the tree, as paths relative to it, in a stable order."""
     for directory, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name not in SKIPPED)
-        for name in sorted(names):
+        for name in sorted(set(names) - SKIPPED):  # in a second work tree .git is a file
             yield os.path.relpath(os.path.join(directory, name), root)
 
 
@@ -99,15 +108,59 @@ def lint(root):
     return sorted(findings)
 
 
+def changed_sources(root):
+    """C++ files that differ from the last commit, or all of them in a clean tree."""
+    def git(*arguments):
+        return subprocess.run(["git", "-C", root, *arguments], check=True, capture_output=True, text=True).stdout.splitlines()
+
+    def ours(paths):
+        return [path for path in paths if path.endswith((".cpp", ".hpp")) and not path.startswith(FIXTURES + os.sep)]
+
+    changed = ours(git("diff", "--name-only", "--diff-filter=d", "HEAD") + git("ls-files", "-o", "--exclude-standard"))
+    return changed or ours(git("ls-files", "*.cpp", "*.hpp"))
+
+
+def check_format(root, fix):
+    """True when clang-format has nothing to say, or is not there."""
+    if not shutil.which("clang-format-19"):
+        print("clang-format-19 is not installed, format not checked (./dev setup --lint)", file=sys.stderr)
+        return True
+    sources = changed_sources(root)
+    how = ["-i"] if fix else ["--dry-run", "--Werror"]
+    if sources and subprocess.run(["clang-format-19", *how, *sources], cwd=root).returncode != 0:
+        print("lint: ./dev lint --fix puts these in order", file=sys.stderr)
+        return False
+    return True
+
+
+def tidy(root, files):
+    for command in (["setup", "--lint"], ["build", "--debug"]):
+        subprocess.run([os.path.join(root, "dev"), *command], check=True)
+    files = files or [path for path in changed_sources(root) if path.endswith(".cpp")]
+    build = os.path.join(os.environ.get("TRUNKLINE_BUILD_ROOT") or os.path.join(root, "build"), "debug")
+    return subprocess.run(["clang-tidy-19", "--quiet", "-p", build, *files], cwd=root).returncode == 0
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-    findings = lint(parser.parse_args().root)
+    parser = argparse.ArgumentParser(prog="./dev lint", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--fix", action="store_true")
+    parser.add_argument("--tidy", action="store_true")
+    parser.add_argument("files", nargs="*", metavar="FILE")
+    arguments = parser.parse_args()
+    root = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+
+    findings = lint(root)
     for path, line, message in findings:
         print(f"{path}:{line}: {message}")
-    if not findings:
-        print("lint: nothing found")
-    return 1 if findings else 0
+    if findings:
+        return 1
+    print("lint: nothing found", flush=True)
+    if arguments.quick:
+        return 0
+    if not check_format(root, arguments.fix):
+        return 1
+    return 0 if not arguments.tidy or tidy(root, arguments.files) else 1
 
 
 if __name__ == "__main__":

@@ -8,6 +8,11 @@ A FILTER that is the name of a test ("circuit") selects it; any other FILTER sel
 their name ("cancelled receive"), in the selected programs or in all.
 """
 
+# ./dev test [--debug | --release | --asan | --tsan | --gcc] [--verbose] [FILTER...]
+#   Builds and runs all tests; the last line is "N passed, N failed". Not zero when one fails or none was run.
+#   FILTER: the name of a test program (circuit), or a part of a test case's name ("cancelled receive").
+#   TRUNKLINE_SEED=N replays the random choices of a failed run.        More: docs/testing.md
+
 import argparse
 import concurrent.futures
 import json

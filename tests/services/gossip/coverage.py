@@ -9,13 +9,13 @@ import os
 import subprocess
 import sys
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PAGE, PLOT = os.path.join(HERE, "gossip.md"), os.path.join(HERE, "gossip-coverage.svg")
+DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
+PAGE, PLOT = os.path.join(DOCS, "gossip.md"), os.path.join(DOCS, "gossip-coverage.svg")
 STRATEGIES = ("plain", "adopt", "redundancy", "cleanup", "adopt+cleanup", "exact+adopt")
 SIZES = (8, 9, 24, 27, 50, 81, 100, 200, 243, 1000)
 PLOTTED = range(2, 201)
 COLOURS = {"plain": "#c0392b", "redundancy": "#8e44ad", "adopt+cleanup": "#2471a3", "exact+adopt": "#1e8449"}
-BEGIN, END = "<!-- coverage: docs/coverage.py writes this -->", "<!-- end of coverage -->"
+BEGIN, END = "<!-- coverage: tests/services/gossip/coverage.py writes this -->", "<!-- end of coverage -->"
 
 
 def play(program, size, strategy, dead=()):
@@ -90,7 +90,7 @@ def main():
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
     if check:
-        print(f"{', '.join(wrong)}: not what docs/coverage.py writes" if wrong else "as measured")
+        print(f"{', '.join(wrong)}: not what tests/services/gossip/coverage.py writes" if wrong else "as measured")
         print(f"{2 - len(wrong)} passed, {len(wrong)} failed")
     return 1 if check and wrong else 0
 

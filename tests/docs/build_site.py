@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
-"""Builds the HTML site with mkdocs: README.md as its first page, docs/ below it.
+"""Builds the HTML site with mkdocs: README.md as its first page, what stands beside it and docs/ below it.
 
 mkdocs wants all pages in one folder. They are copied into a temporary one, with their links rewritten; a source file that a page
 links to is copied along, so that the site is complete in itself.
 """
+
+# ./dev docs [--check]
+#   Checks that every link in README.md and docs/ leads somewhere and that no line is longer than 120 columns, and builds the HTML site
+#   in build/site. Installs mkdocs when it is missing.
+#   --check  only the checks; needs nothing but python3
 
 import os
 import shutil
@@ -28,6 +33,8 @@ def place_of(path):
     """Where a file of the repository stands in the site."""
     if path == "README.md":
         return "index.md"
+    if os.sep not in path and path.endswith(".md"):
+        return path
     if path.startswith("docs" + os.sep):
         return path[len("docs" + os.sep):]
     # With .txt, a browser shows a source file instead of saving it.

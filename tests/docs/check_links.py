@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that every link in README.md and docs/ to a place in this repository leads somewhere, headings included."""
+"""Checks that every link in the pages beside README.md and in docs/ to a place in this repository leads somewhere, headings included."""
 
 import os
 import re
@@ -21,8 +21,7 @@ def without_code(text):
 
 
 def pages(root):
-    if os.path.exists(os.path.join(root, "README.md")):
-        yield "README.md"
+    yield from sorted(name for name in os.listdir(root) if name.endswith(".md"))
     for directory, folders, names in os.walk(os.path.join(root, "docs")):
         folders.sort()
         for name in sorted(names):
@@ -69,7 +68,7 @@ def broken(root):
 
 
 def main():
-    root = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), ".."))
+    root = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
     found = list(broken(root))
     for line in found:
         print(line)

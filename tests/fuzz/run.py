@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Builds one libFuzzer target and runs it on a copy of its corpus.
+
+libFuzzer adds what it finds to the first directory that it is given: a copy keeps the repository's corpus as it is.
+"""
+
+# ./dev fuzz [TARGET [--seconds N] [-- LIBFUZZER-ARGUMENT...]]
+#   Builds the libFuzzer targets with ASan and UBSan and runs one of them on a copy of its corpus, 60 seconds by default.
+#   Without TARGET: lists the targets. A crashing input is left in build/fuzz/crashes/ and replayed by
+#   build/fuzz/tests/fuzz/fuzz_TARGET FILE.
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.normpath(os.path.join(HERE, "..", ".."))
+
+
+def targets():
+    return sorted(name[len("fuzz_"):-len(".cpp")] for name in os.listdir(HERE)
+                  if name.startswith("fuzz_") and name.endswith(".cpp"))
+
+
+def run(program, target, crashes, seconds, arguments):
+    """Runs a target that is built; returns its exit code."""
+    os.makedirs(crashes, exist_ok=True)
+    with tempfile.TemporaryDirectory() as corpus:
+        if os.path.isdir(os.path.join(HERE, "corpus", target)):
+            shutil.copytree(os.path.join(HERE, "corpus", target), corpus, dirs_exist_ok=True)
+        process = subprocess.Popen([program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
+                                    "-print_final_stats=1", f"-artifact_prefix={crashes}/{target}-", *arguments, corpus])
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                pass  # libFuzzer has heard it too, and ends with its statistics
+
+
+def main():
+    own, others = sys.argv[1:], []
+    if "--" in own:
+        mark = own.index("--")
+        own, others = own[:mark], own[mark + 1:]
+    parser = argparse.ArgumentParser(prog="./dev fuzz", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", nargs="?")
+    parser.add_argument("--seconds", type=int, default=60)
+    arguments = parser.parse_args(own)
+    if arguments.target is None:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader may have seen enough
+        print("targets:", file=sys.stderr)
+        print("\n".join(targets()))
+        return 0
+    if arguments.target not in targets():
+        sys.exit(f"dev: fuzz: no target {arguments.target}; there are: {' '.join(targets())}")
+
+    program = f"tests/fuzz/fuzz_{arguments.target}"
+    built = subprocess.run([os.path.join(ROOT, "dev"), "build", "--fuzz", "--", program])
+    if built.returncode != 0:
+        return built.returncode
+    build = os.path.join(os.environ.get("TRUNKLINE_BUILD_ROOT") or os.path.join(ROOT, "build"), "fuzz")
+    return run(os.path.join(build, program), arguments.target, os.path.join(build, "crashes"), arguments.seconds, others)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.exit(code if code >= 0 else 128 - code)
