@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds a simulator and becomes it."""
 
-# ./dev sim [--cluster] [--seeds N | --seed S] [--first S] [--minutes M | --seconds S] [--jobs N] [--plant BUG] [--verbose]
+# ./dev sim [--cluster] [--seeds N | --seed S] [--first S] [--minutes M | --seconds S] [--jobs N] [--plant BUG] [--verbose] [--traces]
 #   Builds a release and runs the simulator: whole nodes under a virtual clock, with faults and checkers.
 #   A failure prints its seed; --seed replays that run exactly.
 #   --cluster    QuarkChain clusters of one master and four slaves instead; has --seconds for --minutes, and no --jobs
@@ -9,6 +9,7 @@
 #   --minutes M  of virtual time with faults, per world  --jobs N     processes
 #   --plant BUG  a bug, to see that it is caught; an unknown one lists them
 #   --verbose    prints what nodes log and which faults strike
+#   --traces     prints a line "SEED TRACE-HASH" for each seed instead of a summary
 
 import os
 import sys
