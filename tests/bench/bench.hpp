@@ -34,16 +34,26 @@ enum class Workload {
   opens,
   idle_circuit_bytes,
   idle_connection_bytes,
-  quarkchain_root_block, // bench_quarkchain only
+  quarkchain_root_block, // bench_quarkchain_codec only
+  calls_64, // bench_trunkline only; bench_quarkchain has its own of that name
 };
 
-inline constexpr const char* workload_names[] = {
-    "one_way_64",           "one_way_64_x100", "bulk_64k",           "bulk_64k_x16",
-    "round_trip",           "opens",           "idle_circuit_bytes", "idle_connection_bytes",
-    "quarkchain_root_block"};
+inline constexpr const char* workload_names[] = {"one_way_64",
+                                                 "one_way_64_x100",
+                                                 "bulk_64k",
+                                                 "bulk_64k_x16",
+                                                 "round_trip",
+                                                 "opens",
+                                                 "idle_circuit_bytes",
+                                                 "idle_connection_bytes",
+                                                 "quarkchain_root_block",
+                                                 "calls_64"};
 
 /// Opens that a driver keeps unanswered in the workload `opens`.
 inline constexpr std::uint64_t opens_outstanding = 64;
+
+/// Calls that a driver keeps unanswered in the workload `calls_64`.
+inline constexpr std::uint64_t calls_outstanding = 64;
 
 inline constexpr std::size_t small_bytes = 64;
 inline constexpr std::size_t bulk_bytes = 65536;

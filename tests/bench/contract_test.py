@@ -5,6 +5,7 @@
    reason names the number: the receiver's checks are real.
 3. A workload that a peer cannot do is a reason and exit status 77, never a row.
 4. The same for the library that is measured, and for its network facade, whose broadcasts have rows of their own for messages and bytes.
+5. Instructions are counted from two runs, compared with an earlier count, and a figure that has grown fails the run.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import unittest
+
+import instructions
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = None
@@ -83,10 +86,11 @@ class OfTrunkline(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             with open(path) as file:
                 rows = json.load(file)
-        self.assertEqual([row["workload"] for row in rows], [*CHECKED, "idle_circuit_bytes", "idle_connection_bytes"])
+        self.assertEqual([row["workload"] for row in rows], [*CHECKED, "idle_circuit_bytes", "idle_connection_bytes",
+                                                              "calls_64"])
 
     def test_a_left_out_message_fails_the_run_and_is_named(self):
-        for workload in CHECKED:
+        for workload in (*CHECKED, "calls_64"):
             with self.subTest(workload):
                 done = run("--workloads", workload, "--plant", "skip-one", peer="trunkline")
 
@@ -124,10 +128,117 @@ class OfNetwork(unittest.TestCase):
                 self.assertRegex(done.stderr, r"sequence \d+ on stream \d+, expected \d+")
 
 
+# In valgrind's place: runs the driver, and says it took 1,000,000 instructions and a number for each operation.
+VALGRIND = """#!/usr/bin/env python3
+import os, sys
+options = [word for word in sys.argv[1:] if word.startswith("--")]
+command = sys.argv[sys.argv.index("--quiet") + 2:]
+path = sys.argv[sys.argv.index("--quiet") + 1].split("=", 1)[1]
+each = {"serve": 70, "drive": 50}[command[1]]
+with open(path, "w") as file:
+    file.write(f"events: Ir\\ntotals: {1_000_000 + each * int(command[command.index('--count') + 1])}\\n")
+os.execv(command[0], command)
+"""
+
+
+def earlier(serve, drive, **other):
+    return {"workload": "one_way_64", "peer": "raw", "serve": serve, "drive": drive, "counts": [1, 2], **other}
+
+
+class OfInstructions(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        path = os.path.join(self.folder, "valgrind")
+        with open(path, "w") as file:
+            file.write(VALGRIND)
+        os.chmod(path, 0o755)
+
+    def count(self, *arguments):
+        command = [sys.executable, os.path.join(HERE, "run.py"), "--build", BUILD, "--instructions", "--quick",
+                   "--peers", "raw", "--workloads", "one_way_64", *arguments]
+        with_ours = dict(os.environ, PATH=self.folder + os.pathsep + os.environ["PATH"])
+        return subprocess.run(command, capture_output=True, text=True, env=with_ours)
+
+    def write(self, name, content):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as file:
+            file.write(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    def test_a_figure_is_the_difference_of_two_runs_for_each_operation(self):
+        path = os.path.join(self.folder, "rows.json")
+
+        done = self.count("--json", path)
+
+        self.assertEqual(done.returncode, 0, done.stderr)
+        (row,) = instructions.read_rows(path)
+        self.assertEqual((row["workload"], row["peer"], row["serve"], row["drive"]), ("one_way_64", "raw", 70.0, 50.0))
+        self.assertRegex(done.stdout, r"one_way_64 +raw +70 +50\n")
+        self.assertIn("not a measurement", done.stdout)
+
+    def test_a_figure_that_has_grown_by_more_than_the_tolerance_fails_the_run_and_is_named(self):
+        path = self.write("before.json", [earlier(70, 48)])
+
+        done = self.count("--against", path)
+        tolerated = self.count("--against", path, "--tolerance", "5")
+
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertEqual(done.stderr.splitlines()[-1],
+                         "one_way_64, raw, drive: expected 48 instructions and 3 % at most, seen 50, +4.2 %")
+        self.assertRegex(done.stdout, r"one_way_64 +raw +serve +70 +70 +\+0\.0 %")
+        self.assertEqual(tolerated.returncode, 0, tolerated.stderr)
+
+    def test_less_than_before_and_3_per_cent_more_pass(self):
+        _, wrong = instructions.compare([earlier(1000, 1000)], [earlier(1030, 200)], 3)
+
+        self.assertEqual(wrong, [])
+
+    def test_a_comparison_of_nothing_fails_the_run(self):
+        path = self.write("before.json", [earlier(70, 50, peer="trunkline")])
+
+        done = self.count("--against", path)
+
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("nothing was compared", done.stderr)
+
+    def test_an_earlier_file_of_another_shape_fails_the_run_before_it_measures(self):
+        for content, seen in (("", "expected JSON"), ([], "expected rows"), ([{"workload": "opens"}], "expected rows"),
+                              ([earlier("70", 50)], "expected rows")):
+            with self.subTest(content):
+                done = self.count("--against", self.write("before.json", content))
+
+                self.assertEqual(done.returncode, 1, done.stdout)
+                self.assertIn(seen, done.stderr)
+        self.assertIn("No such file", self.count("--against", os.path.join(self.folder, "none")).stderr)
+
+    def test_of_several_repetitions_the_median_stands(self):
+        repetitions = [((100, 0), (100 + 10 * each, 10)) for each in (7, 90, 6)]
+
+        row = instructions.row("opens", "raw", (10, 20), repetitions)
+
+        self.assertEqual((row["serve"], row["drive"]), (7.0, 1.0))
+
+    def test_the_total_is_that_of_instructions_among_other_events(self):
+        self.assertEqual(instructions.total_in("version: 1\nevents: Dr Ir\nfn=(1)\n+3 5 2\n\ntotals: 17 123456\n", "x"), 123456)
+        self.assertEqual(instructions.total_in("events: Ir\nsummary: 42\n", "x"), 42)
+
+    def test_a_count_that_is_cut_short_is_an_error_and_not_a_figure(self):
+        for text in ("", "events: Ir\nfn=(1)\n+3 5\n", "events: Dr\ntotals: 5\n"):
+            with self.subTest(text), self.assertRaises(instructions.Unreadable):
+                instructions.total_in(text, "x")
+
+    def test_what_only_times_can_do_is_refused(self):
+        for arguments in (("--count", "5"), ("--plant", "skip-one"), ("--workloads", "bulk_64k"), ("--peers", "grpc")):
+            with self.subTest(arguments):
+                self.assertEqual(self.count(*arguments).returncode, 2)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
-    parser.add_argument("--peer", choices=["raw", "trunkline", "network"], default="raw")
+    parser.add_argument("--peer", choices=["raw", "trunkline", "network", "instructions"], default="raw")
     options, rest = parser.parse_known_args()
     BUILD = options.build
     unittest.main(argv=[sys.argv[0], f"Of{options.peer.capitalize()}", *rest])

@@ -458,7 +458,8 @@ class Driving : public Connection {
       case Workload::bulk_64k_x16: return produce_one_way(stream, to, flags);
       case Workload::opens:
       case Workload::idle_connection_bytes: *flags |= NGHTTP2_DATA_FLAG_EOF; break;
-      case Workload::quarkchain_root_block: break; // not asked of it
+      case Workload::quarkchain_root_block:
+      case Workload::calls_64: break; // not asked of it
       case Workload::round_trip:
       case Workload::idle_circuit_bytes:
         if (stamps_.sent() == allowed_) return NGHTTP2_ERR_DEFERRED;

@@ -5,6 +5,14 @@ Two processes on loopback and one TCP connection per measurement. The rounds of 
 what else the machine does hits all alike; the table shows medians, and each figure as a share of raw sockets in the
 same run. A receiver that misses a message, or sees one twice or of the wrong size, fails the run.
 
+With --instructions nothing is timed: valgrind counts what one operation costs each side, serving and driving, in user
+space. A process is run with n1 and with n2 operations, and (I(n2) - I(n1)) / (n2 - n1) is the figure, so that start and
+end do not count. Both ends share one core, where they take turns in the same order whatever else the machine does, and
+the counts are so high (n2 is 6,144 round trips, 24,576 opens, 122,880 messages) that a repetition gives the same within
+0.5 %. A busy machine shows in one_way_64_x100 and forward_64, where it decides how often a sender waits: medians of
+three, within 1 %. So figures of two commits on one machine, with one compiler, can be compared. With --against FILE they
+are, and the run fails where one has grown by more than the tolerance.
+
 Needs the drivers: ninja -C BUILD bench-drivers.
 """
 
@@ -12,6 +20,7 @@ Needs the drivers: ninja -C BUILD bench-drivers.
 #   Builds a release and measures it against raw sockets in the same run.
 #   --peers       first installs nghttp2, ZeroMQ and gRPC, which then take part
 #   --peers=LIST  measures only these, and installs nothing
+#   --instructions  counts instructions instead of time, and first installs valgrind
 
 import argparse
 import json
@@ -25,13 +34,16 @@ import sys
 import tempfile
 import time
 
+import instructions
+
 WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
              "idle_circuit_bytes", "idle_connection_bytes")
 PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec", "python")
 # Drivers that are not built: pyquarkchain's own master and slave, where PYQUARKCHAIN says where they are (docs/testing.md).
 SCRIPTS = {"python": os.path.join(os.path.dirname(os.path.abspath(__file__)), "quarkchain_python.py")}
 # What only one driver does: a service on trunkline has nobody to be compared with here.
-OWN_WORKLOADS = {"network": ("conduit_1", "conduit_50", "first_message", "broadcast_27", "mesh_27", "broadcast_81", "mesh_81"),
+OWN_WORKLOADS = {"trunkline": ("calls_64",),
+                 "network": ("conduit_1", "conduit_50", "first_message", "broadcast_27", "mesh_27", "broadcast_81", "mesh_81"),
                  "quarkchain": ("calls_1", "calls_64", "forward_64", "idle_peer_bytes"),
                  "quarkchain_codec": ("quarkchain_root_block",), "python": ("calls_1", "calls_64")}
 ALL_WORKLOADS = tuple(dict.fromkeys(WORKLOADS + sum(OWN_WORKLOADS.values(), ())))
@@ -69,14 +81,15 @@ class Failed(Exception):
 class Process:
     """A driver, pinned to a core before it starts, with its output and its complaints kept."""
 
-    def __init__(self, command, core):
+    def __init__(self, command, core, under=()):
+        """`under` runs it: the command line of valgrind."""
         self.command = command
         self.complaints = tempfile.TemporaryFile()
         allowed = os.sched_getaffinity(0)
         if core is not None:
             os.sched_setaffinity(0, {core})
         try:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            self.process = subprocess.Popen([*under, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                             stderr=self.complaints)
         finally:
             os.sched_setaffinity(0, allowed)
@@ -127,23 +140,24 @@ def wait_both(serving, driving, seconds):
                                f"{process.complaint() or 'no reason given'}" for process in failed))
 
 
-def measure(driver, workload, options, cores):
-    """One measurement: {"value": ..., "unit": ...}. Raises Unsupported with the driver's reason, or Failed."""
+def measure(driver, workload, options, cores, under=((), ())):
+    """One measurement: {"value": ..., "unit": ...}. Raises Unsupported with the driver's reason, or Failed.
+    `under`: what runs the serving and the driving process."""
     serve_core, drive_core = cores
     both = list(options.both)
     if workload in options.idle_counts:
         both += ["--count", str(options.idle_counts[workload])]
     elif options.count:
         both += ["--count", str(options.count)]
-    with Process([driver, "serve", workload] + both, serve_core) as serving:
+    with Process([driver, "serve", workload] + both, serve_core, under[0]) as serving:
         line = serving.first_line(STARTED_WITHIN)
         if not line.startswith("LISTENING "):
             if serving.process.wait() == UNSUPPORTED:
                 raise Unsupported(serving.complaint())
             raise Failed(f"{serving.name()} did not listen: {serving.complaint()}")
         command = [driver, "drive", workload, line.split()[1], "--far-pid", str(serving.process.pid)] + both
-        with Process(command + options.drive_only, drive_core) as driving:
-            wait_both(serving, driving, options.seconds + 120)
+        with Process(command + options.drive_only, drive_core, under[1]) as driving:
+            wait_both(serving, driving, (600 if under[0] else options.seconds) + 120)
             return json.loads(driving.process.stdout.read())
 
 
@@ -201,7 +215,8 @@ class Load:
 
 
 def does(peer, workload):
-    return workload in OWN_WORKLOADS.get(peer, WORKLOADS)
+    own = OWN_WORKLOADS.get(peer, ())
+    return workload in own or (workload in WORKLOADS and (not own or peer == "trunkline"))
 
 
 def run(drivers, workloads, options):
@@ -226,6 +241,48 @@ def run(drivers, workloads, options):
             order = order[1:] + order[:1]
     progress.end()
     return results, notes
+
+
+def count_instructions(drivers, workloads, options):
+    """The rows of instructions.py and notes."""
+    rows, notes = [], []
+    chosen = [(workload, peer) for workload in workloads for peer in drivers
+              if does(peer, workload) and (workload, peer) not in instructions.LEFT_OUT]
+    times = {workload: 1 if options.quick else instructions.REPETITIONS.get(workload, 1) for workload in workloads}
+    progress = Progress(sum(2 * times[workload] for workload, _ in chosen))
+    core = max(os.sched_getaffinity(0))
+    for workload, peer in chosen:
+        counts = instructions.counts_of(workload, 0.02 if options.quick else 1)
+        repetitions = []
+        try:
+            for _ in range(times[workload]):
+                totals = []
+                for count in counts:
+                    progress.at(f"{workload}, {count} times, {peer}")
+                    totals.append(count_once(drivers[peer], workload, options, count, core))
+                repetitions.append(totals)
+        except Unsupported as reason:
+            notes.append(str(reason))
+            continue
+        except (Failed, instructions.Unreadable) as reason:
+            progress.end()
+            raise Failed(f"{peer}, {workload}: {reason}") from None
+        rows.append(instructions.row(workload, peer, counts, repetitions))
+    progress.end()
+    return rows, notes
+
+
+def count_once(driver, workload, options, count, core):
+    """The instructions of both processes, the serving one first."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [os.path.join(folder, side) for side in instructions.SIDES]
+        options.count = count
+        measure(driver, workload, options, (core, core), [instructions.command(path) for path in paths])
+        totals = []
+        for path in paths:
+            with open(path) as file:
+                totals.append(instructions.total_in(file.read(), path))
+        return totals
 
 
 def rows_of(results):
@@ -297,7 +354,7 @@ def names(known):
 def find_drivers(build, wanted):
     folders = [build, os.path.join(build, "tests", "bench")]
     drivers, missing = {}, []
-    for peer in wanted or PEERS:
+    for peer in wanted:
         if peer in SCRIPTS:
             if os.environ.get("PYQUARKCHAIN"):
                 drivers[peer] = SCRIPTS[peer]
@@ -324,9 +381,28 @@ def parse(arguments):
     parser.add_argument("--seconds", type=float, metavar="S", help="per measurement; default 1, with --quick 0.2")
     parser.add_argument("--count", type=int, metavar="N", help="messages (or opens) per measurement, instead of a time")
     parser.add_argument("--idle-count", type=int, metavar="N", help="idle circuits, or connections, to hold")
+    parser.add_argument("--instructions", action="store_true",
+                        help="count instructions with valgrind instead; with --quick too few operations for a figure. Of "
+                             "--workloads " + ",".join(instructions.COUNTS) + " and --peers " + ",".join(instructions.PEERS))
+    parser.add_argument("--against", metavar="FILE", help="with --instructions: compare with what an earlier --json wrote; "
+                                                           "exit status 1 where a figure is above the earlier one")
+    parser.add_argument("--tolerance", type=float, default=instructions.TOLERANCE, metavar="PERCENT",
+                        help="how much above is not yet above, default %(default)g")
     parser.add_argument("--plant", choices=["skip-one"],
                         help="make the sender leave out one sequence number: the run has to fail")
     options = parser.parse_args(arguments)
+    if options.against and not options.instructions:
+        parser.error("--against: only instructions can be compared with an earlier run, add --instructions")
+    if options.instructions:
+        for name in options.workloads or ():
+            if name not in instructions.COUNTS:
+                parser.error(f"--instructions: no counts for {name}; there are {', '.join(instructions.COUNTS)}")
+        for name in options.peers or ():
+            if name not in instructions.PEERS:
+                parser.error(f"--instructions: {name} is not counted; there are {', '.join(instructions.PEERS)}")
+        for name in ("rounds", "count", "idle_count", "plant"):
+            if getattr(options, name):
+                parser.error(f"--{name.replace('_', '-')} is of measurements of time, not of --instructions")
     options.rounds = options.rounds or (3 if options.quick else 5)
     options.seconds = options.seconds or (0.2 if options.quick else 1.0)
     options.idle_counts = dict(IDLE_COUNTS_QUICK if options.quick else IDLE_COUNTS)
@@ -339,11 +415,13 @@ def parse(arguments):
 
 def main(arguments):
     options = parse(arguments)
-    drivers, missing = find_drivers(options.build, options.peers)
+    drivers, missing = find_drivers(options.build, options.peers or (instructions.PEERS if options.instructions else PEERS))
     if not drivers or (options.peers and missing):
         print(f"no driver built for {', '.join(missing)} in {options.build}; ninja -C BUILD bench-drivers builds "
               f"those whose packages are installed", file=sys.stderr)
         return 2
+    if options.instructions:
+        return main_of_instructions(drivers, missing, options)
     load = Load()
     try:
         results, notes = run(drivers, options.workloads or ALL_WORKLOADS, options)
@@ -369,10 +447,46 @@ def main(arguments):
         print(f"note: other programs took {100 * load.others():.0f} % of the machine meanwhile: rates come out low, "
               f"and ratios favour peers with several threads; measure again on a quiet machine")
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump(rows, file, indent=1)
-            file.write("\n")
+        write_json(rows, options.json)
     return 0
+
+
+def write_json(rows, path):
+    with open(path, "w") as file:
+        json.dump(rows, file, indent=1)
+        file.write("\n")
+
+
+def main_of_instructions(drivers, missing, options):
+    if not shutil.which("valgrind"):
+        print("--instructions: expected valgrind, seen none; apt-get install valgrind, or ./dev setup --instructions",
+              file=sys.stderr)
+        return 2
+    try:
+        before = instructions.read_rows(options.against) if options.against else None
+        rows, notes = count_instructions(drivers, options.workloads or list(instructions.COUNTS), options)
+    except (Failed, instructions.Unreadable) as reason:
+        print(f"run failed: {reason}", file=sys.stderr)
+        return 1
+    if not rows:
+        print("run failed: none of these peers does any of these workloads", file=sys.stderr)
+        return 1
+    print("instructions in user space per operation" + (" (--quick: a look, not a measurement)" if options.quick else ""))
+    print(instructions.table(rows))
+    for note in notes:
+        print(f"note: {note}")
+    for peer in missing:
+        print(f"note: {peer} left out, its driver is not built")
+    if options.json:
+        write_json(rows, options.json)
+    if before is None:
+        return 0
+    text, wrong = instructions.compare(before, rows, options.tolerance)
+    print(f"\nagainst {options.against}, {options.tolerance:g} % more at most")
+    print(text)
+    for complaint in wrong:
+        print(complaint, file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 // trunkline as its users have it: nodes, peers and circuits over one tcp connection, one thread per end.
 
+#include "async/tasks.hpp"
 #include "bench.hpp"
+#include "circuit/caller.hpp"
 #include "circuit/circuit.hpp"
 #include "peer/node.hpp"
 
@@ -83,6 +85,19 @@ awaitable<void> echo(Circuit circuit, Serving* serving) {
   circuit.finish();
 }
 
+/// A reply is its request: the part that says whose it is goes back with the payload.
+awaitable<void> answer_calls(Circuit circuit, Serving* serving) {
+  for (;;) {
+    std::optional<Fragment> request = circuit.try_receive();
+    if (!request) request = co_await circuit.receive();
+    if (!request) break;
+    serving->checks.check(text_of(*request), request->payload.size(), 0);
+    request->op = op_reply;
+    if (circuit.send_one_way(*request) != SendOutcome::queued) co_await circuit.send(std::move(*request));
+  }
+  circuit.finish();
+}
+
 /// The service of every workload. Short circuits are answered where they are taken, without a coroutine of their own.
 awaitable<void> bench_service(LocalPeer& peer, CircuitInbox& circuits, Serving* serving) {
   std::uint32_t stream = 0;
@@ -94,6 +109,8 @@ awaitable<void> bench_service(LocalPeer& peer, CircuitInbox& circuits, Serving* 
       peer.spawn(receive_one_way, std::move(*circuit), serving, stream++);
     } else if (serving->options.workload == Workload::round_trip) {
       peer.spawn(echo, std::move(*circuit), serving);
+    } else if (serving->options.workload == Workload::calls_64) {
+      peer.spawn(answer_calls, std::move(*circuit), serving);
     } else if (serving->options.workload == Workload::opens) {
       std::optional<Fragment> first = circuit->try_receive();
       if (!first) first = co_await circuit->receive();
@@ -241,6 +258,33 @@ awaitable<void> drive_round_trip(Driving& driving) {
   driving.result = round_trips.result();
 }
 
+awaitable<void> call_again_and_again(Caller* caller, Stamps* stamps, const Goal* goal) {
+  while (goal->more(stamps->sent(), 1) != 0) {
+    Fragment request = stamped(*stamps, 0);
+    const std::uint64_t expected = stamped_sequence(text_of(request));
+    const Fragment reply = co_await caller->call(std::move(request));
+    if (reply.payload.size() != small_bytes || stamped_sequence(text_of(reply)) != expected)
+      throw std::runtime_error("a call of sequence " + std::to_string(expected) + " got the reply to another one");
+  }
+}
+
+awaitable<void> drive_calls(Driving& driving) {
+  std::vector<Circuit> circuits = open_circuits(driving, 1);
+  co_await circuits.front().accepted();
+  Caller caller(std::move(circuits.front()));
+  Stamps stamps(driving.options);
+  std::exception_ptr failure;
+  Tasks calls(driving.peer->executor(), [&](std::exception_ptr thrown) {
+    if (!failure) failure = std::move(thrown);
+  });
+  const Goal goal(driving.options);
+  for (std::uint64_t i = 0; i < calls_outstanding; ++i) calls.spawn(call_again_and_again(&caller, &stamps, &goal));
+  co_await calls.join();
+  if (failure) std::rethrow_exception(failure);
+  driving.result = {static_cast<double>(stamps.sent()) / goal.elapsed(), "calls/s"};
+  caller.circuit().finish();
+}
+
 awaitable<void> drive_opens(Driving& driving) {
   Stamps stamps(driving.options);
   // The instance that the first circuit starts takes all others; the first brings a message like every other.
@@ -320,6 +364,7 @@ awaitable<void> run_workload(Driving& driving, Node& node, asio::io_context& io)
   switch (driving.options.workload) {
     case Workload::round_trip: co_await drive_round_trip(driving); break;
     case Workload::opens: co_await drive_opens(driving); break;
+    case Workload::calls_64: co_await drive_calls(driving); break;
     case Workload::idle_circuit_bytes: co_await drive_idle_circuits(driving); break;
     case Workload::idle_connection_bytes: co_await drive_idle_connections(driving, io); break;
     default: co_await drive_one_way(driving);

@@ -16,7 +16,10 @@ import subprocess
 import sys
 import tempfile
 
-from check_links import links, pages
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
+import dev  # noqa: E402
+from check_links import links, pages  # noqa: E402
 
 CONFIGURATION = """\
 site_name: trunkline
@@ -69,7 +72,13 @@ def copy_page(root, page, target):
 
 
 def main():
-    root, site = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    root, site = dev.ROOT, os.path.join(dev.BUILD_ROOT, "site")
+    for check in ("check_links.py", "wrap_pages.py"):
+        if subprocess.run([sys.executable, os.path.join(HERE, check), root]).returncode != 0:
+            sys.exit(1)
+    if sys.argv[1:2] == ["--check"]:
+        return
+    dev.dev("setup", "--docs")
     with tempfile.TemporaryDirectory() as work:
         target = os.path.join(work, "pages")
         os.makedirs(target)

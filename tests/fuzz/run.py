@@ -18,7 +18,8 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.normpath(os.path.join(HERE, "..", ".."))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+import dev  # noqa: E402
 
 
 def targets():
@@ -60,10 +61,7 @@ def main():
         sys.exit(f"dev: fuzz: no target {arguments.target}; there are: {' '.join(targets())}")
 
     program = f"tests/fuzz/fuzz_{arguments.target}"
-    built = subprocess.run([os.path.join(ROOT, "dev"), "build", "--fuzz", "--", program])
-    if built.returncode != 0:
-        return built.returncode
-    build = os.path.join(os.environ.get("TRUNKLINE_BUILD_ROOT") or os.path.join(ROOT, "build"), "fuzz")
+    build = dev.build("fuzz", program)
     return run(os.path.join(build, program), arguments.target, os.path.join(build, "crashes"), arguments.seconds, others)
 
 

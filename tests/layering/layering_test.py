@@ -24,7 +24,7 @@ PLANTED = [
     ("circuit/planted.cpp", '#include "transport/transport.hpp"', True),
     ("circuit/planted.cpp", '#include "peer/node.hpp"', True),
     ("circuit/planted.cpp", "#include <boost/asio/ip/tcp.hpp>", True),
-    ("circuit/trunk_planted.hpp", "#include <boost/asio/awaitable.hpp>", True),
+    ("circuit/native/planted.hpp", "#include <boost/asio/awaitable.hpp>", True),
     ("circuit/native/machine.cpp", "# include <boost/asio/awaitable.hpp>", True),
     ("circuit/native/machine.cpp", '#include "async/signal.hpp"', True),
     ("circuit/limits.hpp", "#include <boost/asio/awaitable.hpp>", True),

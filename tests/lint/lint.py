@@ -18,8 +18,10 @@ import shutil
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import coroutines  # noqa: E402
+import dev  # noqa: E402
 from source import Source  # noqa: E402
 
 LIBRARY = {"fragment", "async", "circuit", "transport", "peer", "services"}
@@ -134,10 +136,9 @@ def check_format(root, fix):
 
 
 def tidy(root, files):
-    for command in (["setup", "--lint"], ["build", "--debug"]):
-        subprocess.run([os.path.join(root, "dev"), *command], check=True)
+    dev.dev("setup", "--lint")
+    build = dev.build("debug")
     files = files or [path for path in changed_sources(root) if path.endswith(".cpp")]
-    build = os.path.join(os.environ.get("TRUNKLINE_BUILD_ROOT") or os.path.join(root, "build"), "debug")
     return subprocess.run(["clang-tidy-19", "--quiet", "-p", build, *files], cwd=root).returncode == 0
 
 
@@ -147,9 +148,8 @@ def main():
     parser.add_argument("--fix", action="store_true")
     parser.add_argument("--tidy", action="store_true")
     parser.add_argument("files", nargs="*", metavar="FILE")
-    arguments = parser.parse_args()
-    root = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-
+    arguments = parser.parse_intermixed_args()
+    root = dev.ROOT
     findings = lint(root)
     for path, line, message in findings:
         print(f"{path}:{line}: {message}")

@@ -4,12 +4,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +29,7 @@ struct Arguments {
   std::string plant = "none";
   unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
   bool verbose = false;
+  bool traces = false;
 };
 
 RunOptions options_for(const Arguments& arguments, std::uint64_t seed) {
@@ -74,12 +77,13 @@ struct Share {
   std::uint64_t failed = 0;
 };
 
-Share run_share(const Arguments& arguments, unsigned job) {
+Share run_share(const Arguments& arguments, unsigned job, std::span<std::uint64_t> traces) {
   Share share;
   for (std::uint64_t i = job; i < arguments.seeds; i += arguments.jobs) {
     const std::uint64_t seed = arguments.first + i;
     const RunReport report = simulate(options_for(arguments, seed));
     share.sum.add(report);
+    if (!traces.empty()) traces[i] = report.trace_hash;
     if (report.violations_count == 0) continue;
     ++share.failed;
     print_failure(arguments, seed, report);
@@ -115,7 +119,7 @@ struct Job {
   int pipe;
 };
 
-Job start_job(const Arguments& arguments, unsigned job) {
+Job start_job(const Arguments& arguments, unsigned job, std::span<std::uint64_t> traces) {
   int ends[2];
   if (::pipe(ends) != 0) throw std::runtime_error("no pipe");
   std::fflush(stdout);
@@ -123,7 +127,7 @@ Job start_job(const Arguments& arguments, unsigned job) {
   if (process < 0) throw std::runtime_error("cannot fork");
   if (process == 0) {
     ::close(ends[0]);
-    const auto numbers = to_numbers(run_share(arguments, job));
+    const auto numbers = to_numbers(run_share(arguments, job, traces));
     const auto bytes = static_cast<ssize_t>(numbers.size() * sizeof numbers[0]);
     const bool written = ::write(ends[1], numbers.data(), static_cast<std::size_t>(bytes)) == bytes;
     std::fflush(stdout);
@@ -148,19 +152,37 @@ Share end_job(const Job& job, unsigned number) {
   return share;
 }
 
+/// One for each seed, in memory that all jobs write to; none unless they are to be printed.
+std::span<std::uint64_t> shared_traces(const Arguments& arguments) {
+  if (!arguments.traces || arguments.seeds == 0) return {};
+  void* const memory = ::mmap(nullptr, arguments.seeds * sizeof(std::uint64_t), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::runtime_error("no memory for the trace hashes");
+  return {static_cast<std::uint64_t*>(memory), arguments.seeds};
+}
+
+void print_traces(const Arguments& arguments, std::span<const std::uint64_t> traces) {
+  for (std::size_t i = 0; i < traces.size(); ++i)
+    std::printf("%llu %016llx\n", static_cast<unsigned long long>(arguments.first + i),
+                static_cast<unsigned long long>(traces[i]));
+}
+
 int run_many(const Arguments& arguments) {
   const auto begin = std::chrono::steady_clock::now();
   std::vector<Job> jobs;
   Share sum;
-  if (arguments.jobs == 1) sum = run_share(arguments, 0);
-  for (unsigned job = 0; arguments.jobs > 1 && job < arguments.jobs; ++job) jobs.push_back(start_job(arguments, job));
+  const std::span<std::uint64_t> traces = shared_traces(arguments);
+  if (arguments.jobs == 1) sum = run_share(arguments, 0, traces);
+  for (unsigned job = 0; arguments.jobs > 1 && job < arguments.jobs; ++job)
+    jobs.push_back(start_job(arguments, job, traces));
   for (unsigned job = 0; job < jobs.size(); ++job) {
     const Share share = end_job(jobs[job], job);
     sum.sum.add(share.sum);
     sum.failed += share.failed;
   }
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-  print_summary(sum.sum, arguments.seeds, sum.failed, time.count());
+  if (arguments.traces) print_traces(arguments, traces);
+  else print_summary(sum.sum, arguments.seeds, sum.failed, time.count());
   return sum.failed == 0 ? 0 : 1;
 }
 
@@ -172,6 +194,8 @@ int main(int argc, char** argv) {
   app.add_option("--seeds", arguments.seeds, "how many worlds")->capture_default_str();
   app.add_option("--first", arguments.first, "the seed of the first one")->capture_default_str();
   app.add_option("--seed", arguments.seed, "runs this one only and prints its trace hash");
+  app.add_flag("--traces", arguments.traces, "prints a line \"SEED TRACE-HASH\" for each seed instead of a summary")
+      ->excludes("--seed");
   app.add_option("--minutes", arguments.minutes, "of virtual time with faults, per world")->capture_default_str();
   app.add_option("--jobs", arguments.jobs, "processes")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--plant", arguments.plant, "a bug, to see that it is caught")

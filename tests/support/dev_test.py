@@ -7,7 +7,10 @@ import re
 import subprocess
 import sys
 
-ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import dev as names  # noqa: E402
+
+ROOT = names.ROOT
 KINDS = os.path.join(ROOT, ".ci", "kinds")
 results = []
 
@@ -28,7 +31,8 @@ def read(*path):
 
 
 listed = re.findall(r"^  (\w+) ", dev("--help").stdout, re.MULTILINE)
-check("the list of commands is complete", set(listed) == set(re.findall(r"^command_(\w+)\(\)", read("dev"), re.MULTILINE)), listed)
+taken = re.search(r"^  (.*)\)\n    # Arguments after --", read("dev"), re.MULTILINE).group(1).split(" | ")
+check("the list of commands is complete", sorted(listed) == sorted(taken), (listed, taken))
 for command in listed:
     lines = dev(command, "--help").stdout.splitlines()
     is_there = os.path.isdir(os.path.join(ROOT, "cli")) or command != "demo"
@@ -43,8 +47,8 @@ for arguments, code, said in ((("bulid",), 2, "no command bulid"), (("build", "-
     check(f"{arguments} is refused in words", outcome.returncode == code and said in outcome.stderr, outcome.stderr)
 
 kinds = {name[:-len(".ini")] for name in os.listdir(KINDS)} - {"ccache"}
-named = set(re.findall(r"--(\w+)", re.search(r"^kind_argument.*?^}", read("dev"), re.DOTALL | re.MULTILINE).group(0)))
-check("every kind of build has its file, and every file is a kind", kinds == named, (kinds, named))
+named = set(re.findall(r"--(\w+)", re.search(r"^ *(--.*)\) kind=", read("dev"), re.MULTILINE).group(1)))
+check("every kind of build has its file, and every file is a kind", kinds == named == set(names.KINDS), (kinds, named))
 options = set(re.findall(r"^option\('(\w+)'", read("meson_options.txt"), re.MULTILINE))
 for kind in sorted(kinds):
     file = configparser.ConfigParser(interpolation=None)

@@ -25,9 +25,12 @@ import sys
 import tempfile
 import time
 
+import dev
+
 DOCTEST = re.compile(r"\[doctest\] test cases:\s*(\d+)\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed\s*\|\s*(\d+) skipped")
 SCRIPT = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$", re.MULTILINE)
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+WATCHED = ("asan", "tsan")  # a sanitizer is watching, which takes as many times longer
 EXIT_SKIPPED = 77  # meson's and automake's convention
 
 
@@ -124,19 +127,24 @@ def sanitizer_environment():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", required=True, help="a configured and built meson directory")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--timeout-factor", type=float, default=1.0, help="sanitizer builds are slower")
+    parser = argparse.ArgumentParser(prog="./dev test", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for kind in dev.KINDS:
+        parser.add_argument("--" + kind, dest="kind", action="store_const", const=kind, default="debug")
+    parser.add_argument("--jobs", type=int, default=int(os.environ.get("TRUNKLINE_JOBS") or len(os.sched_getaffinity(0))))
+    parser.add_argument("--timeout-factor", type=float, help="sanitizer builds are slower: 4")
     parser.add_argument("--verbose", action="store_true", help="show the output of tests that pass, too")
     parser.add_argument("filters", nargs="*", metavar="FILTER")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
+    build = dev.build(arguments.kind)
+    timeout_factor = arguments.timeout_factor or (4 if arguments.kind in WATCHED else 1)
+    if arguments.kind in WATCHED:
+        os.environ.setdefault("TRUNKLINE_TEST_PATIENCE", "240")
 
-    listing = subprocess.run(["meson", "introspect", "--tests", arguments.build], check=True, capture_output=True)
+    listing = subprocess.run(["meson", "introspect", "--tests", build], check=True, capture_output=True)
     # Meson names programs relative to the build directory, where it runs them unless a test says otherwise.
     tests = sorted(json.loads(listing.stdout), key=lambda test: (-test.get("priority", 0), test["name"]))
     for test in tests:
-        test["workdir"] = test.get("workdir") or arguments.build
+        test["workdir"] = test.get("workdir") or build
     chosen, cases = select(tests, arguments.filters)
     sanitizer_environment()
 
@@ -148,7 +156,7 @@ def main():
             concurrent.futures.ThreadPoolExecutor(1) as single:
         def outcomes():
             for pool_used, group in ((pool, together), (single, alone)):
-                pending = [pool_used.submit(run, test, cases, arguments.timeout_factor) for test in group]
+                pending = [pool_used.submit(run, test, cases, timeout_factor) for test in group]
                 for future in concurrent.futures.as_completed(pending):
                     yield future.result()
 

@@ -4,12 +4,14 @@
 Each test_* function is one test. Nothing here sleeps: tests wait for lines and for the end of processes.
 """
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 
-import cases
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import cases  # noqa: E402
 
 PROGRAM = sys.argv[1]
 PATIENCE = 60  # seconds until something that should happen counts as hanging

@@ -15,7 +15,8 @@ import sys
 import tempfile
 import threading
 
-import cases
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import cases  # noqa: E402
 
 PROGRAM = os.path.abspath(sys.argv[1])
 VECTORS = os.path.abspath(sys.argv[2])

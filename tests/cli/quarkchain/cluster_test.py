@@ -20,8 +20,9 @@ import tempfile
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop", "quarkchain"))
-import cases
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "interop", "quarkchain"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import cases  # noqa: E402
 from cluster import AMOUNT, RICH, SHARDS, config, free_ports
 
 PROGRAM = os.path.abspath(sys.argv[1])

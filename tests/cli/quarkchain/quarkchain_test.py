@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 
-import cases
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import cases  # noqa: E402
 
 PROGRAM = os.path.abspath(sys.argv[1])
 VECTORS = os.path.abspath(sys.argv[2])

@@ -9,7 +9,6 @@
 #include <vector>
 
 using namespace trunkline;
-using AddressBook;
 
 namespace {
 

@@ -57,7 +57,7 @@ class Greeter {
     options.node_id = *NodeId::from_bytes("whoever that is!");
     options.dialled = !dialled;
     NativeMachine whoever(std::move(options), world_->now());
-    machine.receive(words_of(whoever), world_->now());
+    machine.feed(words_of(whoever), world_->now());
     act(machine);
     try {
       const std::vector<std::byte> words = words_of(machine);

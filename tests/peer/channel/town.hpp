@@ -29,10 +29,6 @@
 namespace trunkline::test {
 
 using namespace std::chrono_literals;
-using Conduit;
-using Message;
-using SendError;
-using SendResult;
 
 /// Remembers what a processor was given, and lets a test wait for it.
 class Recorder {

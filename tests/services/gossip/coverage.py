@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
+DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "docs")
 PAGE, PLOT = os.path.join(DOCS, "gossip.md"), os.path.join(DOCS, "gossip-coverage.svg")
 STRATEGIES = ("plain", "adopt", "redundancy", "cleanup", "adopt+cleanup", "exact+adopt")
 SIZES = (8, 9, 24, 27, 50, 81, 100, 200, 243, 1000)

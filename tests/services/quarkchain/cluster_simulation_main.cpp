@@ -22,10 +22,13 @@ int main(int argc, char** argv) {
   ClusterRunOptions options;
   std::string plant = "none";
   bool verbose = false;
+  bool traces = false;
   CLI::App app("Runs clusters of one master and four slaves in simulated worlds and checks their promises.");
   app.add_option("--seeds", seeds, "how many worlds")->capture_default_str();
   app.add_option("--first", first, "the seed of the first one")->capture_default_str();
   app.add_option("--seed", one, "runs this one only and prints its trace hash");
+  app.add_flag("--traces", traces, "prints a line \"SEED TRACE-HASH\" for each seed instead of a summary")
+      ->excludes("--seed");
   app.add_option("--seconds", options.seconds, "of virtual time with faults, per world")->capture_default_str();
   app.add_option("--plant", plant, "a bug, to see that it is caught")
       ->capture_default_str()
@@ -47,6 +50,7 @@ int main(int argc, char** argv) {
     const ClusterRunReport report = simulate_cluster(options);
     sum.add(report);
     if (one) std::printf("seed %llu: trace hash %016llx\n", number(seed), number(report.trace_hash));
+    if (traces) std::printf("%llu %016llx\n", number(seed), number(report.trace_hash));
     if (report.violations_count == 0) continue;
     ++failed;
     std::printf("seed %llu broke %llu promises\n", number(seed), number(report.violations_count));
@@ -55,6 +59,7 @@ int main(int argc, char** argv) {
                 number(options.seconds), plant.c_str());
     std::fflush(stdout);
   }
+  if (traces) return failed == 0 ? 0 : 1;
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
   std::printf("%llu seeds, %llu failed; %.1f virtual hours with faults in %.1f s\n", number(seeds), number(failed),
               static_cast<double>(options.seconds * seeds) / 3600, time.count());

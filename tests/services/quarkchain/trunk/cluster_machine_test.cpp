@@ -1,5 +1,5 @@
 // The cluster framing as a machine: what bytes do to circuits, what circuits put on the wire, and every limit.
-#include "tests/services/quarkchain/trunk/machine.hpp"
+#include "tests/services/quarkchain/trunk/machine_under_test.hpp"
 #include "tests/support/breakpoints.hpp"
 
 #include <doctest/doctest.h>
@@ -29,14 +29,14 @@ const std::string first_ping =
 } // namespace
 
 TEST_CASE("cluster trunk: the sample frames of the specification are read and written") {
-  Machine machine;
+  MachineUnderTest machine;
   machine.hears(first_ping);
   CHECK(machine.events() == "readable 00000000/0");
   CHECK(machine.takes(machine.control()) == std::string("129 #1 \"") + std::string(9, '\0') + "\"");
   machine.sends(machine.control(), 0x81, 1, std::string(9, '\0'));
   CHECK(machine.bytes() == first_ping);
 
-  Machine slave(Framing::slave);
+  MachineUnderTest slave(Framing::slave);
   const std::string without = from_hex("00000009 | 81 | 0000000000000001 | 00000000 00000000 00");
   slave.hears(without);
   CHECK(slave.takes(slave.control()) == std::string("129 #1 \"") + std::string(9, '\0') + "\"");
@@ -45,8 +45,8 @@ TEST_CASE("cluster trunk: the sample frames of the specification are read and wr
 }
 
 TEST_CASE("cluster trunk: each field of a frame lies where the layout says") {
-  ClusterMachineOptions options = Machine::with(Framing::cluster, ClusterLimits(), {1});
-  Machine machine(std::move(options));
+  ClusterMachineOptions options = MachineUnderTest::with(Framing::cluster, ClusterLimits(), {1});
+  MachineUnderTest machine(std::move(options));
   TrunkCircuit& circuit = machine.opens(Route(1, 0x1122334455667788));
   machine.sends(circuit, 0x42, 0xDEADBEEFCAFEBABE, "\xAA\xBB\xCC");
   CHECK(to_hex(machine.bytes()) ==
@@ -62,7 +62,7 @@ TEST_CASE("cluster trunk: frames split at every byte arrive the same") {
         encode(framing, frame(129, 1, "hello")) + encode(framing, frame(141, 0xFFFFFFFFFFFFFFFF, "", route)) +
         encode(framing, frame(5, 3, std::string(200, 'x'), route)) + encode(framing, frame(130, 0));
     const auto run = [&](auto&& feed) {
-      Machine machine(framing);
+      MachineUnderTest machine(framing);
       if (framing == Framing::cluster) machine.opens(peer7);
       machine.events();
       feed(machine);
@@ -72,16 +72,16 @@ TEST_CASE("cluster trunk: frames split at every byte arrive the same") {
       machine.ends();
       return seen + " | " + machine.state();
     };
-    const std::string whole = run([&](Machine& machine) { machine.hears(bytes); });
+    const std::string whole = run([&](MachineUnderTest& machine) { machine.hears(bytes); });
     CHECK(whole.ends_with("clean"));
     for (std::size_t at = 0; at <= bytes.size(); ++at) {
       CAPTURE(at);
-      REQUIRE(run([&](Machine& machine) {
+      REQUIRE(run([&](MachineUnderTest& machine) {
                 machine.hears(std::string_view(bytes).substr(0, at));
                 machine.hears(std::string_view(bytes).substr(at));
               }) == whole);
     }
-    CHECK(run([&](Machine& machine) {
+    CHECK(run([&](MachineUnderTest& machine) {
             for (const char byte : bytes) machine.hears(std::string_view(&byte, 1));
           }) == whole);
   }
@@ -92,7 +92,7 @@ TEST_CASE("cluster trunk: the end of the stream is clean between frames and a lo
     const std::string bytes = encode(framing, frame(129, 1, "abc"));
     for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
       CAPTURE(cut);
-      Machine machine(framing);
+      MachineUnderTest machine(framing);
       machine.hears(std::string_view(bytes).substr(0, cut));
       machine.ends();
       if (cut == 0 || cut == bytes.size()) {
@@ -111,12 +111,12 @@ TEST_CASE("cluster trunk: a frame above command_bytes_max ends the connection wh
   ClusterLimits limits;
   limits.command_bytes_max = 1000;
   for (const Framing framing : framings) {
-    Machine fits(framing, limits);
+    MachineUnderTest fits(framing, limits);
     fits.hears(frame(129, 1, std::string(1000, 'x')));
     CHECK(fits.state() == "open");
     CHECK(fits.takes(fits.control()) == "129 #1 1000 bytes");
 
-    Machine machine(framing, limits);
+    MachineUnderTest machine(framing, limits);
     machine.hears(from_hex("000003"));
     CHECK(machine.state() == "open");
     machine.hears(from_hex("e9")); // 1001, nothing after it
@@ -130,12 +130,12 @@ TEST_CASE("cluster trunk: a frame above command_bytes_max ends the connection wh
 TEST_CASE(
     "cluster trunk: a claimed 4 GiB frame is refused by default, and a claimed 128 MiB one takes memory as it "
     "arrives") {
-  Machine huge;
+  MachineUnderTest huge;
   huge.hears(from_hex("ffffffff 00000000 0000000000000000 81 0000000000000001"));
   CHECK(huge.state() == "frame too large");
   CHECK(huge.trunk.memory_bytes() == 0);
 
-  Machine machine;
+  MachineUnderTest machine;
   machine.hears(from_hex("08000000 00000000 0000000000000000 81 0000000000000001"));
   CHECK(machine.state() == "open");
   CHECK(machine.trunk.memory_bytes() == 0);
@@ -150,7 +150,7 @@ TEST_CASE("cluster trunk: a large frame arrives whole, however it is cut, and is
   std::string payload(3 * 1024 * 1024 + 17, '\0');
   std::mt19937_64 random(7);
   for (char& byte : payload) byte = static_cast<char>(random());
-  Machine sender;
+  MachineUnderTest sender;
   Fragment fragment(141, Payload(payload));
   fragment.part = 9;
   REQUIRE(sender.trunk.send(sender.control(), fragment) == SendOutcome::queued);
@@ -159,7 +159,7 @@ TEST_CASE("cluster trunk: a large frame arrives whole, however it is cut, and is
   REQUIRE(bytes.size() == payload.size() + 25 + 5 + 25);
 
   for (const std::size_t portion : {std::size_t{1000}, std::size_t{65536}, std::size_t{100'000}, bytes.size()}) {
-    Machine machine;
+    MachineUnderTest machine;
     for (std::size_t at = 0; at < bytes.size(); at += portion)
       machine.hears(std::string_view(bytes).substr(at, portion));
     const std::optional<Fragment> received = machine.trunk.take(machine.control());
@@ -174,7 +174,7 @@ TEST_CASE(
   std::mt19937_64 random(3);
   for (const std::size_t bytes_max : {std::size_t{16} << 10, std::size_t{100'000}, std::size_t{1} << 20}) {
     CAPTURE(bytes_max);
-    Machine machine;
+    MachineUnderTest machine;
     machine.clogged = true;
     std::string expected;
     for (std::uint64_t i = 1; machine.trunk.output_bytes() < (std::size_t{3} << 20); ++i) {
@@ -197,7 +197,7 @@ TEST_CASE(
 }
 
 TEST_CASE("cluster trunk: peer id 0 is the control circuit whatever the branch, which comes back with the reply") {
-  Machine machine;
+  MachineUnderTest machine;
   machine.hears(frame(129, 1, "a", Route(0, 0)));
   machine.hears(Frame{141, 2, "b", 0x55, 0});
   CHECK(machine.takes(machine.control()) == "129 #1 \"a\"; 141 #2 \"b\" about 85");
@@ -211,7 +211,7 @@ TEST_CASE("cluster trunk: peer id 0 is the control circuit whatever the branch, 
 }
 
 TEST_CASE("cluster trunk: a virtual peer's frames carry its route, and equal rpc ids of two do not meet") {
-  Machine machine;
+  MachineUnderTest machine;
   TrunkCircuit& seven = machine.opens(peer7);
   TrunkCircuit& eight = machine.opens(peer8);
   TrunkCircuit& other = machine.opens(Route(0x20001, 7));
@@ -227,7 +227,7 @@ TEST_CASE("cluster trunk: a virtual peer's frames carry its route, and equal rpc
 }
 
 TEST_CASE("cluster trunk: frames for unknown peers are dropped and counted, and the next frame is read") {
-  Machine machine;
+  MachineUnderTest machine;
   machine.hears(frame(9, 5, std::string(100'000, 'x'), peer7));
   machine.hears(frame(9, 5, "", Route(0x20001, 99)));
   machine.hears(frame(129, 1, "ping"));
@@ -240,7 +240,7 @@ TEST_CASE("cluster trunk: frames for unknown peers are dropped and counted, and 
 
 TEST_CASE("cluster trunk: a branch outside the configuration ends the connection, an absent shard does not") {
   for (const Route wrong : {Route(0x30001, 7), Route(0, 7)}) {
-    Machine machine;
+    MachineUnderTest machine;
     machine.hears(frame(9, 1, "x", Route(0x20001, 7))); // configured, not here
     CHECK(machine.state() == "open");
     machine.hears(frame(9, 1, "x", wrong));
@@ -249,21 +249,21 @@ TEST_CASE("cluster trunk: a branch outside the configuration ends the connection
     CHECK(machine.trunk.cluster_counters().frames_for_unknown_branches == 1);
   }
   // At a master nobody checks.
-  ClusterMachineOptions options = Machine::with(Framing::cluster, ClusterLimits());
+  ClusterMachineOptions options = MachineUnderTest::with(Framing::cluster, ClusterLimits());
   options.branches.reset();
-  Machine machine(std::move(options));
+  MachineUnderTest machine(std::move(options));
   machine.hears(frame(9, 1, "x", Route(0x30001, 7)));
   CHECK(machine.state() == "open");
 }
 
 TEST_CASE("cluster trunk: a branch outside the configuration ends a p2p connection") {
-  Machine machine(Framing::p2p);
+  MachineUnderTest machine(Framing::p2p);
   machine.hears(frame(9, 1, "x", Route(0x30001, 0)));
   CHECK(machine.state() == "protocol error");
 }
 
 TEST_CASE("cluster trunk: the frames of an allowed peer open its branches until it is forgotten") {
-  Machine machine;
+  MachineUnderTest machine;
   machine.trunk.allow_peer(7);
   machine.hears(frame(9, 1, "first", peer7));
   CHECK(machine.events() == "opened 00010001/7; readable 00010001/7");
@@ -280,7 +280,7 @@ TEST_CASE("cluster trunk: the frames of an allowed peer open its branches until 
 TEST_CASE("cluster trunk: no more than circuits_max are opened from either side") {
   ClusterLimits limits;
   limits.circuits_max = 2;
-  Machine machine(Framing::cluster, limits);
+  MachineUnderTest machine(Framing::cluster, limits);
   for (const std::uint64_t peer : {1, 2, 3}) machine.trunk.allow_peer(peer);
   for (const std::uint64_t peer : {1, 2, 3}) machine.hears(frame(9, 1, "", Route(0x10001, peer)));
   CHECK(machine.trunk.circuits_count() == 3); // the control circuit among them
@@ -291,23 +291,23 @@ TEST_CASE("cluster trunk: no more than circuits_max are opened from either side"
 }
 
 TEST_CASE("cluster trunk: what cannot be opened ends at once and says why") {
-  const auto why = [](Machine& machine, std::string name) {
+  const auto why = [](MachineUnderTest& machine, std::string name) {
     OpenRequest request;
     request.name = std::move(name);
     TrunkCircuit& circuit = machine.opens(std::move(request));
     REQUIRE(circuit.ended);
     return circuit.end->to_string();
   };
-  Machine cluster;
+  MachineUnderTest cluster;
   CHECK(why(cluster, "store").find("\"store\" names no circuit") != std::string::npos);
   CHECK(why(cluster, "00000000/0").find("names no circuit") != std::string::npos);
   CHECK(why(cluster, "00010001/0").find("names no circuit") != std::string::npos);
   CHECK(why(cluster, "00030001/7").find("not one of the 2 configured") != std::string::npos);
   cluster.opens(peer7);
   CHECK(why(cluster, "00010001/7").find("open already") != std::string::npos);
-  Machine slave(Framing::slave);
+  MachineUnderTest slave(Framing::slave);
   CHECK(why(slave, "00010001/7").find("slave framing") != std::string::npos);
-  Machine p2p(Framing::p2p);
+  MachineUnderTest p2p(Framing::p2p);
   CHECK(why(p2p, "00010001/7").find("p2p framing") != std::string::npos);
   cluster.ends();
   CHECK(why(cluster, "00010001/8").find("closed") != std::string::npos);
@@ -315,7 +315,7 @@ TEST_CASE("cluster trunk: what cannot be opened ends at once and says why") {
 }
 
 TEST_CASE("cluster trunk: closing a virtual peer says nothing and drops what comes after") {
-  Machine machine;
+  MachineUnderTest machine;
   TrunkCircuit& seven = machine.opens(peer7);
   machine.sends(seven, 9, 1, "before");
   machine.closes(seven);
@@ -336,7 +336,7 @@ TEST_CASE("cluster trunk: a virtual peer that is closed in the middle of a frame
   const std::string bytes = encode(Framing::cluster, frame(9, 1, std::string(1000, 'x'), peer7)) +
                             encode(Framing::cluster, frame(129, 1, "p"));
   for (std::size_t cut = 25; cut < 1025; cut += 100) {
-    Machine machine;
+    MachineUnderTest machine;
     TrunkCircuit& seven = machine.opens(peer7);
     machine.hears(std::string_view(bytes).substr(0, cut));
     machine.closes(seven);
@@ -348,7 +348,7 @@ TEST_CASE("cluster trunk: a virtual peer that is closed in the middle of a frame
 
 TEST_CASE("cluster trunk: closing or dropping the control circuit ends the connection and all its circuits") {
   for (const bool drops : {false, true}) {
-    Machine machine;
+    MachineUnderTest machine;
     machine.opens(peer8);
     machine.opens(peer7);
     machine.sends(machine.control(), 130, 1, "last words");
@@ -371,7 +371,7 @@ TEST_CASE("cluster trunk: closing or dropping the control circuit ends the conne
 }
 
 TEST_CASE("cluster trunk: a lost connection ends every circuit with trunk lost, and what was received stays readable") {
-  Machine machine;
+  MachineUnderTest machine;
   machine.opens(peer7);
   machine.hears(frame(129, 1, "unread"));
   machine.events();
@@ -384,7 +384,7 @@ TEST_CASE("cluster trunk: a lost connection ends every circuit with trunk lost, 
 TEST_CASE("cluster trunk: a virtual peer that is not read is closed alone at peer_inbox_bytes_max") {
   ClusterLimits limits;
   limits.peer_inbox_bytes_max = 10'000;
-  Machine machine(Framing::cluster, limits);
+  MachineUnderTest machine(Framing::cluster, limits);
   TrunkCircuit& stalled = machine.opens(peer7);
   TrunkCircuit& other = machine.opens(peer8);
   for (int i = 0; i < 9; ++i) machine.hears(frame(9, 1, std::string(1000, 'x'), peer7)); // 1128 bytes each
@@ -404,7 +404,7 @@ TEST_CASE("cluster trunk: a virtual peer that is not read is closed alone at pee
 TEST_CASE("cluster trunk: a virtual peer that is read may be sent a frame above its inbox, empty ones count") {
   ClusterLimits limits;
   limits.peer_inbox_bytes_max = 10'000;
-  Machine machine(Framing::cluster, limits);
+  MachineUnderTest machine(Framing::cluster, limits);
   TrunkCircuit& seven = machine.opens(peer7);
   for (int i = 1; i < 4; ++i) {
     machine.hears(frame(9, 1, std::string(50'000, 'x'), peer7));
@@ -421,7 +421,7 @@ TEST_CASE(
     "cluster trunk: what follows a frame above the inbox in the same read does not close a reader that keeps up") {
   ClusterLimits limits;
   limits.peer_inbox_bytes_max = 10'000;
-  Machine machine(Framing::cluster, limits);
+  MachineUnderTest machine(Framing::cluster, limits);
   TrunkCircuit& seven = machine.opens(peer7);
   const std::string large = encode(Framing::cluster, frame(9, 1, std::string(50'000, 'x'), peer7));
   const std::string small = encode(Framing::cluster, frame(9, 2, "next", peer7));
@@ -443,9 +443,9 @@ TEST_CASE("cluster trunk: who has not said who it is may not send more than unid
   ClusterLimits limits;
   limits.unidentified_command_bytes_max = 1000;
   for (const bool identified : {false, true}) {
-    ClusterMachineOptions options = Machine::with(Framing::slave, limits);
+    ClusterMachineOptions options = MachineUnderTest::with(Framing::slave, limits);
     options.identified = false;
-    Machine machine(std::move(options));
+    MachineUnderTest machine(std::move(options));
     machine.hears(frame(129, 1, std::string(1000, 'x')));
     CHECK(machine.state() == "open");
     if (identified) machine.trunk.identify();
@@ -461,7 +461,7 @@ TEST_CASE("cluster trunk: beyond peers_inbox_bytes_max the virtual peer that hol
   limits.command_bytes_max = 4000;
   limits.peer_inbox_bytes_max = 20'000;
   limits.peers_inbox_bytes_max = 30'000;
-  Machine machine(Framing::cluster, limits);
+  MachineUnderTest machine(Framing::cluster, limits);
   for (const std::uint64_t peer : {1, 2, 3}) machine.opens(Route(0x10001, peer));
   for (int i = 0; i < 2; ++i) machine.hears(frame(9, 1, std::string(3000, 'x'), Route(0x10001, 1)));
   for (int i = 0; i < 6; ++i) machine.hears(frame(9, 1, std::string(3000, 'x'), Route(0x10001, 2)));
@@ -477,7 +477,7 @@ TEST_CASE("cluster trunk: beyond peers_inbox_bytes_max the virtual peer that hol
 TEST_CASE("cluster trunk: the connection is not read while the control circuit is full, and again when half is taken") {
   ClusterLimits limits;
   limits.control_inbox_bytes_max = 10'000;
-  Machine machine(Framing::cluster, limits);
+  MachineUnderTest machine(Framing::cluster, limits);
   CHECK(machine.trunk.wants_input());
   for (std::uint64_t i = 1; i <= 9; ++i) machine.hears(frame(141, i, std::string(1000, 'x')));
   CHECK_FALSE(machine.trunk.wants_input());
@@ -493,7 +493,7 @@ TEST_CASE("cluster trunk: the connection is not read while the control circuit i
 TEST_CASE("cluster trunk: a full control circuit from which nobody takes ends the connection at stall_deadline") {
   ClusterLimits limits;
   limits.control_inbox_bytes_max = 10'000;
-  Machine machine(Framing::cluster, limits);
+  MachineUnderTest machine(Framing::cluster, limits);
   for (std::uint64_t i = 1; i <= 20; ++i) machine.hears(frame(141, i, std::string(1000, 'x')));
   machine.passes(59s);
   CHECK(machine.state() == "open");
@@ -510,7 +510,7 @@ TEST_CASE("cluster trunk: virtual peers wait for the writer before the control c
   ClusterLimits limits;
   limits.peer_output_bytes_max = 10'000;
   limits.output_bytes_max = 20'000;
-  Machine machine(Framing::cluster, limits);
+  MachineUnderTest machine(Framing::cluster, limits);
   TrunkCircuit& seven = machine.opens(peer7);
   machine.clogged = true;
   machine.events();
@@ -531,7 +531,7 @@ TEST_CASE("cluster trunk: virtual peers wait for the writer before the control c
 TEST_CASE("cluster trunk: of two virtual peers that wait for the writer the one that has sent waits longer") {
   ClusterLimits limits;
   limits.peer_output_bytes_max = 1000;
-  Machine machine(Framing::cluster, limits);
+  MachineUnderTest machine(Framing::cluster, limits);
   TrunkCircuit& seven = machine.opens(peer7);
   TrunkCircuit& eight = machine.opens(peer8);
   std::string order;
@@ -555,7 +555,7 @@ TEST_CASE("cluster trunk: of two virtual peers that wait for the writer the one 
 }
 
 TEST_CASE("cluster trunk: what cannot cross is refused when it is sent") {
-  Machine machine;
+  MachineUnderTest machine;
   const auto sends = [&](Fragment fragment) { machine.trunk.send(machine.control(), fragment); };
   CHECK_THROWS_AS(sends(Fragment(256)), std::invalid_argument);
   CHECK_THROWS_AS(sends(Fragment(-1)), std::invalid_argument);
@@ -569,7 +569,7 @@ TEST_CASE("cluster trunk: what cannot cross is refused when it is sent") {
 }
 
 TEST_CASE("cluster trunk: output that is not written ends the connection at write_deadline") {
-  Machine machine;
+  MachineUnderTest machine;
   machine.clogged = true;
   machine.sends(machine.control(), 129, 1, "x");
   Output output;
@@ -581,7 +581,7 @@ TEST_CASE("cluster trunk: output that is not written ends the connection at writ
 }
 
 TEST_CASE("cluster trunk: a drain takes no new circuits and ends the connection at its deadline") {
-  Machine machine;
+  MachineUnderTest machine;
   machine.trunk.allow_peer(8);
   TrunkCircuit& seven = machine.opens(peer7);
   machine.trunk.drain(machine.now + 5s);
@@ -595,7 +595,7 @@ TEST_CASE("cluster trunk: a drain takes no new circuits and ends the connection 
 
 TEST_CASE("cluster trunk: random cuts of random frames keep order on every circuit") {
   std::mt19937_64 random(42);
-  Machine machine;
+  MachineUnderTest machine;
   std::vector<Route> routes = {Route(), peer7, peer8, Route(0x20001, 7)};
   for (std::size_t i = 1; i < routes.size(); ++i) machine.opens(routes[i]);
   std::string bytes;

@@ -20,12 +20,12 @@ namespace trunkline::quarkchain::test {
 using trunkline::test::join;
 using trunkline::test::phrase;
 
-class Machine {
+class MachineUnderTest {
  public:
-  explicit Machine(ClusterMachineOptions options) : framing(options.framing), trunk(std::move(options)) {
+  explicit MachineUnderTest(ClusterMachineOptions options) : framing(options.framing), trunk(std::move(options)) {
     circuits_[Route()] = &trunk.control();
   }
-  explicit Machine(Framing of = Framing::cluster, ClusterLimits limits = ClusterLimits()) : Machine(with(of, limits)) {}
+  explicit MachineUnderTest(Framing of = Framing::cluster, ClusterLimits limits = ClusterLimits()) : MachineUnderTest(with(of, limits)) {}
 
   static ClusterMachineOptions with(Framing framing, ClusterLimits limits, Branches branches = {0x10001, 0x20001}) {
     ClusterMachineOptions options;
