@@ -37,7 +37,7 @@ def test_names():
         elif path.endswith(".py"):
             with open(path, encoding="utf-8") as file:
                 for name in re.findall(r"^\s*def (\w+)\(", file.read(), re.MULTILINE):
-                    names.add(f"{os.path.basename(os.path.dirname(path))}: {name.replace('_', ' ')}")
+                    names.add(f"{os.path.relpath(path, os.path.join(ROOT, 'tests')).split(os.sep)[0]}: {name.replace('_', ' ')}")
     return names
 
 
@@ -141,7 +141,7 @@ def network_md_and_gossip_md_say_what_their_headers_say():
     if os.path.isdir(os.path.join(ROOT, "services")):  # the framework stands without them
         gossip.append(("gossip.md", of(read("services", "gossip", "machine.hpp"), "MachineOptions")
                        | of(read("services", "gossip", "gossip.hpp"), "GossipOptions")))
-    for page, limits in (("network.md", of(read("peer", "network.hpp"), "NetworkOptions")),
+    for page, limits in (("network.md", of(read("peer", "channel", "network.hpp"), "NetworkOptions")),
                          *gossip):
         assert len(limits) >= 14, limits
         said = documented(read("docs", page))
