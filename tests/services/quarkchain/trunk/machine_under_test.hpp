@@ -25,7 +25,8 @@ class MachineUnderTest {
   explicit MachineUnderTest(ClusterMachineOptions options) : framing(options.framing), trunk(std::move(options)) {
     circuits_[Route()] = &trunk.control();
   }
-  explicit MachineUnderTest(Framing of = Framing::cluster, ClusterLimits limits = ClusterLimits()) : MachineUnderTest(with(of, limits)) {}
+  explicit MachineUnderTest(Framing of = Framing::cluster, ClusterLimits limits = ClusterLimits())
+      : MachineUnderTest(with(of, limits)) {}
 
   static ClusterMachineOptions with(Framing framing, ClusterLimits limits, Branches branches = {0x10001, 0x20001}) {
     ClusterMachineOptions options;
