@@ -2,6 +2,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
 #include "services/sync/path.hpp"
+#include "trunkline/version.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -54,7 +55,7 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN); // a file that may not grow further is an error of that file
 
   CLI::App program("Circuits between symmetric peers, and what is built on them", "trunkline");
-  program.set_version_flag("--version", "trunkline " TRUNKLINE_VERSION);
+  program.set_version_flag("--version", "trunkline " TRUNKLINE_VERSION_STRING);
   program.require_subcommand(1);
   program.get_formatter()->column_width(34);
   program.footer(std::string("trunkline COMMAND --help tells about one command.\n\nExample:\n"
