@@ -36,6 +36,9 @@ import time
 
 import instructions
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import dev  # noqa: E402
+
 WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
              "idle_circuit_bytes", "idle_connection_bytes")
 PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec", "python")
@@ -413,6 +416,21 @@ def parse(arguments):
     return options
 
 
+def prepared(arguments):
+    """The arguments with a build directory. ./dev bench names none: installs what is asked for, and builds."""
+    if "--build" in arguments:
+        return arguments
+    wanted = [argument for argument in arguments if argument != "--peers"]
+    options = parse(["--build", "", *wanted])  # what is wrong is said before anything is built
+    if options.instructions:
+        dev.dev("setup", "--instructions")
+    if wanted != arguments:
+        dev.dev("setup", "--peers")
+        # Meson remembers what it did not find; only a configuration made anew finds it.
+        shutil.rmtree(os.path.join(dev.BUILD_ROOT, "release", "meson-private"), ignore_errors=True)
+    return ["--build", dev.build("release", "bench-drivers"), *wanted]
+
+
 def main(arguments):
     options = parse(arguments)
     drivers, missing = find_drivers(options.build, options.peers or (instructions.PEERS if options.instructions else PEERS))
@@ -491,6 +509,6 @@ def main_of_instructions(drivers, missing, options):
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(main(prepared(sys.argv[1:])))
     except KeyboardInterrupt:
         sys.exit(130)
