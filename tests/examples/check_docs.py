@@ -32,7 +32,7 @@ def test_names():
         if path.endswith(".cpp"):
             with open(path, encoding="utf-8") as file:
                 # A name may be written as several literals that the compiler joins.
-                for literals in re.findall(r'TEST_CASE\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)\)', file.read()):
+                for literals in re.findall(r'TEST_CASE\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)[,)]', file.read()):
                     names.add(re.sub(r'"\s*"', "", literals).strip().strip('"').replace('\\"', '"'))
         elif path.endswith(".py"):
             with open(path, encoding="utf-8") as file:

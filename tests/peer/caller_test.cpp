@@ -4,6 +4,7 @@
 #include "circuit/typed.hpp"
 #include "circuit/while_open.hpp"
 #include "tests/peer/node_pair.hpp"
+#include "tests/support/co_test_case.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <google/protobuf/wrappers.pb.h>
@@ -45,7 +46,8 @@ Circuit to_service(NodePair& pair, const char* service, awaitable<void> (*functi
   return pair.here.new_peer("caller")->join_or_start(pair.there_address, service, std::nullopt);
 }
 
-awaitable<void> one_call_at_a_time(NodePair& pair) {
+CO_TEST_CASE("caller: a call gets its own reply, passes over late ones, and an error is a reply too", everywhere,
+             NodePair& pair) {
   Circuit circuit = to_service(pair, "answer", answer);
   for (const char* text : {"one", "two", "three"}) {
     const Fragment reply = co_await call(circuit, Fragment(op_echo, text));
@@ -74,7 +76,7 @@ awaitable<void> note_failure(Caller& caller, Fragment request, std::vector<boost
   failures.push_back(failure);
 }
 
-awaitable<void> many_calls_at_once(NodePair& pair) {
+CO_TEST_CASE("caller: many calls at once get their replies in whatever order these come", both_ways, NodePair& pair) {
   using namespace asio::experimental::awaitable_operators;
   Caller caller(to_service(pair, "answer", answer));
   std::vector<std::string> replies;
@@ -87,7 +89,7 @@ awaitable<void> many_calls_at_once(NodePair& pair) {
 }
 
 // The call that reads for all goes; another one has to read from then on.
-awaitable<void> reader_is_cancelled(NodePair& pair) {
+CO_TEST_CASE("caller: when the call that reads is cancelled, another one reads on", both_ways, NodePair& pair) {
   using namespace asio::experimental::awaitable_operators;
   Caller caller(to_service(pair, "answer", answer));
   std::vector<std::string> replies;
@@ -115,10 +117,13 @@ awaitable<void> all_pending_calls_fail(NodePair& pair, std::int32_t op, error re
   CHECK(failures == std::vector(3, make_error_code(reason)));
 }
 
-awaitable<void> service_finishes(NodePair& pair) {
+CO_TEST_CASE("caller: when the far side finishes without replying, all calls fail as closed", both_ways,
+             NodePair& pair) {
   return all_pending_calls_fail(pair, op_finish, error::circuit_closed);
 }
-awaitable<void> service_resets(NodePair& pair) { return all_pending_calls_fail(pair, op_reset, error::access_denied); }
+CO_TEST_CASE("caller: when the circuit is reset, all calls fail with the reason", both_ways, NodePair& pair) {
+  return all_pending_calls_fail(pair, op_reset, error::access_denied);
+}
 
 using google::protobuf::Int64Value;
 using google::protobuf::StringValue;
@@ -131,7 +136,7 @@ awaitable<void> count_letters(Circuit circuit) {
   }
 }
 
-awaitable<void> typed_messages(NodePair& pair) {
+CO_TEST_CASE("typed: messages of a type cross both ways, from empty to large", everywhere, NodePair& pair) {
   Circuit circuit = to_service(pair, "letters", count_letters);
   for (const std::size_t size : {std::size_t(0), std::size_t(5), std::size_t(100'000)}) {
     StringValue text;
@@ -149,7 +154,8 @@ awaitable<void> typed_messages(NodePair& pair) {
   CHECK_FALSE(nothing);
 }
 
-awaitable<void> not_such_a_message(NodePair& pair) {
+CO_TEST_CASE("typed: what is no such message is refused with type, op and size, and the circuit lives", both_ways,
+             NodePair& pair) {
   Circuit circuit = to_service(pair, "echo", echo);
   co_await circuit.send(Fragment(9, "\xff\xff\xff"));
   std::string text;
@@ -202,18 +208,20 @@ awaitable<boost::system::error_code> what_work_hears(NodePair& pair, std::functi
   co_return work->failure;
 }
 
-awaitable<void> work_of_a_reset_circuit(NodePair& pair) {
+CO_TEST_CASE("while_open: work is cancelled when the far side resets its circuit, and hears why", both_ways,
+             NodePair& pair) {
   const auto heard = co_await what_work_hears(
       pair, [](LocalPeer&, Circuit& circuit) { circuit.reset(End(error::access_denied, "changed my mind")); });
   CHECK(heard == make_error_code(error::access_denied));
 }
 
-awaitable<void> work_of_a_peer_that_ended(NodePair& pair) {
+CO_TEST_CASE("while_open: work is cancelled when the far peer ends, and hears why", both_ways, NodePair& pair) {
   const auto heard = co_await what_work_hears(pair, [](LocalPeer& me, Circuit&) { me.close(); });
   CHECK(heard == make_error_code(error::peer_ended));
 }
 
-awaitable<void> work_that_ends_by_itself(NodePair& pair) {
+CO_TEST_CASE("while_open: what the work returns or throws passes, and a closed circuit has none", both_ways,
+             NodePair& pair) {
   Circuit circuit = to_service(pair, "echo", echo);
   const auto seven = []() -> awaitable<int> { co_return 7; };
   const auto broken = []() -> awaitable<int> {
@@ -236,7 +244,7 @@ awaitable<void> work_that_ends_by_itself(NodePair& pair) {
   CHECK(closed == make_error_code(error::circuit_closed));
 }
 
-awaitable<void> both_queues(NodePair& pair) {
+CO_TEST_CASE("circuit: both queues can be received from at once", both_ways, NodePair& pair) {
   Circuit circuit = to_service(pair, "echo", echo);
   Circuit far;
   {
@@ -266,31 +274,3 @@ awaitable<void> both_queues(NodePair& pair) {
 }
 
 } // namespace
-
-TEST_CASE("caller: a call gets its own reply, passes over late ones, and an error is a reply too") {
-  everywhere(one_call_at_a_time);
-}
-TEST_CASE("caller: many calls at once get their replies in whatever order these come") {
-  both_ways(many_calls_at_once);
-}
-TEST_CASE("caller: when the call that reads is cancelled, another one reads on") { both_ways(reader_is_cancelled); }
-TEST_CASE("caller: when the far side finishes without replying, all calls fail as closed") {
-  both_ways(service_finishes);
-}
-TEST_CASE("caller: when the circuit is reset, all calls fail with the reason") { both_ways(service_resets); }
-
-TEST_CASE("typed: messages of a type cross both ways, from empty to large") { everywhere(typed_messages); }
-TEST_CASE("typed: what is no such message is refused with type, op and size, and the circuit lives") {
-  both_ways(not_such_a_message);
-}
-
-TEST_CASE("while_open: work is cancelled when the far side resets its circuit, and hears why") {
-  both_ways(work_of_a_reset_circuit);
-}
-TEST_CASE("while_open: work is cancelled when the far peer ends, and hears why") {
-  both_ways(work_of_a_peer_that_ended);
-}
-TEST_CASE("while_open: what the work returns or throws passes, and a closed circuit has none") {
-  both_ways(work_that_ends_by_itself);
-}
-TEST_CASE("circuit: both queues can be received from at once") { both_ways(both_queues); }

@@ -365,6 +365,11 @@ awaitable<void> speak(std::string address, std::string words) {
   while (!code) co_await socket.async_read_some(asio::buffer(answer), asio::redirect_error(asio::use_awaitable, code));
 }
 
+awaitable<void> strangers(NodePair& pair);
+TEST_CASE("node: a client of another protocol is logged in words with its address, and turned away") {
+  run(strangers, NodePair::Dialler::here, "tcp", {});
+  run(strangers, NodePair::Dialler::there, "tcp", {});
+}
 awaitable<void> strangers(NodePair& pair) {
   Node& listener = pair.dialler == NodePair::Dialler::here ? pair.there : pair.here;
   const std::string address = listener.addresses().front();
@@ -387,11 +392,6 @@ awaitable<void> strangers(NodePair& pair) {
 }
 
 } // namespace
-
-TEST_CASE("node: a client of another protocol is logged in words with its address, and turned away") {
-  run(strangers, NodePair::Dialler::here, "tcp", {});
-  run(strangers, NodePair::Dialler::there, "tcp", {});
-}
 
 namespace {
 

@@ -2,6 +2,7 @@
 // left.
 #include "tests/peer/node_pair.hpp"
 #include "transport/sim/world.hpp"
+#include "tests/support/co_test_case.hpp"
 
 using namespace trunkline;
 using namespace trunkline::test;
@@ -13,7 +14,8 @@ awaitable<void> drain_and_note(Node& node, Duration deadline, std::shared_ptr<bo
   *done = true;
 }
 
-awaitable<void> running_ones_finish(NodePair& pair) {
+CO_TEST_CASE("node: draining refuses new circuits both ways and lets those that run finish", everywhere,
+             NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -52,14 +54,14 @@ awaitable<void> running_ones_finish(NodePair& pair) {
   CHECK(pair.there.addresses().empty());
 }
 
-awaitable<void> idle_one_ends_at_once(NodePair& pair) {
+CO_TEST_CASE("node: draining without circuits ends at once", both_ways, NodePair& pair) {
   co_await pair.there.drain(std::chrono::hours(1));
   CHECK(pair.there.links_count() == 0);
   while (pair.here.links_count() > 0) co_await asio::post(asio::use_awaitable);
   co_await pair.there.drain(std::chrono::hours(1)); // again: nothing to do
 }
 
-awaitable<void> both_drain(NodePair& pair) {
+CO_TEST_CASE("node: both nodes may drain at once", both_ways, NodePair& pair) {
   const auto done = std::make_shared<bool>(false);
   const auto me = pair.here.new_peer("browser");
   me->spawn(drain_and_note(pair.here, std::chrono::hours(1), done));
@@ -69,12 +71,6 @@ awaitable<void> both_drain(NodePair& pair) {
 }
 
 } // namespace
-
-TEST_CASE("node: draining refuses new circuits both ways and lets those that run finish") {
-  everywhere(running_ones_finish);
-}
-TEST_CASE("node: draining without circuits ends at once") { both_ways(idle_one_ends_at_once); }
-TEST_CASE("node: both nodes may drain at once") { both_ways(both_drain); }
 
 namespace {
 

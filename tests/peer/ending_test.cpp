@@ -1,6 +1,7 @@
 // How circuits, peers and nodes end: what each side hears, what survives, and that everything is gone afterwards.
 #include "tests/peer/faulty.hpp"
 #include "tests/peer/node_pair.hpp"
+#include "tests/support/co_test_case.hpp"
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -64,7 +65,10 @@ PeerServiceFunc stubborn(std::shared_ptr<Signal> let_go) {
   };
 }
 
-awaitable<void> stuck_handler(NodePair& pair) {
+CO_TEST_CASE(
+    "node: a service that goes on after it was cancelled holds up neither the far side nor a drain, and is counted "
+    "(F26)",
+    both_ways, NodePair& pair) {
   const auto let_go = std::make_shared<Signal>();
   pair.there.register_service("stubborn", stubborn(let_go));
   const auto store = pair.there.start_local_peer("stubborn");
@@ -93,7 +97,7 @@ awaitable<void> stuck_handler(NodePair& pair) {
   CHECK(pair.there.counters().circuits_held == 0);
 }
 
-awaitable<void> close_cleanly(NodePair& pair) {
+CO_TEST_CASE("circuit: a clean close arrives behind the data and ends it on both sides", everywhere, NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -114,7 +118,8 @@ awaitable<void> close_cleanly(NodePair& pair) {
   CHECK_FALSE(ends.browser->is_ending());
 }
 
-awaitable<void> close_with_reason(NodePair& pair) {
+CO_TEST_CASE("circuit: a close with a reason ends it on both sides with that reason, after the data", both_ways,
+             NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -138,7 +143,7 @@ awaitable<void> close_with_reason(NodePair& pair) {
   }
 }
 
-awaitable<void> close_from_both_ends(NodePair& pair) {
+CO_TEST_CASE("circuit: both ends may close at once", both_ways, NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -151,7 +156,7 @@ awaitable<void> close_from_both_ends(NodePair& pair) {
   CHECK(ends.store->circuits_count() == 0);
 }
 
-awaitable<void> finish_both_ways(NodePair& pair) {
+CO_TEST_CASE("circuit: it ends when both sides have finished and taken everything", both_ways, NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -166,7 +171,7 @@ awaitable<void> finish_both_ways(NodePair& pair) {
   co_await expect_clean_end(ends.far);
 }
 
-awaitable<void> reset_with_reason(NodePair& pair) {
+CO_TEST_CASE("circuit: a reset says its reason to both queues of the far side", both_ways, NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -179,7 +184,8 @@ awaitable<void> reset_with_reason(NodePair& pair) {
   co_await expect_failure(ends.near.send(Fragment(1)), error::stalled);
 }
 
-awaitable<void> dropped_handles(NodePair& pair) {
+CO_TEST_CASE("circuit: a dropped handle abandons what was not finished, and closes what was", both_ways,
+             NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
 
@@ -197,7 +203,7 @@ awaitable<void> dropped_handles(NodePair& pair) {
   co_await expect_clean_end(ends.far);
 }
 
-awaitable<void> peer_ends(NodePair& pair) {
+CO_TEST_CASE("peer: its end closes its circuits on both sides, and no others", both_ways, NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
   const auto other = pair.here.new_peer("bystander");
@@ -230,7 +236,7 @@ awaitable<void> peer_ends(NodePair& pair) {
   co_await expect_end(too_late, error::no_peer);
 }
 
-awaitable<void> not_taken(NodePair& pair) {
+CO_TEST_CASE("peer: circuits that it never took from its inbox end with it", both_ways, NodePair& pair) {
   // A service that never looks into its inbox.
   pair.there.register_service("idle", [](LocalPeer&, CircuitInbox&) { return sleep_for(std::chrono::hours(1)); });
   const auto idle = pair.there.start_local_peer("idle");
@@ -266,7 +272,10 @@ awaitable<void> fail_and_go_on(LocalPeer&, CircuitInbox& inbox) {
   second->finish();
 }
 
-awaitable<void> service_catches(NodePair& pair) {
+CO_TEST_CASE(
+    "peer: a circuit that an exception drops within its service, which catches it, is abandoned, and the service "
+    "lives",
+    both_ways, NodePair& pair) {
   pair.there.register_service("sturdy", fail_and_go_on);
   const auto browser = pair.here.new_peer("browser");
   Circuit dropped = browser->start(pair.there_address, "sturdy", Fragment(0, "go on"));
@@ -277,6 +286,14 @@ awaitable<void> service_catches(NodePair& pair) {
   CHECK(pair.there.counters().services_failed == 0);
 }
 
+awaitable<void> service_throws(NodePair& pair);
+TEST_CASE(
+    "peer: an exception that leaves a service resets the circuits of its peer only, and keeps its text to itself") {
+  both_ways(service_throws);
+}
+TEST_CASE("peer: with expose_errors the text of an exception crosses the wire") {
+  both_ways(service_throws, [](NodeOptions& options) { options.expose_errors = true; });
+}
 awaitable<void> service_throws(NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
@@ -307,7 +324,8 @@ awaitable<void> half_echo(Circuit circuit) {
   if (text_of(fragment) == "throw") throw std::runtime_error("a secret");
 }
 
-awaitable<void> handler_throws(NodePair& pair) {
+CO_TEST_CASE("peer: a spawned handler closes its circuit by returning and resets it by throwing", both_ways,
+             NodePair& pair) {
   pair.there.serve("half", half_echo);
   const auto browser = pair.here.new_peer("browser");
   Circuit good = browser->join_or_start(pair.there_address, "half", std::nullopt);
@@ -344,7 +362,7 @@ awaitable<void> give_away(std::shared_ptr<Elsewhere> elsewhere, LocalPeer& peer,
   }
 }
 
-awaitable<void> moved_elsewhere(NodePair& pair) {
+CO_TEST_CASE("peer: a circuit that its handler moved elsewhere lives on there", both_ways, NodePair& pair) {
   const auto elsewhere = std::make_shared<Elsewhere>();
   pair.there.register_service(
       "giver", [elsewhere](LocalPeer& peer, CircuitInbox& inbox) { return give_away(elsewhere, peer, inbox); });
@@ -361,7 +379,8 @@ awaitable<void> moved_elsewhere(NodePair& pair) {
   co_await expect_end(near, error::circuit_abandoned);
 }
 
-awaitable<void> node_closes(NodePair& pair) {
+CO_TEST_CASE("node: closing it ends its peers and says so to both queues of every circuit, on both sides", everywhere,
+             NodePair& pair) {
   Ends ends;
   co_await open(pair, ends);
   Circuit back = ends.store->new_circuit(pair.url_here(*ends.browser)); // refused, browsers take none
@@ -392,7 +411,7 @@ awaitable<void> wait_for_ever(std::shared_ptr<bool> gone) {
   co_await sleep_for(std::chrono::hours(1));
 }
 
-awaitable<void> tasks_are_joined(NodePair& pair) {
+CO_TEST_CASE("peer: its tasks are cancelled and joined when it ends", both_ways, NodePair& pair) {
   const auto browser = pair.here.new_peer("browser");
   const auto one_gone = std::make_shared<bool>(false);
   const auto other_gone = std::make_shared<bool>(false);
@@ -410,44 +429,6 @@ awaitable<void> tasks_are_joined(NodePair& pair) {
 }
 
 } // namespace
-
-TEST_CASE(
-    "node: a service that goes on after it was cancelled holds up neither the far side nor a drain, and is counted "
-    "(F26)") {
-  both_ways(stuck_handler);
-}
-TEST_CASE("circuit: a clean close arrives behind the data and ends it on both sides") { everywhere(close_cleanly); }
-TEST_CASE("circuit: a close with a reason ends it on both sides with that reason, after the data") {
-  both_ways(close_with_reason);
-}
-TEST_CASE("circuit: both ends may close at once") { both_ways(close_from_both_ends); }
-TEST_CASE("circuit: it ends when both sides have finished and taken everything") { both_ways(finish_both_ways); }
-TEST_CASE("circuit: a reset says its reason to both queues of the far side") { both_ways(reset_with_reason); }
-TEST_CASE("circuit: a dropped handle abandons what was not finished, and closes what was") {
-  both_ways(dropped_handles);
-}
-TEST_CASE("peer: its end closes its circuits on both sides, and no others") { both_ways(peer_ends); }
-TEST_CASE("peer: circuits that it never took from its inbox end with it") { both_ways(not_taken); }
-TEST_CASE(
-    "peer: an exception that leaves a service resets the circuits of its peer only, and keeps its text to itself") {
-  both_ways(service_throws);
-}
-TEST_CASE(
-    "peer: a circuit that an exception drops within its service, which catches it, is abandoned, and the service "
-    "lives") {
-  both_ways(service_catches);
-}
-TEST_CASE("peer: with expose_errors the text of an exception crosses the wire") {
-  both_ways(service_throws, [](NodeOptions& options) { options.expose_errors = true; });
-}
-TEST_CASE("peer: a spawned handler closes its circuit by returning and resets it by throwing") {
-  both_ways(handler_throws);
-}
-TEST_CASE("peer: a circuit that its handler moved elsewhere lives on there") { both_ways(moved_elsewhere); }
-TEST_CASE("peer: its tasks are cancelled and joined when it ends") { both_ways(tasks_are_joined); }
-TEST_CASE("node: closing it ends its peers and says so to both queues of every circuit, on both sides") {
-  everywhere(node_closes);
-}
 
 namespace {
 

@@ -1,6 +1,7 @@
 // The five ways to a circuit, what it carries, and what both ends know about it. Every scenario runs with either node
 // dialling: nothing in it may depend on who did.
 #include "tests/peer/node_pair.hpp"
+#include "tests/support/co_test_case.hpp"
 
 #include <set>
 
@@ -14,7 +15,8 @@ awaitable<void> expect_text(Circuit& circuit, std::string text) {
   CHECK(text_of(fragment) == text);
 }
 
-awaitable<void> open_by_url(NodePair& pair) {
+CO_TEST_CASE("peer: a circuit opened by url carries its first fragment first, and both ends know who is who",
+             everywhere, NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -69,7 +71,7 @@ awaitable<void> take_all_at_once(CircuitInbox& circuits, std::vector<std::size_t
   CHECK_FALSE(circuits.try_next());
 }
 
-awaitable<void> open_many_at_once(NodePair& pair) {
+CO_TEST_CASE("peer: circuits that wait in the inbox are taken without waiting, in order", everywhere, NodePair& pair) {
   std::vector<std::size_t> batches;
   std::vector<std::string> names;
   pair.there.register_service(
@@ -87,7 +89,8 @@ awaitable<void> open_many_at_once(NodePair& pair) {
   CHECK(batches.front() > 1); // they came in one packet
 }
 
-awaitable<void> first_then_the_rest(NodePair& pair) {
+CO_TEST_CASE("peer: what follows the first fragment arrives in order, and a finish leaves the other direction open",
+             everywhere, NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -110,7 +113,8 @@ awaitable<void> first_then_the_rest(NodePair& pair) {
 }
 
 // The counts of both peers agree after every step, whoever opens or closes.
-awaitable<void> counts_agree(NodePair& pair) {
+CO_TEST_CASE("peer: the circuits of two peers are counted alike on both sides, whoever opens or closes them", both_ways,
+             NodePair& pair) {
   Keeper keeper_there;
   Keeper keeper_here;
   pair.there.register_service("store", keeper_there.service());
@@ -161,7 +165,8 @@ awaitable<void> counts_agree(NodePair& pair) {
   CHECK_FALSE(there->is_ending());
 }
 
-awaitable<void> errors_apart(NodePair& pair) {
+CO_TEST_CASE("peer: a fragment with an error arrives on errors, both ways, and leaves the circuit open", both_ways,
+             NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -183,7 +188,9 @@ awaitable<void> errors_apart(NodePair& pair) {
   CHECK(store->circuits_count() == 1);
 }
 
-awaitable<void> start_and_open(NodePair& pair) {
+CO_TEST_CASE(
+    "peer: starting an instance and opening a circuit to it is one flight, and the opener knows its id at once",
+    both_ways, NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto me = pair.here.new_peer("browser");
@@ -204,6 +211,8 @@ awaitable<void> start_and_open(NodePair& pair) {
   CHECK_FALSE(two_far.try_receive());
 }
 
+awaitable<void> join_or_start(NodePair& pair);
+TEST_CASE("peer: those who prefer the extant instance all reach the same one") { both_ways(join_or_start); }
 awaitable<void> join_or_start(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
@@ -228,6 +237,10 @@ awaitable<void> join_or_start(NodePair& pair) {
   }
 }
 
+awaitable<void> start_remote_peer(NodePair& pair);
+TEST_CASE("node: an instance is started there without a circuit, and can be reached by its url") {
+  both_ways(start_remote_peer);
+}
 awaitable<void> start_remote_peer(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
@@ -246,7 +259,8 @@ awaitable<void> start_remote_peer(NodePair& pair) {
 }
 
 // Both nodes run the same service; each starts one on the other, and the other opens back to who opened.
-awaitable<void> each_starts_the_other(NodePair& pair) {
+CO_TEST_CASE("node: either side starts peers on the other, and opens circuits back to who opened one", both_ways,
+             NodePair& pair) {
   Keeper keeper_there;
   Keeper keeper_here;
   pair.there.register_service("store", keeper_there.service());
@@ -271,7 +285,8 @@ awaitable<void> each_starts_the_other(NodePair& pair) {
   CHECK(pair.there.links_count() == 1);
 }
 
-awaitable<void> served(NodePair& pair) {
+CO_TEST_CASE("node: a served function answers each circuit by a call of its own, in one instance", everywhere,
+             NodePair& pair) {
   pair.there.serve("echo", echo);
   const auto me = pair.here.new_peer("caller");
 
@@ -292,7 +307,7 @@ awaitable<void> served(NodePair& pair) {
   CHECK(end.clean());
 }
 
-awaitable<void> large_fragments(NodePair& pair) {
+CO_TEST_CASE("peer: payloads from nothing to fragment_bytes_max come through whole", everywhere, NodePair& pair) {
   pair.there.serve("echo", echo);
   const auto me = pair.here.new_peer("caller");
   Circuit circuit = me->join_or_start(pair.there_address, "echo", std::nullopt);
@@ -309,6 +324,13 @@ awaitable<void> large_fragments(NodePair& pair) {
   }
 }
 
+awaitable<void> huge_fragments(NodePair& pair);
+TEST_CASE("peer: a fragment of 256 MiB comes back as it was, where both sides allow it") {
+  both_ways(huge_fragments, [](NodeOptions& options) {
+    options.limits.fragment_bytes_max = std::size_t(1) << 30;
+    options.limits.trunk_memory_bytes_max = std::size_t(2) << 30;
+  });
+}
 awaitable<void> huge_fragments(NodePair& pair) {
   pair.there.serve("echo", echo);
   const auto me = pair.here.new_peer("caller");
@@ -324,7 +346,8 @@ awaitable<void> huge_fragments(NodePair& pair) {
   CHECK(std::ranges::equal(answer->payload.bytes(), payload.bytes()));
 }
 
-awaitable<void> metadata(NodePair& pair) {
+CO_TEST_CASE("peer: user metadata reaches the far side before the first fragment, and again when it changes", both_ways,
+             NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -351,7 +374,8 @@ awaitable<void> metadata(NodePair& pair) {
   CHECK_THROWS_AS(me->set_metadata("too much", std::string(5000, 'x')), std::length_error);
 }
 
-awaitable<void> metadata_changes(NodePair& pair) {
+CO_TEST_CASE("peer: a change of the far peer's metadata can be waited for, and a key can be taken back", both_ways,
+             NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -383,7 +407,7 @@ awaitable<void> metadata_changes(NodePair& pair) {
 }
 
 // rpc25519's README case: ten circuits opened from each side, nine and nine closed, two left.
-awaitable<void> ten_from_each_side(NodePair& pair) {
+CO_TEST_CASE("peer: ten circuits opened from each side close one by one", both_ways, NodePair& pair) {
   Keeper keeper_there;
   Keeper keeper_here;
   pair.there.register_service("store", keeper_there.service());
@@ -417,58 +441,6 @@ awaitable<void> ten_from_each_side(NodePair& pair) {
 }
 
 } // namespace
-
-TEST_CASE("peer: a circuit opened by url carries its first fragment first, and both ends know who is who") {
-  everywhere(open_by_url);
-}
-
-TEST_CASE("peer: circuits that wait in the inbox are taken without waiting, in order") {
-  everywhere(open_many_at_once);
-}
-TEST_CASE("peer: what follows the first fragment arrives in order, and a finish leaves the other direction open") {
-  everywhere(first_then_the_rest);
-}
-
-TEST_CASE("peer: the circuits of two peers are counted alike on both sides, whoever opens or closes them") {
-  both_ways(counts_agree);
-}
-
-TEST_CASE("peer: a fragment with an error arrives on errors, both ways, and leaves the circuit open") {
-  both_ways(errors_apart);
-}
-
-TEST_CASE("peer: starting an instance and opening a circuit to it is one flight, and the opener knows its id at once") {
-  both_ways(start_and_open);
-}
-
-TEST_CASE("peer: those who prefer the extant instance all reach the same one") { both_ways(join_or_start); }
-
-TEST_CASE("node: an instance is started there without a circuit, and can be reached by its url") {
-  both_ways(start_remote_peer);
-}
-
-TEST_CASE("node: either side starts peers on the other, and opens circuits back to who opened one") {
-  both_ways(each_starts_the_other);
-}
-
-TEST_CASE("node: a served function answers each circuit by a call of its own, in one instance") { everywhere(served); }
-
-TEST_CASE("peer: payloads from nothing to fragment_bytes_max come through whole") { everywhere(large_fragments); }
-
-TEST_CASE("peer: a fragment of 256 MiB comes back as it was, where both sides allow it") {
-  both_ways(huge_fragments, [](NodeOptions& options) {
-    options.limits.fragment_bytes_max = std::size_t(1) << 30;
-    options.limits.trunk_memory_bytes_max = std::size_t(2) << 30;
-  });
-}
-TEST_CASE("peer: a change of the far peer's metadata can be waited for, and a key can be taken back") {
-  both_ways(metadata_changes);
-}
-TEST_CASE("peer: user metadata reaches the far side before the first fragment, and again when it changes") {
-  both_ways(metadata);
-}
-
-TEST_CASE("peer: ten circuits opened from each side close one by one") { both_ways(ten_from_each_side); }
 
 namespace {
 

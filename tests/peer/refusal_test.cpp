@@ -1,6 +1,7 @@
 // Opens that are refused: promptly, with a reason that says what would have worked, and to the harm of no other
 // circuit.
 #include "tests/peer/node_pair.hpp"
+#include "tests/support/co_test_case.hpp"
 
 using namespace trunkline;
 using namespace trunkline::test;
@@ -17,7 +18,8 @@ bool mentions(const End& end, std::string_view text) {
   return end.text.find(text) != std::string::npos;
 }
 
-awaitable<void> unknown_service(NodePair& pair) {
+CO_TEST_CASE("node: an unknown service is refused with a list of what is served, and the trunk lives on", everywhere,
+             NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   pair.there.serve("status", echo);
@@ -54,7 +56,8 @@ awaitable<void> unknown_service(NodePair& pair) {
   CHECK(good.is_open());
 }
 
-awaitable<void> unknown_peer(NodePair& pair) {
+CO_TEST_CASE("node: an unknown peer is refused, as is one of another service and one that takes no circuits", both_ways,
+             NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto store = pair.there.start_local_peer("store");
@@ -87,7 +90,8 @@ awaitable<std::string> url_refused_with(awaitable<RemotePeer> start) {
   co_return url;
 }
 
-awaitable<void> long_url(NodePair& pair) {
+CO_TEST_CASE("node: a start that is refused names the instance that runs in whole, however long its url is", both_ways,
+             NodePair& pair) {
   const std::string service(128, 'y');
   Keeper keeper;
   pair.there.register_service(service, keeper.service(), 1);
@@ -101,7 +105,7 @@ awaitable<void> long_url(NodePair& pair) {
   co_await joined.accepted();
 }
 
-awaitable<void> limited(NodePair& pair) {
+CO_TEST_CASE("node: a service at its limit refuses with the url of the instance that runs", both_ways, NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("single", keeper.service(), 1);
   const auto me = pair.here.new_peer("browser");
@@ -137,6 +141,11 @@ awaitable<void> limited(NodePair& pair) {
   CHECK(three.remote_peer().id != one.remote_peer().id);
 }
 
+awaitable<void> too_many_peers(NodePair& pair);
+TEST_CASE(
+    "node: a start from elsewhere beyond peers_max is refused, one of its own is not, a peer that ends makes room") {
+  both_ways(too_many_peers, [](NodeOptions& options) { options.peers_max = 2; });
+}
 awaitable<void> too_many_peers(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
@@ -162,6 +171,13 @@ awaitable<void> too_many_peers(NodePair& pair) {
   co_await three.accepted();
 }
 
+awaitable<void> too_many_peers_of_one(NodePair& pair);
+TEST_CASE("node: one trunk starts no more than peers_per_trunk_max peers, which leaves room for another") {
+  both_ways(too_many_peers_of_one, [](NodeOptions& options) {
+    options.peers_max = 3;
+    options.peers_per_trunk_max = 2;
+  });
+}
 awaitable<void> too_many_peers_of_one(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
@@ -198,6 +214,10 @@ awaitable<void> too_many_peers_of_one(NodePair& pair) {
   co_await third.close();
 }
 
+awaitable<void> exhausted(NodePair& pair);
+TEST_CASE("node: whoever starts all the peers it may leaves the node able to start its own, also when it is gone") {
+  both_ways(exhausted, [](NodeOptions& options) { options.peers_per_trunk_max = 3; });
+}
 awaitable<void> exhausted(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
@@ -219,14 +239,15 @@ awaitable<void> exhausted(NodePair& pair) {
   CHECK(pair.there.counters().peers_ending == 0);
 }
 
-awaitable<void> names_of_peers(NodePair& pair) {
+CO_TEST_CASE("node: a peer of its own has a name of 1 to name_bytes_max bytes", both_ways, NodePair& pair) {
   CHECK_THROWS_WITH(pair.here.new_peer(""), doctest::Contains("needs a name"));
   CHECK_THROWS_WITH(pair.here.new_peer(std::string(129, 'x')), doctest::Contains("129 bytes: name_bytes_max is 128"));
   CHECK(pair.here.new_peer(std::string(128, 'x')) != nullptr);
   co_return;
 }
 
-awaitable<void> hostile_names(NodePair& pair) {
+CO_TEST_CASE("node: names that are too long or unprintable are refused, and echoed short and escaped", both_ways,
+             NodePair& pair) {
   pair.there.serve("status", echo);
   const auto me = pair.here.new_peer("browser");
 
@@ -244,7 +265,7 @@ awaitable<void> hostile_names(NodePair& pair) {
   CHECK(text_of(answer) == "good");
 }
 
-awaitable<void> id_in_use(NodePair& pair) {
+CO_TEST_CASE("node: a peer id that is in use is not given again", both_ways, NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   const auto me = pair.here.new_peer("browser");
@@ -269,6 +290,10 @@ awaitable<void> id_in_use(NodePair& pair) {
 
 awaitable<void> never_takes(LocalPeer&, CircuitInbox&) { return sleep_for(std::chrono::hours(1)); }
 
+awaitable<void> backlog(NodePair& pair);
+TEST_CASE("node: circuits that nobody takes from an inbox are bounded, and leave room when their peer ends") {
+  both_ways(backlog, [](NodeOptions& options) { options.limits.open_backlog_max = 3; });
+}
 awaitable<void> backlog(NodePair& pair) {
   pair.there.register_service("idle", never_takes);
   pair.there.serve("echo", echo);
@@ -296,38 +321,6 @@ awaitable<void> backlog(NodePair& pair) {
 void register_twice(Node& node) { node.serve("echo", echo); }
 
 } // namespace
-
-TEST_CASE("node: an unknown service is refused with a list of what is served, and the trunk lives on") {
-  everywhere(unknown_service);
-}
-TEST_CASE("node: an unknown peer is refused, as is one of another service and one that takes no circuits") {
-  both_ways(unknown_peer);
-}
-TEST_CASE("node: a service at its limit refuses with the url of the instance that runs") { both_ways(limited); }
-TEST_CASE("node: a start that is refused names the instance that runs in whole, however long its url is") {
-  both_ways(long_url);
-}
-TEST_CASE(
-    "node: a start from elsewhere beyond peers_max is refused, one of its own is not, a peer that ends makes room") {
-  both_ways(too_many_peers, [](NodeOptions& options) { options.peers_max = 2; });
-}
-TEST_CASE("node: one trunk starts no more than peers_per_trunk_max peers, which leaves room for another") {
-  both_ways(too_many_peers_of_one, [](NodeOptions& options) {
-    options.peers_max = 3;
-    options.peers_per_trunk_max = 2;
-  });
-}
-TEST_CASE("node: whoever starts all the peers it may leaves the node able to start its own, also when it is gone") {
-  both_ways(exhausted, [](NodeOptions& options) { options.peers_per_trunk_max = 3; });
-}
-TEST_CASE("node: a peer of its own has a name of 1 to name_bytes_max bytes") { both_ways(names_of_peers); }
-TEST_CASE("node: names that are too long or unprintable are refused, and echoed short and escaped") {
-  both_ways(hostile_names);
-}
-TEST_CASE("node: a peer id that is in use is not given again") { both_ways(id_in_use); }
-TEST_CASE("node: circuits that nobody takes from an inbox are bounded, and leave room when their peer ends") {
-  both_ways(backlog, [](NodeOptions& options) { options.limits.open_backlog_max = 3; });
-}
 
 TEST_CASE("node: options that cannot work are refused by name") {
   asio::io_context io;

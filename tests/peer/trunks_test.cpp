@@ -19,6 +19,10 @@ void note_changes(NodeOptions& options) {
   };
 }
 
+awaitable<void> shows_trunks(NodePair& pair);
+TEST_CASE("node: its trunks are shown with who is at the far end, and each is told of once it is open") {
+  both_ways(shows_trunks, note_changes);
+}
 awaitable<void> shows_trunks(NodePair& pair) {
   const auto trunks = pair.here.links();
   REQUIRE(trunks.size() == 1);
@@ -36,6 +40,10 @@ awaitable<void> shows_trunks(NodePair& pair) {
   co_return;
 }
 
+awaitable<void> ends_at_once(NodePair& pair);
+TEST_CASE("node: a trunk that is ended at once tells its circuits the reason, and counts as lost nowhere") {
+  both_ways(ends_at_once, note_changes);
+}
 awaitable<void> ends_at_once(NodePair& pair) {
   const auto me = pair.there.new_peer("me");
   Keeper keeper;
@@ -54,6 +62,10 @@ awaitable<void> ends_at_once(NodePair& pair) {
   CHECK(changes.back().find("over") != std::string::npos);
 }
 
+awaitable<void> ends_after_the_last_circuit(NodePair& pair);
+TEST_CASE("node: a trunk that is ended with a deadline takes no new circuits and ends with its last one") {
+  both_ways(ends_after_the_last_circuit, note_changes);
+}
 awaitable<void> ends_after_the_last_circuit(NodePair& pair) {
   const auto me = pair.there.new_peer("me");
   Keeper keeper;
@@ -82,18 +94,6 @@ awaitable<void> ends_after_the_last_circuit(NodePair& pair) {
 }
 
 } // namespace
-
-TEST_CASE("node: its trunks are shown with who is at the far end, and each is told of once it is open") {
-  both_ways(shows_trunks, note_changes);
-}
-
-TEST_CASE("node: a trunk that is ended at once tells its circuits the reason, and counts as lost nowhere") {
-  both_ways(ends_at_once, note_changes);
-}
-
-TEST_CASE("node: a trunk that is ended with a deadline takes no new circuits and ends with its last one") {
-  both_ways(ends_after_the_last_circuit, note_changes);
-}
 
 TEST_CASE("node: an id that is given is the id, so that an address book outlives a process") {
   asio::io_context io(1);

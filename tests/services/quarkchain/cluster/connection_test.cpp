@@ -3,6 +3,7 @@
 #include "async/log_rate.hpp"
 #include "tests/services/quarkchain/cluster/text_cluster.hpp"
 #include "tests/services/quarkchain/protocol/wire.hpp"
+#include "tests/support/co_test_case.hpp"
 
 #include <doctest/doctest.h>
 
@@ -65,7 +66,8 @@ using Kept = std::vector<std::unique_ptr<Transport>>;
 
 // Who is who.
 
-awaitable<void> first_is_master(sim::World& world) {
+CO_TEST_CASE("cluster slave: the first connection is the master, however long it is silent, later ones are slaves",
+             in_world, sim::World& world) {
   TestSlave slave(world, s0);
   auto outside = world.medium("outside");
   const auto first = co_await outside->dial(slave.address);
@@ -80,7 +82,7 @@ awaitable<void> first_is_master(sim::World& world) {
   co_await stop_all(slave.slave);
 }
 
-awaitable<void> allowed_is_master(sim::World& world) {
+CO_TEST_CASE("cluster slave: with an allow-list a stranger never becomes the master", in_world, sim::World& world) {
   TestSlave slave(world, s0, [](ClusterSlaveOptions& options) { options.master_hosts = {"keeper"}; });
   const auto scanner = co_await world.medium("scanner")->dial(slave.address);
   co_await until([&] { return slave.slave.slaves().unidentified() == 1; });
@@ -95,7 +97,8 @@ awaitable<void> allowed_is_master(sim::World& world) {
   co_await stop_all(slave.slave);
 }
 
-awaitable<void> silent_connections(sim::World& world) {
+CO_TEST_CASE("cluster slave: a thousand silent connections are bounded, named, and gone at their deadline", in_world,
+             sim::World& world) {
   TestSlave slave(world, s0);
   auto outside = world.medium("outside");
   const auto master = co_await outside->dial(slave.address);
@@ -122,7 +125,8 @@ awaitable<void> silent_connections(sim::World& world) {
   co_await stop_all(slave.slave);
 }
 
-awaitable<void> identity_is_recorded_once(sim::World& world) {
+CO_TEST_CASE("cluster slave: the first PING of a slave counts, one without shards closes", in_world,
+             sim::World& world) {
   TestSlave slave(world, s0);
   auto outside = world.medium("outside");
   const auto master = co_await outside->dial(slave.address);
@@ -150,7 +154,8 @@ awaitable<void> identity_is_recorded_once(sim::World& world) {
 }
 
 /// Whoever says that it is S1, as often as it likes, keeps neither the master nor the newest S1 out.
-awaitable<void> many_of_one_id(sim::World& world) {
+CO_TEST_CASE("cluster slave: the master finds room however many have connected, and one id has only so many links",
+             in_world, sim::World& world) {
   TestSlave slave(world, s0, [](ClusterSlaveOptions& options) {
     options.connections.connections_max = 4;
     options.master_hosts = {"keeper"};
@@ -202,7 +207,7 @@ awaitable<bool> all_well(TestSlave& slave, std::vector<SlaveTarget> targets) {
   co_return results == std::vector<std::string>(count);
 }
 
-awaitable<void> connects(sim::World& world) {
+CO_TEST_CASE("slave pool: each pair of slaves has one connection, and both sides use it", in_world, sim::World& world) {
   TestSlave a(world, s0), b(world, s1), c(world, s2);
   Kept masters;
   co_await give_masters(world, masters, a, b, c);
@@ -223,7 +228,9 @@ awaitable<void> connects(sim::World& world) {
   co_await stop_all(a.slave, b.slave, c.slave);
 }
 
-awaitable<void> connect_fails_and_is_tried_again(sim::World& world) {
+CO_TEST_CASE(
+    "slave pool: a wrong id, a wrong shard list, silence and nobody each have their text, and can be tried again",
+    in_world, sim::World& world) {
   TestSlave a(world, s0, [](ClusterSlaveOptions& options) { options.slaves.greet_deadline = 2s; });
   Kept masters;
   auto silent_network = world.medium("silent");
@@ -254,7 +261,7 @@ awaitable<void> connect_fails_and_is_tried_again(sim::World& world) {
   }
 }
 
-awaitable<void> too_many_slaves(sim::World& world) {
+CO_TEST_CASE("slave pool: only so many slaves are remembered", in_world, sim::World& world) {
   TestSlave a(world, s0, [](ClusterSlaveOptions& options) { options.slaves.slaves_max = 3; });
   Kept masters;
   co_await give_masters(world, masters, a);
@@ -289,7 +296,8 @@ awaitable<void> simultaneous(sim::World& world) {
   co_await stop_all(a.slave, b.slave);
 }
 
-awaitable<void> lost_link_is_dialled_again(sim::World& world) {
+CO_TEST_CASE("slave pool: a lost link leaves the routes and is dialled again with growing delays", in_world,
+             sim::World& world) {
   TestSlave a(world, s0), b(world, s1);
   Kept masters;
   co_await give_masters(world, masters, a, b);
@@ -321,7 +329,8 @@ awaitable<void> lost_link_is_dialled_again(sim::World& world) {
 }
 
 /// The link is lost in the moment in which it is made again: before whoever dials it hears that it was.
-awaitable<void> lost_while_dialled_again(sim::World& world) {
+CO_TEST_CASE("slave pool: a link that is lost again in the moment in which it was made is dialled again", in_world,
+             sim::World& world) {
   int times = 0;
   TestSlave* losing = nullptr;
   TestSlave a(world, s0, [&](ClusterSlaveOptions& options) {
@@ -347,6 +356,10 @@ awaitable<void> lost_while_dialled_again(sim::World& world) {
   co_await stop_all(a.slave, b.slave);
 }
 
+awaitable<void> strict_parity(sim::World& world);
+TEST_CASE("slave pool: in strict parity a lost link stays in the routes and is never dialled again") {
+  in_world(strict_parity);
+}
 awaitable<void> strict_parity(sim::World& world) {
   const auto strict = [](ClusterSlaveOptions& options) { options.slaves.strict_parity = true; };
   TestSlave a(world, s0, strict), b(world, s1, strict);
@@ -374,7 +387,8 @@ awaitable<void> strict_parity(sim::World& world) {
 
 // The master and virtual peers.
 
-awaitable<void> virtual_peers_come_and_go(sim::World& world) {
+CO_TEST_CASE("virtual peers: created from the id they are told, filled up when shards appear, destroyed once", in_world,
+             sim::World& world) {
   TestSlave slave(world, s0);
   TestMaster master(world, "master");
   const auto control = co_await master.master.connect_slave(slave.address, s0.full_shard_ids);
@@ -434,7 +448,8 @@ struct TwoClusters {
   std::shared_ptr<ClusterConnection> of_b;
 };
 
-awaitable<void> forwards(sim::World& world) {
+CO_TEST_CASE("forwarding: what a peer says to a shard reaches its slave, and back, with its own ids", in_world,
+             sim::World& world) {
   TwoClusters two(world);
   co_await two.meet();
   co_await two.admit();
@@ -462,7 +477,8 @@ awaitable<void> forwards(sim::World& world) {
   co_await two.stop();
 }
 
-awaitable<void> nothing_passes_before_admission(sim::World& world) {
+CO_TEST_CASE("forwarding: nothing passes before the slaves are ready, and nothing is lost", in_world,
+             sim::World& world) {
   TwoClusters two(world);
   co_await two.meet();
   co_await two.b.admit(1, two.of_b); // B talks already, A is not ready
@@ -475,7 +491,8 @@ awaitable<void> nothing_passes_before_admission(sim::World& world) {
   co_await two.stop();
 }
 
-awaitable<void> peer_leaves(sim::World& world) {
+CO_TEST_CASE("forwarding: a peer that leaves takes its virtual peers along and nothing else", in_world,
+             sim::World& world) {
   TwoClusters two(world);
   co_await two.meet();
   co_await two.admit();
@@ -494,7 +511,7 @@ awaitable<void> peer_leaves(sim::World& world) {
   co_await two.stop();
 }
 
-awaitable<void> unknown_branch_at_a_master(sim::World& world) {
+CO_TEST_CASE("forwarding: a peer that speaks to a shard that no slave runs is closed", in_world, sim::World& world) {
   TwoClusters two(world);
   co_await two.meet();
   co_await two.admit();
@@ -511,7 +528,7 @@ awaitable<void> unknown_branch_at_a_master(sim::World& world) {
 }
 
 /// A slave speaks to a peer in the name of a shard that is another's, before that one has.
-awaitable<void> foreign_shard(sim::World& world) {
+CO_TEST_CASE("forwarding: a slave cannot speak for a shard that is not its own", in_world, sim::World& world) {
   TwoClusters two(world);
   TestSlave liar(world, SlaveIdentity("L", {0x30001}));
   co_await two.a.master.connect_slave(liar.address, liar.identity.full_shard_ids);
@@ -533,7 +550,7 @@ awaitable<void> foreign_shard(sim::World& world) {
 }
 
 /// What a peer was told is over begins anew when a slave comes for it.
-awaitable<void> shard_comes_back(sim::World& world) {
+CO_TEST_CASE("forwarding: a peer reaches a shard again whose slave was away", in_world, sim::World& world) {
   TwoClusters two(world, [](ClusterMasterOptions& options) { options.ends_with_slave = false; });
   co_await two.meet();
   co_await two.admit();
@@ -558,7 +575,8 @@ awaitable<void> shard_comes_back(sim::World& world) {
   co_await two.stop();
 }
 
-awaitable<void> stalled_shard(sim::World& world) {
+CO_TEST_CASE("forwarding: a shard that takes nothing costs its peers on that shard, and nobody else", in_world,
+             sim::World& world) {
   // What the slave at A does not read waits at its master, for this peer and this shard only.
   TwoClusters two(world, [](ClusterMasterOptions& options) {
     options.connections.limits.peer_inbox_bytes_max = 64 * 1024;
@@ -577,7 +595,7 @@ awaitable<void> stalled_shard(sim::World& world) {
   co_await two.stop();
 }
 
-awaitable<void> slave_of_a_master_is_lost(sim::World& world) {
+CO_TEST_CASE("cluster master: the loss of a slave ends it, or is left out", in_world, sim::World& world) {
   TestSlave a(world, s0), b(world, s1);
   TestMaster strict(world, "strict");
   co_await strict.master.connect_slave(a.address, s0.full_shard_ids);
@@ -599,7 +617,7 @@ awaitable<void> slave_of_a_master_is_lost(sim::World& world) {
   co_await stop_all(lenient.master, c.slave);
 }
 
-awaitable<void> master_dials_until_the_slave_listens(sim::World& world) {
+CO_TEST_CASE("cluster master: a slave is dialled until it listens", in_world, sim::World& world) {
   TestMaster master(world, "master");
   Tasks tasks(world.executor());
   std::shared_ptr<RpcCircuit> control;
@@ -616,7 +634,7 @@ awaitable<void> master_dials_until_the_slave_listens(sim::World& world) {
 
 // The end.
 
-awaitable<void> loss_of_the_master_stops_all(sim::World& world) {
+CO_TEST_CASE("cluster slave: the loss of the master ends everything", in_world, sim::World& world) {
   TestSlave a(world, s0), b(world, s1);
   TestMaster master(world, "master");
   const auto control = co_await master.master.connect_slave(a.address, s0.full_shard_ids);
@@ -642,7 +660,7 @@ awaitable<void> loss_of_the_master_stops_all(sim::World& world) {
   co_await stop_all(master.master, b.slave);
 }
 
-awaitable<void> waits_for_a_new_master(sim::World& world) {
+CO_TEST_CASE("cluster slave: it may wait for a new master instead", in_world, sim::World& world) {
   TestSlave slave(world, s0, [](ClusterSlaveOptions& options) {
     options.waits_for_new_master = true;
     options.master_hosts = {"one", "two"};
@@ -670,7 +688,8 @@ awaitable<void> waits_for_a_new_master(sim::World& world) {
   co_await stop_all(slave.slave);
 }
 
-awaitable<void> bad_master(sim::World& world) {
+CO_TEST_CASE("cluster slave: a frame for an unknown branch ends it, one for an unknown peer does not", in_world,
+             sim::World& world) {
   TestSlave slave(world, s0);
   const auto master = co_await world.medium("master")->dial(slave.address);
   co_await write_text(*master, ping(Framing::cluster, "root tip"));
@@ -683,7 +702,7 @@ awaitable<void> bad_master(sim::World& world) {
   co_await slave.slave.stop(0s);
 }
 
-awaitable<void> nothing_left_to_say(sim::World& world) {
+CO_TEST_CASE("cluster slave: stopping with nothing left to say waits for no deadline", in_world, sim::World& world) {
   TestSlave slave(world, s0);
   TestMaster master(world, "keeper");
   co_await master.master.connect_slave(slave.address, s0.full_shard_ids);
@@ -695,7 +714,7 @@ awaitable<void> nothing_left_to_say(sim::World& world) {
   CHECK(world.now() - begin < ClusterLimits().goodbye_deadline);
 }
 
-awaitable<void> two_phases(sim::World& world) {
+CO_TEST_CASE("cluster slave: stopping lets what runs end until the deadline", in_world, sim::World& world) {
   for (const bool patient : {true, false}) {
     TestSlave slave(world, s0);
     TestMaster master(world, "master", [](ClusterMasterOptions& options) { options.ends_with_slave = false; });
@@ -721,7 +740,7 @@ awaitable<void> two_phases(sim::World& world) {
   }
 }
 
-awaitable<void> late_connections_find_a_closed_pool(sim::World& world) {
+CO_TEST_CASE("slave pool: nothing comes into a closed one", in_world, sim::World& world) {
   TestSlave a(world, s0), b(world, s1);
   Kept masters;
   co_await give_masters(world, masters, a, b);
@@ -745,65 +764,10 @@ TEST_CASE("log rate: so many lines in a while, then one that says how many were 
   CHECK(rate.pass("d", now + 10s) == "d (after 3 more like it)");
   CHECK(rate.pass("e", now + 11s) == "e");
 }
-TEST_CASE("cluster slave: the first connection is the master, however long it is silent, later ones are slaves") {
-  in_world(first_is_master);
-}
-TEST_CASE("cluster slave: with an allow-list a stranger never becomes the master") { in_world(allowed_is_master); }
-TEST_CASE("cluster slave: a thousand silent connections are bounded, named, and gone at their deadline") {
-  in_world(silent_connections);
-}
-TEST_CASE("cluster slave: the master finds room however many have connected, and one id has only so many links") {
-  in_world(many_of_one_id);
-}
-TEST_CASE("cluster slave: the first PING of a slave counts, one without shards closes") {
-  in_world(identity_is_recorded_once);
-}
-TEST_CASE("slave pool: each pair of slaves has one connection, and both sides use it") { in_world(connects); }
-TEST_CASE(
-    "slave pool: a wrong id, a wrong shard list, silence and nobody each have their text, and can be tried again") {
-  in_world(connect_fails_and_is_tried_again);
-}
-TEST_CASE("slave pool: only so many slaves are remembered") { in_world(too_many_slaves); }
+
 TEST_CASE("slave pool: two slaves that dial each other at once keep a way to each other") {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
     CAPTURE(seed);
     in_world(simultaneous, seed);
   }
 }
-TEST_CASE("slave pool: a lost link leaves the routes and is dialled again with growing delays") {
-  in_world(lost_link_is_dialled_again);
-}
-TEST_CASE("slave pool: a link that is lost again in the moment in which it was made is dialled again") {
-  in_world(lost_while_dialled_again);
-}
-TEST_CASE("slave pool: in strict parity a lost link stays in the routes and is never dialled again") {
-  in_world(strict_parity);
-}
-TEST_CASE("slave pool: nothing comes into a closed one") { in_world(late_connections_find_a_closed_pool); }
-TEST_CASE("virtual peers: created from the id they are told, filled up when shards appear, destroyed once") {
-  in_world(virtual_peers_come_and_go);
-}
-TEST_CASE("forwarding: what a peer says to a shard reaches its slave, and back, with its own ids") {
-  in_world(forwards);
-}
-TEST_CASE("forwarding: nothing passes before the slaves are ready, and nothing is lost") {
-  in_world(nothing_passes_before_admission);
-}
-TEST_CASE("forwarding: a peer that leaves takes its virtual peers along and nothing else") { in_world(peer_leaves); }
-TEST_CASE("forwarding: a peer that speaks to a shard that no slave runs is closed") {
-  in_world(unknown_branch_at_a_master);
-}
-TEST_CASE("forwarding: a slave cannot speak for a shard that is not its own") { in_world(foreign_shard); }
-TEST_CASE("forwarding: a peer reaches a shard again whose slave was away") { in_world(shard_comes_back); }
-TEST_CASE("forwarding: a shard that takes nothing costs its peers on that shard, and nobody else") {
-  in_world(stalled_shard);
-}
-TEST_CASE("cluster master: the loss of a slave ends it, or is left out") { in_world(slave_of_a_master_is_lost); }
-TEST_CASE("cluster master: a slave is dialled until it listens") { in_world(master_dials_until_the_slave_listens); }
-TEST_CASE("cluster slave: the loss of the master ends everything") { in_world(loss_of_the_master_stops_all); }
-TEST_CASE("cluster slave: it may wait for a new master instead") { in_world(waits_for_a_new_master); }
-TEST_CASE("cluster slave: a frame for an unknown branch ends it, one for an unknown peer does not") {
-  in_world(bad_master);
-}
-TEST_CASE("cluster slave: stopping with nothing left to say waits for no deadline") { in_world(nothing_left_to_say); }
-TEST_CASE("cluster slave: stopping lets what runs end until the deadline") { in_world(two_phases); }

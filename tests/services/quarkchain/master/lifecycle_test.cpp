@@ -6,6 +6,7 @@
 #include "tests/services/quarkchain/whole_cluster.hpp"
 #include "tests/support/coroutine.hpp"
 #include "transport/tcp.hpp"
+#include "tests/support/co_test_case.hpp"
 
 #include <doctest/doctest.h>
 
@@ -23,6 +24,9 @@ using namespace trunkline::quarkchain;
 using namespace trunkline::quarkchain::test;
 
 namespace {
+
+using Body = awaitable<void> (*)();
+void over_tcp(Body body) { trunkline::test::run_coroutine(body()); }
 
 constexpr std::uint8_t op(ClusterOp of) { return static_cast<std::uint8_t>(of); }
 constexpr std::uint32_t branch_0 = 0x00001;
@@ -166,7 +170,7 @@ awaitable<void> until(std::function<bool()> condition) {
 
 // Who is who.
 
-awaitable<void> first_is_master() {
+CO_TEST_CASE("lifecycle: the first connection is the master, later ones are slaves", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   const auto other = co_await dials(slave.address, Framing::slave);
@@ -181,7 +185,9 @@ awaitable<void> first_is_master() {
   co_await slave.node->stop(Duration::zero());
 }
 
-awaitable<void> master_by_address() {
+CO_TEST_CASE(
+    "lifecycle: with an allow-list only a listed address is the master, and without one nothing can be reported",
+    over_tcp) {
   TcpSlave elsewhere(co_await asio::this_coro::executor, "S0",
                      [](SlaveNodeOptions& options) { options.master_hosts = {"10.9.9.9"}; });
   const auto stranger = co_await dials(elsewhere.address, Framing::slave);
@@ -206,7 +212,9 @@ awaitable<void> master_by_address() {
 
 // PING.
 
-awaitable<void> callback_during_ping() {
+CO_TEST_CASE(
+    "lifecycle: PING with a root tip makes shards and reports them before its PONG, and others are served meanwhile",
+    over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   Ping ping;
@@ -231,7 +239,7 @@ awaitable<void> callback_during_ping() {
   co_await slave.node->stop(Duration::zero());
 }
 
-awaitable<void> other_genesis() {
+CO_TEST_CASE("bad input: PING with another genesis closes the connection, and the log has both hashes", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   Ping ping;
@@ -266,7 +274,7 @@ awaitable<std::vector<std::string>> connects(FarEnd* master, std::uint64_t rpc_i
   co_return std::move(reply.result_list);
 }
 
-awaitable<void> results_for_each() {
+CO_TEST_CASE("lifecycle: CONNECT_TO_SLAVES has a result for each entry, and verifies ids and shard lists", over_tcp) {
   const Executor executor = co_await asio::this_coro::executor;
   std::map<std::string, std::string> addresses;
   TcpSlave slave(executor, "S0", {}, &addresses);
@@ -303,7 +311,7 @@ awaitable<void> results_for_each() {
   for (TcpSlave* each : {&slave, &good, &wrong}) co_await each->node->stop(Duration::zero());
 }
 
-awaitable<void> both_dial() {
+CO_TEST_CASE("lifecycle: two slaves that dial each other at once can send both ways", over_tcp) {
   using namespace asio::experimental::awaitable_operators;
   const Executor executor = co_await asio::this_coro::executor;
   for (int round = 0; round < 20; ++round) {
@@ -331,7 +339,7 @@ awaitable<void> both_dial() {
   }
 }
 
-awaitable<void> list_without_a_way() {
+CO_TEST_CASE("lifecycle: a list for a slave that is not connected fails, and names it", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   XshardList list;
   list.branch = 0x10001;
@@ -348,7 +356,7 @@ awaitable<void> list_without_a_way() {
 // The routes.
 
 /// A slave that is lost is dialled again at the same address; meanwhile nothing leads to it.
-awaitable<void> dials_again() {
+CO_TEST_CASE("lifecycle: a lost slave leaves the routes and is dialled again", over_tcp) {
   const Executor executor = co_await asio::this_coro::executor;
   const auto network = make_tcp_medium();
   const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
@@ -376,7 +384,9 @@ awaitable<void> dials_again() {
 
 /// Nobody listens for a while: the delays between the tries grow, which shows in how long so many of them take at
 /// least.
-awaitable<void> dials_less_and_less() {
+CO_TEST_CASE(
+    "lifecycle: a slave that cannot be reached is dialled less and less often, and found when it listens again",
+    over_tcp) {
   const Executor executor = co_await asio::this_coro::executor;
   const auto network = make_tcp_medium();
   auto listener = network->listen(executor, "tcp://127.0.0.1:0");
@@ -418,6 +428,10 @@ awaitable<void> dials_less_and_less() {
 }
 
 /// pyquarkchain's way: what was lost stays in the routes, fails, and is never dialled again.
+awaitable<void> strict_parity();
+TEST_CASE("lifecycle: in strict parity a lost slave stays in the routes, fails, and is not dialled again") {
+  over_tcp(strict_parity);
+}
 awaitable<void> strict_parity() {
   const Executor executor = co_await asio::this_coro::executor;
   const auto network = make_tcp_medium();
@@ -471,7 +485,8 @@ void raise_files_max(rlim_t wanted) {
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
 }
 
-awaitable<void> silent_slaves() {
+CO_TEST_CASE("bad input: a thousand silent connections are closed at their deadline, and only so many are kept",
+             over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor, "S0", [](SlaveNodeOptions& options) {
     options.pool.identify_deadline = 300ms;
     options.pool.unidentified_max = 16;
@@ -506,7 +521,7 @@ Frame blocks_reply(std::uint64_t rpc_id) {
   return frame;
 }
 
-awaitable<void> virtual_peers() {
+CO_TEST_CASE("lifecycle: virtual peers follow the payload's id, fill up, and end once; ids are their own", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   co_await create_peer(master.get(), 2, 12345); // the frame says 0; before there is a shard
@@ -538,7 +553,7 @@ awaitable<void> virtual_peers() {
   co_await slave.node->stop(Duration::zero());
 }
 
-awaitable<void> unknown_branch() {
+CO_TEST_CASE("lifecycle: a frame for a branch outside of the configuration ends the slave", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   co_await FarEnd::says(master.get(), on_peer(blocks_request(1), 0x990001, 7));
@@ -549,7 +564,7 @@ awaitable<void> unknown_branch() {
 }
 
 /// A peer's fault ends its own circuit, which is not told; the connection and the other peer go on.
-awaitable<void> peer_at_fault() {
+CO_TEST_CASE("bad input: a peer that breaks a rule ends its own circuit and nothing else", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   co_await gives_tip(master.get(), &slave, 2);
@@ -570,7 +585,8 @@ awaitable<void> peer_at_fault() {
 }
 
 /// A block whose numbers nothing can be computed from: its peer ends, and what comes after is answered.
-awaitable<void> hostile_block() {
+CO_TEST_CASE("bad input: a block whose numbers nothing can be computed from ends its peer, and the slave goes on",
+             over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   co_await gives_tip(master.get(), &slave, 2);
@@ -597,7 +613,7 @@ awaitable<void> hostile_block() {
 }
 
 /// Who has not said PING may not make a slave keep much; who has may send what it likes.
-awaitable<void> large_before_ping() {
+CO_TEST_CASE("bad input: a large frame before PING closes its connection, the same one after PING does not", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   Ping large = slave_ping("S1", 0x10001);
@@ -628,7 +644,8 @@ awaitable<std::unique_ptr<asio::ip::tcp::socket>> stranger_dials(std::string add
 }
 
 /// Strangers that say that they are S1 until there is no room: the master comes in nevertheless.
-awaitable<void> master_finds_room() {
+CO_TEST_CASE("bad input: with an allow-list the master finds room whoever has connected, up to connections_max",
+             over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor, "S0", [](SlaveNodeOptions& options) {
     options.master_hosts = {"127.0.0.1"};
     options.connections.connections_max = 4;
@@ -658,7 +675,7 @@ awaitable<void> master_finds_room() {
 }
 
 /// With an allow-list only slaves of the configuration are taken for slaves.
-awaitable<void> unknown_slave() {
+CO_TEST_CASE("bad input: with an allow-list a slave that is not in the configuration is closed", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor, "S0",
                  [](SlaveNodeOptions& options) { options.master_hosts = {"127.0.0.1"}; });
   const auto master = co_await masters(&slave);
@@ -673,7 +690,7 @@ awaitable<void> unknown_slave() {
 }
 
 /// The limit of CREATE.
-awaitable<void> too_many_peers() {
+CO_TEST_CASE("bad input: more peers than peers_max are refused", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor, "S0", [](SlaveNodeOptions& options) { options.peers_max = 1; });
   const auto master = co_await masters(&slave);
   co_await create_peer(master.get(), 2, 7);
@@ -689,7 +706,7 @@ awaitable<void> too_many_peers() {
   co_await slave.node->stop(Duration::zero());
 }
 
-awaitable<void> stalled_peer() {
+CO_TEST_CASE("lifecycle: a stalled virtual peer is closed alone, and delays nobody", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor, "S0", [](SlaveNodeOptions& options) {
     options.connections.limits.peer_inbox_bytes_max = 64 << 10;
     options.rpc.requests_in_flight_max = 2;
@@ -715,7 +732,7 @@ awaitable<void> stalled_peer() {
 
 // Ids, replies.
 
-awaitable<void> late_reply() {
+CO_TEST_CASE("lifecycle: a reply that comes after its deadline harms nothing", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor, "S0",
                  [](SlaveNodeOptions& options) { options.report_deadline = 20ms; });
   const auto master = co_await masters(&slave);
@@ -734,6 +751,14 @@ awaitable<void> late_reply() {
   co_await slave.node->stop(Duration::zero());
 }
 
+std::string control_frame(std::uint8_t code, std::uint64_t rpc_id, std::string payload) {
+  Frame frame;
+  frame.op = code;
+  frame.rpc_id = rpc_id;
+  frame.payload = std::move(payload);
+  return quarkchain::test::encode(Framing::cluster, frame);
+}
+
 /// What a master may not say closes the connection, is counted, and is in the log.
 awaitable<void> broken(std::string bytes, std::uint64_t RpcCounters::* counter, const char* line) {
   TcpSlave slave(co_await asio::this_coro::executor);
@@ -750,7 +775,42 @@ awaitable<void> broken(std::string bytes, std::uint64_t RpcCounters::* counter, 
   co_await slave.node->stop(Duration::zero());
 }
 
-awaitable<void> four_gib() {
+TEST_CASE("bad input: a list of 0xfffffff0 entries") {
+  over_tcp([] {
+    return broken(control_frame(131, 6, quarkchain::test::from_hex("fffffff0")), &RpcCounters::handlers_failed,
+                  "ConnectToSlavesRequest.slave_info_list");
+  });
+}
+TEST_CASE("bad input: an id that goes backwards") {
+  over_tcp([] {
+    return broken(control_frame(129, 5, std::string(9, '\0')), &RpcCounters::ids_out_of_order,
+                  "129 PING has rpc id 5, expected more than 5");
+  });
+}
+TEST_CASE("bad input: an opcode that does not exist") {
+  over_tcp([] { return broken(control_frame(156, 6, ""), &RpcCounters::unknown_opcodes, "opcode 156 is not known"); });
+}
+TEST_CASE("bad input: an opcode that slaves do not serve") {
+  over_tcp([] {
+    return broken(control_frame(145, 6, ""), &RpcCounters::unexpected_replies,
+                  "145 ADD_MINOR_BLOCK_HEADER_REQUEST with rpc id 6 is not served here");
+  });
+}
+TEST_CASE("bad input: a command with an id") {
+  over_tcp([] {
+    return broken(control_frame(155, 6, std::string(8, '\0')), &RpcCounters::commands_with_id,
+                  "155 DESTROY_CLUSTER_PEER_CONNECTION_COMMAND has rpc id 6, expected 0");
+  });
+}
+TEST_CASE("bad input: a handler that throws") {
+  over_tcp([] {
+    GenTxRequest request;
+    return broken(control_frame(169, 6, std::string(quarkchain::encoded(request).text())),
+                  &RpcCounters::handlers_failed, "handler of 169 GEN_TX_REQUEST failed: it went wrong");
+  });
+}
+
+CO_TEST_CASE("bad input: a frame of 4 GiB, before a byte of it is kept", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   const auto connection = slave.node->connections().connections().find(*slave.node->connections().master());
@@ -763,15 +823,7 @@ awaitable<void> four_gib() {
   co_await slave.node->stop(Duration::zero());
 }
 
-std::string control_frame(std::uint8_t code, std::uint64_t rpc_id, std::string payload) {
-  Frame frame;
-  frame.op = code;
-  frame.rpc_id = rpc_id;
-  frame.payload = std::move(payload);
-  return quarkchain::test::encode(Framing::cluster, frame);
-}
-
-awaitable<void> never_returns() {
+CO_TEST_CASE("bad input: handlers that never return take their places, and no more", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor, "S0",
                  [](SlaveNodeOptions& options) { options.rpc.requests_in_flight_max = 2; });
   const auto master = co_await masters(&slave);
@@ -788,7 +840,7 @@ awaitable<void> never_returns() {
   co_await slave.node->stop(Duration::zero());
 }
 
-awaitable<void> flood() {
+CO_TEST_CASE("bad input: a flood of PINGs is answered in order, within its limits", over_tcp) {
   constexpr std::uint64_t count = 20000;
   using namespace asio::experimental::awaitable_operators;
   TcpSlave slave(co_await asio::this_coro::executor, "S0", [](SlaveNodeOptions& options) {
@@ -819,7 +871,7 @@ awaitable<void> flood() {
 
 // The end.
 
-awaitable<void> master_is_lost() {
+CO_TEST_CASE("lifecycle: the loss of the master stops the slave, and it is not to be reached any more", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   co_await gives_tip(master.get(), &slave, 2);
@@ -841,7 +893,7 @@ awaitable<void> master_is_lost() {
   co_await slave.node->stop(Duration::zero());
 }
 
-awaitable<void> another_master() {
+CO_TEST_CASE("lifecycle: a slave that waits for a new master keeps its shards and forgets the peers", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor, "S0",
                  [](SlaveNodeOptions& options) { options.waits_for_new_master = true; });
   {
@@ -879,8 +931,10 @@ awaitable<void> stops_in_two_phases(bool in_time) {
   CHECK(said.find("130 #3") == std::string::npos);
 }
 
-awaitable<void> stops_in_time() { return stops_in_two_phases(true); }
-awaitable<void> stops_at_its_deadline() { return stops_in_two_phases(false); }
+CO_TEST_CASE("lifecycle: stopping serves nothing new and lets what runs end", over_tcp) {
+  return stops_in_two_phases(true);
+}
+CO_TEST_CASE("lifecycle: stopping ends at its deadline", over_tcp) { return stops_in_two_phases(false); }
 
 // A whole cluster.
 
@@ -911,7 +965,7 @@ struct TcpCluster {
   std::vector<std::string> lines;
 };
 
-awaitable<void> master_boots() {
+CO_TEST_CASE("lifecycle: a master boots its slaves, gives them root blocks and peers", over_tcp) {
   const Executor executor = co_await asio::this_coro::executor;
   TcpCluster cluster(executor);
   cluster.start(executor);
@@ -929,7 +983,7 @@ awaitable<void> master_boots() {
   co_await TcpCluster::stop(&cluster);
 }
 
-awaitable<void> master_finds_another_slave() {
+CO_TEST_CASE("bad input: a master that finds another slave than expected says both", over_tcp) {
   const Executor executor = co_await asio::this_coro::executor;
   TcpCluster cluster(executor);
   std::swap(cluster.addresses["S1"], cluster.addresses["S2"]);
@@ -945,7 +999,7 @@ awaitable<void> master_finds_another_slave() {
 }
 
 /// Only logged, as pyquarkchain does; the slaves themselves look closer.
-awaitable<void> master_sees_other_shards() {
+CO_TEST_CASE("bad input: another shard list is logged by the master and refused between slaves, with both", over_tcp) {
   const Executor executor = co_await asio::this_coro::executor;
   TcpCluster cluster(executor);
   cluster.options.slaves[1].full_shard_id_list = {0x10001, 0x1};
@@ -965,107 +1019,4 @@ awaitable<void> master_sees_other_shards() {
   co_await TcpCluster::stop(&cluster);
 }
 
-using Body = awaitable<void> (*)();
-void over_tcp(Body body) { trunkline::test::run_coroutine(body()); }
-
 } // namespace
-
-TEST_CASE("lifecycle: the first connection is the master, later ones are slaves") { over_tcp(first_is_master); }
-TEST_CASE(
-    "lifecycle: with an allow-list only a listed address is the master, and without one nothing can be reported") {
-  over_tcp(master_by_address);
-}
-TEST_CASE(
-    "lifecycle: PING with a root tip makes shards and reports them before its PONG, and others are served meanwhile") {
-  over_tcp(callback_during_ping);
-}
-TEST_CASE("bad input: PING with another genesis closes the connection, and the log has both hashes") {
-  over_tcp(other_genesis);
-}
-TEST_CASE("lifecycle: CONNECT_TO_SLAVES has a result for each entry, and verifies ids and shard lists") {
-  over_tcp(results_for_each);
-}
-TEST_CASE("lifecycle: two slaves that dial each other at once can send both ways") { over_tcp(both_dial); }
-TEST_CASE("lifecycle: a list for a slave that is not connected fails, and names it") { over_tcp(list_without_a_way); }
-TEST_CASE("lifecycle: a lost slave leaves the routes and is dialled again") { over_tcp(dials_again); }
-TEST_CASE("lifecycle: a slave that cannot be reached is dialled less and less often, and found when it listens again") {
-  over_tcp(dials_less_and_less);
-}
-TEST_CASE("lifecycle: in strict parity a lost slave stays in the routes, fails, and is not dialled again") {
-  over_tcp(strict_parity);
-}
-TEST_CASE("bad input: a thousand silent connections are closed at their deadline, and only so many are kept") {
-  over_tcp(silent_slaves);
-}
-TEST_CASE("lifecycle: virtual peers follow the payload's id, fill up, and end once; ids are their own") {
-  over_tcp(virtual_peers);
-}
-TEST_CASE("lifecycle: a frame for a branch outside of the configuration ends the slave") { over_tcp(unknown_branch); }
-TEST_CASE("bad input: a block whose numbers nothing can be computed from ends its peer, and the slave goes on") {
-  over_tcp(hostile_block);
-}
-TEST_CASE("bad input: a large frame before PING closes its connection, the same one after PING does not") {
-  over_tcp(large_before_ping);
-}
-TEST_CASE("bad input: with an allow-list the master finds room whoever has connected, up to connections_max") {
-  over_tcp(master_finds_room);
-}
-TEST_CASE("bad input: with an allow-list a slave that is not in the configuration is closed") {
-  over_tcp(unknown_slave);
-}
-TEST_CASE("bad input: more peers than peers_max are refused") { over_tcp(too_many_peers); }
-TEST_CASE("bad input: a peer that breaks a rule ends its own circuit and nothing else") { over_tcp(peer_at_fault); }
-TEST_CASE("lifecycle: a stalled virtual peer is closed alone, and delays nobody") { over_tcp(stalled_peer); }
-TEST_CASE("lifecycle: a reply that comes after its deadline harms nothing") { over_tcp(late_reply); }
-TEST_CASE("bad input: a frame of 4 GiB, before a byte of it is kept") { over_tcp(four_gib); }
-TEST_CASE("bad input: a list of 0xfffffff0 entries") {
-  over_tcp([] {
-    return broken(control_frame(131, 6, quarkchain::test::from_hex("fffffff0")), &RpcCounters::handlers_failed,
-                  "ConnectToSlavesRequest.slave_info_list");
-  });
-}
-TEST_CASE("bad input: an id that goes backwards") {
-  over_tcp([] {
-    return broken(control_frame(129, 5, std::string(9, '\0')), &RpcCounters::ids_out_of_order,
-                  "129 PING has rpc id 5, expected more than 5");
-  });
-}
-TEST_CASE("bad input: an opcode that does not exist") {
-  over_tcp([] { return broken(control_frame(156, 6, ""), &RpcCounters::unknown_opcodes, "opcode 156 is not known"); });
-}
-TEST_CASE("bad input: an opcode that slaves do not serve") {
-  over_tcp([] {
-    return broken(control_frame(145, 6, ""), &RpcCounters::unexpected_replies,
-                  "145 ADD_MINOR_BLOCK_HEADER_REQUEST with rpc id 6 is not served here");
-  });
-}
-TEST_CASE("bad input: a command with an id") {
-  over_tcp([] {
-    return broken(control_frame(155, 6, std::string(8, '\0')), &RpcCounters::commands_with_id,
-                  "155 DESTROY_CLUSTER_PEER_CONNECTION_COMMAND has rpc id 6, expected 0");
-  });
-}
-TEST_CASE("bad input: a handler that throws") {
-  over_tcp([] {
-    GenTxRequest request;
-    return broken(control_frame(169, 6, std::string(quarkchain::encoded(request).text())),
-                  &RpcCounters::handlers_failed, "handler of 169 GEN_TX_REQUEST failed: it went wrong");
-  });
-}
-TEST_CASE("bad input: handlers that never return take their places, and no more") { over_tcp(never_returns); }
-TEST_CASE("bad input: a flood of PINGs is answered in order, within its limits") { over_tcp(flood); }
-TEST_CASE("lifecycle: the loss of the master stops the slave, and it is not to be reached any more") {
-  over_tcp(master_is_lost);
-}
-TEST_CASE("lifecycle: a slave that waits for a new master keeps its shards and forgets the peers") {
-  over_tcp(another_master);
-}
-TEST_CASE("lifecycle: stopping serves nothing new and lets what runs end") { over_tcp(stops_in_time); }
-TEST_CASE("lifecycle: stopping ends at its deadline") { over_tcp(stops_at_its_deadline); }
-TEST_CASE("lifecycle: a master boots its slaves, gives them root blocks and peers") { over_tcp(master_boots); }
-TEST_CASE("bad input: a master that finds another slave than expected says both") {
-  over_tcp(master_finds_another_slave);
-}
-TEST_CASE("bad input: another shard list is logged by the master and refused between slaves, with both") {
-  over_tcp(master_sees_other_shards);
-}

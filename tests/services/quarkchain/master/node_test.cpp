@@ -1,5 +1,6 @@
 // Whole clusters in a simulated world: booted, used through the typed clients, lost and found again.
 #include "tests/services/quarkchain/whole_cluster.hpp"
+#include "tests/support/co_test_case.hpp"
 
 #include <doctest/doctest.h>
 
@@ -20,7 +21,8 @@ void in_world(Body body, std::uint64_t seed = 5) {
 
 constexpr std::uint32_t shard(std::uint32_t chain) { return chain << 16 | 1; }
 
-awaitable<void> boots(sim::World& world) {
+CO_TEST_CASE("cluster: a master boots four slaves, which report every shard's genesis before they answer", in_world,
+             sim::World& world) {
   SimCluster cluster(world, cluster_config(4, 8));
   co_await cluster.boot();
   CHECK(cluster.master->progress() == "active");
@@ -37,7 +39,9 @@ awaitable<void> boots(sim::World& world) {
   co_await cluster.stop();
 }
 
-awaitable<void> grows(sim::World& world) {
+CO_TEST_CASE(
+    "cluster: blocks grow, and each one's cross-shard lists are at every other shard before it is acknowledged",
+    in_world, sim::World& world) {
   SimCluster cluster(world, cluster_config(4, 4));
   co_await cluster.boot();
   const RootBlock first = co_await SimCluster::next_root_block(&cluster);
@@ -94,7 +98,8 @@ struct TwoClusters {
   SimCluster b;
 };
 
-awaitable<void> clusters_meet(sim::World& world) {
+CO_TEST_CASE("cluster: two clusters meet, and what a shard adds reaches its peer through both masters", in_world,
+             sim::World& world) {
   TwoClusters both(world);
   co_await TwoClusters::boot(&both);
   const std::uint64_t peer = co_await both.b.master->connect_peer("sim://A-M:38291");
@@ -125,7 +130,8 @@ awaitable<void> clusters_meet(sim::World& world) {
   co_await TwoClusters::stop(&both);
 }
 
-awaitable<void> strangers_are_refused(sim::World& world) {
+CO_TEST_CASE("cluster: who says HELLO of another network, is ourselves, or says nothing is not admitted", in_world,
+             sim::World& world) {
   struct Case {
     const char* line;
     SimCluster::TweakMaster tweak;
@@ -167,7 +173,7 @@ awaitable<void> strangers_are_refused(sim::World& world) {
 }
 
 /// A peer of a shard asks before its slave is lost and after it has come back.
-awaitable<void> peer_asks_again(sim::World& world) {
+CO_TEST_CASE("cluster: a peer asks a shard again whose slave was away", in_world, sim::World& world) {
   const auto keeps_going = [](MasterNodeOptions& options) { options.ends_with_slave = false; };
   const auto waits = [](SlaveNodeOptions& options, std::shared_ptr<Backend>&) {
     options.master_hosts = {"A-M"};
@@ -198,7 +204,8 @@ awaitable<void> peer_asks_again(sim::World& world) {
 }
 
 /// One more than peers_max.
-awaitable<void> too_many_clusters(sim::World& world) {
+CO_TEST_CASE("cluster: connections of other clusters beyond peers_max are turned away and counted", in_world,
+             sim::World& world) {
   SimCluster a(world, cluster_config(1, 1), {}, [](MasterNodeOptions& options) { options.peers.peers_max = 1; }, "A-");
   co_await a.boot();
   a.master->listen_for_peers("sim://A-M:38291");
@@ -210,7 +217,8 @@ awaitable<void> too_many_clusters(sim::World& world) {
 }
 
 /// P2P_COMMAND_SIZE_LIMIT is of connections with other clusters, and not of those with slaves.
-awaitable<void> command_size_of_peers(sim::World& world) {
+CO_TEST_CASE("cluster: P2P_COMMAND_SIZE_LIMIT bounds what other clusters say, and not what slaves say", in_world,
+             sim::World& world) {
   ClusterConfig config = cluster_config(1, 1);
   config.quarkchain.p2p_command_size_limit = 20;
   SimCluster a(world, config, {}, {}, "A-");
@@ -243,7 +251,8 @@ class Balances final : public Backend {
   }
 };
 
-awaitable<void> own_backend(sim::World& world) {
+CO_TEST_CASE("cluster: a backend of one's own answers what it implements, and the table the rest", in_world,
+             sim::World& world) {
   const auto replace = [](SlaveNodeOptions&, std::shared_ptr<Backend>& backend) {
     backend = std::make_shared<Balances>();
   };
@@ -266,7 +275,7 @@ awaitable<void> own_backend(sim::World& world) {
   co_await cluster.stop();
 }
 
-awaitable<void> a_slave_comes_back(sim::World& world) {
+CO_TEST_CASE("cluster: a slave that was away gets the root blocks that it has missed", in_world, sim::World& world) {
   const auto keeps_going = [](MasterNodeOptions& options) { options.ends_with_slave = false; };
   const auto waits = [](SlaveNodeOptions& options, std::shared_ptr<Backend>&) {
     options.master_hosts = {"M"};
@@ -312,27 +321,3 @@ awaitable<void> a_slave_comes_back(sim::World& world) {
 }
 
 } // namespace
-
-TEST_CASE("cluster: two clusters meet, and what a shard adds reaches its peer through both masters") {
-  in_world(clusters_meet);
-}
-TEST_CASE("cluster: who says HELLO of another network, is ourselves, or says nothing is not admitted") {
-  in_world(strangers_are_refused);
-}
-TEST_CASE("cluster: a backend of one's own answers what it implements, and the table the rest") {
-  in_world(own_backend);
-}
-TEST_CASE("cluster: a peer asks a shard again whose slave was away") { in_world(peer_asks_again); }
-TEST_CASE("cluster: connections of other clusters beyond peers_max are turned away and counted") {
-  in_world(too_many_clusters);
-}
-TEST_CASE("cluster: P2P_COMMAND_SIZE_LIMIT bounds what other clusters say, and not what slaves say") {
-  in_world(command_size_of_peers);
-}
-TEST_CASE("cluster: a slave that was away gets the root blocks that it has missed") { in_world(a_slave_comes_back); }
-TEST_CASE("cluster: a master boots four slaves, which report every shard's genesis before they answer") {
-  in_world(boots);
-}
-TEST_CASE("cluster: blocks grow, and each one's cross-shard lists are at every other shard before it is acknowledged") {
-  in_world(grows);
-}
