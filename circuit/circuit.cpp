@@ -1,7 +1,6 @@
 #include "circuit/circuit.hpp"
 
 #include "circuit/trunk.hpp"
-#include "circuit/native/frame.hpp"
 
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
@@ -40,16 +39,14 @@ bool senders_wait(const TrunkCircuit& state) {
 }
 
 void check_size(const Machine& machine, const TrunkCircuit& state, const Fragment& fragment) {
-  const std::size_t max = machine.fragment_bytes_max();
-  if (fragment.payload.size() > max)
-    throw_error(error::fragment_too_large,
-                fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}, for circuit {}",
-                            fragment.payload.size(), max, state.id));
-  if (const std::size_t size = wire::metadata_bytes(fragment);
-      size > control_bytes_max || fragment.args.size() > Args::items_max)
-    throw_error(error::fragment_too_large,
-                fmt::format("subject, err and {} args of {} bytes exceed {} args or {} bytes, for circuit {}",
-                            fragment.args.size(), size, Args::items_max, control_bytes_max, state.id));
+  if (const std::string why = machine.why_not(fragment); !why.empty())
+    throw_error(error::fragment_too_large, fmt::format("{}, for circuit {}", why, state.id));
+}
+
+/// The machine says that it will never send this fragment on this circuit.
+[[noreturn]] void throw_closed(const Machine& machine, const TrunkCircuit& state, const Fragment& fragment) {
+  check_size(machine, state, fragment);
+  throw_end(state);
 }
 
 /// A send that waits: its place in the queue of its circuit.
@@ -105,17 +102,18 @@ void Circuit::drop() noexcept {
 }
 
 SendOutcome Circuit::send_one_way(Fragment& fragment) {
-  check_size(trunk_->machine(), *state_, fragment);
-  if (senders_wait(*state_)) return SendOutcome::no_credit;
-  return trunk_->send(*state_, fragment);
+  const SendOutcome outcome = senders_wait(*state_) ? SendOutcome::no_credit : trunk_->send(*state_, fragment);
+  if (outcome != SendOutcome::queued) check_size(trunk_->machine(), *state_, fragment);
+  return outcome;
 }
 
 awaitable<void> Circuit::send(Fragment fragment) {
-  check_size(trunk_->machine(), *state_, fragment);
   if (!trunk_->congested(*state_) && !senders_wait(*state_)) {
     const SendOutcome outcome = trunk_->send(*state_, fragment);
     if (outcome == SendOutcome::queued) co_return;
-    if (outcome == SendOutcome::closed) throw_end(*state_);
+    if (outcome == SendOutcome::closed) throw_closed(trunk_->machine(), *state_, fragment);
+  } else {
+    check_size(trunk_->machine(), *state_, fragment);
   }
   const Held held(trunk_, state_);
   const WaitingSender sender(held);
@@ -125,16 +123,15 @@ awaitable<void> Circuit::send(Fragment fragment) {
     } else if (held.trunk->congested(*held.state)) { // for the writer, not for the far side
       co_await held.trunk->writer_idle.wait();
     } else {
-      check_size(held.trunk->machine(), *held.state, fragment); // the far side's limit may be known by now
       const SendOutcome outcome = held.trunk->send(*held.state, fragment);
       if (outcome == SendOutcome::queued) co_return;
-      if (outcome == SendOutcome::closed) throw_end(*held.state);
+      if (outcome == SendOutcome::closed) throw_closed(held.trunk->machine(), *held.state, fragment);
       co_await held.trunk->waits(*held.state).writable.wait();
     }
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     throw_if_cancelled(cancellation);
     check_released(*held.state);
-    if (held.state->ended || held.state->finished_here) throw_end(*held.state);
+    if (held.state->ended || held.state->finished_here()) throw_end(*held.state);
   }
 }
 
@@ -146,8 +143,8 @@ awaitable<std::optional<Fragment>> Circuit::receive() {
   for (;;) {
     fragment = held.trunk->take(*state);
     if (fragment) co_return fragment;
-    if (state->end && (state->ended || state->closed_here)) throw_end(*state);
-    if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
+    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
+    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
     co_await held.trunk->waits(*state).readable.wait();
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     throw_if_cancelled(cancellation);
@@ -161,8 +158,8 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
   for (;;) {
     std::optional<Fragment> fragment = held.trunk->take_error(*state);
     if (fragment) co_return fragment;
-    if (state->end && (state->ended || state->closed_here)) throw_end(*state);
-    if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
+    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
+    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
     co_await held.trunk->waits(*state).error_readable.wait();
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     throw_if_cancelled(cancellation);
@@ -177,8 +174,8 @@ awaitable<std::optional<Fragment>> Circuit::receive_any() {
     std::optional<Fragment> fragment = held.trunk->take(*state);
     if (!fragment) fragment = held.trunk->take_error(*state);
     if (fragment) co_return fragment;
-    if (state->end && (state->ended || state->closed_here)) throw_end(*state);
-    if (state->ended || state->finished_there || state->closed_here) co_return std::nullopt;
+    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
+    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
     co_await held.trunk->waits(*state).readable.wait(); // an error wakes it too
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     throw_if_cancelled(cancellation);
@@ -213,7 +210,7 @@ void Circuit::reset(End reason) {
 awaitable<void> Circuit::finish_acknowledged() {
   const Held held(trunk_, state_);
   TrunkCircuit* const state = state_;
-  while (!state->finish_acknowledged) {
+  while (!state->finish_acknowledged()) {
     if (state->ended) throw_end(*state);
     co_await held.trunk->waits(*state).changed.wait();
     check_released(*state);

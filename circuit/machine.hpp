@@ -5,10 +5,11 @@
 #pragma once
 
 #include "circuit/limits.hpp"
-#include "fragment/byte_buffer.hpp"
+#include "circuit/output.hpp"
 #include "fragment/error.hpp"
 #include "fragment/fragment.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -66,19 +67,55 @@ class CircuitListener {
   ~CircuitListener() = default;
 };
 
+/// How far one direction of a circuit is. States are entered in this order, each at most once; a dialect leaves out those
+/// that it has no words for.
+class Direction {
+ public:
+  bool is_open() const noexcept { return state_ == State::open; }
+  bool is_finishing() const noexcept { return state_ == State::finishing; }
+  bool is_finished() const noexcept { return state_ >= State::finished; }
+  bool is_acknowledged() const noexcept { return state_ == State::acknowledged; }
+
+  void ask_finish() noexcept { enter(State::finishing); }
+  void finish() noexcept { enter(State::finished); }
+  void acknowledge() noexcept { enter(State::acknowledged); }
+
+ private:
+  enum class State : std::uint8_t {
+    open,
+    finishing,    // no more is taken; fragments that were sent before are still queued. Only of our own direction
+    finished,     // the finish has been said, or has arrived
+    acknowledged, // and everything before it has been taken
+  };
+  void enter(State state) noexcept { state_ = std::max(state_, state); }
+
+  State state_ = State::open;
+};
+
 /// One circuit as its trunk keeps it. Owned by the trunk; stays valid until `Machine::release`.
 /// The machine writes it, everybody else reads.
 struct TrunkCircuit {
+  /// A close of ours. It finishes our direction, too, and what arrives is dropped from then on.
+  enum class Closing : std::uint8_t { no, asked, said };
+
   virtual ~TrunkCircuit() = default;
 
+  /// Finish or close was asked for on this side.
+  bool finished_here() const noexcept { return !out.is_open(); }
+  /// The far side has taken everything up to our finish.
+  bool finish_acknowledged() const noexcept { return out.is_acknowledged(); }
+  /// The far side's finish has arrived; fragments may still be unread.
+  bool finished_there() const noexcept { return in.is_finished(); }
+  /// Close was asked for on this side.
+  bool closed_here() const noexcept { return closing != Closing::no; }
+
   CircuitId id = 0;
+  Direction out;
+  Direction in;
+  Closing closing = Closing::no;
+  bool ended = false;            // nothing more crosses; what was received is still readable
   bool opened_here = false;
   bool answered = false;         // accepted, or nobody asked
-  bool finished_here = false;    // finish or close was asked for on this side
-  bool closed_here = false;      // close was asked for on this side: what arrives is dropped
-  bool finish_acknowledged = false; // the far side has taken everything up to our finish
-  bool finished_there = false;   // the far side's finish has arrived (fragments may still be unread)
-  bool ended = false;            // nothing more crosses; what was received is still readable
   bool readable = false;         // receive() would return something
   bool error_readable = false;   // receive_error() would return something
   bool released = false;         // its handle is gone; whoever still sees it in an event skips it
@@ -120,28 +157,6 @@ struct RemoteNode {
   std::vector<std::string> addresses; // as claimed
 };
 
-/// Bytes ready to be written, in order. The holder of an Output keeps the bytes alive; hand the
-/// same one to the next `collect_output`, so that its memory is used again.
-class Output {
- public:
-  bool empty() const noexcept { return bytes == 0; }
-
-  ByteBuffer control;         // control frames; written before everything else
-  ByteBuffer small;           // headers and small payloads, one after another
-  std::vector<Payload> large; // payloads that are written from where they lie
-  struct Piece {
-    std::int32_t large;
-    std::uint32_t offset;
-    std::uint32_t size;
-  }; // large < 0: a part of `small`
-  std::vector<Piece> pieces;
-  std::size_t bytes = 0;
-
-  void clear() noexcept;
-  /// Views of all pieces; valid until the output changes or moves.
-  void gather(std::vector<std::span<const std::byte>>& into) const;
-};
-
 struct TrunkCounters {
   std::chrono::nanoseconds round_trip{}; // as last measured, by a ping of its own or of the keepalive; zero before
   std::uint64_t frames_received = 0;
@@ -178,8 +193,11 @@ class Machine {
   virtual void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) = 0;
   /// Tells the machine that a service has taken the circuit from its inbox (it leaves the open backlog).
   virtual void left_backlog(TrunkCircuit& circuit) = 0;
-  /// Moves from `fragment` only when it says queued.
+  /// Moves from `fragment` only when it says queued. Closed, too, for a fragment that can never cross (see `why_not`).
   virtual SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) = 0;
+  /// Why the fragment is too large to cross, on whatever circuit: "fragment of 9 bytes exceeds fragment_bytes_max 8".
+  /// Empty when it is not.
+  virtual std::string why_not(const Fragment& fragment) const = 0;
   /// Nothing when there is nothing to take now. Taking is consuming: credit goes back to the sender.
   virtual std::optional<Fragment> take(TrunkCircuit& circuit) = 0;
   virtual std::optional<Fragment> take_error(TrunkCircuit& circuit) = 0;

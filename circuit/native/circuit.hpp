@@ -2,9 +2,8 @@
 // beyond itself.
 #pragma once
 
+#include "circuit/circuit_table.hpp"
 #include "circuit/machine.hpp"
-
-#include <boost/intrusive/list.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -26,6 +25,8 @@ class FragmentQueue {
  public:
   bool empty() const noexcept { return last_ == nullptr; }
   FragmentNode* first() const noexcept { return last_ ? last_->next : nullptr; }
+  /// Null behind the last.
+  FragmentNode* after(const FragmentNode* node) const noexcept { return node == last_ ? nullptr : node->next; }
   void push(FragmentNode* node) noexcept {
     node->next = last_ ? std::exchange(last_->next, node) : node;
     last_ = node;
@@ -46,24 +47,24 @@ struct NativeCircuit;
 /// A fragment of several frames while it arrives. Its memory is set aside in the trunk's reassembly pool before it is
 /// allocated; until then the chunks that the window lets through are held one by one.
 struct Assembly {
-  using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
-
   NativeCircuit* circuit = nullptr;
-  Hook reserving; // waits for the pool
+  CircuitHook reserving; // waits for the pool
   FragmentNode* node = nullptr;
   std::size_t total = 0;    // payload bytes
   std::size_t arrived = 0;  // payload bytes, the frame being read included
   std::size_t reserved = 0; // still set aside in the pool
   bool granted = false;     // the pool has given; node's payload has its full size
-  std::vector<std::byte> held; // what came before that
+  std::vector<std::byte> held; // what came before that, all that has arrived
+  /// Where the last `size` bytes of what has arrived belong.
+  std::byte* last(std::size_t size) noexcept {
+    std::byte* const begin = granted ? node->fragment.payload.writable().data() : held.data();
+    return begin + (arrived - size);
+  }
 };
 
 /// What an idle one occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31 bits, as on the wire.
 struct NativeCircuit final : TrunkCircuit {
-  using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
-
-  /// How far our own direction is. Each state is entered once, in this order.
-  enum class Sending : std::uint8_t { open, finish_queued, finish_sent, close_queued, close_sent };
+  CircuitId key() const noexcept { return id; }
 
   FragmentQueue reads;
   FragmentQueue errors;
@@ -89,16 +90,14 @@ struct NativeCircuit final : TrunkCircuit {
   std::int64_t counted_cost = 0;  // of which the trunk's sum of sendable bytes holds
   std::uint32_t empty_frames = 0;
   std::uint16_t strings = 0; // bytes of the names that its opener, the far side, gave it
-  Sending sending = Sending::open;
   bool in_backlog : 1 = false;        // opened by the far side and not yet taken
   bool wants_credit : 1 = false;      // a send was told no_credit
   bool answer_wanted : 1 = false;     // the opener asked for an accept
-  bool finish_taken_sent : 1 = false;
 
-  Hook of_trunk; // every circuit of the trunk
-  Hook sendable; // has something that its credit covers; the trunk's, too, or it is in blocked_
-  Hook stalled;  // waits for credit or for an answer to its close
-  Hook waiting;  // wants room in the trunk's send queue
+  CircuitHook of_trunk; // every circuit of the trunk
+  CircuitHook sendable; // has something that its credit covers; the trunk's, too, or it is in blocked_
+  CircuitHook stalled;  // waits for credit or for an answer to its close
+  CircuitHook waiting;  // wants room in the trunk's send queue
 };
 
 } // namespace trunkline

@@ -1,10 +1,10 @@
 #include "circuit/native/machine.hpp"
 
-#include "circuit/native/messages.hpp"
+#include "proto/trunk.pb.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace trunkline {
@@ -13,12 +13,14 @@ using wire::FrameType;
 
 namespace {
 
-NativeMachineOptions checked(NativeMachineOptions options) {
-  Limits& limits = options.limits;
+constexpr std::size_t open_rest_bytes_max = 1024; // of an OPEN, kept to know the next one by
+constexpr std::uint64_t credit_tiny = 1024;       // smaller grants count as control frames
+
+Limits checked(Limits limits) {
   limits.check();
   // Half of the memory reassembles: room for two of the largest fragments, so that one stalled there delays no other.
   limits.trunk_memory_bytes_max = std::max(limits.trunk_memory_bytes_max, 4 * limits.fragment_bytes_max);
-  return options;
+  return limits;
 }
 
 std::string cut(std::string text, std::size_t bytes_max) {
@@ -26,300 +28,221 @@ std::string cut(std::string text, std::size_t bytes_max) {
   return text;
 }
 
+/// Whether a frame may carry the fragment's metadata, of which `bytes` is the size.
+bool metadata_fits(const Fragment& fragment, std::size_t bytes) {
+  return bytes == 0 || (bytes <= control_bytes_max && fragment.args.size() <= Args::items_max);
+}
+
 } // namespace
 
-bool RateLimit::count(Instant now, std::uint32_t max, std::chrono::nanoseconds period) {
-  if (count_ == 0 || now - since_ >= period) {
-    since_ = now;
-    count_ = 0;
-  }
-  return ++count_ <= max;
-}
+struct NativeMachine::Heard {
+  wire::Open open; // the last one; the fields behind its circuit were `open_rest`
+  std::string open_rest;
+  wire::Accept accept;
+  wire::Refuse refuse;
+  wire::Credit credit;
+  wire::Finish finish;
+  wire::FinishAcknowledged finish_acknowledged;
+  wire::Close close;
+  wire::CloseReceived close_received;
+  wire::Reset reset;
+  wire::Ping ping;
+  wire::Pong pong;
+};
 
-void Output::gather(std::vector<std::span<const std::byte>>& into) const {
-  into.clear();
-  if (!control.empty()) into.emplace_back(control);
-  for (const Piece& piece : pieces) {
-    const std::byte* data = piece.large < 0 ? small.data() : large[static_cast<std::size_t>(piece.large)].data();
-    into.emplace_back(data + piece.offset, piece.size);
-  }
-}
-
-void Output::clear() noexcept {
-  control.clear();
-  small.clear();
-  large.clear();
-  pieces.clear();
-  bytes = 0;
-}
-
-NativeMachine::NativeMachine(NativeMachineOptions options)
-    : options_(checked(std::move(options))), messages_(std::make_unique<Messages>()),
-      fragment_bytes_max_(options_.limits.fragment_bytes_max), next_here_(options_.dialled ? 1 : 2),
-      next_there_(options_.dialled ? 2 : 1),
-      trunk_window_(static_cast<std::int64_t>(options_.limits.trunk_memory_bytes_max / 2)),
-      pool_bytes_(options_.limits.trunk_memory_bytes_max / 2),
-      cancelled_opens_tokens_(5.0 * options_.limits.cancelled_opens_per_second_max) {
-  const auto* magic = reinterpret_cast<const std::byte*>(wire::preface.data());
-  pending_.control.append({magic, wire::preface.size()});
-  pending_.bytes = wire::preface.size();
+NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
+    : Whole(checked(options.limits), begins), options_(std::move(options)), heard_(std::make_unique<Heard>()),
+      writer_(limits), farewell_(*this, writer_), far_peers_(*this), flood_guard_(*this),
+      keepalive_(*this, writer_, far_peers_), circuits_(*this, options_.dialled),
+      window_(*this, writer_, nodes_, circuits_, keepalive_), scheduler_(*this, writer_, nodes_),
+      reader_(*this, {writer_, farewell_, far_peers_, flood_guard_, circuits_, window_, nodes_}) {
+  writer_.put_preface();
   wire::Hello hello;
   hello.set_version_min(1);
   hello.set_version_max(1);
   hello.set_node_id(std::string(options_.node_id.bytes()));
-  hello.set_node_name(cut(options_.node_name, options_.limits.name_bytes_max));
+  hello.set_node_name(cut(options_.node_name, limits.name_bytes_max));
   for (const std::string& address : options_.addresses)
     if (hello.ByteSizeLong() + address.size() < control_bytes_max - 64) hello.add_addresses(address);
-  hello.set_fragment_bytes_max(options_.limits.fragment_bytes_max);
-  put_control(FrameType::hello, hello);
-  trunk_consumed_ = trunk_window_ - trunk_receive_credit_; // what our window is beyond the assumed one
-  if (trunk_consumed_ > 0) grant_trunk();
-  send_ping(); // times the round trip
+  hello.set_fragment_bytes_max(limits.fragment_bytes_max);
+  writer_.put_control(FrameType::hello, hello);
+  window_.grant_initial();
+  keepalive_.ping(); // times the round trip
 }
 
 NativeMachine::~NativeMachine() {
-  if (chunk_node_) free_node(chunk_node_);
-  all_.clear_and_dispose([this](NativeCircuit* circuit) {
-    drop_outgoing(*circuit);
-    for (FragmentQueue* queue : {&circuit->reads, &circuit->errors})
-      while (!queue->empty()) free_node(queue->pop());
-    if (circuit->assembly) free_node(circuit->assembly->node);
-    delete circuit;
-  });
-  buried_.clear();
-  buried_before_.clear();
-  free_spare_nodes();
+  for (NativeCircuit& circuit : circuits_.all()) {
+    for (FragmentQueue* queue : {&circuit.reads, &circuit.errors, &circuit.outgoing})
+      while (!queue->empty()) nodes_.free(queue->pop());
+    if (circuit.assembly) nodes_.free(circuit.assembly->node);
+  }
 }
 
-error NativeMachine::wire_reason(const End& reason) noexcept {
-  if (reason.clean()) return error::none;
-  if (reason.code.category() != trunkline_category()) return error::handler_failed;
-  return static_cast<error>(reason.code.value());
+std::string NativeMachine::from() const {
+  return options_.far_end.empty() ? std::string() : ", from " + options_.far_end;
 }
 
 // Circuits.
 
-NativeCircuit* NativeMachine::find(CircuitId id) {
-  if (found_last_ && found_last_->id == id) return found_last_;
-  const auto found = circuits_.find(id);
-  if (found == circuits_.end()) return nullptr;
-  return found_last_ = found->second;
-}
-
-bool NativeMachine::was_opened(CircuitId id) const noexcept {
-  if (id == 0) return false;
-  return id < ((id & 1) == (next_here_ & 1) ? next_here_ : next_there_);
-}
-
-std::shared_ptr<const CircuitNames> NativeMachine::name(std::shared_ptr<const PeerName> local,
-                                                        std::shared_ptr<const PeerName> remote, CircuitId id,
-                                                        std::string name, std::string user_string) {
-  auto names = std::make_shared<CircuitNames>();
-  names->local = std::move(local);
-  names->remote = std::move(remote);
-  names->circuit_id = id;
-  names->name = std::move(name);
-  names->user_string = std::move(user_string);
-  return names;
-}
-
-std::shared_ptr<const PeerName> NativeMachine::remote_peer(const PeerId& id, const std::string& service) {
-  auto& known = remote_peers_[id];
-  auto peer = known.lock();
-  if (!peer || peer->service != service) {
-    peer = std::make_shared<const PeerName>(PeerName{id, service, {}});
-    known = peer;
-    if (remote_peers_.size() > remote_peers_sweep_at_) {
-      boost::unordered::erase_if(remote_peers_, [](const auto& entry) { return entry.second.expired(); });
-      // As many new ones again before the next sweep: all sweeps together cost no more than the insertions.
-      remote_peers_sweep_at_ = std::max<std::size_t>(options_.limits.remote_peers_max, 2 * remote_peers_.size());
-    }
-  }
-  return peer;
-}
-
-NativeCircuit& NativeMachine::add(CircuitId id, bool opened_here, std::shared_ptr<const CircuitNames> names) {
-  auto* circuit = new NativeCircuit;
-  all_.push_back(*circuit);
-  circuit->id = id;
-  circuit->opened_here = opened_here;
-  circuit->names = std::move(names);
-  circuit->opened_at = now_;
-  circuit->granted_at = now_;
-  if (id != 0) circuits_.emplace(id, circuit);
-  return *circuit;
-}
-
 /// A circuit that never reached the wire: it has no number, and its end is all there is to it.
 NativeCircuit& NativeMachine::add_stillborn(OpenRequest& request, End reason) {
   auto remote = std::make_shared<const PeerName>(PeerName{request.to_peer, request.to_service, {}});
-  NativeCircuit& circuit =
-      add(0, true, name(request.from, std::move(remote), 0, std::move(request.name), std::move(request.user_string)));
+  NativeCircuit& circuit = circuits_.open_here(
+      0, make_names(request.from, std::move(remote), 0, std::move(request.name), std::move(request.user_string)));
   end_circuit(circuit, std::move(reason));
   return circuit;
 }
 
-TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> first, Instant now) {
-  now_ = std::max(now_, now);
-  if (state_ != State::running) return &add_stillborn(request, End(error::trunk_lost, "the trunk is closed" + from()));
-  if (draining()) return &add_stillborn(request, End(error::draining, "the trunk takes no new circuits" + from()));
-  if (first && first->payload.size() > fragment_bytes_max_)
-    return &add_stillborn(
-        request, End(error::fragment_too_large, fmt::format("first fragment of {} bytes exceeds fragment_bytes_max {}",
-                                                            first->payload.size(), fragment_bytes_max_)));
-  if (const std::size_t size = first ? wire::metadata_bytes(*first) : 0;
-      size > control_bytes_max || (first && first->args.size() > Args::items_max))
-    return &add_stillborn(
-        request, End(error::fragment_too_large,
-                     fmt::format("subject, err and {} args of {} bytes of a first fragment exceed {} args or {} bytes",
-                                 first->args.size(), size, Args::items_max, control_bytes_max)));
-  const Limits& limits = options_.limits;
-  const std::size_t name_bytes =
-      std::max({request.name.size(), request.from->service.size(), request.to_service.size()});
+End NativeMachine::why_not_open(const OpenRequest& request, const std::optional<Fragment>& first) const {
+  if (!farewell_.running()) return End(error::trunk_lost, "the trunk is closed" + from());
+  if (draining()) return End(error::draining, "the trunk takes no new circuits" + from());
+  if (first)
+    if (std::string why = why_not(*first); !why.empty()) return End(error::fragment_too_large, "first " + why);
   if (request.to_service.size() > limits.name_bytes_max)
-    return &add_stillborn(request,
-                          End(error::no_service, fmt::format("no service has a name of {} bytes: name_bytes_max is {}",
-                                                             request.to_service.size(), limits.name_bytes_max)));
+    return End(error::no_service, fmt::format("no service has a name of {} bytes: name_bytes_max is {}",
+                                              request.to_service.size(), limits.name_bytes_max));
+  const std::size_t name_bytes = std::max(request.name.size(), request.from->service.size());
   if (name_bytes > limits.name_bytes_max || request.user_string.size() > limits.user_string_bytes_max)
-    return &add_stillborn(request, End(error::protocol_violation_on_circuit,
-                                       fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or "
-                                                   "user_string_bytes_max {}",
-                                                   name_bytes, request.user_string.size(), limits.name_bytes_max,
-                                                   limits.user_string_bytes_max)));
-  const CircuitId id = std::exchange(next_here_, next_here_ + 2);
-  ++peers_may_end_;
+    return End(error::protocol_violation_on_circuit,
+               fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or user_string_bytes_max {}",
+                           std::max(name_bytes, request.to_service.size()), request.user_string.size(),
+                           limits.name_bytes_max, limits.user_string_bytes_max));
+  return End();
+}
+
+TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> first, Instant at) {
+  const Input input(*this, checks_);
+  note_time(at);
+  if (End why = why_not_open(request, first); !why.clean()) return &add_stillborn(request, std::move(why));
+  const CircuitId id = circuits_.take_number();
+  far_peers_.note_opened();
   const bool answer =
       request.wants_answer || request.mode == OpenMode::join_or_start || request.mode == OpenMode::start_only;
-  put_control(FrameType::open, id, open_rest(request, answer));
-
-  NativeCircuit& circuit = add(id, true,
-                               name(request.from, remote_peer(request.to_peer, request.to_service), id,
-                                    std::move(request.name), std::move(request.user_string)));
+  writer_.put_open(id, request, answer);
+  NativeCircuit& circuit =
+      circuits_.open_here(id, make_names(request.from, far_peers_.name(request.to_peer, request.to_service), id,
+                                         std::move(request.name), std::move(request.user_string)));
   circuit.answered = !answer;
-  if (first) enqueue(circuit, *first, first->payload.size() + wire::metadata_bytes(*first) + fragment_credit_overhead);
+  if (first) scheduler_.enqueue(circuit, *first, wire::metadata_bytes(*first));
   return &circuit;
 }
 
-/// The fields of an OPEN behind its circuit. Those of the last one are kept: who opens many opens most of them alike.
-const std::string& NativeMachine::open_rest(const OpenRequest& request, bool wants_answer) {
-  auto& message = messages_->opening;
-  std::string& rest = messages_->opening_rest;
-  const auto mode = static_cast<trunkline::wire::Open::Mode>(request.mode);
-  const std::string_view from_peer = request.from->id.bytes();
-  const std::string_view to_peer = request.to_peer.empty() ? std::string_view() : request.to_peer.bytes();
-  if (!rest.empty() && message.to_peer() == to_peer && message.from_peer() == from_peer && message.mode() == mode &&
-      message.wants_answer() == wants_answer && message.to_service() == request.to_service &&
-      message.from_service() == request.from->service && message.name() == request.name &&
-      message.user_string() == request.user_string)
-    return rest;
-  message.set_mode(mode);
-  message.set_from_peer(from_peer.data(), from_peer.size());
-  message.set_from_service(request.from->service);
-  message.set_to_peer(to_peer.data(), to_peer.size());
-  message.set_to_service(request.to_service);
-  message.set_name(request.name);
-  message.set_user_string(request.user_string);
-  message.set_wants_answer(wants_answer);
-  message.SerializeToString(&rest);
-  return rest;
-}
-
 void NativeMachine::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> local) {
+  const Input input(*this, checks_);
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (circuit.names.use_count() == 1) { // nobody else has them yet
     std::const_pointer_cast<CircuitNames>(circuit.names)->local = local;
   } else {
-    circuit.names = name(local, circuit.names->remote, circuit.id, circuit.names->name, circuit.names->user_string);
+    circuit.names = make_names(local, circuit.names->remote, circuit.id, circuit.names->name, circuit.names->user_string);
   }
   circuit.answered = true;
-  if (circuit.ended || !circuit.answer_wanted) return;
-  auto& message = messages_->accept;
-  message.Clear();
-  message.set_circuit(circuit.id);
-  message.set_peer(local->id.bytes().data(), RandomId::bytes_count);
-  message.set_service(local->service);
-  put_control(FrameType::accept, message);
+  if (!circuit.ended && circuit.answer_wanted) writer_.put_accept(circuit.id, *local);
 }
 
 void NativeMachine::refuse(TrunkCircuit& base, error reason, std::string text, std::string existing) {
+  const Input input(*this, checks_);
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (!circuit.ended) {
-    ++counters_.circuits_refused;
-    send_refuse(circuit.id, reason, text, existing);
+    ++Whole::counters.circuits_refused;
+    writer_.put_refuse(circuit.id, reason, text, existing);
     end_circuit(circuit, End(reason, std::move(text)));
   }
   release(circuit);
 }
 
-void NativeMachine::send_refuse(CircuitId id, error reason, const std::string& text, const std::string& existing) {
-  auto& message = messages_->refuse;
-  message.Clear();
-  message.set_circuit(id);
-  message.set_reason(static_cast<std::uint32_t>(reason));
-  message.set_text(cut(text, options_.limits.reason_bytes_max));
-  message.set_existing_url(cut(existing, control_bytes_max / 4));
-  put_control(FrameType::refuse, message);
+void NativeMachine::left_backlog(TrunkCircuit& circuit) {
+  const Input input(*this, checks_);
+  circuits_.leave_backlog(static_cast<NativeCircuit&>(circuit));
 }
 
-void NativeMachine::left_backlog(TrunkCircuit& circuit) { leave_backlog(static_cast<NativeCircuit&>(circuit)); }
+SendOutcome NativeMachine::send(TrunkCircuit& base, Fragment& fragment) {
+  const Input input(*this, checks_);
+  auto& circuit = static_cast<NativeCircuit&>(base);
+  if (circuit.ended || circuit.finished_here() || fragment.payload.size() > fragment_bytes_max())
+    return SendOutcome::closed;
+  const std::size_t metadata = wire::metadata_bytes(fragment);
+  if (!metadata_fits(fragment, metadata)) return SendOutcome::closed;
+  return scheduler_.send(circuit, fragment, metadata);
+}
 
-void NativeMachine::leave_backlog(NativeCircuit& circuit) {
-  if (circuit.in_backlog) --backlog_count_;
-  circuit.in_backlog = false;
+std::string NativeMachine::why_not(const Fragment& fragment) const {
+  if (fragment.payload.size() > fragment_bytes_max())
+    return fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}", fragment.payload.size(),
+                       fragment_bytes_max());
+  if (const std::size_t size = wire::metadata_bytes(fragment); !metadata_fits(fragment, size))
+    return fmt::format("fragment with subject, err and {} args of {} bytes exceeds {} args or {} bytes",
+                       fragment.args.size(), size, Args::items_max, control_bytes_max);
+  return {};
+}
+
+std::optional<Fragment> NativeMachine::take(TrunkCircuit& base) {
+  auto& circuit = static_cast<NativeCircuit&>(base);
+  if (circuit.reads.empty()) return std::nullopt;
+  const Input input(*this, checks_);
+  std::optional<Fragment> fragment = window_.take(circuit, circuit.reads);
+  if (circuit.finished_there()) acknowledge_finish(circuit);
+  return fragment;
+}
+
+std::optional<Fragment> NativeMachine::take_error(TrunkCircuit& base) {
+  auto& circuit = static_cast<NativeCircuit&>(base);
+  if (circuit.errors.empty()) return std::nullopt;
+  const Input input(*this, checks_);
+  std::optional<Fragment> fragment = window_.take(circuit, circuit.errors);
+  if (circuit.finished_there()) acknowledge_finish(circuit);
+  return fragment;
 }
 
 void NativeMachine::finish(TrunkCircuit& base) {
+  const Input input(*this, checks_);
   auto& circuit = static_cast<NativeCircuit&>(base);
-  if (circuit.ended || circuit.sending != NativeCircuit::Sending::open) return;
-  circuit.finished_here = true;
-  circuit.sending = NativeCircuit::Sending::finish_queued;
-  if (circuit.outgoing.empty()) end_sending(circuit);
+  if (circuit.ended || circuit.finished_here()) return;
+  circuit.out.ask_finish();
+  scheduler_.end_sending(circuit);
 }
 
 void NativeMachine::close(TrunkCircuit& base, End reason) {
+  const Input input(*this, checks_);
   auto& circuit = static_cast<NativeCircuit&>(base);
-  if (circuit.ended || circuit.closed_here) return;
-  circuit.finished_here = true;
-  circuit.closed_here = true;
-  if (!reason.clean()) {
-    circuit.end =
-        std::make_unique<End>(std::move(reason)); // our CLOSE carries it, and what is tried from now on fails with it
-  }
-  forget_chunk(circuit);
-  drop_unread(circuit);
-  drop_assembly(circuit);
-  circuit.sending = NativeCircuit::Sending::close_queued;
-  circuit.stalled_since = now_; // the answer, too, has a deadline
-  circuit.stalled.unlink();
-  stalled_.push_back(circuit);
-  if (circuit.outgoing.empty()) end_sending(circuit);
+  if (circuit.ended || circuit.closed_here()) return;
+  circuit.out.ask_finish();
+  circuit.closing = NativeCircuit::Closing::asked;
+  if (!reason.clean()) // our CLOSE carries it, and what is tried from now on fails with it
+    circuit.end = std::make_unique<End>(std::move(reason));
+  reader_.forget(circuit);
+  window_.drop_unread(circuit);
+  window_.drop_assembly(circuit);
+  scheduler_.await_answer(circuit);
+  scheduler_.end_sending(circuit);
 }
 
 void NativeMachine::reset(TrunkCircuit& base, End reason) {
-  auto& circuit = static_cast<NativeCircuit&>(base);
+  const Input input(*this, checks_);
+  reset_circuit(static_cast<NativeCircuit&>(base), std::move(reason));
+}
+
+void NativeMachine::reset_circuit(NativeCircuit& circuit, End reason) {
   if (circuit.ended) return;
   if (reason.clean()) reason = End(error::circuit_reset);
-  send_reset(circuit.id, reason);
-  drop_unread(circuit);
+  writer_.put_reset(circuit.id, reason);
+  window_.drop_unread(circuit);
   end_circuit(circuit, std::move(reason));
 }
 
 void NativeMachine::release(TrunkCircuit& base) {
+  const Input input(*this, checks_);
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (std::exchange(circuit.released, true)) return;
   circuit.waits = nullptr;
-  leave_backlog(circuit);
-  drop_unread(circuit);
-  if (circuit.ended) {
-    --counters_.circuits_held;
-    return bury(circuit);
-  }
-  if (circuit.sending == NativeCircuit::Sending::close_sent) return end_circuit(circuit, End());
-  if (circuit.closed_here) return;
-  if (circuit.finished_here) {
+  circuits_.leave_backlog(circuit);
+  window_.drop_unread(circuit);
+  if (circuit.ended) return circuits_.let_go(circuit);
+  if (circuit.closing == NativeCircuit::Closing::said) return end_circuit(circuit, End());
+  if (circuit.closed_here()) return;
+  if (circuit.finished_here()) {
     close(circuit, End());
   } else {
-    reset(circuit, End(error::circuit_abandoned));
+    reset_circuit(circuit, End(error::circuit_abandoned));
   }
 }
 
@@ -327,71 +250,50 @@ void NativeMachine::release(TrunkCircuit& base) {
 void NativeMachine::end_circuit(NativeCircuit& circuit, End reason) {
   if (std::exchange(circuit.ended, true)) return;
   if (!reason.clean()) circuit.end = std::make_unique<End>(std::move(reason));
-  if (circuit.id != 0) circuits_.erase(circuit.id);
-  if (found_last_ == &circuit) found_last_ = nullptr;
-  forget_chunk(circuit);
-  drop_assembly(circuit);
-  circuit.waiting.unlink();
-  drop_outgoing(circuit);
-  circuit.stalled.unlink();
+  circuits_.leave(circuit);
+  reader_.forget(circuit);
+  window_.drop_assembly(circuit);
+  scheduler_.drop(circuit);
   emit(TrunkEvent::Kind::ended, &circuit);
-  if (circuit.released) bury(circuit);
-  else ++counters_.circuits_held;
+  circuits_.retire(circuit);
   goodbye_when_drained();
 }
 
-/// Both directions finished, and both sides know that everything was taken: over without another word.
+/// Once, when everything before the far side's finish was taken.
+void NativeMachine::acknowledge_finish(NativeCircuit& circuit) {
+  if (!circuit.in.is_finished() || circuit.in.is_acknowledged() || circuit.ended || circuit.closed_here()) return;
+  if (!circuit.reads.empty() || !circuit.errors.empty()) return;
+  circuit.in.acknowledge();
+  writer_.put_control(FrameType::finish_acknowledged, circuit.id);
+  end_when_done(circuit);
+}
+
+/// Both directions finished, and both sides know that everything was taken: over without another word. So it is when our
+/// close is under way, too: the far side was over before it came.
 void NativeMachine::end_when_done(NativeCircuit& circuit) {
-  if (!circuit.finish_acknowledged || !circuit.finish_taken_sent) return;
-  if (circuit.sending == NativeCircuit::Sending::finish_sent) {
+  if (!circuit.out.is_acknowledged() || !circuit.in.is_acknowledged()) return;
+  if (circuit.closing == NativeCircuit::Closing::no) {
     end_circuit(circuit, End());
-  } else if (circuit.sending == NativeCircuit::Sending::close_sent) { // the far side was over before our close came
+  } else if (circuit.closing == NativeCircuit::Closing::said) {
     end_circuit(circuit, circuit.end ? *circuit.end : End());
   }
 }
 
 void NativeMachine::end_all(const End& reason) {
-  std::vector<CircuitId> ids; // in order: what is told to the outside must not depend on a hash
-  ids.reserve(circuits_.size());
-  for (const auto& [id, circuit] : circuits_) ids.push_back(id);
-  std::ranges::sort(ids);
-  for (const CircuitId id : ids)
-    if (NativeCircuit* circuit = find(id)) end_circuit(*circuit, reason);
+  circuits_.for_each([&](NativeCircuit& circuit) { end_circuit(circuit, reason); });
 }
 
-void NativeMachine::bury(NativeCircuit& circuit) {
-  if (!circuit.opened_here) {
-    --opened_there_count_;
-    opened_there_strings_ -= circuit.strings;
-  }
-  circuit.of_trunk.unlink();
-  buried_.emplace_back(&circuit);
-}
-
-void NativeMachine::collect_events(std::vector<TrunkEvent>& into) {
-  into.clear();
-  into.swap(events_);
-  std::erase_if(buried_before_, [this](const auto& circuit) {
-    if (circuit->holds != 0) return false;
-    if (!names_opened_.empty()) names_opened_.erase(circuit->id);
-    return true;
-  });
-  std::ranges::move(buried_, std::back_inserter(buried_before_));
-  buried_.clear();
+std::size_t NativeMachine::credit_bytes(const TrunkCircuit& base) const {
+  const auto& circuit = static_cast<const NativeCircuit&>(base);
+  if (circuit.ended || circuit.finished_here()) return 0;
+  return static_cast<std::size_t>(std::max<std::int64_t>(0, circuit.send_credit - circuit.outgoing_cost));
 }
 
 // Peers.
 
-void NativeMachine::circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) {
-  into.clear();
-  for (NativeCircuit& circuit : all_)
-    if (!circuit.ended && !circuit.released && circuit.names->local && circuit.names->local->id == local)
-      into.push_back(&circuit);
-}
-
 void NativeMachine::set_metadata(const PeerName& local, const Metadata& metadata) {
-  if (state_ != State::running) return;
-  trunkline::wire::PeerMetadata message;
+  const Input input(*this, checks_);
+  wire::PeerMetadata message;
   message.set_peer(local.id.bytes().data(), RandomId::bytes_count);
   for (const auto& [key, value] : metadata) {
     auto* item = message.add_items();
@@ -400,193 +302,462 @@ void NativeMachine::set_metadata(const PeerName& local, const Metadata& metadata
   }
   if (message.ByteSizeLong() > control_bytes_max || metadata.size() > Args::items_max)
     return; // LocalPeer refuses it by name
-  put_control(FrameType::peer_metadata, message);
-}
-
-const Metadata* NativeMachine::remote_metadata(const PeerId& peer) const {
-  const auto found = remote_metadata_.find(peer);
-  return found == remote_metadata_.end() ? nullptr : &found->second;
+  writer_.put_control(FrameType::peer_metadata, message);
 }
 
 void NativeMachine::end_peer(const PeerName& local, const End& reason) {
-  if (state_ != State::running) return;
-  trunkline::wire::PeerEnded message;
+  const Input input(*this, checks_);
+  wire::PeerEnded message;
   message.set_peer(local.id.bytes().data(), RandomId::bytes_count);
-  message.set_reason(static_cast<std::uint32_t>(wire_reason(reason)));
-  message.set_text(cut(reason.text, options_.limits.reason_bytes_max));
-  put_control(FrameType::peer_ended, message);
+  message.set_reason(static_cast<std::uint32_t>(Writer::reason_of(reason)));
+  message.set_text(cut(reason.text, limits.reason_bytes_max));
+  writer_.put_control(FrameType::peer_ended, message);
 }
 
 // The end of the trunk.
 
-std::string NativeMachine::from() const {
-  return options_.far_end.empty() ? std::string() : ", from " + options_.far_end;
-}
-
 void NativeMachine::drain(Instant deadline, bool serve_late) {
-  if (state_ != State::running) return;
-  drain_deadline_ = std::min(drain_deadline_, deadline);
-  serve_late_ = serve_late && (!draining_here_ || serve_late_);
-  draining_here_ = true;
-  send_drain();
+  const Input input(*this, checks_);
+  if (!farewell_.running()) return;
+  farewell_.drain(deadline, serve_late);
   goodbye_when_drained();
 }
 
-void NativeMachine::send_drain() {
-  if (std::exchange(drain_sent_, true)) return;
-  put_control(FrameType::drain, trunkline::wire::Drain());
+void NativeMachine::goodbye_when_drained() {
+  if (!farewell_.drained() || !circuits_.empty()) return;
+  farewell_.say_goodbye(error::none, {});
+  emit_closed(End());
 }
 
-/// Waits for the far side's DRAIN as well: until then an OPEN of it may be under way.
-void NativeMachine::goodbye_when_drained() {
-  if (state_ != State::running || !draining_here_ || !draining_there_ || !circuits_.empty()) return;
-  say_goodbye(error::none, {});
+/// The drain's deadline has passed.
+void NativeMachine::end_drain() {
+  circuits_.for_each([&](NativeCircuit& circuit) {
+    reset_circuit(circuit, End(error::draining, "the drain deadline has passed"));
+  });
+  if (!farewell_.running()) return;
+  farewell_.say_goodbye(error::none, "drained");
   emit_closed(End());
 }
 
 void NativeMachine::close(End reason) {
-  if (state_ != State::running) return;
-  const error code = wire_reason(reason);
-  say_goodbye(code, reason.text);
+  const Input input(*this, checks_);
+  if (!farewell_.running()) return;
+  farewell_.say_goodbye(Writer::reason_of(reason), reason.text);
   end_all(reason.clean() ? End(error::trunk_lost, "the trunk was closed") : reason);
   emit_closed(std::move(reason));
 }
 
 void NativeMachine::violate(error reason, std::string text) {
-  if (state_ != State::running) return;
+  if (!farewell_.running()) return;
   text += from();
-  say_goodbye(reason, text);
+  farewell_.say_goodbye(reason, text);
   const End cause(reason, std::move(text));
   end_all(End(error::trunk_lost, cause.to_string()));
   emit_closed(cause);
 }
 
-/// In band: everything that is already in the output goes before it.
-void NativeMachine::say_goodbye(error reason, const std::string& text) {
-  state_ = State::goodbye_said;
-  goodbye_deadline_ = Instant::max(); // from the next time that somebody says what time it is
-  trunkline::wire::Goodbye message;
-  message.set_reason(static_cast<std::uint32_t>(reason));
-  message.set_text(cut(text, options_.limits.reason_bytes_max));
-  put_in_band(FrameType::goodbye, message);
+void NativeMachine::refuse_connection(End cause) {
+  farewell_.end();
+  cause.text += from();
+  end_all(End(error::trunk_lost, cause.to_string()));
+  emit_closed(std::move(cause));
+}
+
+void NativeMachine::disconnected(End cause) {
+  const Input input(*this, checks_);
+  reader_.drop_read_space();
+  if (farewell_.over() || !farewell_.end()) return;
+  if (cause.clean()) cause = End(error::trunk_lost, "the far side closed the connection");
+  const bool own = cause.code == error::connect_failed || cause.code == error::dialled_self; // says more than "lost"
+  End reason = own ? cause : End(error::trunk_lost, cause.to_string());
+  end_all(reason);
+  reader_.drop_read_space();
+  emit_closed(std::move(reason));
 }
 
 void NativeMachine::emit_closed(End reason) {
   emit(TrunkEvent::Kind::closed).end = std::make_unique<End>(std::move(reason));
 }
 
-void NativeMachine::disconnected(End cause) {
-  abandoned_ = Payload(); // no read is under way any more
-  if (state_ == State::over) return;
-  const bool told = std::exchange(state_, State::over) == State::goodbye_said;
-  pending_.clear();
-  if (told) return;
-  if (cause.clean()) cause = End(error::trunk_lost, "the far side closed the connection");
-  const bool own = cause.code == error::connect_failed || cause.code == error::dialled_self; // says more than "lost"
-  End reason = own ? cause : End(error::trunk_lost, cause.to_string());
-  end_all(reason);
-  abandoned_ = Payload();
-  emit_closed(std::move(reason));
+// Bytes and time.
+
+void NativeMachine::feed(std::span<const std::byte> bytes, Instant at) {
+  const Input input(*this, checks_);
+  note_time(at);
+  keepalive_.heard();
+  Whole::counters.bytes_received += bytes.size();
+  reader_.feed(bytes);
 }
 
-bool NativeMachine::over() const { return state_ == State::over; }
+void NativeMachine::collect_events(std::vector<TrunkEvent>& into) {
+  into.clear();
+  into.swap(events);
+  circuits_.free_buried();
+}
 
-// Time.
+void NativeMachine::collect_output(Output& into, std::size_t bytes_max, Instant at) {
+  const Input input(*this, checks_);
+  note_time(at);
+  into.clear();
+  if (farewell_.over()) return;
+  keepalive_.connected();
+  keepalive_.put_pong();
+  scheduler_.fill(bytes_max);
+  writer_.collect(into);
+  scheduler_.wake_waiting();
+  if (into.empty()) return;
+  keepalive_.write_began();
+  Whole::counters.bytes_sent += into.bytes;
+}
 
-/// Nothing of ours is on its way. Whoever only takes what a slow link brings must say something now and then, or is
-/// taken for dead by a far side whose own pings stand in line behind all that.
-bool NativeMachine::says_little() const { return connected_ && remote_ && !writing_ && !ping_unwritten_; }
+void NativeMachine::written(Instant at) {
+  const Input input(*this, checks_);
+  note_time(at);
+  keepalive_.written();
+}
 
-bool NativeMachine::wants_ping() const {
-  const auto interval = options_.limits.keepalive_interval;
-  return (connected_ && !ping_sent_ && now_ >= heard_at_ + interval) ||
-         (says_little() && now_ >= writing_since_ + interval);
+bool NativeMachine::has_output() const {
+  if (farewell_.over()) return false;
+  return writer_.bytes() > 0 || keepalive_.has_pong() || scheduler_.has_output();
 }
 
 Instant NativeMachine::deadline() const {
-  if (state_ == State::over) return Instant::max();
-  if (state_ == State::goodbye_said) {
-    const Instant due = pending_.bytes > 0 || writing_ ? goodbye_write_by_ : goodbye_deadline_;
-    return due == Instant::max() ? now_ : due;
-  }
-  const Limits& limits = options_.limits;
-  Instant first = drain_deadline_;
-  if (!stalled_.empty()) first = std::min(first, stalled_.front().stalled_since + limits.stall_deadline);
-  first = std::min(first, stall_check_at_);
-  if (trunk_stalled_since_ != Instant::max()) first = std::min(first, trunk_stalled_since_ + limits.stall_deadline);
-  if (!connected_) return first;
-  if (!remote_) first = std::min(first, connected_at_ + limits.handshake_deadline);
-  if (says_little()) first = std::min(first, writing_since_ + limits.keepalive_interval);
-  if (!ping_sent_) {
-    first = std::min(first, heard_at_ + limits.keepalive_interval);
-  } else if (!ping_unwritten_) {
-    first = std::min(first, std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval));
-  }
-  if (writing_) first = std::min(first, writing_since_ + limits.write_deadline);
-  if (pong_due_ && !may_pong()) first = std::min(first, pong_at_);
-  return first;
+  const Instant end = farewell_.deadline(unwritten());
+  if (!farewell_.running()) return end;
+  return std::min({end, keepalive_.deadline(), scheduler_.deadline(), window_.deadline()});
 }
 
-void NativeMachine::tick(Instant now) {
-  now_ = std::max(now_, now);
-  if (state_ == State::over) return;
-  const Limits& limits = options_.limits;
-  if (state_ == State::goodbye_said) {
-    // Its clock starts when everything before it is written; until then the write's deadline counts.
-    if (pending_.bytes > 0 || writing_) {
-      if (goodbye_write_by_ == Instant::max()) goodbye_write_by_ = now_ + limits.write_deadline;
-      if (now_ >= goodbye_write_by_) state_ = State::over;
-      return;
-    }
-    if (goodbye_deadline_ == Instant::max()) goodbye_deadline_ = now_ + limits.goodbye_deadline;
-    if (now_ >= goodbye_deadline_) state_ = State::over;
-    return;
-  }
-  if (connected_ && !remote_ && now_ >= connected_at_ + limits.handshake_deadline)
-    return violate(error::handshake_timeout,
-                   fmt::format("no hello within handshake_deadline {} ms", limits.handshake_deadline.count()));
-  const Instant dead_at = std::max(heard_at_ + 2 * limits.keepalive_interval, ping_at_ + limits.keepalive_interval);
-  if (connected_ && ping_sent_ && !ping_unwritten_ &&
-      now_ >= dead_at) // this process may have slept: nobody is dead who was not asked
-    return violate(error::keepalive_timeout,
-                   fmt::format("nothing heard for twice keepalive_interval {} ms", limits.keepalive_interval.count()));
-  if (writing_ && now_ >= writing_since_ + limits.write_deadline)
-    return violate(error::write_timeout,
-                   fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
-  if (wants_ping()) {
-    send_ping();
-    free_spare_nodes(); // a quiet trunk holds no memory for a busy one
-  }
-  while (!stalled_.empty() && now_ >= stalled_.front().stalled_since + limits.stall_deadline)
-    reset(stalled_.front(), End(error::stalled, fmt::format("no credit or answer within stall_deadline {} ms",
-                                                            limits.stall_deadline.count())));
-  if (trunk_stalled_since_ != Instant::max() && now_ >= trunk_stalled_since_ + limits.stall_deadline) {
-    trunk_stalled_since_ = Instant::max();
-    while (!blocked_.empty())
-      reset(blocked_.front(), End(error::stalled, fmt::format("no credit for the trunk within stall_deadline {} ms",
-                                                              limits.stall_deadline.count())));
-  }
-  if (now_ >= stall_check_at_) check_stalled_readers();
-  if (now_ >= drain_deadline_) {
-    drain_deadline_ = Instant::max();
-    std::vector<CircuitId> ids;
-    for (const auto& [id, circuit] : circuits_) ids.push_back(id);
-    std::ranges::sort(ids);
-    for (const CircuitId id : ids)
-      if (NativeCircuit* circuit = find(id)) reset(*circuit, End(error::draining, "the drain deadline has passed"));
-    if (state_ == State::running) {
-      say_goodbye(error::none, "drained");
-      emit_closed(End());
-    }
+void NativeMachine::tick(Instant at) {
+  const Input input(*this, checks_);
+  note_time(at);
+  if (farewell_.over()) return;
+  if (!farewell_.running()) return farewell_.tick_goodbye(unwritten());
+  bool pinged = false;
+  if (End dead = keepalive_.tick(pinged); !dead.clean())
+    return violate(static_cast<error>(dead.code.value()), std::move(dead.text));
+  if (pinged) nodes_.free_spares(); // a quiet trunk holds no memory for a busy one
+  scheduler_.tick();
+  window_.tick();
+  if (farewell_.drain_overdue()) end_drain();
+}
+
+void NativeMachine::check() {
+  const bool full = checks_.is_full(circuits_.size() + far_peers_.check_weight());
+  writer_.check(full);
+  farewell_.check();
+  far_peers_.check(full);
+  flood_guard_.check();
+  keepalive_.check();
+  circuits_.check(full);
+  window_.check(full);
+  scheduler_.check(full);
+  reader_.check();
+  nodes_.check(full);
+}
+
+// Frames.
+
+bool NativeMachine::parse(google::protobuf::MessageLite& message, std::span<const std::byte> body) {
+  if (message.ParseFromArray(body.data(), static_cast<int>(body.size()))) return true;
+  violate(error::protocol_error,
+          fmt::format("a control frame of {} bytes is not a {}", body.size(), message.GetTypeName()));
+  return false;
+}
+
+template <class Message> bool NativeMachine::parse_short(Message& message, std::span<const std::byte> body) {
+  CircuitId id = 0;
+  std::string_view rest;
+  if (!wire::get_circuit(body, id, rest) || !rest.empty()) return parse(message, body);
+  message.Clear();
+  message.set_circuit(id);
+  return true;
+}
+
+/// Into heard_->open; its circuit is returned. Most opens differ from the one before in their circuit only.
+std::optional<CircuitId> NativeMachine::parse_open(std::span<const std::byte> body) {
+  CircuitId id = 0;
+  std::string_view rest;
+  const bool is_usual = wire::get_circuit(body, id, rest);
+  if (is_usual && !rest.empty() && rest == heard_->open_rest) return id;
+  wire::Open& message = heard_->open;
+  if (!parse(message, body)) return std::nullopt;
+  // Only what protobuf would write the same: another circuit within the rest would be the one that counts.
+  const bool is_kept = is_usual && rest.size() <= open_rest_bytes_max && wire::Open::Mode_IsValid(message.mode()) &&
+                       message.ByteSizeLong() == body.size();
+  heard_->open_rest = is_kept ? rest : std::string_view();
+  return message.circuit();
+}
+
+template <class Message> End NativeMachine::reason_in(const Message& message, error otherwise) const {
+  return End(message.reason() ? static_cast<error>(message.reason()) : otherwise,
+             message.text().substr(0, limits.reason_bytes_max));
+}
+
+void NativeMachine::on_control(FrameType type, std::span<const std::byte> body) {
+  switch (type) {
+    case FrameType::data: return;
+    case FrameType::hello: return on_hello(body);
+    case FrameType::open: return on_open(body);
+    case FrameType::accept: return on_accept(body);
+    case FrameType::refuse: return on_refuse(body);
+    case FrameType::credit: return on_credit(body);
+    case FrameType::finish: return on_finish(body);
+    case FrameType::finish_acknowledged: return on_finish_acknowledged(body);
+    case FrameType::close: return on_close(body);
+    case FrameType::close_received: return on_close_received(body);
+    case FrameType::reset: return on_reset(body);
+    case FrameType::peer_metadata: return on_peer_metadata(body);
+    case FrameType::peer_ended: return on_peer_ended(body);
+    case FrameType::ping: return on_ping(body);
+    case FrameType::pong: return on_pong(body);
+    case FrameType::drain: return on_drain(body);
+    case FrameType::goodbye: return on_goodbye(body);
   }
 }
 
-std::size_t NativeMachine::credit_bytes(const TrunkCircuit& base) const {
-  const auto& circuit = static_cast<const NativeCircuit&>(base);
-  if (circuit.ended || circuit.finished_here) return 0;
-  return static_cast<std::size_t>(std::max<std::int64_t>(0, circuit.send_credit - circuit.outgoing_cost));
+void NativeMachine::on_hello(std::span<const std::byte> body) {
+  wire::Hello hello;
+  if (!parse(hello, body)) return;
+  if (far_peers_.introduced()) return violate(error::protocol_error, "a second hello");
+  const auto id = NodeId::from_bytes(hello.node_id());
+  if (!id || id->empty())
+    return violate(
+        error::protocol_error,
+        fmt::format("node id of {} bytes in hello, expected 16 that are not all zero", hello.node_id().size()));
+  if (hello.version_min() > 1 || hello.version_max() < 1)
+    return violate(error::version_mismatch, fmt::format("here versions 1 to 1 are spoken, there {} to {}",
+                                                        hello.version_min(), hello.version_max()));
+  if (hello.mandatory_features_size() > 0)
+    return violate(error::mandatory_feature_unknown,
+                   fmt::format("the far side demands \"{}\"", escaped(hello.mandatory_features(0), 128)));
+  if (*id == options_.node_id) return violate(error::dialled_self, "the far side is this node itself");
+  RemoteNode node;
+  node.id = *id;
+  node.name = escaped(hello.node_name(), limits.name_bytes_max);
+  node.addresses.assign(hello.addresses().begin(), hello.addresses().end());
+  far_peers_.introduce(std::move(node), hello.fragment_bytes_max());
+  emit(TrunkEvent::Kind::hello);
 }
 
-std::size_t NativeMachine::memory_bytes() const { return unread_ + pool_missing_ + abandoned_.size(); }
+End NativeMachine::why_not_opened(const wire::Open& message, std::size_t strings) const {
+  if (message.name().size() > limits.name_bytes_max || message.from_service().size() > limits.name_bytes_max ||
+      message.user_string().size() > limits.user_string_bytes_max)
+    return End(error::protocol_violation_on_circuit,
+               fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or user_string_bytes_max {}",
+                           std::max(message.name().size(), message.from_service().size()),
+                           message.user_string().size(), limits.name_bytes_max, limits.user_string_bytes_max));
+  if (message.to_service().size() > limits.name_bytes_max)
+    return End(error::no_service, fmt::format("no service \"{}\": its name has {} bytes, name_bytes_max is {}",
+                                              escaped(message.to_service(), limits.name_bytes_max / 2),
+                                              message.to_service().size(), limits.name_bytes_max));
+  if (farewell_.refuses_opens()) return End(error::draining, "this node takes no new circuits");
+  return circuits_.why_no_more(strings);
+}
+
+void NativeMachine::on_open(std::span<const std::byte> body) {
+  const std::optional<CircuitId> opened = parse_open(body);
+  if (!opened) return;
+  const CircuitId id = *opened;
+  const wire::Open& message = heard_->open;
+  if (id != circuits_.expected_number())
+    return violate(error::protocol_error,
+                   fmt::format("open of circuit {}, expected {}", id, circuits_.expected_number()));
+  const auto from_peer = PeerId::from_bytes(message.from_peer());
+  const auto to_peer = message.to_peer().empty() ? PeerId() : PeerId::from_bytes(message.to_peer());
+  if (!from_peer || !to_peer || !wire::Open::Mode_IsValid(message.mode()))
+    return violate(error::protocol_error, fmt::format("open of circuit {} with a malformed peer id or mode", id));
+  if (farewell_.draining_there())
+    return violate(error::protocol_error, fmt::format("open of circuit {} after drain", id));
+  circuits_.note_number_there();
+  far_peers_.note_opened();
+  const std::size_t strings = message.name().size() + message.from_service().size() + message.user_string().size();
+  if (const End why = why_not_opened(message, strings); !why.clean()) {
+    ++Whole::counters.circuits_refused;
+    return writer_.put_refuse(id, static_cast<error>(why.code.value()), why.text, {});
+  }
+  auto request = std::make_unique<OpenRequest>();
+  request->mode = static_cast<OpenMode>(message.mode());
+  request->from = far_peers_.name(*from_peer, message.from_service());
+  request->to_peer = *to_peer;
+  request->to_service = message.to_service();
+  request->name = message.name();
+  request->user_string = message.user_string();
+  request->wants_answer = message.wants_answer();
+  NativeCircuit& circuit =
+      circuits_.open_there(id, make_names(nullptr, request->from, id, request->name, request->user_string), strings);
+  circuit.answer_wanted = request->wants_answer;
+  emit(TrunkEvent::Kind::opened, &circuit).open = std::move(request);
+}
+
+void NativeMachine::on_accept(std::span<const std::byte> body) {
+  auto& message = heard_->accept;
+  if (!parse(message, body)) return;
+  NativeCircuit* circuit = nullptr;
+  if (circuits_.find_for(FrameType::accept, message.circuit(), circuit) != Circuits::Known::live) return;
+  const auto peer = PeerId::from_bytes(message.peer());
+  if (message.service().size() > limits.name_bytes_max)
+    return violate(error::protocol_error, fmt::format("accept of circuit {} by a service with a name of {} bytes",
+                                                      circuit->id, message.service().size()));
+  if (!circuit->opened_here || circuit->answered || !peer)
+    return violate(error::protocol_error,
+                   fmt::format("accept of circuit {}, which waits for none", message.circuit()));
+  circuit->answered = true;
+  if (circuit->names->remote->id != *peer || circuit->names->remote->service != message.service())
+    circuits_.rename(*circuit, make_names(circuit->names->local, far_peers_.name(*peer, message.service()), circuit->id,
+                                          circuit->names->name, circuit->names->user_string));
+  emit(TrunkEvent::Kind::answered, circuit);
+}
+
+void NativeMachine::on_refuse(std::span<const std::byte> body) {
+  auto& message = heard_->refuse;
+  if (!parse(message, body)) return;
+  NativeCircuit* circuit = nullptr;
+  if (circuits_.find_for(FrameType::refuse, message.circuit(), circuit) != Circuits::Known::live) return;
+  if (!circuit->opened_here)
+    return violate(error::protocol_error, fmt::format("refuse of circuit {} by its opener", message.circuit()));
+  End reason = reason_in(message, error::access_denied);
+  reason.existing_url = message.existing_url().substr(0, control_bytes_max / 4);
+  end_circuit(*circuit, std::move(reason));
+}
+
+void NativeMachine::on_credit(std::span<const std::byte> body) {
+  auto& message = heard_->credit;
+  if (!parse(message, body)) return;
+  const std::uint64_t bytes = message.bytes();
+  if (bytes == 0) return violate(error::flow_control_violated, "credit of 0 bytes");
+  if (bytes < credit_tiny && !flood_guard_.count_control_frame()) return;
+  if (message.circuit() == 0) return scheduler_.add_credit(bytes);
+  NativeCircuit* circuit = nullptr;
+  if (circuits_.find_for(FrameType::credit, message.circuit(), circuit) != Circuits::Known::live) return;
+  scheduler_.add_credit(*circuit, bytes);
+}
+
+void NativeMachine::on_finish(std::span<const std::byte> body) {
+  auto& message = heard_->finish;
+  if (!parse_short(message, body)) return;
+  NativeCircuit* circuit = nullptr;
+  if (circuits_.find_for(FrameType::finish, message.circuit(), circuit) != Circuits::Known::live) return;
+  if (circuit->finished_there() || circuit->assembly)
+    return reset_circuit(*circuit, End(error::protocol_violation_on_circuit,
+                                       circuit->assembly ? "finish inside a fragment" : "a second finish"));
+  circuit->in.finish();
+  emit(TrunkEvent::Kind::readable, circuit);
+  emit(TrunkEvent::Kind::error_readable, circuit);
+  acknowledge_finish(*circuit);
+}
+
+void NativeMachine::on_finish_acknowledged(std::span<const std::byte> body) {
+  auto& message = heard_->finish_acknowledged;
+  if (!parse_short(message, body)) return;
+  NativeCircuit* circuit = nullptr;
+  if (circuits_.find_for(FrameType::finish_acknowledged, message.circuit(), circuit) != Circuits::Known::live) return;
+  const bool said = circuit->out.is_finished() || circuit->closed_here();
+  if (!said || circuit->out.is_acknowledged())
+    return violate(error::protocol_error, fmt::format("circuit {}: an unsent finish is acknowledged", circuit->id));
+  circuit->out.acknowledge();
+  emit(TrunkEvent::Kind::finished, circuit);
+  end_when_done(*circuit);
+}
+
+void NativeMachine::on_close(std::span<const std::byte> body) {
+  auto& message = heard_->close;
+  if (!parse_short(message, body)) return;
+  NativeCircuit* circuit = nullptr;
+  if (circuits_.find_for(FrameType::close, message.circuit(), circuit) != Circuits::Known::live) return;
+  if (circuit->assembly)
+    return reset_circuit(*circuit, End(error::protocol_violation_on_circuit, "close inside a fragment"));
+  circuit->in.finish();
+  End reason = message.reason() != 0 ? reason_in(message, error::none) : End();
+  if (circuit->closing == NativeCircuit::Closing::said) { // each is the answer to the other
+    if (circuit->end) reason = *circuit->end;
+  } else {
+    writer_.put_control(FrameType::close_received, circuit->id);
+  }
+  end_circuit(*circuit, std::move(reason));
+}
+
+void NativeMachine::on_close_received(std::span<const std::byte> body) {
+  auto& message = heard_->close_received;
+  if (!parse_short(message, body)) return;
+  NativeCircuit* circuit = nullptr;
+  if (circuits_.find_for(FrameType::close_received, message.circuit(), circuit) != Circuits::Known::live) return;
+  if (circuit->closing != NativeCircuit::Closing::said)
+    return violate(error::protocol_error, fmt::format("circuit {}: an unsent close is answered", circuit->id));
+  end_circuit(*circuit, circuit->end ? *circuit->end : End());
+}
+
+void NativeMachine::on_reset(std::span<const std::byte> body) {
+  auto& message = heard_->reset;
+  if (!parse(message, body)) return;
+  NativeCircuit* circuit = nullptr;
+  if (circuits_.find_for(FrameType::reset, message.circuit(), circuit) != Circuits::Known::live) return;
+  const bool is_cancelled_open = !circuit->opened_here && now - circuit->opened_at < std::chrono::seconds(1);
+  if (is_cancelled_open && !flood_guard_.count_cancelled_open()) return;
+  end_circuit(*circuit, reason_in(message, error::circuit_reset));
+}
+
+void NativeMachine::on_peer_metadata(std::span<const std::byte> body) {
+  wire::PeerMetadata message;
+  if (!flood_guard_.count_control_frame() || !parse(message, body)) return;
+  const auto peer = PeerId::from_bytes(message.peer());
+  if (!peer) return violate(error::protocol_error, "metadata of a malformed peer id");
+  Metadata metadata;
+  std::size_t bytes = 0;
+  for (const auto& item : message.items()) {
+    bytes += item.key().size() + item.value().size();
+    metadata[item.key()] = item.value();
+  }
+  if (bytes > limits.metadata_bytes_max || metadata.size() > Args::items_max)
+    return violate(error::protocol_error,
+                   fmt::format("metadata of {} bytes in {} items exceeds metadata_bytes_max {} or {} items", bytes,
+                               metadata.size(), limits.metadata_bytes_max, Args::items_max));
+  if (far_peers_.keep(*peer, std::move(metadata))) emit(TrunkEvent::Kind::metadata).peer = *peer;
+}
+
+void NativeMachine::on_peer_ended(std::span<const std::byte> body) {
+  wire::PeerEnded message;
+  if (!far_peers_.end_is_expected() && !flood_guard_.count_control_frame()) return;
+  if (!parse(message, body)) return;
+  const auto peer = PeerId::from_bytes(message.peer());
+  if (!peer) return violate(error::protocol_error, "the end of a malformed peer id");
+  far_peers_.forget(*peer);
+  TrunkEvent& event = emit(TrunkEvent::Kind::peer_ended);
+  event.peer = *peer;
+  event.end = std::make_unique<End>(reason_in(message, error::none));
+}
+
+void NativeMachine::on_ping(std::span<const std::byte> body) {
+  auto& message = heard_->ping;
+  if (!parse(message, body) || !flood_guard_.count_ping()) return;
+  const bool was_due = keepalive_.has_pong_due();
+  keepalive_.heard_ping(message.number());
+  if (!was_due && !flood_guard_.count_pong()) keepalive_.defer_pong();
+}
+
+void NativeMachine::on_pong(std::span<const std::byte> body) {
+  auto& message = heard_->pong;
+  if (parse(message, body) && flood_guard_.count_control_frame()) keepalive_.heard_pong(message.number());
+}
+
+void NativeMachine::on_drain(std::span<const std::byte> body) {
+  if (wire::Drain message; !parse(message, body) || !flood_guard_.count_control_frame()) return;
+  if (farewell_.heard_drain()) emit(TrunkEvent::Kind::draining);
+  goodbye_when_drained();
+}
+
+void NativeMachine::on_goodbye(std::span<const std::byte> body) {
+  wire::Goodbye message;
+  if (!parse(message, body)) return;
+  const auto reason = static_cast<error>(message.reason());
+  const End cause = reason == error::none ? End() : End(reason, escaped(message.text(), limits.reason_bytes_max));
+  farewell_.end();
+  const bool broken = reason >= error::protocol_error && reason < error::fragment_too_large;
+  if (reason == error::none) {
+    end_all(End(error::draining, "the far side has drained"));
+  } else {
+    end_all(broken ? End(error::trunk_lost, "the far side says: " + cause.to_string()) : cause);
+  }
+  emit_closed(cause);
+}
 
 } // namespace trunkline

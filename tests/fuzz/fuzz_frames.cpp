@@ -97,8 +97,8 @@ class Fed {
       }
       while (trunk_.take_error(circuit)) {}
     }
-    if (circuit.finished_there && circuit.id % 8 == 5) trunk_.close(circuit, End());
-    if (circuit.finished_there) trunk_.finish(circuit);
+    if (circuit.finished_there() && circuit.id % 8 == 5) trunk_.close(circuit, End());
+    if (circuit.finished_there()) trunk_.finish(circuit);
   }
 
   NativeMachine trunk_;

@@ -25,7 +25,7 @@ MAY_INCLUDE = {
 FRAMEWORK = {"proto", "fragment", "async", "circuit", "transport", "peer"}
 
 # The value and the trunk machine know no I/O: bytes and a time point in, bytes, events and a deadline out.
-WITHOUT_IO = re.compile(r"fragment/|circuit/(?:(?:machine|output|limits)\w*\.|native/)")
+WITHOUT_IO = re.compile(r"fragment/|circuit/(?:(?:machine|output|limits|invariant|circuit_table)\w*\.|native/)")
 ASIO = re.compile(r"boost/(?:asio|beast)|async/")
 
 # What touches a socket stays below transport/ (and in services/, where HTTP is the service itself).

@@ -45,9 +45,9 @@ std::string Stage::describe(const std::string& stream) const {
                      ": sent " + std::to_string(state.counters.fragments_sent) + ", received " +
                      std::to_string(state.counters.fragments_received);
   if (state.answered) text += ", answered";
-  if (state.finished_here) text += ", finished here";
-  if (state.finish_acknowledged) text += ", acknowledged";
-  if (state.finished_there) text += ", finished there";
+  if (state.finished_here()) text += ", finished here";
+  if (state.finish_acknowledged()) text += ", acknowledged";
+  if (state.finished_there()) text += ", finished there";
   if (state.readable) text += ", readable";
   if (state.ended) text += ", ended";
   return text + ", " + std::to_string(circuit->credit_bytes()) + " bytes of credit" +

@@ -157,14 +157,14 @@ std::optional<Fragment> ClusterMachine::take(TrunkCircuit& base) {
 std::optional<Fragment> ClusterMachine::take_error(TrunkCircuit&) { return std::nullopt; }
 
 void ClusterMachine::finish(TrunkCircuit& base) {
-  base.finished_here = true; // here alone: nobody is told, and nobody acknowledges it
+  base.out.finish(); // here alone: nobody is told, and nobody acknowledges it
 }
 
 void ClusterMachine::close(TrunkCircuit& base, End reason) {
   auto& circuit = static_cast<Circuit&>(base);
   if (circuit.ended) return;
-  circuit.finished_here = true;
-  circuit.closed_here = true;
+  circuit.out.finish();
+  circuit.closing = Circuit::Closing::said;
   drop_inbox(circuit);
   if (&circuit == control_) {
     end_trunk(std::move(reason));
@@ -187,7 +187,7 @@ void ClusterMachine::release(TrunkCircuit& base) {
     --counters_.circuits_held;
     return bury(circuit);
   }
-  if (circuit.finished_here) {
+  if (circuit.finished_here()) {
     close(circuit, End());
   } else {
     reset(circuit, End(error::circuit_abandoned));
@@ -336,7 +336,7 @@ void ClusterMachine::tick(Instant now) {
 }
 
 std::size_t ClusterMachine::credit_bytes(const TrunkCircuit& circuit) const {
-  if (circuit.ended || circuit.finished_here) return 0;
+  if (circuit.ended || circuit.finished_here()) return 0;
   const std::size_t max = send_bytes_max(circuit);
   return max - std::min(max, output_bytes_);
 }

@@ -94,6 +94,7 @@ class ClusterMachine final : public Machine {
   /// the branch of the metadata in decimal, where it is not 0; so it is on what arrives. Throws std::invalid_argument
   /// for what cannot cross: another subject, args, err, a larger op.
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) override;
+  std::string why_not(const Fragment& fragment) const override;
   std::optional<Fragment> take(TrunkCircuit& circuit) override;
   std::optional<Fragment> take_error(TrunkCircuit& circuit) override;
   void finish(TrunkCircuit& circuit) override;

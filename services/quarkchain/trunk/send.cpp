@@ -35,10 +35,16 @@ std::size_t ClusterMachine::send_bytes_max(const TrunkCircuit& circuit) const no
   return &circuit == control_ ? options_.limits.output_bytes_max : options_.limits.peer_output_bytes_max;
 }
 
+std::string ClusterMachine::why_not(const Fragment& fragment) const {
+  const std::size_t max = options_.limits.command_bytes_max;
+  if (fragment.payload.size() <= max) return {};
+  return fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}", fragment.payload.size(), max);
+}
+
 SendOutcome ClusterMachine::send(TrunkCircuit& base, Fragment& fragment) {
   auto& circuit = static_cast<Circuit&>(base);
   const bool control = &circuit == control_;
-  if (circuit.ended || circuit.finished_here || state_ != State::running) return SendOutcome::closed;
+  if (circuit.ended || circuit.finished_here() || state_ != State::running) return SendOutcome::closed;
   if (fragment.payload.size() > options_.limits.command_bytes_max) return SendOutcome::closed;
   if (fragment.op < 0 || fragment.op > 0xFF || !fragment.err.empty() || !fragment.args.empty())
     throw std::invalid_argument(

@@ -292,7 +292,7 @@ TEST_CASE("flood: unknown fields of any wire type are ignored in metadata and in
   REQUIRE(fragment.has_value());
   CHECK(fragment->subject == "sub");
   CHECK(fragment->payload.text() == "p");
-  CHECK(dialogue.circuit(1).finished_there);
+  CHECK(dialogue.circuit(1).finished_there());
 }
 
 TEST_CASE("flood: a control frame that is not its message breaks the trunk and is named (F39)") {

@@ -183,7 +183,7 @@ std::string noticed(Dialogue& dialogue) {
     }
     while (const auto fragment = dialogue.trunk().take_error(dialogue.circuit(id))) text += " error " + fragment->err;
     const TrunkCircuit& circuit = dialogue.circuit(id);
-    text += circuit.finished_there ? " finished" : "";
+    text += circuit.finished_there() ? " finished" : "";
     text += circuit.ended ? " ended " + phrase(circuit.end.get()) : "";
   }
   dialogue.settle();
@@ -506,8 +506,8 @@ TEST_CASE("framing: a stream that breaks within a frame ends its circuits as tru
 
   CHECK(dialogue.state() == "trunk lost");
   CHECK(phrase(dialogue.circuit(1).end.get()) == "trunk lost");
-  CHECK_FALSE(dialogue.circuit(1).finished_there);
-  CHECK(dialogue.circuit(3).finished_there);
+  CHECK_FALSE(dialogue.circuit(1).finished_there());
+  CHECK(dialogue.circuit(3).finished_there());
   CHECK(contains(dialogue.circuit(1).end->text, "connection reset by peer"));
   CHECK(dialogue.takes(1) == "whole");
   CHECK(dialogue.takes(3) == "whole");

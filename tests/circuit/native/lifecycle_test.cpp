@@ -19,7 +19,7 @@ TEST_CASE("circuit: a finish comes after all data, and its acknowledgement after
   Joined dialogue;
   dialogue.hears(say::data(1, "one") + say::data(1, "two") + say::finish(1));
 
-  CHECK(dialogue.circuit(1).finished_there);
+  CHECK(dialogue.circuit(1).finished_there());
   CHECK(dialogue.takes_one(1)->payload.text() == "one");
   CHECK(dialogue.says() == "");
   CHECK(dialogue.takes_one(1)->payload.text() == "two");
@@ -59,12 +59,12 @@ TEST_CASE("circuit: our finish is acknowledged once, when the far side says so")
   dialogue.sends(1, Fragment(1, "all"));
   dialogue.finishes(1);
   CHECK(dialogue.says() == "DATA 1 op 1 \"all\"; FINISH 1");
-  CHECK_FALSE(dialogue.circuit(1).finish_acknowledged);
+  CHECK_FALSE(dialogue.circuit(1).finish_acknowledged());
 
   dialogue.hears(say::finish_acknowledged(1));
 
   CHECK(dialogue.events() == "finished 1");
-  CHECK(dialogue.circuit(1).finish_acknowledged);
+  CHECK(dialogue.circuit(1).finish_acknowledged());
   dialogue.hears(say::finish_acknowledged(1));
   CHECK(dialogue.state() == "protocol error");
 }
@@ -159,7 +159,7 @@ TEST_CASE("circuit: a close for no reason ends the far side cleanly") {
 
   CHECK(contains(dialogue.events(), "ended 1: clean"));
   CHECK_FALSE(dialogue.circuit(1).end);
-  CHECK(dialogue.circuit(1).finished_there);
+  CHECK(dialogue.circuit(1).finished_there());
 }
 
 TEST_CASE("circuit: our close ends here when the far side has received it, and drops what still comes") {
@@ -595,8 +595,8 @@ TEST_CASE("circuit: any two things that both sides do, crossing or not, end alik
           if (!anybody_ended) {
             REQUIRE_FALSE(one.circuit->end);
             REQUIRE_FALSE(two.circuit->end);
-            REQUIRE(one.circuit->finish_acknowledged);
-            REQUIRE(two.circuit->finish_acknowledged);
+            REQUIRE(one.circuit->finish_acknowledged());
+            REQUIRE(two.circuit->finish_acknowledged());
           }
           if (!one.released) pair.dialler().trunk().release(*one.circuit);
           if (!two.released) pair.answerer().trunk().release(*two.circuit);

@@ -177,8 +177,8 @@ TEST_CASE("circuit: fields in another order, unknown ones and padded numbers are
   dialogue.hears(say::frame(say::CLOSE, three_padded));
   dialogue.hears(say::frame(say::FINISH, say::Fields().text(99, "?").number(1, 5)));
   CHECK(dialogue.state() == "open");
-  CHECK_FALSE(dialogue.circuit(1).finished_there);
-  CHECK(dialogue.circuit(5).finished_there);
+  CHECK_FALSE(dialogue.circuit(1).finished_there());
+  CHECK(dialogue.circuit(5).finished_there());
   CHECK(contains(dialogue.says(), "CLOSE_RECEIVED 3"));
 
   dialogue.hears(say::frame(say::OPEN, say::Bytes("\x08", 1)));

@@ -282,7 +282,7 @@ class Conversation {
   void send(Line& line, int side, const Sent& sent) {
     Half& half = line.halves[side];
     Fragment fragment = sent.fragment();
-    const bool could = !half.circuit->finished_here && !half.circuit->ended;
+    const bool could = !half.circuit->finished_here() && !half.circuit->ended;
     switch (trunk(side).send(*half.circuit, fragment)) {
       case SendOutcome::queued:
         demand(could, half.circuit->id, "took a fragment after its end");
@@ -535,7 +535,7 @@ class Conversation {
         demand(to.taken_reads + to.taken_errors == from.sent.size(), id,
                "lost a fragment that was sent before a finish");
         if (!line.halves[0].close_asked && !line.halves[1].close_asked && !to.lossy)
-          demand(from.finished_seen && from.circuit->finish_acknowledged, id, "never acknowledged a finish");
+          demand(from.finished_seen && from.circuit->finish_acknowledged(), id, "never acknowledged a finish");
       }
       if (from.circuit) {
         demand(from.ended_seen && from.circuit->ended, id, "never ended");

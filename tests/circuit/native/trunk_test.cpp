@@ -628,7 +628,7 @@ TEST_CASE("trunk: a drain loses nothing that was accepted, whatever crosses it")
     CAPTURE(piece);
     for (TrunkCircuit* circuit : opened) {
       CHECK(circuit->ended);
-      CHECK(circuit->finish_acknowledged);
+      CHECK(circuit->finish_acknowledged());
       CHECK_FALSE(circuit->end);
     }
   }

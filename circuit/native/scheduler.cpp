@@ -1,0 +1,350 @@
+// Each circuit has its queue and its credit. One whose credit covers the next frame of its queue is sendable, or blocked
+// while the trunk's credit does not cover it, too; `update_sendable` puts it where it belongs whenever either changes.
+// The sendable take turns of a quantum, and a turn is paid with the credit that its frames use, so that circuits with
+// large fragments and circuits with small ones get the same share.
+//
+// The hard part is the trunk's credit. A fragment of several frames uses it over a while, and the far side grants none
+// again before a fragment is complete and taken. Were all credit spent on beginnings, the far side could complete none of
+// them, and no credit would ever come. So a fragment of several frames begins only when there is credit for as much of it
+// as its circuit's credit covers, and that much is promised to it: others leave it alone. Never is more promised than
+// there is.
+//
+//   0 <= promised <= credit
+//
+// Credit that comes goes first to what has begun, the oldest first, because the far side sets memory aside in that order.
+// Small fragments may pass by a large one that the credit is too little for, but not forever: after some times nothing new
+// begins before it.
+#include "circuit/native/scheduler.hpp"
+
+#include "circuit/invariant.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace trunkline {
+namespace {
+
+constexpr std::size_t chunk_bytes_min = 16 * 1024; // credit for less than this is not worth a frame
+constexpr std::int32_t quantum_bytes = 16 * 1024;
+constexpr int passed_at_once_max = 64;             // blocked circuits, each time that credit comes
+constexpr std::int64_t circuit_credit_max = (std::int64_t{1} << 31) - 1;
+constexpr std::int64_t trunk_credit_max = std::int64_t{1} << 40;
+
+/// How much of the fragment at the head of a queue `credit` pays for: payload bytes of its next frame and what that
+/// frame costs. False when it pays for too little.
+bool next_chunk(const FragmentNode& node, std::size_t sent, std::int64_t credit, std::size_t& size, std::size_t& cost) {
+  const std::size_t payload = node.fragment.payload.size();
+  const std::size_t fixed = sent == 0 ? node.cost - payload : 0;
+  const std::size_t size_max = sent == 0 ? first_chunk_bytes_max(fixed - fragment_credit_overhead) : chunk_bytes_max;
+  const std::int64_t for_payload = credit - static_cast<std::int64_t>(fixed);
+  const std::size_t left = payload - sent;
+  if (for_payload < 0) return false;
+  size = std::min({left, size_max, static_cast<std::size_t>(for_payload)});
+  cost = size + fixed;
+  return sent == 0 && payload <= size_max ? size == left : size >= std::min(left, chunk_bytes_min);
+}
+
+} // namespace
+
+Scheduler::Scheduler(Whole& whole, Writer& writer, NodePool& nodes) : whole_(whole), writer_(writer), nodes_(nodes) {}
+
+void Scheduler::enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t metadata) {
+  const std::size_t payload = fragment.payload.size();
+  ++circuit.counters.fragments_sent;
+  circuit.counters.bytes_sent += payload;
+  FragmentNode* node = nodes_.make();
+  node->fragment = std::move(fragment);
+  node->cost = payload + metadata + fragment_credit_overhead;
+  circuit.outgoing.push(node);
+  circuit.outgoing_cost += static_cast<std::int64_t>(node->cost);
+  update_sendable(circuit);
+}
+
+/// Puts the circuit where its queue and its credit say: with those that can send, or with those that wait.
+void Scheduler::update_sendable(NativeCircuit& circuit) {
+  std::size_t size = 0;
+  std::size_t cost = 0;
+  const bool queued = !circuit.outgoing.empty();
+  const bool can = queued && next_chunk(*circuit.outgoing.first(), circuit.head_sent, circuit.send_credit, size, cost);
+  if (can != circuit.sendable.is_linked()) {
+    if (can) {
+      if (covered(circuit)) {
+        sendable_.push_back(circuit);
+      } else {
+        block(circuit);
+      }
+    } else {
+      circuit.sendable.unlink();
+      circuit.deficit = 0;
+    }
+  }
+  const bool waits = (queued && !can) || circuit.closed_here();
+  if (waits && !circuit.stalled.is_linked()) {
+    circuit.stalled_since = whole_.now;
+    stalled_.push_back(circuit);
+  } else if (!waits && circuit.stalled.is_linked()) {
+    circuit.stalled.unlink();
+  }
+  const std::int64_t counted = can ? circuit.outgoing_cost : 0;
+  sendable_cost_ += counted - circuit.counted_cost;
+  circuit.counted_cost = counted;
+}
+
+/// What the fragment that the circuit has begun still needs of the trunk's credit, as far as its circuit's covers it.
+std::int64_t Scheduler::wanted(const NativeCircuit& circuit) const {
+  const std::size_t left = circuit.outgoing.first()->fragment.payload.size() - circuit.head_sent;
+  return std::clamp<std::int64_t>(circuit.send_credit, 0, static_cast<std::int64_t>(left));
+}
+
+/// Credit that the circuit's next frame may use: one that continues a fragment leaves others what is promised to them.
+std::int64_t Scheduler::available(const NativeCircuit& circuit) const {
+  std::int64_t of_trunk = credit_;
+  if (circuit.begun != 0) of_trunk -= promised_ - circuit.promised;
+  return std::min<std::int64_t>(circuit.send_credit, of_trunk);
+}
+
+/// Whether the trunk's credit, too, lets the circuit send its next frame.
+bool Scheduler::covered(const NativeCircuit& circuit) const {
+  const FragmentNode& node = *circuit.outgoing.first();
+  std::size_t size = 0;
+  std::size_t cost = 0;
+  if (!next_chunk(node, circuit.head_sent, available(circuit), size, cost)) return false;
+  if (circuit.begun != 0) return true;
+  if (must_queue() && &blocked_.front() != &circuit) return false;
+  if (begun_.empty()) return true;
+  const bool whole = size == node.fragment.payload.size();
+  const auto needed = whole ? static_cast<std::int64_t>(cost)
+                            : std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.send_credit);
+  return needed <= free_credit();
+}
+
+/// The circuit waits for the trunk's credit; it is linked nowhere.
+void Scheduler::block(NativeCircuit& circuit) {
+  if (stalled_since_ == Instant::max()) stalled_since_ = whole_.now;
+  blocked_.push_back(circuit);
+}
+
+/// The trunk's credit has grown, or less of it is promised: as many circuits go on as it is enough for.
+void Scheduler::unblock() {
+  std::int64_t left = free_credit();
+  int passed = 0;
+  for (auto at = blocked_.begin(); at != blocked_.end() && passed < passed_at_once_max;) {
+    const auto circuit = at++;
+    const bool begun = circuit->begun != 0; // it has its own
+    if ((!begun && left <= 0) || !covered(*circuit)) {
+      ++passed;
+      continue;
+    }
+    if (!begun) left -= static_cast<std::int64_t>(circuit->outgoing.first()->cost);
+    sendable_.splice(sendable_.end(), blocked_, circuit);
+  }
+  if (!blocked_.empty()) return;
+  stalled_since_ = Instant::max();
+  passed_by_ = 0;
+}
+
+/// Afterwards the first of the sendable is one that really can send: has_output() looks no further.
+void Scheduler::block_uncovered() {
+  while (!sendable_.empty() && !covered(sendable_.front())) {
+    NativeCircuit& circuit = sendable_.front();
+    circuit.sendable.unlink();
+    block(circuit);
+  }
+}
+
+void Scheduler::promise(NativeCircuit& circuit, std::int64_t bytes) {
+  promised_ += bytes - std::exchange(circuit.promised, static_cast<std::int32_t>(bytes)) + off_by_one("scheduler");
+}
+
+/// Promises what credit is free to the fragments that have begun, the oldest first.
+void Scheduler::promise_more() {
+  for (const auto& [number, circuit] : begun_) {
+    const std::int64_t free = free_credit();
+    if (free <= 0) return;
+    promise(*circuit, std::min(wanted(*circuit), circuit->promised + free));
+  }
+}
+
+/// A frame of the circuit's first fragment has gone out: the fragment begins, goes on or is complete.
+void Scheduler::note_sent(NativeCircuit& circuit, std::int64_t cost) {
+  if (circuit.head_sent == 0) {
+    if (circuit.begun == 0) return; // it was whole
+    begun_.erase(std::exchange(circuit.begun, 0));
+    promise(circuit, 0);
+  } else if (circuit.begun == 0) {
+    circuit.begun = ++begun_count_;
+    begun_.emplace(circuit.begun, &circuit);
+    promise(circuit, std::clamp<std::int64_t>(free_credit(), 0, wanted(circuit)));
+    return;
+  } else {
+    promise(circuit, std::min(wanted(circuit), std::max<std::int64_t>(0, circuit.promised - cost)));
+  }
+  promise_more();
+}
+
+void Scheduler::fill(std::size_t bytes_max) {
+  do {
+    while (!sendable_.empty() && writer_.bytes() < bytes_max) take_turn(sendable_.front(), bytes_max);
+    block_uncovered();
+    if (sendable_.empty()) unblock(); // it let no more go on than there seemed to be credit for
+  } while (!sendable_.empty() && writer_.bytes() < bytes_max);
+}
+
+void Scheduler::take_turn(NativeCircuit& circuit, std::size_t bytes_max) {
+  if (circuit.deficit <= 0) circuit.deficit += quantum_bytes;
+  bool sent = true;
+  while (sent && circuit.deficit > 0 && writer_.bytes() < bytes_max && circuit.sendable.is_linked())
+    sent = send_chunk(circuit);
+  if (!circuit.sendable.is_linked()) return;
+  if (!sent) {
+    circuit.sendable.unlink();
+    block(circuit);
+  } else if (circuit.deficit <= 0) {
+    sendable_.splice(sendable_.end(), sendable_, sendable_.s_iterator_to(circuit));
+  }
+}
+
+/// Moves one frame of the circuit's queue into the output. False when it is not sendable any more, or the trunk's
+/// credit is too small.
+bool Scheduler::send_chunk(NativeCircuit& circuit) {
+  FragmentNode* node = circuit.outgoing.first();
+  std::size_t size = 0;
+  std::size_t cost = 0;
+  if (!covered(circuit)) return false;
+  next_chunk(*node, circuit.head_sent, available(circuit), size, cost);
+  const std::size_t payload = node->fragment.payload.size();
+  writer_.put_data(circuit.id, node->fragment, circuit.head_sent, size,
+                   circuit.head_sent == 0 ? node->cost - payload - fragment_credit_overhead : 0);
+  circuit.send_credit -= static_cast<std::int32_t>(cost);
+  credit_ -= static_cast<std::int64_t>(cost);
+  circuit.outgoing_cost -= static_cast<std::int64_t>(cost);
+  circuit.deficit -= static_cast<std::int32_t>(cost);
+  circuit.head_sent += static_cast<std::uint32_t>(size);
+  if (circuit.head_sent == payload) {
+    circuit.head_sent = 0;
+    nodes_.free(circuit.outgoing.pop());
+  }
+  const bool completed = circuit.begun != 0 && circuit.head_sent == 0;
+  note_sent(circuit, static_cast<std::int64_t>(cost));
+  update_sendable(circuit);
+  if (completed) unblock(); // less is promised: no credit need come to let the others go on
+  if (circuit.outgoing.empty()) end_sending(circuit);
+  return true;
+}
+
+void Scheduler::end_sending(NativeCircuit& circuit) {
+  if (!circuit.outgoing.empty()) return;
+  if (circuit.closing == NativeCircuit::Closing::asked) {
+    circuit.closing = NativeCircuit::Closing::said;
+    circuit.out.finish();
+    writer_.put_close(circuit);
+    if (circuit.released) whole_.end_circuit(circuit, End());
+  } else if (circuit.closing == NativeCircuit::Closing::no && circuit.out.is_finishing()) {
+    circuit.out.finish();
+    writer_.put_finish(circuit);
+  }
+}
+
+void Scheduler::await_answer(NativeCircuit& circuit) {
+  circuit.stalled_since = whole_.now;
+  circuit.stalled.unlink();
+  stalled_.push_back(circuit);
+}
+
+void Scheduler::drop(NativeCircuit& circuit) {
+  circuit.waiting.unlink();
+  while (!circuit.outgoing.empty()) nodes_.free(circuit.outgoing.pop());
+  circuit.outgoing_cost = 0;
+  circuit.head_sent = 0;
+  circuit.sendable.unlink();
+  sendable_cost_ -= std::exchange(circuit.counted_cost, 0);
+  note_sent(circuit, 0);
+  unblock();
+  block_uncovered();
+  wake_waiting();
+  circuit.stalled.unlink();
+}
+
+void Scheduler::add_credit(std::uint64_t bytes) {
+  if (bytes > static_cast<std::uint64_t>(trunk_credit_max - std::max<std::int64_t>(0, credit_)))
+    return whole_.violate(error::flow_control_violated, fmt::format("credit of {} bytes overflows the trunk's", bytes));
+  credit_ += static_cast<std::int64_t>(bytes);
+  stalled_since_ = blocked_.empty() ? Instant::max() : whole_.now;
+  const NativeCircuit* const first = blocked_.empty() ? nullptr : &blocked_.front();
+  promise_more();
+  unblock();
+  passed_by_ = first && !blocked_.empty() && &blocked_.front() == first ? passed_by_ + 1 : 0;
+}
+
+void Scheduler::add_credit(NativeCircuit& circuit, std::uint64_t bytes) {
+  if (bytes > static_cast<std::uint64_t>(circuit_credit_max - std::max<std::int64_t>(0, circuit.send_credit)))
+    return whole_.violate(error::flow_control_violated,
+                          fmt::format("credit of {} bytes overflows circuit {}", bytes, circuit.id));
+  circuit.send_credit += static_cast<std::int32_t>(bytes);
+  if (!circuit.closed_here() || !circuit.outgoing.empty()) circuit.stalled.unlink();
+  promise_more();
+  update_sendable(circuit);
+  unblock();
+  block_uncovered();
+  if (circuit.wants_credit) wake_sender(circuit);
+}
+
+/// Credit has come for a circuit of which a send was refused.
+void Scheduler::wake_sender(NativeCircuit& circuit) {
+  if (circuit.send_credit <= circuit.outgoing_cost) return;
+  if (queue_is_full()) {
+    if (!circuit.waiting.is_linked()) waiting_.push_back(circuit);
+    return;
+  }
+  circuit.wants_credit = false;
+  whole_.emit(TrunkEvent::Kind::writable, &circuit);
+}
+
+/// Wakes senders that were refused for lack of room in the queue, the oldest first.
+void Scheduler::wake_all_waiting() {
+  if (sendable_cost_ > static_cast<std::int64_t>(whole_.limits.send_queue_bytes_max / 2)) return;
+  while (!waiting_.empty()) {
+    NativeCircuit& circuit = waiting_.front();
+    waiting_.pop_front();
+    circuit.wants_credit = false;
+    whole_.emit(TrunkEvent::Kind::writable, &circuit);
+  }
+}
+
+Instant Scheduler::deadline() const noexcept {
+  Instant first = Instant::max();
+  if (!stalled_.empty()) first = stalled_.front().stalled_since + whole_.limits.stall_deadline;
+  if (stalled_since_ != Instant::max()) first = std::min(first, stalled_since_ + whole_.limits.stall_deadline);
+  return first;
+}
+
+void Scheduler::tick() {
+  const auto deadline = whole_.limits.stall_deadline;
+  while (!stalled_.empty() && whole_.now >= stalled_.front().stalled_since + deadline)
+    whole_.reset_circuit(
+        stalled_.front(),
+        End(error::stalled, fmt::format("no credit or answer within stall_deadline {} ms", deadline.count())));
+  if (stalled_since_ == Instant::max() || whole_.now < stalled_since_ + deadline) return;
+  stalled_since_ = Instant::max();
+  while (!blocked_.empty())
+    whole_.reset_circuit(
+        blocked_.front(),
+        End(error::stalled, fmt::format("no credit for the trunk within stall_deadline {} ms", deadline.count())));
+}
+
+void Scheduler::check(bool full) const {
+  invariant(promised_ >= 0 && promised_ <= std::max<std::int64_t>(0, credit_), "scheduler: 0 <= promised <= credit");
+  invariant(sendable_cost_ >= 0, "scheduler: sendable_cost >= 0");
+  invariant(blocked_.empty() || stalled_since_ != Instant::max(), "scheduler: its clock runs while circuits are blocked");
+  if (!full) return;
+  std::int64_t promised = 0;
+  for (const auto& [number, circuit] : begun_) promised += circuit->promised;
+  invariant(promised == promised_, "scheduler: promised == the sum of the circuits'");
+  std::int64_t sendable = 0;
+  for (const auto* list : {&sendable_, &blocked_})
+    for (const NativeCircuit& circuit : *list) sendable += circuit.counted_cost;
+  invariant(sendable == sendable_cost_, "scheduler: sendable_cost == the sum of the circuits'");
+}
+
+} // namespace trunkline

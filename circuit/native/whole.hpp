@@ -1,0 +1,46 @@
+// What every part of the native machine sees, and the few things that a part asks of the whole because they reach across
+// parts. Apart from this, a part knows only those that its constructor names.
+#pragma once
+
+#include "circuit/machine.hpp"
+#include "circuit/native/circuit.hpp"
+#include "circuit/native/frame.hpp"
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trunkline {
+
+class Whole {
+ public:
+  Limits limits;
+  Instant now{}; // of the last input
+  TrunkCounters counters;
+  std::vector<TrunkEvent> events; // not yet collected
+
+  TrunkEvent& emit(TrunkEvent::Kind kind, NativeCircuit* circuit = nullptr) {
+    return events.emplace_back(TrunkEvent{kind, circuit, {}, {}, {}});
+  }
+
+  /// The far side broke the protocol, or what keeps it: the trunk ends, and both sides can read why.
+  virtual void violate(error reason, std::string text) = 0;
+  /// The far side speaks something else: the trunk ends without a word to it.
+  virtual void refuse_connection(End cause) = 0;
+  /// Gives the circuit up, with a word to the far side.
+  virtual void reset_circuit(NativeCircuit& circuit, End reason) = 0;
+  /// Nothing more crosses on the circuit; both sides know that already.
+  virtual void end_circuit(NativeCircuit& circuit, End reason) = 0;
+  /// A whole control frame has arrived.
+  virtual void on_control(wire::FrameType type, std::span<const std::byte> body) = 0;
+
+ protected:
+  Whole(Limits own, Instant begins) : limits(std::move(own)), now(begins) {}
+  Whole(const Whole&) = delete;
+  Whole& operator=(const Whole&) = delete;
+  ~Whole() = default;
+};
+
+} // namespace trunkline

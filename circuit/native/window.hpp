@@ -1,0 +1,113 @@
+// What the far side may send, and the memory behind it. Credit is granted when the application takes a fragment, not
+// when it arrives: a reader that falls behind holds at most one window of bytes per circuit.
+//
+// Half of the trunk's memory is its window. The other half reassembles: a fragment of several frames is granted as a
+// whole once its memory is set aside, so that one that has begun can always be completed. Fragments that come while the
+// pool has too little wait in line, and what the window lets through of them meanwhile is held chunk by chunk.
+#pragma once
+
+#include "circuit/invariant.hpp"
+#include "circuit/native/circuit.hpp"
+#include "circuit/native/circuits.hpp"
+#include "circuit/native/keepalive.hpp"
+#include "circuit/native/node_pool.hpp"
+#include "circuit/native/whole.hpp"
+#include "circuit/native/writer.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace trunkline {
+
+class Window {
+ public:
+  Window(Whole& whole, Writer& writer, NodePool& nodes, Circuits& circuits, const Keepalive& keepalive);
+
+  /// Grants what our window is beyond the one that the far side assumes.
+  void grant_initial();
+
+  // A data frame arrives.
+  /// Uses up the credit of a frame, before anything of it is kept. `circuit` is null when the frame is for one that is
+  /// over. False when there is too little, which has ended the trunk.
+  bool charge(NativeCircuit* circuit, std::size_t cost) {
+    const auto bytes = static_cast<std::int64_t>(cost);
+    if (bytes > receive_credit_ || (circuit && bytes > circuit->receive_credit)) return overcharge(circuit, bytes);
+    receive_credit_ -= bytes;
+    if (circuit) circuit->receive_credit -= static_cast<std::int32_t>(bytes);
+    if (stall_check_at_ == Instant::max() && unread_ > half()) stall_check_at_ = whole_.now + whole_.limits.stall_deadline;
+    return true;
+  }
+  /// What was charged is kept from now on.
+  void keep(std::size_t cost) noexcept { unread_ += cost; }
+  /// What was charged is not kept: its credit goes back to the trunk.
+  void skip(std::size_t cost) { consumed(nullptr, cost, 0, 0); }
+  /// What was kept is given up, before it was delivered.
+  void give_up(std::size_t cost) {
+    unread_ -= cost;
+    skip(cost);
+  }
+
+  // A fragment of several frames. Where its bytes belong says its Assembly, which moves them when the pool grants it.
+  void begin_assembly(NativeCircuit& circuit, FragmentNode* node, std::size_t total, std::size_t arrived);
+  void continue_assembly(NativeCircuit& circuit, std::size_t bytes);
+  /// All of it has arrived.
+  FragmentNode* end_assembly(NativeCircuit& circuit);
+  void drop_assembly(NativeCircuit& circuit);
+
+  // The application's side.
+  void note_delivered(NativeCircuit& circuit, const FragmentNode& node, bool newly_readable) {
+    circuit.unread += static_cast<std::uint32_t>(node.cost);
+    if (newly_readable) circuit.consumed_at = whole_.now;
+  }
+  /// Takes the first fragment of `queue`, which has one.
+  std::optional<Fragment> take(NativeCircuit& circuit, FragmentQueue& queue);
+  void drop_unread(NativeCircuit& circuit);
+
+  /// Received and not yet consumed.
+  std::size_t memory_bytes() const noexcept { return unread_ + pool_missing_; }
+
+  Instant deadline() const noexcept { return stall_check_at_; }
+  void tick() {
+    if (whole_.now >= stall_check_at_) check_stalled_readers();
+  }
+
+  /// receive_credit + consumed + unread == window + extras, and pool_missing <= pool_reserved <= pool. The same of each
+  /// circuit when `full`.
+  void check(bool full);
+
+ private:
+  std::size_t half() const noexcept { return static_cast<std::size_t>(window_ / 2); }
+  bool overcharge(const NativeCircuit* circuit, std::int64_t bytes);
+  void settle(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting);
+  void consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra);
+  void grant_circuit(NativeCircuit& circuit, std::int64_t extra);
+  void grant_trunk();
+  std::size_t pool_free() const noexcept;
+  bool reserve(NativeCircuit& circuit);
+  void serve_reservations();
+  void check_stalled_readers();
+  void check_circuit(const NativeCircuit& circuit) const;
+
+  Whole& whole_;
+  Writer& writer_;
+  NodePool& nodes_;
+  Circuits& circuits_;
+  const Keepalive& keepalive_;
+  std::int64_t window_;
+  std::int64_t receive_credit_ = trunk_window_bytes_initial; // what the far side may still send
+  std::int64_t consumed_ = 0; // not yet granted again; negative: extras of abandoned fragments that the far side still has
+  std::int64_t extras_ = 0;   // granted beyond the window, to complete fragments that are still here
+  std::size_t unread_ = 0;    // kept: incomplete, or delivered and not taken
+  std::size_t pool_;
+  std::size_t pool_reserved_ = 0;
+  std::size_t pool_missing_ = 0; // allocated for fragments, and still to arrive
+  boost::intrusive::list<Assembly, boost::intrusive::member_hook<Assembly, CircuitHook, &Assembly::reserving>,
+                         boost::intrusive::constant_time_size<false>>
+      reserving_; // for the pool, the oldest first
+  Instant stall_check_at_ = Instant::max();
+};
+
+} // namespace trunkline

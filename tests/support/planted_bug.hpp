@@ -1,0 +1,46 @@
+// A bug in the library itself, for as long as this lives: the part named here miscounts by one. What check() says about
+// it is thrown instead of ending the process. Only in builds with planted bugs (-Dplanted_bugs=true).
+#pragma once
+
+#include "circuit/invariant.hpp"
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace trunkline::test {
+
+#ifdef TRUNKLINE_PLANTED_BUGS
+
+struct BrokenInvariant : std::logic_error {
+  using logic_error::logic_error;
+};
+
+class PlantedBug {
+ public:
+  explicit PlantedBug(std::string_view part) {
+    planted_bug = part;
+    on_broken_invariant = [](const char* what) { throw BrokenInvariant(what); };
+  }
+  PlantedBug(const PlantedBug&) = delete;
+  PlantedBug& operator=(const PlantedBug&) = delete;
+  ~PlantedBug() {
+    planted_bug = {};
+    on_broken_invariant = nullptr;
+  }
+};
+
+/// What check() says about the bug during `input`; empty when it says nothing.
+template <class Input> std::string noticed(std::string_view part, Input input) {
+  const PlantedBug bug(part);
+  try {
+    input();
+  } catch (const BrokenInvariant& broken) {
+    return broken.what();
+  }
+  return {};
+}
+
+#endif
+
+} // namespace trunkline::test
