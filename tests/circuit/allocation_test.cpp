@@ -59,25 +59,25 @@ class FailNth {
 
 /// A machine and the handles that its owner holds; what a session does when a call throws is to lose the trunk.
 struct Owner {
-  std::unique_ptr<Machine> trunk = native_machine(false, Limits(), "node-of-our-side", time_begins);
+  std::unique_ptr<Machine> machine = native_machine(false, Limits(), "node-of-our-side", time_begins);
   std::vector<TrunkCircuit*> circuits;
   std::vector<TrunkEvent> events;
   Output output;
 
   void collect_events() {
-    trunk->collect_events(events);
+    machine->collect_events(events);
     for (TrunkEvent& event : events)
       if (event.kind == TrunkEvent::Kind::opened) circuits.push_back(event.circuit);
   }
   void let_go() {
-    trunk->disconnected(End(error::trunk_lost, "no memory"));
+    machine->disconnected(End(error::trunk_lost, "no memory"));
     collect_events();
     for (TrunkCircuit* circuit : circuits) {
-      while (trunk->take(*circuit)) {}
-      while (trunk->take_error(*circuit)) {}
-      trunk->release(*circuit);
+      while (machine->take(*circuit)) {}
+      while (machine->take_error(*circuit)) {}
+      machine->release(*circuit);
     }
-    trunk.reset();
+    machine.reset();
   }
 };
 
@@ -114,7 +114,7 @@ TEST_CASE("allocation: a machine that runs out of memory on any byte that arrive
   const std::string bytes = every_frame();
 
   const std::size_t allocations = run_out_of_memory([&](Owner& owner) {
-    owner.trunk->feed(as_bytes(bytes), time_begins);
+    owner.machine->feed(as_bytes(bytes), time_begins);
     owner.collect_events();
   });
 
@@ -126,10 +126,10 @@ TEST_CASE("allocation: the same, with the bytes in small pieces and the events t
 
   const std::size_t allocations = run_out_of_memory([&](Owner& owner) {
     for (std::size_t at = 0; at < bytes.size(); at += 11) {
-      owner.trunk->feed(as_bytes(std::string_view(bytes).substr(at, 11)), time_begins);
+      owner.machine->feed(as_bytes(std::string_view(bytes).substr(at, 11)), time_begins);
       owner.collect_events();
       for (TrunkCircuit* circuit : owner.circuits)
-        while (owner.trunk->take(*circuit)) {}
+        while (owner.machine->take(*circuit)) {}
     }
   });
 
@@ -138,26 +138,26 @@ TEST_CASE("allocation: the same, with the bytes in small pieces and the events t
 
 TEST_CASE("allocation: a machine that runs out of memory while it sends can still be let go") {
   const std::size_t allocations = run_out_of_memory([&](Owner& owner) {
-    owner.trunk->feed(as_bytes(say::introduction()), time_begins);
+    owner.machine->feed(as_bytes(say::introduction()), time_begins);
     Fragment first(1, "a subject", Payload(std::string(100, 'f')));
     first.args.set("key", "a value that is too long to lie inside of a string");
-    TrunkCircuit* circuit = owner.trunk->open(open_request(), std::move(first), time_begins);
+    TrunkCircuit* circuit = owner.machine->open(open_request(), std::move(first), time_begins);
     owner.circuits.push_back(circuit);
     for (int fragment = 0; fragment < 40; ++fragment) {
       Fragment next(fragment, Payload(std::string(fragment % 5 == 0 ? 70'000 : 200, 'x')));
-      owner.trunk->send(*circuit, next);
+      owner.machine->send(*circuit, next);
       if (fragment % 7 == 0) {
-        owner.trunk->collect_output(owner.output, 10'000, time_begins);
-        owner.trunk->written(time_begins);
+        owner.machine->collect_output(owner.output, 10'000, time_begins);
+        owner.machine->written(time_begins);
       }
     }
-    owner.trunk->set_metadata(*our_peer(), {{"key", "value"}});
-    owner.trunk->end_peer(*our_peer(), End(error::handler_failed, "because of something that takes some words to say"));
-    owner.trunk->finish(*circuit);
-    owner.trunk->close(*circuit, End(error::handler_failed, "because of something that takes some words to say"));
-    owner.trunk->drain(time_begins + std::chrono::seconds(1));
-    owner.trunk->tick(time_begins + std::chrono::seconds(30));
-    owner.trunk->collect_output(owner.output, 1 << 20, time_begins);
+    owner.machine->set_metadata(*our_peer(), {{"key", "value"}});
+    owner.machine->end_peer(*our_peer(), End(error::handler_failed, "because of something that takes some words to say"));
+    owner.machine->finish(*circuit);
+    owner.machine->close(*circuit, End(error::handler_failed, "because of something that takes some words to say"));
+    owner.machine->drain(time_begins + std::chrono::seconds(1));
+    owner.machine->tick(time_begins + std::chrono::seconds(30));
+    owner.machine->collect_output(owner.output, 1 << 20, time_begins);
     owner.collect_events();
   });
 
@@ -169,16 +169,16 @@ TEST_CASE("allocation: a fragment that there is no memory for loses nothing that
   const std::string before = say::introduction() + say::open(1) + say::data(1, std::string(1000, 'b'));
   for (std::size_t nth = 1; nth < 10; ++nth) {
     Owner owner;
-    owner.trunk->feed(as_bytes(before), time_begins);
+    owner.machine->feed(as_bytes(before), time_begins);
     owner.collect_events();
     {
       FailNth fail(nth);
       try {
-        owner.trunk->feed(as_bytes(say::data(1, std::string(50'000, 'n'))), time_begins);
+        owner.machine->feed(as_bytes(say::data(1, std::string(50'000, 'n'))), time_begins);
       } catch (const std::bad_alloc&) {}
     }
-    owner.trunk->disconnected(End(error::trunk_lost, "no memory"));
-    const auto fragment = owner.trunk->take(*owner.circuits.at(0));
+    owner.machine->disconnected(End(error::trunk_lost, "no memory"));
+    const auto fragment = owner.machine->take(*owner.circuits.at(0));
     kept += fragment && fragment->payload.size() == 1000;
     owner.let_go();
   }

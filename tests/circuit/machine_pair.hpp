@@ -25,7 +25,7 @@ class MachinePair {
  public:
   class Side {
    public:
-    Machine& trunk() { return *trunk_; }
+    Machine& machine() { return *machine_; }
     const say::WireModel& model() const { return model_; }
     const std::shared_ptr<const PeerName>& peer() const { return peer_; }
     /// Events since the last call, for whoever plays the application.
@@ -45,10 +45,10 @@ class MachinePair {
    private:
     friend class MachinePair;
     Side(bool dialled, const Limits& limits, Instant now)
-        : trunk_(native_machine(dialled, limits, dialled ? "node-of-a-dialer" : "node-of-answerer", now)),
+        : machine_(native_machine(dialled, limits, dialled ? "node-of-a-dialer" : "node-of-answerer", now)),
           model_(dialled), peer_(peer_name(dialled ? "peer-of-a-dialer" : "peer-of-answerer", "store")) {}
 
-    std::unique_ptr<Machine> trunk_;
+    std::unique_ptr<Machine> machine_;
     say::WireModel model_;
     say::Reader said_;
     say::Reader heard_;  // of what the other side said, as it arrives
@@ -72,13 +72,13 @@ class MachinePair {
   /// Puts what `side` wants to say in flight: about `bytes_max` of it. False when it was nothing.
   bool write(Side& side, std::size_t bytes_max) {
     if (side.clogged || broken_) return false;
-    std::string bytes = take_bytes(side.trunk(), side.output_, now, bytes_max);
+    std::string bytes = take_bytes(side.machine(), side.output_, now, bytes_max);
     if (bytes.empty()) {
       collect(side);
       return false;
     }
     output_bytes_largest = std::max(output_bytes_largest, bytes.size());
-    side.trunk().written(now);
+    side.machine().written(now);
     side.model_.begin_output();
     frames_.clear();
     const std::size_t held_before = side.said_.held_bytes();
@@ -111,10 +111,10 @@ class MachinePair {
     to.heard_.read(bytes, frames_);
     for (const say::Frame& frame : frames_) to.model_.heard(frame);
     reads_directly_ = !reads_directly_;
-    if (reads_directly_ && !to.trunk().read_space().empty()) {
-      receive_directly(to.trunk(), bytes, now);
+    if (reads_directly_ && !to.machine().read_space().empty()) {
+      receive_directly(to.machine(), bytes, now);
     } else {
-      to.trunk().feed(as_bytes(bytes), now);
+      to.machine().feed(as_bytes(bytes), now);
     }
     collect(to);
     return true;
@@ -137,13 +137,13 @@ class MachinePair {
     int ticks_at_once = 0;
     for (;;) {
       pump();
-      const Instant due = std::min(sides[0].trunk().deadline(), sides[1].trunk().deadline());
+      const Instant due = std::min(sides[0].machine().deadline(), sides[1].machine().deadline());
       if (due > until) break;
       ticks_at_once = due <= now ? ticks_at_once + 1 : 0;
       if (ticks_at_once > 1000) throw std::logic_error("a deadline is never met: a session would spin");
       now = std::max(now, due);
       for (Side& side : sides) {
-        if (side.trunk().deadline() <= now) side.trunk().tick(now);
+        if (side.machine().deadline() <= now) side.machine().tick(now);
         collect(side);
       }
     }
@@ -155,14 +155,14 @@ class MachinePair {
     broken_ = true;
     for (Side& side : sides) {
       side.in_flight_.clear();
-      side.trunk().disconnected(End(error::trunk_lost, "cut by the test"));
+      side.machine().disconnected(End(error::trunk_lost, "cut by the test"));
       collect(side);
     }
   }
 
   void collect(Side& side) {
     scratch_.clear();
-    side.trunk().collect_events(scratch_);
+    side.machine().collect_events(scratch_);
     for (TrunkEvent& event : scratch_) {
       if (event.circuit && event.circuit->released) continue;  // its memory does not outlive the next two takes
       if (event.kind == TrunkEvent::Kind::opened) side.opened_last_ = event.circuit;
@@ -181,13 +181,13 @@ class MachinePair {
   /// A circuit that both sides have: opened by `from`, accepted by the other.
   std::pair<TrunkCircuit*, TrunkCircuit*> join(Side& from, std::optional<Fragment> first = std::nullopt) {
     Side& to = far(from);
-    TrunkCircuit* here = from.trunk().open(request(from), std::move(first), now);
+    TrunkCircuit* here = from.machine().open(request(from), std::move(first), now);
     if (!here) throw std::logic_error("no circuit was opened");
     to.opened_last_ = nullptr;
     pump();
     if (!to.opened_last_) throw std::logic_error("the open did not arrive");
-    to.trunk().accept(*to.opened_last_, to.peer());
-    to.trunk().left_backlog(*to.opened_last_);
+    to.machine().accept(*to.opened_last_, to.peer());
+    to.machine().left_backlog(*to.opened_last_);
     collect(to);
     return {here, to.opened_last_};
   }

@@ -23,37 +23,37 @@ void demand(bool good, const char* otherwise) {
 
 class Fed {
  public:
-  Fed() : trunk_(options()) {
+  Fed() : machine_(options()) {
     local_ = std::make_shared<const PeerName>(PeerName{options().node_id, "fuzz", {}});
     OpenRequest request;
     request.from = local_;
     request.to_service = "far";
-    own_ = trunk_.open(std::move(request), Fragment(1, "first"), now_);
+    own_ = machine_.open(std::move(request), Fragment(1, "first"), now_);
     settle(); // the preface goes out: from here on its deadlines count
   }
 
   void receive(std::span<const std::byte> bytes) {
-    trunk_.feed(bytes, now_);
+    machine_.feed(bytes, now_);
     settle();
-    demand(trunk_.memory_bytes() <= (std::size_t{4} << 20), "it holds more than its memory");
+    demand(machine_.memory_bytes() <= (std::size_t{4} << 20), "it holds more than its memory");
   }
   void wait(std::chrono::milliseconds time) {
     now_ += time;
-    trunk_.tick(now_);
+    machine_.tick(now_);
     settle();
   }
   /// Deadlines must come to an end: a trunk that nobody talks to dies.
   void abandon() {
-    for (int i = 0; i < 10000 && !trunk_.over(); ++i) {
-      const Instant deadline = trunk_.deadline();
+    for (int i = 0; i < 10000 && !machine_.over(); ++i) {
+      const Instant deadline = machine_.deadline();
       demand(deadline != Instant::max(), "it is not over and waits for nothing");
       now_ = std::max(now_ + std::chrono::milliseconds(1), deadline);
-      trunk_.tick(now_);
+      machine_.tick(now_);
       settle();
     }
-    demand(trunk_.over(), "it is not over after ten thousand deadlines");
-    for (TrunkCircuit* circuit : circuits_) trunk_.release(*circuit);
-    if (own_) trunk_.release(*own_);
+    demand(machine_.over(), "it is not over after ten thousand deadlines");
+    for (TrunkCircuit* circuit : circuits_) machine_.release(*circuit);
+    if (own_) machine_.release(*own_);
   }
 
  private:
@@ -69,14 +69,14 @@ class Fed {
   void settle() {
     std::vector<TrunkEvent> events;
     do {
-      trunk_.collect_events(events);
+      machine_.collect_events(events);
       for (TrunkEvent& event : events) {
         if (event.kind != TrunkEvent::Kind::opened || !event.circuit || event.circuit->released) continue;
         if (event.circuit->id % 8 == 1) {
-          trunk_.refuse(*event.circuit, error::no_service, "no", {});
+          machine_.refuse(*event.circuit, error::no_service, "no", {});
         } else {
-          trunk_.accept(*event.circuit, local_);
-          trunk_.left_backlog(*event.circuit);
+          machine_.accept(*event.circuit, local_);
+          machine_.left_backlog(*event.circuit);
           circuits_.push_back(event.circuit);
         }
       }
@@ -84,24 +84,24 @@ class Fed {
     for (TrunkCircuit* circuit : circuits_) serve(*circuit);
     if (own_) serve(*own_);
     Output output;
-    for (int i = 0; i < 64 && trunk_.has_output(); ++i) {
-      trunk_.collect_output(output, 1 << 16, now_);
-      trunk_.written(now_);
+    for (int i = 0; i < 64 && machine_.has_output(); ++i) {
+      machine_.collect_output(output, 1 << 16, now_);
+      machine_.written(now_);
     }
   }
   void serve(TrunkCircuit& circuit) {
     if (circuit.id % 8 != 3) { // one in four reads nothing
-      while (std::optional<Fragment> fragment = trunk_.take(circuit)) {
+      while (std::optional<Fragment> fragment = machine_.take(circuit)) {
         Fragment reply(fragment->op, std::move(fragment->payload));
-        trunk_.send(circuit, reply);
+        machine_.send(circuit, reply);
       }
-      while (trunk_.take_error(circuit)) {}
+      while (machine_.take_error(circuit)) {}
     }
-    if (circuit.finished_there() && circuit.id % 8 == 5) trunk_.close(circuit, End());
-    if (circuit.finished_there()) trunk_.finish(circuit);
+    if (circuit.finished_there() && circuit.id % 8 == 5) machine_.close(circuit, End());
+    if (circuit.finished_there()) machine_.finish(circuit);
   }
 
-  NativeMachine trunk_;
+  NativeMachine machine_;
   Instant now_{};
   std::shared_ptr<const PeerName> local_;
   std::vector<TrunkCircuit*> circuits_;

@@ -36,36 +36,36 @@ ClusterLimits limits() {
 /// One connection; `reads` says whether the application takes what comes.
 class Fed {
  public:
-  Fed(Framing framing, bool checks_branches, bool reads) : trunk_(options(framing, checks_branches)), reads_(reads) {
-    circuits_[Route()] = &trunk_.control();
-    for (std::uint64_t peer = 1; peer < 4; ++peer) trunk_.allow_peer(peer);
+  Fed(Framing framing, bool checks_branches, bool reads) : machine_(options(framing, checks_branches)), reads_(reads) {
+    circuits_[Route()] = &machine_.control();
+    for (std::uint64_t peer = 1; peer < 4; ++peer) machine_.allow_peer(peer);
     OpenRequest request;
     request.name = to_text(Route(1, framing == Framing::cluster ? 9 : 0));
-    TrunkCircuit* const own = trunk_.open(std::move(request), Fragment(1, "first"), now_);
+    TrunkCircuit* const own = machine_.open(std::move(request), Fragment(1, "first"), now_);
     if (own->id != 0) circuits_[ClusterMachine::route_of(*own)] = own;
     settle();
   }
 
   void receive(std::span<const std::byte> bytes) {
-    trunk_.feed(bytes, now_);
+    machine_.feed(bytes, now_);
     arrived_ += bytes.size();
     settle();
     // Every frame costs frame_cost_bytes and at least a header; an allocation at most doubles what has arrived.
-    demand(trunk_.memory_bytes() <= 64 * 1024 + 12 * arrived_);
-    demand(trunk_.memory_bytes() <= (1 << 20) + (64 << 10) + (16 << 10) + (3 << 20) + bytes.size() * 12);
+    demand(machine_.memory_bytes() <= 64 * 1024 + 12 * arrived_);
+    demand(machine_.memory_bytes() <= (1 << 20) + (64 << 10) + (16 << 10) + (3 << 20) + bytes.size() * 12);
   }
   void end() {
-    trunk_.disconnected(End());
+    machine_.disconnected(End());
     settle();
-    demand(trunk_.over());
+    demand(machine_.over());
     for (const auto& [route, circuit] : circuits_) demand(circuit->ended);
     reads_ = true;
     settle();
-    demand(trunk_.memory_bytes() == 0);
-    for (const auto& [route, circuit] : circuits_) trunk_.release(*circuit);
+    demand(machine_.memory_bytes() == 0);
+    for (const auto& [route, circuit] : circuits_) machine_.release(*circuit);
   }
   const std::string& seen() const { return seen_; }
-  bool paused() const { return !trunk_.wants_input(); }
+  bool paused() const { return !machine_.wants_input(); }
 
  private:
   static ClusterMachineOptions options(Framing framing, bool checks_branches) {
@@ -79,19 +79,19 @@ class Fed {
   void settle() {
     std::vector<TrunkEvent> events;
     do {
-      trunk_.collect_events(events);
+      machine_.collect_events(events);
       for (TrunkEvent& event : events)
         if (event.kind == TrunkEvent::Kind::opened) circuits_[ClusterMachine::route_of(*event.circuit)] = event.circuit;
     } while (!events.empty());
     Output output;
-    while (trunk_.has_output()) {
-      trunk_.collect_output(output, 1 << 16, now_);
+    while (machine_.has_output()) {
+      machine_.collect_output(output, 1 << 16, now_);
       demand(!output.empty());
-      trunk_.written(now_);
+      machine_.written(now_);
     }
     if (!reads_) return;
     for (const auto& [route, circuit] : circuits_)
-      while (std::optional<Fragment> fragment = trunk_.take(*circuit)) {
+      while (std::optional<Fragment> fragment = machine_.take(*circuit)) {
         per_circuit_[route] += to_text(route) + ' ' + std::to_string(fragment->op) + ' ' +
                                std::to_string(fragment->part) + ' ' + fragment->subject + ' ';
         per_circuit_[route] += fragment->payload.text();
@@ -101,7 +101,7 @@ class Fed {
     for (const auto& [route, text] : per_circuit_) seen_ += text;
   }
 
-  ClusterMachine trunk_;
+  ClusterMachine machine_;
   bool reads_;
   Instant now_{};
   std::size_t arrived_ = 0;

@@ -13,14 +13,6 @@ namespace {
 using namespace trunkline;
 using namespace trunkline::test;
 
-Limits tiny_memory() {
-  Limits limits;
-  limits.fragment_bytes_max = 512 * 1024;
-  limits.trunk_memory_bytes_max = 2 << 20;  // the least there is
-  limits.circuit_window_bytes_max = 256 * 1024;
-  return limits;
-}
-
 struct Run {
   Limits limits;
   ConversationOptions options;

@@ -37,7 +37,7 @@ TEST_CASE("circuit: an error that is not taken holds back the acknowledgement of
   dialogue.hears(say::data(1, "", failed) + say::finish(1));
   CHECK(dialogue.says() == "");
 
-  const auto fragment = dialogue.trunk().take_error(dialogue.circuit(1));
+  const auto fragment = dialogue.machine().take_error(dialogue.circuit(1));
   dialogue.settle();
 
   REQUIRE(fragment.has_value());
@@ -93,7 +93,7 @@ TEST_CASE("circuit: both finishes acknowledged end the circuit cleanly, whoever 
     CHECK(dialogue.circuit(1).ended);
     CHECK_FALSE(dialogue.circuit(1).end);
     dialogue.releases(1);
-    CHECK(dialogue.trunk().circuits_count() == 0);
+    CHECK(dialogue.machine().circuits_count() == 0);
   }
 }
 
@@ -106,7 +106,7 @@ TEST_CASE("circuit: after finish a send is closed, and a second finish says noth
 
   CHECK(dialogue.sends(1, Fragment(1)) == SendOutcome::closed);
   CHECK(dialogue.says() == "");
-  CHECK(dialogue.trunk().credit_bytes(dialogue.circuit(1)) == 0);
+  CHECK(dialogue.machine().credit_bytes(dialogue.circuit(1)) == 0);
 }
 
 TEST_CASE("circuit: data after a finish resets the circuit as a violation, and the trunk lives (F22)") {
@@ -117,7 +117,7 @@ TEST_CASE("circuit: data after a finish resets the circuit as a violation, and t
   CHECK(phrase(dialogue.circuit(1).end.get()) == "protocol violation on circuit");
   CHECK(dialogue.state() == "open");
   dialogue.releases(1);
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.machine().memory_bytes() == 0);
 }
 
 TEST_CASE("circuit: a second finish resets the circuit as a violation (F22)") {
@@ -135,8 +135,8 @@ TEST_CASE("circuit: data after a close is for a circuit that is over: dropped, c
 
   CHECK(dialogue.says() == "CLOSE_RECEIVED 1");
   CHECK(dialogue.takes(1) == "");
-  CHECK(dialogue.trunk().counters().frames_for_forgotten_circuits == 1);
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.machine().counters().frames_for_forgotten_circuits == 1);
+  CHECK(dialogue.machine().memory_bytes() == 0);
   CHECK(dialogue.state() == "open");
 }
 
@@ -173,7 +173,7 @@ TEST_CASE("circuit: our close ends here when the far side has received it, and d
 
   CHECK(dialogue.takes(1) == "");
   CHECK(contains(dialogue.events(), "ended 1: handler failed"));
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.machine().memory_bytes() == 0);
 }
 
 TEST_CASE("circuit: a close after a finish and a finish after a close are what close alone is") {
@@ -212,8 +212,8 @@ TEST_CASE("circuit: both sides close at the same moment and both see a clean end
       if (frame.type >= say::FINISH && frame.type <= say::RESET) join(answers, frame.to_string());
     };
 
-  pair.dialler().trunk().close(*here, End());
-  pair.answerer().trunk().close(*there, End());
+  pair.dialler().machine().close(*here, End());
+  pair.answerer().machine().close(*there, End());
   pair.pump();
 
   CHECK(answers == "CLOSE 1; CLOSE 1");
@@ -228,7 +228,7 @@ TEST_CASE("circuit: a reset that crosses data drops the data and returns its cre
 
   for (int frame = 0; frame < 40; ++frame) dialogue.hears(say::data(1, std::string(60'000, 'd')));
 
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.machine().memory_bytes() == 0);
   CHECK(dialogue.state() == "open");
   CHECK(contains(dialogue.says(), "CREDIT trunk"));
 }
@@ -240,7 +240,7 @@ TEST_CASE("circuit: a reset leaves what had arrived before it to be taken (F23)"
   CHECK(dialogue.events() == "readable 1; ended 1: handler failed");
   CHECK(dialogue.circuit(1).end->text == "gone");
   CHECK(dialogue.takes(1) == "arrived");
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.machine().memory_bytes() == 0);
 }
 
 TEST_CASE("circuit: a reset in the middle of a frame that is being read skips the rest of the frame (F23)") {
@@ -253,7 +253,7 @@ TEST_CASE("circuit: a reset in the middle of a frame that is being read skips th
 
   CHECK(dialogue.state() == "open");
   CHECK(dialogue.takes(3) == "in step");
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.machine().memory_bytes() == 0);
 }
 
 TEST_CASE("circuit: a release in the middle of a chunk that is being read skips the rest of it (F23)") {
@@ -267,7 +267,7 @@ TEST_CASE("circuit: a release in the middle of a chunk that is being read skips 
   dialogue.hears(say::open(3) + say::data(3, "in step"));
 
   CHECK(dialogue.takes(3) == "in step");
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.machine().memory_bytes() == 0);
 }
 
 TEST_CASE("circuit: a reset overtakes data that is still queued here, which is then never said (F23)") {
@@ -275,12 +275,12 @@ TEST_CASE("circuit: a reset overtakes data that is still queued here, which is t
   dialogue.clogged = true;
   for (int fragment = 0; fragment < 40; ++fragment) dialogue.sends(1, Fragment(1, Payload(std::string(65'536, 'q'))));
   Output output;
-  dialogue.trunk().collect_output(output, 100'000, dialogue.now);  // some of it is on its way
+  dialogue.machine().collect_output(output, 100'000, dialogue.now);  // some of it is on its way
 
   dialogue.resets(1);
   output.clear();
-  dialogue.trunk().written(dialogue.now);
-  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now);
+  dialogue.machine().written(dialogue.now);
+  dialogue.machine().collect_output(output, 1 << 20, dialogue.now);
 
   CHECK(output.bytes < 1000);
 }
@@ -292,24 +292,24 @@ TEST_CASE("circuit: a reader that takes nothing stops only its own circuit (F25)
   Fragment fragment(1, Payload(std::string(10'000, 's')));
   while (true) {
     Fragment next = fragment;
-    if (pair.dialler().trunk().send(*stuck_here, next) != SendOutcome::queued) break;
+    if (pair.dialler().machine().send(*stuck_here, next) != SendOutcome::queued) break;
   }
   pair.pump();
 
   std::size_t bytes = 0;
   for (int round = 0; round < 2000; ++round) {
     Fragment next = fragment;
-    REQUIRE(pair.dialler().trunk().send(*live_here, next) == SendOutcome::queued);
+    REQUIRE(pair.dialler().machine().send(*live_here, next) == SendOutcome::queued);
     pair.pump();
-    const auto taken = pair.answerer().trunk().take(*live_there);
+    const auto taken = pair.answerer().machine().take(*live_there);
     REQUIRE(taken.has_value());
     bytes += taken->payload.size();
   }
 
   CHECK(bytes == 20'000'000);
-  CHECK(pair.answerer().trunk().memory_bytes() <= static_cast<std::size_t>(say::circuit_window));
+  CHECK(pair.answerer().machine().memory_bytes() <= static_cast<std::size_t>(say::circuit_window));
   Fragment next = fragment;
-  CHECK(pair.dialler().trunk().send(*stuck_here, next) == SendOutcome::no_credit);
+  CHECK(pair.dialler().machine().send(*stuck_here, next) == SendOutcome::no_credit);
 }
 
 TEST_CASE(
@@ -373,7 +373,7 @@ TEST_CASE("circuit: a handle dropped before finish or close resets as abandoned"
   dialogue.releases(1);
 
   CHECK(dialogue.says() == "RESET 1 reason 3");
-  CHECK(dialogue.trunk().circuits_count() == 0);
+  CHECK(dialogue.machine().circuits_count() == 0);
 }
 
 TEST_CASE("circuit: a handle dropped after finish closes behind its data") {
@@ -385,7 +385,7 @@ TEST_CASE("circuit: a handle dropped after finish closes behind its data") {
 
   CHECK(dialogue.says() == "DATA 1 op 1 \"a whole stream\"; FINISH 1; CLOSE 1");
   dialogue.hears(say::data(1, "late") + say::close_received(1));
-  CHECK(dialogue.trunk().circuits_count() == 0);
+  CHECK(dialogue.machine().circuits_count() == 0);
   CHECK(dialogue.events() == "");
   CHECK(dialogue.state() == "open");
 }
@@ -408,22 +408,22 @@ TEST_CASE("circuit: a handle dropped after close lets the queued data go out fir
 TEST_CASE("circuit: a handle dropped with unread fragments gives their memory and credit back") {
   Joined dialogue;
   dialogue.hears(say::data(1, std::string(60'000, 'u')) + say::data(1, std::string(60'000, 'u')));
-  REQUIRE(dialogue.trunk().memory_bytes() > 120'000);
+  REQUIRE(dialogue.machine().memory_bytes() > 120'000);
 
   dialogue.releases(1);
 
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.machine().memory_bytes() == 0);
 }
 
 TEST_CASE("circuit: nothing is told about a circuit whose handle is gone") {
   Joined dialogue;
-  dialogue.trunk().feed(as_bytes(say::data(1, "x") + say::finish(1)), dialogue.now);  // events wait in the machine
+  dialogue.machine().feed(as_bytes(say::data(1, "x") + say::finish(1)), dialogue.now);  // events wait in the machine
 
   dialogue.releases(1);
 
   const std::string events = dialogue.events();
   CAPTURE(events);
-  CHECK(dialogue.trunk().circuits_count() == 0);
+  CHECK(dialogue.machine().circuits_count() == 0);
 }
 
 TEST_CASE("circuit: an open after the trunk is over is a circuit that has ended with the reason") {
@@ -431,14 +431,14 @@ TEST_CASE("circuit: an open after the trunk is over is a circuit that has ended 
   dialogue.hears(say::frame(0x7F));
   REQUIRE(dialogue.closed());
 
-  TrunkCircuit* circuit = dialogue.trunk().open(open_request(), Fragment(1, "late"), dialogue.now);
+  TrunkCircuit* circuit = dialogue.machine().open(open_request(), Fragment(1, "late"), dialogue.now);
 
   REQUIRE(circuit);
   CHECK(circuit->ended);
   CHECK(phrase(circuit->end.get()) == "trunk lost");
   Fragment fragment(1);
-  CHECK(dialogue.trunk().send(*circuit, fragment) == SendOutcome::closed);
-  dialogue.trunk().release(*circuit);
+  CHECK(dialogue.machine().send(*circuit, fragment) == SendOutcome::closed);
+  dialogue.machine().release(*circuit);
 }
 
 TEST_CASE("circuit: a fragment with err arrives on errors only and keeps its place in the count") {
@@ -453,7 +453,7 @@ TEST_CASE("circuit: a fragment with err arrives on errors only and keeps its pla
   CHECK(dialogue.events() == "readable 1; error_readable 1");
   CHECK(dialogue.takes_one(1)->serial() == 1);
   CHECK(dialogue.takes_one(1)->serial() == 3);
-  const auto failure = dialogue.trunk().take_error(dialogue.circuit(1));
+  const auto failure = dialogue.machine().take_error(dialogue.circuit(1));
   REQUIRE(failure.has_value());
   CHECK(failure->serial() == 2);
   CHECK(failure->err == "no such file");
@@ -467,9 +467,9 @@ TEST_CASE("circuit: fragments and bytes are counted both ways") {
   MachinePair pair;
   auto [here, there] = pair.join(pair.dialler(), Fragment(1, "12345"));
   Fragment large(2, Payload(std::string(100'000, 'l')));
-  REQUIRE(pair.dialler().trunk().send(*here, large) == SendOutcome::queued);
+  REQUIRE(pair.dialler().machine().send(*here, large) == SendOutcome::queued);
   Fragment reply(3, "678");
-  REQUIRE(pair.answerer().trunk().send(*there, reply) == SendOutcome::queued);
+  REQUIRE(pair.answerer().machine().send(*there, reply) == SendOutcome::queued);
 
   pair.pump();
 
@@ -540,13 +540,13 @@ void act(MachinePair::Side& side, HalfInHand& half, Act what) {
   Fragment fragment(1, Payload(std::string(70'000, 'x')));
   switch (what) {
     case Act::nothing: return;
-    case Act::send: side.trunk().send(*half.circuit, fragment); return;
-    case Act::finish: side.trunk().finish(*half.circuit); return;
-    case Act::close: side.trunk().close(*half.circuit, End()); return;
-    case Act::close_with_reason: side.trunk().close(*half.circuit, End(error::handler_failed, "why")); return;
-    case Act::reset: side.trunk().reset(*half.circuit, End(error::circuit_reset, "why")); return;
+    case Act::send: side.machine().send(*half.circuit, fragment); return;
+    case Act::finish: side.machine().finish(*half.circuit); return;
+    case Act::close: side.machine().close(*half.circuit, End()); return;
+    case Act::close_with_reason: side.machine().close(*half.circuit, End(error::handler_failed, "why")); return;
+    case Act::reset: side.machine().reset(*half.circuit, End(error::circuit_reset, "why")); return;
     case Act::release:
-      side.trunk().release(*half.circuit);
+      side.machine().release(*half.circuit);
       half.released = true;
       return;
   }
@@ -581,8 +581,8 @@ TEST_CASE("circuit: any two things that both sides do, crossing or not, end alik
             for (int side : {0, 1}) {
               HalfInHand& half = side == 0 ? one : two;
               if (half.released) continue;
-              while (pair.sides[side].trunk().take(*half.circuit)) {}
-              pair.sides[side].trunk().finish(*half.circuit);
+              while (pair.sides[side].machine().take(*half.circuit)) {}
+              pair.sides[side].machine().finish(*half.circuit);
             }
             pair.pump();
           }
@@ -598,12 +598,12 @@ TEST_CASE("circuit: any two things that both sides do, crossing or not, end alik
             REQUIRE(one.circuit->finish_acknowledged());
             REQUIRE(two.circuit->finish_acknowledged());
           }
-          if (!one.released) pair.dialler().trunk().release(*one.circuit);
-          if (!two.released) pair.answerer().trunk().release(*two.circuit);
+          if (!one.released) pair.dialler().machine().release(*one.circuit);
+          if (!two.released) pair.answerer().machine().release(*two.circuit);
           pair.pump();
           for (auto& side : pair.sides) {
-            REQUIRE(side.trunk().circuits_count() == 0);
-            REQUIRE(side.trunk().memory_bytes() == 0);
+            REQUIRE(side.machine().circuits_count() == 0);
+            REQUIRE(side.machine().memory_bytes() == 0);
           }
           ++combinations;
         }
@@ -617,22 +617,22 @@ TEST_CASE("circuit: a refusal that crosses data, a finish, a close or a reset en
   for (const Act what : acts) {
     CAPTURE(static_cast<int>(what));
     MachinePair pair;
-    HalfInHand half{pair.dialler().trunk().open(pair.request(pair.dialler()), Fragment(1, "first"), pair.now)};
+    HalfInHand half{pair.dialler().machine().open(pair.request(pair.dialler()), Fragment(1, "first"), pair.now)};
     pair.pump();
 
-    pair.answerer().trunk().refuse(*pair.answerer().opened_last(), error::access_denied, "not you", {});
+    pair.answerer().machine().refuse(*pair.answerer().opened_last(), error::access_denied, "not you", {});
     act(pair.dialler(), half, what);
     pair.pump();
 
     if (!half.released) {
       CHECK(half.circuit->ended);
       CHECK(half.circuit->end);
-      pair.dialler().trunk().release(*half.circuit);
+      pair.dialler().machine().release(*half.circuit);
     }
     for (auto& side : pair.sides) {
       CHECK_FALSE(side.closed());
-      CHECK(side.trunk().circuits_count() == 0);
-      CHECK(side.trunk().memory_bytes() == 0);
+      CHECK(side.machine().circuits_count() == 0);
+      CHECK(side.machine().memory_bytes() == 0);
     }
   }
 }
@@ -642,14 +642,14 @@ TEST_CASE("circuit: everything sent before a close with a reason arrives before 
   auto [here, there] = pair.join(pair.dialler());
   for (int fragment = 0; fragment < 20; ++fragment) {
     Fragment next(fragment, Payload(std::string(10'000, 'x')));
-    REQUIRE(pair.dialler().trunk().send(*here, next) == SendOutcome::queued);
+    REQUIRE(pair.dialler().machine().send(*here, next) == SendOutcome::queued);
   }
 
-  pair.dialler().trunk().close(*here, End(error::stalled, "slow"));
+  pair.dialler().machine().close(*here, End(error::stalled, "slow"));
   pair.pump(777);
 
   for (int fragment = 0; fragment < 20; ++fragment) {
-    const auto taken = pair.answerer().trunk().take(*there);
+    const auto taken = pair.answerer().machine().take(*there);
     REQUIRE(taken.has_value());
     CHECK(taken->op == fragment);
   }
@@ -661,16 +661,16 @@ TEST_CASE("circuit: a close waits for the credit of what was sent before it") {
   auto [here, there] = pair.join(pair.dialler());
   std::size_t sent = 0;
   for (Fragment next(1, Payload(std::string(60'000, 'x')));
-       pair.dialler().trunk().send(*here, next) == SendOutcome::queued; ++sent)
+       pair.dialler().machine().send(*here, next) == SendOutcome::queued; ++sent)
     next = Fragment(1, Payload(std::string(60'000, 'x')));
   REQUIRE(sent * 60'256 > 262'144);  // the last one was taken, and is not covered
-  pair.dialler().trunk().close(*here, End());
+  pair.dialler().machine().close(*here, End());
   pair.pump();
   const bool early = there->ended;
 
   std::size_t taken = 0;
   for (int round = 0; round < 100; ++round) {
-    while (pair.answerer().trunk().take(*there)) ++taken;
+    while (pair.answerer().machine().take(*there)) ++taken;
     pair.pump();
   }
 

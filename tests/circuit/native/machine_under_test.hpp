@@ -29,6 +29,19 @@ using namespace std::chrono_literals;
 // Not zero, so that a machine that assumes a clock's beginning is found.
 inline constexpr Instant time_begins{std::chrono::hours(7)};
 
+inline constexpr std::size_t mib = 1 << 20;
+// The machine frames this much ahead of what is taken, without asking again who else wants to send.
+inline constexpr std::size_t output_bytes_ahead = 256 * 1024;
+
+/// The least memory that there is: the trunk's window is the assumed one.
+inline Limits tiny_memory() {
+  Limits limits;
+  limits.fragment_bytes_max = 512 * 1024;
+  limits.trunk_memory_bytes_max = 2 * mib;
+  limits.circuit_window_bytes_max = 256 * 1024;
+  return limits;
+}
+
 inline std::span<const std::byte> as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 inline std::shared_ptr<const PeerName> peer_name(std::string_view id, std::string service, std::string url = {}) {
@@ -65,10 +78,10 @@ inline std::unique_ptr<Machine> native_machine(bool dialled, const Limits& limit
 }
 
 /// What the machine wants to write now, about `bytes_max` of it. As a session does, it asks has_output() first.
-inline std::string take_bytes(Machine& trunk, Output& scratch, Instant now, std::size_t bytes_max) {
+inline std::string take_bytes(Machine& machine, Output& scratch, Instant now, std::size_t bytes_max) {
   std::string bytes;
-  if (!trunk.has_output()) return bytes;
-  trunk.collect_output(scratch, bytes_max, now);
+  if (!machine.has_output()) return bytes;
+  machine.collect_output(scratch, bytes_max, now);
   if (scratch.empty()) throw std::logic_error("has_output() was wrong: a session would spin");
   std::vector<std::span<const std::byte>> pieces;
   scratch.gather(pieces);
@@ -78,31 +91,31 @@ inline std::string take_bytes(Machine& trunk, Output& scratch, Instant now, std:
 }
 
 /// Lets time pass until `until`, with a tick at every deadline on the way.
-template <class AfterTick> void pass_time(Machine& trunk, Instant& now, Instant until, AfterTick&& after_tick) {
-  for (int ticks_at_once = 0; trunk.deadline() <= until;) {
-    const Instant next = std::max(now, trunk.deadline());
+template <class AfterTick> void pass_time(Machine& machine, Instant& now, Instant until, AfterTick&& after_tick) {
+  for (int ticks_at_once = 0; machine.deadline() <= until;) {
+    const Instant next = std::max(now, machine.deadline());
     ticks_at_once = next == now ? ticks_at_once + 1 : 0;
     if (ticks_at_once > 1000) throw std::logic_error("a deadline is never met: a session would spin");
     now = next;
-    trunk.tick(now);
+    machine.tick(now);
     after_tick();
   }
   now = until;
 }
 
 /// As a session does that reads straight to where the bytes belong: the first of them go there, the rest after it.
-inline void receive_directly(Machine& trunk, std::string_view bytes, Instant now) {
-  const std::span<std::byte> space = trunk.read_space();
+inline void receive_directly(Machine& machine, std::string_view bytes, Instant now) {
+  const std::span<std::byte> space = machine.read_space();
   const std::size_t direct = std::min(space.size(), bytes.size());
   std::ranges::copy(as_bytes(bytes.substr(0, direct)), space.begin());
-  trunk.feed(space.first(direct), now);
-  trunk.feed(as_bytes(bytes.substr(direct)), now);
+  machine.feed(space.first(direct), now);
+  machine.feed(as_bytes(bytes.substr(direct)), now);
 }
 
 class Dialogue {
  public:
   explicit Dialogue(const Limits& limits = Limits(), bool dialled = false)
-      : now(time_begins), trunk_(native_machine(dialled, limits, "node-of-our-side", now)), model_(dialled) {
+      : now(time_begins), machine_(native_machine(dialled, limits, "node-of-our-side", now)), model_(dialled) {
     settle();
   }
 
@@ -118,16 +131,16 @@ class Dialogue {
   /// The far side says this, in one packet.
   void hears(std::string_view bytes) {
     note_heard(bytes);
-    trunk_->feed(as_bytes(bytes), now);
+    machine_->feed(as_bytes(bytes), now);
     settle();
   }
   void passes(std::chrono::nanoseconds time) {
-    pass_time(*trunk_, now, now + time, [&] { settle(); });
+    pass_time(*machine_, now, now + time, [&] { settle(); });
     settle();
   }
   /// The connection breaks.
   void loses(End cause = End(error::trunk_lost, "connection reset by peer")) {
-    trunk_->disconnected(std::move(cause));
+    machine_->disconnected(std::move(cause));
     settle();
   }
 
@@ -145,7 +158,7 @@ class Dialogue {
   std::string bytes() { return std::exchange(bytes_, {}); }
 
   TrunkCircuit& opens(OpenRequest request = open_request(), std::optional<Fragment> first = std::nullopt) {
-    TrunkCircuit* circuit = trunk_->open(std::move(request), std::move(first), now);
+    TrunkCircuit* circuit = machine_->open(std::move(request), std::move(first), now);
     if (!circuit) throw std::logic_error("no circuit was opened");
     circuits_[circuit->id] = circuit;
     settle();
@@ -153,17 +166,17 @@ class Dialogue {
   }
   TrunkCircuit& opens(Fragment first) { return opens(open_request(), std::move(first)); }
   void accepts(CircuitId id) {
-    trunk_->accept(circuit(id), our_peer());
-    trunk_->left_backlog(circuit(id));
+    machine_->accept(circuit(id), our_peer());
+    machine_->left_backlog(circuit(id));
     settle();
   }
   void refuses(CircuitId id, error reason = error::no_service, std::string text = {}, std::string existing = {}) {
-    trunk_->refuse(circuit(id), reason, std::move(text), std::move(existing));
+    machine_->refuse(circuit(id), reason, std::move(text), std::move(existing));
     circuits_.erase(id);
     settle();
   }
   SendOutcome sends(CircuitId id, Fragment fragment) {
-    const SendOutcome outcome = trunk_->send(circuit(id), fragment);
+    const SendOutcome outcome = machine_->send(circuit(id), fragment);
     settle();
     return outcome;
   }
@@ -171,7 +184,7 @@ class Dialogue {
   std::string takes(CircuitId id) {
     std::string text;
     bool first = true;
-    while (std::optional<Fragment> fragment = trunk_->take(circuit(id))) {
+    while (std::optional<Fragment> fragment = machine_->take(circuit(id))) {
       text += first ? "" : "|";
       text += fragment->payload.size() > 64 ? std::to_string(fragment->payload.size()) + " bytes"
                                             : std::string(fragment->payload.text());
@@ -181,26 +194,26 @@ class Dialogue {
     return text;
   }
   std::optional<Fragment> takes_one(CircuitId id) {
-    std::optional<Fragment> fragment = trunk_->take(circuit(id));
+    std::optional<Fragment> fragment = machine_->take(circuit(id));
     settle();
     return fragment;
   }
   void finishes(CircuitId id) {
-    trunk_->finish(circuit(id));
+    machine_->finish(circuit(id));
     settle();
   }
   void closes(CircuitId id, End reason = {}) {
-    trunk_->close(circuit(id), std::move(reason));
+    machine_->close(circuit(id), std::move(reason));
     settle();
   }
   void resets(CircuitId id, End reason = End(error::circuit_reset)) {
-    trunk_->reset(circuit(id), std::move(reason));
+    machine_->reset(circuit(id), std::move(reason));
     settle();
   }
   void releases(CircuitId id) {
     TrunkCircuit& released = circuit(id);
     circuits_.erase(id);
-    trunk_->release(released);
+    machine_->release(released);
     settle();
   }
   /// After a direct call to `trunk()`: takes its events and, unless the connection is clogged, its output.
@@ -208,9 +221,9 @@ class Dialogue {
     collect_events();
     for (int outputs = 0; !clogged; ++outputs) {
       if (outputs == 100'000) throw std::logic_error("the machine always has something to write");
-      const std::string bytes = take_bytes(*trunk_, output_, now, 1 << 20);
+      const std::string bytes = take_bytes(*machine_, output_, now, 1 << 20);
       if (bytes.empty()) break;
-      trunk_->written(now);
+      machine_->written(now);
       bytes_ += bytes;
       model_.begin_output();
       const std::size_t before = frames_.size();
@@ -220,7 +233,7 @@ class Dialogue {
     collect_events();
   }
 
-  Machine& trunk() { return *trunk_; }
+  Machine& machine() { return *machine_; }
   const say::WireModel& model() const { return model_; }
   TrunkCircuit& circuit(CircuitId id) {
     const auto found = circuits_.find(id);
@@ -244,7 +257,7 @@ class Dialogue {
  private:
   void collect_events() {
     scratch_.clear();
-    trunk_->collect_events(scratch_);
+    machine_->collect_events(scratch_);
     for (TrunkEvent& event : scratch_) {
       if (event.circuit && event.circuit->released) continue;
       join(events_, to_string(event));
@@ -267,7 +280,7 @@ class Dialogue {
     for (const say::Frame& frame : frames) model_.heard(frame);
   }
 
-  std::unique_ptr<Machine> trunk_;
+  std::unique_ptr<Machine> machine_;
   say::WireModel model_;
   say::Reader said_;
   say::Reader heard_;

@@ -233,11 +233,11 @@ TEST_CASE("circuit: an open and its first fragment leave before the far side's h
 }
 
 TEST_CASE("circuit: everything said before the hello fits behind it in the first output") {
-  const auto trunk = native_machine(true, Limits(), "node-of-our-side", time_begins);
-  trunk->open(open_request(), Fragment(1, "first"), time_begins);
+  const auto machine = native_machine(true, Limits(), "node-of-our-side", time_begins);
+  machine->open(open_request(), Fragment(1, "first"), time_begins);
   Output output;
 
-  const std::string bytes = take_bytes(*trunk, output, time_begins, 1 << 20);
+  const std::string bytes = take_bytes(*machine, output, time_begins, 1 << 20);
 
   std::vector<say::Frame> frames;
   say::Reader().read(bytes, frames);
@@ -251,12 +251,12 @@ TEST_CASE("circuit: the first fragment of an open is the first to arrive, whatev
     MachinePair pair;
     auto [here, there] = pair.join(pair.dialler(), Fragment(7, Payload(std::string(size, 'f'))));
     Fragment second(8, "second");
-    const SendOutcome at_once = pair.dialler().trunk().send(*here, second);
+    const SendOutcome at_once = pair.dialler().machine().send(*here, second);
     pair.pump();
 
-    const auto first = pair.answerer().trunk().take(*there);
+    const auto first = pair.answerer().machine().take(*there);
     pair.pump();
-    if (at_once != SendOutcome::queued) REQUIRE(pair.dialler().trunk().send(*here, second) == SendOutcome::queued);
+    if (at_once != SendOutcome::queued) REQUIRE(pair.dialler().machine().send(*here, second) == SendOutcome::queued);
     pair.pump();
 
     CAPTURE(size);
@@ -264,7 +264,7 @@ TEST_CASE("circuit: the first fragment of an open is the first to arrive, whatev
     CHECK(first->op == 7);
     CHECK(first->payload.size() == size);
     CHECK(first->serial() == 1);
-    CHECK(pair.answerer().trunk().take(*there)->op == 8);
+    CHECK(pair.answerer().machine().take(*there)->op == 8);
   }
 }
 
@@ -354,9 +354,9 @@ TEST_CASE("circuit: a refused circuit's data is never delivered and its credit g
   dialogue.refuses(1, error::no_service, "no service \"store\"");
 
   CHECK(dialogue.says() == "REFUSE 1 reason 20");
-  CHECK(dialogue.trunk().memory_bytes() == 0);
-  CHECK(dialogue.trunk().counters().circuits_refused == 1);
-  CHECK(dialogue.trunk().circuits_count() == 0);
+  CHECK(dialogue.machine().memory_bytes() == 0);
+  CHECK(dialogue.machine().counters().circuits_refused == 1);
+  CHECK(dialogue.machine().circuits_count() == 0);
 }
 
 // --- rows of the table
@@ -408,9 +408,9 @@ TEST_CASE(
   CHECK(sent > 3 * static_cast<std::int64_t>(Limits().trunk_memory_bytes_max));
   CHECK(dialogue.state() == "open");
   CHECK(dialogue.events() == "");
-  CHECK(dialogue.trunk().counters().frames_for_forgotten_circuits == 1005);
-  CHECK(dialogue.trunk().memory_bytes() == 0);
-  CHECK(dialogue.trunk().circuits_count() == 0);
+  CHECK(dialogue.machine().counters().frames_for_forgotten_circuits == 1005);
+  CHECK(dialogue.machine().memory_bytes() == 0);
+  CHECK(dialogue.machine().circuits_count() == 0);
 }
 
 TEST_CASE("circuit: data for a circuit that is over counts against the trunk's credit all the same (F14)") {
@@ -427,7 +427,7 @@ TEST_CASE("circuit: data for a circuit that is over counts against the trunk's c
 
   // All of it in one packet, before any credit could have come back.
   CHECK((dialogue.state() == "flow control violated" || dialogue.state() == "open"));
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.machine().memory_bytes() == 0);
 }
 
 TEST_CASE("circuit: an open with a used, skipped, foreign or zero number breaks the trunk (F15)") {
@@ -530,7 +530,7 @@ TEST_CASE("circuit: opens and resets below cancelled_opens_per_second_max go on 
     dialogue.passes(1s);
   }
 
-  CHECK(dialogue.trunk().circuits_count() == 0);
+  CHECK(dialogue.machine().circuits_count() == 0);
 }
 
 TEST_CASE("circuit: a reset does not free the opener's place before our side has let go of the circuit (F17)") {
@@ -580,7 +580,7 @@ TEST_CASE("circuit: opens that no service takes are refused beyond open_backlog_
   CHECK(dialogue.says() == "");
   dialogue.hears(say::open(id));
   CHECK(dialogue.says() == "REFUSE " + std::to_string(id) + " reason 24");
-  CHECK(dialogue.trunk().counters().circuits_refused == 1);
+  CHECK(dialogue.machine().counters().circuits_refused == 1);
 
   dialogue.accepts(1);
   dialogue.hears(say::open(id + 2));
@@ -617,9 +617,9 @@ TEST_CASE("circuit: the largest number is read, and refused because it is not th
 TEST_CASE("circuit: both sides open at the same moment and both circuits live (F20)") {
   MachinePair pair;
   TrunkCircuit* from_dialler =
-      pair.dialler().trunk().open(pair.request(pair.dialler()), Fragment(1, "from the dialler"), pair.now);
+      pair.dialler().machine().open(pair.request(pair.dialler()), Fragment(1, "from the dialler"), pair.now);
   TrunkCircuit* from_answerer =
-      pair.answerer().trunk().open(pair.request(pair.answerer()), Fragment(2, "from the answerer"), pair.now);
+      pair.answerer().machine().open(pair.request(pair.answerer()), Fragment(2, "from the answerer"), pair.now);
 
   pair.pump();
 
@@ -629,8 +629,8 @@ TEST_CASE("circuit: both sides open at the same moment and both circuits live (F
   REQUIRE(pair.answerer().opened_last());
   CHECK(pair.dialler().opened_last()->id == 2);
   CHECK(pair.answerer().opened_last()->id == 1);
-  CHECK(pair.dialler().trunk().take(*pair.dialler().opened_last())->payload.text() == "from the answerer");
-  CHECK(pair.answerer().trunk().take(*pair.answerer().opened_last())->payload.text() == "from the dialler");
+  CHECK(pair.dialler().machine().take(*pair.dialler().opened_last())->payload.text() == "from the answerer");
+  CHECK(pair.answerer().machine().take(*pair.answerer().opened_last())->payload.text() == "from the dialler");
 }
 
 } // namespace

@@ -148,7 +148,7 @@ class Conversation {
   void demand(bool holds, CircuitId id, const char* otherwise) {
     if (!holds) broken(id, otherwise);
   }
-  Machine& trunk(int side) { return pair_.sides[side].trunk(); }
+  Machine& machine(int side) { return pair_.sides[side].machine(); }
 
   // --- random steps
 
@@ -229,7 +229,7 @@ class Conversation {
     if (choices_.one_in(2)) first = some_fragment(std::size_t{200'000});
     const std::string name = request.name;
     TrunkCircuit* circuit =
-        trunk(side).open(std::move(request), first ? std::optional(first->fragment()) : std::nullopt, pair_.now);
+        machine(side).open(std::move(request), first ? std::optional(first->fragment()) : std::nullopt, pair_.now);
     if (!circuit) throw Broken("open was refused on a trunk that lives");
     if (lines_.contains(circuit->id)) broken(circuit->id, "its number was used before");
     Line& line = lines_[circuit->id];
@@ -270,7 +270,7 @@ class Conversation {
   void fill(Line& line, int side) {
     Half& half = line.halves[side];
     if (half.pending || !half.accepted) return;
-    const std::size_t credit = trunk(side).credit_bytes(*half.circuit);
+    const std::size_t credit = machine(side).credit_bytes(*half.circuit);
     if (credit <= say::fragment_overhead || credit - say::fragment_overhead > options_.fragment_bytes_max) return;
     Sent sent;
     while (seeds_ % 3 == 0 || seeds_ % 5 == 0) ++seeds_; // those have metadata
@@ -283,7 +283,7 @@ class Conversation {
     Half& half = line.halves[side];
     Fragment fragment = sent.fragment();
     const bool could = !half.circuit->finished_here() && !half.circuit->ended;
-    switch (trunk(side).send(*half.circuit, fragment)) {
+    switch (machine(side).send(*half.circuit, fragment)) {
       case SendOutcome::queued:
         demand(could, half.circuit->id, "took a fragment after its end");
         half.sent.push_back(sent);
@@ -309,7 +309,7 @@ class Conversation {
     Half& half = line.halves[side];
     half.pending.reset();
     half.finish_asked = true;
-    trunk(side).finish(*half.circuit);
+    machine(side).finish(*half.circuit);
   }
 
   void end_early(Line& line, int side) {
@@ -320,12 +320,12 @@ class Conversation {
         half.close_asked = true;
         // What the other still sends is dropped; unless it is over already, and then it is not ours to lose.
         line.halves[1 - side].lossy = true;
-        trunk(side).close(*half.circuit, choices_.one_in(2) ? End() : End(error::handler_failed, "closed by the test"));
+        machine(side).close(*half.circuit, choices_.one_in(2) ? End() : End(error::handler_failed, "closed by the test"));
         return;
       case 1:
         half.pending.reset();
         line.cut = true;
-        trunk(side).reset(*half.circuit, End(error::circuit_reset, "reset by the test"));
+        machine(side).reset(*half.circuit, End(error::circuit_reset, "reset by the test"));
         return;
       case 2:
         // What is still to be taken here is lost with the handle, and so is what was not finished.
@@ -345,7 +345,7 @@ class Conversation {
       ++refused;
       half.released = true;
       TrunkCircuit& circuit = *std::exchange(half.circuit, nullptr);
-      trunk(side).refuse(circuit, error::service_limit_reached, "refused by the test", {});
+      machine(side).refuse(circuit, error::service_limit_reached, "refused by the test", {});
     } else {
       accept(line, side);
     }
@@ -354,15 +354,15 @@ class Conversation {
   void accept(Line& line, int side) {
     Half& half = line.halves[side];
     half.accepted = true;
-    trunk(side).accept(*half.circuit, pair_.sides[side].peer());
-    trunk(side).left_backlog(*half.circuit);
+    machine(side).accept(*half.circuit, pair_.sides[side].peer());
+    machine(side).left_backlog(*half.circuit);
   }
 
   void release(Line& line, int side) {
     Half& half = line.halves[side];
     half.released = true;
     half.pending.reset();
-    if (TrunkCircuit* circuit = std::exchange(half.circuit, nullptr)) trunk(side).release(*circuit);
+    if (TrunkCircuit* circuit = std::exchange(half.circuit, nullptr)) machine(side).release(*circuit);
   }
 
   // --- taking
@@ -370,7 +370,7 @@ class Conversation {
   void take_one(Line& line, int side) {
     Half& half = line.halves[side];
     const bool readable = half.circuit->readable;
-    std::optional<Fragment> fragment = trunk(side).take(*half.circuit);
+    std::optional<Fragment> fragment = machine(side).take(*half.circuit);
     if (!fragment) {
       half.can_read = false;
       return;
@@ -382,7 +382,7 @@ class Conversation {
   void take_error(Line& line, int side) {
     Half& half = line.halves[side];
     const bool readable = half.circuit->error_readable;
-    std::optional<Fragment> fragment = trunk(side).take_error(*half.circuit);
+    std::optional<Fragment> fragment = machine(side).take_error(*half.circuit);
     if (!fragment) {
       half.can_read_errors = false;
       return;
@@ -547,7 +547,7 @@ class Conversation {
 
   void check_bounds() {
     for (int side : {0, 1}) {
-      const auto held = static_cast<std::int64_t>(trunk(side).memory_bytes());
+      const auto held = static_cast<std::int64_t>(machine(side).memory_bytes());
       const auto max = static_cast<std::int64_t>(memory_max_[side]);
       if (held > max)
         throw Broken("a trunk holds " + std::to_string(held) + " bytes, more than its limit of " + std::to_string(max));
@@ -559,10 +559,10 @@ class Conversation {
 
   void check_empty() {
     for (int side : {0, 1}) {
-      if (trunk(side).circuits_count() != 0)
-        throw Broken(std::to_string(trunk(side).circuits_count()) + " circuits are left when all were released");
-      if (trunk(side).memory_bytes() != 0)
-        throw Broken(std::to_string(trunk(side).memory_bytes()) + " bytes are held for circuits that are gone");
+      if (machine(side).circuits_count() != 0)
+        throw Broken(std::to_string(machine(side).circuits_count()) + " circuits are left when all were released");
+      if (machine(side).memory_bytes() != 0)
+        throw Broken(std::to_string(machine(side).memory_bytes()) + " bytes are held for circuits that are gone");
       const std::int64_t granted = pair_.sides[side].model().granted();
       if (pair_.sides[1 - side].model().credit() != granted)
         throw Broken("the two sides disagree about the trunk's credit");
@@ -575,11 +575,11 @@ class Conversation {
     settling_sums_ = true;
     auto& here = pair_.sides[side];
     auto& there = pair_.sides[1 - side];
-    TrunkCircuit* from = there.trunk().open(pair_.request(there), std::nullopt, pair_.now);
+    TrunkCircuit* from = there.machine().open(pair_.request(there), std::nullopt, pair_.now);
     pair_.pump();
     TrunkCircuit* to = here.opened_last();
-    here.trunk().accept(*to, here.peer());
-    here.trunk().left_backlog(*to);
+    here.machine().accept(*to, here.peer());
+    here.machine().left_backlog(*to);
     const int trunk_grants = here.model().credits_said();
     const int circuit_grants = here.model().credits_said(to->id);
     for (int fragments = 0;
@@ -587,10 +587,10 @@ class Conversation {
       const bool trunk_before = here.model().credits_said() == trunk_grants;
       const bool circuit_before = here.model().credits_said(to->id) == circuit_grants;
       Fragment fragment(1, Payload(std::string(30'000, 'x')));
-      if (++fragments > 1000 || there.trunk().send(*from, fragment) != SendOutcome::queued)
+      if (++fragments > 1000 || there.machine().send(*from, fragment) != SendOutcome::queued)
         throw Broken("credit does not come back for fragments that are taken at once");
       pair_.pump();
-      if (!here.trunk().take(*to)) throw Broken("a fragment does not arrive");
+      if (!here.machine().take(*to)) throw Broken("a fragment does not arrive");
       pair_.pump();
       if (trunk_before && here.model().credits_said() != trunk_grants)
         check_sum("the trunk", here.model().granted(), static_cast<std::int64_t>(memory_max_[side] / 2));
@@ -598,8 +598,8 @@ class Conversation {
         check_sum("a circuit", here.model().granted(to->id), say::circuit_window);
     }
     note_events(); // while what they are about is still there
-    there.trunk().release(*from);
-    here.trunk().release(*to);
+    there.machine().release(*from);
+    here.machine().release(*to);
     pair_.pump();
     note_events();
     settling_sums_ = false;

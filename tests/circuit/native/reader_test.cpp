@@ -1,4 +1,5 @@
-// Bytes that are not what docs/wire.md says, and what becomes of them. One machine; the test is the far side.
+// Bytes into frames: bytes that are not what docs/wire.md says and what becomes of them, bytes cut anywhere, and bytes that
+// are read straight to where they belong. Rows F01 to F11, F38 to F40.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -13,14 +14,84 @@ namespace {
 using namespace trunkline;
 using namespace trunkline::test;
 
-/// How the trunk ended when it heard this, said with a goodbye of the same reason; or "open".
-std::string after(std::string_view bytes, const Limits& limits = Limits()) {
-  Joined dialogue(limits);
-  dialogue.hears(bytes);
-  if (!dialogue.closed()) return "open";
-  const std::string said = dialogue.says();
-  const std::string expected = "GOODBYE reason " + std::to_string(dialogue.end().code.value());
-  return said == expected ? dialogue.state() : dialogue.state() + ", but it said " + said;
+std::string various_bytes(std::size_t size) {
+  std::string bytes(size, '\0');
+  for (std::size_t at = 0; at < size; ++at) bytes[at] = static_cast<char>((at * 2654435761u) >> 11);
+  return bytes;
+}
+
+TEST_CASE("flow: bytes may be read straight to where they belong, in pieces of any size") {
+  const std::string payload = various_bytes(200'000);
+  std::string packet;
+  for (const std::string& frame : say::fragment(1, payload)) packet += frame;
+  packet += say::data(1, payload.substr(0, 20'000));
+  for (const std::size_t piece : {1u, 10u, 4'096u, 50'000u, 65'536u, 300'000u}) {
+    Joined dialogue;
+    std::size_t direct = 0;
+    for (std::size_t at = 0; at < packet.size(); at += piece) {
+      direct += std::min(piece, dialogue.machine().read_space().size());
+      receive_directly(dialogue.machine(), std::string_view(packet).substr(at, piece), dialogue.now);
+    }
+    dialogue.settle();
+
+    CAPTURE(piece);
+    const std::optional<Fragment> first = dialogue.takes_one(1);
+    REQUIRE(first);
+    CHECK((first->payload.text() == payload));
+    const std::optional<Fragment> second = dialogue.takes_one(1);
+    REQUIRE(second);
+    CHECK((second->payload.text() == payload.substr(0, 20'000)));
+    if (piece <= 10) CHECK(direct > 200'000);
+  }
+}
+
+TEST_CASE("flow: a read that is under way keeps its memory when its circuit goes") {
+  const std::string payload(65'536, 'p');
+  const std::vector<std::string> whole = {say::data(1, payload)};
+  const std::vector<std::string> cut = say::fragment(1, payload + payload + payload);
+  for (const auto& frames : {whole, cut}) {
+    for (const bool is_reset : {false, true}) {
+      Joined dialogue(Limits(), 2);
+      std::string packet;
+      for (const std::string& frame : frames) packet += frame;
+      dialogue.hears(packet.substr(0, packet.size() - 40'000));
+      const std::span<std::byte> space = dialogue.machine().read_space();
+      REQUIRE(space.size() == 40'000);
+
+      if (is_reset) dialogue.resets(1);
+      else dialogue.releases(1);
+      CHECK(dialogue.machine().memory_bytes() >= 40'000);
+      std::ranges::fill(space, std::byte{'p'}); // the read ends only now
+      dialogue.machine().feed(space, dialogue.now);
+      dialogue.settle();
+      CHECK(dialogue.machine().memory_bytes() == 0);
+
+      CHECK(dialogue.machine().read_space().empty());
+      dialogue.hears(say::data(3, "next"));
+      CHECK(dialogue.takes(3).find("next") != std::string::npos);
+      CHECK(dialogue.state() == "open");
+    }
+  }
+}
+
+TEST_CASE("flow: once the trunk is over nothing holds the memory of a read that was under way") {
+  for (const bool is_shut : {false, true}) {
+    Joined dialogue(Limits(), 1);
+    Machine& machine = dialogue.machine();
+    std::string packet;
+    for (const std::string& frame : say::fragment(1, std::string(200'000, 'p'))) packet += frame;
+    dialogue.hears(packet.substr(0, packet.size() - 40'000));
+    REQUIRE_FALSE(machine.read_space().empty());
+    CHECK(machine.memory_bytes() > 0);
+
+    if (is_shut) {
+      machine.close(End(error::node_closed));
+      CHECK(machine.memory_bytes() > 0); // the read may still end
+    }
+    machine.disconnected(End(error::trunk_lost, "gone"));
+
+    CHECK(machine.memory_bytes() == 0);
+  }
 }
 
 TEST_CASE("framing: a length beyond frame_bytes_max breaks the trunk before any allocation (F01)") {
@@ -30,10 +101,20 @@ TEST_CASE("framing: a length beyond frame_bytes_max breaks the trunk before any 
 
   CHECK(dialogue.state() == "frame too large");
   CHECK(dialogue.says() == "GOODBYE reason 41");
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.machine().memory_bytes() == 0);
   CAPTURE(dialogue.end().text);
   CHECK(contains(dialogue.end().text, "73729"));
   CHECK(contains(dialogue.end().text, "73728"));
+}
+
+/// How the trunk ended when it heard this, said with a goodbye of the same reason; or "open".
+std::string after(std::string_view bytes, const Limits& limits = Limits()) {
+  Joined dialogue(limits);
+  dialogue.hears(bytes);
+  if (!dialogue.closed()) return "open";
+  const std::string said = dialogue.says();
+  const std::string expected = "GOODBYE reason " + std::to_string(dialogue.end().code.value());
+  return said == expected ? dialogue.state() : dialogue.state() + ", but it said " + said;
 }
 
 TEST_CASE("framing: a control frame beyond control_bytes_max breaks the trunk at its header (F01)") {
@@ -96,7 +177,7 @@ TEST_CASE("framing: a body that never arrives ends as silence and holds at most 
   const std::string whole = say::data(1, std::string(chunk_bytes_max, 'p'));
 
   dialogue.hears(whole.substr(0, whole.size() - 1));
-  CHECK(dialogue.trunk().memory_bytes() <= frame_bytes_max + fragment_credit_overhead);
+  CHECK(dialogue.machine().memory_bytes() <= frame_bytes_max + fragment_credit_overhead);
   dialogue.passes(40s);
 
   CHECK(dialogue.state() == "keepalive timeout");
@@ -181,13 +262,13 @@ std::string noticed(Dialogue& dialogue) {
               std::to_string(fragment->part) + "/" + fragment->subject + "/" + std::to_string(fragment->args.size()) +
               "/" + std::string(fragment->payload.text());
     }
-    while (const auto fragment = dialogue.trunk().take_error(dialogue.circuit(id))) text += " error " + fragment->err;
+    while (const auto fragment = dialogue.machine().take_error(dialogue.circuit(id))) text += " error " + fragment->err;
     const TrunkCircuit& circuit = dialogue.circuit(id);
     text += circuit.finished_there() ? " finished" : "";
     text += circuit.ended ? " ended " + phrase(circuit.end.get()) : "";
   }
   dialogue.settle();
-  const TrunkCounters& counters = dialogue.trunk().counters();
+  const TrunkCounters& counters = dialogue.machine().counters();
   text += "\nforgotten " + std::to_string(counters.frames_for_forgotten_circuits) + ", unknown " +
           std::to_string(counters.unknown_frames) + ", bytes " + std::to_string(counters.bytes_received) + ", state " +
           dialogue.state();
@@ -244,7 +325,7 @@ TEST_CASE("framing: an unknown optional frame is skipped and counted, whatever i
   dialogue.hears(say::frame(0x80) + say::data(1, "after"));
 
   CHECK(dialogue.state() == "open");
-  CHECK(dialogue.trunk().counters().unknown_frames == 4);
+  CHECK(dialogue.machine().counters().unknown_frames == 4);
   CHECK(dialogue.takes(1) == "after");
 }
 
@@ -359,7 +440,7 @@ TEST_CASE("framing: a finish or a close inside a fragment resets its circuit (F0
 
     CHECK(dialogue.events() == "ended 1: protocol violation on circuit");
     CHECK(dialogue.says() == "RESET 1 reason 10");
-    CHECK(dialogue.trunk().memory_bytes() == 0);
+    CHECK(dialogue.machine().memory_bytes() == 0);
   }
 }
 
@@ -423,7 +504,7 @@ TEST_CASE("framing: a flipped bit never delivers more than was sent and never hu
     dialogue.hears(damaged);
 
     CAPTURE(bit);
-    REQUIRE(dialogue.trunk().memory_bytes() <= Limits().trunk_memory_bytes_max);
+    REQUIRE(dialogue.machine().memory_bytes() <= Limits().trunk_memory_bytes_max);
     noticed(dialogue);
     broken += dialogue.closed();
   }
@@ -437,7 +518,7 @@ std::string heard_first(std::string_view bytes) {
   dialogue.hears(bytes);
   if (const std::string said = dialogue.says(); !said.empty()) return "it answered " + said;
   if (!dialogue.closed()) return "it waits";
-  if (!dialogue.trunk().over()) return "it keeps the connection";
+  if (!dialogue.machine().over()) return "it keeps the connection";
   return dialogue.state() + ": " + dialogue.end().text;
 }
 
@@ -513,111 +594,108 @@ TEST_CASE("framing: a stream that breaks within a frame ends its circuits as tru
   CHECK(dialogue.takes(3) == "whole");
 }
 
-TEST_CASE("framing: whatever follows a GOODBYE is ignored (F11)") {
-  Joined dialogue;
+TEST_CASE("flood: limits are said once, in the hello, and a second hello breaks the trunk (F38)") {
+  Introduced dialogue;
 
-  dialogue.hears(say::goodbye(0, "going home") + std::string(70'000, '\xFF'));
-  dialogue.hears(say::data(1, "late") + say::open(3));
+  dialogue.hears(say::hello());
 
-  CHECK(dialogue.trunk().over());
-  const std::string events = dialogue.events();
-  CAPTURE(events);
-  CHECK_FALSE(contains(events, "opened 3"));
-  CHECK_FALSE(contains(events, "readable 1"));
-  CHECK(contains(events, "closed"));
-  CHECK(dialogue.trunk().memory_bytes() == 0);
+  CHECK(dialogue.state() == "protocol error");
+  CHECK(contains(dialogue.end().text, "hello"));
 }
 
-TEST_CASE("framing: a far side that vanished is noticed after twice the keepalive interval (F12)") {
-  Joined dialogue;
+TEST_CASE("flood: the metadata of a fragment is one frame; it cannot be continued (F39)") {
+  Introduced dialogue;
+  dialogue.hears(say::open(1));
+  dialogue.accepts(1);
+  say::Said said;
+  said.subject = "s";
+  dialogue.hears(say::first_of_more(1, 100, "begun", said));
 
-  dialogue.passes(14'999ms);
-  CHECK(dialogue.says() == "");
-  dialogue.passes(2ms);
-  CHECK(dialogue.says().starts_with("PING "));
-  dialogue.passes(14'900ms);
-  CHECK(dialogue.state() == "open");
-  dialogue.passes(200ms);
+  dialogue.hears(
+      say::frame(say::DATA, say::varint(1) + say::varint(3) + "\x0A\x01s" + "more", say::CONTINUES | say::METADATA));
 
-  CHECK(dialogue.state() == "keepalive timeout");
-  dialogue.passes(1s);
-  CHECK(dialogue.trunk().over());
-  CHECK(phrase(dialogue.circuit(1).end.get()) == "trunk lost");
+  CHECK(dialogue.state() == "protocol error");
 }
 
-TEST_CASE("framing: a ping that waits behind our own output says nothing about the far side (F12)") {
-  Limits limits;
-  limits.write_deadline = 100s;
-  Joined dialogue(limits);
-  dialogue.clogged = true;
-  dialogue.sends(1, Fragment(1, "slow to write"));
-  Output output;
-  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now);
-  dialogue.passes(40s); // the ping has been in the output for 25 s
+TEST_CASE("flood: the metadata of a fragment that is not what it says breaks the trunk (F39)") {
+  const auto after = [](const say::Bytes& metadata) {
+    Introduced dialogue;
+    dialogue.hears(say::open(1));
+    dialogue.accepts(1);
+    dialogue.hears(say::frame(
+        say::DATA, say::varint(1) + say::svarint(1) + say::svarint(0) + say::varint(metadata.size()) + metadata,
+        say::METADATA));
+    return dialogue.state();
+  };
 
-  CHECK(dialogue.state() == "open");
-  dialogue.clogged = false;
-  dialogue.trunk().written(dialogue.now);
-  dialogue.settle();
-  CHECK(dialogue.says().starts_with("PING "));
-  dialogue.passes(14'900ms);
-  CHECK(dialogue.state() == "open");
-  dialogue.passes(200ms);
-
-  CHECK(dialogue.state() == "keepalive timeout");
+  CHECK(after("\x0A\x03sub") == "open");
+  CHECK(after("\x0A\x04sub") == "protocol error");
+  CHECK(after("\x12\x05\x0A\x03k") == "protocol error");
+  CHECK(after(say::Bytes("\x00\x00", 2)) == "protocol error");
+  CHECK(after("\x0B") == "protocol error");
+  CHECK(after(say::Bytes("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01", 12)) == "protocol error");
 }
 
-TEST_CASE("framing: a ping counts from when it was written itself, not from an earlier one's write (F12)") {
-  Joined dialogue;
-  dialogue.passes(100ms);
-  dialogue.clogged = true;
-  Output output;
-  dialogue.passes(15s);
-  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now); // the first ping's write is slow
-  CHECK_FALSE(output.empty());
-  dialogue.hears(say::ping(7));
-  dialogue.passes(15'200ms); // a second ping, behind it
-  dialogue.trunk().written(dialogue.now);
-  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now); // slow as well
-  CHECK_FALSE(output.empty());
-  dialogue.passes(16s);
-  CHECK(dialogue.state() == "open"); // nobody is dead who was not asked
-  dialogue.passes(4'100ms);
-  CHECK(dialogue.state() == "write timeout");
+TEST_CASE("flood: empty args, which occupy far more than they cost, are taken up to 128 (F39)") {
+  const auto after = [](int args) {
+    Introduced dialogue;
+    dialogue.hears(say::open(1));
+    dialogue.accepts(1);
+    say::Said said;
+    said.args.resize(static_cast<std::size_t>(args));
+    dialogue.hears(say::data(1, "", said));
+    return dialogue.state();
+  };
+
+  CHECK(after(128) == "open");
+  CHECK(after(129) == "protocol error");
+  CHECK(after(4000) == "protocol error");
 }
 
-TEST_CASE("framing: a side that only listens says something now and then (F12)") {
-  Joined dialogue;
-  std::string said;
-  for (int second = 0; second < 40; ++second) {
-    dialogue.hears(say::data(1, "bulk"));
-    dialogue.takes(1);
-    dialogue.passes(1s);
-    said += dialogue.says();
+TEST_CASE("flood: unknown fields of any wire type are ignored in metadata and in control frames (F39)") {
+  Introduced dialogue;
+  const say::Bytes unknown = say::varint(30 << 3) + say::varint(5) + say::varint(31 << 3 | 2) + "\x03new" +
+                             say::varint(29 << 3 | 1) + "12345678" + say::varint(28 << 3 | 5) + "1234";
+  dialogue.hears(say::frame(say::OPEN, say::open(1).substr(5) + unknown));
+  REQUIRE(dialogue.events() == "opened 1");
+  dialogue.accepts(1);
+  const say::Bytes metadata = "\x0A\x03sub" + unknown;
+
+  dialogue.hears(
+      say::frame(say::DATA,
+                 say::varint(1) + say::svarint(1) + say::svarint(0) + say::varint(metadata.size()) + metadata + "p",
+                 say::METADATA) +
+      say::frame(say::FINISH, say::finish(1).substr(5) + unknown) + say::frame(say::DRAIN, unknown));
+
+  REQUIRE(dialogue.state() == "open");
+  const auto fragment = dialogue.takes_one(1);
+  REQUIRE(fragment.has_value());
+  CHECK(fragment->subject == "sub");
+  CHECK(fragment->payload.text() == "p");
+  CHECK(dialogue.circuit(1).finished_there());
+}
+
+TEST_CASE("flood: a control frame that is not its message breaks the trunk and is named (F39)") {
+  for (unsigned type = say::OPEN; type <= say::GOODBYE; ++type) {
+    Introduced dialogue;
+
+    dialogue.hears(say::frame(type, "\x0A\x7Ftoo short"));
+
+    CAPTURE(std::string(say::type_name(type)));
+    CHECK(dialogue.state() == "protocol error");
   }
-  CHECK(std::ranges::count(said, 'P') == 2); // a PING each 15 s
-  CHECK(dialogue.state() == "open");
 }
 
-TEST_CASE("framing: output that is handed over and never written ends the trunk at write_deadline (F12)") {
-  Joined dialogue;
-  dialogue.clogged = true;
-  dialogue.sends(1, Fragment(1, "unwritten"));
-  Output output;
-  dialogue.trunk().collect_output(output, 1 << 20, dialogue.now);
-  REQUIRE_FALSE(output.empty());
+TEST_CASE("flood: there is no frame that changes priorities: its type is unknown (F40)") {
+  Introduced mandatory;
+  mandatory.hears(say::frame(0x12, "priority of 1 is 200"));
+  CHECK(mandatory.state() == "protocol error");
 
-  for (int second = 0; second < 19; ++second) {
-    dialogue.hears(say::pong(1));
-    dialogue.passes(1s);
-  }
-  CHECK(dialogue.state() == "open");
-  dialogue.hears(say::pong(1));
-  dialogue.passes(1100ms);
-
-  CHECK(dialogue.state() == "write timeout");
-  dialogue.passes(20s);
-  CHECK(dialogue.trunk().over());
+  Introduced optional;
+  for (int frame = 0; frame < 100; ++frame) optional.hears(say::frame(0x92, "priority of 1 is 200"));
+  CHECK(optional.state() == "open");
+  optional.hears(say::frame(0x92, "priority of 1 is 200"));
+  CHECK(optional.state() == "too many control frames");
 }
 
 } // namespace
