@@ -91,8 +91,8 @@ template <class Circuit, class Key> class CircuitTable {
   const All& all() const noexcept { return all_; }
   std::size_t all_count() const noexcept { return all_count_; }
 
-  /// Calls `act` for each that is on the wire, also where that takes others off. In the order in which they were opened:
-  /// what is told to the outside must not depend on a hash.
+  /// Calls `act` for each that is on the wire, also where that takes others off. In the order in which they were
+  /// opened: what is told to the outside must not depend on a hash.
   template <class Act> void for_each_on_wire(Act act) {
     std::vector<Circuit*> circuits;
     circuits.reserve(on_wire_.size());

@@ -26,12 +26,12 @@ inline int off_by_one(std::string_view part) noexcept { return planted_bug == pa
 constexpr int off_by_one(std::string_view) noexcept { return 0; }
 #endif
 
-/// When a machine checks its parts: after each outermost input, and never again after one that an exception has left (no
-/// memory), because the sums may be half done then.
+/// When a machine checks its parts: after each outermost input, and never again after one that an exception has left
+/// (no memory), because the sums may be half done then.
 class Checks {
  public:
-  /// Whether to look at every circuit, too: once in as many inputs as there is to look at, so that an input costs no more
-  /// than a constant.
+  /// Whether to look at every circuit, too: once in as many inputs as there is to look at, so that an input costs no
+  /// more than a constant.
   bool is_full(std::size_t weight) noexcept {
     if (++inputs_ <= weight / 16) return false;
     inputs_ = 0;

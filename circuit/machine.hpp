@@ -67,8 +67,8 @@ class CircuitListener {
   ~CircuitListener() = default;
 };
 
-/// How far one direction of a circuit is. States are entered in this order, each at most once; a dialect leaves out those
-/// that it has no words for.
+/// How far one direction of a circuit is. States are entered in this order, each at most once; a dialect leaves out
+/// those that it has no words for.
 class Direction {
  public:
   bool is_open() const noexcept { return state_ == State::open; }

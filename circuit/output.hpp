@@ -54,8 +54,8 @@ class Output {
   /// bytes == control + pieces. Looks at each piece when `full`.
   void check(bool full) const;
 
-  ByteBuffer control;         // control frames; written before everything else
-  ByteBuffer small;           // headers and small payloads, one after another
+  ByteBuffer control; // control frames; written before everything else
+  ByteBuffer small; // headers and small payloads, one after another
   std::vector<Payload> large; // payloads that are written from where they lie
   std::vector<Piece> pieces;
   std::size_t bytes = 0;

@@ -76,9 +76,10 @@ class Circuits {
   CircuitId next_here_;
   CircuitId next_there_;
   std::uint32_t opened_there_ = 0; // circuits of the far side that are not buried
-  std::size_t strings_there_ = 0;  // bytes of the names that it gave them
-  std::uint32_t backlog_ = 0;      // of them, not yet taken by a service
-  boost::unordered_flat_map<CircuitId, std::shared_ptr<const CircuitNames>> names_before_; // those that an accept replaced
+  std::size_t strings_there_ = 0; // bytes of the names that it gave them
+  std::uint32_t backlog_ = 0; // of them, not yet taken by a service
+  boost::unordered_flat_map<CircuitId, std::shared_ptr<const CircuitNames>>
+      names_before_; // those that an accept replaced
 };
 
 std::shared_ptr<const CircuitNames> make_names(std::shared_ptr<const PeerName> local,

@@ -1,6 +1,6 @@
 // The end of a trunk, in two phases. A drain takes no new circuits and lets the running ones finish; when both sides
-// drain and no circuit is left, or at the deadline, a goodbye is said. After a goodbye nothing is read any more, and the
-// trunk is over when the goodbye is written and the far side has had a moment to hang up.
+// drain and no circuit is left, or at the deadline, a goodbye is said. After a goodbye nothing is read any more, and
+// the trunk is over when the goodbye is written and the far side has had a moment to hang up.
 #pragma once
 
 #include "circuit/native/whole.hpp"

@@ -105,9 +105,8 @@ End Keepalive::tick(bool& pinged) {
     return End(error::handshake_timeout,
                fmt::format("no hello within handshake_deadline {} ms", limits.handshake_deadline.count()));
   if (connected_ && asked_ && ping_ == Ping::written && now >= dead_at())
-    return End(
-        error::keepalive_timeout,
-        fmt::format("nothing heard for twice keepalive_interval {} ms", limits.keepalive_interval.count()));
+    return End(error::keepalive_timeout,
+               fmt::format("nothing heard for twice keepalive_interval {} ms", limits.keepalive_interval.count()));
   if (writing_ && now >= writing_since_ + limits.write_deadline)
     return End(error::write_timeout,
                fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));

@@ -103,10 +103,11 @@ End NativeMachine::why_not_open(const OpenRequest& request, const std::optional<
                                               request.to_service.size(), limits.name_bytes_max));
   const std::size_t name_bytes = std::max(request.name.size(), request.from->service.size());
   if (name_bytes > limits.name_bytes_max || request.user_string.size() > limits.user_string_bytes_max)
-    return End(error::protocol_violation_on_circuit,
-               fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or user_string_bytes_max {}",
-                           std::max(name_bytes, request.to_service.size()), request.user_string.size(),
-                           limits.name_bytes_max, limits.user_string_bytes_max));
+    return End(
+        error::protocol_violation_on_circuit,
+        fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or user_string_bytes_max {}",
+                    std::max(name_bytes, request.to_service.size()), request.user_string.size(), limits.name_bytes_max,
+                    limits.user_string_bytes_max));
   return End();
 }
 
@@ -133,7 +134,8 @@ void NativeMachine::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> l
   if (circuit.names.use_count() == 1) { // nobody else has them yet
     std::const_pointer_cast<CircuitNames>(circuit.names)->local = local;
   } else {
-    circuit.names = make_names(local, circuit.names->remote, circuit.id, circuit.names->name, circuit.names->user_string);
+    circuit.names =
+        make_names(local, circuit.names->remote, circuit.id, circuit.names->name, circuit.names->user_string);
   }
   circuit.answered = true;
   if (!circuit.ended && circuit.answer_wanted) writer_.put_accept(circuit.id, *local);
@@ -268,8 +270,8 @@ void NativeMachine::acknowledge_finish(NativeCircuit& circuit) {
   end_when_done(circuit);
 }
 
-/// Both directions finished, and both sides know that everything was taken: over without another word. So it is when our
-/// close is under way, too: the far side was over before it came.
+/// Both directions finished, and both sides know that everything was taken: over without another word. So it is when
+/// our close is under way, too: the far side was over before it came.
 void NativeMachine::end_when_done(NativeCircuit& circuit) {
   if (!circuit.out.is_acknowledged() || !circuit.in.is_acknowledged()) return;
   if (circuit.closing == NativeCircuit::Closing::no) {
@@ -331,9 +333,8 @@ void NativeMachine::goodbye_when_drained() {
 
 /// The drain's deadline has passed.
 void NativeMachine::end_drain() {
-  circuits_.for_each([&](NativeCircuit& circuit) {
-    reset_circuit(circuit, End(error::draining, "the drain deadline has passed"));
-  });
+  circuits_.for_each(
+      [&](NativeCircuit& circuit) { reset_circuit(circuit, End(error::draining, "the drain deadline has passed")); });
   if (!farewell_.running()) return;
   farewell_.say_goodbye(error::none, "drained");
   emit_closed(End());
@@ -521,9 +522,8 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
   if (far_peers_.introduced()) return violate(error::protocol_error, "a second hello");
   const auto id = NodeId::from_bytes(hello.node_id());
   if (!id || id->empty())
-    return violate(
-        error::protocol_error,
-        fmt::format("node id of {} bytes in hello, expected 16 that are not all zero", hello.node_id().size()));
+    return violate(error::protocol_error, fmt::format("node id of {} bytes in hello, expected 16 that are not all zero",
+                                                      hello.node_id().size()));
   if (hello.version_min() > 1 || hello.version_max() < 1)
     return violate(error::version_mismatch, fmt::format("here versions 1 to 1 are spoken, there {} to {}",
                                                         hello.version_min(), hello.version_max()));
@@ -542,10 +542,11 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
 End NativeMachine::why_not_opened(const wire::Open& message, std::size_t strings) const {
   if (message.name().size() > limits.name_bytes_max || message.from_service().size() > limits.name_bytes_max ||
       message.user_string().size() > limits.user_string_bytes_max)
-    return End(error::protocol_violation_on_circuit,
-               fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or user_string_bytes_max {}",
-                           std::max(message.name().size(), message.from_service().size()),
-                           message.user_string().size(), limits.name_bytes_max, limits.user_string_bytes_max));
+    return End(
+        error::protocol_violation_on_circuit,
+        fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or user_string_bytes_max {}",
+                    std::max(message.name().size(), message.from_service().size()), message.user_string().size(),
+                    limits.name_bytes_max, limits.user_string_bytes_max));
   if (message.to_service().size() > limits.name_bytes_max)
     return End(error::no_service, fmt::format("no service \"{}\": its name has {} bytes, name_bytes_max is {}",
                                               escaped(message.to_service(), limits.name_bytes_max / 2),
@@ -599,8 +600,7 @@ void NativeMachine::on_accept(std::span<const std::byte> body) {
     return violate(error::protocol_error, fmt::format("accept of circuit {} by a service with a name of {} bytes",
                                                       circuit->id, message.service().size()));
   if (!circuit->opened_here || circuit->answered || !peer)
-    return violate(error::protocol_error,
-                   fmt::format("accept of circuit {}, which waits for none", message.circuit()));
+    return violate(error::protocol_error, fmt::format("accept of circuit {}, which waits for none", message.circuit()));
   circuit->answered = true;
   if (circuit->names->remote->id != *peer || circuit->names->remote->service != message.service())
     circuits_.rename(*circuit, make_names(circuit->names->local, far_peers_.name(*peer, message.service()), circuit->id,

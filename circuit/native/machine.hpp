@@ -1,5 +1,5 @@
-// The native dialect of a trunk: docs/wire.md as a machine. Each part of it keeps its own members (the headers beside this
-// one); here is what a call of the application and a frame of the far side mean for all of them.
+// The native dialect of a trunk: docs/wire.md as a machine. Each part of it keeps its own members (the headers beside
+// this one); here is what a call of the application and a frame of the far side mean for all of them.
 #pragma once
 
 #include "circuit/invariant.hpp"

@@ -1,8 +1,8 @@
 // The reading loop. Between two bytes the reader is in one of four states: within the preface, within the head of a
-// frame, within the payload of a data frame, or within an optional frame that it skips. Only heads are ever copied to be
-// put together: a head ends at most `carry_bytes_max` after it begins, and payload is never carried, so that a far side
-// that sends byte by byte costs us a bounded buffer, and one that sends large payloads costs no copy beyond the one into
-// the fragment. With `read_space` that one goes, too: the session reads from the socket into the fragment.
+// frame, within the payload of a data frame, or within an optional frame that it skips. Only heads are ever copied to
+// be put together: a head ends at most `carry_bytes_max` after it begins, and payload is never carried, so that a far
+// side that sends byte by byte costs us a bounded buffer, and one that sends large payloads costs no copy beyond the
+// one into the fragment. With `read_space` that one goes, too: the session reads from the socket into the fragment.
 //
 // A data frame is charged to the credit of its circuit and of the trunk before anything of it is kept. A frame for a
 // circuit that is over, or is closed here, may have been under way when that happened: it is charged, skipped, and its
@@ -28,7 +28,7 @@ using wire::Parsed;
 namespace {
 
 constexpr std::size_t carry_bytes_max = wire::data_head_bytes_max + control_bytes_max;
-constexpr std::size_t carry_bytes_kept = 1024;          // a small buffer is worth keeping
+constexpr std::size_t carry_bytes_kept = 1024; // a small buffer is worth keeping
 constexpr std::size_t read_space_bytes_min = 16 * 1024; // smaller chunks are copied sooner than read on their own
 
 std::string in_words(std::string_view seen) {
@@ -119,8 +119,9 @@ void Reader::read_preface(std::span<const std::byte>& bytes) {
           : End(error::not_trunkline, fmt::format("expected a trunkline preface, saw {}", in_words(seen))));
 }
 
-/// Reads one frame, or the head of a data frame, from the beginning of `bytes`. Returns how many bytes that took; 0 when
-/// they are too few, also for one that a longer beginning would show to be wrong: it is judged once its header is there.
+/// Reads one frame, or the head of a data frame, from the beginning of `bytes`. Returns how many bytes that took; 0
+/// when they are too few, also for one that a longer beginning would show to be wrong: it is judged once its header is
+/// there.
 std::size_t Reader::read_frame(std::span<const std::byte> bytes) {
   if (bytes.size() < wire::header_bytes) return 0;
   const auto at = [&](std::size_t i) { return std::to_integer<std::size_t>(bytes[i]); };
@@ -193,8 +194,9 @@ void Reader::start_data(const wire::DataHead& head) {
                           fmt::format("data frame with {} payload bytes exceeds chunk_bytes_max {}", head.payload_bytes,
                                       chunk_bytes_max));
   if (head.metadata.size() > control_bytes_max)
-    return whole_.violate(error::frame_too_large, fmt::format("fragment metadata of {} bytes exceeds control_bytes_max {}",
-                                                              head.metadata.size(), control_bytes_max));
+    return whole_.violate(error::frame_too_large,
+                          fmt::format("fragment metadata of {} bytes exceeds control_bytes_max {}",
+                                      head.metadata.size(), control_bytes_max));
   NativeCircuit* circuit = nullptr;
   switch (around_.circuits.find_for(FrameType::data, head.circuit, circuit)) {
     case Circuits::Known::broken: return;
@@ -211,9 +213,9 @@ void Reader::start_data(const wire::DataHead& head) {
   }
   if (circuit->closed_here()) return discard_chunk(head.payload_bytes, cost);
   if (continues != inside) {
-    whole_.violate(error::protocol_error, fmt::format("circuit {}: {}", circuit->id,
-                                                      continues ? "a continuation without a beginning"
-                                                                : "a fragment begins inside another"));
+    whole_.violate(error::protocol_error,
+                   fmt::format("circuit {}: {}", circuit->id,
+                               continues ? "a continuation without a beginning" : "a fragment begins inside another"));
     return around_.window.skip(cost);
   }
   const bool empty = head.payload_bytes == 0 && head.metadata.empty() && head.op == 0 && head.part == 0;
@@ -236,9 +238,9 @@ void Reader::start_fragment(NativeCircuit& circuit, const wire::DataHead& head, 
   const bool more = head.flags & wire::flag_first_of_more;
   if (more && head.total > whole_.limits.fragment_bytes_max) {
     discard_chunk(head.payload_bytes, cost);
-    return whole_.reset_circuit(circuit, End(error::fragment_too_large,
-                                             fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}",
-                                                         head.total, whole_.limits.fragment_bytes_max)));
+    return whole_.reset_circuit(
+        circuit, End(error::fragment_too_large, fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}",
+                                                            head.total, whole_.limits.fragment_bytes_max)));
   }
   if (more && (head.payload_bytes == 0 || head.total <= head.payload_bytes)) {
     whole_.violate(error::protocol_error, fmt::format("circuit {}: first of more with {} of {} bytes", circuit.id,
@@ -270,9 +272,8 @@ void Reader::start_continuation(NativeCircuit& circuit, const wire::DataHead& he
   const bool last = head.flags & wire::flag_last;
   const std::size_t left = assembly.total - assembly.arrived;
   if (head.payload_bytes == 0 || head.payload_bytes > left || last != (head.payload_bytes == left)) {
-    whole_.violate(error::protocol_error,
-                   fmt::format("circuit {}: continuation of {} bytes{} where {} are missing", circuit.id,
-                               head.payload_bytes, last ? ", the last," : "", left));
+    whole_.violate(error::protocol_error, fmt::format("circuit {}: continuation of {} bytes{} where {} are missing",
+                                                      circuit.id, head.payload_bytes, last ? ", the last," : "", left));
     return around_.window.skip(head.payload_bytes);
   }
   start_chunk(&circuit, head.payload_bytes);
@@ -347,7 +348,8 @@ void Reader::deliver(NativeCircuit& circuit, FragmentNode* node) {
 }
 
 void Reader::check() const {
-  invariant(chunk_left_ <= chunk_bytes_ && chunk_bytes_ <= chunk_bytes_max, "reader: chunk_left <= chunk <= its maximum");
+  invariant(chunk_left_ <= chunk_bytes_ && chunk_bytes_ <= chunk_bytes_max,
+            "reader: chunk_left <= chunk <= its maximum");
   invariant(carry_.size() < carry_bytes_max, "reader: carried bytes < carry_bytes_max");
   invariant((chunk_left_ > 0) + (skip_left_ > 0) + !carry_.empty() <= 1,
             "reader: of head, chunk and frame to skip at most one is incomplete");

@@ -1,19 +1,19 @@
-// Each circuit has its queue and its credit. One whose credit covers the next frame of its queue is sendable, or blocked
-// while the trunk's credit does not cover it, too; `update_sendable` puts it where it belongs whenever either changes.
-// The sendable take turns of a quantum, and a turn is paid with the credit that its frames use, so that circuits with
-// large fragments and circuits with small ones get the same share.
+// Each circuit has its queue and its credit. One whose credit covers the next frame of its queue is sendable, or
+// blocked while the trunk's credit does not cover it, too; `update_sendable` puts it where it belongs whenever either
+// changes. The sendable take turns of a quantum, and a turn is paid with the credit that its frames use, so that
+// circuits with large fragments and circuits with small ones get the same share.
 //
 // The hard part is the trunk's credit. A fragment of several frames uses it over a while, and the far side grants none
-// again before a fragment is complete and taken. Were all credit spent on beginnings, the far side could complete none of
-// them, and no credit would ever come. So a fragment of several frames begins only when there is credit for as much of it
-// as its circuit's credit covers, and that much is promised to it: others leave it alone. Never is more promised than
-// there is.
+// again before a fragment is complete and taken. Were all credit spent on beginnings, the far side could complete none
+// of them, and no credit would ever come. So a fragment of several frames begins only when there is credit for as much
+// of it as its circuit's credit covers, and that much is promised to it: others leave it alone. Never is more promised
+// than there is.
 //
 //   0 <= promised <= credit
 //
-// Credit that comes goes first to what has begun, the oldest first, because the far side sets memory aside in that order.
-// Small fragments may pass by a large one that the credit is too little for, but not forever: after some times nothing new
-// begins before it.
+// Credit that comes goes first to what has begun, the oldest first, because the far side sets memory aside in that
+// order. Small fragments may pass by a large one that the credit is too little for, but not forever: after some times
+// nothing new begins before it.
 #include "circuit/native/scheduler.hpp"
 
 #include "circuit/invariant.hpp"
@@ -336,7 +336,8 @@ void Scheduler::tick() {
 void Scheduler::check(bool full) const {
   invariant(promised_ >= 0 && promised_ <= std::max<std::int64_t>(0, credit_), "scheduler: 0 <= promised <= credit");
   invariant(sendable_cost_ >= 0, "scheduler: sendable_cost >= 0");
-  invariant(blocked_.empty() || stalled_since_ != Instant::max(), "scheduler: its clock runs while circuits are blocked");
+  invariant(blocked_.empty() || stalled_since_ != Instant::max(),
+            "scheduler: its clock runs while circuits are blocked");
   if (!full) return;
   std::int64_t promised = 0;
   for (const auto& [number, circuit] : begun_) promised += circuit->promised;

@@ -1,5 +1,5 @@
-// Who sends next, and with whose credit: deficit round robin over the circuits that have something to send and credit for
-// it, both their own and the trunk's.
+// Who sends next, and with whose credit: deficit round robin over the circuits that have something to send and credit
+// for it, both their own and the trunk's.
 #pragma once
 
 #include "circuit/native/circuit.hpp"
@@ -35,14 +35,12 @@ class Scheduler {
   void add_credit(std::uint64_t bytes);
   void add_credit(NativeCircuit& circuit, std::uint64_t bytes);
 
-  /// Moves queued frames into the output, in turns, until it has `bytes_max`: a circuit that has used up its turn goes to
-  /// the end.
+  /// Moves queued frames into the output, in turns, until it has `bytes_max`: a circuit that has used up its turn goes
+  /// to the end.
   void fill(std::size_t bytes_max);
   bool has_output() const { return !sendable_.empty() && covered(sendable_.front()); }
   /// Queued, and covered by credit.
-  std::size_t sendable_bytes() const noexcept {
-    return static_cast<std::size_t>(credit_ > 0 ? sendable_cost_ : 0);
-  }
+  std::size_t sendable_bytes() const noexcept { return static_cast<std::size_t>(credit_ > 0 ? sendable_cost_ : 0); }
   /// The queue has room again: circuits whose sends were refused for lack of it try again.
   void wake_waiting() {
     if (!waiting_.empty()) wake_all_waiting();

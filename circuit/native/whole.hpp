@@ -1,5 +1,5 @@
-// What every part of the native machine sees, and the few things that a part asks of the whole because they reach across
-// parts. Apart from this, a part knows only those that its constructor names.
+// What every part of the native machine sees, and the few things that a part asks of the whole because they reach
+// across parts. Apart from this, a part knows only those that its constructor names.
 #pragma once
 
 #include "circuit/machine.hpp"

@@ -4,10 +4,10 @@
 //
 //   receive_credit + consumed + unread == window + extras
 //
-// for the trunk, and for every circuit that is still sent to. The extras are what completing a large fragment needs beyond
-// the window: granted once when its memory is set aside, and worked off, not granted again, when it is taken. A far side
-// whose fragment was abandoned keeps extras that nothing will work off; `consumed` is negative then, and what it may
-// still claim counts as used in the pool.
+// for the trunk, and for every circuit that is still sent to. The extras are what completing a large fragment needs
+// beyond the window: granted once when its memory is set aside, and worked off, not granted again, when it is taken. A
+// far side whose fragment was abandoned keeps extras that nothing will work off; `consumed` is negative then, and what
+// it may still claim counts as used in the pool.
 //
 // All that is missing of a fragment is granted to the trunk, too, as soon as the trunk's credit gets scarce. Otherwise
 // beginnings of other fragments could use up the credit that completes this one, and with none complete nothing is ever
@@ -285,7 +285,8 @@ void Window::check_circuit(const NativeCircuit& circuit) const {
       extras += static_cast<std::int64_t>(node->extra);
     if (node) return; // too many to sum up at every input
   }
-  invariant(left <= circuit.window + extras, "window: a circuit's receive_credit + consumed + unread <= window + extras");
+  invariant(left <= circuit.window + extras,
+            "window: a circuit's receive_credit + consumed + unread <= window + extras");
 }
 
 } // namespace trunkline

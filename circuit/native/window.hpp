@@ -37,7 +37,8 @@ class Window {
     if (bytes > receive_credit_ || (circuit && bytes > circuit->receive_credit)) return overcharge(circuit, bytes);
     receive_credit_ -= bytes;
     if (circuit) circuit->receive_credit -= static_cast<std::int32_t>(bytes);
-    if (stall_check_at_ == Instant::max() && unread_ > half()) stall_check_at_ = whole_.now + whole_.limits.stall_deadline;
+    if (stall_check_at_ == Instant::max() && unread_ > half())
+      stall_check_at_ = whole_.now + whole_.limits.stall_deadline;
     return true;
   }
   /// What was charged is kept from now on.
@@ -98,9 +99,10 @@ class Window {
   const Keepalive& keepalive_;
   std::int64_t window_;
   std::int64_t receive_credit_ = trunk_window_bytes_initial; // what the far side may still send
-  std::int64_t consumed_ = 0; // not yet granted again; negative: extras of abandoned fragments that the far side still has
-  std::int64_t extras_ = 0;   // granted beyond the window, to complete fragments that are still here
-  std::size_t unread_ = 0;    // kept: incomplete, or delivered and not taken
+  std::int64_t consumed_ =
+      0; // not yet granted again; negative: extras of abandoned fragments that the far side still has
+  std::int64_t extras_ = 0; // granted beyond the window, to complete fragments that are still here
+  std::size_t unread_ = 0; // kept: incomplete, or delivered and not taken
   std::size_t pool_;
   std::size_t pool_reserved_ = 0;
   std::size_t pool_missing_ = 0; // allocated for fragments, and still to arrive

@@ -152,7 +152,8 @@ TEST_CASE("allocation: a machine that runs out of memory while it sends can stil
       }
     }
     owner.machine->set_metadata(*our_peer(), {{"key", "value"}});
-    owner.machine->end_peer(*our_peer(), End(error::handler_failed, "because of something that takes some words to say"));
+    owner.machine->end_peer(*our_peer(),
+                            End(error::handler_failed, "because of something that takes some words to say"));
     owner.machine->finish(*circuit);
     owner.machine->close(*circuit, End(error::handler_failed, "because of something that takes some words to say"));
     owner.machine->drain(time_begins + std::chrono::seconds(1));

@@ -1,10 +1,9 @@
-// One circuit as the cluster trunk keeps it. An idle one owns no memory beyond itself.
+// One circuit as the cluster machine keeps it. An idle one owns no memory beyond itself.
 #pragma once
 
+#include "circuit/circuit_table.hpp"
 #include "circuit/machine.hpp"
 #include "services/quarkchain/protocol/route.hpp"
-
-#include <boost/intrusive/list.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -21,16 +20,16 @@ struct ReceivedFrame {
 };
 
 struct ClusterCircuit final : TrunkCircuit {
-  using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+  const Route& key() const noexcept { return route; }
 
   Route route;
   ReceivedFrame* first = nullptr; // the inbox, oldest first
   ReceivedFrame* last = nullptr;
   std::size_t unread = 0; // cost of the inbox: payloads and frame_cost_bytes each
-  std::size_t unread_before = 0;   // cost of the inbox when the last `receive` that added to it began
+  std::size_t unread_before = 0;   // cost of the inbox when the last `feed` that added to it began
   std::uint64_t received_last = 0; // its number
-  Hook of_trunk;          // every circuit of the trunk
-  Hook waiting;           // a send was told no_credit
+  CircuitHook of_trunk; // every circuit of the trunk
+  CircuitHook waiting;  // a send was told no_credit
 };
 
 } // namespace trunkline::quarkchain

@@ -1,9 +1,10 @@
-// The life of a connection and of its circuits. cluster_receive.cpp has the frames in, cluster_send.cpp those out.
 #include "services/quarkchain/trunk/cluster_machine.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <stdexcept>
 #include <utility>
 
 namespace trunkline::quarkchain {
@@ -21,112 +22,56 @@ ClusterMachineOptions checked(ClusterMachineOptions options) {
   return options;
 }
 
-std::string cut(std::string text) {
-  constexpr std::size_t text_bytes_max = 64;
-  if (text.size() > text_bytes_max) text.resize(text_bytes_max);
-  return text;
+/// The branch that a fragment of the control circuit carries as its subject.
+std::uint32_t branch_of(const Fragment& fragment, bool may_have_one) {
+  if (fragment.subject.empty()) return 0;
+  std::uint32_t branch = 0;
+  const char* const end = fragment.subject.data() + fragment.subject.size();
+  const auto parsed = std::from_chars(fragment.subject.data(), end, branch);
+  if (!may_have_one || parsed.ec != std::errc() || parsed.ptr != end)
+    throw std::invalid_argument("a subject does not cross a connection of the cluster framing");
+  return branch;
 }
 
 } // namespace
 
-ClusterMachine::ClusterMachine(ClusterMachineOptions options) : options_(checked(std::move(options))) {
-  control_ = &add(Route(), true, nullptr);
-}
-
-ClusterMachine::~ClusterMachine() {
-  all_.clear_and_dispose([](Circuit* circuit) {
-    while (circuit->first) delete std::exchange(circuit->first, circuit->first->next);
-    delete circuit;
-  });
-  buried_.clear();
-  buried_before_.clear();
-  while (spare_) delete std::exchange(spare_, spare_->next);
-}
-
-TrunkCircuit& ClusterMachine::control() noexcept { return *control_; }
+ClusterMachine::ClusterMachine(ClusterMachineOptions with)
+    : ClusterWhole(checked(std::move(with))), farewell_(*this), circuits_(*this), inboxes_(*this, circuits_),
+      reader_(*this, farewell_, circuits_, inboxes_), writer_(*this) {}
 
 Route ClusterMachine::route_of(const TrunkCircuit& circuit) noexcept {
-  return static_cast<const Circuit&>(circuit).route;
-}
-
-std::string ClusterMachine::from() const {
-  return options_.far_end.empty() ? std::string() : ", from " + options_.far_end;
-}
-
-TrunkEvent& ClusterMachine::emit(TrunkEvent::Kind kind, Circuit* circuit) {
-  return events_.emplace_back(TrunkEvent{kind, circuit, {}, {}, {}});
+  return static_cast<const ClusterCircuit&>(circuit).route;
 }
 
 // Circuits.
 
-ClusterCircuit& ClusterMachine::add(const Route& route, bool opened_here, const OpenRequest* request) {
-  auto names = std::make_shared<CircuitNames>();
-  names->local = request && request->from ? request->from : options_.local;
-  names->remote = options_.remote;
-  names->circuit_id = ++id_last_;
-  names->name = to_text(route);
-  if (request) names->user_string = request->user_string; // stays here
-  auto* circuit = new Circuit;
-  all_.push_back(*circuit);
-  circuit->id = id_last_;
-  circuit->route = route;
-  circuit->opened_here = opened_here;
-  circuit->answered = true; // nobody asks
-  circuit->names = std::move(names);
-  circuits_.emplace(route, circuit);
-  return *circuit;
-}
-
-/// A circuit that is on no wire: its end is all there is to it.
-ClusterCircuit& ClusterMachine::add_stillborn(const OpenRequest& request, End reason) {
-  auto names = std::make_shared<CircuitNames>();
-  names->local = request.from ? request.from : options_.local;
-  names->remote = options_.remote;
-  names->name = request.name;
-  auto* circuit = new Circuit;
-  all_.push_back(*circuit);
-  circuit->opened_here = true;
-  circuit->names = std::move(names);
-  end_circuit(*circuit, std::move(reason));
-  return *circuit;
-}
-
-TrunkCircuit* ClusterMachine::open(OpenRequest request, std::optional<Fragment> first, Instant now) {
-  now_ = std::max(now_, now);
-  if (state_ != State::running)
-    return &add_stillborn(request, End(error::trunk_lost, "the connection is closed" + from()));
-  if (draining_) return &add_stillborn(request, End(error::draining, "the connection takes no new circuits" + from()));
-  const std::optional<Route> route = parse_route(request.name);
-  const bool possible = route && !route->is_control() && options_.framing != Framing::slave &&
-                        (options_.framing == Framing::cluster) == (route->cluster_peer_id != 0);
-  if (!possible)
-    return &add_stillborn(
-        request, End(error::no_service, fmt::format("\"{}\" names no circuit of a connection of the {} framing{}",
-                                                    cut(request.name), to_string(options_.framing), from())));
-  if (options_.branches && !std::ranges::binary_search(*options_.branches, route->branch))
-    return &add_stillborn(request, End(error::no_service, fmt::format("branch 0x{:08x} is not one of the {} configured",
-                                                                      route->branch, options_.branches->size())));
-  if (circuits_.contains(*route))
-    return &add_stillborn(request, End(error::already_registered, describe(*route) + " is open already"));
-  if (circuits_.size() > options_.limits.circuits_max)
-    return &add_stillborn(
-        request, End(error::circuit_limit_reached,
-                     fmt::format("{} would exceed circuits_max {}", describe(*route), options_.limits.circuits_max)));
-  Circuit& circuit = add(*route, true, &request);
+TrunkCircuit* ClusterMachine::open(OpenRequest request, std::optional<Fragment> first, Instant at) {
+  const Input input(*this, checks_);
+  note_time(at);
+  Route route;
+  End why = !farewell_.running()   ? End(error::trunk_lost, "the connection is closed" + from())
+            : farewell_.draining() ? End(error::draining, "the connection takes no new circuits" + from())
+                                   : circuits_.why_not_open(request, route);
+  if (!why.clean()) {
+    ClusterCircuit& stillborn = circuits_.open_nowhere(request); // its end is all there is to it
+    end_circuit(stillborn, std::move(why));
+    return &stillborn;
+  }
+  ClusterCircuit& circuit = circuits_.open_here(route, request);
   if (first) send(circuit, *first);
   return &circuit;
 }
 
-void ClusterMachine::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> local) {
-  auto names = std::make_shared<CircuitNames>(*base.names);
+void ClusterMachine::accept(TrunkCircuit& circuit, std::shared_ptr<const PeerName> local) {
+  auto names = std::make_shared<CircuitNames>(*circuit.names);
   names->local = std::move(local);
-  base.names = std::move(names);
+  circuit.names = std::move(names);
 }
 
-void ClusterMachine::refuse(TrunkCircuit& base, error reason, std::string text, std::string) {
-  auto& circuit = static_cast<Circuit&>(base);
+void ClusterMachine::refuse(TrunkCircuit& circuit, error reason, std::string text, std::string) {
+  const Input input(*this, checks_);
   if (!circuit.ended) {
-    ++counters_.circuits_refused;
+    ++ClusterWhole::counters.circuits_refused;
     reset(circuit, End(reason, std::move(text)));
   }
   release(circuit);
@@ -134,39 +79,57 @@ void ClusterMachine::refuse(TrunkCircuit& base, error reason, std::string text, 
 
 void ClusterMachine::left_backlog(TrunkCircuit&) {}
 
-std::optional<Fragment> ClusterMachine::take(TrunkCircuit& base) {
-  auto& circuit = static_cast<Circuit&>(base);
-  if (!circuit.first) return std::nullopt;
-  ReceivedFrame* const frame = circuit.first;
-  circuit.first = frame->next;
-  circuit.readable = circuit.first != nullptr;
-  const std::size_t cost = frame->payload.size() + frame_cost_bytes;
-  circuit.unread -= cost;
-  if (!circuit.route.is_control()) peers_unread_ -= cost;
+std::string ClusterMachine::why_not(const Fragment& fragment) const {
+  const std::size_t max = options.limits.command_bytes_max;
+  if (fragment.payload.size() <= max) return {};
+  return fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}", fragment.payload.size(), max);
+}
 
-  std::optional<Fragment> fragment(std::in_place, frame->opcode, std::move(frame->payload));
-  fragment->part = static_cast<std::int64_t>(frame->rpc_id);
-  if (frame->branch != 0) fragment->subject = std::to_string(frame->branch);
-  fragment->stamp(circuit.names, ++circuit.counters.fragments_received);
-  circuit.counters.bytes_received += fragment->payload.size();
-  free_frame(frame);
-  if (paused_since_ != Instant::max()) update_pause();
-  return fragment;
+SendOutcome ClusterMachine::send(TrunkCircuit& base, Fragment& fragment) {
+  const Input input(*this, checks_);
+  auto& circuit = static_cast<ClusterCircuit&>(base);
+  const bool control = &circuit == circuits_.control();
+  if (circuit.ended || circuit.finished_here() || !farewell_.running()) return SendOutcome::closed;
+  if (fragment.payload.size() > options.limits.command_bytes_max) return SendOutcome::closed;
+  if (fragment.op < 0 || fragment.op > 0xFF || !fragment.err.empty() || !fragment.args.empty())
+    throw std::invalid_argument(
+        fmt::format("op {} with {} args and an err of {} bytes does not cross a connection of the cluster framing",
+                    fragment.op, fragment.args.size(), fragment.err.size()));
+  FrameHeader header;
+  header.branch = control ? branch_of(fragment, options.framing == Framing::cluster) : circuit.route.branch;
+  if (!control && !fragment.subject.empty()) branch_of(fragment, false);
+
+  if (!writer_.may_send(circuit)) return SendOutcome::no_credit;
+  header.length = static_cast<std::uint32_t>(fragment.payload.size());
+  header.cluster_peer_id = circuit.route.cluster_peer_id;
+  header.opcode = static_cast<std::uint8_t>(fragment.op);
+  header.rpc_id = static_cast<std::uint64_t>(fragment.part);
+  ++circuit.counters.fragments_sent;
+  circuit.counters.bytes_sent += header.length;
+  writer_.put_frame(header, fragment.payload);
+  fragment.clear();
+  return SendOutcome::queued;
+}
+
+std::optional<Fragment> ClusterMachine::take(TrunkCircuit& circuit) {
+  const Input input(*this, checks_);
+  return inboxes_.take(static_cast<ClusterCircuit&>(circuit));
 }
 
 std::optional<Fragment> ClusterMachine::take_error(TrunkCircuit&) { return std::nullopt; }
 
-void ClusterMachine::finish(TrunkCircuit& base) {
-  base.out.finish(); // here alone: nobody is told, and nobody acknowledges it
+void ClusterMachine::finish(TrunkCircuit& circuit) {
+  circuit.out.finish(); // here alone: the far side is not told, and does not acknowledge it
 }
 
 void ClusterMachine::close(TrunkCircuit& base, End reason) {
-  auto& circuit = static_cast<Circuit&>(base);
+  const Input input(*this, checks_);
+  auto& circuit = static_cast<ClusterCircuit&>(base);
   if (circuit.ended) return;
   circuit.out.finish();
-  circuit.closing = Circuit::Closing::said;
-  drop_inbox(circuit);
-  if (&circuit == control_) {
+  circuit.closing = ClusterCircuit::Closing::said;
+  inboxes_.drop(circuit);
+  if (&circuit == circuits_.control()) {
     end_trunk(std::move(reason));
   } else {
     end_circuit(circuit, std::move(reason));
@@ -178,15 +141,13 @@ void ClusterMachine::reset(TrunkCircuit& circuit, End reason) {
 }
 
 void ClusterMachine::release(TrunkCircuit& base) {
-  auto& circuit = static_cast<Circuit&>(base);
+  const Input input(*this, checks_);
+  auto& circuit = static_cast<ClusterCircuit&>(base);
   if (std::exchange(circuit.released, true)) return;
   circuit.waits = nullptr;
   circuit.listener = nullptr;
-  drop_inbox(circuit);
-  if (circuit.ended) {
-    --counters_.circuits_held;
-    return bury(circuit);
-  }
+  inboxes_.drop(circuit);
+  if (circuit.ended) return circuits_.let_go(circuit);
   if (circuit.finished_here()) {
     close(circuit, End());
   } else {
@@ -195,49 +156,21 @@ void ClusterMachine::release(TrunkCircuit& base) {
 }
 
 /// The one place where a circuit leaves the wire.
-void ClusterMachine::end_circuit(Circuit& circuit, End reason) {
+void ClusterMachine::end_circuit(ClusterCircuit& circuit, End reason) {
   if (std::exchange(circuit.ended, true)) return;
   if (!reason.clean()) circuit.end = std::make_unique<End>(std::move(reason));
-  if (circuit.id != 0) circuits_.erase(circuit.route);
-  if (found_last_ == &circuit) found_last_ = nullptr;
-  if (frame_circuit_ == &circuit) drop_frame();
+  circuits_.leave(circuit);
+  reader_.forget(circuit);
   circuit.waiting.unlink();
   emit(TrunkEvent::Kind::ended, &circuit);
-  if (circuit.released) bury(circuit);
-  else ++counters_.circuits_held;
-  if (draining_ && circuits_.empty()) end_trunk(End());
+  circuits_.retire(circuit);
+  if (farewell_.draining() && circuits_.empty()) end_trunk(End());
 }
 
-void ClusterMachine::drop_inbox(Circuit& circuit) {
-  while (circuit.first) {
-    ReceivedFrame* const frame = std::exchange(circuit.first, circuit.first->next);
-    frame->payload = Payload();
-    free_frame(frame);
-  }
-  circuit.readable = false;
-  if (!circuit.route.is_control()) peers_unread_ -= circuit.unread;
-  circuit.unread = 0;
-  update_pause();
-}
-
-void ClusterMachine::bury(Circuit& circuit) {
-  if (&circuit == control_) control_ = nullptr; // the trunk is not running any more
-  circuit.of_trunk.unlink();
-  buried_.emplace_back(&circuit);
-}
-
-void ClusterMachine::collect_events(std::vector<TrunkEvent>& into) {
-  into.clear();
-  into.swap(events_);
-  std::erase_if(buried_before_, [](const auto& circuit) { return circuit->holds == 0; });
-  std::ranges::move(buried_, std::back_inserter(buried_before_));
-  buried_.clear();
-}
-
-void ClusterMachine::circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) {
-  into.clear();
-  for (Circuit& circuit : all_)
-    if (!circuit.ended && !circuit.released && circuit.names->local->id == local) into.push_back(&circuit);
+std::size_t ClusterMachine::credit_bytes(const TrunkCircuit& circuit) const {
+  if (circuit.ended || circuit.finished_here()) return 0;
+  const std::size_t max = writer_.bytes_max(static_cast<const ClusterCircuit&>(circuit));
+  return max - std::min(max, writer_.bytes());
 }
 
 // The protocol has no words about peers.
@@ -248,101 +181,99 @@ void ClusterMachine::end_peer(const PeerName&, const End&) {}
 // The end of the connection.
 
 void ClusterMachine::drain(Instant deadline, bool) {
-  if (state_ != State::running) return;
-  draining_ = true;
-  drain_deadline_ = std::min(drain_deadline_, deadline);
+  const Input input(*this, checks_);
+  if (farewell_.running()) farewell_.drain(deadline);
 }
 
-void ClusterMachine::close(End reason) { end_trunk(std::move(reason)); }
+void ClusterMachine::close(End reason) {
+  const Input input(*this, checks_);
+  end_trunk(std::move(reason));
+}
 
 void ClusterMachine::violate(error reason, std::string text) { end_trunk(End(reason, std::move(text) + from())); }
 
 /// What is in the output is still written. The control circuit ends with the reason itself, the others because of it.
 void ClusterMachine::end_trunk(End reason) {
-  if (state_ != State::running) return;
-  state_ = State::ending;
-  ending_since_ = Instant::max(); // from the next time that somebody says what time it is
+  if (!farewell_.end()) return;
   end_all(reason);
   emit(TrunkEvent::Kind::closed).end = std::make_unique<End>(std::move(reason));
 }
 
 void ClusterMachine::end_all(const End& reason) {
-  draining_ = false; // the last circuit does not end the trunk again
-  drop_frame();
+  reader_.drop_frame();
+  inboxes_.end();
   const End for_peers(error::trunk_lost,
                       reason.clean() ? std::string("the connection was closed") : reason.to_string());
-  std::vector<Circuit*> circuits; // in order: what is told to the outside must not depend on a hash
-  circuits.reserve(circuits_.size());
-  for (const auto& [route, circuit] : circuits_) circuits.push_back(circuit);
-  std::ranges::sort(circuits, {}, &Circuit::id);
-  for (Circuit* circuit : circuits) end_circuit(*circuit, circuit == control_ ? reason : for_peers);
-  paused_since_ = Instant::max();
+  const ClusterCircuit* const control = circuits_.control();
+  circuits_.for_each([&](ClusterCircuit& circuit) { end_circuit(circuit, &circuit == control ? reason : for_peers); });
 }
 
 void ClusterMachine::disconnected(End cause) {
-  if (state_ == State::over) return;
-  const bool told = std::exchange(state_, State::over) == State::ending;
-  pending_.clear();
-  output_bytes_ = 0;
-  if (told) return;
+  const Input input(*this, checks_);
+  if (farewell_.over()) return;
+  writer_.clear();
+  if (!farewell_.disconnected()) return;
   if (!cause.clean()) {
     cause = End(error::trunk_lost, (cause.code == error::trunk_lost ? cause.text : cause.to_string()) + from());
-  } else if (in_payload_) {
-    cause = End(error::trunk_lost,
-                fmt::format("the far side closed the connection inside a frame, {} of {} bytes of payload{}", arrived_,
-                            frame_.length, from()));
-  } else if (carried_ > 0) {
-    cause = End(error::trunk_lost,
-                fmt::format("the far side closed the connection inside a frame, {} of {} bytes of its header{}",
-                            carried_, frame_header_bytes(options_.framing), from()));
+  } else if (const std::string inside = reader_.inside(); !inside.empty()) {
+    cause = End(error::trunk_lost, "the far side closed the connection " + inside + from());
   }
   end_all(cause);
   emit(TrunkEvent::Kind::closed).end = std::make_unique<End>(std::move(cause));
 }
 
-// Time.
+// Bytes and time.
+
+void ClusterMachine::feed(std::span<const std::byte> bytes, Instant at) {
+  const Input input(*this, checks_);
+  note_time(at);
+  ClusterWhole::counters.bytes_received += bytes.size();
+  reader_.feed(bytes);
+}
+
+void ClusterMachine::collect_events(std::vector<TrunkEvent>& into) {
+  into.clear();
+  into.swap(events);
+  circuits_.free_buried();
+}
+
+void ClusterMachine::collect_output(Output& into, std::size_t bytes_max, Instant at) {
+  const Input input(*this, checks_);
+  note_time(at);
+  into.clear();
+  if (!farewell_.over()) writer_.collect(into, bytes_max);
+}
+
+void ClusterMachine::written(Instant at) {
+  const Input input(*this, checks_);
+  note_time(at);
+  writer_.written();
+}
 
 Instant ClusterMachine::deadline() const {
-  const ClusterLimits& limits = options_.limits;
-  if (state_ == State::over) return Instant::max();
-  if (state_ == State::ending) return ending_since_ == Instant::max() ? now_ : ending_since_ + limits.goodbye_deadline;
-  Instant first = drain_deadline_;
-  if (writing_) first = std::min(first, writing_since_ + limits.write_deadline);
-  if (paused_since_ != Instant::max()) first = std::min(first, paused_since_ + limits.stall_deadline);
-  return first;
+  const Instant end = farewell_.deadline();
+  if (!farewell_.running()) return end;
+  return std::min({end, writer_.deadline(), inboxes_.deadline()});
 }
 
-void ClusterMachine::tick(Instant now) {
-  now_ = std::max(now_, now);
-  const ClusterLimits& limits = options_.limits;
-  if (state_ == State::over) return;
-  if (state_ == State::ending) {
-    if (ending_since_ == Instant::max()) ending_since_ = now_;
-    if (now_ >= ending_since_ + limits.goodbye_deadline) state_ = State::over;
-    return;
-  }
-  if (writing_ && now_ >= writing_since_ + limits.write_deadline)
-    return violate(error::write_timeout,
-                   fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
-  if (paused_since_ != Instant::max() && now_ >= paused_since_ + limits.stall_deadline) {
-    if (!std::exchange(taken_since_pause_, false))
-      return violate(error::stalled,
-                     fmt::format("{} bytes unread on the control circuit, control_inbox_bytes_max is {}: nothing "
-                                 "taken for stall_deadline {} ms",
-                                 control_->unread, limits.control_inbox_bytes_max, limits.stall_deadline.count()));
-    paused_since_ = now_;
-  }
-  if (now_ >= drain_deadline_) end_trunk(End(error::draining, "the drain deadline has passed"));
+void ClusterMachine::tick(Instant at) {
+  const Input input(*this, checks_);
+  note_time(at);
+  if (farewell_.over()) return;
+  if (!farewell_.running()) return farewell_.tick_end();
+  End broken = writer_.tick();
+  if (broken.clean()) broken = inboxes_.tick();
+  if (!broken.clean()) return violate(static_cast<error>(broken.code.value()), std::move(broken.text));
+  if (farewell_.drain_overdue()) end_trunk(End(error::draining, "the drain deadline has passed"));
 }
 
-std::size_t ClusterMachine::credit_bytes(const TrunkCircuit& circuit) const {
-  if (circuit.ended || circuit.finished_here()) return 0;
-  const std::size_t max = send_bytes_max(circuit);
-  return max - std::min(max, output_bytes_);
-}
-
-std::size_t ClusterMachine::memory_bytes() const {
-  return (control_ ? control_->unread : 0) + peers_unread_ + payload_.size();
+void ClusterMachine::check() {
+  const bool full = checks_.is_full(circuits_.size());
+  farewell_.check();
+  circuits_.check(full);
+  inboxes_.check(full);
+  reader_.check();
+  writer_.check(full);
 }
 
 } // namespace trunkline::quarkchain

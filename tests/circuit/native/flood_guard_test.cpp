@@ -1,5 +1,5 @@
-// Control frames in numbers that no honest far side sends. Rows F34, F37, F42; the clock stands still unless a test says
-// otherwise, so that "per second" is exact.
+// Control frames in numbers that no honest far side sends. Rows F34, F37, F42; the clock stands still unless a test
+// says otherwise, so that "per second" is exact.
 #include <doctest/doctest.h>
 
 #include <string>

@@ -320,7 +320,8 @@ class Conversation {
         half.close_asked = true;
         // What the other still sends is dropped; unless it is over already, and then it is not ours to lose.
         line.halves[1 - side].lossy = true;
-        machine(side).close(*half.circuit, choices_.one_in(2) ? End() : End(error::handler_failed, "closed by the test"));
+        machine(side).close(*half.circuit,
+                            choices_.one_in(2) ? End() : End(error::handler_failed, "closed by the test"));
         return;
       case 1:
         half.pending.reset();

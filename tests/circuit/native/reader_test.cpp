@@ -1,5 +1,5 @@
-// Bytes into frames: bytes that are not what docs/wire.md says and what becomes of them, bytes cut anywhere, and bytes that
-// are read straight to where they belong. Rows F01 to F11, F38 to F40.
+// Bytes into frames: bytes that are not what docs/wire.md says and what becomes of them, bytes cut anywhere, and bytes
+// that are read straight to where they belong. Rows F01 to F11, F38 to F40.
 #include <doctest/doctest.h>
 
 #include <string>

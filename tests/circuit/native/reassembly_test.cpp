@@ -48,7 +48,7 @@ int arriving(const Limits& limits, int circuits, std::size_t size) {
   pair.dialler().clogged = true;
   for (int circuit = 0; circuit < circuits; ++circuit) {
     TrunkCircuit* opened = pair.dialler().machine().open(pair.request(pair.dialler()),
-                                                       Fragment(1, Payload(std::string(size, 'x'))), pair.now);
+                                                         Fragment(1, Payload(std::string(size, 'x'))), pair.now);
     here.push_back(opened);
   }
   pair.dialler().clogged = false;
@@ -150,7 +150,7 @@ TEST_CASE("flow: small fragments pass while a hundred large ones wait for memory
   MachinePair pair(limits, limits);
   for (int circuit = 0; circuit < 100; ++circuit)
     pair.dialler().machine().open(pair.request(pair.dialler()), Fragment(1, Payload(std::string(300'000, 'x'))),
-                                pair.now);
+                                  pair.now);
   pair.pump();
   std::vector<TrunkCircuit*> readers;
   for (TrunkEvent& event : pair.answerer().events())

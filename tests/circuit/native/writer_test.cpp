@@ -95,7 +95,7 @@ TEST_CASE("flow: a first fragment whose metadata no frame can hold ends its circ
   MachinePair pair;
 
   TrunkCircuit* circuit = pair.dialler().machine().open(pair.request(pair.dialler()),
-                                                      Fragment(1, std::string(9000, 's'), "payload"), pair.now);
+                                                        Fragment(1, std::string(9000, 's'), "payload"), pair.now);
   pair.pump();
 
   CHECK_FALSE(pair.answerer().closed());

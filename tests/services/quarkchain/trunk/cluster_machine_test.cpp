@@ -102,7 +102,7 @@ TEST_CASE("cluster trunk: the end of the stream is clean between frames and a lo
         CHECK(machine.end().text.find("inside a frame") != std::string::npos);
         CHECK(machine.end().text.find("from tcp://10.0.0.7:38291") != std::string::npos);
       }
-      CHECK(machine.trunk.over());
+      CHECK(machine->over());
     }
   }
 }
@@ -123,7 +123,7 @@ TEST_CASE("cluster trunk: a frame above command_bytes_max ends the connection wh
     CHECK(machine.state() == "frame too large");
     CHECK(machine.end().text ==
           "frame with 1001 bytes of payload exceeds command_bytes_max 1000, from tcp://10.0.0.7:38291");
-    CHECK(machine.trunk.cluster_counters().frames_too_large == 1);
+    CHECK(machine->cluster_counters().frames_too_large == 1);
   }
 }
 
@@ -133,17 +133,17 @@ TEST_CASE(
   MachineUnderTest huge;
   huge.hears(from_hex("ffffffff 00000000 0000000000000000 81 0000000000000001"));
   CHECK(huge.state() == "frame too large");
-  CHECK(huge.trunk.memory_bytes() == 0);
+  CHECK(huge->memory_bytes() == 0);
 
   MachineUnderTest machine;
   machine.hears(from_hex("08000000 00000000 0000000000000000 81 0000000000000001"));
   CHECK(machine.state() == "open");
-  CHECK(machine.trunk.memory_bytes() == 0);
+  CHECK(machine->memory_bytes() == 0);
   machine.hears("x");
-  CHECK(machine.trunk.memory_bytes() <= 64 * 1024);
+  CHECK(machine->memory_bytes() <= 64 * 1024);
   for (int i = 0; i < 1024; ++i) machine.hears(std::string(1024, 'x'));
-  CHECK(machine.trunk.memory_bytes() >= 1024 * 1024);
-  CHECK(machine.trunk.memory_bytes() <= 2 * 1024 * 1024 + 64 * 1024);
+  CHECK(machine->memory_bytes() >= 1024 * 1024);
+  CHECK(machine->memory_bytes() <= 2 * 1024 * 1024 + 64 * 1024);
 }
 
 TEST_CASE("cluster trunk: a large frame arrives whole, however it is cut, and is written from where it lies") {
@@ -153,7 +153,7 @@ TEST_CASE("cluster trunk: a large frame arrives whole, however it is cut, and is
   MachineUnderTest sender;
   Fragment fragment(141, Payload(payload));
   fragment.part = 9;
-  REQUIRE(sender.trunk.send(sender.control(), fragment) == SendOutcome::queued);
+  REQUIRE(sender->send(sender.control(), fragment) == SendOutcome::queued);
   REQUIRE(sender.sends(sender.control(), 1, 2, "after") == SendOutcome::queued);
   const std::string bytes = sender.bytes();
   REQUIRE(bytes.size() == payload.size() + 25 + 5 + 25);
@@ -162,7 +162,7 @@ TEST_CASE("cluster trunk: a large frame arrives whole, however it is cut, and is
     MachineUnderTest machine;
     for (std::size_t at = 0; at < bytes.size(); at += portion)
       machine.hears(std::string_view(bytes).substr(at, portion));
-    const std::optional<Fragment> received = machine.trunk.take(machine.control());
+    const std::optional<Fragment> received = machine->take(machine.control());
     REQUIRE(received.has_value());
     CHECK(received->payload.text() == payload);
     CHECK(machine.takes(machine.control()) == "1 #2 \"after\"");
@@ -177,20 +177,20 @@ TEST_CASE(
     MachineUnderTest machine;
     machine.clogged = true;
     std::string expected;
-    for (std::uint64_t i = 1; machine.trunk.output_bytes() < (std::size_t{3} << 20); ++i) {
+    for (std::uint64_t i = 1; machine->output_bytes() < (std::size_t{3} << 20); ++i) {
       const std::string payload(i % 7 == 0 ? random() % 500'000 : random() % 100, static_cast<char>('a' + i % 26));
       REQUIRE(machine.sends(machine.control(), 9, i, payload) == SendOutcome::queued);
       expected += encode(Framing::cluster, frame(9, i, payload));
     }
     std::string bytes;
     Output output;
-    while (machine.trunk.has_output()) {
-      machine.trunk.collect_output(output, bytes_max, machine.now);
+    while (machine->has_output()) {
+      machine->collect_output(output, bytes_max, machine.now);
       CHECK(output.bytes <= std::max(bytes_max, std::size_t{72} << 10)); // a portion, and the piece that fills it
       std::vector<std::span<const std::byte>> pieces;
       output.gather(pieces);
       for (const auto piece : pieces) bytes.append(reinterpret_cast<const char*>(piece.data()), piece.size());
-      machine.trunk.written(machine.now);
+      machine->written(machine.now);
     }
     CHECK(bytes == expected);
   }
@@ -205,7 +205,7 @@ TEST_CASE("cluster trunk: peer id 0 is the control circuit whatever the branch, 
   Fragment reply(142, Payload("c"));
   reply.part = 2;
   reply.subject = "85";
-  CHECK(machine.trunk.send(machine.control(), reply) == SendOutcome::queued);
+  CHECK(machine->send(machine.control(), reply) == SendOutcome::queued);
   machine.settle();
   CHECK(machine.says() == "@00000055/0 142 #2 \"c\"");
 }
@@ -233,9 +233,9 @@ TEST_CASE("cluster trunk: frames for unknown peers are dropped and counted, and 
   machine.hears(frame(129, 1, "ping"));
   CHECK(machine.events() == "readable 00000000/0");
   CHECK(machine.takes(machine.control()) == "129 #1 \"ping\"");
-  CHECK(machine.trunk.cluster_counters().frames_for_unknown_peers == 2);
-  CHECK(machine.trunk.counters().frames_for_forgotten_circuits == 2);
-  CHECK(machine.trunk.memory_bytes() == 0);
+  CHECK(machine->cluster_counters().frames_for_unknown_peers == 2);
+  CHECK(machine->counters().frames_for_forgotten_circuits == 2);
+  CHECK(machine->memory_bytes() == 0);
 }
 
 TEST_CASE("cluster trunk: a branch outside the configuration ends the connection, an absent shard does not") {
@@ -246,7 +246,7 @@ TEST_CASE("cluster trunk: a branch outside the configuration ends the connection
     machine.hears(frame(9, 1, "x", wrong));
     CHECK(machine.state() == "protocol error");
     CHECK(machine.end().text.find("not one of the 2 configured branches") != std::string::npos);
-    CHECK(machine.trunk.cluster_counters().frames_for_unknown_branches == 1);
+    CHECK(machine->cluster_counters().frames_for_unknown_branches == 1);
   }
   // At a master nobody checks.
   ClusterMachineOptions options = MachineUnderTest::with(Framing::cluster, ClusterLimits());
@@ -264,27 +264,27 @@ TEST_CASE("cluster trunk: a branch outside the configuration ends a p2p connecti
 
 TEST_CASE("cluster trunk: the frames of an allowed peer open its branches until it is forgotten") {
   MachineUnderTest machine;
-  machine.trunk.allow_peer(7);
+  machine->allow_peer(7);
   machine.hears(frame(9, 1, "first", peer7));
   CHECK(machine.events() == "opened 00010001/7; readable 00010001/7");
   CHECK(machine.takes(machine.at(peer7)) == "9 #1 \"first\"");
   machine.hears(frame(9, 1, "second", Route(0x20001, 7)));
   CHECK(machine.events() == "opened 00020001/7; readable 00020001/7");
-  machine.trunk.forget_peer(7);
+  machine->forget_peer(7);
   machine.closes(machine.at(peer7));
   machine.hears(frame(9, 2, "third", peer7));
   CHECK(machine.events() == "ended 00010001/7: clean");
-  CHECK(machine.trunk.cluster_counters().frames_for_unknown_peers == 1);
+  CHECK(machine->cluster_counters().frames_for_unknown_peers == 1);
 }
 
 TEST_CASE("cluster trunk: no more than circuits_max are opened from either side") {
   ClusterLimits limits;
   limits.circuits_max = 2;
   MachineUnderTest machine(Framing::cluster, limits);
-  for (const std::uint64_t peer : {1, 2, 3}) machine.trunk.allow_peer(peer);
+  for (const std::uint64_t peer : {1, 2, 3}) machine->allow_peer(peer);
   for (const std::uint64_t peer : {1, 2, 3}) machine.hears(frame(9, 1, "", Route(0x10001, peer)));
-  CHECK(machine.trunk.circuits_count() == 3); // the control circuit among them
-  CHECK(machine.trunk.cluster_counters().frames_for_unknown_peers == 1);
+  CHECK(machine->circuits_count() == 3); // the control circuit among them
+  CHECK(machine->cluster_counters().frames_for_unknown_peers == 1);
   TrunkCircuit& one_too_many = machine.opens(Route(0x10001, 4));
   CHECK(one_too_many.ended);
   CHECK(one_too_many.end->text.find("circuits_max 2") != std::string::npos);
@@ -323,9 +323,9 @@ TEST_CASE("cluster trunk: closing a virtual peer says nothing and drops what com
   CHECK(machine.events() == "ended 00010001/7: clean");
   machine.hears(frame(10, 1, "reply", peer7));
   CHECK(machine.events() == "");
-  CHECK(machine.trunk.cluster_counters().frames_for_unknown_peers == 1);
+  CHECK(machine->cluster_counters().frames_for_unknown_peers == 1);
   Fragment late(9);
-  CHECK(machine.trunk.send(seven, late) == SendOutcome::closed);
+  CHECK(machine->send(seven, late) == SendOutcome::closed);
 
   TrunkCircuit& again = machine.opens(peer7); // the same route, another circuit
   machine.hears(frame(11, 1, "new", peer7));
@@ -342,7 +342,7 @@ TEST_CASE("cluster trunk: a virtual peer that is closed in the middle of a frame
     machine.closes(seven);
     machine.hears(std::string_view(bytes).substr(cut));
     CHECK(machine.takes(machine.control()) == "129 #1 \"p\"");
-    CHECK(machine.trunk.memory_bytes() == 0);
+    CHECK(machine->memory_bytes() == 0);
   }
 }
 
@@ -354,7 +354,7 @@ TEST_CASE("cluster trunk: closing or dropping the control circuit ends the conne
     machine.sends(machine.control(), 130, 1, "last words");
     machine.events();
     if (drops) {
-      machine.trunk.release(machine.control());
+      machine->release(machine.control());
       machine.settle();
       CHECK(machine.state() == "circuit abandoned");
     } else {
@@ -366,7 +366,7 @@ TEST_CASE("cluster trunk: closing or dropping the control circuit ends the conne
     machine.hears(frame(129, 2, "too late"));
     CHECK(machine.events().find("readable") == std::string::npos);
     machine.passes(2s);
-    CHECK(machine.trunk.over());
+    CHECK(machine->over());
   }
 }
 
@@ -395,10 +395,10 @@ TEST_CASE("cluster trunk: a virtual peer that is not read is closed alone at pee
   CHECK(stalled.end->code == error::stalled);
   CHECK(stalled.end->text.find("peer_inbox_bytes_max 10000") != std::string::npos);
   CHECK(stalled.end->text.find("peer 7 on branch 0x00010001") != std::string::npos);
-  CHECK(machine.trunk.cluster_counters().peers_overflowed == 1);
+  CHECK(machine->cluster_counters().peers_overflowed == 1);
   CHECK(machine.takes(machine.control()) == "129 #1 \"control\"");
   CHECK(machine.takes(other) == "9 #1 \"other\"");
-  CHECK(machine.trunk.memory_bytes() == 0);
+  CHECK(machine->memory_bytes() == 0);
 }
 
 TEST_CASE("cluster trunk: a virtual peer that is read may be sent a frame above its inbox, empty ones count") {
@@ -448,11 +448,11 @@ TEST_CASE("cluster trunk: who has not said who it is may not send more than unid
     MachineUnderTest machine(std::move(options));
     machine.hears(frame(129, 1, std::string(1000, 'x')));
     CHECK(machine.state() == "open");
-    if (identified) machine.trunk.identify();
+    if (identified) machine->identify();
     machine.hears(frame(129, 2, std::string(1001, 'x')));
     CHECK((machine.state() == "open") == identified);
     if (!identified) CHECK(machine.end().text.find("unidentified_command_bytes_max 1000") != std::string::npos);
-    CHECK(machine.trunk.cluster_counters().frames_too_large == (identified ? 0 : 1));
+    CHECK(machine->cluster_counters().frames_too_large == (identified ? 0 : 1));
   }
 }
 
@@ -465,28 +465,28 @@ TEST_CASE("cluster trunk: beyond peers_inbox_bytes_max the virtual peer that hol
   for (const std::uint64_t peer : {1, 2, 3}) machine.opens(Route(0x10001, peer));
   for (int i = 0; i < 2; ++i) machine.hears(frame(9, 1, std::string(3000, 'x'), Route(0x10001, 1)));
   for (int i = 0; i < 6; ++i) machine.hears(frame(9, 1, std::string(3000, 'x'), Route(0x10001, 2)));
-  CHECK(machine.trunk.memory_bytes() > 24'000);
+  CHECK(machine->memory_bytes() > 24'000);
   for (int i = 0; i < 2; ++i) machine.hears(frame(9, 1, std::string(3000, 'x'), Route(0x10001, 3)));
   CHECK(machine.at(Route(0x10001, 2)).ended);
   CHECK(machine.at(Route(0x10001, 2)).end->text.find("peers_inbox_bytes_max 30000") != std::string::npos);
   CHECK_FALSE(machine.at(Route(0x10001, 1)).ended);
   CHECK_FALSE(machine.at(Route(0x10001, 3)).ended);
-  CHECK(machine.trunk.memory_bytes() <= 30'000);
+  CHECK(machine->memory_bytes() <= 30'000);
 }
 
 TEST_CASE("cluster trunk: the connection is not read while the control circuit is full, and again when half is taken") {
   ClusterLimits limits;
   limits.control_inbox_bytes_max = 10'000;
   MachineUnderTest machine(Framing::cluster, limits);
-  CHECK(machine.trunk.wants_input());
+  CHECK(machine->wants_input());
   for (std::uint64_t i = 1; i <= 9; ++i) machine.hears(frame(141, i, std::string(1000, 'x')));
-  CHECK_FALSE(machine.trunk.wants_input());
-  CHECK(machine.trunk.cluster_counters().pauses == 1);
+  CHECK_FALSE(machine->wants_input());
+  CHECK(machine->cluster_counters().pauses == 1);
   machine.takes(machine.control(), 4);
-  CHECK_FALSE(machine.trunk.wants_input());
+  CHECK_FALSE(machine->wants_input());
   machine.takes(machine.control(), 1);
-  CHECK(machine.trunk.wants_input());
-  CHECK(machine.trunk.deadline() == Instant::max());
+  CHECK(machine->wants_input());
+  CHECK(machine->deadline() == Instant::max());
   CHECK(machine.state() == "open");
 }
 
@@ -517,7 +517,7 @@ TEST_CASE("cluster trunk: virtual peers wait for the writer before the control c
   int peers = 0;
   while (machine.sends(seven, 9, 1, std::string(1000, 'x')) == SendOutcome::queued) ++peers;
   CHECK(peers == 10);
-  CHECK(machine.trunk.credit_bytes(seven) == 0);
+  CHECK(machine->credit_bytes(seven) == 0);
   CHECK(machine.sends(machine.control(), 129, 1, "still goes") == SendOutcome::queued);
   int control = 0;
   while (machine.sends(machine.control(), 129, 1, std::string(1000, 'x')) == SendOutcome::queued) ++control;
@@ -556,7 +556,7 @@ TEST_CASE("cluster trunk: of two virtual peers that wait for the writer the one 
 
 TEST_CASE("cluster trunk: what cannot cross is refused when it is sent") {
   MachineUnderTest machine;
-  const auto sends = [&](Fragment fragment) { machine.trunk.send(machine.control(), fragment); };
+  const auto sends = [&](Fragment fragment) { machine->send(machine.control(), fragment); };
   CHECK_THROWS_AS(sends(Fragment(256)), std::invalid_argument);
   CHECK_THROWS_AS(sends(Fragment(-1)), std::invalid_argument);
   CHECK_THROWS_AS(sends(Fragment::error("no", 1)), std::invalid_argument);
@@ -573,7 +573,7 @@ TEST_CASE("cluster trunk: output that is not written ends the connection at writ
   machine.clogged = true;
   machine.sends(machine.control(), 129, 1, "x");
   Output output;
-  machine.trunk.collect_output(output, 1 << 20, machine.now); // handed over, never written
+  machine->collect_output(output, 1 << 20, machine.now); // handed over, never written
   machine.passes(19s);
   CHECK(machine.state() == "open");
   machine.passes(1s);
@@ -582,9 +582,9 @@ TEST_CASE("cluster trunk: output that is not written ends the connection at writ
 
 TEST_CASE("cluster trunk: a drain takes no new circuits and ends the connection at its deadline") {
   MachineUnderTest machine;
-  machine.trunk.allow_peer(8);
+  machine->allow_peer(8);
   TrunkCircuit& seven = machine.opens(peer7);
-  machine.trunk.drain(machine.now + 5s);
+  machine->drain(machine.now + 5s);
   CHECK(machine.opens(Route(0x20001, 7)).ended);
   machine.hears(frame(9, 1, "", peer8));
   machine.hears(frame(9, 1, "goes on", peer7));

@@ -1,5 +1,5 @@
-// One cluster trunk under test, with the test itself as the far side: it says frames and compares events and frames as
-// text. Time is a number here.
+// One cluster machine under test, with the test itself as the far side: it says frames and compares events and frames
+// as text. Time is a number here.
 #pragma once
 
 #include "services/quarkchain/trunk/cluster_machine.hpp"
@@ -22,8 +22,8 @@ using trunkline::test::phrase;
 
 class MachineUnderTest {
  public:
-  explicit MachineUnderTest(ClusterMachineOptions options) : framing(options.framing), trunk(std::move(options)) {
-    circuits_[Route()] = &trunk.control();
+  explicit MachineUnderTest(ClusterMachineOptions options) : framing(options.framing), machine_(std::move(options)) {
+    circuits_[Route()] = &machine_.control();
   }
   explicit MachineUnderTest(Framing of = Framing::cluster, ClusterLimits limits = ClusterLimits())
       : MachineUnderTest(with(of, limits)) {}
@@ -37,29 +37,31 @@ class MachineUnderTest {
     return options;
   }
 
+  ClusterMachine* operator->() noexcept { return &machine_; }
+
   /// The far side says these bytes, or this frame.
   void hears(std::string_view bytes) {
-    trunk.feed(as_bytes(bytes), now);
+    machine_.feed(as_bytes(bytes), now);
     settle();
   }
   void hears(const Frame& frame) { hears(encode(framing, frame)); }
   void passes(std::chrono::nanoseconds time) {
     const Instant until = now + time;
-    for (int ticks = 0; trunk.deadline() <= until; ++ticks) {
+    for (int ticks = 0; machine_.deadline() <= until; ++ticks) {
       if (ticks > 1000) throw std::logic_error("a deadline is never met: a session would spin");
-      now = std::max(now, trunk.deadline());
-      trunk.tick(now);
+      now = std::max(now, machine_.deadline());
+      machine_.tick(now);
       settle();
     }
     now = until;
   }
   /// The far side has finished sending, or the connection broke.
   void ends() {
-    trunk.disconnected(End());
+    machine_.disconnected(End());
     settle();
   }
   void breaks() {
-    trunk.disconnected(End(error::trunk_lost, "connection reset by peer"));
+    machine_.disconnected(End(error::trunk_lost, "connection reset by peer"));
     settle();
   }
 
@@ -69,7 +71,7 @@ class MachineUnderTest {
     return opens(std::move(request));
   }
   TrunkCircuit& opens(OpenRequest request) {
-    TrunkCircuit* const circuit = trunk.open(std::move(request), std::nullopt, now);
+    TrunkCircuit* const circuit = machine_.open(std::move(request), std::nullopt, now);
     if (circuit->id != 0) circuits_[ClusterMachine::route_of(*circuit)] = circuit;
     settle();
     return *circuit;
@@ -79,7 +81,7 @@ class MachineUnderTest {
   SendOutcome sends(TrunkCircuit& circuit, std::uint8_t op, std::uint64_t rpc_id, std::string payload) {
     Fragment fragment(op, Payload(std::move(payload)));
     fragment.part = static_cast<std::int64_t>(rpc_id);
-    const SendOutcome outcome = trunk.send(circuit, fragment);
+    const SendOutcome outcome = machine_.send(circuit, fragment);
     settle();
     return outcome;
   }
@@ -87,7 +89,7 @@ class MachineUnderTest {
   std::string takes(TrunkCircuit& circuit, std::size_t count = SIZE_MAX) {
     std::string text;
     for (std::size_t taken = 0; taken < count; ++taken) {
-      const std::optional<Fragment> fragment = trunk.take(circuit);
+      const std::optional<Fragment> fragment = machine_.take(circuit);
       if (!fragment) break;
       Frame frame;
       frame.op = static_cast<std::uint8_t>(fragment->op);
@@ -99,7 +101,7 @@ class MachineUnderTest {
     return text;
   }
   void closes(TrunkCircuit& circuit, End reason = {}) {
-    trunk.close(circuit, std::move(reason));
+    machine_.close(circuit, std::move(reason));
     settle();
   }
 
@@ -115,19 +117,18 @@ class MachineUnderTest {
   void settle() {
     std::vector<TrunkEvent> events;
     do {
-      trunk.collect_events(events);
+      machine_.collect_events(events);
       for (TrunkEvent& event : events) note(event);
-      if (clogged || !trunk.has_output()) continue;
-      trunk.collect_output(output_, 1 << 20, now);
+      if (clogged || !machine_.has_output()) continue;
+      machine_.collect_output(output_, 1 << 20, now);
       std::vector<std::span<const std::byte>> pieces;
       output_.gather(pieces);
       for (const auto piece : pieces) said_.append(reinterpret_cast<const char*>(piece.data()), piece.size());
-      trunk.written(now);
-    } while (!events.empty() || (!clogged && trunk.has_output()) || trunk.has_events());
+      machine_.written(now);
+    } while (!events.empty() || (!clogged && machine_.has_output()) || machine_.has_events());
   }
 
   Framing framing;
-  ClusterMachine trunk;
   Instant now{std::chrono::hours(7)};
   bool clogged = false; // nothing is written
 
@@ -147,6 +148,7 @@ class MachineUnderTest {
     join(events_, text);
   }
 
+  ClusterMachine machine_;
   std::map<Route, TrunkCircuit*> circuits_;
   Output output_;
   std::string said_;
