@@ -44,15 +44,15 @@ struct Giving {
   Giving(Circuit& control_circuit, Source from, Filter without, Watch watcher, Tuning limits,
          std::shared_ptr<SharedBudget> shared)
       : control(control_circuit), source(std::move(from)), filter(std::move(without)), watch(std::move(watcher)),
-        tuning(limits), commons(std::move(shared)), holding(commons) {}
+        tuning(limits), budget(std::move(shared)), share(budget) {}
 
   Circuit& control;
   const Source source;
   const Filter filter;
   const Watch watch;
   const Tuning tuning;
-  const std::shared_ptr<SharedBudget> commons;
-  BudgetShare holding;
+  const std::shared_ptr<SharedBudget> budget;
+  BudgetShare share;
   std::deque<Listed> listed;
   std::deque<Wanted> wanted; // at most what is listed
   std::size_t hands = 0;     // tasks that give what is wanted, <= files_sending_max
@@ -110,7 +110,7 @@ awaitable<void> give_listing(GivingPointer giving) {
       listed.size = entry->size;
       listed.is_file = entry->type == EntryType::file;
       if (listed.is_file) listed.path = std::move(entry->path);
-      giving->holding.add(sizeof(Listed) + listed.path.size());
+      giving->share.add(sizeof(Listed) + listed.path.size());
       giving->listed.push_back(std::move(listed));
       giving->watch.progress->entries_listed = giving->listed.size();
     }
@@ -220,7 +220,7 @@ awaitable<Given> give_file_once(GivingPointer giving, Wanted wanted) {
   const std::shared_ptr<Directory> directory = giving->source.root->directory(parent_of(path));
   const std::string name(name_of(path));
   if (wanted.has_digest) {
-    const FileDigest found = co_await digest_file(giving->commons, directory, name, giving->watch.progress);
+    const FileDigest found = co_await digest_file(giving->budget, directory, name, giving->watch.progress);
     if (!found.unchanged) co_return Given::changed;
     if (found.digest == wanted.digest) co_return Given::same;
     if (wanted.compare_only) co_return Given::different;
@@ -269,11 +269,11 @@ awaitable<void> give_files(GivingPointer giving) {
   giving->at_rest.notify_all();
 }
 
-void give_wanted(GivingPointer giving, TaskGroup crew) {
+void give_wanted(GivingPointer giving, TaskGroup group) {
   const std::size_t hands_max = std::max<std::size_t>(1, giving->tuning.files_sending_max);
   for (std::size_t idle = giving->wanted.size(); idle > 0 && giving->hands < hands_max; --idle) {
     ++giving->hands;
-    crew.spawn(give_files(giving));
+    group.spawn(give_files(giving));
   }
 }
 
@@ -310,7 +310,7 @@ void hear_totals(Giving& giving, const wire::Totals& totals) {
   progress.totals_known = true;
 }
 
-awaitable<void> give_hearing(GivingPointer giving, TaskGroup crew) {
+awaitable<void> give_hearing(GivingPointer giving, TaskGroup group) {
   for (;;) {
     const std::optional<Fragment> fragment = co_await giving->control.receive();
     if (!fragment) throw_protocol("the far side stopped in the middle of the sync");
@@ -318,7 +318,7 @@ awaitable<void> give_hearing(GivingPointer giving, TaskGroup crew) {
     switch (fragment->op) {
       case op::want:
         hear_want(*giving, read_message<wire::Want>(*fragment));
-        give_wanted(giving, crew);
+        give_wanted(giving, group);
         break;
       case op::totals: hear_totals(*giving, read_message<wire::Totals>(*fragment)); break;
       case op::notes: {
@@ -337,7 +337,7 @@ awaitable<void> give_hearing(GivingPointer giving, TaskGroup crew) {
         giving->control.finish();
         co_await as_result(giving->control.receive()); // its finish, which tells the Taker that we know
         while (giving->hands > 0 || !giving->listing_said) co_await giving->at_rest.wait();
-        crew.cancel();
+        group.cancel();
         co_return;
       case op::failed: throw_failed(*fragment);
       default: throw_protocol("a Taker does not say " + std::to_string(fragment->op));
@@ -358,14 +358,14 @@ awaitable<void> give_say_alive(GivingPointer giving) {
 } // namespace
 
 awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning,
-                       std::shared_ptr<SharedBudget> commons) {
+                       std::shared_ptr<SharedBudget> budget) {
   const auto giving = std::make_shared<Giving>(control, std::move(source), std::move(filter), std::move(watch), tuning,
-                                               std::move(commons));
-  TaskGroup crew(co_await asio::this_coro::executor);
-  crew.spawn(give_hearing(giving, crew));
-  crew.spawn(give_listing(giving));
-  crew.spawn(give_say_alive(giving));
-  co_await crew.join();
+                                               std::move(budget));
+  TaskGroup group(co_await asio::this_coro::executor);
+  group.spawn(give_hearing(giving, group));
+  group.spawn(give_listing(giving));
+  group.spawn(give_say_alive(giving));
+  co_await group.join();
   Report report = giving->report;
   report.circuits = giving->circuits;
   co_return report;

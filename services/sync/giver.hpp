@@ -16,6 +16,6 @@ namespace trunkline::sync {
 /// Gives everything in `source` to the Taker at the other end of `control`; whoever opened it does not matter.
 /// Returns when the Taker is done. Cancelled: the Taker is told. Errors: Failure; what ended the control circuit.
 awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning,
-                       std::shared_ptr<SharedBudget> commons);
+                       std::shared_ptr<SharedBudget> budget);
 
 } // namespace trunkline::sync

@@ -135,7 +135,7 @@ std::size_t bytes_of(const Entry& entry) noexcept { return sizeof(Entry) + entry
 std::string ListingReader::read(wire::Entry&& from, Entry& into) {
   if (++entries_count_ > entries_max_)
     throw_protocol("listing of more than " + std::to_string(entries_max_) + " entries");
-  holding_.add(sizeof(Entry));
+  share_.add(sizeof(Entry));
   if (entries_count_ > 1 && compare_paths(last_path_, from.path()) >= 0)
     throw_protocol("listing is not ascending: \"" + printable(from.path()) + "\" comes after \"" +
                    printable(last_path_) + "\"");
@@ -146,7 +146,7 @@ std::string ListingReader::read(wire::Entry&& from, Entry& into) {
   if (wrong.empty()) wrong = wrong_with_place(from);
   into.path = std::move(*from.mutable_path());
   if (!wrong.empty()) return wrong;
-  holding_.add(into.path.size() + from.target().size());
+  share_.add(into.path.size() + from.target().size());
   into.type = static_cast<EntryType>(from.type());
   into.size = from.size();
   into.mtime = {from.mtime_seconds(), from.mtime_nanoseconds()};

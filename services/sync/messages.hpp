@@ -71,12 +71,12 @@ Fragment to_failed(std::exception_ptr failure);
 
 /// Takes the listing of a far side, entry by entry, and believes nothing: an entry that cannot be used is refused
 /// alone, and so is what is excluded here, with everything below it, for the far side may have left nothing out; a list
-/// that cannot be sorted is refused whole. Filter and holding have to outlive
+/// that cannot be sorted is refused whole. Filter and share have to outlive
 /// the reader.
 class ListingReader {
  public:
-  ListingReader(const Filter& filter, std::size_t entries_max, BudgetShare& holding)
-      : filter_(filter), entries_max_(entries_max), holding_(holding) {}
+  ListingReader(const Filter& filter, std::size_t entries_max, BudgetShare& share)
+      : filter_(filter), entries_max_(entries_max), share_(share) {}
 
   /// What is wrong with the entry; empty when it was taken into `into`, which has its path in any case.
   /// Charges what the entry takes; one that is refused is a place in the list and no more.
@@ -92,7 +92,7 @@ class ListingReader {
 
   const Filter& filter_;
   std::size_t entries_max_;
-  BudgetShare& holding_;
+  BudgetShare& share_;
   std::uint64_t entries_count_ = 0;
   std::string last_path_;
   std::vector<std::string> directories_; // taken, from the top down to where the list is

@@ -84,17 +84,17 @@ awaitable<void> watch_idle(std::shared_ptr<Progress> progress, Duration idle_max
   }
 }
 
-awaitable<void> run_watched(awaitable<Report> sync, Report* into, TaskGroup crew) {
+awaitable<void> run_watched(awaitable<Report> sync, Report* into, TaskGroup group) {
   *into = co_await std::move(sync);
-  crew.cancel();
+  group.cancel();
 }
 
 awaitable<Report> watched(awaitable<Report> sync, std::shared_ptr<Progress> progress, Duration idle_max) {
   Report report;
-  TaskGroup crew(co_await asio::this_coro::executor);
-  crew.spawn(run_watched(std::move(sync), &report, crew));
-  crew.spawn(watch_idle(std::move(progress), idle_max));
-  co_await crew.join();
+  TaskGroup group(co_await asio::this_coro::executor);
+  group.spawn(run_watched(std::move(sync), &report, group));
+  group.spawn(watch_idle(std::move(progress), idle_max));
+  co_await group.join();
   co_return report;
 }
 
@@ -127,7 +127,7 @@ struct Service::Job {
 };
 
 Service::Service(Node& node, ServiceOptions options)
-    : node_(node), options_(std::move(options)), commons_(std::make_shared<SharedBudget>(options_.listing_bytes_max)) {
+    : node_(node), options_(std::move(options)), budget_(std::make_shared<SharedBudget>(options_.listing_bytes_max)) {
   if (!options_.random) options_.random = system_random();
 }
 
@@ -202,13 +202,13 @@ awaitable<void> Service::run_peer(std::shared_ptr<Service> self, LocalPeer& peer
 awaitable<Report> Service::run_job(Job& job, LocalPeer& peer, CircuitInbox& circuits) {
   const wire::Request request = to_request(job.role_there, job.path, job.options);
   Circuit control = peer.start(job.address, service_name, to_fragment(op::request, request));
-  const auto commons = std::make_shared<SharedBudget>(options_.tuning.listing_bytes_max);
+  const auto budget = std::make_shared<SharedBudget>(options_.tuning.listing_bytes_max);
   std::exception_ptr failure;
   try {
     if (job.role_there == wire::Request::TAKE)
-      co_return co_await give(control, job.source, Filter(job.options.exclude), job.watch, options_.tuning, commons);
+      co_return co_await give(control, job.source, Filter(job.options.exclude), job.watch, options_.tuning, budget);
     co_return co_await take(control, circuits, job.root, job.options, job.watch, options_.tuning, options_.random,
-                            commons);
+                            budget);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -303,12 +303,12 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
   if (takes) {
     auto root = open_destination(options_.root, request.path(), options.dry_run);
     co_return co_await watched(
-        take(control, circuits, std::move(root), options, std::move(watch), options_.tuning, options_.random, commons_),
+        take(control, circuits, std::move(root), options, std::move(watch), options_.tuning, options_.random, budget_),
         progress, options_.idle_max);
   }
   Source source = open_source(options_.root, request.path());
   co_return co_await watched(
-      give(control, std::move(source), std::move(*filter), std::move(watch), options_.tuning, commons_), progress,
+      give(control, std::move(source), std::move(*filter), std::move(watch), options_.tuning, budget_), progress,
       options_.idle_max);
 }
 

@@ -72,7 +72,7 @@ class Service : public std::enable_shared_from_this<Service> {
 
   Node& node_;
   ServiceOptions options_;
-  std::shared_ptr<SharedBudget> commons_; // of the syncs that others asked for
+  std::shared_ptr<SharedBudget> budget_; // of the syncs that others asked for
   std::shared_ptr<Job> starting_; // while a peer is being started here
   std::map<PeerId, std::shared_ptr<Job>> jobs_; // of peers started here, until they run
   bool refusing_ = false;

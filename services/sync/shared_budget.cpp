@@ -16,24 +16,24 @@ constexpr std::size_t bytes_between_yields = 256 * 1024;
 /// One of the digests that may be under way.
 class DigestTurn {
  public:
-  explicit DigestTurn(std::shared_ptr<SharedBudget> commons) : commons_(std::move(commons)) { ++commons_->digests; }
+  explicit DigestTurn(std::shared_ptr<SharedBudget> budget) : budget_(std::move(budget)) { ++budget_->digests; }
   DigestTurn(const DigestTurn&) = delete;
   DigestTurn& operator=(const DigestTurn&) = delete;
   ~DigestTurn() {
-    --commons_->digests;
-    commons_->digest_ended.notify_one();
+    --budget_->digests;
+    budget_->digest_ended.notify_one();
   }
 
  private:
-  std::shared_ptr<SharedBudget> commons_;
+  std::shared_ptr<SharedBudget> budget_;
 };
 
-awaitable<void> wait_for_turn(std::shared_ptr<SharedBudget> commons) {
-  while (commons->digests >= SharedBudget::digests_max) {
+awaitable<void> wait_for_turn(std::shared_ptr<SharedBudget> budget) {
+  while (budget->digests >= SharedBudget::digests_max) {
     try {
-      co_await commons->digest_ended.wait();
+      co_await budget->digest_ended.wait();
     } catch (...) {
-      commons->digest_ended.notify_one(); // it may have been this one's, and somebody else can use it
+      budget->digest_ended.notify_one(); // it may have been this one's, and somebody else can use it
       throw;
     }
   }
@@ -42,24 +42,24 @@ awaitable<void> wait_for_turn(std::shared_ptr<SharedBudget> commons) {
 } // namespace
 
 void BudgetShare::add(std::size_t bytes) {
-  if (bytes > commons_->listing_bytes_max - commons_->listing_bytes)
+  if (bytes > budget_->listing_bytes_max - budget_->listing_bytes)
     throw Failure(Failure::Kind::denied, "the listings here would take more than " +
-                                             std::to_string(commons_->listing_bytes_max) +
+                                             std::to_string(budget_->listing_bytes_max) +
                                              " bytes together, which is listing_bytes_max");
-  commons_->listing_bytes += bytes;
+  budget_->listing_bytes += bytes;
   bytes_ += bytes;
 }
 
 void BudgetShare::give_back(std::size_t bytes) noexcept {
   const std::size_t given = std::min(bytes, bytes_);
-  commons_->listing_bytes -= given;
+  budget_->listing_bytes -= given;
   bytes_ -= given;
 }
 
-awaitable<FileDigest> digest_file(std::shared_ptr<SharedBudget> commons, std::shared_ptr<Directory> directory,
+awaitable<FileDigest> digest_file(std::shared_ptr<SharedBudget> budget, std::shared_ptr<Directory> directory,
                                   std::string name, std::shared_ptr<Progress> progress) {
-  co_await wait_for_turn(commons);
-  const DigestTurn turn(commons);
+  co_await wait_for_turn(budget);
+  const DigestTurn turn(budget);
   OutgoingFile file(std::move(directory), std::move(name));
   Digester digester;
   std::vector<std::byte> buffer(std::min<std::uint64_t>(bytes_between_yields, file.status().size));

@@ -24,20 +24,20 @@ struct SharedBudget {
   Signal digest_ended;     // for one of those who wait
 };
 
-/// What the listings of one sync take of the commons, until it goes.
+/// What the listings of one sync take of the budget, until it goes.
 class BudgetShare {
  public:
-  explicit BudgetShare(std::shared_ptr<SharedBudget> commons) : commons_(std::move(commons)) {}
+  explicit BudgetShare(std::shared_ptr<SharedBudget> budget) : budget_(std::move(budget)) {}
   BudgetShare(const BudgetShare&) = delete;
   BudgetShare& operator=(const BudgetShare&) = delete;
-  ~BudgetShare() { commons_->listing_bytes -= bytes_; }
+  ~BudgetShare() { budget_->listing_bytes -= bytes_; }
 
   /// Errors: Failure::Kind::denied when there is no room; nothing was added then.
   void add(std::size_t bytes);
   void give_back(std::size_t bytes) noexcept;
 
  private:
-  std::shared_ptr<SharedBudget> commons_;
+  std::shared_ptr<SharedBudget> budget_;
   std::size_t bytes_ = 0;
 };
 
@@ -47,9 +47,9 @@ struct FileDigest {
   bool unchanged = false; // nobody wrote to it meanwhile; otherwise the digest is of nothing that ever was
 };
 
-/// The digest of a file as it is now; waits for its turn among all digests of the commons, then pauses every 256 KiB.
+/// The digest of a file as it is now; waits for its turn among all digests of the budget, then pauses every 256 KiB.
 /// Holes are not read. Errors: FileError.
-awaitable<FileDigest> digest_file(std::shared_ptr<SharedBudget> commons, std::shared_ptr<Directory> directory,
+awaitable<FileDigest> digest_file(std::shared_ptr<SharedBudget> budget, std::shared_ptr<Directory> directory,
                                   std::string name, std::shared_ptr<Progress> progress);
 
 } // namespace trunkline::sync

@@ -21,6 +21,6 @@ namespace trunkline::sync {
 /// Cancelled: no temporary file is left. Errors: Failure; what ended the control circuit.
 awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr<Root> root, Options options,
                        Watch watch, Tuning tuning, std::function<std::uint64_t()> random,
-                       std::shared_ptr<SharedBudget> commons);
+                       std::shared_ptr<SharedBudget> budget);
 
 } // namespace trunkline::sync

@@ -1,0 +1,58 @@
+// One file that comes to a Taker, on a circuit of its own.
+#pragma once
+
+#include "async/types.hpp"
+#include "circuit/circuit.hpp"
+#include "proto/sync.pb.h"
+#include "services/sync/entry.hpp"
+#include "services/sync/taker_voice.hpp"
+#include "services/sync/tree.hpp"
+#include "services/sync/want_list.hpp"
+
+#include <cstddef>
+#include <deque>
+#include <unordered_set>
+
+namespace trunkline::sync {
+
+/// Brings a file from its circuit into the tree. What it is made with has to outlive it.
+class Arrival {
+ public:
+  /// Errors: Failure::Kind::protocol when the far side has opened more circuits than files were wanted.
+  Arrival(Tree* tree, const std::deque<Entry>& entries, const std::unordered_set<std::size_t>& replaces_directory,
+          WantList& wants, TakerVoice& voice)
+      : tree_(tree), entries_(entries), replaces_directory_(replaces_directory), count_(wants), wants_(wants),
+        voice_(voice) {
+    wants_.add_circuit();
+  }
+  Arrival(const Arrival&) = delete;
+  Arrival& operator=(const Arrival&) = delete;
+
+  /// Reads the circuit to its end and resolves the file, unless the Giver takes it back. A file that cannot be written
+  /// here is noted, and ends the sync only when every other one would fare alike.
+  /// Cancelled: no temporary file is left. Errors: Failure, what ended the circuit.
+  awaitable<void> take(Circuit circuit);
+
+ private:
+  struct Count {
+    explicit Count(WantList& of) : wants(of) {}
+    Count(const Count&) = delete;
+    ~Count() { wants.remove_circuit(); }
+    WantList& wants;
+  };
+
+  awaitable<bool> take_content(Circuit& circuit, std::size_t index, wire::FileHeader header);
+
+  Tree* const tree_; // null in a dry run into nothing, where no file is wanted
+  const std::deque<Entry>& entries_;
+  const std::unordered_set<std::size_t>& replaces_directory_; // entries whose name an empty directory has
+  const Count count_;
+  WantList& wants_;
+  TakerVoice& voice_;
+};
+
+/// A disk that is full, or that nothing may be written to, ends a sync: every other file would say the same.
+/// Errors: Failure::Kind::file then.
+void throw_if_hopeless(const FileError& failure);
+
+} // namespace trunkline::sync

@@ -1,0 +1,77 @@
+// Which files of a listing a Taker wants, and where each of them stands.
+#pragma once
+
+#include "async/signal.hpp"
+#include "async/types.hpp"
+#include "services/sync/digest.hpp"
+#include "services/sync/taker_voice.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+namespace trunkline::sync {
+
+/// Asks for so many files at a time and no more: outstanding <= outstanding_max. Errors: Failure::Kind::protocol for
+/// whatever a far side says about a file that does not stand where that would be right.
+class WantList {
+ public:
+  /// compare_only: the digests decide, and no content is wanted. The voice must outlive it.
+  WantList(std::size_t outstanding_max, bool compare_only, TakerVoice& voice)
+      : outstanding_max_(outstanding_max), compare_only_(compare_only), voice_(voice) {}
+  WantList(const WantList&) = delete;
+  WantList& operator=(const WantList&) = delete;
+
+  /// One more entry is in the listing; nothing of it is wanted yet.
+  void add_entry() { states_.push_back(State::not_wanted); }
+  /// With a digest, only if the Giver's content has another one.
+  void want(std::size_t index, std::optional<Digest> ours);
+  void end_listing();
+  bool listing_ended() const noexcept { return listing_ended_; }
+
+  /// A circuit of a file is open here, or no longer.
+  void add_circuit();
+  void remove_circuit() noexcept { --circuits_count_; }
+  /// The circuit of a file that is wanted has said which one it brings.
+  void arriving(std::size_t index);
+  /// The Giver takes the file back and comes again, or says why not.
+  void again(std::size_t index);
+  /// No content of the file comes: it is the same here and there, or cannot be read.
+  void withheld(std::size_t index) const;
+  /// The contents differ, which is all that was asked.
+  void different(std::size_t index) const;
+  /// Nothing more comes of the file.
+  void resolve(std::size_t index);
+
+  /// Circuits have no order among each other: the end of a file's last circuit may be read after what follows it.
+  awaitable<void> last_arrival(std::size_t index);
+  /// The listing has ended and nothing is outstanding.
+  awaitable<void> all_resolved();
+
+ private:
+  /// not_wanted -> wanted -> arriving -> resolved, and from arriving back to wanted when the Giver has to read the file
+  /// again; or not_wanted -> compared -> resolved.
+  enum class State : std::uint8_t { not_wanted, wanted, compared, arriving, resolved };
+  struct Queued {
+    std::size_t index = 0;
+    std::optional<Digest> ours;
+  };
+
+  void ask();
+  void check() const;
+  bool is(std::size_t index, State state) const { return index < states_.size() && states_[index] == state; }
+
+  const std::size_t outstanding_max_;
+  const bool compare_only_;
+  TakerVoice& voice_;
+  std::vector<State> states_; // one for each entry
+  std::deque<Queued> queued_; // wanted once there is room
+  std::size_t outstanding_ = 0; // asked for and not resolved
+  std::size_t circuits_count_ = 0;
+  bool listing_ended_ = false;
+  Signal changed_; // one is resolved or wanted again, or the listing ended
+};
+
+} // namespace trunkline::sync
