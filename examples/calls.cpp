@@ -53,7 +53,7 @@ awaitable<void> program(Node& here, Node& there) {
       co_await as_result(within(std::chrono::milliseconds(100), caller.call(std::move(third))));
   std::cout << "third: " << (late ? "answered" : late.error().message()) << std::endl;
 
-  // Its reply comes with the next one's, is counted, and disturbs nobody.
+  // Its reply comes with the next one's, is counted, and is dropped.
   const Fragment fourth = co_await caller.call(Fragment(op_length, "four"));
   std::cout << "fourth: " << fourth.payload.text() << std::endl;
 

@@ -1,4 +1,4 @@
-// Five nodes and one room: each registers the same processor, none is a server, and nobody thinks about connections.
+// Five nodes and one room: each registers the same processor, none is a server, and no code is about connections.
 #include "examples/run.hpp"
 #include "peer/channel/network.hpp"
 
@@ -8,7 +8,7 @@
 
 using namespace trunkline;
 
-// What every node does with what it hears. Who sent it is told by the connection, not by the message.
+// Every node prints each message. The sender is known from the connection, not from the message.
 awaitable<void> hear(std::string name, int* heard, NodeId, Message message) {
   std::cout << name << " heard: " << message.payload.text() << std::endl;
   ++*heard;
@@ -29,7 +29,7 @@ awaitable<void> chat(std::vector<Person>& people) {
       if (&other != &person)
         person.network->address_book().add(other.network->local_id(), other.network->addresses().front());
 
-  for (Person& speaker : people) { // everybody says one thing to all others, and waits until they have it
+  for (Person& speaker : people) { // each says one thing to all others, and waits until they have it
     BroadcastOptions options;
     options.acked = true;
     const auto everybody = speaker.network->address_book().nodes();

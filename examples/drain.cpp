@@ -42,7 +42,7 @@ awaitable<void> stop_at_signal(Node& node) {
   asio::signal_set signals(node.executor(), SIGINT, SIGTERM);
   co_await signals.async_wait(asio::use_awaitable);
   std::cout << "draining" << std::endl;
-  co_await node.drain(std::chrono::seconds(5)); // what still runs then is reset
+  co_await node.drain(std::chrono::seconds(5)); // circuits that still run then are reset
   co_await node.close();
   std::cout << "drained" << std::endl;
 }

@@ -11,7 +11,7 @@ using namespace trunkline;
 
 namespace {
 
-// A service in its short form: one call per circuit. It knows neither who dialled nor who opened the circuit's trunk.
+// A service in its short form: one call per circuit. It does not depend on which side dialled.
 awaitable<void> echo(Circuit circuit) {
   while (auto fragment = co_await circuit.receive()) co_await circuit.send(std::move(*fragment));
 } // returning closes the circuit, after what was sent

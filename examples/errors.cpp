@@ -38,7 +38,7 @@ awaitable<void> send_lines(Circuit& circuit, std::vector<std::string> lines) {
   circuit.finish();
 }
 
-// Expected outcomes are values, breakage throws: with the code, and with a text that says who, what and where.
+// Expected outcomes are values; breakage throws, with a code and a text that says what happened and where.
 awaitable<void> show_end(const char* what, Circuit circuit) {
   try {
     const std::optional<Fragment> fragment = co_await circuit.receive();
@@ -66,7 +66,7 @@ awaitable<void> program(Node& here, Node& there) {
   Circuit unknown = me->join_or_start(address, "addre", std::nullopt);
   co_await show_end("no such service", std::move(unknown));
 
-  // Opening does not wait, so it does not fail: a circuit to where nobody listens ends with the reason.
+  // Opening does not wait, so it does not fail: a circuit to an address without a listener ends with the reason.
   Circuit nowhere = me->join_or_start("tcp://127.0.0.1:1", "adder", std::nullopt);
   co_await show_end("nobody listens", std::move(nowhere));
 

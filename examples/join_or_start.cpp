@@ -9,7 +9,7 @@ using namespace trunkline;
 
 namespace {
 
-// One call is one room. It counts those who come, tells each their number, and ends with its node.
+// One call is one room. It counts the guests, tells each its number, and ends with its node.
 awaitable<void> room(LocalPeer& self, CircuitInbox& circuits) {
   std::int64_t visitors = 0;
   while (auto circuit = co_await circuits.next()) {
@@ -23,13 +23,13 @@ awaitable<void> room(LocalPeer& self, CircuitInbox& circuits) {
 awaitable<void> visit(Node& node, std::string name, std::string there) {
   const std::shared_ptr<LocalPeer> me = node.new_peer(name);
   Circuit circuit = me->join_or_start(there, "room", std::nullopt);
-  co_await circuit.accepted(); // the one round trip, for those who want to know at once whom they met
+  co_await circuit.accepted(); // the one round trip, needed only to know at once which instance it is
   const std::optional<Fragment> welcome = co_await circuit.receive();
   std::cout << name << " is visitor " << welcome.value().part << " of room " << circuit.remote_peer().id.to_string()
             << std::endl;
 }
 
-// The same by the URL of one instance, which anybody may have passed on.
+// The same by the URL of one instance, which may have been passed on by others.
 awaitable<void> visit_by_url(Node& node, std::string name, PeerUrl url) {
   const std::shared_ptr<LocalPeer> me = node.new_peer(name);
   Circuit circuit = me->new_circuit(url);
@@ -42,7 +42,7 @@ awaitable<void> program(Node& host, Node& anna, Node& ben) {
   co_await visit(anna, "anna", there); // starts the room
   co_await visit(ben, "ben", there);   // joins it
 
-  // Somebody who insists on a room of his own hears that there is one already.
+  // A guest that insists on a room of its own is told that there is one already.
   try {
     co_await ben.start_remote_peer("room", there, std::chrono::seconds(5));
   } catch (const boost::system::system_error& refusal) {

@@ -22,7 +22,7 @@ awaitable<void> stream(Node& here, std::string there) {
     std::cout << circuit.remote_url() << " counted " << (co_await circuit.receive())->part << " bytes\n";
 }
 awaitable<void> both_ways(Executor executor) {
-  Node dialler(executor), listener(executor); // whoever is dropped closes
+  Node dialler(executor), listener(executor); // destroying a Node closes it
   for (Node* node : {&dialler, &listener}) node->serve("tally", tally); // the same line on both sides
   co_await stream(dialler, listener.listen("tcp://127.0.0.1:0"));
   co_await stream(listener, "node://" + dialler.id().to_string()); // the same code back over the same connection

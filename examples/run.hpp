@@ -21,7 +21,7 @@ inline int run(boost::asio::io_context& io, trunkline::awaitable<void> program) 
     } catch (const std::exception& thrown) {
       std::fprintf(stderr, "error: %s\n", thrown.what());
     }
-    io.stop(); // the nodes may still run, and nobody is left to close them
+    io.stop(); // the nodes may still run, and nothing is left to close them
   });
   io.run();
   return code;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int32_t op_line = 1;
 
-// Never waits: what does not fit now is left out, and the caller learns how many that were.
+// Never waits: a sample that does not fit now is left out, and the caller learns how many were.
 std::size_t publish(Circuit& circuit, const std::vector<std::string>& samples) {
   std::size_t left_out = 0;
   for (const std::string& sample : samples)
@@ -28,7 +28,7 @@ awaitable<bool> send_for_sure(Circuit& circuit, std::vector<std::string> lines) 
   for (std::string& line : lines) co_await circuit.send(Fragment(op_line, std::move(line)));
   circuit.finish();
   const result<void> taken = co_await as_result(circuit.finish_acknowledged());
-  co_return taken.has_value(); // false: the circuit ended first, and nobody knows how much was taken
+  co_return taken.has_value(); // false: the circuit ended first, and how much was taken is unknown
 }
 
 awaitable<std::optional<Fragment>> receive_soon(Circuit& circuit) {
@@ -101,7 +101,7 @@ awaitable<void> ways_to_a_circuit(Node& here, std::string there) {
 
 awaitable<void> metadata(Node& here, Node& there, std::string address) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-  me->set_metadata("role", "leader"); // told to whoever has a circuit with this peer, and again when it changes
+  me->set_metadata("role", "leader"); // sent to every peer with a circuit to this one, now and when it changes
   Circuit circuit = me->join_or_start(address, "asker", Fragment(op_line, "what am I?"));
   const std::optional<Fragment> answer = co_await circuit.receive();
   CHECK(answer.value().payload.text() == "leader");
@@ -135,7 +135,7 @@ awaitable<void> searching(Node& here, Node&, std::string address) {
 
 awaitable<void> follow_leader(Circuit circuit) {
   while (!circuit.remote_metadata() || !circuit.remote_metadata()->contains("role"))
-    co_await circuit.metadata_changed(); // returns when it is other than it was
+    co_await circuit.metadata_changed(); // returns when it has changed
   co_await circuit.send(Fragment(op_line, "hail"));
 }
 
@@ -146,7 +146,7 @@ awaitable<void> following(Node& here, Node&, std::string address) {
   me->set_metadata("role", "leader");
   const std::optional<Fragment> answer = co_await circuit.receive();
   CHECK(answer.value().payload.text() == "hail");
-  me->remove_metadata("role"); // and is taken back
+  me->remove_metadata("role"); // and is withdrawn
 }
 
 awaitable<void> with_nodes(std::function<awaitable<void>(Node&, Node&, std::string)> body) {
