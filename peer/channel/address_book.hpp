@@ -1,4 +1,4 @@
-// Under which addresses nodes are reached: from a file, added by hand, or learned from those who are connected.
+// The addresses of nodes: from a file, added by the application, or learned from connected nodes.
 #pragma once
 
 #include "async/types.hpp"
@@ -13,16 +13,16 @@
 
 namespace trunkline {
 
-/// Asked for nodes that are not in the address book: a registry, a name service.
+/// Finds nodes that are not in the address book: a registry, a name service.
 class Resolver {
  public:
   virtual ~Resolver() = default;
-  /// Addresses of a node, best first; empty when it knows none. Errors are benign: the node counts as unknown.
+  /// Returns the addresses of a node, best first; empty when there are none. After an error the node counts as unknown.
   virtual awaitable<std::vector<std::string>> resolve(NodeId node) = 0;
 };
 
-/// Maps node ids to addresses. What was added stays; what was learned is forgotten when there is too much of it, that
-/// of the node that was heard of least recently first.
+/// Maps node ids to addresses. Added addresses stay. Beyond learned_nodes_max the learned addresses of a node are
+/// forgotten, those of the node that was learned least recently first.
 class AddressBook {
  public:
   static constexpr std::size_t learned_nodes_max_default = 4096;
@@ -32,19 +32,19 @@ class AddressBook {
   explicit AddressBook(std::size_t learned_nodes_max = learned_nodes_max_default)
       : learned_nodes_max_(learned_nodes_max) {}
 
-  /// Lines of a node id and its addresses, apart by spaces; '#' begins a comment. Adds to what is there.
+  /// Adds lines of a node id and its addresses, separated by spaces; '#' begins a comment.
   /// Errors: std::invalid_argument with the line's number; nothing was added then.
   void parse(std::string_view text);
   /// As `parse`, from a file. Errors also: boost::system::system_error that names the file.
   void load(const std::string& path);
 
-  /// Errors: std::invalid_argument for an address that is empty, too long, or one too many, and for no node.
+  /// Errors: std::invalid_argument for an address that is empty, too long, or one too many, and for an empty id.
   void add(const NodeId& node, std::string address);
-  /// The same, for an address that led there: left out where `add` would refuse it.
+  /// The same for an address that was dialled: ignored where `add` would refuse it.
   void add_if_room(const NodeId& node, const std::string& address) noexcept;
-  /// What a connected node says of itself and is believed; more than the limits allow is left out.
+  /// Learns the credible addresses that a connected node claims. Those beyond the limits are ignored.
   void learn(const NodeId& node, const std::vector<std::string>& addresses);
-  /// Everything that is known about it, however it came.
+  /// Forgets the node, with added and learned addresses.
   void remove(const NodeId& node);
 
   /// Added ones first, in the order in which they were added, then learned ones.
@@ -57,7 +57,7 @@ class AddressBook {
   struct Entry {
     std::vector<std::string> added;
     std::vector<std::string> learned;
-    std::uint64_t heard = 0; // when it was learned, as a number
+    std::uint64_t heard = 0; // when it was learned last, on `clock_`
   };
 
   void forget_oldest();

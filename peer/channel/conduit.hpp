@@ -1,4 +1,4 @@
-// One end of a channel: sends to any node by its id. The connection is found or made, and nobody thinks of trunks.
+// One end of a channel: sends to any node by its id. Finds or makes the connection as needed.
 #pragma once
 
 #include "async/types.hpp"
@@ -19,7 +19,7 @@ namespace trunkline {
 class NetworkCore;
 struct ChannelState;
 
-/// What a channel carries: bytes, and a few words about them.
+/// What a channel carries: bytes, and metadata about them.
 struct Message {
   Payload payload;
   Args metadata;
@@ -32,7 +32,7 @@ struct Message {
   Message(Payload bytes, Args about) : payload(std::move(bytes)), metadata(std::move(about)) {}
 };
 
-/// Why a message was not sent. All of them are benign: the next message may well be.
+/// Why a message was not sent. No error is final: the next message may be sent.
 enum class SendError : std::uint8_t {
   none,
   unknown_node,     // no address is known
@@ -41,10 +41,10 @@ enum class SendError : std::uint8_t {
   wrong_node,       // another node answered at its address
   connection_limit, // as many connections as there may be, and none of them idle
   timed_out,        // the deadline passed
-  unknown_channel,  // nobody there processes this channel
-  connection_lost,  // whether the message was taken is not known
+  unknown_channel,  // the far node has no processor of this channel
+  connection_lost,  // whether the message was taken is unknown
   too_large,
-  queue_full,       // too many bytes wait for this node already
+  queue_full,       // the backlog of this node is full
   closed,           // this side stops or has stopped
 };
 inline constexpr std::size_t send_errors_count = 12;
@@ -62,9 +62,9 @@ struct SendResult {
   explicit operator bool() const noexcept { return error == SendError::none; }
 };
 
-/// What receives the messages of a channel, one call each. The origin is the node at the far end of the connection;
-/// what the sender wrote has no say in it. Messages of one origin come one after another, those of several at once. A
-/// slow processor slows this channel only. It may send from inside. What it throws costs that message and a counter.
+/// Receives the messages of a channel, one call each. The origin is the node at the far end of the connection, whatever
+/// the sender wrote. Messages of one origin come one after another, those of several origins concurrently. A slow
+/// processor slows this channel only. It may send from inside. An exception costs that message and a counter.
 using Processor = std::function<awaitable<void>(NodeId origin, Message message)>;
 
 /// Thrown by Network::register_processor.
@@ -86,7 +86,7 @@ struct BroadcastOptions {
 };
 
 /// The handle of a registered processor, and the way to send on its channel. Dropping it unregisters the processor:
-/// calls that run go on, messages that come later find nobody. Move only; one executor; not thread safe.
+/// running calls go on, later messages find no processor. Move only; one executor; not thread safe.
 class Conduit {
  public:
   Conduit() = default;
@@ -97,10 +97,10 @@ class Conduit {
   /// Empty once it is closed.
   const std::string& channel() const noexcept;
   explicit operator bool() const noexcept { return state_ != nullptr; }
-  /// Unregisters now; sends that wait go on, later ones get SendError::closed. Idempotent.
+  /// Unregisters now. Waiting sends go on; later ones get SendError::closed. Idempotent.
   void close() noexcept;
 
-  // Each waits at most until the deadline (zero: NetworkOptions::send_deadline) and never throws what can be foreseen.
+  // Each waits at most until the deadline (zero: NetworkOptions::send_deadline). Expected failures are results.
   // Cancelled: throws operation_aborted, and the message may have been sent.
   /// Hands the message to the connection, which is found or made and kept. Messages to one node arrive in the order of
   /// the calls. True does not mean that it was received.
@@ -109,8 +109,8 @@ class Conduit {
   awaitable<SendResult> send_acked(NodeId to, Message message, Duration deadline = Duration::zero()) const;
   /// One shot: connects, sends, waits until the far side has it, and closes the connection if there was none before.
   awaitable<SendResult> write(NodeId to, Message message, Duration deadline = Duration::zero()) const;
-  /// As `send` to each, and to those who are connected at once; where there are too many connections, waits until some
-  /// give way. The results are in the order of `to`. Nobody waits for the slowest beyond the deadline.
+  /// As `send` to each, to connected nodes at once. At the limit of connections it waits until some are idle and can be
+  /// closed. The results are in the order of `to`; none is later than the deadline.
   awaitable<std::vector<SendResult>> broadcast(std::vector<NodeId> to, Message message,
                                                BroadcastOptions options = BroadcastOptions()) const;
 

@@ -1,5 +1,5 @@
-// Messages between nodes by channel, for those who do not want to think in trunks: register a processor, get a conduit,
-// send to node ids.
+// Messages between nodes by channel, without handling connections: register a processor, get a conduit, send to node
+// ids.
 //
 //   auto network = std::make_shared<Network>(io.get_executor(), options);
 //   Conduit chat = network->register_processor("chat", on_message);
@@ -27,13 +27,13 @@ struct NetworkOptions {
   NodeOptions node;
   std::vector<std::string> listen; // addresses to bind at the start
   AddressBook book;
-  std::shared_ptr<Resolver> resolver; // asked for nodes that are not in the book; may be null
+  std::shared_ptr<Resolver> resolver; // for nodes that are not in the book; may be null
 
   std::chrono::milliseconds send_deadline{5000};
   std::size_t broadcast_concurrency = 64;
-  std::size_t queue_bytes_max = 4 << 20; // of messages that wait, per node and channel; a single one may be larger
+  std::size_t queue_bytes_max = 4 << 20; // backlog per node and channel; a single message may be larger
   std::uint32_t acks_outstanding_max = 1024; // per node and channel
-  std::uint32_t channels_per_node_max = 256; // circuits that one far node may have open to us, and we to it
+  std::uint32_t channels_per_node_max = 256; // circuits that one far node may have open to this one
   std::uint32_t nodes_remembered_max = 4096; // far nodes whose counters are kept while they are not connected
 
   std::uint32_t connections_inbound_max = 125;
@@ -43,12 +43,12 @@ struct NetworkOptions {
 
   std::chrono::milliseconds redial_backoff_min{100}; // doubled with each failure
   std::chrono::milliseconds redial_backoff_max{10000};
-  std::chrono::milliseconds stop_deadline{2000}; // for what is in flight when it is told to end
+  std::chrono::milliseconds stop_deadline{2000}; // for messages in flight when the network stops
 
-  /// Answers `trunkline net peers` and `stats` to whoever connects.
+  /// Answers `trunkline net peers` and `stats` of any node that connects.
   bool answers_operators = false;
   std::uint32_t operators_max = 16; // answered at the same time
-  std::chrono::milliseconds operator_deadline{10000}; // to ask, and to take the answer
+  std::chrono::milliseconds operator_deadline{10000}; // for an operator to ask and to read the answer
 
   NetworkOptions() = default;
 };
@@ -61,8 +61,8 @@ struct Traffic {
   std::uint64_t bytes_received = 0;
   std::array<std::uint64_t, send_errors_count> send_failures{}; // by SendError
   std::uint64_t processor_failures = 0;
-  std::uint64_t drops = 0; // received for a channel that nobody processes, or not understood
-  std::size_t queue_bytes = 0; // of messages that wait to be sent, now, with their metadata
+  std::uint64_t drops = 0; // received for a channel without a processor, or with an unknown op
+  std::size_t queue_bytes = 0; // backlog now, metadata included
   std::size_t queue_messages = 0;
 
   std::uint64_t failures() const noexcept;
@@ -71,8 +71,8 @@ struct Traffic {
 struct PeerMetrics : Traffic {
   bool connected = false;
   bool dialled = false; // the connection, by us
-  std::string remote; // the connection's far end
-  std::string name; // as it calls itself, or did when it was connected
+  std::string remote; // the address of the far end
+  std::string name; // of its Hello, the last one when it is not connected
   std::uint64_t dials = 0;
   std::uint64_t reuses = 0; // sends that found a connection
 };
@@ -82,12 +82,12 @@ struct AckMetrics {
   std::uint64_t taken = 0;
   std::uint64_t late = 0; // came after their deadline
   std::uint64_t duplicate = 0; // came again
-  std::uint64_t unknown = 0; // for a message that never was
+  std::uint64_t unknown = 0; // for no message that was sent
 };
 
 /// A copy of all counters.
 struct NetworkMetrics {
-  std::map<std::string, Traffic> channels; // those that are or were registered or sent on
+  std::map<std::string, Traffic> channels; // every channel that was registered or sent on
   std::map<NodeId, PeerMetrics> peers;
   AckMetrics acks;
   std::uint64_t dials = 0;
@@ -103,13 +103,13 @@ struct NetworkMetrics {
 };
 
 /// A node and its channels, as a component: ready when it listens, done when nothing of it runs and its ports are free.
-/// One executor; not thread safe. Dropped without having been stopped, it runs on until its executor's context goes.
+/// One executor; not thread safe. Dropped without `stop`, it runs on until its executor's context is destroyed.
 class Network final : public Component {
  public:
   explicit Network(Executor executor, NetworkOptions options = NetworkOptions());
   ~Network() override;
 
-  /// Exactly one processor per channel, until the conduit's handle goes. Before or after start.
+  /// Registers the one processor of a channel, until the conduit is closed or dropped. Before or after start.
   /// Errors: ProcessorAlreadyRegistered; error::node_closed once it stops; std::invalid_argument for a name that is
   /// empty, longer than name_bytes_max, or begins with '#', and for no function.
   Conduit register_processor(const std::string& channel, Processor processor);
@@ -117,8 +117,8 @@ class Network final : public Component {
   using Component::start;
   /// Starts it in a scope of its own. An irrecoverable error is logged and stops it.
   void start();
-  /// Ends what `start` began: stops accepting, lets what is in flight finish or cuts it at the deadline, closes
-  /// everything. Returns when it is done. Not from inside a processor.
+  /// Stops accepting, lets messages in flight finish until stop_deadline, and closes everything. Returns when it is
+  /// done. Do not call it from a processor.
   awaitable<void> stop();
 
   const NodeId& local_id() const noexcept;
@@ -126,9 +126,9 @@ class Network final : public Component {
   AddressBook& address_book() noexcept;
   /// Real addresses, once it is ready.
   std::vector<std::string> addresses() const;
-  /// Makes sure that there is a connection to an address, and says who is there; the address is in the book from then
-  /// on. Errors: as Node::dial; error::connect_failed at connections_outbound_max; error::node_closed while it does not
-  /// run.
+  /// Connects to an address, unless it is connected, and returns the id of the node there; the book then has the
+  /// address. Errors: as Node::dial; error::connect_failed at connections_outbound_max; error::node_closed while it
+  /// does not run.
   awaitable<NodeId> connect(std::string address);
   /// For further services beside the channels.
   Node& node() noexcept;

@@ -44,7 +44,7 @@ class Gossip::Ticket {
     }
   }
 
-  std::shared_ptr<Gossip> gossip_; // a send that never ran goes with its frame, whenever that is
+  std::shared_ptr<Gossip> gossip_; // also when the send is destroyed without having run
   NodeId to_;
   std::size_t bytes_;
 };
@@ -80,12 +80,12 @@ awaitable<void> Gossip::run(std::shared_ptr<Scope> scope) {
   alarm_.reset();
   deliveries_.clear();
   deliveries_bytes_ = 0;
-  deliveries_changed_.notify_all(); // those who wait for room
+  deliveries_changed_.notify_all(); // receivers that wait for room
   tasks_.cancel();
   co_await tasks_.join();
 }
 
-/// Takes its time when deliveries wait: the channel's credit then holds the sender back.
+/// Waits while too many deliveries are queued: the channel's credit then holds the sender back.
 awaitable<void> Gossip::on_word(std::weak_ptr<Component> weak, NodeId from, Message message) {
   const auto self = std::static_pointer_cast<Gossip>(weak.lock());
   if (!self) co_return;
@@ -116,7 +116,7 @@ awaitable<void> Gossip::send(Machine::Send word, [[maybe_unused]] std::unique_pt
   flush();
 }
 
-/// Hands on what the machine wants. A send that fails at once may make it want more.
+/// Handles the machine's outputs. A send that fails at once may cause further ones.
 void Gossip::flush() {
   if (!conduit_) return;
   for (std::vector<Machine::Send> sends = machine_.take_sends(); !sends.empty(); sends = machine_.take_sends()) {
@@ -136,7 +136,7 @@ void Gossip::flush() {
   if (!deliveries_.empty()) deliveries_changed_.notify_all();
 
   const Instant due = machine_.deadline();
-  if (due >= armed_for_ || !alarm_) return; // a deadline that moved away: it rings, finds nothing and is set again
+  if (due >= armed_for_ || !alarm_) return; // the deadline moved away: the alarm rings once in vain and is set again
   armed_for_ = due;
   alarm_->set(due, [this] {
     armed_for_ = Instant::max();

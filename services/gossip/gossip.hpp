@@ -27,12 +27,12 @@ namespace trunkline::gossip {
 struct GossipOptions {
   std::string channel = "gossip";
   MachineOptions machine; // `random` is the system's unless given
-  /// Gets every message of others once, one call after another. What it throws is logged and costs nothing else.
+  /// Called for every message of other members once, one call after another. An exception is logged, no more.
   std::function<awaitable<void>(NodeId origin, Payload payload)> on_message;
-  std::size_t deliveries_max = 1024; // that wait for on_message; then members are not listened to
+  std::size_t deliveries_max = 1024; // waiting for on_message; beyond, no member is read from
   std::size_t deliveries_bytes_max = 16 << 20; // of those
-  /// That wait for a connection or credit; more count as failed. Half of both limits is for whomever it comes, of the
-  /// rest each member has an equal share: one that takes nothing does not keep the others from being sent to.
+  /// Words that wait for a connection or credit; further ones count as failed. Half of both limits is for any member,
+  /// of the other half each member has an equal share: a member that takes nothing does not block sends to the others.
   std::size_t sends_outstanding_max = 4096;
   std::size_t sends_bytes_max = 32 << 20;
   std::chrono::milliseconds send_deadline{2000};
@@ -41,14 +41,14 @@ struct GossipOptions {
   GossipOptions() = default;
 };
 
-/// One member. A component: ready when it listens to the others, done when nothing of it runs. Stop it before its
-/// network. One executor; not thread safe.
+/// One member. A component: ready when it receives, done when nothing of it runs. Stop it before its network. One
+/// executor; not thread safe.
 class Gossip final : public Component {
  public:
   Gossip(std::shared_ptr<Network> network, GossipOptions options);
 
-  /// The members as of now, this one included. What is under way goes on by the book it began with, and reaches those
-  /// who came meanwhile by cleanup, or from its originator.
+  /// Sets the members, this one included. Messages in flight go on by the book they began with, and reach members that
+  /// joined later by cleanup, or from their originator.
   void set_book(std::shared_ptr<const Book> book);
   /// Begins to spread a message to all other members, and returns its id at once. Errors: as Machine::broadcast;
   /// std::logic_error while it is not ready.
@@ -83,7 +83,7 @@ class Gossip final : public Component {
   std::deque<Machine::Delivery> deliveries_;
   std::size_t deliveries_bytes_ = 0;
   Outstanding outstanding_;
-  std::map<NodeId, Outstanding> outstanding_of_; // only those who have some
+  std::map<NodeId, Outstanding> outstanding_of_; // only members with any
   Signal deliveries_changed_;
   Tasks tasks_;
 };

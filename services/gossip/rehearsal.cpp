@@ -11,7 +11,7 @@
 namespace trunkline::gossip {
 namespace {
 
-/// All members of a rehearsal and the messages that are under way between them, nearest to the originator first.
+/// All members of a rehearsal and the messages in flight between them, nearest to the originator first.
 class Stage {
  public:
   Stage(const Strategy& strategy, std::uint32_t size, Position origin, const std::vector<bool>& dead)
@@ -39,7 +39,7 @@ class Stage {
   struct Member {
     bool has = false;
     std::uint32_t served = 0;
-    std::map<Position, std::uint32_t> sent; // to whom, up to which reach
+    std::map<Position, std::uint32_t> sent; // by target: up to which reach
   };
   struct UnderWay {
     Position from;
@@ -62,7 +62,7 @@ class Stage {
     if (own) members_[member].served = std::max(members_[member].served, strategy_.reach(hop));
     for (const Hop& next : hops) {
       if (next.to == member) {
-        serve(member, next, depth); // a dead member would have sent it to its heir
+        serve(member, next, depth); // the dead member would have sent it to the member that adopts
       } else {
         post(member, next, depth + 1);
       }
@@ -97,7 +97,7 @@ class Stage {
     }
   }
 
-  /// Everybody who has it asks the nearest live neighbour on both sides, and so do those who get it that way.
+  /// Every member that has it asks the nearest live neighbour on both sides, and so do members that get it that way.
   void clean() {
     while (!holders_.empty()) {
       const Holder holder = holders_.front();
@@ -123,7 +123,7 @@ class Stage {
   const std::vector<bool>& dead_;
   std::vector<Member> members_;
   std::deque<UnderWay> under_way_;
-  std::deque<Holder> holders_; // who have it, in the order in which they got it
+  std::deque<Holder> holders_; // in the order in which they got the message
   Rehearsal outcome_;
 };
 

@@ -1,5 +1,5 @@
-// A broadcast played through on paper: every member at once, no time, no loss, some of them dead. What `trunkline net
-// tree` prints, and what the measured tables of docs/gossip.md come from.
+// A broadcast as a calculation: all members, no time, no loss, some members dead. `trunkline net tree` prints it, and
+// the tables of docs/gossip.md are made with it.
 #pragma once
 
 #include "services/gossip/strategy.hpp"
@@ -24,7 +24,7 @@ struct Rehearsal {
   std::vector<std::uint32_t> reads;    // per member: how often the message came
 };
 
-/// Plays a broadcast through. `dead` has an entry for each member, or none. A dead originator sends nothing.
+/// Calculates a broadcast. `dead` has an entry for each member, or none. A dead originator sends nothing.
 /// Errors: std::invalid_argument for a size of 0 or beyond book_members_max, and for an origin that is no member.
 Rehearsal rehearse(const Strategy& strategy, std::uint32_t size, Position origin, const std::vector<bool>& dead = {});
 

@@ -8,7 +8,7 @@
 namespace trunkline::gossip {
 namespace {
 
-/// Pocket's tree: everybody sends along its own rotation of the book. Misses members at most sizes.
+/// Pocket's tree: each member sends along its own rotation of the book. Misses members at most sizes.
 class RainTree final : public Strategy {
  public:
   RainTree(std::string name, Layers layers) : Strategy(std::move(name), layers) {}
@@ -28,7 +28,8 @@ class RainTree final : public Strategy {
   }
 };
 
-/// Splits the ring of members in three, gives two parts away, and goes on with the first: everybody once, N - 1 sends.
+/// Splits the ring of members in three, gives two parts away, and goes on with the first: every member once, N - 1
+/// sends.
 class Exact final : public Strategy {
  public:
   Exact(std::string name, Layers layers) : Strategy(std::move(name), layers) {}

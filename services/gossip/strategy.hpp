@@ -1,5 +1,5 @@
-// Who sends to whom: pure arithmetic over positions in a book, without members, time or I/O. The service, its rehearsal
-// and `trunkline net tree` ask the same strategy.
+// Which member sends to which: arithmetic over positions in a book, without members, time or I/O. The service, its
+// rehearsal and `trunkline net tree` ask the same strategy.
 #pragma once
 
 #include "services/gossip/tree.hpp"
@@ -23,29 +23,29 @@ struct Hop {
 
 /// What is done besides the tree, for members that do not answer and members that the tree does not reach.
 struct Layers {
-  bool repeats = false; // what is received again is passed on again, and to the originator too: Pocket's tables
-  bool adopts = false; // who sends to a member that cannot be reached sends to that member's targets instead
-  bool redundant = false; // the originator sends to everybody once more, for themselves alone
-  bool cleans = false; // who has the message asks both neighbours in the book whether they have it
+  bool repeats = false; // a message that is received again is passed on again, to the originator too: Pocket's tables
+  bool adopts = false; // the sender to an unreachable member sends to that member's targets instead
+  bool redundant = false; // the originator sends to every member once more, to be passed on by none
+  bool cleans = false; // each member that has the message asks both neighbours in the book whether they have it
 };
 
-/// One way to spread a message. Immutable; shared by everybody.
+/// One way to spread a message. Immutable, and shared.
 class Strategy {
  public:
   virtual ~Strategy() = default;
 
-  /// The names joined by '+': plain, adopt, redundancy, cleanup, exact; "adopt+cleanup" is what services use unless
-  /// told otherwise. Errors: std::invalid_argument that lists the names.
+  /// The names joined by '+': plain, adopt, redundancy, cleanup, exact; "adopt+cleanup" is the default of
+  /// services. Errors: std::invalid_argument that lists the names.
   static std::shared_ptr<const Strategy> parse(std::string_view names);
   static constexpr std::string_view default_names = "adopt+cleanup";
 
   const std::string& name() const noexcept { return name_; }
   const Layers& layers() const noexcept { return layers_; }
 
-  /// What the originator has: as if somebody had handed it the whole book.
+  /// The originator's own hop: the whole book.
   virtual Hop whole(std::uint32_t size, Position origin) const noexcept = 0;
-  /// How much whoever gets this hop serves, as the highest level or the span; 0 when it passes nothing on. Of two hops
-  /// for one member the one that reaches further serves all that the other does.
+  /// How much the receiver of this hop serves, as the highest level or the span; 0 when it passes nothing on. Of two
+  /// hops for one member the one that reaches further covers the other.
   virtual std::uint32_t reach(const Hop& hop) const noexcept = 0;
   /// Whether a member of a book of this size can get such a hop: no level above the book's, no span beyond it.
   virtual bool is_possible(std::uint32_t size, const Hop& hop) const noexcept = 0;

@@ -1,5 +1,5 @@
-// RainTree's arithmetic: how many levels a book of members has, and who is a member's target at which level. Integers
-// only: with floating point the list lengths fall just below where they belong (64 becomes 63), and whole branches go.
+// RainTree's arithmetic: the levels of a book, and each member's targets at each level. Integers only: with
+// floating point some list lengths come out one too small (64 becomes 63), and whole branches are lost.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@ std::uint32_t levels_of(std::uint32_t size) noexcept;
 /// `level` is at least 1 and at most levels_of(size).
 std::uint32_t list_length(std::uint32_t size, std::uint32_t level) noexcept;
 
-/// How far behind oneself in the ring both targets of a level stand; 0 is oneself, who gets nothing.
+/// The distances in the ring from a member to both its targets of a level; 0 is the member itself, which gets nothing.
 std::array<std::uint32_t, 2> target_offsets(std::uint32_t size, std::uint32_t level) noexcept;
 
 } // namespace trunkline::gossip

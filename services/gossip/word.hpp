@@ -1,4 +1,4 @@
-// What members say to each other, byte by byte; docs/gossip.md is the specification.
+// The messages between members, byte by byte; docs/gossip.md is the specification.
 #pragma once
 
 #include "fragment/ids.hpp"
@@ -16,10 +16,10 @@ namespace trunkline::gossip {
 struct Word {
   enum class Kind : std::uint8_t {
     rumor = 1,    // the message itself. `yes`: an ack is wanted
-    ack = 2,      // it came. `yes`: and is passed on as its level says
+    ack = 2,      // it has come. `yes`: it is passed on as its level says
     question = 3, // I have it; do you want it?
     answer = 4,   // `yes`: I want it
-    later = 5,    // somebody else brings it to me; ask again whether he did
+    later = 5,    // another member brings it to me; ask again whether it did
   };
   static constexpr std::size_t head_bytes = 56;
 
@@ -33,7 +33,8 @@ struct Word {
   std::span<const std::byte> payload; // views the input; empty but for a rumor
 
   std::vector<std::byte> encode() const;
-  /// Nothing for what is not a word: too short, of an unknown kind, with bits or a payload that it may not have.
+  /// Nothing for bytes that are no word: too short, of an unknown kind, with bits or a payload that the kind may not
+  /// have.
   static std::optional<Word> decode(std::span<const std::byte> bytes);
 };
 

@@ -205,6 +205,36 @@ def the_changelog_begins_with_the_version_that_is_built():
 
 
 @check
+def the_architecture_page_has_a_row_for_every_room_and_no_other():
+    rooms = set(re.findall(r"^\| `([\w/]+)/` \|", read("docs", "architecture.md"), re.MULTILINE))
+    folders = set()
+    for top in os.listdir(ROOT):
+        if top.startswith(".") or top in ("build", "subprojects", "tests"):
+            continue
+        for folder, _, names in os.walk(os.path.join(ROOT, top)):
+            if any(name.endswith((".hpp", ".cpp", ".proto")) for name in names):
+                folders.add(os.path.relpath(folder, ROOT))
+    here = set(os.listdir(ROOT))  # the framework stands without services/ and the like
+    rooms = {room for room in rooms if room.split("/")[0] in here}
+    assert rooms - {"tests"} == folders, f"no row for {sorted(folders - rooms)}, no sources in {sorted(rooms - folders - {'tests'})}"
+
+
+@check
+def the_architecture_page_tells_four_journeys_of_at_most_eight_steps_with_a_file_each():
+    page = read("docs", "architecture.md").split("## Four journeys")[1].split("\n## ")[0]
+    journeys = page.split("\n### ")[1:]
+    assert len(journeys) == 4, [journey.splitlines()[0] for journey in journeys]
+    for journey in journeys:
+        steps = re.findall(r"^(\d)\. (.*(?:\n   .*)*)", journey, re.MULTILINE)
+        assert 5 <= len(steps) <= 8 and [int(number) for number, _ in steps] == list(range(1, len(steps) + 1)), journey
+        for _, step in steps:
+            files = re.findall(r"\]\(\.\./([\w/.]+)\)", step)
+            assert len(files) == 1, f"a step names one file: {step}"
+            there = os.path.isfile(os.path.join(ROOT, files[0])) or not os.path.isdir(os.path.join(ROOT, files[0].split("/")[0]))
+            assert there, f"{files[0]} does not exist: {step}"
+
+
+@check
 def every_page_is_in_the_index():
     index = read("docs", "README.md")
     pages = glob.glob(os.path.join(ROOT, "docs", "*.md")) + glob.glob(os.path.join(ROOT, "docs", "decisions", "*.md"))
