@@ -35,7 +35,7 @@ struct Caller::Pending {
   Pending& operator=(const Pending&) = delete;
   ~Pending() {
     caller.pending_.erase(part); // a reply from now on is late
-    caller.delivered_.notify_all(); // somebody else must read
+    caller.delivered_.notify_all(); // another call must read
   }
 };
 

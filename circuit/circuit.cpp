@@ -11,18 +11,12 @@
 namespace trunkline {
 namespace {
 
-// Bits of TrunkCircuit::owner_bits, set by the peer layer.
-constexpr std::uint8_t opening_dialled = 1;
-constexpr std::uint8_t owner_decides = 2; // dropping the handle leaves the circuit to the task that owns it
-constexpr std::uint8_t handle_dropped = 4;
-
 [[noreturn]] void throw_end(const TrunkCircuit& state) {
   if (state.end) throw boost::system::system_error(state.end->code, state.end->text);
   throw_error(error::circuit_closed, fmt::format("circuit {} is closed", state.id));
 }
 
-/// Keeps the trunk, and with it the circuit's state, for as long as an operation waits on it, also when the handle
-/// goes.
+/// Keeps the trunk, and with it the circuit's state, as long as an operation waits on it, also when the handle goes.
 struct Held {
   Held(std::shared_ptr<Trunk> of, TrunkCircuit* held) : trunk(std::move(of)), state(held) { ++state->holds; }
   Held(const Held&) = delete;
@@ -34,8 +28,7 @@ struct Held {
 };
 
 bool senders_wait(const TrunkCircuit& state) {
-  const auto* waits = static_cast<const CircuitWaits*>(state.waits);
-  return waits && !waits->senders.empty();
+  return state.waits && !state.waits->senders.empty();
 }
 
 void check_size(const Machine& machine, const TrunkCircuit& state, const Fragment& fragment) {
@@ -56,13 +49,13 @@ class WaitingSender {
   WaitingSender(const WaitingSender&) = delete;
   WaitingSender& operator=(const WaitingSender&) = delete;
   ~WaitingSender() {
-    auto* const waits = static_cast<CircuitWaits*>(held_.state->waits);
-    if (!waits) return; // the handle is gone, and all who waited with it
+    CircuitWaits* const waits = held_.state->waits;
+    if (!waits) return; // the handle is gone, and every wait on it has ended
     std::erase(waits->senders, this);
     waits->turn.notify_all();
   }
   bool is_first() const noexcept {
-    const auto* const waits = static_cast<const CircuitWaits*>(held_.state->waits);
+    const CircuitWaits* const waits = held_.state->waits;
     return !waits || waits->senders.front() == this;
   }
 
@@ -92,8 +85,8 @@ void Circuit::drop() noexcept {
   if (!state_) return;
   TrunkCircuit& state = *std::exchange(state_, nullptr);
   const std::shared_ptr<Trunk> trunk = std::move(trunk_);
-  if (state.owner_bits & owner_decides) {
-    state.owner_bits |= handle_dropped;
+  if (state.handle == Handle::owned_by_task) {
+    state.handle = Handle::dropped;
   } else if (std::uncaught_exceptions() == 0) {
     trunk->release(state);
   } else {
@@ -121,7 +114,7 @@ awaitable<void> Circuit::send(Fragment fragment) {
     if (!sender.is_first()) {
       co_await held.trunk->waits(*held.state).turn.wait();
     } else if (held.trunk->congested(*held.state)) { // for the writer, not for the far side
-      co_await held.trunk->writer_idle.wait();
+      co_await held.trunk->writer_idle();
     } else {
       const SendOutcome outcome = held.trunk->send(*held.state, fragment);
       if (outcome == SendOutcome::queued) co_return;
@@ -187,24 +180,27 @@ bool Circuit::congested() const noexcept { return trunk_->congested(*state_); }
 
 std::optional<Fragment> Circuit::try_receive() { return trunk_->take(*state_); }
 
+// In these three the trunk is held: settling may drop this handle.
+
 void Circuit::finish() {
-  const std::shared_ptr<Trunk> trunk = trunk_; // what settles may drop this handle
-  trunk->machine().finish(*state_);
-  trunk->wake_all(*state_); // sends that wait fail now
-  trunk->settle();
+  const std::shared_ptr<Trunk> trunk = trunk_;
+  trunk->with([&](Machine& machine) {
+    machine.finish(*state_);
+    trunk->wake_all(*state_); // sends that wait fail now
+  });
 }
 
 void Circuit::close(End reason) {
-  const std::shared_ptr<Trunk> trunk = trunk_; // what settles may drop this handle
-  trunk->machine().close(*state_, std::move(reason));
-  trunk->wake_all(*state_);
-  trunk->settle();
+  const std::shared_ptr<Trunk> trunk = trunk_;
+  trunk->with([&](Machine& machine) {
+    machine.close(*state_, std::move(reason));
+    trunk->wake_all(*state_);
+  });
 }
 
 void Circuit::reset(End reason) {
   const std::shared_ptr<Trunk> trunk = trunk_;
-  trunk->machine().reset(*state_, std::move(reason));
-  trunk->settle();
+  trunk->with([&](Machine& machine) { machine.reset(*state_, std::move(reason)); });
 }
 
 awaitable<void> Circuit::finish_acknowledged() {
@@ -254,12 +250,13 @@ Circuit Circuit::open_again(std::optional<Fragment> first, CircuitOptions option
   request.wants_answer = options.wants_answer;
   std::shared_ptr<Trunk> trunk = trunk_;
   if (trunk->machine().draining() || trunk->machine().over())
-    if (std::shared_ptr<Trunk> successor = trunk->successor.lock()) trunk = std::move(successor);
-  TrunkCircuit* state = trunk->machine().open(std::move(request), std::move(first), trunk->now());
-  Circuit circuit(trunk, *state);
-  trunk->note_opened(*state);
-  trunk->settle();
-  return circuit;
+    if (std::shared_ptr<Trunk> successor = trunk->successor()) trunk = std::move(successor);
+  return trunk->with([&](Machine& machine) {
+    TrunkCircuit* const state = machine.open(std::move(request), std::move(first), trunk->now());
+    Circuit circuit(trunk, *state);
+    trunk->opened_here(*state);
+    return circuit;
+  });
 }
 
 Circuit Circuit::new_circuit(Fragment first, CircuitOptions options) {
@@ -273,11 +270,9 @@ std::string Circuit::local_url() const { return fmt::format("{}/{}", state_->nam
 std::string Circuit::remote_url() const {
   const PeerName& peer = *state_->names->remote;
   const std::string base =
-      peer.url.empty() ? fmt::format("{}/{}/{}", trunk_->remote_base, peer.service, peer.id.to_string()) : peer.url;
+      peer.url.empty() ? fmt::format("{}/{}/{}", trunk_->remote_base(), peer.service, peer.id.to_string()) : peer.url;
   return fmt::format("{}/{}", base, state_->id);
 }
-
-bool Circuit::dialled() const noexcept { return state_->owner_bits & opening_dialled; }
 
 std::size_t Circuit::credit_bytes() const { return trunk_->machine().credit_bytes(*state_); }
 
@@ -296,7 +291,7 @@ awaitable<void> Circuit::metadata_changed() {
   const Metadata before = now();
   while (now() == before) {
     if (state->ended) throw_end(*state);
-    co_await held.trunk->metadata_changed.wait();
+    co_await held.trunk->metadata_changed();
     check_released(*state);
   }
 }

@@ -19,7 +19,7 @@ class Trunk;
 struct CircuitOptions {
   std::string name;        // shown on both sides; at most name_bytes_max
   std::string user_string; // for the user's own purposes; at most user_string_bytes_max
-  bool wants_answer = false; // the far side is asked to say that it accepted; needed for Circuit::accepted
+  bool wants_answer = false; // asks the far side to say that it accepted; needed for Circuit::accepted
 
   CircuitOptions() = default;
   explicit CircuitOptions(std::string circuit_name, std::string user = {}, bool answer = false)
@@ -27,8 +27,9 @@ struct CircuitOptions {
 };
 
 /// An ordered two-way conversation between two peers. Move only; one executor; not thread safe.
-/// Dropping the handle of a circuit that was neither finished nor closed resets it as abandoned, so that a half
-/// written stream never looks complete to the far side.
+/// Dropping the handle of a circuit that was neither finished nor closed resets the circuit as abandoned, so that a
+/// half written stream never looks complete to the far side. In a task that was started with LocalPeer::spawn the end
+/// of the task decides instead.
 class Circuit {
  public:
   Circuit() = default;
@@ -36,46 +37,49 @@ class Circuit {
   Circuit& operator=(Circuit&& other) noexcept;
   ~Circuit() { drop(); }
 
-  /// Sends after everything already sent on this circuit, without waiting: queued, no_credit (the fragment is
-  /// untouched; try again when `send` would not wait), or closed. Errors: error::fragment_too_large is thrown.
+  /// Sends after everything already sent on this circuit, without waiting. Says `queued`, `no_credit` (the fragment is
+  /// untouched; `send` would wait) or `closed`. Errors: error::fragment_too_large is thrown.
   SendOutcome send_one_way(Fragment& fragment);
   SendOutcome send_one_way(Fragment&& fragment) { return send_one_way(fragment); }
 
-  /// Sends after everything already sent on this circuit. Waits only for credit, never for the far side's reply.
-  /// Cancelled: nothing is sent. Errors: the reason why the circuit ended, or error::circuit_closed after finish or
-  /// close; error::fragment_too_large. Several sends may wait at once; they go out in the order of the calls.
+  /// Sends after everything already sent on this circuit. Waits for credit and for the writer, never for a reply of the
+  /// far side. Several sends may wait at once; they go out in the order of the calls. Cancelled: nothing is sent.
+  /// Errors: the reason why the circuit ended, or error::circuit_closed after finish or close;
+  /// error::fragment_too_large.
   awaitable<void> send(Fragment fragment);
 
-  /// The next fragment, or nullopt when the far side has finished or closed cleanly and everything was taken.
-  /// Cancelled: nothing is taken. Errors: the reason of an unclean end, after what had arrived was taken.
+  /// The next fragment, or nullopt when the far side has finished or closed cleanly and everything was taken. Call it
+  /// from one coroutine at a time. Cancelled: nothing is taken. Errors: the reason of an unclean end, after everything
+  /// that had arrived was taken.
   awaitable<std::optional<Fragment>> receive();
   /// The next fragment whose `err` is set; ends and errors as for `receive`.
   awaitable<std::optional<Fragment>> receive_error();
-  /// The next fragment of either queue; ends and errors as for `receive`. Between the queues there is no order.
+  /// The next fragment of either queue; ends and errors as for `receive`. The queues have no order between them.
   awaitable<std::optional<Fragment>> receive_any();
-  /// What `receive` would return without waiting; nullopt also when nothing is there yet.
+  /// The next fragment if it has arrived; nullopt otherwise, also at the end.
   std::optional<Fragment> try_receive();
 
   /// Says that nothing more comes from this side; everything sent before arrives first. Receiving goes on.
   void finish();
   /// Waits until the far side's application has taken everything up to our finish. Errors: the reason of an end that
-  /// came first; then nobody knows how much was taken.
+  /// came first; how much was taken is then unknown.
   awaitable<void> finish_acknowledged();
-  /// Finishes both ways: what was sent arrives, what the far side still sends is dropped. With a reason, the far side's
-  /// `receive` throws it after the data. Idempotent.
+  /// Finishes both ways: everything sent before arrives, everything that the far side still sends is dropped. With a
+  /// reason, the far side's `receive` throws it after the data. Idempotent.
   void close(End reason = {});
-  /// Gives up now: what is queued on either side may be lost.
+  /// Gives up now: fragments that are queued on either side may be lost.
   void reset(End reason = End(error::circuit_reset));
 
   /// Waits until the far side has accepted the circuit. Needs CircuitOptions::wants_answer (join_or_start sets it).
-  /// Errors: the refusal's reason, whose text names what is served.
+  /// Errors: the reason of a refusal; its text names the services that run there.
   awaitable<void> accepted();
   /// Waits until nothing more crosses this circuit and says how it ended.
   awaitable<End> ended();
   /// How it ended, or nullopt while it lives.
   std::optional<End> end() const;
 
-  /// Another circuit from the same local to the same remote peer; no round trip.
+  /// Opens another circuit from the same local to the same remote peer, without a round trip. When this circuit's trunk
+  /// takes no new ones, the next trunk to the same node does.
   Circuit new_circuit(Fragment first, CircuitOptions options = CircuitOptions());
   Circuit new_circuit(CircuitOptions options = CircuitOptions());
 
@@ -88,27 +92,27 @@ class Circuit {
   std::string remote_url() const;
   bool opened_here() const noexcept { return state_->opened_here; }
   /// True when opening this circuit started a new connection.
-  bool dialled() const noexcept;
+  bool dialled() const noexcept { return state_->dialled; }
   bool is_open() const noexcept { return state_ && !state_->ended; }
   const CircuitCounters& counters() const noexcept { return state_->counters; }
   /// Bytes that may be sent now without waiting.
   std::size_t credit_bytes() const;
-  /// So much waits to be written that `send` would wait for the writer. For hot loops of send_one_way, which costs less
-  /// than an awaited send: `if (circuit.congested() || circuit.send_one_way(f) != SendOutcome::queued) co_await
-  /// circuit.send(std::move(f));`
+  /// True while the output backlog is so large that `send` would wait for the writer. For hot loops of send_one_way,
+  /// which costs less than an awaited send:
+  /// `if (circuit.congested() || circuit.send_one_way(f) != SendOutcome::queued) co_await circuit.send(std::move(f));`
   bool congested() const noexcept;
   /// The far peer's user metadata as last heard; null when it has none. Valid until the coroutine next waits.
   const Metadata* remote_metadata() const;
-  /// Waits until the far peer's user metadata is other than it is now. Errors: the reason why the circuit ended,
+  /// Waits until the far peer's user metadata differs from what it is now. Errors: the reason why the circuit ended,
   /// error::circuit_closed after a clean end.
   awaitable<void> metadata_changed();
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
-  /// Hears instead of waiting; see CircuitListener. It must outlive this handle or be replaced by null before it goes.
-  /// What was already there to read is not announced again.
+  /// Calls `listener` instead of waking coroutines; see CircuitListener. The listener must outlive this handle or be
+  /// replaced by null before it goes. Fragments that have arrived already are not announced again.
   void set_listener(CircuitListener* listener) noexcept { state_->listener = listener; }
 
-  /// For the peer layer: wraps what a trunk opened or announced.
+  /// For the peer layer: wraps a circuit that a trunk has opened or announced.
   Circuit(std::shared_ptr<Trunk> trunk, TrunkCircuit& state);
   TrunkCircuit* state() const noexcept { return state_; }
   const std::shared_ptr<Trunk>& trunk() const noexcept { return trunk_; }

@@ -55,6 +55,15 @@ struct CircuitCounters {
 };
 
 struct TrunkEvent;
+struct CircuitWaits;
+class OwnedCircuit;
+
+/// Who decides what becomes of a circuit when its handle goes.
+enum class Handle : std::uint8_t {
+  held,          // the handle itself: dropping it releases the circuit
+  owned_by_task, // the task that serves the circuit, when it has ended; the handle is still there
+  dropped,       // that task as well; the handle is gone
+};
 
 /// Hears of one circuit in the middle of its trunk's settling, without a coroutine that waits: for those who hold very
 /// many idle circuits. It may call the circuit and may drop its handle; it must not wait or throw.
@@ -119,13 +128,16 @@ struct TrunkCircuit {
   bool readable = false;         // receive() would return something
   bool error_readable = false;   // receive_error() would return something
   bool released = false;         // its handle is gone; whoever still sees it in an event skips it
-  std::uint8_t owner_bits = 0;   // for the owner of the trunk
+  // For the handles and the owner of the trunk.
+  Handle handle = Handle::held;
+  OwnedCircuit* owner = nullptr; // the task that owns it; null exactly while `handle` is held
+  bool dialled = false;          // opening it started a new connection
   std::uint32_t holds = 0;       // operations that still look at it; it is not freed before they are done
   std::shared_ptr<const CircuitNames> names;
   std::unique_ptr<End> end;      // the reason of its end, or of our close; null is clean
   CircuitCounters counters;
-  void* waits = nullptr;         // for the owner of the trunk: who waits on this circuit
-  CircuitListener* listener = nullptr; // for the owner of the trunk; outlives the handle or is taken back
+  CircuitWaits* waits = nullptr; // for the trunk: the coroutines that wait on this circuit
+  CircuitListener* listener = nullptr; // outlives the handle or is taken back
 };
 
 struct TrunkEvent {

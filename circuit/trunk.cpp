@@ -9,8 +9,9 @@
 
 namespace trunkline {
 
-Trunk::Trunk(Executor executor, std::unique_ptr<Machine> machine)
-    : executor_(std::move(executor)), clock_(Clock::of(executor_)), machine_(std::move(machine)) {}
+Trunk::Trunk(Executor executor, std::unique_ptr<Machine> machine, std::weak_ptr<Owner> owner)
+    : executor_(std::move(executor)), clock_(Clock::of(executor_)), machine_(std::move(machine)),
+      owner_(std::move(owner)) {}
 
 Trunk::~Trunk() = default;
 
@@ -19,30 +20,28 @@ void Trunk::feed(std::span<const std::byte> bytes, std::span<const std::byte> re
   if (!rest.empty()) machine_->feed(rest, now());
   const bool has_woken = machine_->has_events();
   if (!settling_) settle_events(&woken);
-  // Who was woken will often answer: the writer's turn comes right after theirs, without a look at the sockets between.
-  if (has_woken) output_ready.notify_all(&woken);
+  // A coroutine that was woken will often answer: the writer's turn comes right after theirs, without a look at the
+  // sockets between.
+  if (has_woken) output_ready_.notify_all(&woken);
   settle();
 }
 
 void Trunk::disconnected(End cause) {
-  machine_->disconnected(std::move(cause));
-  settle();
+  with([&](Machine& machine) { machine.disconnected(std::move(cause)); });
 }
 
 void Trunk::tick() {
-  machine_->tick(now());
-  settle();
+  with([this](Machine& machine) { machine.tick(now()); });
 }
 
 void Trunk::collect_output(Output& into, std::size_t bytes_max) {
   machine_->collect_output(into, bytes_max, now());
-  writer_idle.notify_all();
+  writer_idle_.notify_all();
   settle();
 }
 
 void Trunk::written() {
-  machine_->written(now());
-  settle();
+  with([this](Machine& machine) { machine.written(now()); });
 }
 
 void Trunk::set_write_bytes(std::size_t bytes) {
@@ -52,12 +51,32 @@ void Trunk::set_write_bytes(std::size_t bytes) {
 
 CircuitWaits& Trunk::waits(TrunkCircuit& circuit) {
   if (!circuit.waits) circuit.waits = new CircuitWaits;
-  return *static_cast<CircuitWaits*>(circuit.waits);
+  return *circuit.waits;
+}
+
+void Trunk::opened_here(TrunkCircuit& circuit) {
+  if (const auto owner = owner_.lock()) owner->on_opened_here(circuit);
+}
+
+void Trunk::let_go(TrunkCircuit& circuit) {
+  delete std::exchange(circuit.waits, nullptr);
+  machine_->release(circuit);
 }
 
 void Trunk::release(TrunkCircuit& circuit) {
-  delete static_cast<CircuitWaits*>(std::exchange(circuit.waits, nullptr));
-  machine_->release(circuit);
+  let_go(circuit);
+  settle();
+}
+
+void Trunk::close_and_release(TrunkCircuit& circuit) {
+  machine_->close(circuit, End());
+  let_go(circuit);
+  settle();
+}
+
+void Trunk::reset_and_release(TrunkCircuit& circuit, End reason) {
+  machine_->reset(circuit, std::move(reason));
+  let_go(circuit);
   settle();
 }
 
@@ -70,26 +89,26 @@ void Trunk::release_later(TrunkCircuit& circuit) noexcept {
 }
 
 void Trunk::wake_all(TrunkCircuit& circuit, Wakeups* woken) {
-  auto* const waits = static_cast<CircuitWaits*>(circuit.waits);
+  CircuitWaits* const waits = circuit.waits;
   if (!waits) return;
   waits->readable.notify_all(woken);
   waits->error_readable.notify_all(woken);
   waits->writable.notify_all(woken);
   waits->changed.notify_all(woken);
-  writer_idle.notify_all(); // sends that wait for the writer
+  writer_idle_.notify_all(); // sends that wait for the writer
 }
 
 void Trunk::settle() {
-  if (settling_) return; // the running one looks again
+  if (settling_) return; // the running call looks again
   settle_events();
   if (machine_->has_output() || machine_->over() || closed_) note_output();
-  if (writer_idle.has_waiters() && !congested()) writer_idle.notify_all();
+  if (writer_idle_.has_waiters() && !congested()) writer_idle_.notify_all();
   note_input();
   note_deadline();
 }
 
 void Trunk::settle_events(Wakeups* woken) {
-  struct Settling { // an exception out of on_event must not leave the trunk deaf
+  struct Settling { // an exception out of the owner must not leave the trunk deaf
     bool& flag;
     explicit Settling(bool& settling) : flag(settling) { flag = true; }
     ~Settling() { flag = false; }
@@ -112,7 +131,7 @@ void Trunk::settle_events(Wakeups* woken) {
 void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
   using Kind = TrunkEvent::Kind;
   if (event.circuit && event.circuit->released) return;
-  auto* const waits = event.circuit ? static_cast<CircuitWaits*>(event.circuit->waits) : nullptr;
+  CircuitWaits* const waits = event.circuit ? event.circuit->waits : nullptr;
   switch (event.kind) {
     case Kind::readable:
       if (waits) waits->readable.notify_all(woken);
@@ -134,20 +153,20 @@ void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
       return;
     case Kind::ended:
       wake_all(*event.circuit, woken);
-      metadata_changed.notify_all(woken);
+      metadata_changed_.notify_all(woken);
       if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
       break;
     case Kind::hello:
     case Kind::opened:
     case Kind::peer_ended:
     case Kind::draining: break;
-    case Kind::metadata: metadata_changed.notify_all(woken); break;
+    case Kind::metadata: metadata_changed_.notify_all(woken); break;
     case Kind::closed:
       closed_ = true;
-      writer_idle.notify_all();
+      writer_idle_.notify_all();
       break;
   }
-  if (on_event) on_event(event);
+  if (const auto owner = owner_.lock()) owner->on_event(event);
 }
 
 } // namespace trunkline

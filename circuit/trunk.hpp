@@ -1,83 +1,121 @@
-// A trunk machine in operation: it knows who waits on which circuit, and tells its session when there is something to
-// write or a new deadline. It knows no transport.
+// A protocol machine in operation: the trunk knows which coroutines wait on which circuit, and tells its session when
+// there is something to write or a new deadline. It knows no transport.
 #pragma once
 
 #include "async/clock.hpp"
 #include "async/signal.hpp"
 #include "circuit/machine.hpp"
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace trunkline {
 
-/// Who waits on one circuit; exists only while its handle has waited at least once.
+/// The coroutines that wait on one circuit; exists only once its handle has waited.
 struct CircuitWaits {
   Signal readable;
   Signal error_readable; // such a fragment is announced to `readable` too
   Signal writable;
   Signal changed; // answered, finished, ended
-  std::vector<const void*> senders; // sends that wait, in the order of the calls; only the first may try
-  Signal turn;                      // another send is the first
+  std::vector<const void*> senders; // the sends that wait, in the order of the calls; only the first one may try
+  Signal turn;                      // another send is the first one now
 };
 
-/// Shared by the session that drives it, the node that owns it and every circuit handle on it, so that what was
-/// received stays readable after the connection is gone. One executor; not thread safe.
+/// Shared by the session that drives it, its owner and every circuit handle on it, so that what was received stays
+/// readable after the connection is gone. One executor; not thread safe.
 class Trunk : public std::enable_shared_from_this<Trunk> {
  public:
-  Trunk(Executor executor, std::unique_ptr<Machine> machine);
+  /// Hears what happens on a trunk, in the middle of its settling: it may call the trunk, and must not wait.
+  class Owner {
+   public:
+    /// Every event that is more than a wake-up for a circuit's handle: hello, opened, ended, metadata, peer_ended,
+    /// draining, closed.
+    virtual void on_event(TrunkEvent& event) = 0;
+    /// A handle has opened a circuit without the owner (Circuit::new_circuit).
+    virtual void on_opened_here(TrunkCircuit& /*circuit*/) {}
+
+   protected:
+    ~Owner() = default;
+  };
+
+  /// The owner hears nothing any more once it is gone; the trunk may outlive it, and may have none.
+  Trunk(Executor executor, std::unique_ptr<Machine> machine, std::weak_ptr<Owner> owner = {});
   Trunk(const Trunk&) = delete;
   Trunk& operator=(const Trunk&) = delete;
   ~Trunk();
 
-  /// The machine. After an input to it that is not one of the methods here, call `settle`.
-  Machine& machine() noexcept { return *machine_; }
   const Executor& executor() const noexcept { return executor_; }
   TimePoint now() const noexcept { return clock_.now(); }
+  /// The machine, for questions.
+  const Machine& machine() const noexcept { return *machine_; }
+  /// Gives the machine to `input`, which tells it something, then handles what that has caused: state first, then
+  /// wake-ups (posted), then the owner. In the middle of settling the running one handles it. Afterwards everything may
+  /// have happened to circuits and their handles.
+  template <class Input> auto with(Input&& input) {
+    if constexpr (std::is_void_v<std::invoke_result_t<Input, Machine&>>) {
+      std::forward<Input>(input)(*machine_);
+      settle();
+    } else {
+      auto result = std::forward<Input>(input)(*machine_);
+      settle();
+      return result;
+    }
+  }
 
-  /// Hears every event that is not just a wake-up for a circuit's handle: hello, opened, metadata, peer_ended,
-  /// draining, closed. It may call the machine. Set by the node; cleared when the node lets go.
-  std::function<void(TrunkEvent&)> on_event;
-
-  /// Handles what the last inputs caused: state first, then wake-ups (posted), then on_event. Re-entrant calls are
-  /// folded into the running one.
-  void settle();
-
-  /// Where the far node's peers are reached ("tcp://10.0.0.7:7000", "node://ID"); set by the node once it knows.
-  std::string remote_base;
-
-  /// True once the trunk has said or heard its last words: what is still in the output is all that will be written.
-  bool closed() const noexcept { return closed_; }
+  // For the owner.
+  /// Where the far node's peers are reached ("tcp://10.0.0.7:7000", "node://ID"); empty until the owner knows it.
+  const std::string& remote_base() const noexcept { return remote_base_; }
+  void set_remote_base(std::string base) { remote_base_ = std::move(base); }
+  /// Another trunk to the same node, on which a handle opens its next circuit when this one drains or is over.
+  std::shared_ptr<Trunk> successor() const noexcept { return successor_.lock(); }
+  void set_successor(std::weak_ptr<Trunk> successor) noexcept { successor_ = std::move(successor); }
+  /// See Machine::circuits_of.
+  void circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) { machine_->circuits_of(local, into); }
+  /// See Machine::left_backlog.
+  void left_backlog(TrunkCircuit& circuit) { machine_->left_backlog(circuit); }
 
   // For the session.
+  /// True once the trunk has said or heard its last words: what is still in the output is all that will be written.
+  bool closed() const noexcept { return closed_; }
+  /// See Machine::read_space.
+  std::span<std::byte> read_space() { return machine_->read_space(); }
   void feed(std::span<const std::byte> bytes) {
     Wakeups woken(executor_);
     feed(bytes, {}, woken);
   }
-  /// Whom it wakes is left to `woken`.
+  /// The coroutines that this wakes are left to `woken`.
   void feed(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken);
   void disconnected(End cause);
   void tick();
   void collect_output(Output& into, std::size_t bytes_max);
+  /// See Machine::write_progressed; a `tick` follows.
+  void write_progressed() { machine_->write_progressed(now()); }
   void written();
   /// How much one write takes now: senders that would make more ready wait.
   void set_write_bytes(std::size_t bytes);
-  Signal output_ready;     // has_output() may have become true, or over(), or closed()
-  Signal deadline_changed; // deadline() may be earlier than it was
-
-  Signal input_wanted;     // wants_input() has become true, or over()
-
-  Signal writer_idle;     // congested() may have become false
+  // Each returns when its condition may have become true; wait in a loop over it.
+  /// For has_output(), over() or closed().
+  awaitable<void> output_ready() { return output_ready_.wait(); }
+  /// For a deadline() that is earlier than it was.
+  awaitable<void> deadline_changed() { return deadline_changed_.wait(); }
+  /// For wants_input() or over().
+  awaitable<void> input_wanted() { return input_wanted_.wait(); }
 
   // For circuit handles.
+  CircuitWaits& waits(TrunkCircuit& circuit);
+  /// Resumes every coroutine that waits on the circuit.
+  void wake_all(TrunkCircuit& circuit, Wakeups* woken = nullptr);
   /// So much is ready to be written that more of this circuit's should wait for the writer.
   bool congested(const TrunkCircuit& circuit) const noexcept { return congested() && machine_->has_queued(circuit); }
-  CircuitWaits& waits(TrunkCircuit& circuit);
-  Signal metadata_changed; // some far peer's, or a circuit has ended
+  /// Returns when congested() may have become false.
+  awaitable<void> writer_idle() { return writer_idle_.wait(); }
+  /// Returns when the metadata of some far peer has changed, or a circuit has ended.
+  awaitable<void> metadata_changed() { return metadata_changed_.wait(); }
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
     const SendOutcome outcome = machine_->send(circuit, fragment);
     if (outcome == SendOutcome::queued) note_output();
@@ -94,44 +132,51 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
     if (fragment) note_consumed();
     return fragment;
   }
-  /// Tells the node that a handle has opened a circuit without it.
-  std::function<void(TrunkCircuit&)> on_opened_here;
-  /// Another trunk to the same node, on which a handle opens its next circuit when this one drains; set by the node.
-  std::weak_ptr<Trunk> successor;
-  void note_opened(TrunkCircuit& circuit) {
-    if (on_opened_here) on_opened_here(circuit);
-  }
-  void wake_all(TrunkCircuit& circuit, Wakeups* woken = nullptr);
+  /// Tells the owner of a circuit that a handle has just opened.
+  void opened_here(TrunkCircuit& circuit);
   void release(TrunkCircuit& circuit);
-  /// Of a handle that an exception drops on its way: released in a turn of its own, so that a peer whose service the
-  /// exception leaves can first say what its circuits end with.
+  /// For a handle that an exception drops on its way: releases the circuit in a turn of its own, so that a peer whose
+  /// service the exception leaves can first say what its circuits end with.
   void release_later(TrunkCircuit& circuit) noexcept;
-  void note_output() {
-    if (output_ready.has_waiters()) output_ready.notify_all();
-  }
+  void close_and_release(TrunkCircuit& circuit);
+  void reset_and_release(TrunkCircuit& circuit, End reason);
 
  private:
+  /// Re-entrant calls are folded into the running one.
+  void settle();
+  void settle_events(Wakeups* woken = nullptr);
+  void wake(TrunkEvent& event, Wakeups* woken);
+  void let_go(TrunkCircuit& circuit);
+  void note_output() {
+    if (output_ready_.has_waiters()) output_ready_.notify_all();
+  }
   /// Taking may have ended the circuit (both sides had finished) or owe the far side credit.
   void note_consumed() {
-    if (output_ready.has_waiters() && machine_->has_output()) output_ready.notify_all();
+    if (output_ready_.has_waiters() && machine_->has_output()) output_ready_.notify_all();
     if (machine_->has_events()) settle();
     note_input();
   }
   void note_input() {
-    if (input_wanted.has_waiters() && (machine_->wants_input() || machine_->over())) input_wanted.notify_all();
+    if (input_wanted_.has_waiters() && (machine_->wants_input() || machine_->over())) input_wanted_.notify_all();
   }
   void note_deadline() {
     const TimePoint deadline = machine_->deadline();
-    if (deadline < deadline_seen_) deadline_changed.notify_all();
+    if (deadline < deadline_seen_) deadline_changed_.notify_all();
     deadline_seen_ = deadline;
   }
   bool congested() const noexcept { return machine_->output_bytes() >= write_bytes_ && !machine_->over(); }
-  void settle_events(Wakeups* woken = nullptr);
-  void wake(TrunkEvent& event, Wakeups* woken);
 
   Executor executor_;
   Clock& clock_;
   std::unique_ptr<Machine> machine_;
+  std::weak_ptr<Owner> owner_;
+  std::string remote_base_;
+  std::weak_ptr<Trunk> successor_;
+  Signal output_ready_;
+  Signal deadline_changed_;
+  Signal input_wanted_;
+  Signal writer_idle_;
+  Signal metadata_changed_;
   std::vector<TrunkEvent> events_; // scratch, empty between calls
   std::size_t write_bytes_ = 64 * 1024;
   TimePoint deadline_seen_ = TimePoint::max();

@@ -1,4 +1,4 @@
-// Protobuf messages as fragments: the payload is the message, the op says which.
+// Protobuf messages as fragments: the payload is the message, the op says of which type.
 #pragma once
 
 #include "circuit/circuit.hpp"
@@ -12,7 +12,7 @@
 
 namespace trunkline {
 
-/// A fragment whose payload is the message. Errors: error::fragment_too_large when it cannot be encoded.
+/// A fragment with the message as its payload. Errors: error::fragment_too_large for a message beyond 1 GiB.
 Fragment to_fragment(std::int32_t op, const google::protobuf::MessageLite& message);
 
 /// Reads a message out of a fragment. Errors: error::cannot_decode, which names the type, the op and the size.

@@ -1,4 +1,4 @@
-// Work that is for one circuit only, and has no sense without it.
+// Runs an operation only as long as its circuit is open.
 #pragma once
 
 #include "async/within.hpp"
@@ -13,9 +13,10 @@
 
 namespace trunkline {
 
-/// Runs `op` for as long as something may still cross the circuit: when the far side resets it, its peer ends or the
-/// trunk is lost, `op` is cancelled, has ended, and this throws the reason (error::circuit_closed after a clean end).
-/// A finish of the far side ends nothing. What `op` throws passes at once. The circuit's own awaits need none of this.
+/// Runs `op` as long as something may still cross the circuit. When the circuit ends (the far side resets it, its peer
+/// ends, the trunk is lost), `op` is cancelled and has ended before this throws the reason; error::circuit_closed after
+/// a clean end. A finish of the far side is no end. An exception of `op` passes at once. Not needed around the circuit's
+/// own operations, which end with it.
 template <class T> awaitable<T> while_open(Circuit& circuit, awaitable<T> op) {
   using namespace asio::experimental::awaitable_operators;
   auto first = co_await (outcome_of(std::move(op)) || outcome_of(circuit.ended()));

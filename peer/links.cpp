@@ -64,7 +64,7 @@ std::shared_ptr<Medium> NodeCore::medium_for(std::string_view address) const {
 
 // Makes the machine before there is a connection: what is opened and sent meanwhile waits in it, bounded by the windows
 // that are assumed, and leaves in the first packet.
-NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address) {
+NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address, std::string remote) {
   NativeMachineOptions options;
   options.limits = options_.limits;
   options.dialled = !dialled_address.empty();
@@ -72,27 +72,16 @@ NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address) {
   options.node_name = options_.name;
   options.addresses = addresses_;
   options.addresses.insert(options.addresses.end(), options_.advertise.begin(), options_.advertise.end());
-  options.far_end = dialled_address;
+  options.far_end = remote;
   const TimePoint now = Clock::of(executor_).now();
 
   auto trunk = std::make_shared<Link>();
-  trunk->live = std::make_shared<Trunk>(executor_, std::make_unique<NativeMachine>(std::move(options), now));
-  trunk->live->remote_base = url_base(dialled_address);
+  trunk->core = weak_from_this();
+  trunk->live = std::make_shared<Trunk>(executor_, std::make_unique<NativeMachine>(std::move(options), now), trunk);
+  trunk->live->set_remote_base(url_base(dialled_address));
   trunk->dialled = !dialled_address.empty();
-  trunk->remote = dialled_address;
+  trunk->remote = std::move(remote);
   trunk->dialled_address = std::move(dialled_address);
-  // Weak: a circuit's handle may keep the trunk when the node is gone.
-  trunk->live->on_event = [weak_core = weak_from_this(), weak_trunk = std::weak_ptr(trunk)](TrunkEvent& event) {
-    const auto core = weak_core.lock();
-    const auto trunk = weak_trunk.lock();
-    if (core && trunk) core->on_event(trunk, event);
-  };
-  trunk->live->on_opened_here = [weak_core = weak_from_this(),
-                                 weak_trunk = std::weak_ptr(trunk)](TrunkCircuit& circuit) {
-    const auto core = weak_core.lock();
-    const auto trunk = weak_trunk.lock();
-    if (core && trunk) core->on_opened_here(*trunk, circuit);
-  };
   trunks_.add(trunk);
   return trunk;
 }
@@ -100,7 +89,7 @@ NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address) {
 NodeCore::TrunkPointer NodeCore::trunk_to(const std::string& address, bool& dialled) {
   if (TrunkPointer trunk = trunks_.find(address)) return trunk;
   dialled = true;
-  TrunkPointer trunk = make_trunk(address);
+  TrunkPointer trunk = make_trunk(address, address);
   tasks_.spawn(run_dialled(shared_from_this(), trunk));
   return trunk;
 }
@@ -111,12 +100,11 @@ Circuit NodeCore::open(const std::string& address, OpenRequest request, std::opt
   bool dialled = false;
   const TrunkPointer trunk = trunk_to(address, dialled);
   if (peer) introduce(*trunk, *peer);
-  Trunk& live = *trunk->live;
-  TrunkCircuit* state = live.machine().open(std::move(request), std::move(first), live.now());
-  if (dialled) state->owner_bits |= 1; // what Circuit::dialled tells
-  Circuit circuit(trunk->live, *state);
-  live.settle();
-  return circuit;
+  return trunk->live->with([&](Machine& machine) {
+    TrunkCircuit* const state = machine.open(std::move(request), std::move(first), trunk->live->now());
+    state->dialled = dialled;
+    return Circuit(trunk->live, *state);
+  });
 }
 
 awaitable<void> NodeCore::run_dialled(std::shared_ptr<NodeCore> core, TrunkPointer trunk) {
@@ -154,8 +142,7 @@ void NodeCore::accepted(std::unique_ptr<Transport> transport) {
     return;
   }
   ++handshakes_count_;
-  TrunkPointer trunk = make_trunk({});
-  trunk->remote = transport->remote();
+  TrunkPointer trunk = make_trunk({}, transport->remote());
   set_connected(*trunk, *transport);
   tasks_.spawn(run_connected(shared_from_this(), std::move(trunk), std::move(transport)));
 }
@@ -163,7 +150,6 @@ void NodeCore::accepted(std::unique_ptr<Transport> transport) {
 void NodeCore::set_connected(Link& trunk, const Transport& transport) {
   trunk.phase = Link::Phase::handshaking;
   trunk.remote_host = transport.remote_host();
-  static_cast<NativeMachine&>(trunk.live->machine()).set_far_end(trunk.remote);
 }
 
 awaitable<void> NodeCore::run_connected(std::shared_ptr<NodeCore> core, TrunkPointer trunk,
@@ -186,13 +172,21 @@ void NodeCore::forget(const TrunkPointer& trunk) {
 
 /// For a trunk that has no connection yet.
 void NodeCore::abandon(const TrunkPointer& trunk, End reason) {
-  trunk->live->machine().close(reason); // names the reason to the circuits
+  trunk->live->with([&](Machine& machine) { machine.close(reason); }); // names the reason to the circuits
   trunk->live->disconnected(std::move(reason));
   trunk->abandoned = true;
   trunk->abandon.notify_all();
 }
 
 // What happens on trunks. Called in the middle of a trunk's settling: nothing here waits, and the trunk takes calls.
+
+void Link::on_event(TrunkEvent& event) {
+  if (const auto node = core.lock()) node->on_event(shared_from_this(), event);
+}
+
+void Link::on_opened_here(TrunkCircuit& circuit) {
+  if (const auto node = core.lock()) node->on_opened_here(*this, circuit);
+}
 
 void NodeCore::on_event(const TrunkPointer& trunk, TrunkEvent& event) {
   using Kind = TrunkEvent::Kind;
@@ -211,7 +205,7 @@ void NodeCore::on_event(const TrunkPointer& trunk, TrunkEvent& event) {
 void NodeCore::on_opened_here(Link& trunk, TrunkCircuit& circuit) {
   const auto peer = registry_.find_peer(circuit.names->local->id);
   if (peer) introduce(trunk, *peer);
-  else trunk.live->machine().reset(circuit, End(error::peer_ended));
+  else trunk.live->with([&](Machine& machine) { machine.reset(circuit, End(error::peer_ended)); });
 }
 
 void NodeCore::on_hello(const TrunkPointer& trunk) {
@@ -220,16 +214,16 @@ void NodeCore::on_hello(const TrunkPointer& trunk) {
   if (!trunk->dialled) --handshakes_count_;
   ++counters_.trunks_opened;
   const auto superfluous = trunks_.identify(trunk, remote, addresses_);
-  if (trunk->live->remote_base.empty())
-    trunk->live->remote_base =
-        trunk->addresses.empty() ? "node://" + remote.id.to_string() : url_base(trunk->addresses.front());
+  if (trunk->live->remote_base().empty())
+    trunk->live->set_remote_base(trunk->addresses.empty() ? "node://" + remote.id.to_string()
+                                                          : url_base(trunk->addresses.front()));
   log(LogLevel::info, fmt::format("trunk with {} is open, node {}", trunk->remote,
                                   remote.name.empty() ? remote.id.to_string() : quote(remote.name)));
 
   const auto preferred = trunks_.find(remote.id);
   for (const auto& other : trunks_.all())
-    if (other->node_id == remote.id && other != preferred) other->live->successor = preferred->live;
-  preferred->live->successor.reset();
+    if (other->node_id == remote.id && other != preferred) other->live->set_successor(preferred->live);
+  preferred->live->set_successor({});
 
   tell(LinkChange::opened, *trunk);
 
@@ -237,8 +231,7 @@ void NodeCore::on_hello(const TrunkPointer& trunk) {
   for (const auto& other : superfluous) {
     log(LogLevel::debug, fmt::format("trunk with {} drains: there is another one to its node", other->remote));
     set_draining(other);
-    other->live->machine().drain(Instant::max(), true);
-    other->live->settle();
+    other->live->with([](Machine& machine) { machine.drain(Instant::max(), true); });
   }
   trunk->changed.notify_all();
 }
@@ -304,12 +297,10 @@ void NodeCore::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, 
     if (known->live != trunk || known->phase != Link::Phase::open) continue;
     known->ended_here = true;
     set_draining(known);
-    if (deadline > Duration::zero()) {
-      trunk->machine().drain(trunk->now() + deadline, true);
-    } else {
-      trunk->machine().close(std::move(reason));
-    }
-    trunk->settle();
+    trunk->with([&](Machine& machine) {
+      if (deadline > Duration::zero()) machine.drain(trunk->now() + deadline, true);
+      else machine.close(std::move(reason));
+    });
     return;
   }
 }

@@ -1,5 +1,6 @@
 #include "peer/local_peer.hpp"
 
+#include "circuit/owned_circuit.hpp"
 #include "circuit/trunk.hpp"
 #include "peer/node_core.hpp"
 #include "peer/peer_state.hpp"
@@ -11,52 +12,6 @@
 #include <utility>
 
 namespace trunkline {
-namespace {
-
-// Bits of TrunkCircuit::owner_bits that Circuit::drop knows too.
-constexpr std::uint8_t owner_decides = 2;  // dropping the handle leaves the circuit to the task that owns it
-constexpr std::uint8_t handle_dropped = 4;
-
-/// A circuit in the hands of a task: the handler may drop its handle in the middle of what it does, and only when
-/// the handler has returned or thrown is it known how the circuit ends.
-class OwnedCircuit {
- public:
-  explicit OwnedCircuit(const Circuit& circuit) : trunk_(circuit.trunk()), state_(circuit.state()) {
-    state_->owner_bits |= owner_decides;
-  }
-  OwnedCircuit(const OwnedCircuit&) = delete;
-  OwnedCircuit& operator=(const OwnedCircuit&) = delete;
-  /// Not ended: the task was destroyed in the middle, and the circuit goes as a dropped handle does.
-  ~OwnedCircuit() {
-    if (state_ && give_back()) trunk_->release(*state_);
-  }
-
-  const CircuitNames& names() const noexcept { return *state_->names; }
-  void close() {
-    if (!give_back()) return;
-    trunk_->machine().close(*state_, End());
-    trunk_->release(*std::exchange(state_, nullptr));
-  }
-  void reset(End reason) {
-    if (!give_back()) return;
-    trunk_->machine().reset(*state_, std::move(reason));
-    trunk_->release(*std::exchange(state_, nullptr));
-  }
-
- private:
-  /// False when the handle lives on elsewhere, where it decides for itself again.
-  bool give_back() noexcept {
-    state_->owner_bits &= static_cast<std::uint8_t>(~owner_decides);
-    if (state_->owner_bits & handle_dropped) return true;
-    state_ = nullptr;
-    return false;
-  }
-
-  std::shared_ptr<Trunk> trunk_;
-  TrunkCircuit* state_;
-};
-
-} // namespace
 
 LocalPeer::LocalPeer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
@@ -134,14 +89,14 @@ std::optional<Circuit> CircuitInbox::take(LocalPeer& peer) {
   if (state.is_ending || state.inbox.empty()) return circuit;
   circuit.emplace(std::move(state.inbox.front()));
   state.inbox.pop_front();
-  circuit->trunk()->machine().left_backlog(*circuit->state());
+  circuit->trunk()->left_backlog(*circuit->state());
   return circuit;
 }
 
 // The function is a copy that lives in this frame: a coroutine lambda's captures must outlive the coroutine.
 awaitable<void> LocalPeer::run_circuit(std::shared_ptr<LocalPeer> peer,
-                                       std::function<awaitable<void>(Circuit)> function, Circuit circuit) {
-  OwnedCircuit owned(circuit);
+                                       std::function<awaitable<void>(Circuit)> function, OwnedCircuit owned,
+                                       Circuit circuit) {
   std::exception_ptr failure;
   try {
     co_await function(std::move(circuit));
@@ -159,7 +114,8 @@ awaitable<void> LocalPeer::run_circuit(std::shared_ptr<LocalPeer> peer,
 
 void LocalPeer::spawn_circuit(std::function<awaitable<void>(Circuit)> function, Circuit circuit) {
   if (state_->is_ending) return; // with all its circuits
-  state_->tasks.spawn(run_circuit(shared_from_this(), std::move(function), std::move(circuit)));
+  OwnedCircuit owned(circuit); // before the task begins: the caller's task may end before that
+  state_->tasks.spawn(run_circuit(shared_from_this(), std::move(function), std::move(owned), std::move(circuit)));
 }
 
 awaitable<void> LocalPeer::run_task(std::shared_ptr<LocalPeer>, awaitable<void> task) { co_await std::move(task); }

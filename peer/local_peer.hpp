@@ -120,7 +120,7 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   void spawn_circuit(std::function<awaitable<void>(Circuit)> function, Circuit circuit);
   // What runs keeps the peer alive, so these take it by value.
   static awaitable<void> run_circuit(std::shared_ptr<LocalPeer> peer, std::function<awaitable<void>(Circuit)> function,
-                                     Circuit circuit);
+                                     OwnedCircuit owned, Circuit circuit);
   static awaitable<void> run_task(std::shared_ptr<LocalPeer> peer, awaitable<void> task);
   static awaitable<void> join(std::shared_ptr<LocalPeer> peer);
 

@@ -151,12 +151,10 @@ awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadlin
   }
   const End reason(error::draining, "node " + core->name_ + " drains");
   for (const auto& trunk : std::vector(core->trunks_.all())) {
-    Machine& machine = trunk->live->machine();
-    if (trunk->phase == Link::Phase::connecting && machine.circuits_count() == 0) {
+    if (trunk->phase == Link::Phase::connecting && trunk->live->machine().circuits_count() == 0) {
       core->abandon(trunk, reason);
     } else {
-      machine.drain(due);
-      trunk->live->settle();
+      trunk->live->with([&](Machine& machine) { machine.drain(due); });
     }
   }
 
@@ -174,8 +172,8 @@ void NodeCore::begin_close() {
     if (trunk->phase == Link::Phase::connecting) {
       abandon(trunk, reason);
     } else {
-      trunk->live->machine().close(reason); // ends all circuits, so that the peers below have none left to close
-      trunk->live->settle();
+      // Ends all circuits, so that the peers below have none left to close.
+      trunk->live->with([&](Machine& machine) { machine.close(reason); });
     }
   }
   for (const auto& peer : registry_.peers()) end_peer(*peer, reason, false);

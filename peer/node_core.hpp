@@ -19,7 +19,7 @@
 
 namespace trunkline {
 
-class NodeCore : public std::enable_shared_from_this<NodeCore> {
+class NodeCore final : public std::enable_shared_from_this<NodeCore> {
  public:
   /// Each is entered once, in this order; draining may be left out.
   enum class Phase : std::uint8_t { running, draining, closing };
@@ -77,6 +77,7 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   Circuit open(const std::string& address, OpenRequest request, std::optional<Fragment> first, const LocalPeer* peer);
 
  private:
+  friend struct Link;
   using TrunkPointer = std::shared_ptr<Link>;
 
   // node_core.cpp
@@ -93,14 +94,14 @@ class NodeCore : public std::enable_shared_from_this<NodeCore> {
   Answer find_or_start(const TrunkPointer& trunk, const OpenRequest& open);
   std::string peers_limit_reached(const Link& starter) const;
   void answer(const TrunkPointer& trunk, TrunkCircuit& circuit, const OpenRequest& open);
-  void introduce(Link& trunk, const LocalPeer& peer);
+  static void introduce(Link& trunk, const LocalPeer& peer);
 
   // connections.cpp
-  TrunkPointer make_trunk(std::string dialled_address);
+  TrunkPointer make_trunk(std::string dialled_address, std::string remote);
   TrunkPointer trunk_to(const std::string& address, bool& dialled);
   std::shared_ptr<Medium> medium_for(std::string_view address) const;
   void accepted(std::unique_ptr<Transport> transport);
-  void set_connected(Link& trunk, const Transport& transport);
+  static void set_connected(Link& trunk, const Transport& transport);
   static awaitable<void> run_dialled(std::shared_ptr<NodeCore> core, TrunkPointer trunk);
   static awaitable<void> run_connected(std::shared_ptr<NodeCore> core, TrunkPointer trunk,
                                        std::unique_ptr<Transport> transport);

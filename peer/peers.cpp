@@ -173,36 +173,39 @@ NodeCore::Answer NodeCore::find_or_start(const TrunkPointer& trunk, const OpenRe
 }
 
 void NodeCore::answer(const TrunkPointer& trunk, TrunkCircuit& circuit, const OpenRequest& open) {
-  Machine& machine = trunk->live->machine();
   Answer answer = find_or_start(trunk, open);
   if (!answer.peer) {
     ++counters_.circuits_refused;
     log(LogLevel::info, fmt::format("circuit from {} refused: {}", trunk->remote, answer.text));
-    machine.refuse(circuit, answer.reason, std::move(answer.text), std::move(answer.existing_url));
+    trunk->live->with([&](Machine& machine) {
+      machine.refuse(circuit, answer.reason, std::move(answer.text), std::move(answer.existing_url));
+    });
     return;
   }
   introduce(*trunk, *answer.peer);
   LocalPeer::State& peer = *answer.peer->state_;
-  machine.accept(circuit, peer.name);
-  if (open.mode == OpenMode::start_only) {
+  const bool wants_circuit = open.mode != OpenMode::start_only;
+  trunk->live->with([&](Machine& machine) {
+    machine.accept(circuit, peer.name);
+    if (wants_circuit) return;
     machine.close(circuit, End());
     machine.release(circuit);
-    return;
-  }
+  });
+  if (!wants_circuit) return;
   peer.inbox.push_back(Circuit(trunk->live, circuit));
   peer.inbox_changed.notify_one();
 }
 
 void NodeCore::introduce(Link& trunk, const LocalPeer& peer) {
   if (!trunk.peers.insert(peer.id()).second) return;
-  if (!peer.state_->metadata.empty()) trunk.live->machine().set_metadata(*peer.state_->name, peer.state_->metadata);
+  if (peer.state_->metadata.empty()) return;
+  trunk.live->with([&](Machine& machine) { machine.set_metadata(*peer.state_->name, peer.state_->metadata); });
 }
 
 void NodeCore::set_metadata(LocalPeer& peer) {
   for (const auto& trunk : std::vector(trunks_.all())) {
     if (!trunk->peers.contains(peer.id())) continue;
-    trunk->live->machine().set_metadata(*peer.state_->name, peer.state_->metadata);
-    trunk->live->settle();
+    trunk->live->with([&](Machine& machine) { machine.set_metadata(*peer.state_->name, peer.state_->metadata); });
   }
 }
 
@@ -213,7 +216,7 @@ std::size_t NodeCore::circuits_count(const LocalPeer& peer) const {
   std::vector<TrunkCircuit*> circuits;
   for (const auto& trunk : trunks_.all()) {
     if (!trunk->peers.contains(peer.id())) continue;
-    trunk->live->machine().circuits_of(peer.id(), circuits);
+    trunk->live->circuits_of(peer.id(), circuits);
     count += circuits.size();
   }
   return count;
@@ -244,15 +247,15 @@ void NodeCore::end_peer(LocalPeer& peer, End reason, bool failed) {
   std::vector<TrunkCircuit*> circuits;
   for (const auto& trunk : std::vector(trunks_.all())) {
     if (trunk->peers.erase(peer.id()) == 0) continue;
-    Machine& machine = trunk->live->machine();
-    machine.circuits_of(peer.id(), circuits);
-    for (TrunkCircuit* circuit : circuits) {
-      if (failed) machine.reset(*circuit, reason);
-      else machine.close(*circuit, reason);
-      trunk->live->wake_all(*circuit);
-    }
-    machine.end_peer(*state.name, reason);
-    trunk->live->settle();
+    trunk->live->with([&](Machine& machine) {
+      machine.circuits_of(peer.id(), circuits);
+      for (TrunkCircuit* circuit : circuits) {
+        if (failed) machine.reset(*circuit, reason);
+        else machine.close(*circuit, reason);
+        trunk->live->wake_all(*circuit);
+      }
+      machine.end_peer(*state.name, reason);
+    });
   }
   state.inbox.clear();
   state.inbox_changed.notify_all(); // before the cancellation, so that the inbox says nullopt

@@ -67,9 +67,9 @@ awaitable<void> Session::run() {
 
   const auto cancellation = co_await asio::this_coro::cancellation_state;
   const bool cancelled = cancellation.cancelled() != asio::cancellation_type::none;
-  Machine& machine = trunk_->machine();
+  const Machine& machine = trunk_->machine();
   if (!cancelled && out_failed_ && !in_ended_ && !machine.over()) {
-    // Who closed the connection under our write may have said why before; what it said is still to be read.
+    // A far side that closed the connection under our write may have said why before: its words are still to be read.
     co_await (pump_in() || sleep_for(goodbye_deadline_));
   } else if (!cancelled && !in_ended_ && !out_failed_) {
     // We said goodbye. Closing now could destroy our last words on their way (unread input makes TCP reset), so we end
@@ -84,11 +84,11 @@ awaitable<void> Session::run() {
 // Never waits for the writer: a far side that is just as busy writing would wait for us in turn.
 awaitable<void> Session::pump_in() {
   try {
-    // Whoever the first read wakes may cancel us: we must be cancellable by then.
+    // A coroutine that the first read wakes may cancel us: we must be cancellable by then.
     co_await asio::post(asio::use_awaitable);
     ReadBuffer buffer;
     for (;;) {
-      const std::span<std::byte> direct = trunk_->machine().read_space(); // where a large payload lies in the end
+      const std::span<std::byte> direct = trunk_->read_space(); // where a large payload lies in the end
       const std::span<std::byte> space = direct.empty() ? buffer.space() : buffer.space().first(read_bytes_min);
       std::size_t count = 0;
       if (direct.empty()) {
@@ -97,7 +97,7 @@ awaitable<void> Session::pump_in() {
         count = co_await transport_->read_scattered(direct, space);
       }
       if (count == 0) {
-        failure_.emplace(); // in order; what it means is for the dialect to say
+        failure_.emplace(); // in order; the dialect says what it means
         break;
       }
       const std::size_t direct_count = std::min(count, direct.size());
@@ -108,11 +108,11 @@ awaitable<void> Session::pump_in() {
         trunk_->feed(direct.first(direct_count), space.first(count - direct_count), woken);
       }
       woken.run();
-      while (!trunk_->machine().wants_input() && !trunk_->machine().over()) co_await trunk_->input_wanted.wait();
+      while (!trunk_->machine().wants_input() && !trunk_->machine().over()) co_await trunk_->input_wanted();
       if (trunk_->machine().over()) break;
       const bool more_waits = count == direct.size() + space.size();
       if (direct.empty()) buffer.adapt(count);
-      // A read that need not wait would go on forever: those who were woken take their fragments first.
+      // A read that need not wait would go on forever: the coroutines that were woken take their fragments first.
       if (more_waits) co_await asio::post(asio::use_awaitable);
     }
     in_ended_ = true;
@@ -124,11 +124,11 @@ awaitable<void> Session::pump_in() {
 awaitable<void> Session::pump_out() {
   try {
     std::vector<std::span<const std::byte>> pieces;
-    Machine& machine = trunk_->machine();
+    const Machine& machine = trunk_->machine();
     while (!machine.over()) {
       if (!machine.has_output()) {
         if (trunk_->closed()) break; // our last words are written
-        co_await trunk_->output_ready.wait();
+        co_await trunk_->output_ready();
         continue;
       }
       writing_ = true;
@@ -160,7 +160,7 @@ awaitable<void> Session::watch_deadline() {
   try {
     while (!trunk_->machine().over()) {
       arm();
-      co_await trunk_->deadline_changed.wait();
+      co_await trunk_->deadline_changed();
     }
   } catch (const std::exception& failure) {
     fail(failure);
@@ -189,7 +189,7 @@ void Session::on_alarm() {
   armed_for_ = TimePoint::max();
   if (const std::uint64_t moved = writing_ ? transport_->write_progress() : 0; moved >= moved_ + moves_at_least) {
     moved_ = moved;
-    trunk_->machine().write_progressed(trunk_->now());
+    trunk_->write_progressed();
   }
   trunk_->tick();
   if (!writing_ && trunk_->now() - written_at_ > idle_after) output_ = Output(); // an idle connection holds no buffers

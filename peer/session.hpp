@@ -1,5 +1,5 @@
-// One trunk on one connection: two pumps and a timer between a Trunk, which knows no bytes' way, and a Transport,
-// which knows no meaning of bytes.
+// One trunk on one connection: two pumps and a timer between a trunk, which knows the protocol but no medium, and a
+// transport, which knows the medium but no protocol.
 #pragma once
 
 #include "async/clock.hpp"
@@ -22,8 +22,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// Moves bytes until the trunk is over and its last words are written, or the transport fails and the trunk is lost.
-  /// Cancelled: the trunk is lost at once. Throws nothing.
+  /// Moves bytes until the trunk is over and its last words are written, or until the transport fails and the trunk is
+  /// lost. Cancelled: the trunk is lost at once. Throws nothing.
   awaitable<void> run();
 
  private:

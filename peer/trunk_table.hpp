@@ -17,11 +17,17 @@
 
 namespace trunkline {
 
+class NodeCore;
+
 /// One trunk as its node knows it.
-struct Link {
+struct Link final : Trunk::Owner, std::enable_shared_from_this<Link> {
   /// Each is entered once, in this order; over may come from any of them.
   enum class Phase : std::uint8_t { connecting, handshaking, open, over };
 
+  void on_event(TrunkEvent& event) override;
+  void on_opened_here(TrunkCircuit& circuit) override;
+
+  std::weak_ptr<NodeCore> core; // weak: a circuit's handle may keep the trunk when the node is gone
   std::shared_ptr<Trunk> live;
   Phase phase = Phase::connecting;
   bool dialled = false;        // by us

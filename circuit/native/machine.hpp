@@ -52,7 +52,6 @@ class NativeMachine final : public Machine, private Whole {
   ~NativeMachine() override;
 
   /// Names the far end in the texts of errors from now on.
-  void set_far_end(std::string name) { options_.far_end = std::move(name); }
 
   void feed(std::span<const std::byte> bytes, Instant now) override;
   std::span<std::byte> read_space() override { return reader_.read_space(); }

@@ -117,19 +117,15 @@ class Session {
     options.limits.peer_output_bytes_max = 1000;
     options.limits.circuits_max = 8;
     if (how & 4) options.branches = std::make_shared<const Branches>(Branches{1, 2});
-    trunk_ = std::make_shared<Trunk>(io_.get_executor(), std::make_unique<ClusterMachine>(std::move(options)));
-    trunk_->on_event = [this](TrunkEvent& event) {
-      if (event.kind != TrunkEvent::Kind::opened) return;
-      Circuit circuit(trunk_, *event.circuit);
-      if (event.circuit->id % 4 != 3)
-        circuits_.push_back(RpcCircuit::start(std::move(circuit), server_)); // else refused
-    };
-    circuits_.push_back(RpcCircuit::start(Circuit(trunk_, machine().control()), server_));
-    machine().allow_peer(1);
-    machine().allow_peer(2);
+    auto machine = std::make_unique<ClusterMachine>(std::move(options));
+    machine_ = machine.get();
+    trunk_ = std::make_shared<Trunk>(io_.get_executor(), std::move(machine), owner_);
+    circuits_.push_back(RpcCircuit::start(Circuit(trunk_, machine_->control()), server_));
+    machine_->allow_peer(1);
+    machine_->allow_peer(2);
   }
 
-  ClusterMachine& machine() { return static_cast<ClusterMachine&>(trunk_->machine()); }
+  const ClusterMachine& machine() const { return *machine_; }
 
   void step(Steps& steps) {
     const std::uint8_t what = steps.next();
@@ -194,6 +190,18 @@ class Session {
   }
 
  private:
+  struct Owner final : Trunk::Owner {
+    explicit Owner(Session& of) : session(of) {}
+    void on_event(TrunkEvent& event) override { session.on_event(event); }
+    Session& session;
+  };
+
+  void on_event(TrunkEvent& event) {
+    if (event.kind != TrunkEvent::Kind::opened) return;
+    Circuit circuit(trunk_, *event.circuit);
+    if (event.circuit->id % 4 != 3)
+      circuits_.push_back(RpcCircuit::start(std::move(circuit), server_)); // else refused
+  }
   void run() {
     io_.restart();
     io_.poll();
@@ -209,6 +217,8 @@ class Session {
   Shared shared_;
   Framing framing_;
   std::shared_ptr<RpcServer> server_;
+  std::shared_ptr<Owner> owner_ = std::make_shared<Owner>(*this);
+  ClusterMachine* machine_ = nullptr; // of the trunk
   std::shared_ptr<Trunk> trunk_;
   std::vector<std::shared_ptr<RpcCircuit>> circuits_;
   std::unique_ptr<Tasks> tasks_;

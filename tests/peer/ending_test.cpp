@@ -428,6 +428,89 @@ CO_TEST_CASE("peer: its tasks are cancelled and joined when it ends", both_ways,
   browser->spawn(wait_for_ever(one_gone)); // after the end: it is cancelled as soon as it waits
 }
 
+/// Two tasks through whose hands one circuit goes, and when each of them ends.
+struct Handover {
+  enum class Throws { neither, first, second };
+
+  Handover() = default;
+  /// Lets a task go on to its end.
+  void let_end(bool& which) {
+    which = true;
+    changed.notify_all();
+  }
+
+  bool to_itself = false; // within one peer
+  Throws throws = Throws::neither;
+  std::shared_ptr<LocalPeer> other;
+  bool first_may_end = false;
+  bool second_may_end = false;
+  Signal changed;
+};
+
+awaitable<void> takes_over(Circuit circuit, std::shared_ptr<Handover> handover) {
+  co_await circuit.send(Fragment(0, "taken over"));
+  while (!handover->second_may_end) co_await handover->changed.wait();
+  if (handover->throws == Handover::Throws::second) throw std::runtime_error("the second one");
+}
+
+awaitable<void> hands_over(Circuit circuit, LocalPeer* peer, std::shared_ptr<Handover> handover) {
+  LocalPeer* const to = handover->to_itself ? peer : handover->other.get();
+  to->spawn(takes_over, std::move(circuit), handover);
+  while (!handover->first_may_end) co_await handover->changed.wait();
+  if (handover->throws == Handover::Throws::first) throw std::runtime_error("the first one");
+}
+
+awaitable<void> dispatch(LocalPeer& peer, CircuitInbox& circuits, std::shared_ptr<Handover> handover) {
+  for (;;) {
+    std::optional<Circuit> circuit = co_await circuits.next();
+    if (!circuit) co_return;
+    peer.spawn(hands_over, std::move(*circuit), &peer, handover);
+  }
+}
+
+CO_TEST_CASE("peer: a task may hand its circuit to another one, which then decides alone how the circuit ends",
+             both_ways, NodePair& pair) {
+  using Throws = Handover::Throws;
+  pair.there.serve("echo", echo);
+  const auto browser = pair.here.new_peer("browser");
+  Circuit bystander = browser->join_or_start(pair.there_address, "echo", std::nullopt);
+  int number = 0;
+  std::uint64_t failures = 0;
+  for (const bool first_ends_first : {true, false}) {
+    for (const bool to_itself : {true, false}) {
+      for (const Throws throws : {Throws::neither, Throws::first, Throws::second}) {
+        INFO(first_ends_first, " ", to_itself, " ", static_cast<int>(throws));
+        const auto handover = std::make_shared<Handover>();
+        handover->to_itself = to_itself;
+        handover->throws = throws;
+        handover->other = pair.there.new_peer("other");
+        const std::string name = "dispatcher " + std::to_string(++number);
+        pair.there.register_service(
+            name, [handover](LocalPeer& peer, CircuitInbox& circuits) { return dispatch(peer, circuits, handover); });
+        Circuit near = browser->join_or_start(pair.there_address, name, std::nullopt);
+        const std::optional<Fragment> first = co_await near.receive();
+        CHECK(text_of(first) == "taken over");
+
+        handover->let_end(first_ends_first ? handover->first_may_end : handover->second_may_end);
+        co_await settle();
+        CHECK(near.is_open() == first_ends_first);
+        handover->let_end(first_ends_first ? handover->second_may_end : handover->first_may_end);
+        const End end = co_await near.ended();
+
+        CHECK(end.clean() == (throws != Throws::second));
+        if (!end.clean()) CHECK(end.code == error::handler_failed);
+        co_await settle(); // the other task has ended, too
+        if (throws != Throws::neither) ++failures;
+        CHECK(pair.there.counters().services_failed == failures);
+        CHECK(pair.there.counters().circuits_held == 0);
+      }
+    }
+  }
+  co_await bystander.send(Fragment(0, "still here"));
+  const std::optional<Fragment> answer = co_await bystander.receive();
+  CHECK(text_of(answer) == "still here");
+}
+
 } // namespace
 
 namespace {

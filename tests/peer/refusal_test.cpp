@@ -277,9 +277,9 @@ CO_TEST_CASE("node: a peer id that is in use is not given again", both_ways, Nod
   again.from = std::make_shared<const PeerName>(PeerName{me->id(), "browser", {}});
   again.to_peer = one.remote_peer().id;
   again.to_service = "store";
-  TrunkCircuit* state = one.trunk()->machine().open(std::move(again), std::nullopt, one.trunk()->now());
+  TrunkCircuit* const state = one.trunk()->with(
+      [&](Machine& machine) { return machine.open(std::move(again), std::nullopt, one.trunk()->now()); });
   Circuit two(one.trunk(), *state);
-  one.trunk()->settle();
 
   const End refused = co_await two.ended();
   CHECK(refused.code == error::access_denied);

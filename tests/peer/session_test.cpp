@@ -47,7 +47,8 @@ awaitable<void> cancelled_by_the_first_read() {
   const std::unique_ptr<Transport> far = co_await listener->accept();
   const auto trunk =
       std::make_shared<Trunk>(executor, native_machine(true, Limits(), "node-of-our-side", Clock::of(executor).now()));
-  TrunkCircuit* const state = trunk->machine().open(open_request(), std::nullopt, trunk->now());
+  TrunkCircuit* const state =
+      trunk->with([&](Machine& machine) { return machine.open(open_request(), std::nullopt, trunk->now()); });
   Tasks sessions(executor);
   Tasks users(executor);
   users.spawn(cancel_when_it_speaks(Circuit(trunk, *state), sessions));

@@ -56,6 +56,25 @@ struct ClusterConnections::State : std::enable_shared_from_this<State> {
   Tasks tasks;
 };
 
+namespace {
+
+/// Hears for the connections. Weak: a circuit's handle may keep the trunk when the connection is gone.
+template <class State> struct ConnectionOwner final : Trunk::Owner {
+  ConnectionOwner(std::weak_ptr<State> of, std::weak_ptr<ClusterConnection> one)
+      : state(std::move(of)), connection(std::move(one)) {}
+
+  void on_event(TrunkEvent& event) override {
+    const auto hears = state.lock();
+    const auto of = connection.lock();
+    if (hears && of) hears->on_event(of, event);
+  }
+
+  std::weak_ptr<State> state;
+  std::weak_ptr<ClusterConnection> connection;
+};
+
+} // namespace
+
 ClusterConnections::ClusterConnections(Executor executor, ClusterConnectionsOptions options)
     : state_(std::make_shared<State>(std::move(executor), std::move(options))) {}
 
@@ -132,15 +151,12 @@ std::shared_ptr<ClusterConnection> ClusterConnections::State::adopt(std::unique_
   const std::shared_ptr<ClusterConnection> connection(new ClusterConnection);
   connection->remote_ = transport->remote();
   connection->remote_host_ = transport->remote_host();
-  auto trunk = std::make_shared<Trunk>(executor, std::make_unique<ClusterMachine>(std::move(with)));
+  connection->owner_ = std::make_shared<ConnectionOwner<State>>(weak_from_this(), connection);
+  auto machine = std::make_unique<ClusterMachine>(std::move(with));
+  connection->machine_ = machine.get();
+  auto trunk = std::make_shared<Trunk>(executor, std::move(machine), connection->owner_);
   connection->trunk_ = trunk;
-  trunk->remote_base = connection->remote_;
-  // Weak: a circuit's handle may keep the trunk when the connection is gone.
-  trunk->on_event = [weak_state = weak_from_this(), weak = std::weak_ptr(connection)](TrunkEvent& event) {
-    const auto state = weak_state.lock();
-    const auto of = weak.lock();
-    if (state && of) state->on_event(of, event);
-  };
+  trunk->set_remote_base(connection->remote_);
   connection->control_ = RpcCircuit::start(Circuit(trunk, connection->machine().control()), std::move(server));
   if (closed) {
     connection->close(End(error::node_closed));

@@ -48,13 +48,15 @@ class ClusterConnection final : public std::enable_shared_from_this<ClusterConne
   const std::string& remote_host() const noexcept { return remote_host_; }
   Framing framing() const noexcept { return machine().framing(); }
   const ClusterTrunkCounters& counters() const noexcept { return machine().cluster_counters(); }
-  ClusterMachine& machine() const noexcept { return static_cast<ClusterMachine&>(trunk_->machine()); }
+  ClusterMachine& machine() const noexcept { return *machine_; }
 
  private:
   friend class ClusterConnections;
   ClusterConnection() = default;
 
   std::shared_ptr<Trunk> trunk_;
+  std::shared_ptr<Trunk::Owner> owner_;
+  ClusterMachine* machine_ = nullptr; // of the trunk
   std::shared_ptr<RpcCircuit> control_;
   std::string remote_;
   std::string remote_host_;

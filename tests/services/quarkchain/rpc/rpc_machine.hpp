@@ -44,7 +44,9 @@ class RpcMachine {
     options.framing = framing;
     options.limits = limits;
     options.remote = std::make_shared<const PeerName>(PeerName{{}, "far", "tcp://10.0.0.7:38291"});
-    trunk = std::make_shared<Trunk>(io.get_executor(), std::make_unique<ClusterMachine>(std::move(options)));
+    auto made = std::make_unique<ClusterMachine>(std::move(options));
+    machine_ = made.get();
+    trunk = std::make_shared<Trunk>(io.get_executor(), std::move(made));
     control = RpcCircuit::start(Circuit(trunk, machine().control()), std::move(server));
   }
   ~RpcMachine() {
@@ -52,7 +54,7 @@ class RpcMachine {
     run();
   }
 
-  ClusterMachine& machine() { return static_cast<ClusterMachine&>(trunk->machine()); }
+  ClusterMachine& machine() { return *machine_; }
   std::shared_ptr<RpcCircuit> opens(Route route, std::shared_ptr<RpcServer> server) {
     return RpcCircuit::start(control->new_circuit(to_text(route)), std::move(server));
   }
@@ -96,6 +98,7 @@ class RpcMachine {
   Tasks tasks{io.get_executor()};
 
  private:
+  ClusterMachine* machine_ = nullptr; // of the trunk
   Output output_;
   std::string said_;
 };

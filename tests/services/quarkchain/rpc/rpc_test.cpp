@@ -481,8 +481,7 @@ TEST_CASE("rpc: handlers that never return stop the reading of their connection,
   while (machine.machine().wants_input() && id < 1000) machine.hears(frame(167, ++id, std::string(100, 'x')));
   CHECK(id < 40); // 2 run, about 9 wait, about 18 lie in the inbox
   CHECK(machine.machine().memory_bytes() < 4000 + 228);
-  machine.machine().tick(machine.trunk->now() + 61s);
-  machine.trunk->settle();
+  machine.trunk->with([&](Machine& of) { of.tick(machine.trunk->now() + 61s); });
   machine.run();
   CHECK_FALSE(machine.control->is_open());
   CHECK(machine.control->end()->code == error::stalled);
