@@ -1,4 +1,4 @@
-// So many lines of one kind in a while: whoever comes again and again must not fill a disk.
+// A rate limit for repeated log lines, so that a persistent client cannot fill the disk.
 #pragma once
 
 #include "async/types.hpp"
@@ -8,16 +8,18 @@
 #include <optional>
 #include <string>
 
-namespace trunkline::quarkchain {
+namespace trunkline {
 
 /// One for each kind of line.
 class LogRate {
  public:
-  explicit LogRate(std::uint32_t lines_max = 10, Duration window = std::chrono::seconds(10))
+  static constexpr std::uint32_t lines_max_default = 10;
+
+  explicit LogRate(std::uint32_t lines_max = lines_max_default, Duration window = std::chrono::seconds(10))
       : lines_max_(lines_max), window_(window) {}
 
-  /// The line as it is to be written; the first one after some were left out says how many. Nothing when it is left out
-  /// itself.
+  /// The line as it is to be written, or nothing when it is to be left out. The first line after some that were left
+  /// out says how many.
   std::optional<std::string> pass(std::string line, TimePoint now) {
     if (lines_ == 0 || now - begin_ >= window_) {
       begin_ = now;
@@ -41,4 +43,4 @@ class LogRate {
   std::uint64_t left_out_ = 0;
 };
 
-} // namespace trunkline::quarkchain
+} // namespace trunkline

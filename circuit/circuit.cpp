@@ -27,9 +27,7 @@ struct Held {
   TrunkCircuit* state;
 };
 
-bool senders_wait(const TrunkCircuit& state) {
-  return state.waits && !state.waits->senders.empty();
-}
+bool senders_wait(const TrunkCircuit& state) { return state.waits && !state.waits->senders.empty(); }
 
 void check_size(const Machine& machine, const TrunkCircuit& state, const Fragment& fragment) {
   if (const std::string why = machine.why_not(fragment); !why.empty())

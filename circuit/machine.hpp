@@ -65,8 +65,8 @@ enum class Handle : std::uint8_t {
   dropped,       // that task as well; the handle is gone
 };
 
-/// Hears of one circuit in the middle of its trunk's settling, without a coroutine that waits: for those who hold very
-/// many idle circuits. It may call the circuit and may drop its handle; it must not wait or throw.
+/// A callback instead of a coroutine that waits, for owners of very many idle circuits. Called while the trunk
+/// dispatches events: it may call the circuit and may drop its handle; it must not wait or throw.
 class CircuitListener {
  public:
   /// The circuit is readable or writable, or has ended.
@@ -128,10 +128,9 @@ struct TrunkCircuit {
   bool readable = false;         // receive() would return something
   bool error_readable = false;   // receive_error() would return something
   bool released = false;         // its handle is gone; whoever still sees it in an event skips it
-  // For the handles and the owner of the trunk.
   Handle handle = Handle::held;
-  OwnedCircuit* owner = nullptr; // the task that owns it; null exactly while `handle` is held
   bool dialled = false;          // opening it started a new connection
+  OwnedCircuit* owner = nullptr; // the task that owns it; null exactly while `handle` is held
   std::uint32_t holds = 0;       // operations that still look at it; it is not freed before they are done
   std::shared_ptr<const CircuitNames> names;
   std::unique_ptr<End> end;      // the reason of its end, or of our close; null is clean

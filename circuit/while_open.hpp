@@ -15,8 +15,8 @@ namespace trunkline {
 
 /// Runs `op` as long as something may still cross the circuit. When the circuit ends (the far side resets it, its peer
 /// ends, the trunk is lost), `op` is cancelled and has ended before this throws the reason; error::circuit_closed after
-/// a clean end. A finish of the far side is no end. An exception of `op` passes at once. Not needed around the circuit's
-/// own operations, which end with it.
+/// a clean end. A finish of the far side is no end. An exception of `op` passes at once. Not needed around the
+/// circuit's own operations, which end with it.
 template <class T> awaitable<T> while_open(Circuit& circuit, awaitable<T> op) {
   using namespace asio::experimental::awaitable_operators;
   auto first = co_await (outcome_of(std::move(op)) || outcome_of(circuit.ended()));

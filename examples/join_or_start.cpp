@@ -44,7 +44,7 @@ awaitable<void> program(Node& host, Node& anna, Node& ben) {
 
   // A guest that insists on a room of its own is told that there is one already.
   try {
-    co_await ben.start_remote_peer("room", there, std::chrono::seconds(5));
+    co_await ben.new_peer("ben")->start_only(there, "room", std::chrono::seconds(5));
   } catch (const boost::system::system_error& refusal) {
     std::cout << "a second room is refused: " << refusal.what() << std::endl;
   }

@@ -1,24 +1,33 @@
-// The part of a node that makes trunks, runs their connections, and hears what happens on them.
+#include "peer/links.hpp"
+
 #include "async/clock.hpp"
-#include "circuit/native/machine.hpp"
-#include "peer/node_core.hpp"
+#include "async/within.hpp"
 #include "fragment/quote.hpp"
 #include "peer/session.hpp"
+#include "peer/url.hpp"
+#include "transport/tcp.hpp"
+#include "transport/unix.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
-#include <functional>
 #include <utility>
-#include <vector>
 
 namespace trunkline {
 namespace {
 
 using namespace asio::experimental::awaitable_operators;
+
+LinksOptions complete(LinksOptions options) {
+  // emplace leaves what the user gave.
+  if (!options.media.contains("tcp")) options.media.emplace("tcp", make_tcp_medium());
+  if (!options.media.contains("unix")) options.media.emplace("unix", make_unix_medium());
+  return options;
+}
 
 /// How an attempt to connect came out: a transport, or why there is none.
 struct Attempt {
@@ -36,273 +45,184 @@ awaitable<Attempt> attempt(std::shared_ptr<Medium> medium, std::string address) 
   co_return outcome;
 }
 
-awaitable<void> abandoned(std::shared_ptr<Link> trunk) {
-  while (!trunk->abandoned) co_await trunk->abandon.wait();
-}
-
-awaitable<Attempt> connect(std::shared_ptr<Medium> medium, std::shared_ptr<Link> trunk,
-                           std::chrono::milliseconds deadline) {
-  auto outcome =
-      co_await (attempt(std::move(medium), trunk->dialled_address) || (sleep_for(deadline) || abandoned(trunk)));
-  if (outcome.index() == 0) co_return std::get<0>(std::move(outcome));
-  Attempt given_up;
-  given_up.failure =
-      fmt::format("no answer from {} within connect_deadline {} ms", trunk->dialled_address, deadline.count());
-  co_return given_up;
-}
-
 } // namespace
 
-std::shared_ptr<Medium> NodeCore::medium_for(std::string_view address) const {
-  const std::string_view scheme = scheme_of(address);
-  const auto found = options_.media.find(std::string(scheme));
+// One link.
+
+Link::Link(std::string dialled_address) : dialled_address_(std::move(dialled_address)), remote_(dialled_address_) {}
+
+Link::Link(std::string remote, std::string remote_host)
+    : remote_(std::move(remote)), remote_host_(std::move(remote_host)) {}
+
+void Link::set_remote(std::string remote, std::string remote_host) {
+  remote_ = std::move(remote);
+  remote_host_ = std::move(remote_host);
+}
+
+void Link::set_over(End reason) {
+  phase_ = Phase::over;
+  end_ = std::move(reason);
+}
+
+// Listening.
+
+Links::Links(Executor executor, LinksOptions options, Owner& owner)
+    : executor_(std::move(executor)), options_(complete(std::move(options))), owner_(owner),
+      turned_away_lines_(options_.log_lines_max), over_lines_(options_.log_lines_max), tasks_(executor_) {}
+
+std::shared_ptr<Medium> Links::medium_for(std::string_view address) const {
+  const auto found = options_.media.find(std::string(scheme_of(address)));
   if (found != options_.media.end()) return found->second;
   std::string known;
   for (const auto& [name, medium] : options_.media) known += (known.empty() ? "" : ", ") + name;
   throw_error(error::unknown_scheme, fmt::format("address {} has no scheme of {}", quote(address), known));
 }
 
-// Makes the machine before there is a connection: what is opened and sent meanwhile waits in it, bounded by the windows
-// that are assumed, and leaves in the first packet.
-NodeCore::TrunkPointer NodeCore::make_trunk(std::string dialled_address, std::string remote) {
-  NativeMachineOptions options;
-  options.limits = options_.limits;
-  options.dialled = !dialled_address.empty();
-  options.node_id = id_;
-  options.node_name = options_.name;
-  options.addresses = addresses_;
-  options.addresses.insert(options.addresses.end(), options_.advertise.begin(), options_.advertise.end());
-  options.far_end = remote;
-  const TimePoint now = Clock::of(executor_).now();
-
-  auto trunk = std::make_shared<Link>();
-  trunk->core = weak_from_this();
-  trunk->live = std::make_shared<Trunk>(executor_, std::make_unique<NativeMachine>(std::move(options), now), trunk);
-  trunk->live->set_remote_base(url_base(dialled_address));
-  trunk->dialled = !dialled_address.empty();
-  trunk->remote = std::move(remote);
-  trunk->dialled_address = std::move(dialled_address);
-  trunks_.add(trunk);
-  return trunk;
+std::string Links::listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted) {
+  std::shared_ptr<Listener> listener = medium_for(address)->listen(executor_, address);
+  std::string real_address = listener->address();
+  listeners_.push_back(listener);
+  addresses_.push_back(real_address);
+  tasks_.spawn(accept_all(self(), std::move(listener), std::move(accepted)));
+  log(LogLevel::info, "listening on " + real_address);
+  return real_address;
 }
 
-NodeCore::TrunkPointer NodeCore::trunk_to(const std::string& address, bool& dialled) {
-  if (TrunkPointer trunk = trunks_.find(address)) return trunk;
-  dialled = true;
-  TrunkPointer trunk = make_trunk(address, address);
-  tasks_.spawn(run_dialled(shared_from_this(), trunk));
-  return trunk;
-}
-
-Circuit NodeCore::open(const std::string& address, OpenRequest request, std::optional<Fragment> first,
-                       const LocalPeer* peer) {
-  check_running();
-  bool dialled = false;
-  const TrunkPointer trunk = trunk_to(address, dialled);
-  if (peer) introduce(*trunk, *peer);
-  return trunk->live->with([&](Machine& machine) {
-    TrunkCircuit* const state = machine.open(std::move(request), std::move(first), trunk->live->now());
-    state->dialled = dialled;
-    return Circuit(trunk->live, *state);
-  });
-}
-
-awaitable<void> NodeCore::run_dialled(std::shared_ptr<NodeCore> core, TrunkPointer trunk) {
-  Attempt outcome;
+awaitable<void> Links::accept_all(std::shared_ptr<Links> self, std::shared_ptr<Listener> listener,
+                                  std::function<void(std::unique_ptr<Transport>)> accepted) {
   try {
-    if (trunk->dialled_address.starts_with("node://"))
-      throw_error(error::connect_failed, "no trunk to " + quote(trunk->dialled_address) +
-                                             ": a node that listens nowhere is reached only while it is connected");
-    if (core->trunks_.size() > core->options_.trunks_max)
-      throw_error(error::connect_failed, fmt::format("a trunk to {} would exceed trunks_max {}", trunk->dialled_address,
-                                                     core->options_.trunks_max));
-    const std::shared_ptr<Medium> medium = core->medium_for(trunk->dialled_address);
-    ++core->counters_.dials;
-    outcome = co_await connect(medium, trunk, core->options_.connect_deadline);
-  } catch (const boost::system::system_error& failure) {
-    outcome.failure = text_of(failure);
+    for (;;) {
+      std::unique_ptr<Transport> transport = co_await listener->accept();
+      const std::string limit = self->owner_.limit_reached(*transport);
+      if (limit.empty()) {
+        ++self->counters_.accepted;
+        accepted(std::move(transport));
+      } else {
+        ++self->counters_.turned_away;
+        self->log(self->turned_away_lines_, LogLevel::warning,
+                  fmt::format("connection from {} turned away: {} reached", transport->remote(), limit));
+      }
+    }
+  } catch (const std::exception& failure) {
+    const bool closed = std::ranges::find(self->listeners_, listener) == self->listeners_.end();
+    if (!closed)
+      self->log(LogLevel::error, fmt::format("no longer listening on {}: {}", listener->address(), failure.what()));
   }
-  if (outcome.transport && trunk->phase == Link::Phase::connecting) {
-    core->set_connected(*trunk, *outcome.transport);
-    co_await run_connected(core, trunk, std::move(outcome.transport));
+}
+
+void Links::close_listeners() {
+  addresses_.clear();
+  for (const auto& listener : std::exchange(listeners_, {})) listener->close();
+}
+
+// Connecting.
+
+void Links::make_trunk(const std::shared_ptr<Link>& link, std::unique_ptr<Machine> machine) const {
+  link->trunk_ = std::make_shared<Trunk>(executor_, std::move(machine), link);
+}
+
+void Links::dial(std::shared_ptr<Link> link) {
+  ++count_;
+  tasks_.spawn(run_dialled(self(), std::move(link)));
+}
+
+awaitable<std::unique_ptr<Transport>> Links::connect(std::shared_ptr<Link> link) {
+  return connect(self(), std::move(link));
+}
+
+awaitable<void> Links::abandoned(std::shared_ptr<Link> link) {
+  while (!link->abandoned_) co_await link->abandon_.wait();
+}
+
+awaitable<std::unique_ptr<Transport>> Links::connect(std::shared_ptr<Links> self, std::shared_ptr<Link> link) {
+  const std::shared_ptr<Medium> medium = self->medium_for(link->dialled_address());
+  ++self->counters_.dials;
+  const auto deadline = self->options_.connect_deadline;
+  auto outcome = co_await (attempt(medium, link->dialled_address()) || (sleep_for(deadline) || abandoned(link)));
+  co_await throw_if_cancelled();
+  if (outcome.index() != 0)
+    throw_error(error::connect_failed, fmt::format("no answer from {} within connect_deadline {} ms",
+                                                   link->dialled_address(), deadline.count()));
+  Attempt& made = std::get<0>(outcome);
+  if (!made.transport) throw_error(error::connect_failed, made.failure);
+  co_return std::move(made.transport);
+}
+
+awaitable<void> Links::run_dialled(std::shared_ptr<Links> self, std::shared_ptr<Link> link) {
+  std::unique_ptr<Transport> transport;
+  std::string failure;
+  try {
+    self->owner_.check_dial(*link);
+    transport = co_await connect(self, link);
+  } catch (const boost::system::system_error& thrown) {
+    failure = text_of(thrown);
+  }
+  if (transport && link->phase_ == Link::Phase::connecting) {
+    set_connected(*link, *transport);
+    co_await run_connected(self, link, std::move(transport));
     co_return;
   }
-  trunk->live->disconnected(End(error::connect_failed, outcome.failure));
-  core->forget(trunk);
+  link->trunk_->disconnected(End(error::connect_failed, failure));
+  self->forget(link);
 }
 
-void NodeCore::accepted(std::unique_ptr<Transport> transport) {
-  if (phase_ != Phase::running) return;
-  const bool too_many_handshakes = handshakes_count_ >= options_.handshakes_max;
-  if (too_many_handshakes || trunks_.size() >= options_.trunks_max) {
-    ++counters_.connections_turned_away;
-    log(LogLevel::warning, fmt::format("connection from {} turned away: {} reached", transport->remote(),
-                                       too_many_handshakes ? fmt::format("handshakes_max {}", options_.handshakes_max)
-                                                           : fmt::format("trunks_max {}", options_.trunks_max)));
-    return;
-  }
-  ++handshakes_count_;
-  TrunkPointer trunk = make_trunk({}, transport->remote());
-  set_connected(*trunk, *transport);
-  tasks_.spawn(run_connected(shared_from_this(), std::move(trunk), std::move(transport)));
+void Links::abandon(const std::shared_ptr<Link>& link, End reason) const {
+  link->trunk_->with([&](Machine& machine) { machine.close(reason); }); // names the reason to the circuits
+  link->trunk_->disconnected(std::move(reason));
+  link->abandoned_ = true;
+  link->abandon_.notify_all();
 }
 
-void NodeCore::set_connected(Link& trunk, const Transport& transport) {
-  trunk.phase = Link::Phase::handshaking;
-  trunk.remote_host = transport.remote_host();
+// Running.
+
+void Links::run(std::shared_ptr<Link> link, std::unique_ptr<Transport> transport) {
+  ++count_;
+  set_connected(*link, *transport);
+  tasks_.spawn(run_connected(self(), std::move(link), std::move(transport)));
 }
 
-awaitable<void> NodeCore::run_connected(std::shared_ptr<NodeCore> core, TrunkPointer trunk,
-                                        std::unique_ptr<Transport> transport) {
-  Session session(trunk->live, std::move(transport), core->options_.limits.goodbye_deadline);
+void Links::set_connected(Link& link, const Transport& transport) {
+  link.phase_ = Link::Phase::handshaking;
+  link.remote_host_ = transport.remote_host();
+}
+
+awaitable<void> Links::run_connected(std::shared_ptr<Links> self, std::shared_ptr<Link> link,
+                                     std::unique_ptr<Transport> transport) {
+  Session session(link->trunk_, std::move(transport), self->options_.goodbye_deadline);
   co_await session.run();
-  core->forget(trunk);
+  self->forget(link);
 }
 
-void NodeCore::forget(const TrunkPointer& trunk) {
-  trunks_.erase(trunk);
-  const auto held = [](const std::weak_ptr<Trunk>& weak) {
-    const auto live = weak.lock();
-    return live && live->machine().counters().circuits_held > 0;
-  };
-  std::erase_if(lost_trunks_, std::not_fn(held));
-  if (held(trunk->live)) lost_trunks_.push_back(trunk->live);
-  trunk_gone_.notify_all();
+bool Links::log_over(const Link& link, bool limited) {
+  const End& end = link.end_;
+  const bool in_order = end.clean() || end.code == error::node_closed || end.code == error::draining;
+  const LogLevel level = in_order ? LogLevel::info : LogLevel::warning;
+  std::string line = fmt::format("{} with {} is over: {}", link.kind(), link.remote_, end.to_string());
+  if (limited) log(over_lines_, level, std::move(line));
+  else log(level, line);
+  return in_order;
 }
 
-/// For a trunk that has no connection yet.
-void NodeCore::abandon(const TrunkPointer& trunk, End reason) {
-  trunk->live->with([&](Machine& machine) { machine.close(reason); }); // names the reason to the circuits
-  trunk->live->disconnected(std::move(reason));
-  trunk->abandoned = true;
-  trunk->abandon.notify_all();
+void Links::forget(const std::shared_ptr<Link>& link) {
+  --count_;
+  owner_.on_gone(link);
+  one_gone_.notify_all();
 }
 
-// What happens on trunks. Called in the middle of a trunk's settling: nothing here waits, and the trunk takes calls.
-
-void Link::on_event(TrunkEvent& event) {
-  if (const auto node = core.lock()) node->on_event(shared_from_this(), event);
+awaitable<void> Links::gone(std::shared_ptr<Links> self) {
+  while (self->count_ > 0) co_await self->one_gone_.wait();
 }
 
-void Link::on_opened_here(TrunkCircuit& circuit) {
-  if (const auto node = core.lock()) node->on_opened_here(*this, circuit);
+awaitable<void> Links::gone() { return gone(self()); }
+
+// Log lines.
+
+void Links::log(LogLevel level, std::string_view text) const {
+  if (options_.log) options_.log(level, escape(text, 4096));
 }
 
-void NodeCore::on_event(const TrunkPointer& trunk, TrunkEvent& event) {
-  using Kind = TrunkEvent::Kind;
-  switch (event.kind) {
-    case Kind::hello: return on_hello(trunk);
-    case Kind::opened: return answer(trunk, *event.circuit, *event.open);
-    case Kind::draining:
-      log(LogLevel::debug, fmt::format("{} takes no new circuits", trunk->remote));
-      return set_draining(trunk);
-    case Kind::closed: return on_closed(trunk, event.end ? std::move(*event.end) : End());
-    default: return; // circuits tell their handles
-  }
-}
-
-/// A handle opened another circuit to where it leads: the trunk may be new to its peer, or the peer be gone.
-void NodeCore::on_opened_here(Link& trunk, TrunkCircuit& circuit) {
-  const auto peer = registry_.find_peer(circuit.names->local->id);
-  if (peer) introduce(trunk, *peer);
-  else trunk.live->with([&](Machine& machine) { machine.reset(circuit, End(error::peer_ended)); });
-}
-
-void NodeCore::on_hello(const TrunkPointer& trunk) {
-  const RemoteNode& remote = *trunk->live->machine().remote();
-  if (trunk->phase != Link::Phase::handshaking) return;
-  if (!trunk->dialled) --handshakes_count_;
-  ++counters_.trunks_opened;
-  const auto superfluous = trunks_.identify(trunk, remote, addresses_);
-  if (trunk->live->remote_base().empty())
-    trunk->live->set_remote_base(trunk->addresses.empty() ? "node://" + remote.id.to_string()
-                                                          : url_base(trunk->addresses.front()));
-  log(LogLevel::info, fmt::format("trunk with {} is open, node {}", trunk->remote,
-                                  remote.name.empty() ? remote.id.to_string() : quote(remote.name)));
-
-  const auto preferred = trunks_.find(remote.id);
-  for (const auto& other : trunks_.all())
-    if (other->node_id == remote.id && other != preferred) other->live->set_successor(preferred->live);
-  preferred->live->set_successor({});
-
-  tell(LinkChange::opened, *trunk);
-
-  // Its circuits go on; what the far side opened before it heard of this is served.
-  for (const auto& other : superfluous) {
-    log(LogLevel::debug, fmt::format("trunk with {} drains: there is another one to its node", other->remote));
-    set_draining(other);
-    other->live->with([](Machine& machine) { machine.drain(Instant::max(), true); });
-  }
-  trunk->changed.notify_all();
-}
-
-void NodeCore::on_closed(const TrunkPointer& trunk, End reason) {
-  const Link::Phase before = trunk->phase;
-  if (before == Link::Phase::handshaking && !trunk->dialled) --handshakes_count_;
-  trunk->end = std::move(reason);
-  trunks_.set_over(trunk);
-  const bool orderly =
-      trunk->end.clean() || trunk->end.code == error::node_closed || trunk->end.code == error::draining;
-  if (trunk->end.code == error::not_trunkline) ++counters_.connections_unrecognised;
-  if (before == Link::Phase::open && !orderly) ++counters_.trunks_lost;
-  log(orderly ? LogLevel::info : LogLevel::warning,
-      fmt::format("trunk with {} is over: {}", trunk->remote, trunk->end.to_string()));
-  if (before == Link::Phase::open) tell(LinkChange::over, *trunk);
-  trunk->changed.notify_all();
-}
-
-// For those who count, show or end connections.
-
-LinkInfo NodeCore::view_of(const Link& trunk) {
-  LinkInfo view;
-  view.node = trunk.node_id;
-  if (const RemoteNode* const remote = trunk.live->machine().remote()) view.name = remote->name;
-  view.remote = trunk.remote;
-  view.addresses = trunk.addresses;
-  view.dialled = trunk.dialled;
-  view.draining = trunk.draining;
-  view.ended_here = trunk.ended_here;
-  view.end = trunk.end;
-  view.counters = trunk.live->machine().counters();
-  view.trunk = trunk.live;
-  return view;
-}
-
-void NodeCore::tell(LinkChange change, const Link& trunk) const {
-  if (options_.on_link) options_.on_link(change, view_of(trunk));
-}
-
-void NodeCore::set_draining(const TrunkPointer& trunk) {
-  const bool told = std::exchange(trunk->draining, true);
-  trunks_.set_draining(trunk);
-  if (!told && trunk->phase == Link::Phase::open) tell(LinkChange::draining, *trunk);
-}
-
-std::vector<LinkInfo> NodeCore::links() const {
-  std::vector<LinkInfo> views;
-  for (const auto& trunk : trunks_.all())
-    if (trunk->phase == Link::Phase::open) views.push_back(view_of(*trunk));
-  return views;
-}
-
-std::optional<LinkInfo> NodeCore::link_with(const NodeId& node) const {
-  const TrunkPointer trunk = trunks_.find(node);
-  std::optional<LinkInfo> view;
-  if (trunk) view.emplace(view_of(*trunk));
-  return view;
-}
-
-void NodeCore::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason) {
-  for (const auto& known : std::vector(trunks_.all())) {
-    if (known->live != trunk || known->phase != Link::Phase::open) continue;
-    known->ended_here = true;
-    set_draining(known);
-    trunk->with([&](Machine& machine) {
-      if (deadline > Duration::zero()) machine.drain(trunk->now() + deadline, true);
-      else machine.close(std::move(reason));
-    });
-    return;
-  }
+void Links::log(LogRate& rate, LogLevel level, std::string text) const {
+  if (const auto line = rate.pass(std::move(text), Clock::of(executor_).now())) log(level, *line);
 }
 
 } // namespace trunkline

@@ -1,5 +1,6 @@
 #include "peer/local_peer.hpp"
 
+#include "async/within.hpp"
 #include "circuit/owned_circuit.hpp"
 #include "circuit/trunk.hpp"
 #include "peer/node_core.hpp"
@@ -27,10 +28,14 @@ Executor LocalPeer::executor() const { return state_->core->executor(); }
 
 // Opening.
 
-Circuit LocalPeer::open(const std::string& address, OpenMode mode, PeerId to, const std::string& service,
-                        std::optional<Fragment> first, CircuitOptions options) {
+void LocalPeer::check_running() const {
   if (state_->is_ending)
     throw boost::system::system_error(state_->end.code, fmt::format("peer {} has ended", id().to_string()));
+}
+
+Circuit LocalPeer::open(const std::string& address, OpenMode mode, PeerId to, const std::string& service,
+                        std::optional<Fragment> first, CircuitOptions options) {
+  check_running();
   OpenRequest request;
   request.mode = mode;
   request.from = state_->name;
@@ -60,6 +65,34 @@ Circuit LocalPeer::start(const std::string& address, const std::string& service,
 Circuit LocalPeer::join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                                  CircuitOptions options) {
   return open(address, OpenMode::join_or_start, PeerId(), service, std::move(first), std::move(options));
+}
+
+awaitable<RemotePeer> LocalPeer::start_only(std::string address, std::string service, Duration wait_up_to) {
+  return start_only(shared_from_this(), std::move(address), std::move(service), wait_up_to);
+}
+
+awaitable<RemotePeer> LocalPeer::start_only(std::shared_ptr<LocalPeer> peer, std::string address, std::string service,
+                                            Duration wait_up_to) {
+  peer->check_running();
+  NodeCore& core = *peer->state_->core;
+  const PeerId id = core.draw_id();
+  OpenRequest request;
+  request.mode = OpenMode::start_only;
+  request.from = core.make_name("", core.id()); // the node: no circuit leads back to a peer
+  request.to_peer = id;
+  request.to_service = service;
+  request.wants_answer = true;
+  Circuit circuit = core.open(address, std::move(request), std::nullopt, nullptr);
+
+  try {
+    co_await within(wait_up_to, circuit.accepted());
+  } catch (const boost::system::system_error& thrown) {
+    if (thrown.code() != error::service_limit_reached) throw;
+    End end = circuit.end().value_or(End());
+    throw ServiceLimitReached(end.text, std::move(end.existing_url));
+  }
+  circuit.close();
+  co_return RemotePeer{PeerUrl(std::move(address), std::move(service), id), circuit.dialled()};
 }
 
 // Tasks.
@@ -108,7 +141,7 @@ awaitable<void> LocalPeer::run_circuit(std::shared_ptr<LocalPeer> peer,
   } else if (peer->state_->is_ending) {
     owned.reset(peer->state_->end); // it was cancelled; the circuit has been ended with the peer already
   } else {
-    owned.reset(peer->state_->core->handler_failed(*peer, &owned.names(), failure));
+    owned.reset(peer->state_->core->peers().handler_failed(*peer, &owned.names(), failure));
   }
 }
 
@@ -137,18 +170,18 @@ void LocalPeer::set_metadata(std::string key, std::string value) {
     throw std::length_error(fmt::format("metadata of {} bytes exceeds metadata_bytes_max {}, for peer {}", bytes,
                                         bytes_max, id().to_string()));
   state_->metadata = std::move(changed);
-  state_->core->set_metadata(*this);
+  state_->core->peers().set_metadata(*this);
 }
 
 void LocalPeer::remove_metadata(const std::string& key) {
-  if (state_->metadata.erase(key) != 0) state_->core->set_metadata(*this);
+  if (state_->metadata.erase(key) != 0) state_->core->peers().set_metadata(*this);
 }
 
 // Ending.
 
 void LocalPeer::close(End reason) {
   if (reason.clean()) reason = End(error::peer_ended);
-  state_->core->end_peer(*this, std::move(reason), false);
+  state_->core->peers().end(*this, std::move(reason), false);
 }
 
 awaitable<void> LocalPeer::join(std::shared_ptr<LocalPeer> peer) {
@@ -160,6 +193,6 @@ awaitable<void> LocalPeer::ended() { return join(shared_from_this()); }
 
 bool LocalPeer::is_ending() const noexcept { return state_->is_ending; }
 
-std::size_t LocalPeer::circuits_count() const { return state_->core->circuits_count(*this); }
+std::size_t LocalPeer::circuits_count() const { return state_->core->peers().circuits_count(*this); }
 
 } // namespace trunkline

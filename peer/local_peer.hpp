@@ -1,10 +1,12 @@
-// A running instance of a service here: what a PeerServiceFunc is given, and what it opens circuits from.
+// A running instance of a service on this node: it takes circuits and opens circuits.
 #pragma once
 
-#include "async/tasks.hpp"
 #include "async/types.hpp"
 #include "circuit/circuit.hpp"
+#include "fragment/error.hpp"
 #include "peer/url.hpp"
+
+#include <boost/system/system_error.hpp>
 
 #include <functional>
 #include <memory>
@@ -17,32 +19,52 @@
 
 namespace trunkline {
 
-class Node;
-class NodeCore;
 class LocalPeer;
+class OwnedCircuit;
+class Peers;
 
-/// Where a peer hears of circuits that others opened to it.
+/// The circuits that others have opened to a peer, and that the peer has not yet taken.
 class CircuitInbox {
  public:
-  /// The next circuit, or nullopt when this peer is ending. Its first fragment, if the opener gave one, is the first
-  /// that it receives. Cancelled: nothing is taken.
+  /// Waits for the next circuit; nullopt when this peer is ending. A fragment that the opener gave at the opening is
+  /// the first one that the circuit receives. Cancelled: nothing is taken.
   awaitable<std::optional<Circuit>> next();
-  /// The next circuit, if one waits now. For services of many short circuits: only what has to wait pays for a
-  /// coroutine.
+  /// The next circuit if there is one now; nullopt otherwise. For services of many short circuits: a coroutine is paid
+  /// only where a wait is needed.
   std::optional<Circuit> try_next();
 
  private:
   friend class LocalPeer;
-  friend class NodeCore;
+  friend class Peers;
   explicit CircuitInbox(LocalPeer& peer) : peer_(&peer) {}
   static std::optional<Circuit> take(LocalPeer& peer);
 
   LocalPeer* peer_;
 };
 
-/// One call of it is the whole life of one peer: when it returns or throws, the peer ends.
+/// A peer on another node.
+struct RemotePeer {
+  PeerUrl url;
+  bool dialled = false; // a new connection was made for it
+};
+
+/// Thrown where a start is refused with error::service_limit_reached.
+class ServiceLimitReached : public boost::system::system_error {
+ public:
+  ServiceLimitReached(const std::string& text, std::string existing_url)
+      : system_error(make_error_code(error::service_limit_reached), text), existing_url_(std::move(existing_url)) {}
+
+  /// The URL of an instance that could be joined instead, as the refusing node said it: PeerUrl::parse may throw. Empty
+  /// when another limit than that of the service was reached, or the node named no instance.
+  const std::string& existing_url() const noexcept { return existing_url_; }
+
+ private:
+  std::string existing_url_;
+};
+
+/// One call is the whole life of one peer: when it returns or throws, the peer ends.
 using PeerServiceFunc = std::function<awaitable<void>(LocalPeer&, CircuitInbox&)>;
-/// The short form, for services that answer one circuit at a time; each call owns its circuit.
+/// The short form, for services without a state of their own: one call for each circuit, which it owns.
 using CircuitServiceFunc = std::function<awaitable<void>(Circuit)>;
 
 /// A running instance of a service on this node. One executor; not thread safe.
@@ -58,24 +80,30 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   PeerUrl url() const;
   Executor executor() const;
 
-  // None of these waits, and none needs a round trip. A refusal or a failed dial ends the circuit with its reason.
-  // Errors, all of them about this side: error::peer_ended (or what this peer was closed with), error::node_closed,
-  // error::draining.
-  /// A circuit to a running peer; dials when there is no trunk to its node (see Circuit::dialled). A URL without a
-  /// peer id names whichever instance runs there, as `join_or_start` does.
+  // These do not wait, and none needs a round trip: a refusal or a failed dial ends the circuit with its reason.
+  // Errors, all of them about this side: error::peer_ended (or the reason with which this peer was closed),
+  // error::node_closed, error::draining.
+  /// Opens a circuit to a running peer; dials when there is no trunk to its node (see Circuit::dialled). With a URL
+  /// without a peer id it does the same as `join_or_start`.
   Circuit new_circuit(const PeerUrl& there, Fragment first, CircuitOptions options = CircuitOptions());
   Circuit new_circuit(const PeerUrl& there, CircuitOptions options = CircuitOptions());
   /// Starts a new instance of a service at an address and opens a circuit to it in one flight.
   Circuit start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                 CircuitOptions options = CircuitOptions());
-  /// A circuit to the instance that runs at an address, or to a new one when none runs. Who it is, is known when
-  /// `accepted` returns.
+  /// Opens a circuit to the instance of a service that runs at an address, or to a new one when none runs ("prefer
+  /// extant" in rpc25519). The peer that answers is known once Circuit::accepted has returned.
   Circuit join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                         CircuitOptions options = CircuitOptions());
 
+  /// Starts a new instance of a service at an address without a circuit to it, and waits until it runs. Errors also:
+  /// the reason of a refusal (ServiceLimitReached where it is that), error::timed_out after `wait_up_to`, the failure
+  /// of a dial. Cancelled or timed out: the instance may have started.
+  awaitable<RemotePeer> start_only(std::string address, std::string service, Duration wait_up_to);
+
   /// Runs `function(circuit, args...)` as a task of this peer: cancelled and joined when the peer ends. The circuit is
-  /// closed when the function returns (what it sent arrives) and reset when it throws. A circuit that the function
-  /// moved elsewhere is left to its new owner.
+  /// closed when the function returns (everything sent arrives) and reset when it throws. A handle that the function
+  /// moved elsewhere decides for itself from then on, or leaves that to the task that it was handed to with another
+  /// `spawn`.
   template <class Function, class... Arguments> void spawn(Function function, Circuit circuit, Arguments... arguments) {
     if constexpr (sizeof...(Arguments) == 0 && std::is_copy_constructible_v<Function>) {
       spawn_circuit(std::move(function), std::move(circuit));
@@ -91,36 +119,40 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
           std::move(circuit));
     }
   }
-  /// Runs a coroutine as a task of this peer. An exception is logged and ends nothing else.
+  /// Runs a coroutine as a task of this peer: cancelled and joined when the peer ends. Its exception is logged and ends
+  /// nothing else.
   void spawn(awaitable<void> task);
 
-  /// User metadata, told to the far side of every trunk on which this peer has circuits, when it changes.
+  /// Sets an item of user metadata, which the far side of every trunk hears on which this peer has circuits.
   /// Errors: std::length_error beyond metadata_bytes_max.
   void set_metadata(std::string key, std::string value);
-  /// Takes a key back, there too. Unknown ones are ignored.
+  /// Removes an item, there as well. Unknown keys are ignored.
   void remove_metadata(const std::string& key);
 
   /// Ends the peer: its inbox says nullopt, its circuits close with error::peer_ended (or this reason), its tasks are
-  /// cancelled. Returns at once; `ended` waits.
+  /// cancelled. Does not wait; `ended` does.
   void close(End reason = {});
   /// Waits until the service has returned and every task is joined. Do not wait for it in a task of this peer.
   awaitable<void> ended();
   bool is_ending() const noexcept;
-  /// Circuits that have not ended, on all trunks; counts them one by one.
+  /// The number of its circuits that have not ended; looks at all circuits of all its trunks.
   std::size_t circuits_count() const;
 
  private:
-  friend class NodeCore;
+  friend class Peers;
   friend class CircuitInbox;
   struct State;
 
   explicit LocalPeer(std::unique_ptr<State> state);
+  void check_running() const;
   Circuit open(const std::string& address, OpenMode mode, PeerId to, const std::string& service,
                std::optional<Fragment> first, CircuitOptions options);
   void spawn_circuit(std::function<awaitable<void>(Circuit)> function, Circuit circuit);
-  // What runs keeps the peer alive, so these take it by value.
+  // Coroutines keep the peer alive, so these take it by value.
   static awaitable<void> run_circuit(std::shared_ptr<LocalPeer> peer, std::function<awaitable<void>(Circuit)> function,
                                      OwnedCircuit owned, Circuit circuit);
+  static awaitable<RemotePeer> start_only(std::shared_ptr<LocalPeer> peer, std::string address, std::string service,
+                                          Duration wait_up_to);
   static awaitable<void> run_task(std::shared_ptr<LocalPeer> peer, awaitable<void> task);
   static awaitable<void> join(std::shared_ptr<LocalPeer> peer);
 

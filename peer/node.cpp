@@ -39,7 +39,7 @@ Node::~Node() {
 }
 
 void Node::register_service(std::string name, PeerServiceFunc function, std::size_t instances_max) {
-  core_->registry().add_service(std::move(name), std::move(function), instances_max);
+  core_->peers().registry().add_service(std::move(name), std::move(function), instances_max);
 }
 
 void Node::serve(std::string name, CircuitServiceFunc function) {
@@ -57,21 +57,17 @@ std::vector<std::string> Node::addresses() const { return core_->addresses(); }
 awaitable<bool> Node::dial(std::string address) { return NodeCore::dial(core_, std::move(address)); }
 
 std::shared_ptr<LocalPeer> Node::start_local_peer(const std::string& service) {
-  NodeCore::Answer answer = core_->start(service, core_->draw_id());
+  Peers::Answer answer = core_->peers().start(service, core_->draw_id());
   if (answer.reason == error::service_limit_reached)
     throw ServiceLimitReached(answer.text, std::move(answer.existing_url));
   if (!answer.peer) throw_error(answer.reason, answer.text);
   return std::move(answer.peer);
 }
 
-std::shared_ptr<LocalPeer> Node::new_peer(std::string name) { return core_->new_peer(std::move(name)); }
-
-awaitable<RemotePeer> Node::start_remote_peer(std::string service, std::string address, Duration wait_up_to) {
-  return NodeCore::start_remote_peer(core_, std::move(service), std::move(address), wait_up_to);
-}
+std::shared_ptr<LocalPeer> Node::new_peer(std::string name) { return core_->peers().new_peer(std::move(name)); }
 
 std::vector<std::shared_ptr<LocalPeer>> Node::local_peers(std::string_view service) const {
-  return core_->registry().peers(service);
+  return core_->peers().registry().peers(service);
 }
 
 awaitable<void> Node::drain(Duration deadline) { return NodeCore::drain(core_, deadline); }
@@ -84,7 +80,7 @@ Executor Node::executor() const { return core_->executor(); }
 
 NodeCounters Node::counters() const { return core_->counters(); }
 
-std::size_t Node::links_count() const { return core_->links_count(); }
+std::size_t Node::links_count() const { return core_->trunks().size(); }
 
 std::vector<LinkInfo> Node::links() const { return core_->links(); }
 

@@ -3,12 +3,11 @@
 
 #include "async/types.hpp"
 #include "circuit/limits.hpp"
-#include "fragment/error.hpp"
+#include "fragment/ids.hpp"
+#include "fragment/log.hpp"
 #include "peer/local_peer.hpp"
 #include "peer/url.hpp"
 #include "transport/transport.hpp"
-
-#include <boost/system/system_error.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -23,11 +22,9 @@
 
 namespace trunkline {
 
-enum class LogLevel : std::uint8_t { debug, info, warning, error };
+class NodeCore;
 
-class Trunk;
-
-/// One open connection of a node, for those who count, show or end connections.
+/// One open connection of a node, for programs that count, show or end connections.
 struct LinkInfo {
   NodeId node;                        // of the far side, as its Hello says
   std::string name;                   // of the far side, as its Hello says
@@ -42,48 +39,44 @@ struct LinkInfo {
 };
 enum class LinkChange : std::uint8_t { opened, draining, over };
 
+/// What a node tells the machine of a new trunk.
+struct MachineSetup {
+  Limits limits;
+  bool dialled = false; // by us; otherwise accepted
+  NodeId node_id;       // ours, as is the rest
+  std::string node_name;
+  std::vector<std::string> addresses; // under which others may reach this node
+  std::string far_end;                // as log lines name it, for the texts of errors
+
+  MachineSetup() = default;
+};
+
 struct NodeOptions {
   std::string name;        // shown to the far side and in logs
-  NodeId id;               // drawn unless given; the same for all lives of a node that others have in an address book
+  NodeId id;               // drawn unless given; give it for a node that others have in an address book
   Limits limits;           // of each trunk
-  bool expose_errors = false; // the text of an exception that leaves a service crosses the wire
+  bool expose_errors = false; // the text of an exception that leaves a service is sent to the far side
   std::size_t trunks_max = 1024;
-  std::size_t peers_max = 65536; // that others started and that run; a start beyond it is refused, our own never is
+  std::size_t peers_max = 65536; // that far sides started and that run; only their starts are refused beyond it
   std::size_t peers_per_trunk_max = 4096; // of those, the ones that one trunk's far side started
   std::size_t handshakes_max = 256; // accepted connections that have not yet said Hello
   std::chrono::milliseconds connect_deadline{10000};
   /// Where random ids come from; the system's generator unless given.
   std::function<std::uint64_t()> random;
-  /// Where log lines go; nowhere unless given. Called in the middle of things: it must not call the node.
-  std::function<void(LogLevel, std::string_view)> log;
-  /// Hears of each trunk once its far side has said Hello. Called in the middle of things: it must not call the node.
+  /// Receives the log lines. Called while the node is dispatching events: it must not call back into the node.
+  LogSink log;
+  /// Hears of each trunk once its far side has said Hello. Called while the node is dispatching events: it must not
+  /// call back into the node.
   std::function<void(LinkChange, const LinkInfo&)> on_link;
-  /// Networks by scheme, added to tcp and unix (and replacing them).
+  /// Media by scheme, in addition to tcp and unix or instead of them.
   std::map<std::string, std::shared_ptr<Medium>> media;
+  /// Makes the machine of each trunk, and so decides which dialect the node speaks; the native one unless given. Both
+  /// sides of a trunk must speak the same.
+  std::function<std::unique_ptr<Machine>(MachineSetup, Instant now)> dialect;
   /// Further addresses under which others may reach this node (behind a proxy, say).
   std::vector<std::string> advertise;
 
   NodeOptions() = default;
-};
-
-/// A handle to a peer on another node.
-struct RemotePeer {
-  PeerUrl url;
-  bool dialled = false; // a new connection was made for it
-};
-
-/// Thrown where a start is refused with error::service_limit_reached.
-class ServiceLimitReached : public boost::system::system_error {
- public:
-  ServiceLimitReached(const std::string& text, std::string existing_url)
-      : system_error(make_error_code(error::service_limit_reached), text), existing_url_(std::move(existing_url)) {}
-
-  /// The URL of an instance that could be joined instead, whole, as the refusing node said it: PeerUrl::parse may
-  /// throw. Empty when the limit is not that of the service, or the node named none.
-  const std::string& existing_url() const noexcept { return existing_url_; }
-
- private:
-  std::string existing_url_;
 };
 
 struct NodeCounters {
@@ -94,13 +87,14 @@ struct NodeCounters {
   std::uint64_t circuits_refused = 0;
   std::uint64_t services_failed = 0;
   std::uint64_t peers_ending = 0; // now: ended for everybody else, their service has not returned yet
-  std::uint64_t circuits_held = 0; // now: over, but their service has not let go of them: it may be stuck
+  std::uint64_t circuits_held = 0; // now: over, but their service still has the handle: it may be stuck
   std::uint64_t connections_unrecognised = 0; // TLS, HTTP, garbage
   std::uint64_t connections_turned_away = 0; // beyond handshakes_max or trunks_max
 };
 
 /// One endpoint of a process. Everything of it runs on one executor; not thread safe.
-/// Dropping it closes it: what runs is cancelled and ends on the executor, after which io.run() returns by itself.
+/// Destroying it closes it: its coroutines are cancelled and end on the executor, after which io.run() returns by
+/// itself.
 class Node {
  public:
   explicit Node(Executor executor, NodeOptions options = NodeOptions());
@@ -108,8 +102,8 @@ class Node {
   Node& operator=(Node&&) noexcept;
   ~Node();
 
-  /// Registers a service by name, at any time. Errors: error::already_registered.
-  /// `instances_max` 0 means any number; beyond it a start is refused with the URL of one that runs.
+  /// Registers a service by name, at any time. Beyond `instances_max` (0: any number) a start is refused with the URL
+  /// of an instance that runs. Errors: error::already_registered; std::invalid_argument for an empty name or function.
   void register_service(std::string name, PeerServiceFunc function, std::size_t instances_max = 0);
   /// Registers a service that answers one circuit per call of `function`; at most one instance runs, started by the
   /// first circuit that asks for it (LocalPeer::join_or_start, or a PeerUrl without a peer id).
@@ -128,13 +122,10 @@ class Node {
 
   /// Starts an instance of a registered service here. Errors: error::no_service, ServiceLimitReached.
   std::shared_ptr<LocalPeer> start_local_peer(const std::string& service);
-  /// A peer without a service: it opens circuits and accepts none. Lives until it or the node is closed.
+  /// Makes a peer without a service: it opens circuits and accepts none. It lives until it or the node is closed.
   /// Errors: std::invalid_argument for a name that is empty or too long.
   std::shared_ptr<LocalPeer> new_peer(std::string name);
-  /// Starts an instance there and waits until it runs. Errors: the refusal's reason (ServiceLimitReached where it is
-  /// that), error::timed_out, dial errors.
-  awaitable<RemotePeer> start_remote_peer(std::string service, std::string address, Duration wait_up_to);
-  /// Those that run, oldest first; all of them when `service` is empty.
+  /// The peers of a service that run, oldest first; those of all services when `service` is empty.
   std::vector<std::shared_ptr<LocalPeer>> local_peers(std::string_view service = {}) const;
 
   /// Stops listening and takes no new circuits either way; waits until those that run have ended, at most until the
@@ -148,12 +139,12 @@ class Node {
   Executor executor() const;
   NodeCounters counters() const;
   std::size_t links_count() const;
-  /// The open ones, in the order in which they came.
+  /// The open links, in the order in which they were made.
   std::vector<LinkInfo> links() const;
-  /// The one that new circuits to a node would take.
+  /// The link that new circuits to a node would take.
   std::optional<LinkInfo> link_with(const NodeId& node) const;
-  /// Takes no new circuits on one trunk and ends it when it has none left, at the latest after `deadline`; with a
-  /// deadline of zero at once, and the far side is told this reason.
+  /// Takes no new circuits on one trunk and ends it when it has none left, at the latest after `deadline`. With a
+  /// deadline of zero it ends at once, and the far side hears this reason.
   void end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason);
 
  private:

@@ -1,4 +1,4 @@
-// A Node as a component, for processes that use nodes without channels.
+// A Node as a component, for processes that use nodes but no channels.
 #pragma once
 
 #include "async/component/component.hpp"

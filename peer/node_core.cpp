@@ -1,24 +1,33 @@
 #include "peer/node_core.hpp"
 
 #include "async/clock.hpp"
-#include "async/within.hpp"
+#include "circuit/native/machine.hpp"
 #include "fragment/quote.hpp"
-#include "transport/tcp.hpp"
-#include "transport/unix.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <exception>
+#include <functional>
 #include <random>
 #include <stdexcept>
 #include <utility>
 
 namespace trunkline {
 namespace {
+
+std::unique_ptr<Machine> make_native_machine(MachineSetup setup, Instant now) {
+  NativeMachineOptions options;
+  options.limits = setup.limits;
+  options.dialled = setup.dialled;
+  options.node_id = setup.node_id;
+  options.node_name = std::move(setup.node_name);
+  options.addresses = std::move(setup.addresses);
+  options.far_end = std::move(setup.far_end);
+  return std::make_unique<NativeMachine>(std::move(options), now);
+}
 
 NodeOptions complete(NodeOptions options) {
   options.limits.check();
@@ -36,32 +45,39 @@ NodeOptions complete(NodeOptions options) {
     const auto device = std::make_shared<std::random_device>();
     options.random = [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
   }
-  // emplace leaves what the user gave.
-  if (!options.media.contains("tcp")) options.media.emplace("tcp", make_tcp_medium());
-  if (!options.media.contains("unix")) options.media.emplace("unix", make_unix_medium());
+  if (!options.dialect) options.dialect = make_native_machine;
   return options;
+}
+
+LinksOptions links_options(const NodeOptions& options) {
+  LinksOptions links;
+  links.media = options.media;
+  links.connect_deadline = options.connect_deadline;
+  links.goodbye_deadline = options.limits.goodbye_deadline;
+  links.log = options.log;
+  return links;
 }
 
 } // namespace
 
 NodeCore::NodeCore(Executor executor, NodeOptions options)
-    : executor_(std::move(executor)), options_(complete(std::move(options))),
-      id_(options_.id.empty() ? NodeId::draw(options_.random) : options_.id),
-      name_(options_.name.empty() ? id_.to_string() : escape(options_.name)), trunks_(id_), tasks_(executor_) {}
-
-void NodeCore::log(LogLevel level, std::string_view text) const {
-  if (options_.log) options_.log(level, escape(text, 4096));
-}
+    : options_(complete(std::move(options))), id_(options_.id.empty() ? NodeId::draw(options_.random) : options_.id),
+      name_(options_.name.empty() ? id_.to_string() : escape(options_.name)), peers_(*this), trunks_(id_),
+      links_(std::move(executor), links_options(options_), *this) {}
 
 NodeCounters NodeCore::counters() const {
   NodeCounters counters = counters_;
-  for (const auto& trunk : trunks_.all()) {
-    counters.trunks_open += trunk->phase == Link::Phase::open;
-    counters.circuits_held += trunk->live->machine().counters().circuits_held;
+  counters.dials = links_.counters().dials;
+  counters.connections_turned_away = links_.counters().turned_away;
+  counters.circuits_refused = peers_.circuits_refused();
+  counters.services_failed = peers_.services_failed();
+  for (const auto& link : trunks_.all()) {
+    counters.trunks_open += link->phase() == Link::Phase::open;
+    counters.circuits_held += link->trunk()->machine().counters().circuits_held;
   }
   for (const auto& weak : lost_trunks_)
-    if (const auto live = weak.lock()) counters.circuits_held += live->machine().counters().circuits_held;
-  counters.peers_ending = peers_ending();
+    if (const auto trunk = weak.lock()) counters.circuits_held += trunk->machine().counters().circuits_held;
+  counters.peers_ending = peers_.ending_count();
   return counters;
 }
 
@@ -70,123 +86,281 @@ void NodeCore::check_running() const {
   if (phase_ == Phase::draining) throw_error(error::draining, "node " + name_ + " takes no new circuits");
 }
 
-// Listening.
+// Names.
+
+std::string NodeCore::base_address() const {
+  for (const auto* list : {&links_.addresses(), &options_.advertise})
+    for (const std::string& address : *list)
+      if (!is_unspecified(address)) return address;
+  return links_.addresses().empty() ? "node://" + id_.to_string() : links_.addresses().front();
+}
+
+std::shared_ptr<const PeerName> NodeCore::make_name(std::string service, PeerId id) const {
+  auto name = std::make_shared<PeerName>();
+  name->url = PeerUrl(base_address(), service, id).to_string();
+  name->service = std::move(service);
+  name->id = id;
+  return name;
+}
+
+// Links.
+
+std::unique_ptr<Machine> NodeCore::make_machine(const NodeLink& link) const {
+  MachineSetup setup;
+  setup.limits = options_.limits;
+  setup.dialled = link.dialled();
+  setup.node_id = id_;
+  setup.node_name = options_.name;
+  setup.addresses = links_.addresses();
+  setup.addresses.insert(setup.addresses.end(), options_.advertise.begin(), options_.advertise.end());
+  setup.far_end = link.remote();
+  return options_.dialect(std::move(setup), Clock::of(executor()).now());
+}
 
 std::string NodeCore::listen(std::string_view address) {
   check_running();
-  std::shared_ptr<Listener> listener = medium_for(address)->listen(executor_, address);
-  std::string real_address = listener->address();
-  listeners_.push_back(listener);
-  addresses_.push_back(real_address);
-  rename_peers();
-  tasks_.spawn(accept_all(shared_from_this(), std::move(listener)));
-  log(LogLevel::info, "listening on " + real_address);
+  // The Links keep this as long as they may call.
+  std::string real_address =
+      links_.listen(address, [this](std::unique_ptr<Transport> transport) { accepted(std::move(transport)); });
+  peers_.rename();
   return real_address;
 }
 
-awaitable<void> NodeCore::accept_all(std::shared_ptr<NodeCore> core, std::shared_ptr<Listener> listener) {
-  try {
-    for (;;) {
-      std::unique_ptr<Transport> transport = co_await listener->accept();
-      core->accepted(std::move(transport));
-    }
-  } catch (const std::exception& failure) {
-    if (core->phase_ == Phase::running)
-      core->log(LogLevel::error, fmt::format("no longer listening on {}: {}", listener->address(), failure.what()));
-  }
+std::string NodeCore::limit_reached(const Transport&) const {
+  if (handshakes_count_ >= options_.handshakes_max) return fmt::format("handshakes_max {}", options_.handshakes_max);
+  if (trunks_.size() >= options_.trunks_max) return fmt::format("trunks_max {}", options_.trunks_max);
+  return {};
 }
 
-void NodeCore::close_listeners() {
-  addresses_.clear();
-  for (const auto& listener : std::exchange(listeners_, {})) listener->close();
+void NodeCore::accepted(std::unique_ptr<Transport> transport) {
+  if (phase_ != Phase::running) return;
+  ++handshakes_count_;
+  const auto link = std::make_shared<NodeLink>(weak_from_this(), transport->remote(), transport->remote_host());
+  links_.make_trunk(link, make_machine(*link));
+  trunks_.add(link);
+  links_.run(link, std::move(transport));
 }
 
-// Dialling.
+std::shared_ptr<NodeLink> NodeCore::link_to(const std::string& address, bool& dialled) {
+  if (std::shared_ptr<NodeLink> known = trunks_.find(address)) return known;
+  dialled = true;
+  const auto link = std::make_shared<NodeLink>(weak_from_this(), address);
+  links_.make_trunk(link, make_machine(*link));
+  link->trunk()->set_remote_base(url_base(address));
+  trunks_.add(link);
+  links_.dial(link);
+  return link;
+}
+
+void NodeCore::check_dial(const Link& link) const {
+  const std::string& address = link.dialled_address();
+  if (address.starts_with("node://"))
+    throw_error(error::connect_failed, "no trunk to " + quote(address) +
+                                           ": a node that listens nowhere is reached only while it is connected");
+  if (trunks_.size() > options_.trunks_max)
+    throw_error(error::connect_failed,
+                fmt::format("a trunk to {} would exceed trunks_max {}", address, options_.trunks_max));
+}
 
 awaitable<bool> NodeCore::dial(std::shared_ptr<NodeCore> core, std::string address) {
   core->check_running();
   bool dialled = false;
-  const TrunkPointer trunk = core->trunk_to(address, dialled);
-  while (trunk->node_id.empty() && trunk->phase != Link::Phase::over) co_await trunk->changed.wait();
-  if (trunk->node_id.empty()) throw boost::system::system_error(trunk->end.code, trunk->end.text);
+  const std::shared_ptr<NodeLink> link = core->link_to(address, dialled);
+  while (link->node_id.empty() && link->phase() != Link::Phase::over) co_await link->changed();
+  if (link->node_id.empty()) throw boost::system::system_error(link->end().code, link->end().text);
   co_return dialled;
 }
 
-awaitable<RemotePeer> NodeCore::start_remote_peer(std::shared_ptr<NodeCore> core, std::string service,
-                                                  std::string address, Duration wait_up_to) {
-  const PeerId id = core->draw_id();
-  OpenRequest request;
-  request.mode = OpenMode::start_only;
-  request.from = core->make_name("", core->id_);
-  request.to_peer = id;
-  request.to_service = service;
-  request.wants_answer = true;
-  Circuit circuit = core->open(address, std::move(request), std::nullopt, nullptr);
+void NodeCore::on_gone(const std::shared_ptr<Link>& link) {
+  trunks_.erase(link);
+  const auto held = [](const std::weak_ptr<Trunk>& weak) {
+    const auto trunk = weak.lock();
+    return trunk && trunk->machine().counters().circuits_held > 0;
+  };
+  std::erase_if(lost_trunks_, std::not_fn(held));
+  if (held(link->trunk())) lost_trunks_.push_back(link->trunk());
+}
 
-  try {
-    co_await within(wait_up_to, circuit.accepted());
-  } catch (const boost::system::system_error& thrown) {
-    if (thrown.code() != error::service_limit_reached) throw;
-    End end = circuit.end().value_or(End());
-    throw ServiceLimitReached(end.text, std::move(end.existing_url));
+// Circuits.
+
+Circuit NodeCore::open(const std::string& address, OpenRequest request, std::optional<Fragment> first,
+                       const LocalPeer* peer) {
+  check_running();
+  bool dialled = false;
+  const std::shared_ptr<NodeLink> link = link_to(address, dialled);
+  if (peer) Peers::introduce(*link, *peer);
+  const std::shared_ptr<Trunk>& trunk = link->trunk();
+  return trunk->with([&](Machine& machine) {
+    TrunkCircuit* const state = machine.open(std::move(request), std::move(first), trunk->now());
+    state->dialled = dialled;
+    return Circuit(trunk, *state);
+  });
+}
+
+// What happens on links.
+
+void NodeCore::on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event) {
+  using Kind = TrunkEvent::Kind;
+  switch (event.kind) {
+    case Kind::hello: return on_hello(link);
+    case Kind::opened: return peers_.answer(link, *event.circuit, *event.open);
+    case Kind::draining:
+      log(LogLevel::debug, fmt::format("{} takes no new circuits", link->remote()));
+      return set_draining(link);
+    case Kind::closed: return on_closed(link, event.end ? std::move(*event.end) : End());
+    default: return; // circuits tell their handles
   }
-  circuit.close();
-  co_return RemotePeer{PeerUrl(std::move(address), std::move(service), id), circuit.dialled()};
+}
+
+/// A handle opened another circuit to where it leads: the trunk may be new to its peer, or the peer be gone.
+void NodeCore::on_opened_here(NodeLink& link, TrunkCircuit& circuit) {
+  const auto peer = peers_.registry().find_peer(circuit.names->local->id);
+  if (peer) Peers::introduce(link, *peer);
+  else link.trunk()->with([&](Machine& machine) { machine.reset(circuit, End(error::peer_ended)); });
+}
+
+void NodeCore::on_hello(const std::shared_ptr<NodeLink>& link) {
+  const RemoteNode& remote = *link->trunk()->machine().remote();
+  if (link->phase() != Link::Phase::handshaking) return;
+  if (!link->dialled()) --handshakes_count_;
+  ++counters_.trunks_opened;
+  const auto superfluous = trunks_.identify(link, remote, links_.addresses());
+  if (link->trunk()->remote_base().empty())
+    link->trunk()->set_remote_base(link->addresses.empty() ? "node://" + remote.id.to_string()
+                                                           : url_base(link->addresses.front()));
+  log(LogLevel::info, fmt::format("trunk with {} is open, node {}", link->remote(),
+                                  remote.name.empty() ? remote.id.to_string() : quote(remote.name)));
+
+  const auto preferred = trunks_.find(remote.id);
+  for (const auto& other : trunks_.all())
+    if (other->node_id == remote.id && other != preferred) other->trunk()->set_successor(preferred->trunk());
+  preferred->trunk()->set_successor({});
+
+  tell(LinkChange::opened, *link);
+
+  // Its circuits go on; what the far side opened before it heard of this is served.
+  for (const auto& other : superfluous) {
+    log(LogLevel::debug, fmt::format("trunk with {} drains: there is another one to its node", other->remote()));
+    set_draining(other);
+    other->trunk()->with([](Machine& machine) { machine.drain(Instant::max(), true); });
+  }
+  link->announce();
+}
+
+void NodeCore::on_closed(const std::shared_ptr<NodeLink>& link, End reason) {
+  const Link::Phase before = link->phase();
+  if (before == Link::Phase::handshaking && !link->dialled()) --handshakes_count_;
+  trunks_.set_over(link, std::move(reason));
+  const bool in_order = links_.log_over(*link);
+  if (link->end().code == error::not_trunkline) ++counters_.connections_unrecognised;
+  if (before == Link::Phase::open && !in_order) ++counters_.trunks_lost;
+  if (before == Link::Phase::open) tell(LinkChange::over, *link);
+  link->announce();
+}
+
+// Introspection and control of links.
+
+LinkInfo NodeCore::info_of(const NodeLink& link) {
+  LinkInfo info;
+  info.node = link.node_id;
+  if (const RemoteNode* const remote = link.trunk()->machine().remote()) info.name = remote->name;
+  info.remote = link.remote();
+  info.addresses = link.addresses;
+  info.dialled = link.dialled();
+  info.draining = link.draining;
+  info.ended_here = link.ended_here;
+  info.end = link.end();
+  info.counters = link.trunk()->machine().counters();
+  info.trunk = link.trunk();
+  return info;
+}
+
+void NodeCore::tell(LinkChange change, const NodeLink& link) const {
+  if (options_.on_link) options_.on_link(change, info_of(link));
+}
+
+void NodeCore::set_draining(const std::shared_ptr<NodeLink>& link) {
+  const bool told = std::exchange(link->draining, true);
+  trunks_.set_draining(link);
+  if (!told && link->phase() == Link::Phase::open) tell(LinkChange::draining, *link);
+}
+
+std::vector<LinkInfo> NodeCore::links() const {
+  std::vector<LinkInfo> infos;
+  for (const auto& link : trunks_.all())
+    if (link->phase() == Link::Phase::open) infos.push_back(info_of(*link));
+  return infos;
+}
+
+std::optional<LinkInfo> NodeCore::link_with(const NodeId& node) const {
+  const std::shared_ptr<NodeLink> link = trunks_.find(node);
+  std::optional<LinkInfo> info;
+  if (link) info.emplace(info_of(*link));
+  return info;
+}
+
+void NodeCore::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason) {
+  for (const auto& known : std::vector(trunks_.all())) {
+    if (known->trunk() != trunk || known->phase() != Link::Phase::open) continue;
+    known->ended_here = true;
+    set_draining(known);
+    trunk->with([&](Machine& machine) {
+      if (deadline > Duration::zero()) machine.drain(trunk->now() + deadline, true);
+      else machine.close(std::move(reason));
+    });
+    return;
+  }
 }
 
 // Ending.
 
-awaitable<void> NodeCore::trunks_gone(std::shared_ptr<NodeCore> core) {
-  while (core->trunks_.size() > 0) co_await core->trunk_gone_.wait();
-}
-
 awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadline) {
   using namespace asio::experimental::awaitable_operators;
-  const TimePoint now = Clock::of(core->executor_).now();
+  const TimePoint now = Clock::of(core->executor()).now();
   const TimePoint due = deadline < TimePoint::max() - now ? now + deadline : TimePoint::max();
   if (core->phase_ == Phase::running) {
     core->phase_ = Phase::draining;
     core->log(LogLevel::info, fmt::format("draining {} trunks", core->trunks_.size()));
-    core->close_listeners();
+    core->links_.close_listeners();
   }
   const End reason(error::draining, "node " + core->name_ + " drains");
-  for (const auto& trunk : std::vector(core->trunks_.all())) {
-    if (trunk->phase == Link::Phase::connecting && trunk->live->machine().circuits_count() == 0) {
-      core->abandon(trunk, reason);
+  for (const auto& link : std::vector(core->trunks_.all())) {
+    if (link->phase() == Link::Phase::connecting && link->trunk()->machine().circuits_count() == 0) {
+      core->links_.abandon(link, reason);
     } else {
-      trunk->live->with([&](Machine& machine) { machine.drain(due); });
+      link->trunk()->with([&](Machine& machine) { machine.drain(due); });
     }
   }
 
-  co_await (trunks_gone(core) || sleep_until(due));
-  for (const auto& trunk : std::vector(core->trunks_.all()))
-    if (trunk->phase == Link::Phase::connecting) core->abandon(trunk, reason); // nobody ticks it
-  co_await trunks_gone(core);
+  co_await (core->links_.gone() || sleep_until(due));
+  for (const auto& link : std::vector(core->trunks_.all()))
+    if (link->phase() == Link::Phase::connecting) core->links_.abandon(link, reason); // nobody ticks it
+  co_await core->links_.gone();
 }
 
 void NodeCore::begin_close() {
   if (std::exchange(phase_, Phase::closing) == Phase::closing) return;
-  close_listeners();
+  links_.close_listeners();
   const End reason(error::node_closed, "node " + name_ + " is closed");
-  for (const auto& trunk : std::vector(trunks_.all())) {
-    if (trunk->phase == Link::Phase::connecting) {
-      abandon(trunk, reason);
+  for (const auto& link : std::vector(trunks_.all())) {
+    if (link->phase() == Link::Phase::connecting) {
+      links_.abandon(link, reason);
     } else {
       // Ends all circuits, so that the peers below have none left to close.
-      trunk->live->with([&](Machine& machine) { machine.close(reason); });
+      link->trunk()->with([&](Machine& machine) { machine.close(reason); });
     }
   }
-  for (const auto& peer : registry_.peers()) end_peer(*peer, reason, false);
+  for (const auto& peer : peers_.registry().peers()) peers_.end(*peer, reason, false);
 }
 
 awaitable<void> NodeCore::close(std::shared_ptr<NodeCore> core) {
   core->begin_close();
-  for (const auto& weak : std::vector(core->ending_peers_)) {
+  for (const auto& weak : std::vector(core->peers_.ending())) {
     const std::shared_ptr<LocalPeer> peer = weak.lock();
     if (peer) co_await peer->ended();
   }
-  co_await trunks_gone(core);
-  co_await core->tasks_.join();
+  co_await core->links_.gone();
+  co_await core->links_.join();
 }
 
 } // namespace trunkline

@@ -1,4 +1,4 @@
-// What a LocalPeer is made of; shared between its handle, its inbox and its node, and nobody else.
+// The state of a LocalPeer, shared between its handle, its inbox and its node.
 #pragma once
 
 #include "async/signal.hpp"
@@ -6,7 +6,7 @@
 #include "circuit/circuit.hpp"
 #include "circuit/machine.hpp"
 #include "peer/local_peer.hpp"
-#include "peer/trunk_table.hpp"
+#include "peer/node_link.hpp"
 
 #include <deque>
 #include <functional>
@@ -25,16 +25,16 @@ struct LocalPeer::State {
   std::shared_ptr<const PeerName> name; // replaced when the node's address changes; the id never does
   bool has_inbox;                       // false: it opens circuits and takes none
   bool of_others = false;               // started from the far side of a trunk
-  std::weak_ptr<Link> starter;     // that trunk
+  std::weak_ptr<NodeLink> starter; // that trunk
   bool is_ending = false;
   End end; // once it is ending
-  /// The circuits that others opened and the service has not yet taken, oldest first.
-  /// At most open_backlog_max per trunk: the trunks see to it. A deque, because one that is never empty must not grow.
+  /// The circuits that others have opened and that the service has not yet taken, oldest first. The trunks hold it to
+  /// open_backlog_max each. A deque, because a queue that is never empty must not grow.
   std::deque<Circuit> inbox;
   Signal inbox_changed; // a circuit came, or the peer is ending
   Signal ending; // is_ending became true
   Metadata metadata;
-  Tasks tasks; // the service and everything it spawned
+  Tasks tasks; // the service and everything that it spawned
 };
 
 } // namespace trunkline

@@ -1,4 +1,4 @@
-// What a node serves: its services by name and the instances that run, by id.
+// The services of a node by name, and the instances that run, by id.
 #pragma once
 
 #include "fragment/ids.hpp"
@@ -27,19 +27,19 @@ class Registry {
   void add_service(std::string name, PeerServiceFunc function, std::size_t instances_max);
   Service* find_service(std::string_view name);
   const Service* find_service(std::string_view name) const;
-  /// "store, status", cut after a few; "nothing" when there is none.
+  /// The names for error texts: "store, status", cut after a few; "nothing" when there is none.
   std::string served() const;
 
-  /// An instance of `service`, or of none: then nobody can join it.
+  /// Adds an instance of `service`, or of none when that is null: such a peer cannot be joined.
   void add_peer(std::shared_ptr<LocalPeer> peer, Service* service);
   void erase_peer(const LocalPeer& peer);
   std::shared_ptr<LocalPeer> find_peer(const PeerId& id) const;
-  /// Of one service, or of all when the name is empty; in the order in which they started.
+  /// The instances of one service, or of all when the name is empty; in the order in which they started.
   std::vector<std::shared_ptr<LocalPeer>> peers(std::string_view service = {}) const;
 
  private:
   struct Running {
-    std::uint64_t number; // of its start
+    std::uint64_t number; // in the order of the starts
     std::shared_ptr<LocalPeer> peer;
   };
 

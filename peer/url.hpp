@@ -10,11 +10,10 @@
 namespace trunkline {
 
 /// A parsed peer URL. The service is percent-encoded where it holds '/', '%' or bytes outside printable ASCII, and so
-/// are
-/// '%' and '!' in the path of a unix socket.
+/// are '%' and '!' in the path of a unix socket.
 ///   tcp://127.0.0.1:7000/store/bWFrZSBpdCBzb3VuZCEh..        unix:/run/t.sock!/store/ID (the '!' ends the path)
 ///   mem://alpha/store/ID                                     node://NODE-ID/store/ID (a node that does not listen)
-/// Without a peer id ("tcp://127.0.0.1:7000/store") it names the service alone: whichever instance runs there.
+/// Without a peer id ("tcp://127.0.0.1:7000/store") it names the service alone: any instance that runs there.
 class PeerUrl {
  public:
   PeerUrl() = default;
@@ -30,7 +29,7 @@ class PeerUrl {
   const std::string& service() const noexcept { return service_; }
   /// None when the URL names the service alone.
   const PeerId& peer_id() const noexcept { return peer_; }
-  /// Only for people to look at: a circuit is not opened by its URL.
+  /// For people to read: no circuit is opened by its URL.
   const std::optional<CircuitId>& circuit_id() const noexcept { return circuit_; }
   std::string to_string() const;
   friend bool operator==(const PeerUrl&, const PeerUrl&) = default;
@@ -42,10 +41,11 @@ class PeerUrl {
   std::optional<CircuitId> circuit_;
 };
 
-/// An address as the URLs of its peers begin: as it is, but "unix:/run/t.sock!" for "unix:/run/t.sock".
+/// The address as it stands at the beginning of its peers' URLs: unchanged, but "unix:/run/t.sock!" for
+/// "unix:/run/t.sock".
 std::string url_base(std::string_view address);
 
-/// The scheme of an address: what stands before its first ':'; empty when there is none.
+/// The scheme of an address: everything before its first ':'; empty when it has none.
 std::string_view scheme_of(std::string_view address) noexcept;
 
 /// The host of an address like "tcp://host:port", without the brackets of an IPv6 one; empty when it has none.

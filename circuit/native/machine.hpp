@@ -51,8 +51,6 @@ class NativeMachine final : public Machine, private Whole {
   NativeMachine(NativeMachineOptions options, Instant now);
   ~NativeMachine() override;
 
-  /// Names the far end in the texts of errors from now on.
-
   void feed(std::span<const std::byte> bytes, Instant now) override;
   std::span<std::byte> read_space() override { return reader_.read_space(); }
   void disconnected(End cause) override;

@@ -76,7 +76,7 @@ awaitable<void> ways_to_a_circuit(Node& here, std::string there) {
   Circuit second = me->start(there, "collect", Fragment(op_line, "hello"));
 
   // 3. To an instance that is known by its URL. This one is started first, which waits for the answer.
-  const RemotePeer started = co_await here.start_remote_peer("collect", there, std::chrono::seconds(5));
+  const RemotePeer started = co_await me->start_only(there, "collect", std::chrono::seconds(5));
   Circuit third = me->new_circuit(started.url, Fragment(op_line, "hello"));
 
   // 4. Another one between the same two peers.

@@ -199,8 +199,7 @@ class Session {
   void on_event(TrunkEvent& event) {
     if (event.kind != TrunkEvent::Kind::opened) return;
     Circuit circuit(trunk_, *event.circuit);
-    if (event.circuit->id % 4 != 3)
-      circuits_.push_back(RpcCircuit::start(std::move(circuit), server_)); // else refused
+    if (event.circuit->id % 4 != 3) circuits_.push_back(RpcCircuit::start(std::move(circuit), server_)); // else refused
   }
   void run() {
     io_.restart();

@@ -124,7 +124,8 @@ awaitable<void> nobody_there(Neighbours& world) {
     CHECK(end.text.find('[') == std::string::npos); // no code behind the words
     const auto dialled = co_await failure_of(world.one.dial(address));
     CHECK(dialled == error::connect_failed);
-    const auto started = co_await failure_of(world.one.start_remote_peer("store", address, std::chrono::seconds(20)));
+    const auto started =
+        co_await failure_of(world.one.new_peer("starter")->start_only(address, "store", std::chrono::seconds(20)));
     CHECK(started == error::connect_failed);
   }
   CHECK(world.one.links_count() == 0);
@@ -431,7 +432,8 @@ awaitable<void> dial_into_the_dark(SimulatedPair& pair) {
 awaitable<void> wait_for_a_start(SimulatedPair& pair) {
   co_await pair.one.dial("sim://other");
   pair.world.partition("one", "other");
-  const auto started = co_await failure_of(pair.one.start_remote_peer("echo", "sim://other", std::chrono::seconds(2)));
+  const auto started =
+      co_await failure_of(pair.one.new_peer("starter")->start_only("sim://other", "echo", std::chrono::seconds(2)));
   CHECK(started == error::timed_out);
 }
 

@@ -212,7 +212,7 @@ CO_TEST_CASE(
 }
 
 awaitable<void> join_or_start(NodePair& pair);
-TEST_CASE("peer: those who prefer the extant instance all reach the same one") { both_ways(join_or_start); }
+TEST_CASE("peer: those who join or start an instance all reach the same one") { both_ways(join_or_start); }
 awaitable<void> join_or_start(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
@@ -237,15 +237,16 @@ awaitable<void> join_or_start(NodePair& pair) {
   }
 }
 
-awaitable<void> start_remote_peer(NodePair& pair);
+awaitable<void> start_only(NodePair& pair);
 TEST_CASE("node: an instance is started there without a circuit, and can be reached by its url") {
-  both_ways(start_remote_peer);
+  both_ways(start_only);
 }
-awaitable<void> start_remote_peer(NodePair& pair) {
+awaitable<void> start_only(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
 
-  const RemotePeer remote = co_await pair.here.start_remote_peer("store", pair.there_address, std::chrono::seconds(20));
+  const RemotePeer remote =
+      co_await pair.here.new_peer("starter")->start_only(pair.there_address, "store", std::chrono::seconds(20));
 
   CHECK_FALSE(remote.dialled);
   REQUIRE(pair.there.local_peers("store").size() == 1);
@@ -267,9 +268,9 @@ CO_TEST_CASE("node: either side starts peers on the other, and opens circuits ba
   pair.here.register_service("store", keeper_here.service());
 
   const RemotePeer remote_there =
-      co_await pair.here.start_remote_peer("store", pair.there_address, std::chrono::seconds(20));
+      co_await pair.here.new_peer("starter")->start_only(pair.there_address, "store", std::chrono::seconds(20));
   const RemotePeer remote_here =
-      co_await pair.there.start_remote_peer("store", pair.here_address, std::chrono::seconds(20));
+      co_await pair.there.new_peer("starter")->start_only(pair.here_address, "store", std::chrono::seconds(20));
   const auto local_here = pair.here.local_peers("store").front();
   CHECK(local_here->id() == remote_here.url.peer_id());
   Circuit near = local_here->new_circuit(remote_there.url, Fragment(0, "forth"));

@@ -37,8 +37,8 @@ CO_TEST_CASE("node: an unknown service is refused with a list of what is served,
     const End end = co_await circuit.ended();
     CHECK(mentions(end, "no service \"stoer\" on node there; it serves status, store"));
   }
-  const auto started =
-      co_await failure_of(pair.here.start_remote_peer("stoer", pair.there_address, std::chrono::seconds(20)));
+  const auto started = co_await failure_of(
+      pair.here.new_peer("starter")->start_only(pair.there_address, "stoer", std::chrono::seconds(20)));
   CHECK(started == error::no_service);
   try {
     pair.here.start_local_peer("store");
@@ -97,8 +97,8 @@ CO_TEST_CASE("node: a start that is refused names the instance that runs in whol
   pair.there.register_service(service, keeper.service(), 1);
   const auto extant = pair.there.start_local_peer(service);
 
-  const std::string url =
-      co_await url_refused_with(pair.here.start_remote_peer(service, pair.there_address, std::chrono::seconds(20)));
+  const std::string url = co_await url_refused_with(
+      pair.here.new_peer("starter")->start_only(pair.there_address, service, std::chrono::seconds(20)));
   CHECK(url == extant->url().to_string());
   const auto me = pair.here.new_peer("browser");
   Circuit joined = me->new_circuit(PeerUrl::parse(url), CircuitOptions("", "", true));
@@ -118,8 +118,8 @@ CO_TEST_CASE("node: a service at its limit refuses with the url of the instance 
   CHECK(mentions(refused,
                  "service \"single\" on node there is limited to 1 instance; there is " + extant->url().to_string()));
   CHECK(refused.existing_url == extant->url().to_string());
-  const std::string started =
-      co_await url_refused_with(pair.here.start_remote_peer("single", pair.there_address, std::chrono::seconds(20)));
+  const std::string started = co_await url_refused_with(
+      pair.here.new_peer("starter")->start_only(pair.there_address, "single", std::chrono::seconds(20)));
   CHECK(started == extant->url().to_string());
   CHECK_THROWS_WITH(pair.there.start_local_peer("single"), doctest::Contains("limited to 1 instance"));
   try {
@@ -158,8 +158,8 @@ awaitable<void> too_many_peers(NodePair& pair) {
   const End refused = co_await end_of(me->start(pair.there_address, "store", std::nullopt));
   CHECK(refused.code == error::service_limit_reached);
   CHECK(mentions(refused, "peers_max 2 reached on node there"));
-  const std::string elsewhere =
-      co_await url_refused_with(pair.here.start_remote_peer("store", pair.there_address, std::chrono::seconds(20)));
+  const std::string elsewhere = co_await url_refused_with(
+      pair.here.new_peer("starter")->start_only(pair.there_address, "store", std::chrono::seconds(20)));
   CHECK(elsewhere == "");
   CHECK(pair.there.start_local_peer("store") != nullptr);
   CHECK(pair.there.new_peer("one more") != nullptr);
@@ -187,7 +187,7 @@ awaitable<void> too_many_peers_of_one(NodePair& pair) {
   const std::string third_address = third.listen("mem://third");
   third.register_service("store", keeper.service());
   const auto start = [&](Node& node, std::string address) {
-    return node.start_remote_peer("store", std::move(address), std::chrono::seconds(20));
+    return node.new_peer("starter")->start_only(std::move(address), "store", std::chrono::seconds(20));
   };
   // The third node dials or is dialled, and so it is known under whichever address there is.
   co_await pair.there.dial(third_address);
@@ -222,9 +222,9 @@ awaitable<void> exhausted(NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
   for (int i = 0; i < 3; ++i)
-    co_await pair.here.start_remote_peer("store", pair.there_address, std::chrono::seconds(20));
-  const auto refused =
-      co_await failure_of(pair.here.start_remote_peer("store", pair.there_address, std::chrono::seconds(20)));
+    co_await pair.here.new_peer("starter")->start_only(pair.there_address, "store", std::chrono::seconds(20));
+  const auto refused = co_await failure_of(
+      pair.here.new_peer("starter")->start_only(pair.there_address, "store", std::chrono::seconds(20)));
   CHECK(refused == error::service_limit_reached);
 
   co_await pair.here.close();

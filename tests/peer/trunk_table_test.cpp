@@ -1,8 +1,6 @@
 // Which names lead to which trunk, and which of two trunks to one node is used: the table alone, without connections.
-#include "circuit/native/machine.hpp"
 #include "peer/trunk_table.hpp"
 
-#include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
 
 #include <string>
@@ -17,39 +15,28 @@ NodeId node_id(char letter) { return *NodeId::from_bytes(std::string(16, letter)
 /// A table of node 'm' and trunks as it would see them.
 class Bed {
  public:
-  using Machine = std::shared_ptr<Link>;
+  using Known = std::shared_ptr<NodeLink>;
 
-  Machine dialled(const std::string& address, const std::string& remote_host = {}) {
-    auto trunk = make(address, remote_host);
-    trunk->dialled = true;
-    trunk->dialled_address = address;
+  Known dialled(const std::string& address, const std::string& remote_host = {}) {
+    auto trunk = std::make_shared<NodeLink>(std::weak_ptr<NodeCore>(), address);
+    trunk->set_remote(address, remote_host);
     table.add(trunk);
     return trunk;
   }
-  Machine accepted(const std::string& remote, const std::string& remote_host = {}) {
-    auto trunk = make(remote, remote_host);
+  Known accepted(const std::string& remote, const std::string& remote_host = {}) {
+    auto trunk = std::make_shared<NodeLink>(std::weak_ptr<NodeCore>(), remote, remote_host);
     table.add(trunk);
     return trunk;
   }
-  std::vector<Machine> hello(const Machine& trunk, char id, std::vector<std::string> addresses = {}) {
+  std::vector<Known> hello(const Known& trunk, char id, std::vector<std::string> addresses = {}) {
     RemoteNode remote;
     remote.id = node_id(id);
     remote.addresses = std::move(addresses);
     return table.identify(trunk, remote, ours);
   }
 
-  asio::io_context io;
   TrunkTable table{node_id('m')};
   std::vector<std::string> ours{"tcp://10.0.0.1:7000", "mem://me"};
-
- private:
-  Machine make(const std::string& remote, const std::string& remote_host) {
-    auto trunk = std::make_shared<Link>();
-    trunk->live = std::make_shared<Trunk>(io.get_executor(), std::make_unique<NativeMachine>(NativeMachineOptions()));
-    trunk->remote = remote;
-    trunk->remote_host = remote_host;
-    return trunk;
-  }
 };
 
 } // namespace
@@ -113,7 +100,7 @@ TEST_CASE("trunk table: of two trunks in opposite directions the one dialled by 
       CHECK(bed.table.find("mem://far") == winner);
       CHECK(bed.table.find(node_id(far)) == winner);
       // Only the side that dialled the superfluous one drains it.
-      CHECK(superfluous == (winner == ours ? std::vector<Bed::Machine>{} : std::vector<Bed::Machine>{ours}));
+      CHECK(superfluous == (winner == ours ? std::vector<Bed::Known>{} : std::vector<Bed::Known>{ours}));
     }
   }
 }
@@ -124,7 +111,7 @@ TEST_CASE("trunk table: of two that we dialled the first stays, of two that they
   const auto second = bed.dialled("mem://alias");
   bed.hello(first, 'a');
   const auto superfluous = bed.hello(second, 'a');
-  CHECK(superfluous == std::vector<Bed::Machine>{second});
+  CHECK(superfluous == std::vector<Bed::Known>{second});
   CHECK(bed.table.find("mem://alias") == first);
 
   const auto old_one = bed.accepted("mem://me");

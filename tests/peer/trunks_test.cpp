@@ -1,5 +1,6 @@
 // What a node says about its connections to those who count, show or end them.
 #include "circuit/trunk.hpp"
+#include "tests/circuit/native/machine_under_test.hpp"
 #include "tests/peer/node_pair.hpp"
 
 #include <algorithm>
@@ -91,6 +92,29 @@ awaitable<void> ends_after_the_last_circuit(NodePair& pair) {
     CAPTURE(told);
     CHECK(std::count(changes.begin(), changes.end(), told) == 1);
   }
+}
+
+/// The native machine, but with names of its own.
+void speak_a_dialect(NodeOptions& options) {
+  options.dialect = [name = options.name](MachineSetup setup, Instant now) {
+    CHECK(setup.node_name == name);
+    CHECK_FALSE(setup.far_end.empty());
+    return native_machine(setup.dialled, setup.limits, name == "here" ? "dialect-of-here." : "dialect-of-there", now);
+  };
+}
+
+awaitable<void> speaks_a_dialect(NodePair& pair);
+TEST_CASE("node: it makes the machine of each trunk with the dialect that it was given") {
+  both_ways(speaks_a_dialect, speak_a_dialect);
+}
+awaitable<void> speaks_a_dialect(NodePair& pair) {
+  CHECK(pair.here.links().at(0).name == "dialect-");
+  CHECK(pair.there.links().at(0).node == *NodeId::from_bytes("dialect-of-here."));
+  pair.there.serve("echo", echo);
+  Circuit circuit = pair.here.new_peer("me")->join_or_start(
+      "node://" + NodeId::from_bytes("dialect-of-there")->to_string(), "echo", Fragment(0, "hello"));
+  const std::optional<Fragment> answer = co_await circuit.receive();
+  CHECK(text_of(answer) == "hello");
 }
 
 } // namespace

@@ -233,11 +233,7 @@ awaitable<void> be_refused(Task& task) {
 
 /// Starts an instance first and opens a circuit to it then.
 awaitable<void> start_and_upload(Task& task) {
-  std::optional<awaitable<RemotePeer>> starting;
-  if (const auto node = task.driver.node.lock())
-    starting = node->start_remote_peer("solo", task.there(), std::chrono::seconds(20));
-  if (!starting) co_return;
-  const RemotePeer remote = co_await std::move(*starting);
+  const RemotePeer remote = co_await task.peer().start_only(task.there(), "solo", std::chrono::seconds(20));
   CircuitOptions options(task.stream);
   const auto circuit = keep(task, task.peer().new_circuit(remote.url, std::move(options)));
   co_await send_all(circuit, task.stage, forth, 10, 1000, Random(task.random()));

@@ -2,13 +2,11 @@
 // place.
 #pragma once
 
-#include "async/signal.hpp"
-#include "async/tasks.hpp"
 #include "async/types.hpp"
 #include "circuit/circuit.hpp"
-#include "circuit/trunk.hpp"
-#include "services/quarkchain/trunk/cluster_machine.hpp"
+#include "peer/links.hpp"
 #include "services/quarkchain/rpc/rpc.hpp"
+#include "services/quarkchain/trunk/cluster_machine.hpp"
 #include "transport/transport.hpp"
 
 #include <chrono>
@@ -22,45 +20,7 @@
 
 namespace trunkline::quarkchain {
 
-class ClusterConnections;
-
-/// One connection of the cluster framing in operation. It lives until its control circuit ends.
-class ClusterConnection final : public std::enable_shared_from_this<ClusterConnection> {
- public:
-  ClusterConnection(const ClusterConnection&) = delete;
-  ClusterConnection& operator=(const ClusterConnection&) = delete;
-
-  /// Requests, replies and commands between the two processes themselves. Other circuits come from its `new_circuit`.
-  const std::shared_ptr<RpcCircuit>& control() const noexcept { return control_; }
-  /// Hears of circuits that the far side's frames have opened (see ClusterMachine::allow_peer), before their first
-  /// frame is read. One that is not taken is closed.
-  std::function<void(const Route&, Circuit)> on_opened;
-  void allow_peer(std::uint64_t cluster_peer_id) { machine().allow_peer(cluster_peer_id); }
-  void forget_peer(std::uint64_t cluster_peer_id) { machine().forget_peer(cluster_peer_id); }
-
-  /// The far side has said who it is; see ClusterMachineOptions.
-  void identify() { machine().identify(); }
-
-  void close(End reason = {}) { control_->close(std::move(reason)); }
-  bool is_open() const noexcept { return control_->is_open(); }
-  /// The far end as a log line names it, and its host alone.
-  const std::string& remote() const noexcept { return remote_; }
-  const std::string& remote_host() const noexcept { return remote_host_; }
-  Framing framing() const noexcept { return machine().framing(); }
-  const ClusterTrunkCounters& counters() const noexcept { return machine().cluster_counters(); }
-  ClusterMachine& machine() const noexcept { return *machine_; }
-
- private:
-  friend class ClusterConnections;
-  ClusterConnection() = default;
-
-  std::shared_ptr<Trunk> trunk_;
-  std::shared_ptr<Trunk::Owner> owner_;
-  ClusterMachine* machine_ = nullptr; // of the trunk
-  std::shared_ptr<RpcCircuit> control_;
-  std::string remote_;
-  std::string remote_host_;
-};
+class ClusterConnection;
 
 struct ClusterConnectionsOptions {
   ClusterLimits limits;
@@ -69,16 +29,10 @@ struct ClusterConnectionsOptions {
   std::size_t connections_max = 1024; // accepted ones beyond it are closed,
   std::function<bool(const Transport&)> always_welcome; // but for these; null: none
   std::chrono::milliseconds connect_deadline{10000};
-  std::map<std::string, std::shared_ptr<Medium>> media; // by scheme; tcp is added where it is missing
+  std::map<std::string, std::shared_ptr<Medium>> media; // see LinksOptions
   LogSink log;
 
   ClusterConnectionsOptions() = default;
-};
-
-struct ClusterConnectionsCounters {
-  std::uint64_t dials = 0;
-  std::uint64_t accepted = 0;
-  std::uint64_t turned_away = 0; // connections_max
 };
 
 /// The connections of one process. Dropping it closes them. One executor; not thread safe.
@@ -89,8 +43,7 @@ class ClusterConnections {
   ClusterConnections(const ClusterConnections&) = delete;
   ClusterConnections& operator=(const ClusterConnections&) = delete;
 
-  /// Binds and hands every connection to `accepted`, which adopts it or drops it. Returns the real address. Errors:
-  /// boost::system::system_error that names the address.
+  /// As Links::listen: `accepted` adopts a connection or drops it.
   std::string listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted);
   /// Stops accepting; the addresses are free at once.
   void close_listeners();
@@ -98,7 +51,7 @@ class ClusterConnections {
   /// `identified`: see ClusterMachineOptions.
   std::shared_ptr<ClusterConnection> adopt(std::unique_ptr<Transport> transport, Framing framing,
                                            std::shared_ptr<RpcServer> server, bool identified = true);
-  /// Errors: error::connect_failed, which names the address, also after connect_deadline.
+  /// Errors: as Links::connect.
   awaitable<std::shared_ptr<ClusterConnection>> dial(std::string address, Framing framing,
                                                      std::shared_ptr<RpcServer> server);
   /// Closes listeners and connections, and takes no more. What was sent is still written. Idempotent.
@@ -114,11 +67,49 @@ class ClusterConnections {
   std::size_t size() const noexcept;
   const Executor& executor() const noexcept;
   const ClusterConnectionsOptions& options() const noexcept;
-  const ClusterConnectionsCounters& counters() const noexcept;
+  const LinksCounters& counters() const noexcept;
 
  private:
+  friend class ClusterConnection;
   struct State;
   std::shared_ptr<State> state_;
+};
+
+/// One connection of the cluster framing in operation. It lives until its control circuit ends.
+class ClusterConnection final : public Link {
+ public:
+  /// Requests, replies and commands between the two processes themselves. Other circuits come from its `new_circuit`.
+  const std::shared_ptr<RpcCircuit>& control() const noexcept { return control_; }
+  /// Hears of circuits that the far side's frames have opened (see ClusterMachine::allow_peer), before their first
+  /// frame is read. A circuit that is not taken is closed.
+  std::function<void(const Route&, Circuit)> on_opened;
+  void allow_peer(std::uint64_t cluster_peer_id) { machine_->allow_peer(cluster_peer_id); }
+  void forget_peer(std::uint64_t cluster_peer_id) { machine_->forget_peer(cluster_peer_id); }
+
+  /// The far side has said who it is; see ClusterMachineOptions.
+  void identify() { machine_->identify(); }
+
+  void close(End reason = {}) { control_->close(std::move(reason)); }
+  bool is_open() const noexcept { return control_->is_open(); }
+  Framing framing() const noexcept { return framing_; }
+  const ClusterMachine& machine() const noexcept { return *machine_; }
+  const ClusterTrunkCounters& counters() const noexcept { return machine_->cluster_counters(); }
+
+ private:
+  friend class ClusterConnections;
+  using Connections = std::shared_ptr<ClusterConnections::State>;
+
+  ClusterConnection(const Connections& connections, Framing framing, std::string dialled_address);
+  ClusterConnection(const Connections& connections, Framing framing);
+
+  void on_event(TrunkEvent& event) override;
+  std::string kind() const override;
+
+  std::weak_ptr<ClusterConnections::State>
+      connections_; // weak: a circuit's handle may keep the trunk when they are gone
+  Framing framing_;
+  ClusterMachine* machine_ = nullptr; // of the trunk
+  std::shared_ptr<RpcCircuit> control_;
 };
 
 } // namespace trunkline::quarkchain

@@ -32,9 +32,6 @@ namespace trunkline::quarkchain {
 
 class RpcCircuit;
 
-/// Where log lines go; as NodeOptions::log.
-using LogSink = std::function<void(LogLevel, std::string_view)>;
-
 /// What a handler is given. Keeps the circuit alive, not open.
 struct RpcRequest {
   std::shared_ptr<RpcCircuit> circuit;

@@ -1,0 +1,81 @@
+// The instances of a node's services: how they start, which of them a circuit gets, and how they end.
+#pragma once
+
+#include "circuit/machine.hpp"
+#include "peer/local_peer.hpp"
+#include "peer/node_link.hpp"
+#include "peer/registry.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trunkline {
+
+class NodeCore;
+
+/// The services of one node and the peers that run there. A part of its NodeCore, and shares that one's life.
+class Peers {
+ public:
+  explicit Peers(NodeCore& core) : core_(core) {}
+  Peers(const Peers&) = delete;
+  Peers& operator=(const Peers&) = delete;
+
+  Registry& registry() noexcept { return registry_; }
+
+  // Starting.
+  /// Either a running peer, or why there is none.
+  struct Answer {
+    std::shared_ptr<LocalPeer> peer;
+    error reason = error::none;
+    std::string text;
+    std::string existing_url; // of an instance that could be joined instead
+  };
+  /// `starter`: the trunk whose far side asks for it; null when this side does.
+  Answer start(const std::string& service, PeerId id, const std::shared_ptr<NodeLink>& starter = nullptr);
+  std::shared_ptr<LocalPeer> new_peer(std::string name);
+  /// The node listens at another address than before.
+  void rename();
+
+  // Circuits that far sides open.
+  /// Gives the circuit to the peer that it is for, starts one where it asks for that, or refuses the circuit.
+  void answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit, const OpenRequest& open);
+  /// Tells the far side of a link about a peer that is new there.
+  static void introduce(NodeLink& link, const LocalPeer& peer);
+  /// Tells it to all links that know the peer.
+  void set_metadata(LocalPeer& peer);
+  std::size_t circuits_count(const LocalPeer& peer) const;
+
+  // Ending.
+  /// `failed`: its service threw. Its circuits are then reset, and closed otherwise.
+  void end(LocalPeer& peer, End reason, bool failed);
+  /// Notes and logs an exception that left a service, or its handler of one circuit. Returns the reason with which the
+  /// circuits that it served end.
+  End handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure);
+  /// Those that have ended and may still have tasks.
+  const std::vector<std::weak_ptr<LocalPeer>>& ending() const noexcept { return ending_; }
+  /// Those of them that do.
+  std::size_t ending_count() const;
+
+  std::uint64_t circuits_refused() const noexcept { return circuits_refused_; }
+  std::uint64_t services_failed() const noexcept { return services_failed_; }
+
+ private:
+  static awaitable<void> run_service(std::shared_ptr<LocalPeer> peer, PeerServiceFunc function);
+  std::shared_ptr<LocalPeer> make_peer(std::string service, PeerId id, bool takes_circuits);
+  Answer find_or_start(const std::shared_ptr<NodeLink>& link, const OpenRequest& open);
+  std::string limit_reached(const NodeLink& starter) const;
+
+  NodeCore& core_;
+  Registry registry_;
+  std::size_t of_others_ = 0; // that run here and were started from the far side of a trunk
+  std::vector<std::weak_ptr<LocalPeer>> ending_; // not in the registry any more, tasks perhaps still running
+  std::size_t ending_swept_ = 0; // how many of them were left when those that are gone were taken out
+  std::uint64_t circuits_refused_ = 0;
+  std::uint64_t services_failed_ = 0;
+};
+
+} // namespace trunkline
