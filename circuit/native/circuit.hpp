@@ -1,4 +1,4 @@
-// One circuit as the native trunk keeps it: two queues in, one out, credit both ways. An idle one owns no memory
+// One circuit as the native machine keeps it: two queues in, one out, credit both ways. An idle one owns no memory
 // beyond itself.
 #pragma once
 
@@ -62,42 +62,48 @@ struct Assembly {
   }
 };
 
-/// What an idle one occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31 bits, as on the wire.
+/// Each group belongs to the part that is named, which alone writes it, but for the reset of what an end leaves behind.
+/// What an idle circuit occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31 bits, as on the wire.
 struct NativeCircuit final : TrunkCircuit {
   CircuitId key() const noexcept { return id; }
 
+  // Reader: what has arrived. Window takes it out again.
   FragmentQueue reads;
   FragmentQueue errors;
+  std::unique_ptr<Assembly> assembly; // Window's
+  // Scheduler: what is queued.
   FragmentQueue outgoing;
-  std::unique_ptr<Assembly> assembly;
 
-  // What the far side may still send: receive_credit + consumed + unread == window + extras outstanding.
+  // Window: what the far side may still send: receive_credit + consumed + unread == window + extras outstanding.
   std::int32_t receive_credit = circuit_window_bytes_initial;
   std::int32_t consumed = 0; // taken by the application, not yet granted again; negative: extras to be worked off
   std::int32_t window = circuit_window_bytes_initial;
+  std::uint32_t unread = 0; // delivered and not taken
+
+  // Scheduler.
   std::int32_t send_credit = circuit_window_bytes_initial;
-  std::uint32_t unread = 0;    // delivered and not taken
   std::uint32_t head_sent = 0; // payload bytes of outgoing.first() already in the output
-  std::int32_t promised = 0;   // of the trunk's credit, to complete outgoing.first()
+  std::int32_t promised = 0; // of the trunk's credit, to complete outgoing.first()
   std::int32_t deficit = 0;
   std::uint64_t begun = 0; // its place among the trunk's begun fragments; 0: outgoing.first() has not begun
-  Instant opened_at{};
-  Instant granted_at{};
-  Instant consumed_at{}; // or when the queue became readable
+  std::int64_t outgoing_cost = 0; // queued and not yet in the output
+  std::int64_t counted_cost = 0; // of which the trunk's sum of sendable bytes holds
   Instant stalled_since{};
 
-  std::int64_t outgoing_cost = 0; // queued and not yet in the output
-  std::int64_t counted_cost = 0;  // of which the trunk's sum of sendable bytes holds
-  std::uint32_t empty_frames = 0;
-  std::uint16_t strings = 0; // bytes of the names that its opener, the far side, gave it
-  bool in_backlog : 1 = false;        // opened by the far side and not yet taken
-  bool wants_credit : 1 = false;      // a send was told no_credit
-  bool answer_wanted : 1 = false;     // the opener asked for an accept
+  Instant opened_at{}; // Circuits
+  Instant granted_at{}; // Window
+  Instant consumed_at{}; // Window; or when the queue became readable
 
-  CircuitHook of_trunk; // every circuit of the trunk
-  CircuitHook sendable; // has something that its credit covers; the trunk's, too, or it is in blocked_
-  CircuitHook stalled;  // waits for credit or for an answer to its close
-  CircuitHook waiting;  // wants room in the trunk's send queue
+  std::uint32_t empty_frames = 0; // Reader: in a row
+  std::uint16_t strings = 0; // Circuits: bytes of the names that its opener, the far side, gave it
+  bool in_backlog : 1 = false; // Circuits: opened by the far side and not yet taken
+  bool wants_credit : 1 = false; // Scheduler: a send was told no_credit
+  bool answer_wanted : 1 = false; // the opener asked for an accept
+
+  CircuitHook of_trunk; // Circuits: every circuit of the trunk
+  CircuitHook sendable; // Scheduler: has something that its credit covers; the trunk's, too, or it is in blocked_
+  CircuitHook stalled; // Scheduler: waits for credit or for an answer to its close
+  CircuitHook waiting; // Scheduler: wants room in the trunk's send queue
 };
 
 } // namespace trunkline

@@ -49,7 +49,7 @@ NativeCircuit& Circuits::open_here(CircuitId id, std::shared_ptr<const CircuitNa
   return add(id, true, std::move(names));
 }
 
-End Circuits::why_no_more(std::size_t strings) const {
+std::optional<End> Circuits::why_no_more(std::size_t strings) const {
   const Limits& limits = whole_.limits;
   if (opened_there_ >= limits.circuits_max)
     return End(error::circuit_limit_reached, fmt::format("circuits_max {} reached", limits.circuits_max));
@@ -58,7 +58,7 @@ End Circuits::why_no_more(std::size_t strings) const {
   if (strings_there_ + strings > limits.circuit_strings_bytes_max)
     return End(error::circuit_limit_reached,
                fmt::format("circuit_strings_bytes_max {} reached", limits.circuit_strings_bytes_max));
-  return End();
+  return std::nullopt;
 }
 
 NativeCircuit& Circuits::open_there(CircuitId id, std::shared_ptr<const CircuitNames> names, std::size_t strings) {

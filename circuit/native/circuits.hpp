@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,8 +47,8 @@ class Circuits {
 
   /// `id` 0: a circuit that never reaches the wire.
   NativeCircuit& open_here(CircuitId id, std::shared_ptr<const CircuitNames> names);
-  /// Clean, or why no more of the far side's circuits are taken; `strings` are the bytes of its names.
-  End why_no_more(std::size_t strings) const;
+  /// Why no more of the far side's circuits are taken, if so; `strings` are the bytes of its names.
+  std::optional<End> why_no_more(std::size_t strings) const;
   NativeCircuit& open_there(CircuitId id, std::shared_ptr<const CircuitNames> names, std::size_t strings);
   /// A service has taken it, or it is over.
   void leave_backlog(NativeCircuit& circuit) noexcept;

@@ -43,16 +43,10 @@ bool Farewell::end() {
   return std::exchange(state_, State::over) == State::running;
 }
 
-Instant Farewell::deadline(bool unwritten) const {
-  switch (state_) {
-    case State::running: return drain_deadline_;
-    case State::goodbye_said: {
-      const Instant due = unwritten ? write_by_ : over_at_;
-      return due == Instant::max() ? whole_.now : due; // at once: the next tick sets it
-    }
-    case State::over: break;
-  }
-  return Instant::max();
+Instant Farewell::goodbye_deadline(bool unwritten) const {
+  if (over()) return Instant::max();
+  const Instant due = unwritten ? write_by_ : over_at_;
+  return due == Instant::max() ? whole_.now : due; // at once: the next tick sets it
 }
 
 /// The clock of a goodbye starts when everything before it is written; until then the write's deadline counts.

@@ -36,8 +36,9 @@ class Farewell {
   /// Nothing more is read or written. False when a goodbye had ended the trunk before.
   bool end();
 
-  /// `unwritten`: output is still on its way.
-  Instant deadline(bool unwritten) const;
+  Instant drain_deadline() const noexcept { return drain_deadline_; }
+  /// Of one that does not run any more; `unwritten`: output is still on its way.
+  Instant goodbye_deadline(bool unwritten) const;
   void tick_goodbye(bool unwritten);
 
   /// Deadlines of the goodbye exist only after it, and none is further away than its limit.

@@ -28,11 +28,6 @@ std::string cut(std::string text, std::size_t bytes_max) {
   return text;
 }
 
-/// Whether a frame may carry the fragment's metadata, of which `bytes` is the size.
-bool metadata_fits(const Fragment& fragment, std::size_t bytes) {
-  return bytes == 0 || (bytes <= control_bytes_max && fragment.args.size() <= Args::items_max);
-}
-
 } // namespace
 
 struct NativeMachine::Heard {
@@ -93,11 +88,11 @@ NativeCircuit& NativeMachine::add_stillborn(OpenRequest& request, End reason) {
   return circuit;
 }
 
-End NativeMachine::why_not_open(const OpenRequest& request, const std::optional<Fragment>& first) const {
+std::optional<End> NativeMachine::why_not_open(const OpenRequest& request, const Fragment* first,
+                                               std::size_t metadata) const {
   if (!farewell_.running()) return End(error::trunk_lost, "the trunk is closed" + from());
   if (draining()) return End(error::draining, "the trunk takes no new circuits" + from());
-  if (first)
-    if (std::string why = why_not(*first); !why.empty()) return End(error::fragment_too_large, "first " + why);
+  if (first && !crosses(*first, metadata)) return End(error::fragment_too_large, "first " + why_not(*first));
   if (request.to_service.size() > limits.name_bytes_max)
     return End(error::no_service, fmt::format("no service has a name of {} bytes: name_bytes_max is {}",
                                               request.to_service.size(), limits.name_bytes_max));
@@ -108,13 +103,15 @@ End NativeMachine::why_not_open(const OpenRequest& request, const std::optional<
         fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or user_string_bytes_max {}",
                     std::max(name_bytes, request.to_service.size()), request.user_string.size(), limits.name_bytes_max,
                     limits.user_string_bytes_max));
-  return End();
+  return std::nullopt;
 }
 
 TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> first, Instant at) {
   const Input input(*this, checks_);
   note_time(at);
-  if (End why = why_not_open(request, first); !why.clean()) return &add_stillborn(request, std::move(why));
+  const std::size_t metadata = first ? wire::metadata_bytes(*first) : 0;
+  if (std::optional<End> why = why_not_open(request, first ? &*first : nullptr, metadata))
+    return &add_stillborn(request, std::move(*why));
   const CircuitId id = circuits_.take_number();
   far_peers_.note_opened();
   const bool answer =
@@ -124,7 +121,7 @@ TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> f
       circuits_.open_here(id, make_names(request.from, far_peers_.name(request.to_peer, request.to_service), id,
                                          std::move(request.name), std::move(request.user_string)));
   circuit.answered = !answer;
-  if (first) scheduler_.enqueue(circuit, *first, wire::metadata_bytes(*first));
+  if (first) scheduler_.enqueue(circuit, *first, metadata);
   return &circuit;
 }
 
@@ -160,21 +157,25 @@ void NativeMachine::left_backlog(TrunkCircuit& circuit) {
 SendOutcome NativeMachine::send(TrunkCircuit& base, Fragment& fragment) {
   const Input input(*this, checks_);
   auto& circuit = static_cast<NativeCircuit&>(base);
-  if (circuit.ended || circuit.finished_here() || fragment.payload.size() > fragment_bytes_max())
-    return SendOutcome::closed;
   const std::size_t metadata = wire::metadata_bytes(fragment);
-  if (!metadata_fits(fragment, metadata)) return SendOutcome::closed;
+  if (circuit.ended || circuit.finished_here() || !crosses(fragment, metadata)) return SendOutcome::closed;
   return scheduler_.send(circuit, fragment, metadata);
 }
 
+/// `metadata` are the bytes of its metadata, which has to fit one frame.
+bool NativeMachine::crosses(const Fragment& fragment, std::size_t metadata) const {
+  return fragment.payload.size() <= fragment_bytes_max() &&
+         (metadata == 0 || (metadata <= control_bytes_max && fragment.args.size() <= Args::items_max));
+}
+
 std::string NativeMachine::why_not(const Fragment& fragment) const {
-  if (fragment.payload.size() > fragment_bytes_max())
-    return fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}", fragment.payload.size(),
-                       fragment_bytes_max());
-  if (const std::size_t size = wire::metadata_bytes(fragment); !metadata_fits(fragment, size))
-    return fmt::format("fragment with subject, err and {} args of {} bytes exceeds {} args or {} bytes",
-                       fragment.args.size(), size, Args::items_max, control_bytes_max);
-  return {};
+  const std::size_t metadata = wire::metadata_bytes(fragment);
+  if (crosses(fragment, metadata)) return {};
+  const std::size_t payload = fragment.payload.size();
+  if (payload > fragment_bytes_max())
+    return fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}", payload, fragment_bytes_max());
+  return fmt::format("fragment with subject, err and {} args of {} bytes exceeds {} args or {} bytes",
+                     fragment.args.size(), metadata, Args::items_max, control_bytes_max);
 }
 
 std::optional<Fragment> NativeMachine::take(TrunkCircuit& base) {
@@ -423,9 +424,8 @@ bool NativeMachine::has_output() const {
 }
 
 Instant NativeMachine::deadline() const {
-  const Instant end = farewell_.deadline(unwritten());
-  if (!farewell_.running()) return end;
-  return std::min({end, keepalive_.deadline(), scheduler_.deadline(), window_.deadline()});
+  if (!farewell_.running()) return farewell_.goodbye_deadline(unwritten());
+  return std::min({farewell_.drain_deadline(), keepalive_.deadline(), scheduler_.deadline(), window_.deadline()});
 }
 
 void NativeMachine::tick(Instant at) {
@@ -539,7 +539,7 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
   emit(TrunkEvent::Kind::hello);
 }
 
-End NativeMachine::why_not_opened(const wire::Open& message, std::size_t strings) const {
+std::optional<End> NativeMachine::why_not_opened(const wire::Open& message, std::size_t strings) const {
   if (message.name().size() > limits.name_bytes_max || message.from_service().size() > limits.name_bytes_max ||
       message.user_string().size() > limits.user_string_bytes_max)
     return End(
@@ -572,9 +572,9 @@ void NativeMachine::on_open(std::span<const std::byte> body) {
   circuits_.note_number_there();
   far_peers_.note_opened();
   const std::size_t strings = message.name().size() + message.from_service().size() + message.user_string().size();
-  if (const End why = why_not_opened(message, strings); !why.clean()) {
+  if (const std::optional<End> why = why_not_opened(message, strings)) {
     ++Whole::counters.circuits_refused;
-    return writer_.put_refuse(id, static_cast<error>(why.code.value()), why.text, {});
+    return writer_.put_refuse(id, static_cast<error>(why->code.value()), why->text, {});
   }
   auto request = std::make_unique<OpenRequest>();
   request->mode = static_cast<OpenMode>(message.mode());

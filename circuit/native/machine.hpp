@@ -134,9 +134,10 @@ class NativeMachine final : public Machine, private Whole {
   std::optional<CircuitId> parse_open(std::span<const std::byte> body);
   /// The reason that a frame gives; `otherwise` where it gives none.
   template <class Message> End reason_in(const Message& message, error otherwise) const;
-  End why_not_open(const OpenRequest& request, const std::optional<Fragment>& first) const;
-  End why_not_opened(const wire::Open& message, std::size_t strings) const;
+  std::optional<End> why_not_open(const OpenRequest& request, const Fragment* first, std::size_t metadata) const;
+  std::optional<End> why_not_opened(const wire::Open& message, std::size_t strings) const;
 
+  bool crosses(const Fragment& fragment, std::size_t metadata) const;
   void note_time(Instant at) noexcept { now = std::max(now, at); }
   NativeCircuit& add_stillborn(OpenRequest& request, End reason);
   void acknowledge_finish(NativeCircuit& circuit);

@@ -312,13 +312,6 @@ void Scheduler::wake_all_waiting() {
   }
 }
 
-Instant Scheduler::deadline() const noexcept {
-  Instant first = Instant::max();
-  if (!stalled_.empty()) first = stalled_.front().stalled_since + whole_.limits.stall_deadline;
-  if (stalled_since_ != Instant::max()) first = std::min(first, stalled_since_ + whole_.limits.stall_deadline);
-  return first;
-}
-
 void Scheduler::tick() {
   const auto deadline = whole_.limits.stall_deadline;
   while (!stalled_.empty() && whole_.now >= stalled_.front().stalled_since + deadline)

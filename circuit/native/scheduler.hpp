@@ -46,7 +46,12 @@ class Scheduler {
     if (!waiting_.empty()) wake_all_waiting();
   }
 
-  Instant deadline() const noexcept;
+  Instant deadline() const noexcept {
+    Instant first = Instant::max();
+    if (!stalled_.empty()) first = stalled_.front().stalled_since + whole_.limits.stall_deadline;
+    if (stalled_since_ != Instant::max()) first = std::min(first, stalled_since_ + whole_.limits.stall_deadline);
+    return first;
+  }
   void tick();
 
   /// 0 <= promised <= credit. Sums of the circuits' when `full`.
