@@ -192,4 +192,19 @@ TEST_CASE("trunk: a 64-byte fragment costs at most 16 bytes on the wire beside i
   CHECK(there->readable);
 }
 
+TEST_CASE("flow: what is too large to cross is said in one way, for a send and for the first fragment of an open") {
+  Limits limits;
+  limits.fragment_bytes_max = 64 * 1024;
+  Introduced dialogue(limits);
+  const Fragment large(1, Payload(std::string(64 * 1024 + 1, 'x')));
+  Fragment described(1);
+  described.subject.assign(9000, 's');
+
+  CHECK(dialogue.machine().why_not(Fragment(1, "small")) == "");
+  CHECK(dialogue.machine().why_not(large) == "fragment of 65537 bytes exceeds fragment_bytes_max 65536");
+  CHECK(dialogue.machine().why_not(described) ==
+        "fragment with subject, err and 0 args of 9003 bytes exceeds 128 args or 8192 bytes");
+  CHECK(dialogue.opens(large).end->text == "first fragment of 65537 bytes exceeds fragment_bytes_max 65536");
+}
+
 } // namespace
