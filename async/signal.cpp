@@ -80,7 +80,7 @@ class Waiter {
     return waiter;
   }
 
-  /// Frees it and resumes who waited, here and now.
+  /// Frees it and resumes its coroutine at once.
   void resume_now() {
     Resume resume = std::move(resume_);
     delete this;
@@ -98,7 +98,7 @@ class Waiter {
   Resume take() { return std::move(resume_); }
 
  private:
-  /// From here on nobody can cancel the wait: it is over.
+  /// The wait is over: it cannot be cancelled from here on.
   void uncancel() {
     auto slot = asio::get_associated_cancellation_slot(resume_);
     if (slot.is_connected()) slot.clear();
@@ -127,7 +127,7 @@ Signal::~Signal() {
 }
 
 void Signal::notify_all(Wakeups* into) noexcept {
-  Waiter* const last = last_; // those who come to wait meanwhile are not meant
+  Waiter* const last = last_; // later waiters are not resumed
   while (first_) {
     const bool done = first_ == last;
     if (into) {
@@ -148,7 +148,7 @@ void Wakeups::run() {
     try {
       Waiter::pop(*this)->resume_now();
     } catch (...) {
-      // It belongs to whoever runs the executor, not to the caller.
+      // The exception belongs to the caller of the executor's run(), not to ours.
       asio::post(executor_, [failure = std::current_exception()] { std::rethrow_exception(failure); });
     }
   }

@@ -15,24 +15,23 @@ class Waiter;
 class Waiters;
 
 /// For an operation that takes something after a wait: throws operation_aborted when it was cancelled between its
-/// wake-up and its resumption. Whoever cancelled it will not look at what it took.
+/// wake-up and its resumption. The canceller does not look at the result, which would be lost.
 awaitable<void> throw_if_cancelled();
 /// The same where a coroutine less matters: `const auto state = co_await asio::this_coro::cancellation_state;` before.
 void throw_if_cancelled(const asio::cancellation_state& state);
 
-/// Those who were woken while something was handled, to be resumed when it is done: at once, instead of after another
-/// look at what else the executor has to do.
+/// Collects coroutines woken while an input is processed and resumes them right after it, without a pass through the
+/// executor.
 class Wakeups {
  public:
   explicit Wakeups(Executor executor) : executor_(std::move(executor)) {}
   Wakeups(const Wakeups&) = delete;
   Wakeups& operator=(const Wakeups&) = delete;
-  /// Those who are still here are posted.
+  /// Coroutines that were not resumed are posted.
   ~Wakeups();
 
-  /// Resumes them, in order, on the caller's stack: only where nothing is in the middle of anything, and on the
-  /// executor. What a resumed one throws out of its coroutine is thrown from the executor. Those who are woken
-  /// meanwhile are posted.
+  /// Resumes them, in order, on the caller's stack. Call it on the executor, and only where no change is half done.
+  /// An exception that leaves a resumed coroutine is thrown from the executor. Coroutines woken meanwhile are posted.
   void run();
 
  private:
@@ -43,23 +42,23 @@ class Wakeups {
   Waiter* last_ = nullptr;
 };
 
-/// A wake-up without memory: those waiting now are resumed, nobody later. One executor; not thread safe.
+/// A wake-up without memory: it resumes coroutines that wait now, and none later. One executor; not thread safe.
 class Signal {
  public:
   Signal() = default;
   Signal(const Signal&) = delete;
   Signal& operator=(const Signal&) = delete;
-  /// Those still waiting are resumed with operation_aborted.
+  /// Coroutines that still wait are resumed with operation_aborted.
   ~Signal();
 
-  /// Waits for the next notify on the current executor; resumption is posted, or left to the Wakeups of who notifies.
+  /// Waits for the next notify on the current executor; resumption is posted, or left to the Wakeups of the notifier.
   /// Cancelled: throws operation_aborted. A coroutine whose context is destroyed while it waits is destroyed
   /// with the context, also when the signal lives in something that the coroutine keeps alive.
   awaitable<void> wait();
 
-  /// Resumes all who wait now; `into`, if there is one, decides when.
+  /// Resumes all that wait now; `into`, if there is one, decides when.
   void notify_all(Wakeups* into = nullptr) noexcept;
-  /// Resumes the one who has waited longest.
+  /// Resumes the one that has waited longest.
   void notify_one() noexcept;
   bool has_waiters() const noexcept { return first_ != nullptr; }
 

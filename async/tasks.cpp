@@ -15,7 +15,7 @@
 namespace trunkline {
 namespace {
 
-/// co_spawn alone would run the beginning of the task inside of `spawn`, in the middle of what its caller does.
+/// co_spawn alone would run the beginning of the task inside of `spawn`, while its caller is in the middle of a change.
 awaitable<void> run_posted(awaitable<void> task) {
   co_await asio::post(asio::use_awaitable);
   co_await std::move(task);
@@ -44,7 +44,7 @@ struct Tasks::State {
   std::function<void(std::exception_ptr)> on_failure;
   struct Entry {
     asio::cancellation_signal signal;
-    bool starting = false; // inside of `start`: whoever ends now is forgotten when it returns
+    bool starting = false; // inside of `start`: a task that ends now is erased when `start` returns
     bool ended = false;
   };
   std::list<Entry> entries; // one per running task, in the order of starting
@@ -88,7 +88,7 @@ void Tasks::launch(awaitable<void> task, bool starting) {
       state->ended.notify_all();
     };
     // A cancellation from outside the context reaches the task by way of a posted handler, which points into the entry
-    // and may still be under way.
+    // and may still be pending.
     if (state->cancelled) asio::post(state->executor, end);
     else end();
   };

@@ -24,8 +24,8 @@ class Tasks {
   /// Starts a coroutine, posted, never inline. One that was cancelled before it began, or comes after `cancel`, is
   /// destroyed without having run.
   void spawn(awaitable<void> task);
-  /// The same, but on the executor's own thread the coroutine runs until its first wait before this returns. For who
-  /// must keep an order with what it does next, and is prepared for all that the coroutine may do meanwhile.
+  /// The same, but on the executor's own thread the coroutine runs until its first wait before this returns. For a
+  /// caller that needs the coroutine to begin before its own next step, and is prepared for what it may do meanwhile.
   void start(awaitable<void> task);
   /// Asks every running task to end: each await in it throws operation_aborted.
   void cancel() noexcept;

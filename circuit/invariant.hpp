@@ -8,7 +8,7 @@
 
 namespace trunkline {
 
-/// Hears of an inequality that does not hold. Null, the default: it is printed and the process aborts. For a test that
+/// Receives an inequality that does not hold. Null, the default: it is printed and the process aborts. For a test that
 /// plants a bug: it may throw.
 inline void (*on_broken_invariant)(const char* what) = nullptr;
 void report_broken_invariant(const char* what);

@@ -58,7 +58,7 @@ struct TrunkEvent;
 struct CircuitWaits;
 class OwnedCircuit;
 
-/// Who decides what becomes of a circuit when its handle goes.
+/// What decides how a circuit ends when its handle is dropped.
 enum class Handle : std::uint8_t {
   held,          // the handle itself: dropping it releases the circuit
   owned_by_task, // the task that serves the circuit, when it has ended; the handle is still there
@@ -102,7 +102,7 @@ class Direction {
 };
 
 /// One circuit as its trunk keeps it. Owned by the trunk; stays valid until `Machine::release`.
-/// The machine writes it, everybody else reads.
+/// The machine writes it, all others only read it.
 struct TrunkCircuit {
   /// A close of ours. It finishes our direction, too, and what arrives is dropped from then on.
   enum class Closing : std::uint8_t { no, asked, said };
@@ -124,10 +124,10 @@ struct TrunkCircuit {
   Closing closing = Closing::no;
   bool ended = false;            // nothing more crosses; what was received is still readable
   bool opened_here = false;
-  bool answered = false;         // accepted, or nobody asked
+  bool answered = false;         // accepted, or no answer was wanted
   bool readable = false;         // receive() would return something
   bool error_readable = false;   // receive_error() would return something
-  bool released = false;         // its handle is gone; whoever still sees it in an event skips it
+  bool released = false;         // its handle is gone; events that still name it are skipped
   Handle handle = Handle::held;
   bool dialled = false;          // opening it started a new connection
   OwnedCircuit* owner = nullptr; // the task that owns it; null exactly while `handle` is held
@@ -175,7 +175,7 @@ struct TrunkCounters {
   std::uint64_t unknown_frames = 0;
   std::uint64_t pings_coalesced = 0;
   std::uint64_t circuits_refused = 0;
-  std::uint64_t circuits_held = 0; // now: over, but whoever has the handle has not let go of it
+  std::uint64_t circuits_held = 0; // now: over, but their handles are still there
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_sent = 0;
 };
@@ -185,11 +185,11 @@ class Machine {
  public:
   virtual ~Machine() = default;
 
-  // What happened.
+  // Inputs from the connection.
   /// Takes bytes that arrived, any number, split anywhere. All are consumed.
   virtual void feed(std::span<const std::byte> bytes, Instant now) = 0;
-  /// Where the next bytes that arrive belong, when that is known and enough to be worth it; empty otherwise. Whoever
-  /// reads into it gives `receive` that very memory first. Valid until then, whatever happens to the circuit.
+  /// The memory in which the next bytes belong, when that is known and large enough to be worth it; empty otherwise. A
+  /// caller that reads into it passes that very memory to the next `feed`, and it stays valid until then.
   virtual std::span<std::byte> read_space() { return {}; }
   /// The connection is gone: every circuit ends with trunk_lost and this cause. A clean cause means that the far side
   /// has finished sending, in order; whether that is a loss is for the dialect to say.
@@ -197,7 +197,7 @@ class Machine {
   /// Time has passed; call at `deadline` or later.
   virtual void tick(Instant now) = 0;
 
-  // What our side wants.
+  // Inputs from our side.
   virtual TrunkCircuit* open(OpenRequest request, std::optional<Fragment> first, Instant now) = 0;
   virtual void accept(TrunkCircuit& circuit, std::shared_ptr<const PeerName> local) = 0;
   /// `existing` is the URL of an instance that the refused could join; may be empty. Releases the circuit.
@@ -230,7 +230,7 @@ class Machine {
   /// Says goodbye, ends every circuit with this reason, and is over when the goodbye is written or timed out.
   virtual void close(End reason) = 0;
 
-  // What it wants from outside.
+  // Outputs.
   virtual bool has_events() const noexcept = 0;
   /// Moves out the events since the last call, in order. Circuits in them stay valid until the next call.
   virtual void collect_events(std::vector<TrunkEvent>& into) = 0;

@@ -140,7 +140,7 @@ void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
     case Kind::error_readable:
       if (waits) {
         waits->error_readable.notify_all(woken);
-        waits->readable.notify_all(woken); // those who take from either queue
+        waits->readable.notify_all(woken); // coroutines that take from either queue
       }
       return;
     case Kind::writable:

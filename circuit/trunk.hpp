@@ -30,7 +30,7 @@ struct CircuitWaits {
 /// readable after the connection is gone. One executor; not thread safe.
 class Trunk : public std::enable_shared_from_this<Trunk> {
  public:
-  /// Hears what happens on a trunk, in the middle of its settling: it may call the trunk, and must not wait.
+  /// Receives the events of a trunk while the trunk dispatches them: it may call the trunk, and must not wait.
   class Owner {
    public:
     /// Every event that is more than a wake-up for a circuit's handle: hello, opened, ended, metadata, peer_ended,
@@ -54,8 +54,8 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   /// The machine, for questions.
   const Machine& machine() const noexcept { return *machine_; }
   /// Gives the machine to `input`, which tells it something, then handles what that has caused: state first, then
-  /// wake-ups (posted), then the owner. In the middle of settling the running one handles it. Afterwards everything may
-  /// have happened to circuits and their handles.
+  /// wake-ups (posted), then the owner. A call from within settling is handled by the running one. Afterwards
+  /// everything may have happened to circuits and their handles.
   template <class Input> auto with(Input&& input) {
     if constexpr (std::is_void_v<std::invoke_result_t<Input, Machine&>>) {
       std::forward<Input>(input)(*machine_);
@@ -80,7 +80,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   void left_backlog(TrunkCircuit& circuit) { machine_->left_backlog(circuit); }
 
   // For the session.
-  /// True once the trunk has said or heard its last words: what is still in the output is all that will be written.
+  /// True once the trunk has ended on either side: only bytes that are already in the output are still written.
   bool closed() const noexcept { return closed_; }
   /// See Machine::read_space.
   std::span<std::byte> read_space() { return machine_->read_space(); }

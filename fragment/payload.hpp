@@ -40,12 +40,12 @@ class Payload {
   }
   ~Payload() { release(); }
 
-  /// Memory that somebody else keeps alive through `owner`; nobody may change it any more.
+  /// Memory that `owner` keeps alive. It must not change any more.
   static Payload shared(std::shared_ptr<const void> owner, std::span<const std::byte> bytes);
   /// `size` bytes to be written through `writable()`; they are not initialised.
   static Payload uninitialized(std::size_t size);
 
-  /// A part of it that shares its memory (small payloads are copied); nobody may change either any more.
+  /// A part of it that shares its memory (small payloads are copied). Neither may change any more.
   Payload slice(std::size_t offset, std::size_t size);
 
   /// For encoders: copies a payload of at most inline_bytes_max; may write up to inline_bytes_max bytes.

@@ -49,10 +49,10 @@ class Link : public Trunk::Owner, public std::enable_shared_from_this<Link> {
 
   /// Names the far end as the transport does, instead of by the dialled address.
   void set_remote(std::string remote, std::string remote_host);
-  /// The far side has said who it is.
+  /// The far side's hello has arrived.
   void set_open() noexcept { phase_ = Phase::open; }
   void set_over(End reason);
-  /// Resumes those who wait in `changed`.
+  /// Resumes the coroutines that wait in `changed`.
   void announce() noexcept { changed_.notify_all(); }
 
  protected:

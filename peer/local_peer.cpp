@@ -105,7 +105,7 @@ awaitable<std::optional<Circuit>> CircuitInbox::next() {
     if (!state.is_ending && !state.inbox.empty()) {
       const auto cancellation = co_await asio::this_coro::cancellation_state;
       if (cancellation.cancelled() != asio::cancellation_type::none) {
-        state.inbox_changed.notify_one(); // the circuit is for somebody else who waits
+        state.inbox_changed.notify_one(); // the circuit is for another coroutine that waits
         throw boost::system::system_error(asio::error::operation_aborted);
       }
     }

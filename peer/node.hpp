@@ -65,8 +65,8 @@ struct NodeOptions {
   std::function<std::uint64_t()> random;
   /// Receives the log lines. Called while the node is dispatching events: it must not call back into the node.
   LogSink log;
-  /// Hears of each trunk once its far side has said Hello. Called while the node is dispatching events: it must not
-  /// call back into the node.
+  /// Called for each link once the far side's hello has arrived, and when it drains and ends. Called while the node is
+  /// dispatching events: it must not call back into the node.
   std::function<void(LinkChange, const LinkInfo&)> on_link;
   /// Media by scheme, in addition to tcp and unix or instead of them.
   std::map<std::string, std::shared_ptr<Medium>> media;
@@ -86,7 +86,7 @@ struct NodeCounters {
   std::uint64_t trunks_open = 0;
   std::uint64_t circuits_refused = 0;
   std::uint64_t services_failed = 0;
-  std::uint64_t peers_ending = 0; // now: ended for everybody else, their service has not returned yet
+  std::uint64_t peers_ending = 0; // now: ended for all others, but their service has not returned yet
   std::uint64_t circuits_held = 0; // now: over, but their service still has the handle: it may be stuck
   std::uint64_t connections_unrecognised = 0; // TLS, HTTP, garbage
   std::uint64_t connections_turned_away = 0; // beyond handshakes_max or trunks_max

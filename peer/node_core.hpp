@@ -58,7 +58,7 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   /// will not: closing, draining.
   Circuit open(const std::string& address, OpenRequest request, std::optional<Fragment> first, const LocalPeer* peer);
 
-  // For its links. Called in the middle of a trunk's settling: nothing here waits, and the trunk takes calls.
+  // For its links. Called while a trunk dispatches events: nothing here waits, and the trunk takes calls.
   void on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event);
   void on_opened_here(NodeLink& link, TrunkCircuit& circuit);
 

@@ -221,7 +221,7 @@ std::size_t Peers::ending_count() const {
   }));
 }
 
-// State first: from here on nobody finds the peer. Then its circuits, then those who wait.
+// State first: from here on the peer is not found. Then its circuits, then the coroutines that wait.
 void Peers::end(LocalPeer& peer, End reason, bool failed) {
   LocalPeer::State& state = *peer.state_;
   if (std::exchange(state.is_ending, true)) return;

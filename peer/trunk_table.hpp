@@ -24,7 +24,7 @@ class TrunkTable {
 
   /// Takes in a trunk that was dialled or accepted just now.
   void add(std::shared_ptr<NodeLink> trunk);
-  /// The far side has said who it is: the trunk is open. Claimed addresses are believed where the connection itself
+  /// The far side's hello has arrived: the trunk is open. Claimed addresses are believed where the connection itself
   /// vouches for them; `ours` are never believed. Returns the trunks that we dialled and that are not preferred any
   /// more: they shall drain.
   std::vector<std::shared_ptr<NodeLink>> identify(const std::shared_ptr<NodeLink>& trunk, const RemoteNode& remote,

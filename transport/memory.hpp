@@ -10,11 +10,11 @@
 
 namespace trunkline {
 
-/// A world of names of its own: only those who share the object reach each other. Both ends of a connection live on
+/// A namespace of its own: only nodes that share the object reach each other. Both ends of a connection live on
 /// one executor; not thread safe.
 class MemoryMedium final : public Medium {
  public:
-  /// Each direction of a connection holds at most this many bytes that nobody has read; then writing waits.
+  /// Each direction of a connection holds at most this many unread bytes; then writing waits.
   static constexpr std::size_t buffer_bytes_default = 64 * 1024;
 
   explicit MemoryMedium(std::size_t buffer_bytes_max = buffer_bytes_default);

@@ -122,8 +122,8 @@ awaitable<std::size_t> SocketState::read(std::shared_ptr<SocketState> self, Read
   if (failure == asio::error::eof) co_return 0;
   if (failure) throw_transport_error(failure, "cannot read from " + self->remote_);
 
-  // The bytes can have been on their way here when this coroutine was cancelled: whoever cancelled it will not look
-  // at its result, so they belong to the next read.
+  // The bytes can have been on their way here when this coroutine was cancelled: the canceller does not look at
+  // the result, so they belong to the next read.
   const auto cancellation = co_await asio::this_coro::cancellation_state;
   if (cancellation.cancelled() != asio::cancellation_type::none) {
     self->keep_unread(into, bytes);

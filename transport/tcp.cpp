@@ -70,7 +70,7 @@ awaitable<std::vector<tcp::endpoint>> resolve(HostPort where, std::string contex
   co_return std::move(resolution->endpoints);
 }
 
-/// A connection to a local port on which nobody listens can meet itself, when the port that the system picks for it
+/// A connection to a local port without a listener can meet itself, when the port that the system picks for it
 /// is the same.
 bool connected_to_itself(const tcp::socket& socket) {
   error_code local_failure;

@@ -51,7 +51,7 @@ std::optional<FileIdentity> socket_file_at(const std::string& path) {
   return FileIdentity{.device = status.st_dev, .inode = status.st_ino};
 }
 
-/// True when the path is a socket file to which nobody listens any more.
+/// True when the path is a socket file whose listener is gone.
 bool is_stale(const Executor& executor, const std::string& path) {
   if (!socket_file_at(path)) return false;
   stream_protocol::socket probe(executor);
@@ -79,7 +79,7 @@ error_code bind_and_listen(stream_protocol::acceptor& acceptor, const std::strin
   return failure;
 }
 
-/// Whoever dials through a socket file has no address; its process says more than nothing.
+/// A client of a socket file has no address; its process id is better than nothing.
 std::string remote_of(StreamSocket& accepted, const std::string& address) {
   ucred credentials{};
   socklen_t size = sizeof credentials;

@@ -59,7 +59,7 @@ void Scope::irrecoverable(const std::string& component, std::exception_ptr failu
   try {
     if (report_) report_(component, std::move(failure));
   } catch (...) {
-    // A sink that throws has nobody left to tell; the tree stops all the same.
+    // There is no one above a sink that throws; the tree stops all the same.
   }
   cancel();
 }

@@ -1,5 +1,5 @@
-// Things that are started once, become ready, and are done: what a process is made of, as a tree. Nothing here ends the
-// process; an error that a component cannot live with goes up to whoever made the root, and stops the tree in order.
+// The parts of a process as a tree of components: each is started once, becomes ready, and is done. Nothing here ends
+// the process: an error that a component cannot recover from goes up to the root, and stops the tree in order.
 #pragma once
 
 #include "async/signal.hpp"
@@ -15,7 +15,7 @@
 
 namespace trunkline {
 
-/// Whoever hears of an error that a component cannot live with.
+/// Receives the errors that a component cannot recover from.
 class FailureSink {
  public:
   virtual ~FailureSink() = default;
@@ -23,22 +23,22 @@ class FailureSink {
   virtual void irrecoverable(const std::string& component, std::exception_ptr failure) noexcept = 0;
 };
 
-/// What a component is given at its start: when to end, and whom to tell of an irrecoverable error. One executor; not
+/// Given to a component at its start: tells it when to end, and takes its irrecoverable errors. One executor; not
 /// thread safe.
 class Scope final : public FailureSink, public std::enable_shared_from_this<Scope> {
  public:
   using Report = std::function<void(const std::string& component, std::exception_ptr failure)>;
 
   /// The root of a tree. The first irrecoverable error below it is reported once, and then cancels it; later ones,
-  /// which come from the tree falling down, are reported only.
+  /// which follow from the stop, are reported only.
   static std::shared_ptr<Scope> make_root(Report report);
-  /// Cancelled alone, and not with its parent: for whoever stops its parts in an order of its own. Errors go to
-  /// `parent`, whatever it is.
+  /// A scope that is not cancelled with its parent, for an owner that stops its parts in its own order. Errors go to
+  /// `parent`.
   static std::shared_ptr<Scope> make_below(std::shared_ptr<FailureSink> parent);
-  /// Cancelled with this one, or alone before.
+  /// A scope that is cancelled with this one, or alone before.
   std::shared_ptr<Scope> child();
 
-  /// Idempotent; whoever waits is resumed later, never inline.
+  /// Idempotent; waiting coroutines are resumed later, never inline.
   void cancel() noexcept;
   bool is_cancelled() const noexcept { return is_cancelled_; }
   /// Waits until it is cancelled.
@@ -59,8 +59,8 @@ class Scope final : public FailureSink, public std::enable_shared_from_this<Scop
   Signal changed_;
 };
 
-/// Something with a life of its own: started once, then ready, then done. Owned by shared_ptr; what runs keeps it
-/// alive. One executor; not thread safe.
+/// Started once, then ready, then done. Owned by shared_ptr; its running coroutine keeps it alive. One executor; not
+/// thread safe.
 class Component : public std::enable_shared_from_this<Component> {
  public:
   virtual ~Component() = default;
@@ -75,7 +75,7 @@ class Component : public std::enable_shared_from_this<Component> {
   void start(std::shared_ptr<Scope> scope);
   bool is_started() const noexcept { return life_->started; }
 
-  // Any number of times, by anybody, before or after; all see the same. Nothing can be changed by them.
+  // Any number of waiters, before or after; all see the same. None of these changes anything.
   /// Waits until it is ready: for ever when it is cancelled or fails before.
   awaitable<void> ready() { return wait_ready(life_); }
   /// Waits until nothing of it runs any more.
@@ -90,7 +90,7 @@ class Component : public std::enable_shared_from_this<Component> {
       : executor_(std::move(executor)), name_(std::move(name)), tasks_(executor_) {}
 
   /// The whole life, once: starts up, calls set_ready, waits for the scope's end, ends what it started, returns.
-  /// What it throws before the scope is cancelled is irrecoverable. It is not cancelled from outside.
+  /// An exception before the scope is cancelled is irrecoverable. It is not cancelled from outside.
   virtual awaitable<void> run(std::shared_ptr<Scope> scope) = 0;
   /// Called instead of run when the scope was cancelled before the start, or before the start had its turn.
   virtual void start_cancelled(const std::shared_ptr<Scope>&) {}
@@ -111,11 +111,11 @@ class Component : public std::enable_shared_from_this<Component> {
 
   Executor executor_;
   std::string name_;
-  std::shared_ptr<Life> life_ = std::make_shared<Life>(); // shared with those who wait
+  std::shared_ptr<Life> life_ = std::make_shared<Life>(); // shared with waiting coroutines
   Tasks tasks_;
 };
 
-/// A component made of a function, for what has no state of its own: `function(ready, scope)` calls `ready()` once it
+/// A component made of a function, for one without state of its own: `function(ready, scope)` calls `ready()` once it
 /// is.
 class FunctionComponent final : public Component {
  public:

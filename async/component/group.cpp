@@ -80,7 +80,8 @@ awaitable<void> ComponentGroup::run(std::shared_ptr<Scope> scope) {
       failure = std::current_exception();
     }
     if (failure) {
-      const std::shared_ptr<Scope> over = Scope::make_below(scope); // nobody waits for a child that never starts
+      const std::shared_ptr<Scope> over =
+          Scope::make_below(scope); // no coroutine may wait for a child that never starts
       over->cancel();
       start_cancelled(over);
       std::rethrow_exception(failure);

@@ -14,9 +14,9 @@
 namespace trunkline {
 
 struct ComponentGroupOptions {
-  std::function<awaitable<void>()> startup;  // before the first child is started; what it throws is irrecoverable
-  std::function<awaitable<void>()> shutdown; // before the first child is stopped; what it throws is irrecoverable
-  /// How long children may take to become ready, and to be done, before `on_late` hears their names, again and again.
+  std::function<awaitable<void>()> startup;  // before the first child is started; an exception is irrecoverable
+  std::function<awaitable<void>()> shutdown; // before the first child is stopped; an exception is irrecoverable
+  /// How long children may take to become ready, and to be done, before `on_late` gets their names, repeatedly.
   std::chrono::milliseconds late_after{5000};
   std::function<void(const std::string& what)> on_late;
   /// How long the next child to be stopped waits for the one before it.
@@ -33,7 +33,7 @@ class ComponentGroup final : public Component {
   ComponentGroup(Executor executor, std::string name, std::vector<std::shared_ptr<Component>> children,
                  ComponentGroupOptions options = ComponentGroupOptions());
 
-  /// The names of those whom all wait for: children that are not ready, and once it stops, those that are not done.
+  /// The names of the children that are not ready, and once it stops, of those that are not done.
   std::vector<std::string> late() const;
 
  protected:

@@ -11,11 +11,11 @@
 
 namespace trunkline {
 
-/// Runs jobs, so many at a time. When it is told to end, jobs that run are finished and those in the queue are dropped
-/// and counted. A job that throws costs itself and a counter.
+/// Runs jobs, a fixed number at a time. When it stops, running jobs are finished and queued ones are dropped and
+/// counted. An exception of a job costs that job and a counter.
 class WorkerPool final : public Component {
  public:
-  /// Gets the pool's scope, for an error that is irrecoverable and to see when to hurry.
+  /// Gets the pool's scope, to report an irrecoverable error and to see whether the pool stops.
   using Job = std::function<awaitable<void>(Scope&)>;
   enum class Submitted : std::uint8_t { taken, not_started, shutting_down, queue_full };
   struct Counters {

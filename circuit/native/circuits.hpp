@@ -19,7 +19,7 @@ namespace trunkline {
 
 class Circuits {
  public:
-  /// Whom a frame is for.
+  /// The addressee of a frame.
   enum class Known : std::uint8_t { live, forgotten, broken };
 
   /// `dialled` decides the parity of our numbers.

@@ -1,5 +1,5 @@
 // Whether the far side is alive, and how far away it is. A connection on which nothing arrives for an interval is
-// pinged; one on which nothing arrives for another is dead. Output that nobody takes has a deadline of its own, and
+// pinged; one on which nothing arrives for another is dead. Output that is not written has a deadline of its own, and
 // while a ping waits in that output, its clock does not run.
 #pragma once
 
@@ -54,7 +54,7 @@ class Keepalive {
   bool says_little() const;
   bool wants_ping() const;
   bool may_pong() const { return whole_.now >= pong_at_; }
-  /// When silence is death. A process may have slept: nobody is dead who was not asked.
+  /// When silence is death. A process may have slept: a far side is dead only if it was pinged.
   Instant dead_at() const;
 
   Whole& whole_;

@@ -128,7 +128,7 @@ TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> f
 void NativeMachine::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> local) {
   const Input input(*this, checks_);
   auto& circuit = static_cast<NativeCircuit&>(base);
-  if (circuit.names.use_count() == 1) { // nobody else has them yet
+  if (circuit.names.use_count() == 1) { // not shared yet
     std::const_pointer_cast<CircuitNames>(circuit.names)->local = local;
   } else {
     circuit.names =

@@ -40,7 +40,7 @@ struct NativeMachineOptions {
   NodeId node_id;
   std::string node_name;
   std::vector<std::string> addresses; // where this node listens
-  std::string far_end;                // who it is with, for the texts of errors; may be set later
+  std::string far_end;                // the far end's name for error texts; may be set later
 
   NativeMachineOptions() = default;
 };

@@ -287,7 +287,7 @@ void Reader::start_chunk(NativeCircuit* circuit, std::size_t bytes) noexcept {
   chunk_left_ = bytes + static_cast<std::size_t>(circuit ? 0 : off_by_one("reader"));
 }
 
-/// For nobody: the bytes are skipped and their credit goes back to the trunk.
+/// A frame for no circuit: its bytes are skipped, and their credit goes back to the trunk.
 void Reader::discard_chunk(std::size_t payload_bytes, std::size_t cost) {
   start_chunk(nullptr, payload_bytes);
   chunk_node_ = nullptr;

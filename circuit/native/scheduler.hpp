@@ -1,5 +1,5 @@
-// Who sends next, and with whose credit: deficit round robin over the circuits that have something to send and credit
-// for it, both their own and the trunk's.
+// Which circuit sends next, and with which credit: deficit round robin over the circuits that have something to send
+// and credit for it, both their own and the trunk's.
 #pragma once
 
 #include "circuit/native/circuit.hpp"

@@ -93,7 +93,7 @@ void Connection::send_mark(int end, Delivery::Kind kind) {
   pump(end);
 }
 
-/// Schedules the first delivery in flight, unless something holds it up; whoever removes that pumps again.
+/// Schedules the first delivery in flight, unless something holds it up; whatever removes the obstacle pumps again.
 void Connection::pump(int end) {
   Flow& flow = flows_[end];
   if (flow.next || flow.lost || flow.in_flight.empty()) return;
@@ -121,7 +121,7 @@ void Connection::deliver(int end) {
     deliver_to_open(flow, to, std::move(delivery));
   } else if (states_[to] != State::broken && delivery.kind == Delivery::Kind::bytes) {
     flow.held_bytes -= delivery.bytes.size();
-    send_mark(to, Delivery::Kind::reset); // nobody is there to read it: says so, as a system does
+    send_mark(to, Delivery::Kind::reset); // there is no reader: says so, as a system does
   } else if (states_[to] == State::dead && delivery.kind == Delivery::Kind::end) {
     send_mark(to, Delivery::Kind::reset);
   }
@@ -169,7 +169,7 @@ void Connection::crash(int end, Crash how) {
   set_state(end, State::dead);
 }
 
-/// Notifies last; forgets the connection when nobody can observe it any more.
+/// Notifies last; forgets the connection when it cannot be observed any more.
 void Connection::set_state(int end, State state) {
   states_[end] = state;
   if (state == State::closed || state == State::dead) {

@@ -69,7 +69,7 @@ class Fabric {
   const std::uint64_t seed;
   std::shared_ptr<Schedule> schedule = std::make_shared<Schedule>();
   Random random;
-  LinkOptions link_options; // of links that nobody described
+  LinkOptions link_options; // of links without a description
   Duration connect_timeout = std::chrono::seconds(60);
   TraceHash hash;
   std::function<void(const std::string&)> on_trace;

@@ -1,4 +1,4 @@
-// What goes wrong in a simulated world by itself, and how often.
+// The random faults of a simulated world, and how often they happen.
 #pragma once
 
 #include "async/types.hpp"

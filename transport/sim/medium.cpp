@@ -51,7 +51,7 @@ AcceptQueue* find_queue(Host& host, const std::string& address) {
   return found == host.listening.end() ? nullptr : found->second.get();
 }
 
-/// One try: there, in, and back. Null when nobody heard it; then one tries again, as a system does.
+/// One try: there, in, and back. Null without an answer; the caller then tries again, as a system does.
 awaitable<std::unique_ptr<Transport>> knock(std::shared_ptr<Fabric> fabric, Host& from, Host& to, std::string address,
                                             std::string context, TimePoint give_up) {
   co_await sleep_for(fabric->link(from.name, to.name).draw_delay(fabric->random));

@@ -53,7 +53,7 @@ class World {
   /// Destroys what still runs.
   ~World();
 
-  // What a node in it is made of.
+  // The parts of a node in this world.
   /// The medium as one host sees it, scheme "sim": listens on "sim://NAME" or "sim://NAME:ANYTHING", dials every host.
   std::shared_ptr<Medium> medium(const std::string& host);
   /// A source for this name, different at each call (a node that restarts draws other ids), the same in each run.
@@ -64,7 +64,7 @@ class World {
   TimePoint now() const noexcept { return fabric_->schedule->now(); }
   Duration elapsed() const noexcept { return now() - Schedule::start; }
 
-  // Links. Those nobody described are as the constructor was told.
+  // Links. Those without a description have the options of the constructor.
   void set_link(const std::string& one, const std::string& other, const LinkOptions& options);
   void set_link_one_way(const std::string& from, const std::string& to, const LinkOptions& options);
 
@@ -76,7 +76,7 @@ class World {
   void stall(const std::string& from, const std::string& to, Duration time);
   /// Breaks the connections between two hosts; both ends fail with connection_reset. Returns how many.
   std::size_t reset(const std::string& one, const std::string& other);
-  /// Half-open connections: nothing that `from` sends on the present ones arrives any more, and nobody is told.
+  /// Half-open connections: nothing that `from` sends on the present ones arrives any more, and no end is told.
   std::size_t lose_one_way(const std::string& from, const std::string& to);
   /// Takes a host down: its listeners and connections are gone, and `on_crash` is called. What its process was doing
   /// cannot be known here: on_crash destroys its node.
@@ -89,14 +89,14 @@ class World {
   void on_crash(const std::string& host, std::function<void()> callback);
   void on_restart(const std::string& host, std::function<void()> callback);
 
-  // Faults, by themselves.
+  // Random faults.
   /// Starts faults at these rates, drawn from the seed, until `calm`; replaces those of an earlier call.
   void inject(const Faults& faults);
   /// No more faults: heals what is partitioned or stalled, restarts what is down. Lost directions stay lost.
   void calm();
 
   // Time.
-  // Faults that may strike by themselves do not count as something that can happen; their ends do.
+  // Random faults do not count as something that can happen; their ends do.
   /// Runs until nothing can happen any more.
   void run();
   Outcome run_for(Duration time) { return run_until(now() + time); }
@@ -115,9 +115,9 @@ class World {
   // What happened.
   /// A hash over every delivery (when, where, which bytes), connection and fault so far.
   std::uint64_t trace_hash() const noexcept { return fabric_->hash.value(); }
-  /// Hears a line about each of them.
+  /// Receives a line about each of them.
   void on_trace(std::function<void(const std::string&)> callback) { fabric_->on_trace = std::move(callback); }
-  /// The time, what is scheduled, and every open connection with what is under way on it.
+  /// The time, what is scheduled, and every open connection with its bytes in flight.
   std::string describe() const;
   std::size_t connections_open() const noexcept { return fabric_->connections.size(); }
 
