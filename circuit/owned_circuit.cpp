@@ -31,7 +31,7 @@ void OwnedCircuit::reset(End reason) {
   if (TrunkCircuit* const dropped = give_back()) trunk_->reset_and_release(*dropped, std::move(reason));
 }
 
-/// The circuit, when nobody but the caller can release it any more; null otherwise.
+/// The circuit, when its handle is gone and it is the caller's to release; null otherwise.
 TrunkCircuit* OwnedCircuit::give_back() noexcept {
   if (!state_) return nullptr;
   TrunkCircuit* const state = state_;

@@ -334,7 +334,7 @@ awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadlin
 
   co_await (core->links_.gone() || sleep_until(due));
   for (const auto& link : std::vector(core->trunks_.all()))
-    if (link->phase() == Link::Phase::connecting) core->links_.abandon(link, reason); // nobody ticks it
+    if (link->phase() == Link::Phase::connecting) core->links_.abandon(link, reason); // it has no session to tick it
   co_await core->links_.gone();
 }
 

@@ -20,7 +20,7 @@ namespace {
 
 using namespace asio::experimental::awaitable_operators;
 
-// Of one write: what was made ready is still in the processor's cache.
+// Of one write: bytes that were made ready are still in the processor's cache when they are written.
 constexpr std::size_t write_bytes_max = 512 << 10;
 constexpr std::size_t write_bytes_first = 64 << 10;
 constexpr std::size_t write_bytes_min = 16 << 10;
@@ -32,7 +32,7 @@ constexpr std::size_t read_bytes_max = 128 << 10; // small fragments of one read
 constexpr int quiet_reads_max = 4;
 constexpr Duration idle_after = std::chrono::seconds(5);
 
-/// Where the transport reads into: small for a connection that says little, large while reads fill it.
+/// The buffer that the transport reads into: small for a quiet connection, large while reads fill it.
 class ReadBuffer {
  public:
   std::span<std::byte> space() noexcept { return {bytes_.get(), size_}; }
@@ -147,10 +147,10 @@ awaitable<void> Session::pump_out() {
   }
 }
 
-/// On a slow link writes are small, so that nothing waits long behind one.
+/// On a slow link writes are small, so that no fragment waits long behind one.
 void Session::adapt_writes(std::size_t bytes, Duration took) {
   const std::size_t before = write_bytes_;
-  const bool full = bytes >= write_bytes_; // what is less may have been quick on any link
+  const bool full = bytes >= write_bytes_; // a smaller write is quick on any link
   if (full && took < quick_write) write_bytes_ = std::min(2 * write_bytes_, write_bytes_max);
   if (took > slow_write) write_bytes_ = std::max(write_bytes_ / 4, write_bytes_min);
   if (write_bytes_ != before) trunk_->set_write_bytes(write_bytes_);
@@ -173,7 +173,7 @@ awaitable<void> Session::discard_in() {
     std::size_t count = 1;
     while (count != 0) count = co_await transport_->read_some(bytes);
   } catch (const std::exception&) {
-    // The connection is gone, which is what we wait for.
+    // The connection is gone, as it should be.
   }
 }
 
@@ -197,7 +197,7 @@ void Session::on_alarm() {
   arm();
 }
 
-// One pump's end cancels the others, and a closed transport aborts what waits on it: neither is a failure.
+// One pump's end cancels the others, and a closed transport aborts its operations: neither is a failure.
 bool Session::fail(const std::exception& failure) {
   const auto* thrown = dynamic_cast<const boost::system::system_error*>(&failure);
   if (thrown && thrown->code() == asio::error::operation_aborted) return false;

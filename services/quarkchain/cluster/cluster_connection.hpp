@@ -26,8 +26,8 @@ struct ClusterConnectionsOptions {
   ClusterLimits limits;
   /// See ClusterMachineOptions; for connections of the cluster and the p2p framing. Null: not checked.
   std::shared_ptr<const Branches> branches;
-  std::size_t connections_max = 1024; // accepted ones beyond it are closed,
-  std::function<bool(const Transport&)> always_welcome; // but for these; null: none
+  std::size_t connections_max = 1024; // further ones that are accepted are turned away,
+  std::function<bool(const Transport&)> always_welcome; // except these; null: no exception
   std::chrono::milliseconds connect_deadline{10000};
   std::map<std::string, std::shared_ptr<Medium>> media; // see LinksOptions
   LogSink log;
@@ -35,7 +35,7 @@ struct ClusterConnectionsOptions {
   ClusterConnectionsOptions() = default;
 };
 
-/// The connections of one process. Dropping it closes them. One executor; not thread safe.
+/// The connections of one process. Destroying it closes them. One executor; not thread safe.
 class ClusterConnections {
  public:
   ClusterConnections(Executor executor, ClusterConnectionsOptions options);
@@ -47,22 +47,22 @@ class ClusterConnections {
   std::string listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted);
   /// Stops accepting; the addresses are free at once.
   void close_listeners();
-  /// Runs a connection. `server` answers on its control circuit. After `close` it is one that has ended. Not
-  /// `identified`: see ClusterMachineOptions.
+  /// Runs a connection; `server` answers on its control circuit. After `close` the connection has ended at once. For
+  /// `identified` see ClusterMachineOptions.
   std::shared_ptr<ClusterConnection> adopt(std::unique_ptr<Transport> transport, Framing framing,
                                            std::shared_ptr<RpcServer> server, bool identified = true);
   /// Errors: as Links::connect.
   awaitable<std::shared_ptr<ClusterConnection>> dial(std::string address, Framing framing,
                                                      std::shared_ptr<RpcServer> server);
-  /// Closes listeners and connections, and takes no more. What was sent is still written. Idempotent.
+  /// Closes listeners and connections, and accepts no more. Frames that were sent are still written. Idempotent.
   void close_now(End reason = {});
-  /// The same, and waits until all of it is gone. Not in a task that was spawned here.
+  /// The same, and waits until all of them are gone. Do not call it in a task that was spawned here.
   awaitable<void> close();
 
   /// A task that is cancelled and joined by `close`.
   void spawn(awaitable<void> task);
   void log(LogLevel level, std::string_view text) const;
-  /// By its control circuit; null when it is none of ours, or gone.
+  /// The connection with this control circuit; null when there is none, or it is gone.
   std::shared_ptr<ClusterConnection> find(const RpcCircuit& control) const;
   std::size_t size() const noexcept;
   const Executor& executor() const noexcept;

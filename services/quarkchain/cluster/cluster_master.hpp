@@ -14,18 +14,19 @@
 namespace trunkline::quarkchain {
 
 struct ClusterMasterOptions {
-  ClusterConnectionsOptions connections; // `branches` holds for p2p connections; what slaves write is not checked
+  ClusterConnectionsOptions connections; // `branches` is for p2p connections; frames of slaves are not checked
   std::size_t peer_command_bytes_max = 0; // command_bytes_max of p2p connections; 0: as for the others
   std::shared_ptr<RpcServer> slave_server; // serves the slaves
   std::shared_ptr<RpcServer> root_server;  // serves peers on the root chain
   std::chrono::milliseconds connect_retry_delay{1000};
-  /// The loss of one slave ends everything, as in pyquarkchain; otherwise it is left out, and may be dialled again.
+  /// The loss of one slave ends everything, as in pyquarkchain; otherwise the master goes on without it, and may dial
+  /// it again.
   bool ends_with_slave = true;
 
   ClusterMasterOptions() = default;
 };
 
-/// One executor; not thread safe. Dropping it closes everything.
+/// One executor; not thread safe. Destroying it closes everything.
 class ClusterMaster {
  public:
   ClusterMaster(Executor executor, ClusterMasterOptions options);
@@ -33,28 +34,29 @@ class ClusterMaster {
   ClusterMaster(const ClusterMaster&) = delete;
   ClusterMaster& operator=(const ClusterMaster&) = delete;
 
-  /// Dials a slave, again and again every connect_retry_delay, for ever. `full_shard_ids` is what forwarding sends it.
-  /// Errors: only that everything has ended.
+  /// Dials a slave, again every connect_retry_delay without a limit. Forwarding sends it the frames of
+  /// `full_shard_ids`. Errors: error::node_closed when everything has ended meanwhile; error::connect_failed when the
+  /// connection ended at once.
   awaitable<std::shared_ptr<RpcCircuit>> connect_slave(std::string address, std::vector<std::uint32_t> full_shard_ids);
-  /// Those that are open, in the order in which they were connected.
+  /// The open ones, in the order in which they were connected.
   std::vector<std::shared_ptr<RpcCircuit>> slaves() const;
 
-  /// Listens for peers; `accepted` is given the connection with its root circuit. Nothing that a peer says to a shard
-  /// is read on before `admit_peer`.
+  /// Listens for peers; `accepted` gets each connection with its root circuit. Frames of a peer to a shard wait until
+  /// `admit_peer`.
   std::string listen(std::string_view address, std::function<void(std::shared_ptr<ClusterConnection>)> accepted);
   awaitable<std::shared_ptr<ClusterConnection>> connect_peer(std::string address);
-  /// Begins to forward for a peer; after all slaves have answered CREATE.
+  /// Begins to forward for a peer. Call it when all slaves have answered CREATE.
   void admit_peer(std::uint64_t cluster_peer_id, std::shared_ptr<ClusterConnection> connection);
-  /// Ends forwarding for it and closes its connection; before DESTROY.
+  /// Ends forwarding for a peer and closes its connection. Call it before DESTROY.
   void dismiss_peer(std::uint64_t cluster_peer_id, End reason = {});
-  /// Hears that an admitted peer is gone, after forwarding for it has ended: DESTROY is due.
+  /// Called when an admitted peer is gone and forwarding for it has ended: DESTROY is due.
   void set_on_peer_gone(std::function<void(std::uint64_t cluster_peer_id, const End& reason)> callback);
 
   Forwarding& forwarding() noexcept;
-  /// Those with peers.
+  /// The connections with peers.
   ClusterConnections& connections() noexcept;
 
-  /// As ClusterSlave: phase one until the deadline, then peers, then slaves.
+  /// As ClusterSlave::stop; in the second phase it closes peers, then slaves.
   awaitable<void> stop(Duration deadline, End reason = {});
   void stop_now(End reason);
   awaitable<End> stopped();

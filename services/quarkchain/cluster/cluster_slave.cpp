@@ -18,7 +18,7 @@ struct ClusterSlave::State : std::enable_shared_from_this<State> {
       : options(std::move(with)), connections(executor, for_slave(options.connections, welcome)),
         peers(options.peer_server, options.peers_max) {}
 
-  /// The master finds room, whoever else has connected.
+  /// The master is accepted also beyond connections_max.
   static ClusterConnectionsOptions for_slave(ClusterConnectionsOptions of,
                                              const std::shared_ptr<std::function<bool(const Transport&)>>& welcome) {
     of.always_welcome = [welcome](const Transport& transport) { return *welcome && (*welcome)(transport); };

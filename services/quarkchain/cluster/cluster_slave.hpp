@@ -19,8 +19,8 @@ struct ClusterSlaveOptions {
   std::shared_ptr<RpcServer> master_server; // serves the master; each of the three has its own opcodes
   std::shared_ptr<RpcServer> slave_server;
   std::shared_ptr<RpcServer> peer_server;
-  /// Hosts from which the master comes. Empty is pyquarkchain's way: whoever connects first is the master, a port
-  /// scanner too.
+  /// Hosts from which the master comes. Empty means what pyquarkchain does: the first connection is the master, also
+  /// when it is a port scanner.
   std::vector<std::string> master_hosts;
   /// After its loss the next connection (from one of master_hosts) is the master; otherwise the loss ends everything.
   bool waits_for_new_master = false;
@@ -29,7 +29,7 @@ struct ClusterSlaveOptions {
   ClusterSlaveOptions() = default;
 };
 
-/// One executor; not thread safe. Dropping it closes everything.
+/// One executor; not thread safe. Destroying it closes everything.
 class ClusterSlave {
  public:
   ClusterSlave(Executor executor, ClusterSlaveOptions options);
@@ -37,27 +37,27 @@ class ClusterSlave {
   ClusterSlave(const ClusterSlave&) = delete;
   ClusterSlave& operator=(const ClusterSlave&) = delete;
 
-  /// Binds and takes connections from now on; returns the real address.
+  /// Binds and accepts connections from now on; returns the real address.
   std::string listen(std::string_view address);
-  /// A master, or a slave, that came another way: over a native trunk, say. The circuit was started with the server for
-  /// it.
+  /// Takes a master that came another way, for example over a native trunk. Its circuit must have been started with
+  /// `master_server`. `add_slave` does the same for a slave.
   void set_master(std::shared_ptr<RpcCircuit> control);
   bool add_slave(std::shared_ptr<RpcCircuit> circuit) { return slaves().accept(std::move(circuit)); }
 
   /// The control circuit of the master; null before it came and after it was lost.
   const std::shared_ptr<RpcCircuit>& master() const noexcept;
-  /// Waits for the first or the next one. Null when everything has ended instead.
+  /// Waits for the first or the next master; null when everything has ended instead.
   awaitable<std::shared_ptr<RpcCircuit>> wait_for_master();
   SlavePool& slaves() noexcept;
   VirtualPeers& peers() noexcept;
   ClusterConnections& connections() noexcept;
 
-  /// In two phases: takes no new connections and serves nothing new, and lets what runs end until the deadline; then
-  /// closes all that is left: slaves, virtual peers, the master. Waits until all of it is gone. Idempotent.
+  /// Ends in two phases. Until the deadline it takes no new connections and no new requests, and lets running requests
+  /// end; then it closes slaves, virtual peers and the master, and waits until all of them are gone. Idempotent.
   awaitable<void> stop(Duration deadline, End reason = {});
   /// The second phase alone, without waiting.
   void stop_now(End reason);
-  /// Waits until the end was decided (by `stop` or by the loss of the master) and says why.
+  /// Waits until the end is decided (by `stop` or by the loss of the master) and says why.
   awaitable<End> stopped();
 
  private:

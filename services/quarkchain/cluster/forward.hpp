@@ -1,6 +1,6 @@
-// Forwarding at the master: what a peer says to a shard goes to the slave that runs it, and back. Payloads are moved,
-// not read; opcodes and rpc ids pass as they are, only the route differs. (When a slave has come back, the ids of its
-// requests are moved behind those that its peers have seen.)
+// Forwarding at the master: frames of a peer to a shard go to the slave that runs the shard, and back. Payloads are
+// moved, not read; opcodes and rpc ids pass unchanged, only the route differs. (When a slave has come back, the ids of
+// its requests are shifted behind those that its peers have seen.)
 #pragma once
 
 #include "circuit/circuit.hpp"
@@ -33,22 +33,24 @@ class Forwarding {
   Forwarding(const Forwarding&) = delete;
   Forwarding& operator=(const Forwarding&) = delete;
 
-  /// A slave and the shards it runs; the first that was added for a shard gets its frames. Of a connection over the
-  /// cluster framing, `slave` is its control circuit. Virtual peers of these shards that had ended may begin anew.
+  /// Adds a slave and the shards that it runs; the first slave that was added for a shard gets its frames. `slave` is
+  /// the control circuit of its connection. Virtual peers of these shards that had ended may begin anew.
   void add_slave(std::shared_ptr<RpcCircuit> slave, std::vector<std::uint32_t> full_shard_ids);
   void erase_slave(const RpcCircuit& slave);
 
-  /// A peer whose frames may pass from now on; after all slaves have answered CREATE. `root` is the control circuit of
-  /// its p2p connection.
+  /// Lets the frames of a peer pass from now on. Call it when all slaves have answered CREATE. `root` is the control
+  /// circuit of its p2p connection.
   void add_peer(std::uint64_t cluster_peer_id, std::shared_ptr<RpcCircuit> root);
-  /// Closes its circuits on both sides; before DESTROY.
+  /// Closes the circuits of a peer on both sides. Call it before DESTROY.
   void erase_peer(std::uint64_t cluster_peer_id);
 
-  /// Circuits that frames have opened: of a peer's connection, and of a slave's. What cannot go on is closed.
+  /// Take circuits that frames have opened on a peer's and on a slave's connection. A circuit that leads nowhere is
+  /// closed.
   void peer_opened(std::uint64_t cluster_peer_id, std::uint32_t branch, Circuit circuit);
   void slave_opened(const RpcCircuit& slave, const Route& route, Circuit circuit);
 
-  /// Hears that a peer broke a rule of forwarding (an unknown branch: pyquarkchain closes it). Nothing of it goes on.
+  /// Called when a peer broke a rule of forwarding (an unknown branch, for example, for which pyquarkchain closes the
+  /// connection). Its frames are not forwarded any more.
   std::function<void(std::uint64_t cluster_peer_id, const End& reason)> on_peer_failed;
 
   std::size_t pairs() const noexcept;

@@ -27,7 +27,7 @@ struct Link {
   Signal changed; // identified, or ended
 };
 
-/// One dialling of one slave; whoever asks for the same slave meanwhile shares it.
+/// One attempt to dial one slave; further requests for the same slave share it.
 struct Attempt {
   bool done = false;
   std::string result; // empty for success

@@ -18,7 +18,7 @@ namespace trunkline::quarkchain {
 /// A slave as CONNECT_TO_SLAVES lists it.
 struct SlaveTarget {
   SlaveIdentity identity;
-  std::string address; // "tcp://host:port"; empty where the entry was no good
+  std::string address; // "tcp://host:port"; empty where the entry was not valid
 
   SlaveTarget() = default;
   SlaveTarget(SlaveIdentity who, std::string where) : identity(std::move(who)), address(std::move(where)) {}
@@ -27,9 +27,9 @@ struct SlaveTarget {
 struct SlavePoolOptions {
   std::string id; // our own
   std::shared_ptr<const std::vector<std::uint32_t>> branches; // of the cluster; null: any
-  /// Makes a connection to an address; throws when it cannot.
+  /// Connects to an address; throws where that fails.
   std::function<awaitable<std::shared_ptr<RpcCircuit>>(std::string address)> dial;
-  /// Says PING with our own identity and returns what PONG says.
+  /// Sends PING with our own identity and returns the identity in the PONG.
   std::function<awaitable<SlaveIdentity>(std::shared_ptr<RpcCircuit>)> greet;
   std::chrono::milliseconds greet_deadline{10000};    // from the connection to PONG
   std::chrono::milliseconds identify_deadline{10000}; // of an inbound connection, to its PING
@@ -58,8 +58,8 @@ struct SlavePoolCounters {
   std::uint64_t lost = 0;                 // connections that were in the routes
 };
 
-/// Links in both directions are kept, also two between the same slaves: closing either because of the other would lose
-/// both when the two slaves dial each other at the same moment. One executor; not thread safe.
+/// Two slaves may have a connection in each direction, and keep both: if each side closed one because of the other,
+/// both would be lost when the slaves dial each other at the same moment. One executor; not thread safe.
 class SlavePool {
  public:
   SlavePool(Executor executor, SlavePoolOptions options);
@@ -71,24 +71,24 @@ class SlavePool {
   /// dialling again. One result for each target, in its order: empty for success, else a text. Errors: none.
   awaitable<std::vector<std::string>> connect(std::vector<SlaveTarget> targets);
 
-  /// An inbound connection. False when there are too many unidentified ones; it is closed then.
+  /// Takes an inbound connection. False when unidentified_max is reached; the connection is then closed.
   bool accept(std::shared_ptr<RpcCircuit> circuit);
-  /// What its first PING says; to be called before the reply to it. The first counts, later ones change nothing.
-  /// Who is not one of known_ids, or runs no shard or more than there are, is closed, and false comes back.
+  /// Notes the identity in the first PING of a connection; call it before the reply. Later PINGs change nothing. An id
+  /// that is not one of known_ids, no shards or too many shards close the connection and return false.
   bool identify(RpcCircuit& circuit, SlaveIdentity identity);
-  /// Who said PING on an inbound connection, or answered ours; null before.
+  /// The identity that came in a PING, or in the PONG to ours; null before.
   const SlaveIdentity* identity_of(const RpcCircuit& circuit) const;
-  /// The circuit has ended: leaves the routes, and is dialled again. Call it from RpcServer::on_ended.
+  /// Takes a circuit that has ended out of the routes, and dials its slave again. Call it from RpcServer::on_ended.
   void ended(RpcCircuit& circuit);
 
   const XshardRoutes& routes() const noexcept;
-  /// All that are open, identified or not.
+  /// All open ones, identified or not.
   std::vector<std::shared_ptr<RpcCircuit>> circuits() const;
   std::size_t unidentified() const noexcept;
   const SlavePoolCounters& counters() const noexcept;
   /// Stops dialling and closes all connections, also those that come later. Idempotent.
   void close(End reason = {});
-  /// Waits until nothing of it runs any more; after `close`.
+  /// Waits until all its tasks have ended. Call it after `close`.
   awaitable<void> closed();
 
  private:

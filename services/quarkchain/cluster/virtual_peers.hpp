@@ -19,8 +19,8 @@ struct VirtualPeersCounters {
   std::uint64_t refused = 0; // peers_max, or the reserved id 0
 };
 
-/// Whoever decodes CREATE and DESTROY calls `create` and `destroy` with the id in the payload, and `add_branch` when a
-/// shard appears. All of it is idempotent. A virtual peer that has ended by itself stays ended until its peer is
+/// The handlers of CREATE and DESTROY call `create` and `destroy` with the id in the payload; call `add_branch` when a
+/// shard appears. All of these are idempotent. A virtual peer that has ended by itself stays ended until its peer is
 /// destroyed.
 class VirtualPeers {
  public:
@@ -30,10 +30,11 @@ class VirtualPeers {
   VirtualPeers(const VirtualPeers&) = delete;
   VirtualPeers& operator=(const VirtualPeers&) = delete;
 
-  /// The connection that carries them, by its control circuit; those of an earlier one are closed and forgotten, peers
-  /// too.
+  /// Sets the connection that carries the circuits, by its control circuit. The circuits and peers of an earlier
+  /// connection are closed and forgotten.
   void set_master(std::shared_ptr<RpcCircuit> control);
-  /// Creates those that are missing. False for id 0 and beyond peers_max; then nothing is remembered.
+  /// Creates the circuits of a peer that are missing. False for id 0 and beyond peers_max; the peer is then not
+  /// remembered.
   bool create(std::uint64_t cluster_peer_id);
   void destroy(std::uint64_t cluster_peer_id);
   /// The shard exists from now on: every remembered peer gets a circuit for it.
@@ -41,9 +42,9 @@ class VirtualPeers {
   /// Closes and forgets everything but the branches.
   void clear(End reason);
 
-  /// Null when there is none, or none any more.
+  /// Null when there is none, or it has ended.
   std::shared_ptr<RpcCircuit> find(std::uint32_t branch, std::uint64_t cluster_peer_id) const;
-  /// Those that are open on a branch, by ascending id.
+  /// The open ones of a branch, by ascending id.
   std::vector<std::shared_ptr<RpcCircuit>> on_branch(std::uint32_t branch) const;
   std::vector<std::shared_ptr<RpcCircuit>> all() const;
   const std::set<std::uint64_t>& peers() const noexcept { return peers_; }

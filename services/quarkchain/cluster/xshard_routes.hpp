@@ -12,7 +12,7 @@
 
 namespace trunkline::quarkchain {
 
-/// What a slave says of itself in PING and PONG.
+/// The identity of a slave, as PING and PONG carry it.
 struct SlaveIdentity {
   std::string id;
   std::vector<std::uint32_t> full_shard_ids; // in its order
@@ -23,8 +23,8 @@ struct SlaveIdentity {
   friend bool operator==(const SlaveIdentity&, const SlaveIdentity&) = default;
 };
 
-/// By full shard id, several connections each. An entry leaves with `erase`; in strict parity with pyquarkchain it
-/// stays, and what is sent there fails.
+/// The connections by full shard id, several for each. `erase` removes a connection; in strict parity with pyquarkchain
+/// it stays, and sending there fails.
 class XshardRoutes {
  public:
   /// `branches`: shards outside of them are not indexed; null: all are.
@@ -33,14 +33,14 @@ class XshardRoutes {
 
   void add(const SlaveIdentity& slave, std::shared_ptr<RpcCircuit> circuit);
   void erase(const RpcCircuit& circuit);
-  /// One connection for each slave that runs the shard, in the order in which the slaves came: what is sent to all of
-  /// them reaches each slave once. With strict parity also slaves whose connection has ended.
+  /// One connection for each slave that runs the shard, in the order in which the slaves came, so that a broadcast
+  /// reaches each slave once. With strict parity also slaves whose connection has ended.
   std::vector<std::shared_ptr<RpcCircuit>> to(std::uint32_t full_shard_id) const;
-  /// One connection for each slave, whatever it runs.
+  /// One connection for each slave.
   std::vector<std::shared_ptr<RpcCircuit>> to_all() const;
   /// Whether a connection to this slave is there; with strict parity, whether there ever was.
   bool knows(const std::string& slave_id) const;
-  /// Connections, not slaves.
+  /// The number of connections, not of slaves.
   std::size_t size() const noexcept { return entries_.size(); }
 
  private:
