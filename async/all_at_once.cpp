@@ -8,7 +8,7 @@
 #include <memory>
 #include <utility>
 
-namespace trunkline::quarkchain {
+namespace trunkline {
 
 awaitable<void> all_at_once(std::vector<awaitable<void>> operations) {
   const auto first = std::make_shared<std::exception_ptr>(); // those that are cancelled may end after we have
@@ -22,4 +22,4 @@ awaitable<void> all_at_once(std::vector<awaitable<void>> operations) {
   if (*first) std::rethrow_exception(*first);
 }
 
-} // namespace trunkline::quarkchain
+} // namespace trunkline

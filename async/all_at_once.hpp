@@ -5,10 +5,10 @@
 
 #include <vector>
 
-namespace trunkline::quarkchain {
+namespace trunkline {
 
-/// Runs all of them and waits until all have ended; then throws what the first one to fail threw. Cancelled: so are
-/// they.
+/// Runs all operations and waits until every one of them has ended, also when one fails.
+/// Cancelled: cancels all of them. Errors: what the first one to fail threw.
 awaitable<void> all_at_once(std::vector<awaitable<void>> operations);
 
-} // namespace trunkline::quarkchain
+} // namespace trunkline

@@ -1,50 +1,53 @@
-// One after another: whoever changes something holds the turn, across its waits too.
+// A mutex for coroutines of one executor; may be held across co_await.
 #pragma once
 
 #include "async/signal.hpp"
 #include "async/types.hpp"
 
-#include <memory>
 #include <utility>
 
-namespace trunkline::quarkchain {
+namespace trunkline {
 
+/// One holder at a time. Not fair: whichever waiter runs first after a release gets it. No coroutine may lock it twice.
+/// One executor; not thread safe.
 class Mutex {
  public:
-  /// Gives the turn back when it goes.
-  class Held {
+  /// Holds the mutex until it is destroyed. The mutex must outlive it.
+  class Lock {
    public:
-    explicit Held(Mutex* turn) : turn_(turn) {}
-    Held(Held&& other) noexcept : turn_(std::exchange(other.turn_, nullptr)) {}
-    Held& operator=(Held&&) = delete;
-    ~Held() {
-      if (!turn_) return;
-      turn_->taken_ = false;
-      turn_->free_.notify_all(); // one who was cancelled would take a single wake-up with him
+    explicit Lock(Mutex* mutex) : mutex_(mutex) {}
+    Lock(Lock&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
+    Lock& operator=(Lock&&) = delete;
+    ~Lock() {
+      if (!mutex_) return;
+      mutex_->locked_ = false;
+      mutex_->unlocked_.notify_all(); // a cancelled waiter would lose a single wake-up
     }
 
    private:
-    Mutex* turn_;
+    Mutex* mutex_;
   };
 
-  /// Waits until nobody has it. The turn must outlive what is held.
-  awaitable<Held> take() {
-    while (taken_) {
-      co_await free_.wait();
-      if (taken_) continue;
-      taken_ = true; // ours, before anybody else looks; given back if we were cancelled meanwhile
-      Held held(this);
+  Mutex() = default;
+
+  /// Waits until no one else holds it. Cancelled: throws operation_aborted, and the mutex is not held.
+  awaitable<Lock> lock() {
+    while (locked_) {
+      co_await unlocked_.wait();
+      if (locked_) continue;
+      locked_ = true; // before another waiter looks; given back if this one was cancelled meanwhile
+      Lock lock(this);
       co_await throw_if_cancelled();
-      co_return held;
+      co_return lock;
     }
-    taken_ = true;
-    Held held(this);
-    co_return held;
+    locked_ = true;
+    Lock lock(this);
+    co_return lock;
   }
 
  private:
-  bool taken_ = false;
-  Signal free_;
+  bool locked_ = false;
+  Signal unlocked_;
 };
 
-} // namespace trunkline::quarkchain
+} // namespace trunkline

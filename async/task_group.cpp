@@ -7,7 +7,7 @@
 
 #include <utility>
 
-namespace trunkline::sync {
+namespace trunkline {
 
 struct TaskGroup::State {
   explicit State(Executor executor)
@@ -46,4 +46,4 @@ awaitable<void> TaskGroup::join() {
 
 awaitable<void> let_others_run() { co_await asio::post(asio::use_awaitable); }
 
-} // namespace trunkline::sync
+} // namespace trunkline

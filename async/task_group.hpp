@@ -1,4 +1,4 @@
-// Coroutines that stand and fall together.
+// Coroutines of which the first to fail ends all.
 #pragma once
 
 #include "async/tasks.hpp"
@@ -7,18 +7,18 @@
 #include <exception>
 #include <memory>
 
-namespace trunkline::sync {
+namespace trunkline {
 
-/// A set of tasks: the first exception that leaves one cancels the others and is what `join` throws.
-/// A copy is the same crew. One executor; not thread safe.
+/// A set of tasks: the first exception that leaves one of them cancels the others, and `join` throws it.
+/// A copy is the same group. The last copy cancels what still runs. One executor; not thread safe.
 class TaskGroup {
  public:
   explicit TaskGroup(Executor executor);
 
   void spawn(awaitable<void> task);
-  /// Asks all to end; `join` then does not throw because of it.
+  /// Cancels every task; the operation_aborted that then leaves them is no failure.
   void cancel() noexcept;
-  /// Waits until all have ended, also when it is cancelled itself: then it cancels them first.
+  /// Waits until every task has ended. Cancelled: cancels the tasks, waits for them all the same, then throws.
   awaitable<void> join();
 
  private:
@@ -27,8 +27,8 @@ class TaskGroup {
   std::shared_ptr<State> state_;
 };
 
-/// Posts the rest of this coroutine behind whatever is ready to run: file operations block, so long work calls this in
-/// between.
+/// Posts the rest of the calling coroutine behind all that is ready to run. Long work without other waits, file
+/// operations for instance, calls this between its steps.
 awaitable<void> let_others_run();
 
-} // namespace trunkline::sync
+} // namespace trunkline

@@ -1,6 +1,7 @@
 #include "cli/json.hpp"
 
-#include "services/sync/path.hpp"
+#include "fragment/hex.hpp"
+#include "fragment/utf8.hpp"
 
 #include <fmt/format.h>
 
@@ -9,17 +10,10 @@
 namespace trunkline::cli {
 namespace {
 
-/// Leaves UTF-8 as it is, one byte at a time otherwise.
-std::size_t character_bytes(std::string_view text) {
-  for (std::size_t size = 1; size <= 4 && size <= text.size(); ++size)
-    if (sync::is_utf8(text.substr(0, size))) return size;
-  return 0;
-}
-
 void append_quoted(std::string& out, std::string_view text) {
   out += '"';
   while (!text.empty()) {
-    const std::size_t size = character_bytes(text);
+    const std::size_t size = utf8_bytes(text);
     const char first = text.front();
     if (size == 0) {
       out += "\\ufffd";
@@ -70,11 +64,8 @@ JsonLine& JsonLine::add(std::string_view key, bool value) {
 
 JsonLine& JsonLine::add_path(std::string_view path) {
   add("path", path);
-  if (sync::is_utf8(path)) return *this;
-  std::string hexadecimal;
-  for (const char byte : path)
-    hexadecimal += fmt::format("{:02x}", static_cast<unsigned>(static_cast<unsigned char>(byte)));
-  return add("path_bytes", hexadecimal);
+  if (is_utf8(path)) return *this;
+  return add("path_bytes", to_hex(path));
 }
 
 std::string JsonLine::take() {

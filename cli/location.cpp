@@ -1,11 +1,10 @@
 #include "cli/location.hpp"
 
 #include "cli/exit_code.hpp"
-#include "peer/url.hpp"
 #include "transport/address.hpp"
+#include "transport/media.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 namespace trunkline::cli {
 namespace {
@@ -22,53 +21,57 @@ std::string without_slashes(std::string_view path) {
   return std::string(path);
 }
 
-/// 127.a.b.c
-bool is_loopback_ipv4(std::string_view host) {
-  int count = 0;
-  bool loopback = true;
-  for (bool more = true; more; ++count) {
-    const std::size_t dot = host.find('.');
-    const std::string_view part = host.substr(0, dot);
-    int value = -1;
-    const auto [end, failed] = std::from_chars(part.data(), part.data() + part.size(), value);
-    loopback = loopback && failed == std::errc() && end == part.data() + part.size() && value >= 0 && value <= 255 &&
-               (count > 0 || value == 127);
-    more = dot != std::string_view::npos;
-    if (more) host.remove_prefix(dot + 1);
-  }
-  return loopback && count == 4;
+/// A location whose address is a path: the '!' behind it begins the path there.
+Location parse_path_location(std::string_view text, std::string_view scheme) {
+  Location location;
+  const std::size_t mark = text.find('!');
+  location.address = text.substr(0, mark);
+  if (location.address.size() == scheme.size() + 1) throw UsageError("\"" + std::string(text) + "\" names no socket");
+  if (mark != std::string_view::npos) location.path = without_slashes(text.substr(mark + 1));
+  return location;
 }
 
 } // namespace
 
 Location parse_location(std::string_view text) {
-  if (text.empty()) throw UsageError("a location is a path, tcp://host:port/path or unix:/socket!/path, not \"\"");
+  if (text.empty()) throw UsageError("a location is a path, " + location_forms() + ", not \"\"");
+  const Media media = default_media();
+  const Medium* const medium = find_medium(media, text);
+  if (medium && !medium->has_hosts()) return parse_path_location(text, scheme_of(text));
+
   Location location;
-  if (text.starts_with("unix:")) {
-    const std::size_t mark = text.find('!');
-    location.address = text.substr(0, mark);
-    if (location.address == "unix:") throw UsageError("\"" + std::string(text) + "\" names no socket");
-    if (mark != std::string_view::npos) location.path = without_slashes(text.substr(mark + 1));
-    return location;
-  }
   const std::size_t mark = text.find("://");
   if (mark == std::string_view::npos || !is_scheme(text.substr(0, mark))) {
     location.path = text;
     return location;
   }
-  if (text.substr(0, mark) != "tcp")
-    throw UsageError("scheme of \"" + std::string(text) + "\" is neither tcp:// nor unix:");
+  if (!medium) throw UsageError("scheme of \"" + std::string(text) + "\" is neither that of " + forms_of(media, "nor"));
   const std::size_t slash = text.find('/', mark + 3);
   location.address = text.substr(0, slash);
-  parse_host_port(location.address, "tcp"); // throws what is wrong with it
+  if (medium->has_ports()) parse_host_port_address(location.address, scheme_of(text)); // throws what is wrong with it
   if (slash != std::string_view::npos) location.path = without_slashes(text.substr(slash));
   return location;
 }
 
-bool is_local_only(std::string_view address) {
-  if (address.starts_with("unix:")) return true;
-  const std::string_view host = host_of(address);
-  return host == "localhost" || host == "::1" || is_loopback_ipv4(host);
+std::string location_forms() {
+  std::string text;
+  const Media media = default_media();
+  for (const auto& [scheme, medium] : media) {
+    if (!text.empty()) text += " or ";
+    text += std::string(medium->form()) + (medium->has_hosts() ? "/path" : "!/path");
+  }
+  return text;
+}
+
+std::string address_forms(std::string_view conjunction) { return forms_of(default_media(), conjunction); }
+
+void check_listen_address(std::string_view address, bool insecure) {
+  if (!parse_location(address).is_remote())
+    throw UsageError("address \"" + std::string(address) + "\" is neither " + address_forms("nor"));
+  if (!insecure && !is_local_only(default_media(), address))
+    throw UsageError("\"" + std::string(address) +
+                     "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
+                     "or allow it with --insecure");
 }
 
 } // namespace trunkline::cli

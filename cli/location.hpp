@@ -18,7 +18,13 @@ struct Location {
 /// Errors: UsageError; error::bad_url.
 Location parse_location(std::string_view text);
 
-/// Whether only this machine can reach a listening address.
-bool is_local_only(std::string_view address);
+/// How locations on other nodes are written: "tcp://host:port/path or unix:/path!/path".
+std::string location_forms();
+/// How the addresses of nodes are written: "tcp://host:port or unix:/path".
+std::string address_forms(std::string_view conjunction = "or");
+
+/// Refuses to listen on an address that other machines can reach, unless the user allows it. Errors: UsageError;
+/// error::bad_url.
+void check_listen_address(std::string_view address, bool insecure);
 
 } // namespace trunkline::cli

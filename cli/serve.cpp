@@ -70,14 +70,7 @@ awaitable<void> serve_until_signal(Node* node, std::shared_ptr<sync::Service> se
 }
 
 int serve(const ServeOptions& options) {
-  for (const std::string& address : options.listen) {
-    if (!parse_location(address).is_remote())
-      throw UsageError("address \"" + address + "\" is neither tcp://host:port nor unix:/path");
-    if (!options.insecure && !is_local_only(address))
-      throw UsageError("\"" + address +
-                       "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
-                       "or allow it with --insecure");
-  }
+  for (const std::string& address : options.listen) check_listen_address(address, options.insecure);
   raise_files_limit();
   const Logger logger = make_logger(options.quiet     ? LogLevel::warning
                                     : options.verbose ? LogLevel::debug
@@ -119,7 +112,7 @@ Command add_serve(CLI::App& program) {
       ->required()
       ->type_name("DIR");
   command
-      ->add_option("--listen", options->listen, "tcp://host:port (port 0: a free one) or unix:/path; may be repeated")
+      ->add_option("--listen", options->listen, address_forms() + "; port 0: a free one; may be repeated")
       ->required()
       ->type_name("ADDRESS");
   command->add_flag("--read-only", options->read_only, "Others may read, not write");

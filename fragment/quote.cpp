@@ -1,22 +1,36 @@
 #include "fragment/quote.hpp"
 
+#include "fragment/hex.hpp"
+
 #include <boost/system/system_error.hpp>
 
 namespace trunkline {
 
-std::string escape(std::string_view text, std::size_t bytes_max) {
-  constexpr char digits[] = "0123456789abcdef";
+namespace {
+
+std::string escape_all_but_printable(std::string_view text, std::string_view special) {
   std::string escaped;
-  for (const char c : text.substr(0, bytes_max)) {
+  for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte < 0x7f) {
+    if (byte >= 0x20 && byte < 0x7f && special.find(c) == std::string_view::npos) {
       escaped += c;
     } else {
       escaped += "\\x";
-      escaped += digits[byte >> 4];
-      escaped += digits[byte & 15];
+      append_hex(escaped, byte);
     }
   }
+  return escaped;
+}
+
+} // namespace
+
+std::string escape(std::string_view text, std::size_t bytes_max) {
+  return escape_all_but_printable(text.substr(0, bytes_max), {});
+}
+
+std::string escape_markup(std::string_view text, std::size_t bytes_max) {
+  std::string escaped = escape_all_but_printable(text.substr(0, bytes_max), "\"\\<>&");
+  if (text.size() > bytes_max) escaped += "...";
   return escaped;
 }
 

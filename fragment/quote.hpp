@@ -1,4 +1,4 @@
-// Text from elsewhere, made fit for a log line or an error text.
+// Text from far sides and from exceptions, made fit for a log line or an error text.
 #pragma once
 
 #include <cstddef>
@@ -8,18 +8,23 @@
 
 namespace trunkline {
 
-/// Printable ASCII as it is, every other byte as \xNN; cut after `bytes_max` bytes.
+/// Leaves printable ASCII as it is and shows every other byte as \xNN. Cuts the text after `bytes_max` bytes. A quote
+/// and a backslash stay as they are: the result is for people, and cannot be read back.
 std::string escape(std::string_view text, std::size_t bytes_max = 1024);
 
-/// The escaped text in double quotes, with its size said behind it when it was cut.
+/// The same for what a far side said and may be shown anywhere, in a page too: also shows '"', '\', '<', '>' and '&' as
+/// \xNN, and ends in "..." when it was cut.
+std::string escape_markup(std::string_view text, std::size_t bytes_max);
+
+/// The escaped text in double quotes, followed by its size when it was cut.
 std::string quote(std::string_view text, std::size_t bytes_max = 128);
 
-/// What an exception says, without the code and its words that boost puts behind it; the words of the code where there
-/// are no better ones.
+/// The text of an exception without the error code that Boost appends to it; the words of the code when there is no
+/// other text.
 std::string text_of(const std::exception& failure);
-/// The same of whatever was thrown.
+/// The same for an exception of any type.
 std::string words_of(const std::exception_ptr& failure);
-/// All of it, the code too: for whoever mends the program.
+/// The full text including the error code, for debugging.
 std::string what_of(const std::exception_ptr& failure);
 
 } // namespace trunkline

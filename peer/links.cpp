@@ -5,8 +5,6 @@
 #include "fragment/quote.hpp"
 #include "peer/session.hpp"
 #include "peer/url.hpp"
-#include "transport/tcp.hpp"
-#include "transport/unix.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/system/system_error.hpp>
@@ -21,13 +19,6 @@ namespace trunkline {
 namespace {
 
 using namespace asio::experimental::awaitable_operators;
-
-LinksOptions complete(LinksOptions options) {
-  // emplace leaves what the user gave.
-  if (!options.media.contains("tcp")) options.media.emplace("tcp", make_tcp_medium());
-  if (!options.media.contains("unix")) options.media.emplace("unix", make_unix_medium());
-  return options;
-}
 
 /// How an attempt to connect came out: a transport, or why there is none.
 struct Attempt {
@@ -67,19 +58,11 @@ void Link::set_over(End reason) {
 // Listening.
 
 Links::Links(Executor executor, LinksOptions options, Owner& owner)
-    : executor_(std::move(executor)), options_(complete(std::move(options))), owner_(owner),
+    : executor_(std::move(executor)), options_(std::move(options)), owner_(owner),
       turned_away_lines_(options_.log_lines_max), over_lines_(options_.log_lines_max), tasks_(executor_) {}
 
-std::shared_ptr<Medium> Links::medium_for(std::string_view address) const {
-  const auto found = options_.media.find(std::string(scheme_of(address)));
-  if (found != options_.media.end()) return found->second;
-  std::string known;
-  for (const auto& [name, medium] : options_.media) known += (known.empty() ? "" : ", ") + name;
-  throw_error(error::unknown_scheme, fmt::format("address {} has no scheme of {}", quote(address), known));
-}
-
 std::string Links::listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted) {
-  std::shared_ptr<Listener> listener = medium_for(address)->listen(executor_, address);
+  std::shared_ptr<Listener> listener = medium_for(options_.media, address)->listen(executor_, address);
   std::string real_address = listener->address();
   listeners_.push_back(listener);
   addresses_.push_back(real_address);
@@ -135,7 +118,7 @@ awaitable<void> Links::abandoned(std::shared_ptr<Link> link) {
 }
 
 awaitable<std::unique_ptr<Transport>> Links::connect(std::shared_ptr<Links> self, std::shared_ptr<Link> link) {
-  const std::shared_ptr<Medium> medium = self->medium_for(link->dialled_address());
+  const std::shared_ptr<Medium> medium = medium_for(self->options_.media, link->dialled_address());
   ++self->counters_.dials;
   const auto deadline = self->options_.connect_deadline;
   auto outcome = co_await (attempt(medium, link->dialled_address()) || (sleep_for(deadline) || abandoned(link)));

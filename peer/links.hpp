@@ -8,14 +8,13 @@
 #include "async/types.hpp"
 #include "circuit/trunk.hpp"
 #include "fragment/log.hpp"
-#include "transport/transport.hpp"
+#include "transport/media.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -79,7 +78,7 @@ class Link : public Trunk::Owner, public std::enable_shared_from_this<Link> {
 };
 
 struct LinksOptions {
-  std::map<std::string, std::shared_ptr<Medium>> media; // by scheme; tcp and unix are added where they are missing
+  Media media; // that can be dialled and listened on, no others
   std::chrono::milliseconds connect_deadline{10000};
   std::chrono::milliseconds goodbye_deadline{1000}; // of a session, to flush its last words
   LogSink log;
@@ -166,7 +165,6 @@ class Links {
                                        std::unique_ptr<Transport> transport);
   static awaitable<void> gone(std::shared_ptr<Links> self);
   std::shared_ptr<Links> self() { return {owner_.keep(), this}; }
-  std::shared_ptr<Medium> medium_for(std::string_view address) const;
   static void set_connected(Link& link, const Transport& transport);
   void forget(const std::shared_ptr<Link>& link);
 

@@ -7,12 +7,11 @@
 #include "fragment/log.hpp"
 #include "peer/local_peer.hpp"
 #include "peer/url.hpp"
-#include "transport/transport.hpp"
+#include "transport/media.hpp"
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +28,7 @@ struct LinkInfo {
   NodeId node;                        // of the far side, as its Hello says
   std::string name;                   // of the far side, as its Hello says
   std::string remote;                 // the address that was dialled, or what the transport calls the far end
+  std::string remote_host;            // as the transport knows it; empty where its medium has no hosts
   std::vector<std::string> addresses; // under which the far side listens and is believed
   bool dialled = false;               // by us
   bool draining = false;              // takes no new circuits
@@ -68,8 +68,8 @@ struct NodeOptions {
   /// Called for each link once the far side's hello has arrived, and when it drains and ends. Called while the node is
   /// dispatching events: it must not call back into the node.
   std::function<void(LinkChange, const LinkInfo&)> on_link;
-  /// Media by scheme, in addition to tcp and unix or instead of them.
-  std::map<std::string, std::shared_ptr<Medium>> media;
+  /// Media by scheme, in addition to those of default_media() or instead of them.
+  Media media;
   /// Makes the machine of each trunk, and so decides which dialect the node speaks; the native one unless given. Both
   /// sides of a trunk must speak the same.
   std::function<std::unique_ptr<Machine>(MachineSetup, Instant now)> dialect;

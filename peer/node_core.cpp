@@ -46,6 +46,7 @@ NodeOptions complete(NodeOptions options) {
     options.random = [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
   }
   if (!options.dialect) options.dialect = make_native_machine;
+  options.media = with_default_media(std::move(options.media));
   return options;
 }
 
@@ -62,8 +63,8 @@ LinksOptions links_options(const NodeOptions& options) {
 
 NodeCore::NodeCore(Executor executor, NodeOptions options)
     : options_(complete(std::move(options))), id_(options_.id.empty() ? NodeId::draw(options_.random) : options_.id),
-      name_(options_.name.empty() ? id_.to_string() : escape(options_.name)), peers_(*this), trunks_(id_),
-      links_(std::move(executor), links_options(options_), *this) {}
+      name_(options_.name.empty() ? id_.to_string() : escape(options_.name)), peers_(*this),
+      trunks_(id_, options_.media), links_(std::move(executor), links_options(options_), *this) {}
 
 NodeCounters NodeCore::counters() const {
   NodeCounters counters = counters_;
@@ -265,6 +266,7 @@ LinkInfo NodeCore::info_of(const NodeLink& link) {
   info.node = link.node_id;
   if (const RemoteNode* const remote = link.trunk()->machine().remote()) info.name = remote->name;
   info.remote = link.remote();
+  info.remote_host = link.remote_host();
   info.addresses = link.addresses;
   info.dialled = link.dialled();
   info.draining = link.draining;

@@ -1,6 +1,6 @@
 #include "peer/trunk_table.hpp"
 
-#include "peer/url.hpp"
+#include "transport/address.hpp"
 
 #include <boost/assert.hpp>
 
@@ -29,17 +29,16 @@ void TrunkTable::add(std::shared_ptr<NodeLink> trunk) {
 
 std::string TrunkTable::believed(const NodeLink& trunk, std::string_view claim,
                                  const std::vector<std::string>& ours) const {
-  const std::string_view host = host_of(claim);
-  const std::string_view scheme = scheme_of(claim);
+  const Medium* const medium = find_medium(media_, claim);
   std::string address(claim);
-  if (scheme == "mem" || scheme == "unix" || scheme == "sim") {
-    // Within one machine or one simulated world nothing else can vouch for a name.
-    if (scheme != scheme_of(trunk.remote())) return {};
+  if (medium && !medium->has_hosts()) {
+    // Nothing but the medium itself can vouch for a name: all who use it are on this machine.
+    if (scheme_of(claim) != scheme_of(trunk.remote())) return {};
   } else if (trunk.remote_host().empty()) {
     return {};
   } else if (is_unspecified(claim)) {
     address = with_host(claim, trunk.remote_host());
-  } else if (host != trunk.remote_host()) {
+  } else if (host_of(claim) != trunk.remote_host()) {
     return {};
   }
   if (std::find(ours.begin(), ours.end(), address) != ours.end()) return {};

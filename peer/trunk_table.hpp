@@ -4,6 +4,7 @@
 
 #include "fragment/ids.hpp"
 #include "peer/node_link.hpp"
+#include "transport/media.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +21,8 @@ namespace trunkline {
 /// preferred, and every name of that node leads to it.
 class TrunkTable {
  public:
-  explicit TrunkTable(NodeId own) : own_(own) {}
+  /// `media` says which claims a connection can vouch for; it must outlive the table.
+  TrunkTable(NodeId own, const Media& media) : own_(own), media_(media) {}
 
   /// Takes in a trunk that was dialled or accepted just now.
   void add(std::shared_ptr<NodeLink> trunk);
@@ -50,6 +52,7 @@ class TrunkTable {
   std::string believed(const NodeLink& trunk, std::string_view claim, const std::vector<std::string>& ours) const;
 
   NodeId own_;
+  const Media& media_;
   std::vector<std::shared_ptr<NodeLink>> all_;
   std::map<std::string, std::shared_ptr<NodeLink>, std::less<>> by_address_;
   std::map<NodeId, std::shared_ptr<NodeLink>> by_node_; // the preferred ones

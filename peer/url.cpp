@@ -1,8 +1,10 @@
 #include "peer/url.hpp"
 
 #include "fragment/error.hpp"
+#include "fragment/hex.hpp"
 #include "fragment/quote.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 
@@ -11,24 +13,14 @@ namespace {
 
 bool is_printable(char c) noexcept { return c > 0x20 && c < 0x7f; }
 
-int hex_digit(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 std::string encode(std::string_view text, std::string_view special) {
-  constexpr char digits[] = "0123456789ABCDEF";
   std::string encoded;
   for (const char c : text) {
     if (is_printable(c) && special.find(c) == std::string_view::npos) {
       encoded += c;
     } else {
-      const auto byte = static_cast<unsigned char>(c);
       encoded += '%';
-      encoded += digits[byte >> 4];
-      encoded += digits[byte & 15];
+      append_hex(encoded, static_cast<unsigned char>(c), true);
     }
   }
   return encoded;
@@ -64,8 +56,8 @@ class UrlReader {
         decoded += part[at];
         continue;
       }
-      const int high = at + 2 < part.size() ? hex_digit(part[at + 1]) : -1;
-      const int low = at + 2 < part.size() ? hex_digit(part[at + 2]) : -1;
+      const int high = at + 2 < part.size() ? hex_value(part[at + 1]) : -1;
+      const int low = at + 2 < part.size() ? hex_value(part[at + 2]) : -1;
       if (high < 0 || low < 0) fail("expected two hexadecimal digits behind the '%' in the " + what);
       decoded += static_cast<char>(high << 4 | low);
       at += 2;
@@ -87,46 +79,67 @@ std::string_view parse_scheme(UrlReader& reader) {
   return scheme;
 }
 
-std::string parse_unix_path(UrlReader& reader) {
+/// The part of an address behind its scheme, where that is a path and no authority.
+std::string parse_path(UrlReader& reader, std::string_view scheme, const Medium& medium) {
   const std::string_view path = reader.take_until('!');
-  if (path.empty()) reader.fail("expected the path of a socket after unix:");
+  if (path.empty()) reader.fail("expected the path of a socket after " + std::string(scheme) + ":");
   if (!reader.take("!"))
-    reader.fail("expected '!' behind the path of the socket, as in unix:/run/t.sock!/service/peer-id");
-  return "unix:" + reader.decode(path, "path");
+    reader.fail("expected '!' behind the path of the socket, as in " + std::string(medium.form()) +
+                "!/service/peer-id");
+  return std::string(scheme) + ":" + reader.decode(path, "path");
 }
 
 void check_port(UrlReader& reader, std::string_view authority) {
-  const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : std::string_view::npos;
-  if (authority.starts_with('[') && bracket == std::string_view::npos)
-    reader.fail("expected ']' behind the address of the host");
-  const std::size_t colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
-  if (colon == std::string_view::npos || colon == 0) reader.fail("expected host:port, saw " + quote(authority));
-  const std::string_view port = authority.substr(colon + 1);
-  unsigned number = 0;
-  const auto [end, code] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (code != std::errc() || end != port.data() + port.size() || number == 0 || number > 65535)
-    reader.fail("expected a port from 1 to 65535, saw " + quote(port));
+  HostPort parsed;
+  const HostPortFlaw flaw = parse_host_port(authority, parsed);
+  switch (flaw) {
+    case HostPortFlaw::missing_bracket: reader.fail("expected ']' behind the address of the host");
+    case HostPortFlaw::form: reader.fail("expected host:port, saw " + quote(authority));
+    case HostPortFlaw::bare_ipv6:
+      reader.fail("expected host:port with an IPv6 host in brackets, saw " + quote(authority));
+    case HostPortFlaw::none:
+    case HostPortFlaw::port: break;
+  }
+  if (flaw == HostPortFlaw::port || parsed.port == 0) // port 0 cannot be dialled
+    reader.fail("expected a port from 1 to 65535, saw " + quote(authority.substr(authority.rfind(':') + 1)));
 }
 
-std::string parse_authority(UrlReader& reader, std::string_view scheme) {
+std::string parse_authority(UrlReader& reader, std::string_view scheme, const Medium* medium) {
   if (!reader.take("//")) reader.fail("expected // after " + std::string(scheme) + ":");
   const std::string_view authority = reader.take_until('/');
   if (authority.empty()) reader.fail("expected a host after " + std::string(scheme) + "://");
   for (const char c : authority)
     if (!is_printable(c)) reader.fail("a space or unprintable byte in the host");
-  if (scheme == "tcp" || scheme == "tls" || scheme == "ws" || scheme == "wss") check_port(reader, authority);
+  if (medium && medium->has_ports()) check_port(reader, authority);
   if (scheme == "node" && !NodeId::parse(authority))
     reader.fail("expected the 22 characters of a node id, saw " + quote(authority));
   return std::string(scheme) + "://" + std::string(authority);
 }
 
+/// Whether what follows "SCHEME:" is "//" and a name; otherwise it is a path, also one that begins with "///".
+bool has_authority(std::string_view rest) noexcept {
+  return rest.starts_with("//") && rest.size() > 2 && rest[2] != '/';
+}
+
+std::string parse_address(UrlReader& reader, const Media& media) {
+  const std::string_view scheme = parse_scheme(reader);
+  const auto found = media.find(scheme);
+  const Medium* const medium = found == media.end() ? nullptr : found->second.get();
+  if (medium && !medium->has_hosts() && !has_authority(reader.rest())) return parse_path(reader, scheme, *medium);
+  return parse_authority(reader, scheme, medium);
+}
+
 } // namespace
 
 PeerUrl PeerUrl::parse(std::string_view text) {
+  static const Media known = default_media();
+  return parse(text, known);
+}
+
+PeerUrl PeerUrl::parse(std::string_view text, const Media& media) {
   UrlReader reader(text);
   PeerUrl url;
-  const std::string_view scheme = parse_scheme(reader);
-  url.address_ = scheme == "unix" ? parse_unix_path(reader) : parse_authority(reader, scheme);
+  url.address_ = parse_address(reader, media);
 
   if (!reader.take("/")) reader.fail("expected /service behind " + quote(url.address_));
   url.service_ = reader.decode(reader.take_until('/'), "service");
@@ -161,38 +174,14 @@ std::string PeerUrl::to_string() const {
 }
 
 std::string url_base(std::string_view address) {
-  if (!address.starts_with("unix:")) return std::string(address);
-  return "unix:" + encode(address.substr(5), "%!") + "!";
-}
-
-std::string_view scheme_of(std::string_view address) noexcept {
-  const std::size_t colon = address.find(':');
-  return colon == std::string_view::npos ? std::string_view() : address.substr(0, colon);
-}
-
-std::string_view host_of(std::string_view address) noexcept {
-  const std::size_t slashes = address.find("://");
-  if (slashes == std::string_view::npos) return {};
-  std::string_view host = address.substr(slashes + 3);
-  if (host.starts_with('[') && host.find(']') != std::string_view::npos) return host.substr(1, host.find(']') - 1);
-  return host.substr(0, host.find_first_of(":/"));
-}
-
-bool is_unspecified(std::string_view address) noexcept {
-  if (address.find("://") == std::string_view::npos) return false;
-  const std::string_view host = host_of(address);
-  return host.empty() || host == "0.0.0.0" || host == "::" || host == "*";
-}
-
-std::string with_host(std::string_view address, std::string_view host) {
-  const std::size_t begin = address.find("://") + 3;
-  const bool bracketed = address.substr(begin).starts_with('[');
-  const std::size_t end = bracketed ? address.find(']', begin) + 1 : address.find_first_of(":/", begin);
-  std::string replaced(address.substr(0, begin));
-  const bool needs_brackets = host.find(':') != std::string_view::npos;
-  replaced += needs_brackets ? '[' + std::string(host) + ']' : std::string(host);
-  if (end != std::string_view::npos) replaced += address.substr(end);
-  return replaced;
+  const std::string_view scheme = scheme_of(address);
+  const std::string_view rest = scheme.empty() ? std::string_view() : address.substr(scheme.size() + 1);
+  const auto is_in_name = [](char c) { return is_printable(c) && c != '/'; };
+  const bool is_name = has_authority(rest) && std::all_of(rest.begin() + 2, rest.end(), is_in_name);
+  if (rest.empty() || is_name) return std::string(address);
+  std::string path = encode(rest, "%!");
+  if (path.starts_with("//") && !path.starts_with("///")) path.replace(1, 1, "%2F"); // would be read as a name
+  return std::string(scheme) + ":" + path + "!";
 }
 
 } // namespace trunkline

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "fragment/ids.hpp"
+#include "transport/address.hpp"
+#include "transport/media.hpp"
 
 #include <optional>
 #include <string>
@@ -9,8 +11,8 @@
 
 namespace trunkline {
 
-/// A parsed peer URL. The service is percent-encoded where it holds '/', '%' or bytes outside printable ASCII, and so
-/// are '%' and '!' in the path of a unix socket.
+/// A parsed peer URL: an address, a service, and mostly a peer id. The service is percent-encoded where it holds '/',
+/// '%' or bytes outside printable ASCII, and so are '%' and '!' in an address that is a path.
 ///   tcp://127.0.0.1:7000/store/bWFrZSBpdCBzb3VuZCEh..        unix:/run/t.sock!/store/ID (the '!' ends the path)
 ///   mem://alpha/store/ID                                     node://NODE-ID/store/ID (a node that does not listen)
 /// Without a peer id ("tcp://127.0.0.1:7000/store") it names the service alone: any instance that runs there.
@@ -20,8 +22,10 @@ class PeerUrl {
   PeerUrl(std::string address, std::string service, PeerId peer)
       : address_(std::move(address)), service_(std::move(service)), peer_(peer) {}
 
-  /// Errors: error::bad_url whose text says what was expected where.
+  /// What follows the scheme is read as its medium says; without `media` only those of default_media() are known, and
+  /// every other scheme is read as SCHEME://NAME. Errors: error::bad_url whose text says what was expected where.
   static PeerUrl parse(std::string_view text);
+  static PeerUrl parse(std::string_view text, const Media& media);
 
   /// Where to dial: "tcp://127.0.0.1:7000", "unix:/run/t.sock", "mem://alpha", "node://ID".
   const std::string& address() const noexcept { return address_; }
@@ -44,17 +48,5 @@ class PeerUrl {
 /// The address as it stands at the beginning of its peers' URLs: unchanged, but "unix:/run/t.sock!" for
 /// "unix:/run/t.sock".
 std::string url_base(std::string_view address);
-
-/// The scheme of an address: everything before its first ':'; empty when it has none.
-std::string_view scheme_of(std::string_view address) noexcept;
-
-/// The host of an address like "tcp://host:port", without the brackets of an IPv6 one; empty when it has none.
-std::string_view host_of(std::string_view address) noexcept;
-
-/// Whether the address says "any of mine" instead of a host ("tcp://0.0.0.0:7000", "tcp://[::]:7000", "tcp://:7000").
-bool is_unspecified(std::string_view address) noexcept;
-
-/// The same address with another host.
-std::string with_host(std::string_view address, std::string_view host);
 
 } // namespace trunkline

@@ -1,4 +1,5 @@
-// Addresses of the host:port kind: "tcp://127.0.0.1:7000", "tcp://[::1]:0", later also tls and ws.
+// Addresses as text: "tcp://127.0.0.1:7000", "tcp://[::1]:0", "mem://alpha", "unix:/run/t.sock". What follows the
+// scheme is either an authority behind "//" or a path.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +14,43 @@ struct HostPort {
   std::uint16_t port = 0;
 };
 
+/// Why a text is not host:port.
+enum class HostPortFlaw : std::uint8_t {
+  none,
+  form,            // no colon, no host, or a byte that no host has
+  missing_bracket, // '[' without ']'
+  bare_ipv6,       // an IPv6 address without brackets
+  port,            // no number from 0 to 65535
+};
+
+/// Splits "host:port" into `into`, which is changed only when nothing is wrong.
+HostPortFlaw parse_host_port(std::string_view authority, HostPort& into);
+
 /// Splits "SCHEME://host:port". Errors: error::bad_url, `address "tcp:/x" is not tcp://host:port`.
-HostPort parse_host_port(std::string_view address, std::string_view scheme);
+HostPort parse_host_port_address(std::string_view address, std::string_view scheme);
 
 /// The reverse; puts brackets around a host with a colon.
 std::string to_address(std::string_view scheme, std::string_view host, std::uint16_t port);
 
 /// What follows PREFIX ("mem://", "unix:") in an address. Errors: error::bad_url when the prefix differs or nothing
-/// follows, `address "mem:x" is not mem://name`.
-std::string_view parse_after(std::string_view address, std::string_view prefix, std::string_view what);
+/// follows, `address "mem:x" is not mem://name`, where `form` is "mem://name".
+std::string_view parse_after(std::string_view address, std::string_view prefix, std::string_view form);
+
+/// The scheme of an address: what stands before its first ':'; empty when it has none.
+std::string_view scheme_of(std::string_view address) noexcept;
+
+/// The host of an address like "tcp://host:port", without the brackets of an IPv6 one; empty when it has none.
+std::string_view host_of(std::string_view address) noexcept;
+
+/// The same address with another host. The address must have one, or "//" at least.
+std::string with_host(std::string_view address, std::string_view host);
+
+/// Whether the address names all of this machine's hosts instead of one: "tcp://0.0.0.0:7000", "tcp://[::]:7000",
+/// "tcp://:7000".
+bool is_unspecified(std::string_view address) noexcept;
+
+/// Whether a host is this machine itself: 127.0.0.0/8, ::1, either of them mapped into IPv6, or "localhost". Does not
+/// resolve: false for every other name.
+bool is_loopback_host(std::string_view host) noexcept;
 
 } // namespace trunkline

@@ -144,7 +144,8 @@ awaitable<std::unique_ptr<Transport>> accept(std::shared_ptr<Queue> queue) {
   co_return transport;
 }
 
-constexpr std::string_view scheme = "mem://";
+constexpr std::string_view prefix = "mem://";
+constexpr std::string_view form_of_address = "mem://name";
 
 } // namespace
 
@@ -157,7 +158,7 @@ struct MemoryMedium::Names {
 
 awaitable<std::unique_ptr<Transport>> MemoryMedium::Names::dial(std::shared_ptr<Names> names, std::string address) {
   const Executor executor = co_await asio::this_coro::executor;
-  const std::string name(parse_after(address, scheme, "name"));
+  const std::string name(parse_after(address, prefix, form_of_address));
   const auto found = names->listening.find(name);
   const std::shared_ptr<Queue> queue = found == names->listening.end() ? nullptr : found->second;
   while (queue && !queue->closed && queue->waiting.size() >= waiting_max) co_await queue->changed.wait();
@@ -202,12 +203,18 @@ MemoryMedium::MemoryMedium(std::size_t buffer_bytes_max) : names_(std::make_shar
 
 MemoryMedium::~MemoryMedium() = default;
 
+std::string MemoryMedium::address_of(std::string_view name) { return std::string(prefix).append(name); }
+
+std::string_view MemoryMedium::scheme() const noexcept { return scheme_of(prefix); }
+
+std::string_view MemoryMedium::form() const noexcept { return form_of_address; }
+
 awaitable<std::unique_ptr<Transport>> MemoryMedium::dial(std::string address) {
   return Names::dial(names_, std::move(address));
 }
 
 std::unique_ptr<Listener> MemoryMedium::listen(const Executor& executor, std::string_view address) {
-  const std::string name(parse_after(address, scheme, "name"));
+  const std::string name(parse_after(address, prefix, form_of_address));
   auto queue = std::make_shared<Queue>();
   queue->executor = executor;
   if (!names_->listening.emplace(name, queue).second)

@@ -20,7 +20,7 @@ namespace {
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr std::string_view scheme = "tcp";
+constexpr std::string_view tcp_scheme = "tcp";
 
 std::string host_of(const tcp::endpoint& endpoint) {
   const asio::ip::address address = endpoint.address();
@@ -29,7 +29,9 @@ std::string host_of(const tcp::endpoint& endpoint) {
   return address.to_string();
 }
 
-std::string address_of(const tcp::endpoint& endpoint) { return to_address(scheme, host_of(endpoint), endpoint.port()); }
+std::string address_of(const tcp::endpoint& endpoint) {
+  return to_address(tcp_scheme, host_of(endpoint), endpoint.port());
+}
 
 std::unique_ptr<Transport> make_tcp_transport(StreamSocket socket, const tcp::endpoint& remote) {
   error_code ignored; // a connection that just broke says so at its first read
@@ -83,7 +85,7 @@ bool connected_to_itself(const tcp::socket& socket) {
 awaitable<std::unique_ptr<Transport>> dial_tcp(std::string address) {
   const Executor executor = co_await asio::this_coro::executor;
   const std::string context = "cannot connect to " + address;
-  HostPort where = parse_host_port(address, scheme);
+  HostPort where = parse_host_port_address(address, tcp_scheme);
   const auto endpoints = co_await resolve(std::move(where), context);
 
   error_code failure = asio::error::host_not_found;
@@ -137,11 +139,17 @@ std::unique_ptr<Transport> adopt_tcp(StreamSocket accepted) {
 
 class TcpMedium final : public Medium {
  public:
+  std::string_view scheme() const noexcept override { return tcp_scheme; }
+  std::string_view form() const noexcept override { return "tcp://host:port"; }
+  bool has_hosts() const noexcept override { return true; }
+  bool has_ports() const noexcept override { return true; }
+  bool is_local() const noexcept override { return false; }
+
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override { return dial_tcp(std::move(address)); }
 
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
     const std::string context = "cannot listen on " + std::string(address);
-    const HostPort where = parse_host_port(address, scheme);
+    const HostPort where = parse_host_port_address(address, tcp_scheme);
     error_code failure = asio::error::host_not_found;
     for (const tcp::endpoint& endpoint : endpoints_to_listen_on(executor, where, context)) {
       tcp::acceptor acceptor(executor);

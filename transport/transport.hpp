@@ -1,4 +1,4 @@
-// Ordered bytes between two ends, and nothing above bytes: tcp, unix, memory, simulated.
+// Ordered bytes between two ends, and the listener that accepts them. Nothing here knows what the bytes mean.
 #pragma once
 
 #include "async/types.hpp"
@@ -12,39 +12,41 @@
 
 namespace trunkline {
 
-/// One connection. Belongs to one executor. One read and one write may be in progress at the same time.
+/// One connection. Belongs to one executor. One read and one write may be in progress at the same time, never two of
+/// either. Destroying it closes it.
 class Transport {
  public:
   virtual ~Transport() = default;
 
-  /// Waits for at least one byte; 0 means that the far side has finished sending.
-  /// Cancelled: throws operation_aborted and took nothing. Errors: boost::system::system_error.
+  /// Waits for at least one byte and returns how many were read; 0 means that the far side has finished sending. `into`
+  /// must not be empty. Cancelled: throws operation_aborted and has taken nothing. Errors: boost::system::system_error.
   virtual awaitable<std::size_t> read_some(std::span<std::byte> into) = 0;
 
-  /// The same into two places, `rest` when `into` is full. A medium that cannot do both at once fills the first alone.
+  /// The same into two places, `rest` after `into`. A medium that cannot fill both in one operation fills `into` alone.
   virtual awaitable<std::size_t> read_scattered(std::span<std::byte> into, std::span<std::byte> /*rest*/) {
     return read_some(into);
   }
 
-  /// Writes every byte of all pieces, in order; the pieces must stay valid until it returns.
-  /// Waits for the far side only as the medium's own buffer demands. Any number of pieces; a medium that takes
-  /// only so many at a time loops. Cancelled or failed: any part may have been written; close is all that is left.
+  /// Writes all pieces, in order. There may be any number of them, also empty ones; they must stay valid until it
+  /// returns. Waits for the far side only while the medium's own buffer is full. Cancelled or failed: an unknown part
+  /// has been written, so close is the only sensible next call.
   virtual awaitable<void> write(std::span<const std::span<const std::byte>> pieces) = 0;
 
-  /// Bytes that have left since the write in progress began to wait; 0 from a medium that cannot tell. For who judges
-  /// whether a long write still moves.
+  /// Bytes that have left this machine since the write in progress began to wait; 0 from a medium that cannot tell. The
+  /// session uses it to tell a slow write from a stalled one.
   virtual std::uint64_t write_progress() const noexcept { return 0; }
 
-  /// Says that nothing more is written: the far side sees the end after what was written before. Reading goes on. Not
-  /// while a write is in progress. Idempotent. A medium that cannot say it leaves it to `close`.
+  /// Ends this side's sending: the far side reads the end after the bytes written before. Reading goes on. Must not be
+  /// called while a write is in progress. Idempotent. A medium without half close does nothing: `close` ends both.
   virtual void finish() noexcept {}
 
-  /// Ends both directions at once; what waits completes with operation_aborted. Idempotent.
+  /// Ends both directions at once; a waiting read or write throws operation_aborted. Idempotent.
   virtual void close() noexcept = 0;
 
-  /// The far end as a person would name it in a log, e.g. "tcp://10.0.0.7:38291".
+  /// The far end, for log lines: "tcp://10.0.0.7:38291".
   virtual std::string remote() const = 0;
-  /// The far end's host alone ("10.0.0.7"), by which addresses that it claims are believed; empty when it has none.
+  /// The far end's host alone ("10.0.0.7"), as the medium knows it and not as the far side claims; empty where the
+  /// medium has no hosts.
   virtual std::string remote_host() const = 0;
 };
 
@@ -53,26 +55,15 @@ class Listener {
  public:
   virtual ~Listener() = default;
 
-  /// Waits for the next connection. Errors that concern one connection or a lack of descriptors are survived
-  /// inside; a throw means that the listener is of no more use. Cancelled: throws operation_aborted.
+  /// Waits for the next connection. Errors of one connection and a lack of descriptors are handled inside; after a
+  /// throw the listener is of no more use. Cancelled: throws operation_aborted.
   virtual awaitable<std::unique_ptr<Transport>> accept() = 0;
 
-  /// Stops accepting; the address is free at once. Idempotent.
+  /// Stops accepting; the address is free at once, and a waiting accept throws operation_aborted. Idempotent.
   virtual void close() noexcept = 0;
 
-  /// The real address, with the port that was chosen: "tcp://127.0.0.1:41234", "unix:/run/x.sock", "mem://alpha".
+  /// The address that can be dialled, with the port that was chosen for port 0: "tcp://127.0.0.1:41234".
   virtual std::string address() const = 0;
-};
-
-/// What makes connections for one scheme ("tcp", "unix", "mem", ...).
-class Medium {
- public:
-  virtual ~Medium() = default;
-
-  /// Errors: boost::system::system_error whose text names the address and what was wrong with it.
-  virtual awaitable<std::unique_ptr<Transport>> dial(std::string address) = 0;
-  /// Does not wait: the address is bound when it returns. Errors as for dial.
-  virtual std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) = 0;
 };
 
 } // namespace trunkline

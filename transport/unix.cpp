@@ -26,11 +26,12 @@ namespace {
 using asio::local::stream_protocol;
 using boost::system::error_code;
 
-constexpr std::string_view scheme = "unix:";
+constexpr std::string_view prefix = "unix:";
+constexpr std::string_view form_of_address = "unix:/path";
 constexpr std::size_t path_bytes_max = sizeof(sockaddr_un::sun_path) - 1;
 
 std::string parse_path(std::string_view address) {
-  std::string path(parse_after(address, scheme, "/path"));
+  std::string path(parse_after(address, prefix, form_of_address));
   if (path.size() > path_bytes_max)
     throw_transport_text(make_error_code(error::bad_url), "unix socket path of " + std::to_string(path.size()) +
                                                               " bytes exceeds the system's " +
@@ -99,6 +100,12 @@ awaitable<std::unique_ptr<Transport>> dial_unix(std::string address) {
 
 class UnixMedium final : public Medium {
  public:
+  std::string_view scheme() const noexcept override { return scheme_of(prefix); }
+  std::string_view form() const noexcept override { return form_of_address; }
+  bool has_hosts() const noexcept override { return false; }
+  bool has_ports() const noexcept override { return false; }
+  bool is_local() const noexcept override { return true; }
+
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override { return dial_unix(std::move(address)); }
 
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view where) override {

@@ -1,14 +1,14 @@
 // Unix stream sockets: "unix:/run/service.sock".
 #pragma once
 
-#include "transport/transport.hpp"
+#include "transport/medium.hpp"
 
 #include <memory>
 
 namespace trunkline {
 
-/// A socket file that a dead listener left behind is replaced when one listens; one with a live listener, or a
-/// file that is no socket, is an error. The file goes when its listener closes.
+/// Listening replaces a socket file that a dead listener left behind. It is an error when another listener is alive
+/// there, or when the file is no socket. The listener removes the file when it closes.
 std::shared_ptr<Medium> make_unix_medium();
 
 } // namespace trunkline

@@ -20,19 +20,6 @@ std::size_t memory_of(const Metadata& metadata) {
 
 } // namespace
 
-std::string escaped(std::string_view text, std::size_t bytes_max) {
-  std::string result;
-  for (const char c : text.substr(0, bytes_max)) {
-    if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&') {
-      result += c;
-    } else {
-      result += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    }
-  }
-  if (text.size() > bytes_max) result += "...";
-  return result;
-}
-
 FarPeers::FarPeers(Whole& whole) : whole_(whole) {}
 
 void FarPeers::introduce(RemoteNode node, std::uint64_t fragment_bytes_max) {

@@ -16,10 +16,6 @@
 
 namespace trunkline {
 
-/// Printable ASCII as it is, everything else and what means something in a page as \xNN; cut after `bytes_max` bytes.
-/// What a far side sent may end up in a log or a page.
-std::string escaped(std::string_view text, std::size_t bytes_max);
-
 class FarPeers {
  public:
   explicit FarPeers(Whole& whole);

@@ -1,5 +1,6 @@
 #include "circuit/native/machine.hpp"
 
+#include "fragment/quote.hpp"
 #include "proto/trunk.pb.h"
 
 #include <fmt/format.h>
@@ -529,11 +530,11 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
                                                         hello.version_min(), hello.version_max()));
   if (hello.mandatory_features_size() > 0)
     return violate(error::mandatory_feature_unknown,
-                   fmt::format("the far side demands \"{}\"", escaped(hello.mandatory_features(0), 128)));
+                   fmt::format("the far side demands \"{}\"", escape_markup(hello.mandatory_features(0), 128)));
   if (*id == options_.node_id) return violate(error::dialled_self, "the far side is this node itself");
   RemoteNode node;
   node.id = *id;
-  node.name = escaped(hello.node_name(), limits.name_bytes_max);
+  node.name = escape_markup(hello.node_name(), limits.name_bytes_max);
   node.addresses.assign(hello.addresses().begin(), hello.addresses().end());
   far_peers_.introduce(std::move(node), hello.fragment_bytes_max());
   emit(TrunkEvent::Kind::hello);
@@ -549,7 +550,7 @@ std::optional<End> NativeMachine::why_not_opened(const wire::Open& message, std:
                     limits.name_bytes_max, limits.user_string_bytes_max));
   if (message.to_service().size() > limits.name_bytes_max)
     return End(error::no_service, fmt::format("no service \"{}\": its name has {} bytes, name_bytes_max is {}",
-                                              escaped(message.to_service(), limits.name_bytes_max / 2),
+                                              escape_markup(message.to_service(), limits.name_bytes_max / 2),
                                               message.to_service().size(), limits.name_bytes_max));
   if (farewell_.refuses_opens()) return End(error::draining, "this node takes no new circuits");
   return circuits_.why_no_more(strings);
@@ -749,7 +750,7 @@ void NativeMachine::on_goodbye(std::span<const std::byte> body) {
   wire::Goodbye message;
   if (!parse(message, body)) return;
   const auto reason = static_cast<error>(message.reason());
-  const End cause = reason == error::none ? End() : End(reason, escaped(message.text(), limits.reason_bytes_max));
+  const End cause = reason == error::none ? End() : End(reason, escape_markup(message.text(), limits.reason_bytes_max));
   farewell_.end();
   const bool broken = reason >= error::protocol_error && reason < error::fragment_too_large;
   if (reason == error::none) {

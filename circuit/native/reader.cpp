@@ -11,6 +11,7 @@
 #include "circuit/native/reader.hpp"
 
 #include "circuit/invariant.hpp"
+#include "fragment/quote.hpp"
 
 #include <fmt/format.h>
 
@@ -37,7 +38,7 @@ std::string in_words(std::string_view seen) {
   for (const std::string_view verb : {"GET ", "POST", "HEAD", "PUT ", "PRI ", "HTTP", "OPTI", "CONN", "DELE"})
     if (seen.starts_with(verb)) return "an HTTP request or answer";
   if (seen.starts_with("SSH-")) return "an SSH banner";
-  return "\"" + escaped(seen, 8) + "\"";
+  return "\"" + escape_markup(seen, 8) + "\"";
 }
 
 std::uint8_t flags_allowed(FrameType type) {

@@ -63,11 +63,7 @@ awaitable<ExitCode> listen_until_signal(std::shared_ptr<Network> network, Listen
 }
 
 int listen(const ListenOptions& options) {
-  for (const std::string& address : options.listen)
-    if (!options.insecure && !is_local_only(address))
-      throw UsageError("\"" + address +
-                       "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
-                       "or allow it with --insecure");
+  for (const std::string& address : options.listen) check_listen_address(address, options.insecure);
   NetworkOptions settings;
   settings.node.name = "listen";
   settings.answers_operators = true;
@@ -88,7 +84,7 @@ Command add_net_listen(CLI::App& net) {
   const auto options = std::make_shared<ListenOptions>();
   CLI::App* const command = net.add_subcommand("listen", "Print what arrives on channels");
   command
-      ->add_option("--listen", options->listen, "tcp://host:port (port 0: a free one) or unix:/path; may be repeated")
+      ->add_option("--listen", options->listen, address_forms() + "; port 0: a free one; may be repeated")
       ->required()
       ->type_name("ADDRESS")
       ->allow_extra_args(false);

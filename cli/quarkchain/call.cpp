@@ -92,7 +92,8 @@ std::vector<Asked> read_words(const CallOptions& options) {
 }
 
 std::string address_of(const std::string& word) {
-  std::string address = word.find("://") != std::string::npos || word.starts_with("unix:") ? word : "tcp://" + word;
+  if (!word.empty() && parse_location(word).is_remote()) return word;
+  std::string address = "tcp://" + word;
   parse_location(address); // UsageError
   return address;
 }

@@ -123,7 +123,7 @@ awaitable<End> operate_until_end(Operated* operated, Screen* screen, const Maste
 int run_master(const MasterOptions& options) {
   for (const std::string& address : options.peer_listen)
     if (!parse_location(address).is_remote())
-      throw UsageError("--peer-listen: expected tcp://host:port or unix:/path, seen \"" + address + "\"");
+      throw UsageError("--peer-listen: expected " + address_forms() + ", seen \"" + address + "\"");
   const NodeProgram program(options, !options.commands.empty());
   asio::io_context io(1);
   Signals signals(io);

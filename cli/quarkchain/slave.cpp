@@ -52,7 +52,7 @@ void check_hosts(const std::vector<std::string>& hosts) {
 int run_slave(const SlaveOptions& options) {
   check_hosts(options.master_hosts);
   if (!options.listen.empty() && !parse_location(options.listen).is_remote())
-    throw UsageError("--listen: expected tcp://host:port or unix:/path, seen \"" + options.listen + "\"");
+    throw UsageError("--listen: expected " + address_forms() + ", seen \"" + options.listen + "\"");
   const NodeProgram program(options, false);
   SlaveNodeOptions node;
   LedgerOptions ledger;

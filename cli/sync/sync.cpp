@@ -77,7 +77,7 @@ void check_apart(const SyncOptions& options) {
 
 NodeOptions quiet_node(const Run& run, std::string name, const std::shared_ptr<MemoryMedium>& medium) {
   NodeOptions options = node_options(std::move(name));
-  options.media["mem"] = medium;
+  options.media.emplace(medium->scheme(), medium);
   options.log = [output = run.output.get()](LogLevel, std::string_view line) { output->log(std::string(line)); };
   return options;
 }
@@ -96,7 +96,7 @@ awaitable<sync::Report> sync_here(Run& run, std::shared_ptr<sync::Service> servi
     path = full.filename().string();
   }
   sync::Service::register_at(there, std::move(settings));
-  const std::string address = there.listen("mem://there");
+  const std::string address = there.listen(MemoryMedium::address_of("there"));
   co_return co_await service->push(here, std::move(source), address, path, run.options.wishes, run.watch);
 }
 
@@ -208,7 +208,7 @@ int sync_trees(const SyncOptions& options) {
 Command add_sync(CLI::App& program) {
   const auto options = std::make_shared<SyncOptions>();
   CLI::App* const command = program.add_subcommand("sync", "Make DST equal to SRC");
-  const char* const location = "A path, tcp://host:port/path, or unix:/socket!/path";
+  const std::string location = "A path, " + location_forms();
   command->add_option("SRC", options->from, location)->required()->type_name("");
   command->add_option("DST", options->to, location)->required()->type_name("");
   sync::Options& wishes = options->wishes;

@@ -23,15 +23,15 @@ constexpr std::size_t unknown_channels_logged_max = 256;
 
 /// A circuit's turn to give what it has to the processor of its channel. A far node has one circuit per channel;
 /// another one comes beside it for a one-shot write, and after a loss, when what had arrived before still waits.
-class Mutex {
+class Turn {
  public:
-  Mutex(std::shared_ptr<Remote> remote, const std::string& channel)
+  Turn(std::shared_ptr<Remote> remote, const std::string& channel)
       : remote_(std::move(remote)), queue_(remote_->turns.try_emplace(channel).first) {
     place_.emplace(queue_->second, 0, true);
   }
-  Mutex(const Mutex&) = delete;
-  Mutex& operator=(const Mutex&) = delete;
-  ~Mutex() {
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
     place_.reset();
     if (queue_->second.messages() == 0) remote_->turns.erase(queue_);
   }
@@ -106,7 +106,7 @@ awaitable<void> NetworkCore::receive_all(CorePointer core, RemotePointer remote,
   for (;;) {
     std::optional<Fragment> fragment = co_await circuit.receive();
     if (!fragment) co_return; // they have finished, and so have we
-    Mutex turn(remote, circuit.name());
+    Turn turn(remote, circuit.name());
     co_await turn.come();
     for (; fragment; fragment = circuit.try_receive()) { // all that has arrived, before another circuit's
       remote->used = core->now();

@@ -1,42 +1,14 @@
 #include "services/sync/path.hpp"
 
+#include "fragment/hex.hpp"
+#include "fragment/utf8.hpp"
+
 #include <algorithm>
-#include <cstdint>
-#include <cstdio>
 
 namespace trunkline::sync {
 namespace {
 
 int rank(char byte) noexcept { return byte == '/' ? -1 : static_cast<unsigned char>(byte); }
-
-/// Bytes of the UTF-8 character at the beginning of a text; 0 when there is none.
-std::size_t utf8_bytes(std::string_view text) noexcept {
-  const auto at = [&](std::size_t index) { return static_cast<unsigned char>(text[index]); };
-  const unsigned char first = at(0);
-  std::size_t size = 0;
-  std::uint32_t code = 0;
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) {
-    size = 2;
-    code = first & 0x1Fu;
-  } else if (first >= 0xE0 && first <= 0xEF) {
-    size = 3;
-    code = first & 0x0Fu;
-  } else if (first >= 0xF0 && first <= 0xF4) {
-    size = 4;
-    code = first & 0x07u;
-  } else {
-    return 0;
-  }
-  if (text.size() < size) return 0;
-  for (std::size_t i = 1; i < size; ++i) {
-    if ((at(i) & 0xC0u) != 0x80) return 0;
-    code = (code << 6) | (at(i) & 0x3Fu);
-  }
-  const bool overlong = (size == 3 && code < 0x800) || (size == 4 && code < 0x10000);
-  const bool surrogate = code >= 0xD800 && code <= 0xDFFF;
-  return overlong || surrogate || code > 0x10FFFF ? 0 : size;
-}
 
 /// C1 controls, and the marks that reorder or split a line on a terminal.
 bool is_unprintable(std::string_view character) noexcept {
@@ -48,11 +20,10 @@ bool is_unprintable(std::string_view character) noexcept {
          (second == 0x81 && third >= 0xA6 && third <= 0xA9);
 }
 
-void append_hex(std::string& out, std::string_view bytes) {
+void append_bytes(std::string& out, std::string_view bytes) {
   for (const char byte : bytes) {
-    char text[5];
-    std::snprintf(text, sizeof text, "\\x%02x", static_cast<unsigned char>(byte));
-    out += text;
+    out += "\\x";
+    append_hex(out, static_cast<unsigned char>(byte));
   }
 }
 
@@ -108,15 +79,6 @@ std::string join(std::string_view directory, std::string_view name) {
   return path;
 }
 
-bool is_utf8(std::string_view text) noexcept {
-  while (!text.empty()) {
-    const std::size_t size = utf8_bytes(text);
-    if (size == 0) return false;
-    text.remove_prefix(size);
-  }
-  return true;
-}
-
 namespace {
 
 std::string escaped(std::string_view text, bool backslashes) {
@@ -127,7 +89,7 @@ std::string escaped(std::string_view text, bool backslashes) {
     const std::string_view character = text.substr(0, size == 0 ? 1 : size);
     const char first = character.front();
     if (size == 0 || first == '\x7f' || is_unprintable(character)) {
-      append_hex(out, character);
+      append_bytes(out, character);
     } else if (first == '\n') {
       out += "\\n";
     } else if (first == '\t') {
@@ -137,7 +99,7 @@ std::string escaped(std::string_view text, bool backslashes) {
     } else if (first == '\\' && backslashes) {
       out += "\\\\";
     } else if (size == 1 && static_cast<unsigned char>(first) < 0x20) {
-      append_hex(out, character);
+      append_bytes(out, character);
     } else {
       out += character;
     }

@@ -26,7 +26,6 @@ std::string_view parent_of(std::string_view path) noexcept;
 std::string_view name_of(std::string_view path) noexcept;
 std::string join(std::string_view directory, std::string_view name);
 
-bool is_utf8(std::string_view text) noexcept;
 /// For people: control characters, backslashes and what is not UTF-8 become \n, \\ or \xNN, so that a name can neither
 /// break a line nor talk to the terminal.
 std::string printable(std::string_view text);

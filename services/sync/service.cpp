@@ -315,12 +315,10 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
 /// One host is one remote: whoever is there may call itself as many nodes as it likes. Where the transport knows no
 /// hosts it is the node.
 std::string Service::remote_of(const Circuit& control) const {
-  constexpr std::string_view tcp = "tcp://";
   for (const LinkInfo& view : node_.links()) {
     if (view.trunk != control.trunk()) continue;
-    const std::size_t colon = view.remote.rfind(':');
-    if (view.remote.starts_with(tcp) && colon > tcp.size()) return printable_sentence(view.remote.substr(0, colon));
-    return "node " + view.node.to_string();
+    if (view.remote_host.empty()) return "node " + view.node.to_string();
+    return printable_sentence(std::string(scheme_of(view.remote)) + "://" + view.remote_host);
   }
   return "a node that is gone";
 }

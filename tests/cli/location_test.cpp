@@ -44,12 +44,19 @@ TEST_CASE("location: an address is there, everything else is a path here") {
   CHECK_THROWS_AS(parse_location("tcp://host:port/x"), boost::system::system_error);
 }
 
-TEST_CASE("location: only loopback and unix sockets are local") {
+TEST_CASE("location: nobody listens where other machines reach, unless that is allowed") {
   for (const char* address :
-       {"tcp://127.0.0.1:0", "tcp://127.255.0.9:1", "tcp://localhost:1", "tcp://[::1]:1", "unix:/x"})
-    CHECK_MESSAGE(is_local_only(address), address);
-  for (const char* address :
-       {"tcp://0.0.0.0:0", "tcp://[::]:1", "tcp://10.0.0.1:1", "tcp://127.0.0.1.example.com:1", "tcp://127.1:1",
-        "tcp://:1", "tcp://example.com:1", "tcp://1270.0.0.1:1", "tcp://127.0.0.256:1"})
-    CHECK_FALSE_MESSAGE(is_local_only(address), address);
+       {"tcp://127.0.0.1:0", "tcp://localhost:1", "tcp://[::1]:1", "tcp://[::ffff:127.0.0.1]:1", "unix:/x"})
+    CHECK_NOTHROW_MESSAGE(check_listen_address(address, false), address);
+  for (const char* address : {"tcp://0.0.0.0:0", "tcp://[::]:1", "tcp://10.0.0.1:1", "tcp://example.com:1"}) {
+    CHECK_THROWS_AS_MESSAGE(check_listen_address(address, false), UsageError, address);
+    CHECK_NOTHROW_MESSAGE(check_listen_address(address, true), address);
+  }
+  for (const char* address : {"bogus", "/x", "ftp://127.0.0.1:1", ""})
+    CHECK_THROWS_AS_MESSAGE(check_listen_address(address, true), UsageError, address);
+}
+
+TEST_CASE("location: the forms are those of the media") {
+  CHECK(location_forms() == "tcp://host:port/path or unix:/path!/path");
+  CHECK(address_forms() == "tcp://host:port or unix:/path");
 }

@@ -46,6 +46,11 @@ IN_CODE = [
 # Paths of one machine, everywhere, also in comments and strings. The pattern is written so as not to match itself.
 MACHINE = re.compile(r"(?<![\w.$}/])/(?:work|farm|home/[a-z]+)/[a-z]|/tmp/(?:bash|build)[_a-z-]")
 ALLOWED = re.compile(r"lint-allow:\s*\S")
+# A medium's own file names its scheme in a constant; other code asks the medium (transport/medium.hpp). tcp is everybody's
+# example, and what an address of a QuarkChain configuration means.
+SCHEME = re.compile(r'\b(?:\w*scheme|prefix) = "([a-z][a-z0-9+.-]*)(?::|")')
+KNOWN_TO_ALL = {"tcp"}
+KNOWS_MEDIA = {"transport", "tests"}
 
 
 def folder(path):
@@ -62,6 +67,23 @@ def files_of(root):
 
 def strip_python(text):
     return re.sub(r"(?m)#.*$", "", re.sub(r'("""|\'\'\').*?\1', lambda m: "\n" * m.group(0).count("\n"), text, flags=re.S))
+
+
+def schemes_in(texts, sources):
+    """The schemes that belong to one medium each."""
+    found = set()
+    for path in sources:
+        if folder(path) == "transport":
+            found |= set(SCHEME.findall(texts[path]))
+    return found - KNOWN_TO_ALL
+
+
+def schemes_named(source, schemes):
+    """(position, scheme) of each literal that is a scheme or an address of one."""
+    for position, literal in source.literals():
+        scheme = literal.split(":", 1)[0]
+        if scheme in schemes:
+            yield position, scheme
 
 
 def lint(root):
@@ -86,6 +108,7 @@ def lint(root):
     ambiguous = aggregates & others  # the same name in two places: one may be the aggregate
     others -= ambiguous
 
+    schemes = schemes_in(texts, sources)
     findings = []
 
     def report(path, line, message):
@@ -99,6 +122,9 @@ def lint(root):
             code = sources[path].code
             for position, message in coroutines.check(sources[path], aggregates - ambiguous, others):
                 report(path, sources[path].line(position), message)
+            if folder(path) not in KNOWS_MEDIA:
+                for position, scheme in schemes_named(sources[path], schemes):
+                    report(path, sources[path].line(position), f'the scheme "{scheme}" is known to its medium alone: ask the Medium')
         elif path.endswith(".py"):
             code = strip_python(text)
         else:

@@ -10,6 +10,7 @@ BLANK = re.compile(
     r'|(?:u8|[uUL])?"(?:\\.|[^"\\\n])*"'
     r"|(?<![0-9a-zA-Z_])(?:u8|[uUL])?'(?:\\.|[^'\\\n])+'",
     re.DOTALL)
+RAW = re.compile(r'(?:u8|[uUL])?R"')
 PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -42,6 +43,13 @@ class Source:
                     opening = stack.pop()
                     self.partner[opening] = position
                     self.partner[position] = opening
+
+    def literals(self):
+        """(position, content) of every ordinary string literal."""
+        for match in BLANK.finditer(self.text):
+            piece = match.group(0)
+            if piece.endswith('"') and not RAW.match(piece) and not piece.startswith("/"):
+                yield match.start(), piece.split('"', 1)[1][:-1]
 
     def line(self, position):
         return self.code.count("\n", 0, position) + 1

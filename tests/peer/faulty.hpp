@@ -2,7 +2,7 @@
 #pragma once
 
 #include "tests/support/breakpoints.hpp"
-#include "transport/transport.hpp"
+#include "transport/medium.hpp"
 
 #include <boost/system/system_error.hpp>
 
@@ -29,6 +29,11 @@ class FaultyMedium final : public Medium {
     for (Transport* transport : std::vector(state_->open)) transport->close();
   }
 
+  std::string_view scheme() const noexcept override { return state_->medium->scheme(); }
+  std::string_view form() const noexcept override { return state_->medium->form(); }
+  bool has_hosts() const noexcept override { return state_->medium->has_hosts(); }
+  bool has_ports() const noexcept override { return state_->medium->has_ports(); }
+  bool is_local() const noexcept override { return state_->medium->is_local(); }
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override { return dial(state_, std::move(address)); }
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
     return std::make_unique<FaultyListener>(state_, state_->medium->listen(executor, address));

@@ -1,5 +1,6 @@
 // Which names lead to which trunk, and which of two trunks to one node is used: the table alone, without connections.
 #include "peer/trunk_table.hpp"
+#include "transport/memory.hpp"
 
 #include <doctest/doctest.h>
 
@@ -35,7 +36,8 @@ class Bed {
     return table.identify(trunk, remote, ours);
   }
 
-  TrunkTable table{node_id('m')};
+  Media media = with_default_media({{"mem", std::make_shared<MemoryMedium>()}});
+  TrunkTable table{node_id('m'), media};
   std::vector<std::string> ours{"tcp://10.0.0.1:7000", "mem://me"};
 };
 

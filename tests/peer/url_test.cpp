@@ -1,14 +1,14 @@
 // Parses what peers are called and prints it again; every malformed text is answered with what was expected where.
 #include "fragment/error.hpp"
-#include "fragment/quote.hpp"
 #include "peer/url.hpp"
 
 #include <boost/system/system_error.hpp>
 #include <doctest/doctest.h>
 
-#include <exception>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 using namespace trunkline;
 
@@ -16,9 +16,9 @@ namespace {
 
 const std::string id = "bWFrZSBpdCBzb3VuZCEhIQ";
 
-std::string complaint(std::string_view text) {
+std::string complaint(std::string_view text, const Media& media = default_media()) {
   try {
-    PeerUrl::parse(text);
+    PeerUrl::parse(text, media);
   } catch (const boost::system::system_error& thrown) {
     CHECK(thrown.code() == error::bad_url);
     return thrown.what();
@@ -26,8 +26,8 @@ std::string complaint(std::string_view text) {
   return "parsed";
 }
 
-bool complains(std::string_view text, std::string_view about) {
-  const std::string said = complaint(text);
+bool complains(std::string_view text, std::string_view about, const Media& media = default_media()) {
+  const std::string said = complaint(text, media);
   INFO(said);
   return said.find(about) != std::string::npos;
 }
@@ -77,6 +77,52 @@ TEST_CASE("url: the path of a unix socket may hold the mark that ends it") {
   CHECK(again == url);
 }
 
+TEST_CASE("url: a path that begins with slashes is a path, and a name that begins with them is a name") {
+  for (const char* path : {"/run/t.sock", "///run/t.sock", "//run/t.sock", "//t.sock", "//", "//!", "//a b"}) {
+    const PeerUrl url("unix:" + std::string(path), "store", PeerId());
+    CAPTURE(url.to_string());
+    CHECK(PeerUrl::parse(url.to_string()) == url);
+  }
+}
+
+namespace {
+
+/// Knows nothing but what it says of itself.
+class SerialMedium final : public Medium {
+ public:
+  std::string_view scheme() const noexcept override { return "serial"; }
+  std::string_view form() const noexcept override { return "serial:/device"; }
+  bool has_hosts() const noexcept override { return hosts; }
+  bool has_ports() const noexcept override { return hosts; }
+  bool is_local() const noexcept override { return true; }
+  awaitable<std::unique_ptr<Transport>> dial(std::string) override { throw std::logic_error("not dialled"); }
+  std::unique_ptr<Listener> listen(const Executor&, std::string_view) override { return nullptr; }
+
+  bool hosts = false;
+};
+
+} // namespace
+
+TEST_CASE("url: what follows a scheme is read as its medium says, whatever the scheme") {
+  const auto medium = std::make_shared<SerialMedium>();
+  Media media;
+  media.emplace("serial", medium);
+  const std::string path = "serial:/dev/ttyS0!/store";
+  const std::string host = "serial://host/store";
+
+  CHECK(PeerUrl::parse(path, media).address() == "serial:/dev/ttyS0");
+  CHECK(PeerUrl::parse(path, media).to_string() == path);
+  CHECK(PeerUrl::parse(host, media).address() == "serial://host");
+  CHECK(complains("serial:/dev/ttyS0/store", "expected '!' behind the path of the socket, as in serial:/device!/",
+                  media));
+  CHECK(complains(path, "expected // after serial:"));
+
+  medium->hosts = true;
+  CHECK(complains(path, "expected // after serial:", media));
+  CHECK(complains(host, "expected host:port", media));
+  CHECK(PeerUrl::parse("serial://host:1/store", media).address() == "serial://host:1");
+}
+
 TEST_CASE("url: without a peer id it names the service alone") {
   const PeerUrl url = PeerUrl::parse("mem://alpha/store");
 
@@ -101,6 +147,7 @@ TEST_CASE("url: a malformed text is answered with what was expected where") {
   CHECK(complains("tcp://host:7x/store/" + id, "expected a port from 1 to 65535, saw \"7x\""));
   CHECK(complains("tcp://[::1:7000/store/" + id, "expected ']'"));
   CHECK(complains("tcp://[::1]/store/" + id, "expected host:port"));
+  CHECK(complains("tcp://fe80::1:7000/store/" + id, "an IPv6 host in brackets, saw \"fe80::1:7000\""));
   CHECK(complains("tcp://ho st:1/store/" + id, "unprintable byte in the host"));
   CHECK(complains("tcp://host:1", "expected /service"));
   CHECK(complains("tcp://host:1/", "expected the name of a service"));
@@ -130,43 +177,4 @@ TEST_CASE("url: a complaint shows a hostile text cut and escaped") {
   CHECK(said.find("\\x0a") != std::string::npos);
   CHECK(said.find("(5008 bytes)") != std::string::npos);
   CHECK(said.size() < 400);
-}
-
-TEST_CASE("url: the host of an address is found and replaced") {
-  CHECK(scheme_of("tcp://h:1") == "tcp");
-  CHECK(scheme_of("nothing") == "");
-  CHECK(host_of("tcp://10.0.0.7:1") == "10.0.0.7");
-  CHECK(host_of("tcp://[::1]:1") == "::1");
-  CHECK(host_of("unix:/run/t.sock") == "");
-  CHECK(is_unspecified("tcp://0.0.0.0:1"));
-  CHECK(is_unspecified("tcp://[::]:1"));
-  CHECK(is_unspecified("tcp://:1"));
-  CHECK_FALSE(is_unspecified("tcp://10.0.0.7:1"));
-  CHECK_FALSE(is_unspecified("unix:/run/t.sock"));
-  CHECK(with_host("tcp://0.0.0.0:1", "10.0.0.7") == "tcp://10.0.0.7:1");
-  CHECK(with_host("tcp://[::]:1", "10.0.0.7") == "tcp://10.0.0.7:1");
-  CHECK(with_host("tcp://:1", "::1") == "tcp://[::1]:1");
-}
-
-TEST_CASE("quote: what an exception says, without its code, and in full") {
-  struct Case {
-    boost::system::system_error thrown;
-    std::string text, part_of_what;
-  };
-  const auto denied = make_error_code(boost::system::errc::permission_denied);
-  for (const Case& each :
-       {Case{boost::system::system_error(denied, "open /x"), "open /x", "Permission denied"},
-        Case{boost::system::system_error(denied), "Permission denied", "Permission denied"},
-        Case{boost::system::system_error(make_error_code(error::peer_ended)), "peer ended", "peer ended"}}) {
-    CAPTURE(each.thrown.what());
-    const std::exception_ptr failure = std::make_exception_ptr(each.thrown);
-    CHECK(text_of(each.thrown) == each.text);
-    CHECK(words_of(failure) == each.text);
-    CHECK(what_of(failure).find(each.part_of_what) != std::string::npos);
-  }
-  CHECK(End(error::peer_ended, text_of(boost::system::system_error(make_error_code(error::peer_ended)))).to_string() ==
-        "peer ended");
-  CHECK(words_of(std::make_exception_ptr(std::runtime_error("plain"))) == "plain");
-  CHECK(words_of(std::make_exception_ptr(7)) == "an exception of unknown type");
-  CHECK(what_of(std::make_exception_ptr(7)) == "an exception of unknown type");
 }

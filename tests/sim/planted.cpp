@@ -135,6 +135,11 @@ class BuggyMedium final : public Medium {
   BuggyMedium(Bug bug, std::shared_ptr<Medium> medium, std::function<std::uint64_t()> random)
       : plant_(std::make_shared<Plant>(Plant{bug, std::move(random), {}})), medium_(std::move(medium)) {}
 
+  std::string_view scheme() const noexcept override { return medium_->scheme(); }
+  std::string_view form() const noexcept override { return medium_->form(); }
+  bool has_hosts() const noexcept override { return medium_->has_hosts(); }
+  bool has_ports() const noexcept override { return medium_->has_ports(); }
+  bool is_local() const noexcept override { return medium_->is_local(); }
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
     return sim::dial(plant_, medium_, std::move(address));
   }

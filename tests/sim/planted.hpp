@@ -1,7 +1,7 @@
 // Bugs on purpose, outside of the library: they show that the checkers would notice.
 #pragma once
 
-#include "transport/transport.hpp"
+#include "transport/medium.hpp"
 
 #include <cstdint>
 #include <functional>

@@ -1,7 +1,7 @@
 // A medium that passes everything on to another one, for tests that change one thing about it.
 #pragma once
 
-#include "transport/transport.hpp"
+#include "transport/medium.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -36,6 +36,11 @@ template <class Wrapped, class State> class PassingMedium : public Medium {
   PassingMedium(std::shared_ptr<Medium> medium, std::shared_ptr<State> state)
       : medium_(std::move(medium)), state_(std::move(state)) {}
 
+  std::string_view scheme() const noexcept override { return medium_->scheme(); }
+  std::string_view form() const noexcept override { return medium_->form(); }
+  bool has_hosts() const noexcept override { return medium_->has_hosts(); }
+  bool has_ports() const noexcept override { return medium_->has_ports(); }
+  bool is_local() const noexcept override { return medium_->is_local(); }
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
     std::unique_ptr<Transport> transport = co_await medium_->dial(std::move(address));
     co_return std::make_unique<Wrapped>(std::move(transport), state_);

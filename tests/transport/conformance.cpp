@@ -2,6 +2,7 @@
 
 #include "async/tasks.hpp"
 #include "tests/support/seed.hpp"
+#include "transport/address.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
@@ -427,6 +428,23 @@ awaitable<void> cancelled_write(MediumUnderTest& kit) {
   CHECK(write.code == asio::error::operation_aborted);
 }
 
+awaitable<void> what_it_says_of_itself(MediumUnderTest& kit) {
+  Pair pair = co_await connect(kit);
+  const Medium& medium = kit.listening();
+  const std::string scheme(medium.scheme());
+  const std::string address = pair.listener->address();
+  CHECK(scheme == scheme_of(address));
+  CHECK(scheme == kit.dialling().scheme());
+  CHECK(scheme == scheme_of(medium.form()));
+  CHECK(medium.has_hosts() == !pair.accepted->remote_host().empty());
+  CHECK(medium.has_hosts() == !pair.dialled->remote_host().empty());
+  if (medium.has_hosts()) CHECK(host_of(address) == pair.dialled->remote_host());
+  if (medium.has_ports()) {
+    CHECK(medium.has_hosts());
+    CHECK(parse_host_port_address(address, scheme).port > 0);
+  }
+}
+
 awaitable<void> names(MediumUnderTest& kit) {
   Pair pair = co_await connect(kit);
   CHECK(pair.dialled->remote().find(pair.listener->address()) == 0);
@@ -447,7 +465,7 @@ awaitable<void> dial_nobody(MediumUnderTest& kit) {
 awaitable<void> bad_address(MediumUnderTest& kit) {
   const Executor executor = co_await asio::this_coro::executor;
   const std::string text = co_await failure_text_of(kit.dialling().dial("nonsense"));
-  CHECK(text.find("address \"nonsense\" is not ") == 0);
+  CHECK(text.find("address \"nonsense\" is not " + std::string(kit.dialling().form())) == 0);
   CHECK_THROWS_AS(kit.listening().listen(executor, "nonsense"), boost::system::system_error);
 }
 
@@ -571,6 +589,7 @@ void check_destroyed_while_waiting(MediumUnderTest& kit) { run(kit, destroyed_wh
 void check_cancelled_read(MediumUnderTest& kit) { run(kit, cancelled_read(kit)); }
 void check_cancelled_reads_lose_nothing(MediumUnderTest& kit) { run(kit, cancelled_reads_lose_nothing(kit)); }
 void check_cancelled_write(MediumUnderTest& kit) { run(kit, cancelled_write(kit)); }
+void check_what_it_says_of_itself(MediumUnderTest& kit) { run(kit, what_it_says_of_itself(kit)); }
 void check_names(MediumUnderTest& kit) { run(kit, names(kit)); }
 void check_dial_nobody(MediumUnderTest& kit) { run(kit, dial_nobody(kit)); }
 void check_bad_address(MediumUnderTest& kit) { run(kit, bad_address(kit)); }

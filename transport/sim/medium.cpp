@@ -39,10 +39,11 @@ void AcceptQueue::end(State state) noexcept {
 
 namespace {
 
-constexpr std::string_view scheme = "sim://";
+constexpr std::string_view prefix = "sim://";
+constexpr std::string_view form_of_address = "sim://host";
 
-std::string host_of(std::string_view address) {
-  const std::string_view name = parse_after(address, scheme, "host");
+std::string host_name_of(std::string_view address) {
+  const std::string_view name = parse_after(address, prefix, form_of_address);
   return std::string(name.substr(0, name.find(':')));
 }
 
@@ -77,7 +78,7 @@ awaitable<std::unique_ptr<Transport>> knock(std::shared_ptr<Fabric> fabric, Host
 
 awaitable<std::unique_ptr<Transport>> dial_sim(std::shared_ptr<Fabric> fabric, Host& from, std::string address) {
   const std::string context = "cannot connect to " + address;
-  const std::string name = host_of(address);
+  const std::string name = host_name_of(address);
   Host* const to = fabric->find_host(name);
   if (from.state != HostState::up) throw_transport_error(asio::error::network_down, context);
   if (!to) throw_transport_error(asio::error::host_not_found, context);
@@ -118,6 +119,12 @@ class SimMedium final : public Medium {
   SimMedium(std::shared_ptr<Fabric> fabric, const std::string& host)
       : fabric_(std::move(fabric)), host_(fabric_->host(host)) {}
 
+  std::string_view scheme() const noexcept override { return scheme_of(prefix); }
+  std::string_view form() const noexcept override { return form_of_address; }
+  bool has_hosts() const noexcept override { return true; }
+  bool has_ports() const noexcept override { return false; }
+  bool is_local() const noexcept override { return true; }
+
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
     return dial_sim(fabric_, host_, std::move(address));
   }
@@ -125,7 +132,7 @@ class SimMedium final : public Medium {
   std::unique_ptr<Listener> listen(const Executor&, std::string_view where) override {
     const std::string address(where);
     const std::string context = "cannot listen on " + address;
-    if (host_of(address) != host_.name) throw_transport_error(asio::error::host_not_found, context);
+    if (host_name_of(address) != host_.name) throw_transport_error(asio::error::host_not_found, context);
     if (host_.state != HostState::up) throw_transport_error(asio::error::network_down, context);
     auto queue = std::make_shared<AcceptQueue>(address);
     if (!host_.listening.emplace(address, queue).second) throw_transport_error(asio::error::address_in_use, context);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "transport/sim/fabric.hpp"
-#include "transport/transport.hpp"
+#include "transport/medium.hpp"
 
 #include <memory>
 #include <string>

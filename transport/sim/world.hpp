@@ -15,7 +15,7 @@
 #include "transport/sim/fabric.hpp"
 #include "transport/sim/faults.hpp"
 #include "transport/sim/link.hpp"
-#include "transport/transport.hpp"
+#include "transport/medium.hpp"
 
 #include <boost/asio/io_context.hpp>
 

@@ -2,6 +2,8 @@
 // written before them. In JSON all are hexadecimal.
 #pragma once
 
+#include "fragment/hex.hpp"
+
 #include <array>
 #include <compare>
 #include <cstddef>
@@ -16,13 +18,8 @@
 
 namespace trunkline::quarkchain {
 
-/// Lower case, two digits a byte.
-std::string to_hex(std::span<const std::byte> bytes);
-std::string to_hex(std::string_view bytes);
-/// Digits of either case, an even number of them; nothing otherwise. "0x" is not skipped.
-std::optional<std::string> from_hex(std::string_view digits);
-/// Fills `into` exactly; false when the digits are no digits, or too many or too few.
-bool from_hex(std::string_view digits, std::span<std::byte> into) noexcept;
+using trunkline::from_hex;
+using trunkline::to_hex;
 
 inline std::span<const std::byte> bytes_of(std::string_view text) noexcept { return std::as_bytes(std::span(text)); }
 inline std::string_view text_of(std::span<const std::byte> bytes) noexcept {

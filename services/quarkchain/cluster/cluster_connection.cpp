@@ -18,7 +18,7 @@ struct ClusterConnections::State final : std::enable_shared_from_this<State>, Li
 
   static LinksOptions links_options(const ClusterConnectionsOptions& of) {
     LinksOptions options;
-    options.media = of.media;
+    options.media = with_default_media(of.media);
     options.connect_deadline = of.connect_deadline;
     options.goodbye_deadline = of.limits.goodbye_deadline;
     options.log = of.log;

@@ -12,7 +12,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,7 +28,7 @@ struct ClusterConnectionsOptions {
   std::size_t connections_max = 1024; // further ones that are accepted are turned away,
   std::function<bool(const Transport&)> always_welcome; // except these; null: no exception
   std::chrono::milliseconds connect_deadline{10000};
-  std::map<std::string, std::shared_ptr<Medium>> media; // see LinksOptions
+  Media media; // in addition to those of default_media() or instead of them
   LogSink log;
 
   ClusterConnectionsOptions() = default;

@@ -59,7 +59,7 @@ void LedgerState::take_genesis(const RootBlock& block) {
 }
 
 awaitable<void> LedgerState::create_shards(RootBlock root_tip) {
-  const Mutex::Held held = co_await turn_.take();
+  const Mutex::Lock lock = co_await mutex_.lock();
   const Hash256 hash = hash_of(root_tip.header);
   if (!store_->has(keys::root_block(hash))) {
     // A slave that has been away for one block may still catch up; the genesis must be the configured one.
@@ -74,7 +74,7 @@ awaitable<void> LedgerState::create_shards(RootBlock root_tip) {
 }
 
 awaitable<bool> LedgerState::add_root_block(RootBlock block) {
-  const Mutex::Held held = co_await turn_.take();
+  const Mutex::Lock lock = co_await mutex_.lock();
   const Hash256 hash = hash_of(block.header);
   if (!store_->has(keys::root_block(hash))) {
     keep_root_block(block, hash);

@@ -205,7 +205,7 @@ class LedgerState final : public Ledger, public std::enable_shared_from_this<Led
   Hash256 root_tip_hash_;
   ArtificialTxConfig artificial_;
   LedgerCounters counters_;
-  Mutex turn_;
+  Mutex mutex_;
   std::unique_ptr<Tasks> announcements_;
 };
 

@@ -25,7 +25,7 @@ constexpr std::size_t announcements_max = 1024;    // under way; more are not ma
 
 awaitable<bool> LedgerState::take_block(std::uint32_t branch, MinorBlock block) {
   LedgerShard& of = shard(branch);
-  const Mutex::Held held = co_await turn_.take();
+  const Mutex::Lock lock = co_await mutex_.lock();
   co_return co_await extend(of, std::move(block));
 }
 
@@ -122,7 +122,7 @@ awaitable<SyncedBlocks> LedgerState::sync_minor_block_list(PeerShard from, std::
 /// In their order, with one batch of lists for all of them and one report.
 awaitable<SyncedBlocks> LedgerState::take_blocks(std::uint32_t branch, std::vector<MinorBlock> blocks) {
   LedgerShard& of = shard(branch);
-  const Mutex::Held held = co_await turn_.take();
+  const Mutex::Lock lock = co_await mutex_.lock();
   std::vector<XshardList> lists;
   std::vector<MinorBlockHeader> headers;
   std::vector<TokenBalanceMap> coinbase;

@@ -1,6 +1,5 @@
 // The connections of slaves and masters in a simulated world: who is who, who finds whom again, and in which order
 // things end.
-#include "async/log_rate.hpp"
 #include "tests/services/quarkchain/cluster/text_cluster.hpp"
 #include "tests/services/quarkchain/protocol/wire.hpp"
 #include "tests/support/co_test_case.hpp"
@@ -754,16 +753,6 @@ CO_TEST_CASE("slave pool: nothing comes into a closed one", in_world, sim::World
 }
 
 } // namespace
-
-TEST_CASE("log rate: so many lines in a while, then one that says how many were left out") {
-  LogRate rate(2, 10s);
-  const TimePoint now{1h};
-  CHECK(rate.pass("a", now) == "a");
-  CHECK(rate.pass("b", now + 1s) == "b");
-  for (int i = 0; i < 3; ++i) CHECK_FALSE(rate.pass("c", now + 9s));
-  CHECK(rate.pass("d", now + 10s) == "d (after 3 more like it)");
-  CHECK(rate.pass("e", now + 11s) == "e");
-}
 
 TEST_CASE("slave pool: two slaves that dial each other at once keep a way to each other") {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {

@@ -1,0 +1,27 @@
+// Bytes as hexadecimal digits.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace trunkline {
+
+/// Appends two digits, in lower case unless `upper`.
+void append_hex(std::string& to, unsigned char byte, bool upper = false);
+
+/// Two digits a byte, in lower case.
+std::string to_hex(std::span<const std::byte> bytes);
+std::string to_hex(std::string_view bytes);
+
+/// The value of a digit of either case; -1 for every other character.
+int hex_value(char digit) noexcept;
+
+/// Nothing unless there is an even number of digits, of either case, and nothing else. "0x" is not skipped.
+std::optional<std::string> from_hex(std::string_view digits);
+/// The same, and false unless the digits fill `into` exactly; what `into` then holds is undefined.
+bool from_hex(std::string_view digits, std::span<std::byte> into) noexcept;
+
+} // namespace trunkline

@@ -1,0 +1,38 @@
+// What makes connections of one kind, and what it says about its addresses.
+#pragma once
+
+#include "transport/transport.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace trunkline {
+
+/// Dials and listens for one scheme. Nobody else knows the scheme: other code finds the medium of an address by its
+/// scheme (transport/media.hpp) and asks it what follows from that.
+class Medium {
+ public:
+  virtual ~Medium() = default;
+
+  /// The scheme of its addresses, without the ':': "tcp".
+  virtual std::string_view scheme() const noexcept = 0;
+  /// How its addresses are written, for help and error texts: "tcp://host:port".
+  virtual std::string_view form() const noexcept = 0;
+  /// True when its addresses name a host, and its transports know the host of the far end (Transport::remote_host). An
+  /// address that the far side claims is then believed only when it names that host; otherwise a claim is believed when
+  /// it is of this scheme.
+  virtual bool has_hosts() const noexcept = 0;
+  /// True when its addresses are SCHEME://HOST:PORT. Not without hosts.
+  virtual bool has_ports() const noexcept = 0;
+  /// True when no other machine can reach any of its addresses.
+  virtual bool is_local() const noexcept = 0;
+
+  /// Connects. Cancelled: throws operation_aborted. Errors: error::bad_url, `address "x" is not FORM`; otherwise
+  /// boost::system::system_error with "cannot connect to ADDRESS: " and the system's reason.
+  virtual awaitable<std::unique_ptr<Transport>> dial(std::string address) = 0;
+  /// Binds the address before it returns; does not wait. Errors: as for dial, with "cannot listen on ADDRESS: ".
+  virtual std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) = 0;
+};
+
+} // namespace trunkline
