@@ -11,17 +11,11 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import lint  # noqa: E402
+from checks import check, finish  # noqa: E402
 
 EXPECTED = re.compile(r"expect: (.*?)\s*$")
-results = []
-
-
-def check(name, condition, details=""):
-    results.append(bool(condition))
-    if not condition:
-        print(f"FAILED: {name}\n{details}".rstrip())
 
 
 def findings_in(files):
@@ -99,5 +93,4 @@ for name, other, expected in [
 repository = lint.lint(os.path.join(HERE, "..", ".."))
 check("the repository follows its rules", not repository, "\n".join(f"  {p}:{l}: {m}" for p, l, m in repository))
 
-print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
-sys.exit(0 if all(results) else 1)
+finish()
