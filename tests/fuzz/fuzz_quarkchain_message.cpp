@@ -7,6 +7,7 @@
 #include "services/quarkchain/chain/evm_transaction.hpp"
 #include "services/quarkchain/protocol/frame_json.hpp"
 #include "services/quarkchain/chain/json_codec.hpp"
+#include "tests/fuzz/input.hpp"
 #include "tests/services/quarkchain/vectors.hpp"
 
 #include <algorithm>
@@ -37,34 +38,9 @@ bool equal(const ByteBuffer& a, const ByteBuffer& b) {
   return a.size() == b.size() && std::equal(a.data(), a.data() + a.size(), b.data());
 }
 
-/// The input, taken from its beginning; zeros when it is used up.
-class Choices {
- public:
-  explicit Choices(std::span<const std::uint8_t> data) : data_(data) {}
-
-  bool more() const { return !data_.empty(); }
-  std::uint8_t byte() {
-    if (data_.empty()) return 0;
-    const std::uint8_t value = data_.front();
-    data_ = data_.subspan(1);
-    return value;
-  }
-  std::size_t below(std::size_t limit) {
-    const std::size_t value = static_cast<std::size_t>(byte()) << 8 | byte();
-    return limit == 0 ? 0 : value % limit;
-  }
-  Bytes rest() {
-    const auto bytes = std::as_bytes(std::exchange(data_, {}));
-    return {bytes.begin(), bytes.end()};
-  }
-
- private:
-  std::span<const std::uint8_t> data_;
-};
-
 std::ptrdiff_t offset(std::size_t place) { return static_cast<std::ptrdiff_t>(place); }
 
-void edit(Bytes& bytes, Choices& choices) {
+void edit(Bytes& bytes, test::FuzzInput& choices) {
   const auto& samples = test::samples();
   const std::uint8_t how = choices.byte();
   const std::size_t place = choices.below(bytes.size() + 1);
@@ -140,7 +116,7 @@ void check(const TypeInfo& type, const Bytes& bytes) {
 }
 
 /// A payload in a frame, with the opcode that the input wants.
-void check_frame(const Bytes& payload, Choices& choices) {
+void check_frame(const Bytes& payload, test::FuzzInput& choices) {
   const Framing framing = static_cast<Framing>(choices.byte() % 3);
   FrameHeader header;
   header.opcode = choices.byte();
@@ -185,7 +161,7 @@ void check_text(const TypeInfo& type, const Bytes& bytes) {
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  Choices choices({data, size});
+  test::FuzzInput choices({data, size});
   const std::uint8_t mode = choices.byte() % 8;
   const auto all = types();
   if (mode == 0 || mode == 1) {

@@ -7,6 +7,7 @@
 #include "circuit/trunk.hpp"
 #include "services/quarkchain/trunk/cluster_machine.hpp"
 #include "services/quarkchain/rpc/rpc.hpp"
+#include "tests/fuzz/input.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -28,28 +29,6 @@ using namespace trunkline::quarkchain;
 void demand(bool good) {
   if (!good) std::abort();
 }
-
-/// The input, read from the front; zeros at its end.
-class Steps {
- public:
-  explicit Steps(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-  bool more() const { return !bytes_.empty(); }
-  std::uint8_t next() {
-    if (bytes_.empty()) return 0;
-    const std::uint8_t byte = bytes_.front();
-    bytes_ = bytes_.subspan(1);
-    return byte;
-  }
-  std::string take(std::size_t count) {
-    count = std::min(count, bytes_.size());
-    std::string text(reinterpret_cast<const char*>(bytes_.data()), count);
-    bytes_ = bytes_.subspan(count);
-    return text;
-  }
-
- private:
-  std::span<const std::uint8_t> bytes_;
-};
 
 struct Shared {
   int running = 0;
@@ -127,18 +106,18 @@ class Session {
 
   const ClusterMachine& machine() const { return *machine_; }
 
-  void step(Steps& steps) {
-    const std::uint8_t what = steps.next();
+  void step(test::FuzzInput& steps) {
+    const std::uint8_t what = steps.byte();
     switch (what % 10) {
       case 0:
       case 1:
       case 2: { // a frame
         FrameHeader header;
-        header.opcode = steps.next() % 12;
-        header.rpc_id = steps.next() % 16;
-        if (what & 0x10) header.branch = steps.next() % 4;
-        if (what & 0x20) header.cluster_peer_id = steps.next() % 4;
-        const std::string payload = steps.take(what & 0x40 ? std::size_t{steps.next()} * 4 : steps.next() % 8);
+        header.opcode = steps.byte() % 12;
+        header.rpc_id = steps.byte() % 16;
+        if (what & 0x10) header.branch = steps.byte() % 4;
+        if (what & 0x20) header.cluster_peer_id = steps.byte() % 4;
+        const std::string payload = steps.text(what & 0x40 ? std::size_t{steps.byte()} * 4 : steps.byte() % 8);
         header.length = static_cast<std::uint32_t>(payload.size());
         ByteBuffer bytes;
         append_frame_header(bytes, framing_, header);
@@ -147,25 +126,25 @@ class Session {
         break;
       }
       case 3: { // raw bytes
-        const std::string raw = steps.take(steps.next() % 64);
+        const std::string raw = steps.text(steps.byte() % 64);
         trunk_->feed(std::as_bytes(std::span(raw)));
         break;
       }
       case 4: { // a call of ours
         if (!tasks_) tasks_ = std::make_unique<Tasks>(io_.get_executor());
-        const auto& circuit = circuits_[steps.next() % circuits_.size()];
-        tasks_->spawn(call(&shared_, circuit, steps.next() % 12, steps.take(steps.next())));
+        const auto& circuit = circuits_[steps.byte() % circuits_.size()];
+        tasks_->spawn(call(&shared_, circuit, steps.byte() % 12, steps.text(steps.byte())));
         break;
       }
       case 5: tasks_.reset(); break;
       case 6: // a virtual peer comes
         if (circuits_.size() < 64)
           circuits_.push_back(RpcCircuit::start(
-              circuits_.front()->new_circuit(to_text(Route(steps.next() % 3, steps.next() % 4))), server_));
+              circuits_.front()->new_circuit(to_text(Route(steps.byte() % 3, steps.byte() % 4))), server_));
         break;
       case 7: // or goes
         if (circuits_.size() > 1) {
-          const std::size_t at = 1 + steps.next() % (circuits_.size() - 1);
+          const std::size_t at = 1 + steps.byte() % (circuits_.size() - 1);
           if (what & 0x10) circuits_[at]->close(End(error::peer_ended));
           circuits_.erase(circuits_.begin() + static_cast<std::ptrdiff_t>(at));
         }
@@ -229,7 +208,7 @@ class Session {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  Steps steps(std::span(data + 1, size - 1));
+  test::FuzzInput steps(std::span(data + 1, size - 1));
   Session session(data[0]);
   while (steps.more()) session.step(steps);
   session.end(data[0] & 8);

@@ -4,6 +4,7 @@
 #include "tests/services/gossip/tables.hpp"
 #include "tests/services/gossip/village.hpp"
 #include "tests/support/coroutine.hpp"
+#include "tests/support/log_lines.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -137,14 +138,14 @@ awaitable<void> survives_throwing(asio::io_context& io) {
   Village village(io, 3, "adopt+cleanup");
   co_await village.ready();
   int calls = 0;
-  std::vector<std::string> logged;
+  LogLines log;
   gossip::GossipOptions how;
   how.channel = "other";
   how.on_message = [&](NodeId, Payload) -> awaitable<void> {
     if (++calls == 1) throw std::runtime_error("not this one");
     co_return;
   };
-  how.log = [&](const std::string& line) { logged.push_back(line); };
+  how.log = [&](const std::string& line) { log.add(line); };
   const auto thrower = std::make_shared<gossip::Gossip>(village.members[1]->network, how);
   const auto sender = std::make_shared<gossip::Gossip>(village.members[0]->network, [] {
     gossip::GossipOptions plain;
@@ -161,8 +162,8 @@ awaitable<void> survives_throwing(asio::io_context& io) {
   sender->broadcast("a");
   sender->broadcast("b");
   while (calls < 2) co_await asio::post(asio::use_awaitable);
-  CHECK(logged.size() == 1);
-  CHECK(logged[0].find("not this one") != std::string::npos);
+  CHECK(log.lines().size() == 1);
+  CHECK(log.has_line("not this one"));
   scope->cancel();
   co_await thrower->done();
   co_await sender->done();

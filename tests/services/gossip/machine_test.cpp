@@ -1,6 +1,7 @@
 // Gossip machines among each other, in virtual time: exactly once, whoever is dead, lost, hostile or new.
 #include "tests/services/gossip/fabric.hpp"
 #include "tests/services/gossip/tables.hpp"
+#include "tests/support/bytes.hpp"
 #include "tests/support/seed.hpp"
 
 #include <doctest/doctest.h>
@@ -44,7 +45,7 @@ Word rumor(const Fabric& fabric, std::uint32_t origin, std::uint8_t level, const
   word.book = fabric.book->version();
   word.origin = fabric.ids[origin];
   word.id = id;
-  word.payload = std::as_bytes(std::span(text));
+  word.payload = as_bytes(text);
   return word;
 }
 
@@ -616,7 +617,7 @@ TEST_CASE("word: what is encoded is decoded") {
   word.origin = *NodeId::from_bytes("0123456789abcdef");
   word.id = *RandomId::from_bytes("fedcba9876543210");
   const std::string text = "payload";
-  word.payload = std::as_bytes(std::span(text));
+  word.payload = as_bytes(text);
   const std::vector<std::byte> bytes = word.encode();
   const auto decoded = Word::decode(bytes);
   REQUIRE(decoded);

@@ -28,9 +28,9 @@ constexpr std::size_t violations_kept = 8;
 std::uint32_t shard(std::size_t chain) { return static_cast<std::uint32_t>(chain << 16 | 1); }
 
 /// Forwards all, and notes which lists every destination has acknowledged.
-class NotingBackendHost final : public BackendHost {
+class ForwardingHost final : public BackendHost {
  public:
-  NotingBackendHost(std::weak_ptr<BackendHost> to, std::map<std::pair<std::uint32_t, Hash256>, std::size_t>& noted)
+  ForwardingHost(std::weak_ptr<BackendHost> to, std::map<std::pair<std::uint32_t, Hash256>, std::size_t>& noted)
       : to_(std::move(to)), noted_(noted) {}
 
   awaitable<ArtificialTxConfig> add_minor_block_header(MinorBlockReport report) override {
@@ -155,7 +155,7 @@ class Run {
    public:
     WatchedBackend(Run* run, std::shared_ptr<Backend> to) : run_(run), to_(std::move(to)) {}
     void attach(std::weak_ptr<BackendHost> surroundings) override {
-      noting_ = std::make_shared<NotingBackendHost>(std::move(surroundings), run_->acknowledged_);
+      noting_ = std::make_shared<ForwardingHost>(std::move(surroundings), run_->acknowledged_);
       to_->attach(noting_);
     }
     std::vector<std::uint32_t> shards() const override { return to_->shards(); }
@@ -179,7 +179,7 @@ class Run {
     static awaitable<void> nothing() { co_return; }
     Run* run_;
     std::shared_ptr<Backend> to_;
-    std::shared_ptr<NotingBackendHost> noting_;
+    std::shared_ptr<ForwardingHost> noting_;
   };
 
   // Who does something, each until `ending_`.

@@ -11,6 +11,7 @@
 #include "services/quarkchain/ledger/root_chain.hpp"
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/slave/slave_node.hpp"
+#include "tests/support/log_lines.hpp"
 #include "transport/sim/world.hpp"
 
 #include <fmt/format.h>
@@ -23,6 +24,8 @@
 #include <vector>
 
 namespace trunkline::quarkchain::test {
+
+using trunkline::test::LogLines;
 
 using namespace std::chrono_literals;
 
@@ -185,19 +188,13 @@ class SimCluster {
   std::shared_ptr<Store> master_store = make_memory_store();
   std::shared_ptr<RootChain> chain;
   std::unique_ptr<MasterNode> master;
-  std::vector<std::string> lines; // of all logs
-  bool has_line(std::string_view part) const {
-    for (const std::string& line : lines)
-      if (line.find(part) != std::string::npos) return true;
-    return false;
-  }
+  LogLines log; // of all nodes
 
  private:
   LogSink sink(std::string who) {
-    return [this, who = std::move(who)](LogLevel, std::string_view line) {
-      lines.push_back(fmt::format(
-          "{} {}: {}", std::chrono::duration_cast<std::chrono::milliseconds>(world.elapsed()).count(), who, line));
-    };
+    return log.sink([this, who = std::move(who)] {
+      return fmt::format("{} {}", std::chrono::duration_cast<std::chrono::milliseconds>(world.elapsed()).count(), who);
+    });
   }
   static awaitable<void> stop_all(SimCluster* self) {
     if (self->master) co_await self->master->stop(Duration::zero());

@@ -3,6 +3,7 @@
 #include "services/sync/outgoing_file.hpp"
 #include "services/sync/walk.hpp"
 #include "tests/services/sync/scratch.hpp"
+#include "tests/support/bytes.hpp"
 
 #include <doctest/doctest.h>
 
@@ -21,11 +22,9 @@ using namespace trunkline::sync;
 
 namespace {
 
-std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
-
 void receive(const std::shared_ptr<Root>& root, std::string_view content) {
   IncomingFile file(root->directory(""), "name", test::seeded_random());
-  file.write(0, bytes(content));
+  file.write(0, test::as_bytes(content));
   file.commit(content.size(), 0640, {1000, 7});
 }
 
@@ -44,8 +43,8 @@ TEST_CASE("incoming file: it has its name, mode and time when it is whole, and n
 
   {
     IncomingFile file(root->directory(""), "name", test::seeded_random());
-    file.write(0, bytes("hello "));
-    file.write(6, bytes("world"));
+    file.write(0, test::as_bytes("hello "));
+    file.write(6, test::as_bytes("world"));
     CHECK_FALSE(scratch.has("name"));
     CHECK(temporaries(scratch).size() == 1);
     CHECK((scratch.status(temporaries(scratch)[0]).st_mode & 07777) == (S_ISVTX | 0600)); // the mark
@@ -66,7 +65,7 @@ TEST_CASE("incoming file: dropped before it is whole, it leaves the old content 
 
   {
     IncomingFile file(root->directory(""), "name", test::seeded_random());
-    file.write(0, bytes("new"));
+    file.write(0, test::as_bytes("new"));
   }
 
   CHECK(scratch.read("name") == "old");
@@ -217,7 +216,7 @@ TEST_CASE("incoming file: what is never written is a hole of zeros") {
   const auto root = Root::open(scratch.path());
 
   IncomingFile file(root->directory(""), "name", test::seeded_random());
-  file.write(5'000'000'000, bytes("end"));
+  file.write(5'000'000'000, test::as_bytes("end"));
   file.commit(6'000'000'000, 0644, {});
 
   const auto status = scratch.status("name");

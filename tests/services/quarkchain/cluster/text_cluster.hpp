@@ -5,6 +5,7 @@
 #include "async/within.hpp"
 #include "services/quarkchain/cluster/cluster_master.hpp"
 #include "services/quarkchain/cluster/cluster_slave.hpp"
+#include "tests/support/log_lines.hpp"
 #include "transport/sim/world.hpp"
 
 #include <boost/asio/post.hpp>
@@ -19,6 +20,8 @@
 #include <vector>
 
 namespace trunkline::quarkchain::test {
+
+using trunkline::test::LogLines;
 
 using namespace std::chrono_literals;
 
@@ -55,25 +58,6 @@ inline SlaveIdentity parse_identity(std::string_view text) {
   return identity;
 }
 
-struct Lines {
-  std::vector<std::string> lines;
-  LogSink sink(std::string who) {
-    return [this, who = std::move(who)](LogLevel, std::string_view line) {
-      lines.push_back(who + ": " + std::string(line));
-    };
-  }
-  bool have(std::string_view text) const {
-    for (const std::string& line : lines)
-      if (line.find(text) != std::string::npos) return true;
-    return false;
-  }
-  std::size_t count(std::string_view text) const {
-    std::size_t found = 0;
-    for (const std::string& line : lines) found += line.find(text) != std::string::npos;
-    return found;
-  }
-};
-
 /// A slave process on its own host.
 class TestSlave {
  public:
@@ -88,7 +72,7 @@ class TestSlave {
   SlaveTarget target() const { return SlaveTarget(identity, address); }
 
   SlaveIdentity identity;
-  Lines log;
+  LogLines log;
   std::string heard; // commands of virtual peers: "00010001/7 text;"
   std::string address;
   ClusterSlave slave;
@@ -177,7 +161,7 @@ class TestMaster {
   }
 
   std::string host;
-  Lines log;
+  LogLines log;
   std::string gone; // peers: "7: trunk lost;"
   std::string heard; // commands of the root chain
   std::shared_ptr<ClusterConnection> accepted;

@@ -18,7 +18,7 @@ constexpr std::uint32_t branch_0 = 0x00001;
 constexpr std::uint32_t branch_1 = 0x10001;
 constexpr std::uint32_t branch_2 = 0x20001;
 
-class NotingBackendHost final : public BackendHost {
+class RecordingHost final : public BackendHost {
  public:
   awaitable<ArtificialTxConfig> add_minor_block_header(MinorBlockReport report) override {
     if (master_is_away) throw_error(error::trunk_lost, "the master is away");
@@ -83,7 +83,7 @@ class NotingBackendHost final : public BackendHost {
 struct Bench {
   explicit Bench(std::uint32_t root_height_of_last = 0, std::vector<std::uint32_t> shards = {branch_0, branch_1},
                  std::unique_ptr<Store> store = make_memory_store())
-      : config(cluster_config(1, 3, root_height_of_last)), around(std::make_shared<NotingBackendHost>()) {
+      : config(cluster_config(1, 3, root_height_of_last)), around(std::make_shared<RecordingHost>()) {
     options.config = config.quarkchain;
     options.full_shard_ids = std::move(shards);
     options.transaction_history = true;
@@ -112,7 +112,7 @@ struct Bench {
   std::uint64_t time = 1700000000;
   ClusterConfig config;
   LedgerOptions options;
-  std::shared_ptr<NotingBackendHost> around;
+  std::shared_ptr<RecordingHost> around;
   std::shared_ptr<Ledger> ledger;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "services/quarkchain/protocol/frame.hpp"
+#include "tests/support/bytes.hpp"
 
 #include <cstdint>
 #include <span>
@@ -14,7 +15,7 @@
 
 namespace trunkline::quarkchain::test {
 
-inline std::span<const std::byte> as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+using trunkline::test::as_bytes;
 
 inline std::string from_hex(std::string_view hex) {
   std::string bytes;

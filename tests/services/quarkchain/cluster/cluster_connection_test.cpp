@@ -107,16 +107,16 @@ CO_TEST_CASE("cluster slave: a thousand silent connections are bounded, named, a
   SlavePool& pool = slave.slave.slaves();
   CHECK(pool.unidentified() == 64);
   CHECK(pool.counters().unidentified_refused == 1000 - 64);
-  CHECK(slave.log.have("unidentified_max is 64"));
-  CHECK(slave.log.have("connection from sim://outside"));
-  CHECK(slave.log.lines.size() < 60); // not one for each
+  CHECK(slave.log.has_line("unidentified_max is 64"));
+  CHECK(slave.log.has_line("connection from sim://outside"));
+  CHECK(slave.log.lines().size() < 60); // not one for each
   co_await write_text(*master, ping(Framing::cluster, ""));
   CHECK(co_await read_frames(*master, Framing::cluster, 1) == "130 #1 \"S0;10001,20001,\";");
   co_await sleep_for(10s);
   CHECK(pool.unidentified() == 0);
   CHECK(pool.counters().identify_timeouts == 64);
-  CHECK(slave.log.have("no PING within identify_deadline 10000 ms"));
-  CHECK(slave.log.lines.size() < 120);
+  CHECK(slave.log.has_line("no PING within identify_deadline 10000 ms"));
+  CHECK(slave.log.lines().size() < 120);
   co_await until([&] { return slave.slave.connections().size() == 1; });
   const auto late = co_await outside->dial(slave.address); // there is room again
   co_await write_text(*late, ping(Framing::slave, to_text(s1)));
@@ -143,11 +143,11 @@ CO_TEST_CASE("cluster slave: the first PING of a slave counts, one without shard
   const auto shardless = co_await outside->dial(slave.address);
   co_await write_text(*shardless, ping(Framing::slave, "S3;"));
   CHECK((co_await read_frames(*shardless, Framing::slave, 1)).ends_with("(end)"));
-  CHECK(slave.log.have("says that it runs no shard"));
+  CHECK(slave.log.has_line("says that it runs no shard"));
   const auto boastful = co_await outside->dial(slave.address);
   co_await write_text(*boastful, ping(Framing::slave, "S3;10001,10001,10001,10001,10001,"));
   CHECK((co_await read_frames(*boastful, Framing::slave, 1)).ends_with("(end)"));
-  CHECK(slave.log.have("says that it runs 5 shards, there are 4"));
+  CHECK(slave.log.has_line("says that it runs 5 shards, there are 4"));
   CHECK(slave.slave.slaves().counters().identities_refused == 2);
   co_await stop_all(slave.slave);
 }
@@ -171,19 +171,19 @@ CO_TEST_CASE("cluster slave: the master finds room however many have connected, 
   strangers.push_back(co_await outside->dial(slave.address));
   co_await write_text(*strangers.back(), ping(Framing::slave, "S9;10001,"));
   CHECK((co_await read_frames(*strangers.back(), Framing::slave, 1)).ends_with("(end)"));
-  CHECK(slave.log.have("slave \"S9\" is not one of the 3 of the configuration"));
+  CHECK(slave.log.has_line("slave \"S9\" is not one of the 3 of the configuration"));
   co_await until([&] { return slave.slave.connections().size() == 3; });
   strangers.push_back(co_await outside->dial(slave.address));
   co_await write_text(*strangers.back(), ping(Framing::slave, to_text(s1))); // the fourth: the first one goes
   CHECK(co_await read_frames(*strangers.back(), Framing::slave, 1) == "130 #1 \"S0;10001,20001,\";");
   CHECK(co_await read_frames(*strangers.front(), Framing::slave, 1) == "(end)");
   CHECK(slave.slave.slaves().counters().links_replaced == 1);
-  CHECK(slave.log.have("links_per_slave_max 3"));
+  CHECK(slave.log.has_line("links_per_slave_max 3"));
   co_await until([&] { return slave.slave.connections().size() == 3; });
 
   for (int i = 0; i < 2; ++i) strangers.push_back(co_await outside->dial(slave.address));
   co_await until([&] { return slave.slave.connections().counters().turned_away > 0; });
-  CHECK(slave.log.have("turned away: connections_max 4 reached"));
+  CHECK(slave.log.has_line("turned away: connections_max 4 reached"));
   const auto keeper = co_await world.medium("keeper")->dial(slave.address);
   co_await write_text(*keeper, ping(Framing::cluster, ""));
   CHECK(co_await read_frames(*keeper, Framing::cluster, 1) == "130 #1 \"S0;10001,20001,\";");
@@ -420,8 +420,9 @@ CO_TEST_CASE("virtual peers: created from the id they are told, filled up when s
 }
 
 /// Two clusters of one master and one slave each, connected.
-struct TwoClusters {
-  explicit TwoClusters(sim::World& of, const TestMaster::Tweak& tweak_a = {}, const TestSlave::Tweak& tweak_slave = {})
+struct TwoTextClusters {
+  explicit TwoTextClusters(sim::World& of, const TestMaster::Tweak& tweak_a = {},
+                           const TestSlave::Tweak& tweak_slave = {})
       : world(of), slave_a(of, s0, tweak_slave), slave_b(of, SlaveIdentity("T0", {0x10001, 0x20001})),
         a(of, "A", tweak_a), b(of, "B") {}
 
@@ -449,7 +450,7 @@ struct TwoClusters {
 
 CO_TEST_CASE("forwarding: what a peer says to a shard reaches its slave, and back, with its own ids", in_world,
              sim::World& world) {
-  TwoClusters two(world);
+  TwoTextClusters two(world);
   co_await two.meet();
   co_await two.admit();
   const auto at_a = two.slave_a.slave.peers().find(0x10001, 7);
@@ -478,7 +479,7 @@ CO_TEST_CASE("forwarding: what a peer says to a shard reaches its slave, and bac
 
 CO_TEST_CASE("forwarding: nothing passes before the slaves are ready, and nothing is lost", in_world,
              sim::World& world) {
-  TwoClusters two(world);
+  TwoTextClusters two(world);
   co_await two.meet();
   co_await two.b.admit(1, two.of_b); // B talks already, A is not ready
   co_await two.slave_b.slave.peers().find(0x10001, 1)->command(op_peer_command, Payload("early"));
@@ -492,7 +493,7 @@ CO_TEST_CASE("forwarding: nothing passes before the slaves are ready, and nothin
 
 CO_TEST_CASE("forwarding: a peer that leaves takes its virtual peers along and nothing else", in_world,
              sim::World& world) {
-  TwoClusters two(world);
+  TwoTextClusters two(world);
   co_await two.meet();
   co_await two.admit();
   const auto at_a = two.slave_a.slave.peers().find(0x10001, 7);
@@ -511,7 +512,7 @@ CO_TEST_CASE("forwarding: a peer that leaves takes its virtual peers along and n
 }
 
 CO_TEST_CASE("forwarding: a peer that speaks to a shard that no slave runs is closed", in_world, sim::World& world) {
-  TwoClusters two(world);
+  TwoTextClusters two(world);
   co_await two.meet();
   co_await two.admit();
   two.b.master.forwarding().add_slave(two.b.master.slaves().front(), {0x30001}); // at A no slave does
@@ -521,14 +522,14 @@ CO_TEST_CASE("forwarding: a peer that speaks to a shard that no slave runs is cl
   co_await peer->command(op_peer_command, Payload("x"));
   co_await until([&] { return !two.a.gone.empty(); });
   CHECK(two.a.master.forwarding().counters().unroutable == 1);
-  CHECK(two.a.log.have("branch 0x00030001, which no slave runs"));
+  CHECK(two.a.log.has_line("branch 0x00030001, which no slave runs"));
   CHECK((co_await two.a.master.slaves().front()->call(op_ping, Payload())).payload.text() == to_text(s0));
   co_await two.stop();
 }
 
 /// A slave speaks to a peer in the name of a shard that is another's, before that one has.
 CO_TEST_CASE("forwarding: a slave cannot speak for a shard that is not its own", in_world, sim::World& world) {
-  TwoClusters two(world);
+  TwoTextClusters two(world);
   TestSlave liar(world, SlaveIdentity("L", {0x30001}));
   co_await two.a.master.connect_slave(liar.address, liar.identity.full_shard_ids);
   co_await two.meet();
@@ -539,7 +540,7 @@ CO_TEST_CASE("forwarding: a slave cannot speak for a shard that is not its own",
   }
   co_await until([&] { return two.a.master.forwarding().counters().foreign == 2; });
   CHECK(two.a.master.forwarding().pairs() == 0);
-  CHECK(two.a.log.have("which it does not run: dropped"));
+  CHECK(two.a.log.has_line("which it does not run: dropped"));
 
   const auto at_b = two.slave_b.slave.peers().find(0x10001, 1);
   CHECK((co_await at_b->call(op_peer_request, Payload("x"))).payload.text() == "00010001/7 answers x");
@@ -550,7 +551,7 @@ CO_TEST_CASE("forwarding: a slave cannot speak for a shard that is not its own",
 
 /// What a peer was told is over begins anew when a slave comes for it.
 CO_TEST_CASE("forwarding: a peer reaches a shard again whose slave was away", in_world, sim::World& world) {
-  TwoClusters two(world, [](ClusterMasterOptions& options) { options.ends_with_slave = false; });
+  TwoTextClusters two(world, [](ClusterMasterOptions& options) { options.ends_with_slave = false; });
   co_await two.meet();
   co_await two.admit();
   const auto at_b = two.slave_b.slave.peers().find(0x10001, 1);
@@ -577,7 +578,7 @@ CO_TEST_CASE("forwarding: a peer reaches a shard again whose slave was away", in
 CO_TEST_CASE("forwarding: a shard that takes nothing costs its peers on that shard, and nobody else", in_world,
              sim::World& world) {
   // What the slave at A does not read waits at its master, for this peer and this shard only.
-  TwoClusters two(world, [](ClusterMasterOptions& options) {
+  TwoTextClusters two(world, [](ClusterMasterOptions& options) {
     options.connections.limits.peer_inbox_bytes_max = 64 * 1024;
     options.connections.limits.peer_output_bytes_max = 64 * 1024;
   });
@@ -588,7 +589,7 @@ CO_TEST_CASE("forwarding: a shard that takes nothing costs its peers on that sha
   world.stall("A", "S0", 1h);
   for (int i = 0; i < 2000; ++i) co_await first->command(op_peer_command, Payload(std::string(1000, 'x')));
   co_await until([&] { return two.a.master.forwarding().counters().pairs_ended == 1; });
-  CHECK(two.a.log.have("peer_inbox_bytes_max 65536"));
+  CHECK(two.a.log.has_line("peer_inbox_bytes_max 65536"));
   CHECK((co_await two.of_b->control()->call(3, Payload("root"))).payload.text() == "root");
   CHECK(two.a.accepted->is_open());
   co_await two.stop();
@@ -612,7 +613,7 @@ CO_TEST_CASE("cluster master: the loss of a slave ends it, or is left out", in_w
   co_await lenient.master.connect_slave(c.address, s2.full_shard_ids);
   world.reset("lenient", "S2");
   co_await until([&] { return lenient.master.slaves().empty(); });
-  CHECK(lenient.log.have("is gone"));
+  CHECK(lenient.log.has_line("is gone"));
   co_await stop_all(lenient.master, c.slave);
 }
 
@@ -672,7 +673,7 @@ CO_TEST_CASE("cluster slave: it may wait for a new master instead", in_world, si
   one->close();
   co_await until([&] { return slave.slave.master() == nullptr; });
   CHECK_FALSE(peer->is_open());
-  CHECK(slave.log.have("waiting for a new one"));
+  CHECK(slave.log.has_line("waiting for a new one"));
   const auto stranger = co_await world.medium("stranger")->dial(slave.address);
   co_await sleep_for(1s);
   CHECK(slave.slave.master() == nullptr);

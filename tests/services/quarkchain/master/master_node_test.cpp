@@ -82,15 +82,15 @@ awaitable<void> until(std::function<bool()> condition) {
 }
 
 /// Two clusters of two slaves each.
-struct TwoClusters {
-  explicit TwoClusters(sim::World& world, const SimCluster::TweakMaster& tweak_b = {})
+struct TwoWholeClusters {
+  explicit TwoWholeClusters(sim::World& world, const SimCluster::TweakMaster& tweak_b = {})
       : a(world, cluster_config(2, 4), {}, {}, "A-"), b(world, cluster_config(2, 4), {}, tweak_b, "B-") {}
-  static awaitable<void> boot(TwoClusters* self) {
+  static awaitable<void> boot(TwoWholeClusters* self) {
     co_await self->a.boot();
     co_await self->b.boot();
     self->a.master->listen_for_peers("sim://A-M:38291");
   }
-  static awaitable<void> stop(TwoClusters* self) {
+  static awaitable<void> stop(TwoWholeClusters* self) {
     co_await self->a.stop();
     co_await self->b.stop();
   }
@@ -100,8 +100,8 @@ struct TwoClusters {
 
 CO_TEST_CASE("cluster: two clusters meet, and what a shard adds reaches its peer through both masters", in_world,
              sim::World& world) {
-  TwoClusters both(world);
-  co_await TwoClusters::boot(&both);
+  TwoWholeClusters both(world);
+  co_await TwoWholeClusters::boot(&both);
   const std::uint64_t peer = co_await both.b.master->connect_peer("sim://A-M:38291");
   CHECK(both.b.master->peers() == std::vector<std::uint64_t>{peer});
   co_await until([&] { return both.a.master->peers().size() == 1; });
@@ -127,7 +127,7 @@ CO_TEST_CASE("cluster: two clusters meet, and what a shard adds reaches its peer
   CHECK(both.a.master->peers().empty());
   const std::uint64_t again = co_await both.b.master->connect_peer("sim://A-M:38291");
   CHECK(again != peer);
-  co_await TwoClusters::stop(&both);
+  co_await TwoWholeClusters::stop(&both);
 }
 
 CO_TEST_CASE("cluster: who says HELLO of another network, is ourselves, or says nothing is not admitted", in_world,
@@ -140,8 +140,8 @@ CO_TEST_CASE("cluster: who says HELLO of another network, is ourselves, or says 
       {"network_id is 9, expected 3", [](MasterNodeOptions& options) { options.peers.network_id = 9; }},
       {"version is 1, expected 0", [](MasterNodeOptions& options) { options.peers.version = 1; }}};
   for (const Case& each : cases) {
-    TwoClusters both(world, each.tweak);
-    co_await TwoClusters::boot(&both);
+    TwoWholeClusters both(world, each.tweak);
+    co_await TwoWholeClusters::boot(&both);
     bool refused = false;
     try {
       (void)co_await both.b.master->connect_peer("sim://A-M:38291");
@@ -149,13 +149,13 @@ CO_TEST_CASE("cluster: who says HELLO of another network, is ourselves, or says 
       refused = true;
     }
     CHECK(refused);
-    CHECK(both.a.has_line(each.line));
+    CHECK(both.a.log.has_line(each.line));
     CHECK(both.a.master->peers().empty());
     CHECK(both.a.slaves[0].node->connections().peers().size() == 0);
-    co_await TwoClusters::stop(&both);
+    co_await TwoWholeClusters::stop(&both);
   }
-  TwoClusters both(world);
-  co_await TwoClusters::boot(&both);
+  TwoWholeClusters both(world);
+  co_await TwoWholeClusters::boot(&both);
   bool itself = false;
   try {
     (void)co_await both.a.master->connect_peer("sim://A-M:38291");
@@ -163,13 +163,13 @@ CO_TEST_CASE("cluster: who says HELLO of another network, is ourselves, or says 
     itself = true;
   }
   CHECK(itself);
-  CHECK(both.a.has_line("the peer is ourselves"));
+  CHECK(both.a.log.has_line("the peer is ourselves"));
   const auto silent = co_await world.medium("outside")->dial("sim://A-M:38291"); // never says HELLO
   co_await sleep_for(20s);
-  CHECK(both.a.has_line("is not admitted"));
+  CHECK(both.a.log.has_line("is not admitted"));
   CHECK(both.a.master->connections().connections().size() == 0);
   (void)co_await SimCluster::next_root_block(&both.a);
-  co_await TwoClusters::stop(&both);
+  co_await TwoWholeClusters::stop(&both);
 }
 
 /// A peer of a shard asks before its slave is lost and after it has come back.
@@ -212,7 +212,7 @@ CO_TEST_CASE("cluster: connections of other clusters beyond peers_max are turned
   const auto first = co_await world.medium("one")->dial("sim://A-M:38291");
   const auto second = co_await world.medium("two")->dial("sim://A-M:38291");
   co_await until([&] { return a.master->peers_turned_away() == 1; });
-  CHECK(a.has_line("is turned away: peers_max is 1"));
+  CHECK(a.log.has_line("is turned away: peers_max is 1"));
   co_await a.stop();
 }
 
@@ -302,7 +302,7 @@ CO_TEST_CASE("cluster: a slave that was away gets the root blocks that it has mi
     refused = failure.what();
   }
   CHECK(refused.find("error_code 1") != std::string::npos);
-  CHECK(cluster.has_line("slave \"S1\", which runs 0x00010001, is not connected"));
+  CHECK(cluster.log.has_line("slave \"S1\", which runs 0x00010001, is not connected"));
   // It misses two root blocks: the master tells only who is there.
   for (int i = 0; i < 2; ++i) {
     const std::vector<HeadersInfo> none;

@@ -119,7 +119,7 @@ struct ReplayedSlave {
     options.address = "sim://" + id;
     options.connections.media["sim"] = world.medium(id);
     options.address_of = [](const SlaveInfo& info) { return "sim://" + info.id; };
-    options.connections.log = [this](LogLevel, std::string_view line) { lines += std::string(line) + "\n"; };
+    options.connections.log = log.sink();
     LedgerOptions ledger = LedgerOptions::of(config, id);
     ledger.unix_time = [] { return std::uint64_t{1795188400}; };
     ledger.transaction_history = true;
@@ -128,7 +128,7 @@ struct ReplayedSlave {
     node->listen();
   }
   ClusterConfig config;
-  std::string lines;
+  LogLines log;
   std::unique_ptr<SlaveNode> node;
 };
 
@@ -174,7 +174,7 @@ awaitable<void> syncs(sim::World& world) {
   const std::vector<std::uint64_t> none;
   const std::size_t compared = co_await replay(connections, "B.T0", 268, none);
   CHECK(compared == 17);
-  CAPTURE(slave.lines);
+  CAPTURE(slave.log);
   CHECK(master.rest() == "");
   std::vector<std::uint64_t> asked;
   for (std::uint64_t n = 138; n < 178; n += 2)
@@ -202,7 +202,7 @@ awaitable<void> boots(sim::World& world) {
   const std::vector<std::uint64_t> mined{38, 39, 40, 41, 50, 51, 52, 53, 54, 55, 56, 57};
   const std::size_t compared = co_await replay(connections, "A.S1", 61, mined);
   CHECK(compared == 13);
-  CAPTURE(slave.lines);
+  CAPTURE(slave.log);
   CHECK(master.rest() == "");
   co_await slave.node->stop(Duration::zero());
 }
@@ -309,7 +309,7 @@ awaitable<void> finds(sim::World& world) {
   for (std::uint64_t n = 0; n <= 4; ++n) again.push_back(n);
   compared += co_await replay(connections, "A.S0", 77, again);
   CHECK(compared == 13);
-  CAPTURE(slave.lines);
+  CAPTURE(slave.log);
   CHECK(master.rest() == "");
   CHECK(other.rest() == "");
   co_await slave.node->stop(Duration::zero());

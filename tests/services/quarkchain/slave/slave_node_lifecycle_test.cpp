@@ -78,7 +78,7 @@ class TcpSlave {
     SlaveNodeOptions options = SlaveNodeOptions::of(config, id);
     options.address = "tcp://127.0.0.1:0";
     options.connections.limits.goodbye_deadline = 20ms; // the test's own ends do not close
-    options.connections.log = [this](LogLevel, std::string_view line) { lines.emplace_back(line); };
+    options.connections.log = log.sink();
     if (addresses) options.address_of = [addresses](const SlaveInfo& info) { return addresses->at(info.id); };
     if (tweak) tweak(options);
     LedgerOptions ledger = LedgerOptions::of(config, id);
@@ -86,15 +86,10 @@ class TcpSlave {
     node = std::make_unique<SlaveNode>(executor, std::move(options), backend);
     address = node->listen();
   }
-  bool has_line(std::string_view part) const {
-    for (const std::string& line : lines)
-      if (line.find(part) != std::string::npos) return true;
-    return false;
-  }
   RootBlock root_genesis() const { return genesis_root_block(config.quarkchain.root.genesis); }
 
   ClusterConfig config;
-  std::vector<std::string> lines;
+  LogLines log;
   std::shared_ptr<TestBackend> backend;
   std::unique_ptr<SlaveNode> node;
   std::string address;
@@ -247,8 +242,8 @@ CO_TEST_CASE("bad input: PING with another genesis closes the connection, and th
   ping.root_tip->header.create_time = 1;
   co_await master->says(op(ClusterOp::ping), 2, ping);
   CHECK(co_await FarEnd::closed(master.get()) == "");
-  CHECK(slave.has_line(hash_of(ping.root_tip->header).hex()));     // what was seen
-  CHECK(slave.has_line(hash_of(slave.root_genesis().header).hex())); // what was expected
+  CHECK(slave.log.has_line(hash_of(ping.root_tip->header).hex()));     // what was seen
+  CHECK(slave.log.has_line(hash_of(slave.root_genesis().header).hex())); // what was expected
   CHECK(slave.node->serves_master()->counters().handlers_failed == 1);
   (void)co_await slave.node->stopped();
   co_await slave.node->stop(Duration::zero());
@@ -498,12 +493,12 @@ CO_TEST_CASE("bad input: a thousand silent connections are closed at their deadl
   for (const auto& end : silent) CHECK(co_await FarEnd::closed(end.get()) == "");
   const SlavePoolCounters& counters = slave.node->connections().slaves().counters();
   CHECK(counters.unidentified_refused + counters.identify_timeouts == 1000);
-  CHECK(slave.lines.size() < 500); // not two for each
-  CHECK(slave.has_line("connection from tcp://127.0.0.1:"));
+  CHECK(slave.log.lines().size() < 500); // not two for each
+  CHECK(slave.log.has_line("connection from tcp://127.0.0.1:"));
   CHECK(counters.unidentified_refused > 0);
   CHECK(counters.identify_timeouts >= 16);
-  CHECK(slave.has_line("unidentified_max is 16"));
-  CHECK(slave.has_line("no PING within identify_deadline 300 ms"));
+  CHECK(slave.log.has_line("unidentified_max is 16"));
+  CHECK(slave.log.has_line("no PING within identify_deadline 300 ms"));
   co_await still_answers(master.get(), 2);
   co_await slave.node->stop(Duration::zero());
 }
@@ -580,7 +575,7 @@ CO_TEST_CASE("bad input: a peer that breaks a rule ends its own circuit and noth
   CHECK(master->rest() == "");
   CHECK(slave.node->connections().peers().find(branch_0, 7) == nullptr);
   CHECK(slave.node->peer_counters().refused == 1);
-  CHECK(slave.has_line("101 blocks asked for, at most 100 are allowed"));
+  CHECK(slave.log.has_line("101 blocks asked for, at most 100 are allowed"));
   co_await slave.node->stop(Duration::zero());
 }
 
@@ -608,7 +603,7 @@ CO_TEST_CASE("bad input: a block whose numbers nothing can be computed from ends
   CHECK(infos.eco_info_list.at(0).height == 1);
   co_await still_answers(master.get(), 5);
   CHECK(slave.node->connections().peers().find(branch_0, 7) == nullptr);
-  CHECK(slave.has_line("its difficulty has 255 bytes, expected at most 32"));
+  CHECK(slave.log.has_line("its difficulty has 255 bytes, expected at most 32"));
   co_await slave.node->stop(Duration::zero());
 }
 
@@ -621,7 +616,7 @@ CO_TEST_CASE("bad input: a large frame before PING closes its connection, the sa
   const auto stranger = co_await dials(slave.address, Framing::slave);
   co_await stranger->says(op(ClusterOp::ping), 1, large);
   CHECK(co_await FarEnd::closed(stranger.get()) == "");
-  CHECK(slave.has_line("exceeds unidentified_command_bytes_max 65536"));
+  CHECK(slave.log.has_line("exceeds unidentified_command_bytes_max 65536"));
 
   const auto other = co_await dials(slave.address, Framing::slave);
   const Ping ping = slave_ping("S1", 0x10001);
@@ -662,8 +657,8 @@ CO_TEST_CASE("bad input: with an allow-list the master finds room whoever has co
   co_await until([&] { return counters.identified == 4; });
   strangers.push_back(co_await stranger_dials(slave.address));
   co_await until([&] { return connections.counters().turned_away == 1; });
-  CHECK(slave.has_line("connection from tcp://127.0.0.2:"));
-  CHECK(slave.has_line("turned away: connections_max 4 reached"));
+  CHECK(slave.log.has_line("connection from tcp://127.0.0.2:"));
+  CHECK(slave.log.has_line("turned away: connections_max 4 reached"));
   CHECK(slave.node->connections().master() == nullptr);
 
   const auto master = co_await masters(&slave);
@@ -683,7 +678,7 @@ CO_TEST_CASE("bad input: with an allow-list a slave that is not in the configura
   const Ping ping = slave_ping("S9", 0x10001);
   co_await stranger->says(op(ClusterOp::ping), 1, ping);
   CHECK(co_await FarEnd::closed(stranger.get()) == "");
-  CHECK(slave.has_line("slave \"S9\" is not one of the 3 of the configuration"));
+  CHECK(slave.log.has_line("slave \"S9\" is not one of the 3 of the configuration"));
   CHECK(slave.node->connections().slaves().counters().identities_refused == 1);
   co_await still_answers(master.get(), 2);
   co_await slave.node->stop(Duration::zero());
@@ -701,7 +696,7 @@ CO_TEST_CASE("bad input: more peers than peers_max are refused", over_tcp) {
       master.get(), op(ClusterOp::create_cluster_peer_connection_response), 3);
   CHECK(reply.error_code == 1);
   CHECK(slave.node->connections().peers().counters().refused == 1);
-  CHECK(slave.has_line("peer 8 refused: there are 1, peers_max is 1"));
+  CHECK(slave.log.has_line("peer 8 refused: there are 1, peers_max is 1"));
   co_await create_peer(master.get(), 4, 7); // is there already
   co_await slave.node->stop(Duration::zero());
 }
@@ -725,8 +720,8 @@ CO_TEST_CASE("lifecycle: a stalled virtual peer is closed alone, and delays nobo
   (void)co_await FarEnd::hears(master.get(), on_peer(blocks_reply(1), branch_0, 8));
   co_await still_answers(master.get(), 5);
   CHECK(slave.node->connections().peers().find(branch_0, 7) == nullptr); // it alone
-  CHECK(slave.has_line("peer_inbox_bytes_max"));
-  CHECK(slave.has_line("requests_in_flight_max 2"));
+  CHECK(slave.log.has_line("peer_inbox_bytes_max"));
+  CHECK(slave.log.has_line("requests_in_flight_max 2"));
   co_await slave.node->stop(Duration::zero());
 }
 
@@ -766,11 +761,7 @@ awaitable<void> broken(std::string bytes, std::uint64_t RpcCounters::* counter, 
   co_await FarEnd::writes(master.get(), std::move(bytes));
   CHECK(co_await FarEnd::closed(master.get()) == "");
   if (counter) CHECK(slave.node->serves_master()->counters().*counter == 1);
-  CAPTURE(line);
-  std::string all;
-  for (const std::string& each : slave.lines) all += each + "\n";
-  CAPTURE(all);
-  CHECK(slave.has_line(line));
+  CHECK(slave.log.has_line(line));
   (void)co_await slave.node->stopped();
   co_await slave.node->stop(Duration::zero());
 }
@@ -818,7 +809,7 @@ CO_TEST_CASE("bad input: a frame of 4 GiB, before a byte of it is kept", over_tc
   CHECK(co_await FarEnd::closed(master.get()) == "");
   CHECK(connection->counters().frames_too_large == 1);
   CHECK(connection->machine().memory_bytes() == 0);
-  CHECK(slave.has_line("exceeds command_bytes_max"));
+  CHECK(slave.log.has_line("exceeds command_bytes_max"));
   (void)co_await slave.node->stopped();
   co_await slave.node->stop(Duration::zero());
 }
@@ -831,7 +822,7 @@ CO_TEST_CASE("bad input: handlers that never return take their places, and no mo
   for (std::uint64_t id = 2; id < 6; ++id) co_await master->says(op(ClusterOp::mine_request), id, mine);
   co_await until([&] { return slave.node->serves_master()->counters().requests_delayed == 2; });
   CHECK(slave.backend->mining == 2); // the others wait for a place
-  CHECK(slave.has_line("requests_in_flight_max 2"));
+  CHECK(slave.log.has_line("requests_in_flight_max 2"));
   slave.backend->released = true;
   slave.backend->release.notify_all();
   for (std::uint64_t id = 2; id < 6; ++id)
@@ -861,8 +852,8 @@ CO_TEST_CASE("bad input: a flood of PINGs is answered in order, within its limit
   co_await (FarEnd::writes(master.get(), std::move(bytes)) && listen());
   CHECK(slave.node->serves_master()->counters().requests == count - 1);
   CHECK(slave.node->serves_master()->counters().requests_delayed > 0);
-  CHECK(slave.has_line("requests_in_flight_max 8"));
-  CHECK(slave.has_line("control_inbox_bytes_max is 65536: reading pauses"));
+  CHECK(slave.log.has_line("requests_in_flight_max 8"));
+  CHECK(slave.log.has_line("control_inbox_bytes_max is 65536: reading pauses"));
   const auto& control = slave.node->connections().master();
   CHECK(slave.node->connections().connections().find(*control)->counters().pauses > 0);
   co_await still_answers(master.get(), count);
@@ -947,7 +938,7 @@ struct TcpCluster {
     options = MasterNodeOptions::of(slaves[0]->config);
     options.address_of = [this](const SlaveConfig& slave) { return addresses.at(slave.id); };
     options.connections.limits.goodbye_deadline = 20ms;
-    options.connections.log = [this](LogLevel, std::string_view line) { lines.emplace_back(line); };
+    options.connections.log = log.sink();
   }
   void start(const Executor& executor) {
     chain = std::make_shared<RootChain>(slaves[0]->config.quarkchain, make_memory_store());
@@ -962,7 +953,7 @@ struct TcpCluster {
   MasterNodeOptions options;
   std::shared_ptr<RootChain> chain;
   std::unique_ptr<MasterNode> master;
-  std::vector<std::string> lines;
+  LogLines log;
 };
 
 CO_TEST_CASE("lifecycle: a master boots its slaves, gives them root blocks and peers", over_tcp) {
@@ -1010,10 +1001,7 @@ CO_TEST_CASE("bad input: another shard list is logged by the master and refused 
   } catch (const BootFailure& thrown) {
     failure = thrown.what();
   }
-  bool logged = false;
-  for (const std::string& line : cluster.lines)
-    logged = logged || line.find("slave \"S1\" runs 0x00010001, expected 0x00010001, 0x00000001") != std::string::npos;
-  CHECK(logged);
+  CHECK(cluster.log.has_line("slave \"S1\" runs 0x00010001, expected 0x00010001, 0x00000001"));
   CHECK(failure.find("slave \"S0\" cannot connect to slave \"S1\"") != std::string::npos);
   CHECK(failure.find("[0x00010001], expected \"S1\" with [0x00010001 0x00000001]") != std::string::npos);
   co_await TcpCluster::stop(&cluster);

@@ -4,6 +4,8 @@
 
 #include "async/clock.hpp"
 #include "async/tasks.hpp"
+#include "tests/support/bytes.hpp"
+#include "tests/support/co_test_case.hpp"
 #include "tests/support/seed.hpp"
 
 #include <boost/asio/error.hpp>
@@ -34,7 +36,7 @@ LinkOptions link_of(Duration delay, std::uint64_t bytes_per_second = 0) {
 }
 
 awaitable<void> write_text(Transport& to, std::string text) {
-  const auto bytes = std::as_bytes(std::span(text));
+  const auto bytes = test::as_bytes(text);
   co_await to.write(std::span(&bytes, 1));
 }
 
@@ -66,15 +68,15 @@ template <class T> awaitable<void> note_code(awaitable<T> op, error_code& code, 
   ended = true;
 }
 
-struct Pair {
+struct Connected {
   std::unique_ptr<Listener> listener;
   TransportPtr alpha; // dialled
   TransportPtr beta; // accepted
 };
 
-awaitable<Pair> connect(World& world) {
+awaitable<Connected> connect(World& world) {
   const Executor executor = co_await asio::this_coro::executor;
-  Pair pair;
+  Connected pair;
   pair.listener = world.medium("beta")->listen(executor, "sim://beta");
   const auto network = world.medium("alpha");
   auto both = co_await (network->dial("sim://beta") && pair.listener->accept());
@@ -85,6 +87,12 @@ awaitable<Pair> connect(World& world) {
 
 /// A world whose links take ten milliseconds each way.
 World world_of_ten_ms() { return World(test::test_seed(), link_of(10ms)); }
+
+/// Runs a body in one.
+void over_ten_ms(awaitable<void> (*body)(World&)) {
+  World world = world_of_ten_ms();
+  world.run(body(world));
+}
 
 awaitable<void> sleep_in_steps(World& world) {
   co_await sleep_for(1h);
@@ -98,17 +106,8 @@ awaitable<void> note_after(Duration time, int name, std::vector<int>& order) {
   order.push_back(name);
 }
 
-awaitable<void> measure_delay(World& world) {
-  Pair pair = co_await connect(world);
-  CHECK(world.elapsed() == 20ms); // there and back
-  co_await (write_text(*pair.alpha, "hello") && read_text(*pair.beta, 5));
-  CHECK(world.elapsed() == 30ms);
-  co_await (write_text(*pair.beta, "hello") && read_text(*pair.alpha, 5));
-  CHECK(world.elapsed() == 40ms);
-}
-
 awaitable<void> measure_bandwidth(World& world) {
-  Pair pair = co_await connect(world);
+  Connected pair = co_await connect(world);
   const TimePoint before = world.now();
   co_await (write_text(*pair.alpha, std::string(500'000, 'x')) && read_text(*pair.beta, 500'000));
   CHECK(world.now() - before >= 500ms);
@@ -116,7 +115,7 @@ awaitable<void> measure_bandwidth(World& world) {
 }
 
 awaitable<void> keep_order_under_jitter(World& world) {
-  Pair pair = co_await connect(world);
+  Connected pair = co_await connect(world);
   std::string text;
   for (int i = 0; i < 5000; ++i) text += std::to_string(i) + ' ';
   auto write_in_parts = [](Transport& to, std::string all) -> awaitable<void> {
@@ -133,131 +132,8 @@ awaitable<void> keep_order_under_jitter(World& world) {
   CHECK(received == text);
 }
 
-awaitable<void> partition_and_heal(World& world) {
-  Pair pair = co_await connect(world);
-  co_await write_text(*pair.alpha, "before");
-  world.partition("alpha", "beta");
-  co_await write_text(*pair.beta, "during");
-  Tasks tasks(co_await asio::this_coro::executor);
-  error_code code;
-  bool arrived = false;
-  tasks.spawn(note_code(read_text(*pair.beta, 6), code, arrived));
-  co_await sleep_for(1min);
-  CHECK_FALSE(arrived);
-
-  world.heal("alpha", "beta");
-  const std::string during = co_await read_text(*pair.alpha, 6);
-  co_await tasks.join();
-  CHECK(during == "during");
-  CHECK(arrived);
-  CHECK_FALSE(code);
-}
-
-awaitable<void> stall_one_direction(World& world) {
-  Pair pair = co_await connect(world);
-  const TimePoint before = world.now();
-  world.stall("alpha", "beta", 5s);
-  co_await (write_text(*pair.beta, "back") && read_text(*pair.alpha, 4));
-  CHECK(world.now() - before == 10ms);
-  co_await (write_text(*pair.alpha, "there") && read_text(*pair.beta, 5));
-  CHECK(world.now() - before == 5s);
-}
-
-awaitable<void> reset_both_ends(World& world) {
-  Pair pair = co_await connect(world);
-  co_await write_text(*pair.alpha, "arrived");
-  co_await sleep_for(1s);
-  co_await write_text(*pair.alpha, "lost");
-  CHECK(world.reset("beta", "alpha") == 1);
-  const std::string arrived = co_await read_text(*pair.beta, 7);
-  const auto read = co_await code_of(read_text(*pair.beta, 1));
-  const auto write = co_await code_of(write_text(*pair.alpha, "x"));
-  CHECK(arrived == "arrived");
-  CHECK(read == asio::error::connection_reset);
-  CHECK(write == asio::error::connection_reset);
-  CHECK(world.connections_open() == 0);
-}
-
-awaitable<void> lose_one_direction(World& world) {
-  Pair pair = co_await connect(world);
-  CHECK(world.lose_one_way("alpha", "beta") == 1);
-  Tasks tasks(co_await asio::this_coro::executor);
-  error_code read;
-  error_code write;
-  bool read_ended = false;
-  bool write_ended = false;
-  tasks.spawn(note_code(read_text(*pair.beta, 1), read, read_ended));
-  co_await write_text(*pair.alpha, "into the void");
-  tasks.spawn(note_code(write_text(*pair.alpha, std::string(1 << 20, 'x')), write, write_ended));
-  co_await (write_text(*pair.beta, "back") && read_text(*pair.alpha, 4));
-  co_await sleep_for(1h);
-  CHECK_FALSE(write_ended); // its buffer is full and nobody empties it
-
-  pair.alpha->close();
-  co_await sleep_for(1h);
-  CHECK(write == asio::error::operation_aborted);
-  CHECK_FALSE(read_ended); // its end is lost too
-  pair.beta->close();
-  co_await tasks.join();
-  CHECK(read == asio::error::operation_aborted);
-}
-
-awaitable<void> crash_with_resets(World& world) {
-  Pair pair = co_await connect(world);
-  world.crash("beta", Crash::reset);
-  CHECK_FALSE(world.is_up("beta"));
-  const auto near = co_await code_of(read_text(*pair.beta, 1));
-  const auto far = co_await code_of(read_text(*pair.alpha, 1));
-  const auto accept = co_await code_of(pair.listener->accept());
-  const auto dial = co_await code_of(world.medium("alpha")->dial("sim://beta"));
-  CHECK(near == asio::error::connection_aborted);
-  CHECK(far == asio::error::connection_reset);
-  CHECK(accept == asio::error::network_down);
-  CHECK(dial == asio::error::connection_refused);
-}
-
-awaitable<void> crash_in_silence(World& world) {
-  Pair pair = co_await connect(world);
-  Tasks tasks(co_await asio::this_coro::executor);
-  error_code code;
-  bool ended = false;
-  tasks.spawn(note_code(read_text(*pair.alpha, 1), code, ended));
-  world.crash("beta", Crash::silent);
-  co_await write_text(*pair.alpha, "anybody there?");
-  const auto dial = co_await code_of(world.medium("alpha")->dial("sim://beta"));
-  CHECK(dial == asio::error::timed_out);
-  co_await sleep_for(1h);
-  CHECK_FALSE(ended);
-
-  world.restart("beta");
-  co_await tasks.join();
-  CHECK(code == asio::error::connection_reset);
-  pair.listener = world.medium("beta")->listen(co_await asio::this_coro::executor, "sim://beta");
-  const auto network = world.medium("alpha");
-  const auto again = co_await (network->dial("sim://beta") && pair.listener->accept());
-  co_await (write_text(*std::get<0>(again), "back") && read_text(*std::get<1>(again), 4));
-}
-
-awaitable<void> dial_through_partition(World& world) {
-  const Executor executor = co_await asio::this_coro::executor;
-  const auto listener = world.medium("beta")->listen(executor, "sim://beta");
-  const auto network = world.medium("alpha");
-  world.partition("alpha", "beta");
-  const auto first = co_await code_of(network->dial("sim://beta"));
-  CHECK(first == asio::error::timed_out);
-  CHECK(world.elapsed() >= 60s);
-
-  auto heal_later = [](World& healed) -> awaitable<void> {
-    co_await sleep_for(10s);
-    healed.heal("alpha", "beta");
-  };
-  const auto second = co_await (heal_later(world) && network->dial("sim://beta") && listener->accept());
-  CHECK(std::get<0>(second)->remote() == "sim://beta");
-  CHECK(std::get<1>(second)->remote_host() == "alpha");
-}
-
 awaitable<void> wait_for_nothing(World& world) {
-  Pair pair = co_await connect(world);
+  Connected pair = co_await connect(world);
   co_await read_text(*pair.beta, 1);
 }
 
@@ -272,7 +148,7 @@ awaitable<void> send_numbers(Transport& to, int count) {
 /// Reads in attempts that end at times of their own.
 awaitable<void> read_with_cancellations(World& world, std::string& received) {
   const Executor executor = co_await asio::this_coro::executor;
-  Pair pair = co_await connect(world);
+  Connected pair = co_await connect(world);
   Tasks writer(executor);
   writer.spawn(send_numbers(*pair.alpha, 1000));
   Random random(world.seed());
@@ -399,9 +275,13 @@ TEST_CASE("world: a cancelled sleep ends at once") {
   CHECK(world.elapsed() == 1s);
 }
 
-TEST_CASE("link: bytes and connections take their delay") {
-  World world = world_of_ten_ms();
-  world.run(measure_delay(world));
+CO_TEST_CASE("link: bytes and connections take their delay", over_ten_ms, World& world) {
+  Connected pair = co_await connect(world);
+  CHECK(world.elapsed() == 20ms); // there and back
+  co_await (write_text(*pair.alpha, "hello") && read_text(*pair.beta, 5));
+  CHECK(world.elapsed() == 30ms);
+  co_await (write_text(*pair.beta, "hello") && read_text(*pair.alpha, 5));
+  CHECK(world.elapsed() == 40ms);
 }
 
 TEST_CASE("link: bytes take the time that its bandwidth leaves them") {
@@ -416,39 +296,129 @@ TEST_CASE("link: jitter and cuts keep the order") {
   world.run(keep_order_under_jitter(world));
 }
 
-TEST_CASE("fault: what a partition holds up arrives when it is healed") {
-  World world = world_of_ten_ms();
-  world.run(partition_and_heal(world));
+CO_TEST_CASE("fault: what a partition holds up arrives when it is healed", over_ten_ms, World& world) {
+  Connected pair = co_await connect(world);
+  co_await write_text(*pair.alpha, "before");
+  world.partition("alpha", "beta");
+  co_await write_text(*pair.beta, "during");
+  Tasks tasks(co_await asio::this_coro::executor);
+  error_code code;
+  bool arrived = false;
+  tasks.spawn(note_code(read_text(*pair.beta, 6), code, arrived));
+  co_await sleep_for(1min);
+  CHECK_FALSE(arrived);
+
+  world.heal("alpha", "beta");
+  const std::string during = co_await read_text(*pair.alpha, 6);
+  co_await tasks.join();
+  CHECK(during == "during");
+  CHECK(arrived);
+  CHECK_FALSE(code);
 }
 
-TEST_CASE("fault: a stall holds up one direction for its time") {
-  World world = world_of_ten_ms();
-  world.run(stall_one_direction(world));
+CO_TEST_CASE("fault: a stall holds up one direction for its time", over_ten_ms, World& world) {
+  Connected pair = co_await connect(world);
+  const TimePoint before = world.now();
+  world.stall("alpha", "beta", 5s);
+  co_await (write_text(*pair.beta, "back") && read_text(*pair.alpha, 4));
+  CHECK(world.now() - before == 10ms);
+  co_await (write_text(*pair.alpha, "there") && read_text(*pair.beta, 5));
+  CHECK(world.now() - before == 5s);
 }
 
-TEST_CASE("fault: a reset breaks both ends, and what had arrived is still read") {
-  World world = world_of_ten_ms();
-  world.run(reset_both_ends(world));
+CO_TEST_CASE("fault: a reset breaks both ends, and what had arrived is still read", over_ten_ms, World& world) {
+  Connected pair = co_await connect(world);
+  co_await write_text(*pair.alpha, "arrived");
+  co_await sleep_for(1s);
+  co_await write_text(*pair.alpha, "lost");
+  CHECK(world.reset("beta", "alpha") == 1);
+  const std::string arrived = co_await read_text(*pair.beta, 7);
+  const auto read = co_await code_of(read_text(*pair.beta, 1));
+  const auto write = co_await code_of(write_text(*pair.alpha, "x"));
+  CHECK(arrived == "arrived");
+  CHECK(read == asio::error::connection_reset);
+  CHECK(write == asio::error::connection_reset);
+  CHECK(world.connections_open() == 0);
 }
 
-TEST_CASE("fault: a lost direction goes silent, its end included, and the other goes on") {
-  World world = world_of_ten_ms();
-  world.run(lose_one_direction(world));
+CO_TEST_CASE("fault: a lost direction goes silent, its end included, and the other goes on", over_ten_ms,
+             World& world) {
+  Connected pair = co_await connect(world);
+  CHECK(world.lose_one_way("alpha", "beta") == 1);
+  Tasks tasks(co_await asio::this_coro::executor);
+  error_code read;
+  error_code write;
+  bool read_ended = false;
+  bool write_ended = false;
+  tasks.spawn(note_code(read_text(*pair.beta, 1), read, read_ended));
+  co_await write_text(*pair.alpha, "into the void");
+  tasks.spawn(note_code(write_text(*pair.alpha, std::string(1 << 20, 'x')), write, write_ended));
+  co_await (write_text(*pair.beta, "back") && read_text(*pair.alpha, 4));
+  co_await sleep_for(1h);
+  CHECK_FALSE(write_ended); // its buffer is full and nobody empties it
+
+  pair.alpha->close();
+  co_await sleep_for(1h);
+  CHECK(write == asio::error::operation_aborted);
+  CHECK_FALSE(read_ended); // its end is lost too
+  pair.beta->close();
+  co_await tasks.join();
+  CHECK(read == asio::error::operation_aborted);
 }
 
-TEST_CASE("fault: a process that dies resets its connections and refuses new ones") {
-  World world = world_of_ten_ms();
-  world.run(crash_with_resets(world));
+CO_TEST_CASE("fault: a process that dies resets its connections and refuses new ones", over_ten_ms, World& world) {
+  Connected pair = co_await connect(world);
+  world.crash("beta", Crash::reset);
+  CHECK_FALSE(world.is_up("beta"));
+  const auto near = co_await code_of(read_text(*pair.beta, 1));
+  const auto far = co_await code_of(read_text(*pair.alpha, 1));
+  const auto accept = co_await code_of(pair.listener->accept());
+  const auto dial = co_await code_of(world.medium("alpha")->dial("sim://beta"));
+  CHECK(near == asio::error::connection_aborted);
+  CHECK(far == asio::error::connection_reset);
+  CHECK(accept == asio::error::network_down);
+  CHECK(dial == asio::error::connection_refused);
 }
 
-TEST_CASE("fault: a host without power is silent until it is back and hears of an old connection") {
-  World world = world_of_ten_ms();
-  world.run(crash_in_silence(world));
+CO_TEST_CASE("fault: a host without power is silent until it is back and hears of an old connection", over_ten_ms,
+             World& world) {
+  Connected pair = co_await connect(world);
+  Tasks tasks(co_await asio::this_coro::executor);
+  error_code code;
+  bool ended = false;
+  tasks.spawn(note_code(read_text(*pair.alpha, 1), code, ended));
+  world.crash("beta", Crash::silent);
+  co_await write_text(*pair.alpha, "anybody there?");
+  const auto dial = co_await code_of(world.medium("alpha")->dial("sim://beta"));
+  CHECK(dial == asio::error::timed_out);
+  co_await sleep_for(1h);
+  CHECK_FALSE(ended);
+
+  world.restart("beta");
+  co_await tasks.join();
+  CHECK(code == asio::error::connection_reset);
+  pair.listener = world.medium("beta")->listen(co_await asio::this_coro::executor, "sim://beta");
+  const auto network = world.medium("alpha");
+  const auto again = co_await (network->dial("sim://beta") && pair.listener->accept());
+  co_await (write_text(*std::get<0>(again), "back") && read_text(*std::get<1>(again), 4));
 }
 
-TEST_CASE("fault: dialling waits for a partition to heal, but not for ever") {
-  World world = world_of_ten_ms();
-  world.run(dial_through_partition(world));
+CO_TEST_CASE("fault: dialling waits for a partition to heal, but not for ever", over_ten_ms, World& world) {
+  const Executor executor = co_await asio::this_coro::executor;
+  const auto listener = world.medium("beta")->listen(executor, "sim://beta");
+  const auto network = world.medium("alpha");
+  world.partition("alpha", "beta");
+  const auto first = co_await code_of(network->dial("sim://beta"));
+  CHECK(first == asio::error::timed_out);
+  CHECK(world.elapsed() >= 60s);
+
+  auto heal_later = [](World& healed) -> awaitable<void> {
+    co_await sleep_for(10s);
+    healed.heal("alpha", "beta");
+  };
+  const auto second = co_await (heal_later(world) && network->dial("sim://beta") && listener->accept());
+  CHECK(std::get<0>(second)->remote() == "sim://beta");
+  CHECK(std::get<1>(second)->remote_host() == "alpha");
 }
 
 TEST_CASE("fault: every kind strikes at its rate, and calm ends them all") {

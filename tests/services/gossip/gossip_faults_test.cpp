@@ -2,6 +2,7 @@
 // ten, members that come and go in the middle of a broadcast, and hostile ones. What is lost is lost as on a real
 // network: with the connection that carried it.
 #include "tests/services/gossip/members.hpp"
+#include "tests/support/bytes.hpp"
 #include "tests/support/passing_medium.hpp"
 #include "tests/support/seed.hpp"
 #include "transport/sim/world.hpp"
@@ -134,7 +135,7 @@ struct Hostile {
       word.id = RandomId::draw([this] { return city.random(); });
       word.level = static_cast<std::uint8_t>(city.random.one_in(2) ? 4 : city.random.between(5, 255));
       const std::string text = fmt::format("{}{} of {}", forged ? "forged" : "flood", round, number);
-      word.payload = std::as_bytes(std::span(text));
+      word.payload = as_bytes(text);
       std::vector<std::byte> bytes = word.encode();
       if (!heard.empty() && city.random.one_in(2)) bytes = heard[city.random.below(heard.size())];
       co_await conduit.send(member_id(victim), Message(Payload(std::move(bytes))), 200ms);
