@@ -1,5 +1,6 @@
 // Any bytes into one trunk, in portions that the input chooses. The application on it accepts or refuses what is
-// opened, takes everything, and lets time pass. Nothing may crash, hang, or grow beyond the trunk's memory.
+// opened, takes everything, and lets time pass. Nothing may crash, hang, or grow beyond the trunk's memory,
+// and every part of the machine checks its own sums after every input (circuit/invariant.hpp).
 
 #include "circuit/native/machine.hpp"
 
