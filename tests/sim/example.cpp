@@ -15,7 +15,7 @@ awaitable<void> count(Circuit circuit) {
   co_await circuit.send(std::move(total));
 }
 
-// What is said about it: a partition in the middle of a stream loses nothing.
+// The property to show: a partition in the middle of a stream loses nothing.
 awaitable<void> ask(sim::World& world, Node& here) {
   const auto me = here.new_peer("asker");
   Circuit circuit = me->join_or_start("sim://beta", "count", std::nullopt);

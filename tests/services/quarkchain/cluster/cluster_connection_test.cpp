@@ -28,7 +28,7 @@ void in_world(Body body, std::uint64_t seed = 5) {
 /// A bare connection: what it is given is written, what comes is read.
 awaitable<void> write_text(Transport& to, std::string text) {
   const std::string kept = std::move(text);
-  const auto bytes = test::as_bytes(kept);
+  const auto bytes = trunkline::test::as_bytes(kept);
   co_await to.write(std::span(&bytes, 1));
 }
 
@@ -42,7 +42,7 @@ awaitable<std::string> read_frames(Transport& from, Framing framing, std::size_t
     bytes.append(reinterpret_cast<const char*>(buffer.data()), read);
     const std::vector<Frame> frames = decode(framing, bytes);
     have += frames.size();
-    if (!frames.empty()) text += test::to_string(frames) + ";";
+    if (!frames.empty()) text += quarkchain::test::to_string(frames) + ";";
   }
   co_return text;
 }
