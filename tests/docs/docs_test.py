@@ -6,22 +6,11 @@ import sys
 import tempfile
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(ROOT, "tests", "support")]
 sys.dont_write_bytecode = True
 import check_links  # noqa: E402
 import wrap_pages  # noqa: E402
-
-passed = failed = 0
-
-
-def check(name, condition, details=""):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED: {name}\n{details}".rstrip())
-
+from checks import check, finish  # noqa: E402
 
 found = list(check_links.broken(ROOT))
 check("every link of the repository leads somewhere", not found, "\n".join(found))
@@ -58,5 +47,4 @@ for text, wanted in ((f"- {words}{name} end\n", f"- {('word ' * 23).strip()}\n  
     check(f"a page is wrapped as it would be by hand: {text[:12]!r}", wrap_pages.wrapped(text) == wanted, wrap_pages.wrapped(text))
     check("what was wrapped stays as it is", wrap_pages.wrapped(wanted) == wanted, wrap_pages.wrapped(wanted))
 
-print(f"{passed} passed, {failed} failed")
-sys.exit(1 if failed else 0)
+finish()

@@ -9,18 +9,10 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 sys.dont_write_bytecode = True
 import run  # noqa: E402
-
-results = []
-
-
-def check(name, condition, details=""):
-    results.append(bool(condition))
-    if not condition:
-        print(f"FAILED: {name}\n{details}".rstrip())
-
+from checks import check, finish  # noqa: E402
 
 TARGET = """#!/usr/bin/env python3
 import os, sys
@@ -51,5 +43,4 @@ with tempfile.TemporaryDirectory() as directory:
     check("arguments are passed on", "-max_total_time=7" in said and said[-1] == "-runs=1", said)
 check("the repository's corpus stays as it is", sorted(os.listdir(corpus)) == before)
 
-print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
-sys.exit(0 if all(results) else 1)
+finish()

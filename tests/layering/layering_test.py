@@ -12,8 +12,9 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "..", "..")
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import layering  # noqa: E402
+from checks import check, finish  # noqa: E402
 
 # (file, what it is made to include, whether that is a violation)
 PLANTED = [
@@ -43,16 +44,6 @@ PLANTED = [
     ("services/planted.cpp", "#include <boost/beast/http.hpp>", False),
     ("services/planted.cpp", '#include "peer/node.hpp"', False),
 ]
-passed = failed = 0
-
-
-def check(name, condition, details=""):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED: {name}\n{details}".rstrip())
 
 
 with tempfile.TemporaryDirectory() as tree:
@@ -80,5 +71,4 @@ with tempfile.TemporaryDirectory() as tree:
             with open(target, "w", encoding="utf-8") as file:
                 file.write(original)
 
-print(f"{passed} passed, {failed} failed")
-sys.exit(1 if failed else 0)
+finish()

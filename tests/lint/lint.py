@@ -22,6 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import coroutines  # noqa: E402
 import dev  # noqa: E402
+import names  # noqa: E402
 from source import Source  # noqa: E402
 
 LIBRARY = {"fragment", "async", "circuit", "transport", "peer", "services"}
@@ -107,6 +108,10 @@ def lint(root):
             if applies(path):
                 for match in pattern.finditer(code):
                     report(path, code.count("\n", 0, match.start()) + 1, message)
+    for path, message in names.unnamed(texts):
+        report(path, 1, message)
+    for path, position, message in names.shared(sources):
+        report(path, sources[path].line(position), message)
     return sorted(findings)
 
 

@@ -11,17 +11,11 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
 import lint  # noqa: E402
+from checks import check, finish  # noqa: E402
 
 EXPECTED = re.compile(r"expect: (.*?)\s*$")
-results = []
-
-
-def check(name, condition, details=""):
-    results.append(bool(condition))
-    if not condition:
-        print(f"FAILED: {name}\n{details}".rstrip())
 
 
 def findings_in(files):
@@ -75,8 +69,28 @@ for path, text in {
     found = findings_in({path: text})
     check(f"{path} is not reported", not found, f"  {text}\n  reported: {found}")
 
+# Tests are named after what they test, and kits are told apart.
+library = {"peer/node.hpp": "", "async/signal.hpp": ""}
+for path in ["tests/peer/nodes_test.cpp", "tests/peer/draining_test.cpp", "tests/async/node_test.cpp"]:
+    check(f"{path} is reported", len(findings_in({**library, path: ""})) == 1)
+for path in ["tests/peer/node_test.cpp", "tests/peer/node_draining_in_peace_test.cpp", "tests/sim/drivers_test.cpp"]:
+    found = findings_in({**library, path: ""})
+    check(f"{path} is not reported", not found, found)
+found = findings_in({**library, "tests/peer/town.hpp": "", "tests/peer/town_fair_test.cpp": ""})
+check("the test of a kit is not reported", not found, found)
+kit = "namespace trunkline::test {\nclass Pair {\n  struct State {};\n};\n}\n"
+for name, other, expected in [
+    ("a class of one full name", kit, 2),
+    ("a class of one full name, written otherwise", "namespace trunkline {\nnamespace test {\nstruct Pair final : Base {};\n}\n}\n", 3),
+    ("a class of another namespace", kit.replace("trunkline::test", "trunkline::sync::test"), None),
+    ("a class without a name for others", "namespace trunkline::test {\nnamespace {\nclass Pair {};\n}\n}\n", None),
+    ("a class within a class", kit.replace("class Pair", "class Other"), None),
+    ("a class that is only declared", "namespace trunkline::test {\nclass Pair;\n}\n", None),
+]:
+    found = findings_in({"tests/circuit/pair.hpp": kit, "tests/peer/pair.hpp": other})
+    check(f"{name} is {'reported' if expected else 'not reported'}", [line for _, line, _ in found] == [expected] * bool(expected), found)
+
 repository = lint.lint(os.path.join(HERE, "..", ".."))
 check("the repository follows its rules", not repository, "\n".join(f"  {p}:{l}: {m}" for p, l, m in repository))
 
-print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
-sys.exit(0 if all(results) else 1)
+finish()

@@ -10,6 +10,7 @@
 #include "circuit/trunk.hpp"
 #include "peer/node.hpp"
 #include "tests/support/coroutine.hpp"
+#include "tests/support/log_lines.hpp"
 #include "tests/support/seed.hpp"
 #include "transport/memory.hpp"
 
@@ -21,8 +22,6 @@
 
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -58,15 +57,10 @@ class NodePair {
   }
   PeerUrl url_there(const LocalPeer& peer) const { return PeerUrl(there_address, peer.service(), peer.id()); }
   PeerUrl url_here(const LocalPeer& peer) const { return PeerUrl(here_address, peer.service(), peer.id()); }
-  bool logged(std::string_view text) const {
-    for (const std::string& line : *log)
-      if (line.find(text) != std::string::npos) return true;
-    return false;
-  }
 
   asio::io_context io{1};
   std::shared_ptr<MemoryMedium> memory = std::make_shared<MemoryMedium>();
-  std::shared_ptr<std::vector<std::string>> log = std::make_shared<std::vector<std::string>>();
+  LogLines log;
   Dialler dialler;
   bool exposed = false; // expose_errors is on
   Node here;
@@ -84,10 +78,7 @@ class NodePair {
     NodeOptions options;
     options.name = name;
     options.media["mem"] = memory;
-    options.log = [lines = log, name](LogLevel, std::string_view line) {
-      lines->push_back(name + ": " + std::string(line));
-      if (std::getenv("TRUNKLINE_TEST_LOG") != nullptr) std::fprintf(stderr, "%s\n", lines->back().c_str());
-    };
+    options.log = log.sink(name);
     if (tweak) tweak(options);
     exposed = options.expose_errors;
     return Node(io.get_executor(), std::move(options));

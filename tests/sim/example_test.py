@@ -7,16 +7,9 @@ import subprocess
 import sys
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-passed = failed = 0
-
-
-def check(name, condition, details=""):
-    global passed, failed
-    if condition:
-        passed += 1
-    else:
-        failed += 1
-        print(f"FAILED: {name}\n{details}".rstrip())
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+sys.dont_write_bytecode = True
+from checks import check, finish  # noqa: E402
 
 
 def read(*path):
@@ -37,5 +30,4 @@ check("its total is what the page says", first.stdout.split("\n")[0] in page, fi
 check("two runs print the same", first.stdout == second.stdout, first.stdout + second.stdout)
 hash_of_page = re.search(r"^trace hash [0-9a-f]+$", first.stdout, re.MULTILINE)
 check("it prints a trace hash", hash_of_page is not None, first.stdout)
-print(f"{passed} passed, {failed} failed")
-sys.exit(1 if failed else 0)
+finish()

@@ -9,16 +9,10 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import dev as names  # noqa: E402
+from checks import check, finish  # noqa: E402
 
 ROOT = names.ROOT
 KINDS = os.path.join(ROOT, ".ci", "kinds")
-results = []
-
-
-def check(name, condition, details=""):
-    results.append(bool(condition))
-    if not condition:
-        print(f"FAILED: {name}\n{details}".rstrip())
 
 
 def dev(*arguments):
@@ -57,5 +51,4 @@ for kind in sorted(kinds):
     check(f"{kind} sets options of this project", used <= options, used - options)
     check(f"{kind} can be run through ccache", "launcher + [" in file["binaries"]["cpp"])
 
-print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
-sys.exit(0 if all(results) else 1)
+finish()

@@ -21,6 +21,7 @@
 #include "tests/circuit/native/wire_model.hpp"
 #include "tests/circuit/native/wire_reader.hpp"
 #include "tests/circuit/native/wire_writer.hpp"
+#include "tests/support/bytes.hpp"
 
 namespace trunkline::test {
 
@@ -41,8 +42,6 @@ inline Limits tiny_memory() {
   limits.circuit_window_bytes_max = 256 * 1024;
   return limits;
 }
-
-inline std::span<const std::byte> as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 inline std::shared_ptr<const PeerName> peer_name(std::string_view id, std::string service, std::string url = {}) {
   PeerName name;

@@ -136,7 +136,7 @@ TEST_CASE(
   couple.settle();
 
   CHECK(couple.other->metrics().drops_unknown_channel == 4);
-  CHECK(couple.logged("other: a message for channel \"nowhere\"") == 1);
+  CHECK(couple.log.count("other: a message for channel \"nowhere\"") == 1);
   CHECK(couple.at_other.texts() == std::vector<std::string>{"before", "after"});
   CHECK(couple.other->node().counters().trunks_opened == 1);
   CHECK(couple.other->node().counters().trunks_open == 1);
@@ -238,7 +238,7 @@ TEST_CASE("network: a processor that throws costs that message and a counter, an
   CHECK(couple.other->metrics().processor_failures == 2);
   CHECK(couple.other->metrics().channels.at("chat").processor_failures == 2);
   CHECK(couple.other->metrics().peers.at(couple.one->local_id()).processor_failures == 2);
-  CHECK(couple.logged("the processor is broken") == 2);
+  CHECK(couple.log.count("the processor is broken") == 2);
   CHECK(couple.other->node().counters().trunks_open == 1);
   CHECK(couple.one->metrics().dials == 1);
   couple.stop();
@@ -423,7 +423,7 @@ TEST_CASE("network: a resolver is asked for nodes that the address book does not
 
   CHECK(results[0].error == SendError::unknown_node);
   CHECK(results[1].error == SendError::unknown_node);
-  CHECK(town.logged("the registry is down") == 1);
+  CHECK(town.log.count("the registry is down") == 1);
   CHECK(results[2]);
   CHECK(resolver->asked == 3);
   from.close();

@@ -4,6 +4,7 @@
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "peer/channel/network.hpp"
+#include "tests/support/log_lines.hpp"
 #include "transport/sim/world.hpp"
 
 #include <boost/asio/error.hpp>
@@ -16,8 +17,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
@@ -95,10 +94,7 @@ class Town {
     options.node.name = name;
     options.node.media["sim"] = world.medium(name);
     options.node.random = world.random(name);
-    options.node.log = [lines = log, name](LogLevel, std::string_view line) {
-      lines->push_back(name + ": " + std::string(line));
-      if (std::getenv("TRUNKLINE_TEST_LOG") != nullptr) std::fprintf(stderr, "%s\n", lines->back().c_str());
-    };
+    options.node.log = log.sink(name);
     options.listen = {"sim://" + name};
     if (tweak) tweak(options);
     auto network = std::make_shared<Network>(world.executor(), std::move(options));
@@ -114,10 +110,6 @@ class Town {
         if (one != other && !other->addresses().empty())
           one->address_book().add(other->local_id(), other->addresses().front());
   }
-  std::size_t logged(const std::string& text) const {
-    return static_cast<std::size_t>(std::count_if(
-        log->begin(), log->end(), [&](const std::string& line) { return line.find(text) != std::string::npos; }));
-  }
   /// Stops all; the world must then be at rest.
   void stop() {
     for (const auto& network : networks) world.run(network->stop());
@@ -130,7 +122,7 @@ class Town {
 
   sim::World world;
   std::vector<std::shared_ptr<Network>> networks;
-  std::shared_ptr<std::vector<std::string>> log = std::make_shared<std::vector<std::string>>();
+  LogLines log;
 };
 
 /// Two networks that know each other, with a recorder each on channel "chat".

@@ -1,6 +1,7 @@
 // The rpc rules on the wire: ids, classes of opcodes, what closes a circuit, what waits, what is bounded.
 #include "async/clock.hpp"
 #include "tests/services/quarkchain/rpc/rpc_machine.hpp"
+#include "tests/support/log_lines.hpp"
 
 #include <doctest/doctest.h>
 
@@ -9,15 +10,14 @@
 using namespace trunkline;
 using namespace trunkline::quarkchain;
 using namespace trunkline::quarkchain::test;
+using trunkline::test::LogLines;
 using namespace std::chrono_literals;
 
 namespace {
 
 /// A server with one opcode of each kind, whose slow handlers wait until the test releases them.
 struct Desk {
-  explicit Desk(RpcLimits limits = RpcLimits())
-      : server(std::make_shared<RpcServer>(
-            "far", limits, [this](LogLevel, std::string_view line) { log += std::string(line) + "\n"; })) {
+  explicit Desk(RpcLimits limits = RpcLimits()) : server(std::make_shared<RpcServer>("far", limits, log.sink())) {
     server->serve(129, "PING", 130, [](RpcRequest request) { return echo(std::move(request)); });
     server->serve(167, "MINE_REQUEST", 168, [this](RpcRequest request) { return slow(this, std::move(request)); });
     server->serve(169, "GEN_TX_REQUEST", 170, [](RpcRequest request) { return fail(std::move(request)); });
@@ -55,10 +55,9 @@ struct Desk {
     released += count;
     release.notify_all();
   }
-  bool logged(std::string_view text) const { return log.find(text) != std::string::npos; }
   const RpcCounters& counters() const { return server->counters(); }
 
-  std::string log;
+  LogLines log;
   std::string heard;
   std::string ended;
   int waiting = 0;
@@ -104,8 +103,8 @@ TEST_CASE("rpc: a request id that does not increase closes the connection and sa
     CHECK(machine.says() == "130 #9 \"re a\"");
     CHECK_FALSE(machine.control->is_open());
     CHECK(desk.counters().ids_out_of_order == 1);
-    CHECK(desk.logged(fmt::format("request 129 PING has rpc id {}, expected more than 9", next)));
-    CHECK(desk.logged("tcp://10.0.0.7:38291"));
+    CHECK(desk.log.has_line(fmt::format("request 129 PING has rpc id {}, expected more than 9", next)));
+    CHECK(desk.log.has_line("tcp://10.0.0.7:38291"));
   }
 }
 
@@ -116,7 +115,7 @@ TEST_CASE("rpc: an opcode that nobody knows closes the connection") {
     machine.hears(frame(op, 1));
     CHECK_FALSE(machine.control->is_open());
     CHECK(desk.counters().unknown_opcodes == 1);
-    CHECK(desk.logged(fmt::format("opcode {} is not known", op)));
+    CHECK(desk.log.has_line(fmt::format("opcode {} is not known", op)));
     CHECK(machine.says() == "");
   }
 }
@@ -127,7 +126,7 @@ TEST_CASE("rpc: a request that nobody serves is taken for a reply, and closes th
   machine.hears(frame(179, 1));
   CHECK_FALSE(machine.control->is_open());
   CHECK(desk.counters().unexpected_replies == 1);
-  CHECK(desk.logged("179 GET_CODE_REQUEST with rpc id 1 is not served here, and answers no call"));
+  CHECK(desk.log.has_line("179 GET_CODE_REQUEST with rpc id 1 is not served here, and answers no call"));
 }
 
 TEST_CASE("rpc: a command has rpc id 0 and no reply") {
@@ -143,7 +142,7 @@ TEST_CASE("rpc: a command has rpc id 0 and no reply") {
   CHECK(desk.heard == "one;two;");
   CHECK_FALSE(machine.control->is_open());
   CHECK(desk.counters().commands_with_id == 1);
-  CHECK(desk.logged("command 155 DESTROY has rpc id 1, expected 0"));
+  CHECK(desk.log.has_line("command 155 DESTROY has rpc id 1, expected 0"));
 }
 
 TEST_CASE("rpc: replies leave in the order in which their handlers end") {
@@ -166,7 +165,7 @@ TEST_CASE("rpc: a handler that throws closes its connection and sends nothing") 
   CHECK_FALSE(machine.control->is_open());
   CHECK(machine.control->end()->code == error::handler_failed);
   CHECK(desk.counters().handlers_failed == 1);
-  CHECK(desk.logged("handler of 169 GEN_TX_REQUEST failed: it went wrong"));
+  CHECK(desk.log.has_line("handler of 169 GEN_TX_REQUEST failed: it went wrong"));
   CHECK(desk.waiting == 0); // the other one was cancelled
   CHECK(desk.ended == "handler failed: handler of 169 GEN_TX_REQUEST failed: it went wrong;");
 }
@@ -243,7 +242,7 @@ TEST_CASE("rpc: a reply that answers no call closes the connection, also the sec
   RpcMachine never(first.server);
   never.hears(frame(130, 1));
   CHECK_FALSE(never.control->is_open());
-  CHECK(first.logged("130 PONG with rpc id 1 is not served here, and answers no call"));
+  CHECK(first.log.has_line("130 PONG with rpc id 1 is not served here, and answers no call"));
 
   Desk desk;
   RpcMachine machine(desk.server);
@@ -366,8 +365,7 @@ TEST_CASE("rpc: no more than requests_in_flight_max handlers run, and the limit 
   CHECK(machine.control->requests_running() == 3);
   CHECK(machine.control->requests_waiting() == 7);
   CHECK(desk.counters().requests_delayed == 7);
-  CHECK(desk.log.find("requests_in_flight_max 3") != std::string::npos);
-  CHECK(desk.log.find("requests_in_flight_max 3") == desk.log.rfind("requests_in_flight_max 3"));
+  CHECK(desk.log.count("requests_in_flight_max 3") == 1);
   for (int i = 0; i < 10; ++i) {
     desk.let(1);
     machine.run();
@@ -427,7 +425,7 @@ TEST_CASE("rpc: while a call waits requests are read ahead up to their limit, wh
   (void)machine.calls(129, "x");
   for (std::uint64_t id = 1; id <= 100; ++id) machine.hears(frame(167, id, std::string(100, 'x')));
   CHECK(machine.control->requests_waiting() == 22); // of 228 bytes each
-  CHECK(desk.logged("requests_read_ahead_bytes_max is 5000"));
+  CHECK(desk.log.has_line("requests_read_ahead_bytes_max is 5000"));
 }
 
 TEST_CASE("rpc: requests that are handled are bounded in bytes, each circuit's and all of a server's; one is let in") {
@@ -447,12 +445,12 @@ TEST_CASE("rpc: requests that are handled are bounded in bytes, each circuit's a
   hears(7, 2, 1000);
   hears(7, 3, 1000); // 1128 bytes each: beyond its own
   CHECK(circuits[0]->requests_running() == 2);
-  CHECK(peers.logged("requests_in_flight_bytes_max is 3000"));
+  CHECK(peers.log.has_line("requests_in_flight_bytes_max is 3000"));
   hears(8, 1, 2000);
   hears(9, 1, 2000); // beyond that of all, though none of its own is handled
   CHECK(circuits[1]->requests_running() == 1);
   CHECK(circuits[2]->requests_running() == 0);
-  CHECK(peers.logged("requests_of_kind_bytes_max is 5000"));
+  CHECK(peers.log.has_line("requests_of_kind_bytes_max is 5000"));
   CHECK(peers.counters().requests_delayed == 2);
   machine.hears(frame(129, 1, "ping")); // the connection itself has its own
   CHECK(machine.says() == "130 #1 \"re ping\"");
@@ -524,7 +522,7 @@ TEST_CASE("rpc: a flood of PINGs whose answers nobody reads is held back and bou
   while (machine.machine().wants_input() && id < 100'000) machine.hears(frame(129, ++id, "flood"));
   CHECK(id < 1000);
   CHECK(machine.control->requests_running() == 8);
-  CHECK(desk.logged("requests_in_flight_max 8"));
+  CHECK(desk.log.has_line("requests_in_flight_max 8"));
   CHECK(machine.machine().output_bytes() < 10'100);
   machine.clogged = false;
   machine.run();
@@ -543,7 +541,7 @@ TEST_CASE("rpc: no more than calls_in_flight_max calls wait for replies") {
   for (int i = 0; i < 4; ++i) outcomes.push_back(machine.calls(129, "x"));
   CHECK(machine.says() == "129 #1 \"x\"; 129 #2 \"x\"");
   CHECK(desk.counters().calls_delayed == 2);
-  CHECK(desk.logged("calls_in_flight_max 2"));
+  CHECK(desk.log.has_line("calls_in_flight_max 2"));
   machine.hears(frame(130, 2, "two"));
   CHECK(machine.says() == "129 #3 \"x\"");
   for (const std::uint64_t id : {1, 3, 4}) machine.hears(frame(130, id, "r"));

@@ -49,7 +49,7 @@ CO_TEST_CASE("node: an unknown service is refused with a list of what is served,
   }
 
   CHECK(pair.there.counters().circuits_refused == 3);
-  CHECK(pair.logged("refused: no service \"stoer\""));
+  CHECK(pair.log.has_line("refused: no service \"stoer\""));
   CHECK(pair.here.links_count() == 1);
   const std::optional<Fragment> fragment = co_await far.receive();
   CHECK(text_of(fragment) == "good");
@@ -204,7 +204,7 @@ awaitable<void> too_many_peers_of_one(NodePair& pair) {
   co_await start(third, address);
   const auto total = co_await failure_of(start(third, address));
   CHECK(total == error::service_limit_reached);
-  CHECK(pair.logged("peers_max 3 reached on node there"));
+  CHECK(pair.log.has_line("peers_max 3 reached on node there"));
 
   const auto of_here = pair.there.local_peers("store").front();
   of_here->close();
@@ -259,7 +259,7 @@ CO_TEST_CASE("node: names that are too long or unprintable are refused, and echo
   const End odd_name = co_await end_of(me->join_or_start(pair.there_address, "<b>\n\xff\x00", std::nullopt));
   CHECK(odd_name.code == error::no_service);
   CHECK(mentions(odd_name, "\"<b>\\x0a\\xff\""));
-  for (const std::string& line : *pair.log) CHECK(line.find('\n') == std::string::npos);
+  for (const std::string& line : pair.log.lines()) CHECK(line.find('\n') == std::string::npos);
   Circuit good = me->join_or_start(pair.there_address, "status", Fragment(0, "good"));
   const std::optional<Fragment> answer = co_await good.receive();
   CHECK(text_of(answer) == "good");

@@ -28,16 +28,14 @@ struct Neighbours {
     NodeOptions options;
     options.name = name;
     options.media["mem"] = memory;
-    options.log = [name](LogLevel, std::string_view line) {
-      if (std::getenv("TRUNKLINE_TEST_LOG") != nullptr)
-        std::fprintf(stderr, "%s: %.*s\n", name.c_str(), static_cast<int>(line.size()), line.data());
-    };
+    options.log = log.sink(name);
     if (tweak) tweak(options);
     return Node(io.get_executor(), std::move(options));
   }
 
   asio::io_context io{1};
   std::shared_ptr<Medium> memory = std::make_shared<MemoryMedium>();
+  LogLines log;
   Keeper store_of_one;
   Keeper store_of_other;
   Node one;
@@ -384,7 +382,7 @@ awaitable<void> strangers(NodePair& pair) {
     ++count;
     while (listener.counters().connections_unrecognised < static_cast<std::uint64_t>(count))
       co_await asio::post(asio::use_awaitable);
-    const std::string& line = pair.log->back();
+    const std::string& line = pair.log.lines().back();
     INFO(line);
     CHECK(line.find("tcp://127.0.0.1:") != std::string::npos);
     CHECK(line.find("not trunkline") != std::string::npos);

@@ -312,8 +312,8 @@ awaitable<void> service_throws(NodePair& pair) {
   }
   CHECK(safe.is_open());
   CHECK(ends.far.is_open());
-  CHECK(pair.logged("there: service \"fragile\" threw"));
-  CHECK(pair.logged("a secret"));
+  CHECK(pair.log.has_line("there: service \"fragile\" threw"));
+  CHECK(pair.log.has_line("a secret"));
   CHECK(pair.there.counters().services_failed == 1);
   CHECK(pair.there.local_peers("fragile").size() == 1);
 }
@@ -339,7 +339,7 @@ CO_TEST_CASE("peer: a spawned handler closes its circuit by returning and resets
   CHECK(text_of(answer) == "half of the answer");
   CHECK(text_of(end) == "(end)");
   co_await expect_clean_end(good);
-  CHECK(pair.logged("a secret"));
+  CHECK(pair.log.has_line("a secret"));
 }
 
 /// A service whose handlers give their circuits to somebody else.

@@ -240,7 +240,7 @@ TEST_CASE(
   couple.run(couple.at_other.at_least(2));
   CHECK(couple.other->metrics().connections_inbound == 1);
   CHECK(couple.one->metrics().dials == 1);
-  CHECK(couple.logged("other: trunk with") >= 1);
+  CHECK(couple.log.count("other: trunk with") >= 1);
   couple.stop();
 }
 
