@@ -61,23 +61,23 @@ awaitable<std::vector<SendResult>> refuse_all(std::size_t count) {
 
 awaitable<SendResult> Conduit::send(NodeId to, Message message, Duration deadline) const {
   if (!state_) return refuse();
-  return NetworkCore::send(core_, state_, to, std::move(message), deadline, NetworkCore::Kind::pooled);
+  return core_->send(state_, to, std::move(message), deadline, Sender::Kind::pooled);
 }
 
 awaitable<SendResult> Conduit::send_acked(NodeId to, Message message, Duration deadline) const {
   if (!state_) return refuse();
-  return NetworkCore::send(core_, state_, to, std::move(message), deadline, NetworkCore::Kind::acked);
+  return core_->send(state_, to, std::move(message), deadline, Sender::Kind::acked);
 }
 
 awaitable<SendResult> Conduit::write(NodeId to, Message message, Duration deadline) const {
   if (!state_) return refuse();
-  return NetworkCore::send(core_, state_, to, std::move(message), deadline, NetworkCore::Kind::one_shot);
+  return core_->send(state_, to, std::move(message), deadline, Sender::Kind::one_shot);
 }
 
 awaitable<std::vector<SendResult>> Conduit::broadcast(std::vector<NodeId> to, Message message,
                                                       BroadcastOptions options) const {
   if (!state_) return refuse_all(to.size());
-  return NetworkCore::broadcast(core_, state_, std::move(to), std::move(message), std::move(options));
+  return core_->broadcast(state_, std::move(to), std::move(message), std::move(options));
 }
 
 } // namespace trunkline

@@ -1,177 +1,100 @@
 #include "peer/channel/core.hpp"
 
-#include "circuit/trunk.hpp"
 #include "fragment/quote.hpp"
-
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include "peer/channel/wire.hpp"
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <numeric>
-#include <random>
-#include <stdexcept>
 #include <utility>
 
 namespace trunkline {
-namespace {
-
-/// The node tells of its trunks in the middle of things; a task looks at it later.
-NodeOptions with_changes(NodeOptions options, std::shared_ptr<TrunkChanges> changes) {
-  options.on_link = [changes = std::move(changes), theirs = options.on_link](LinkChange change, const LinkInfo& view) {
-    if (theirs) theirs(change, view);
-    if (!changes->wanted) return;
-    changes->pending.emplace_back(change, view);
-    changes->changed.notify_all();
-  };
-  return options;
-}
-
-NetworkOptions with_random(NetworkOptions options) {
-  if (!options.node.random) {
-    const auto device = std::make_shared<std::random_device>();
-    options.node.random = [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
-  }
-  return options;
-}
-
-} // namespace
 
 std::uint64_t Traffic::failures() const noexcept {
   return std::accumulate(send_failures.begin(), send_failures.end(), std::uint64_t{0});
 }
 
 NetworkCore::NetworkCore(Executor executor, NetworkOptions options)
-    : executor_(std::move(executor)), clock_(Clock::of(executor_)), options_(with_random(std::move(options))),
-      node_(executor_, with_changes(options_.node, trunk_changes_)),
-      tasks_(executor_, [this](std::exception_ptr failure) {
-        log(LogLevel::error, "a task of the network threw: " + words_of(failure));
-      }) {}
-
-void NetworkCore::log(LogLevel level, const std::string& text) const {
-  if (options_.node.log) options_.node.log(level, escape(text, 4096));
-}
-
-// Registration.
+    : state_(std::move(executor), std::move(options)), lines_(state_), connections_(state_, lines_),
+      dialler_(state_, connections_), sender_(state_, lines_, connections_, dialler_), receiver_(state_),
+      operators_(state_, [this] { return metrics(); }) {}
 
 Conduit NetworkCore::register_processor(const std::string& channel, Processor processor) {
-  if (phase_ == Phase::stopping || phase_ == Phase::closed)
+  if (state_.phase() == NetworkState::Phase::stopping || state_.phase() == NetworkState::Phase::closed)
     throw_error(error::node_closed, fmt::format("channel {} comes too late: the network has stopped", quote(channel)));
-  const std::size_t name_bytes_max = options_.node.limits.name_bytes_max;
-  if (channel.empty() || channel.size() > name_bytes_max || channel.front() == '#')
-    throw std::invalid_argument(fmt::format("channel {} is not a name of 1 to {} bytes that does not begin with #",
-                                            quote(channel), name_bytes_max));
-  if (!processor) throw std::invalid_argument("channel " + quote(channel) + " needs a processor");
-  std::shared_ptr<ChannelState>& state = channels_[channel];
-  if (!state) {
-    state = std::make_shared<ChannelState>();
-    state->name = channel;
-  }
-  if (state->processor) throw ProcessorAlreadyRegistered(channel);
-  state->processor = std::make_shared<const Processor>(std::move(processor));
-  return {shared_from_this(), state};
+  std::shared_ptr<ChannelState> added =
+      state_.channels().add(channel, std::move(processor), state_.options().node.limits.name_bytes_max);
+  return {shared_from_this(), std::move(added)};
 }
 
-void NetworkCore::unregister(const std::shared_ptr<ChannelState>& channel) noexcept { channel->processor = nullptr; }
-
-// Life.
-
 void NetworkCore::start() {
-  node_.register_service(
+  const std::shared_ptr<NetworkCore> self = shared_from_this();
+  const std::weak_ptr<Receiver> receiver = std::shared_ptr<Receiver>(self, &receiver_);
+  const std::weak_ptr<Operators> operators = std::shared_ptr<Operators>(self, &operators_);
+  node().register_service(
       network_service,
-      [weak = weak_from_this()](LocalPeer& peer, CircuitInbox& inbox) { return serve(weak, peer, inbox); }, 1);
-  if (options_.answers_operators)
-    node_.serve(operator_service,
-                [weak = weak_from_this()](Circuit circuit) { return answer_operator(weak, std::move(circuit)); });
-  peer_ = node_.start_local_peer(network_service);
-  tasks_.spawn(watch_trunks(shared_from_this()));
-  tasks_.spawn(watch_idle(shared_from_this()));
-  phase_ = Phase::running;
-  for (const std::string& address : options_.listen) node_.listen(address);
+      [receiver](LocalPeer& peer, CircuitInbox& inbox) { return Receiver::serve(receiver, peer, inbox); }, 1);
+  if (state_.options().answers_operators)
+    node().serve(operator_service,
+                 [operators](Circuit circuit) { return Operators::answer(operators, std::move(circuit)); });
+  lines_.start();
+  state_.tasks().spawn(connections_.watch(self));
+  state_.tasks().spawn(connections_.watch_idle(self));
+  state_.enter(NetworkState::Phase::running);
+  for (const std::string& address : state_.options().listen) node().listen(address);
 }
 
 void NetworkCore::close_unstarted() noexcept {
-  phase_ = Phase::closed;
-  trunk_changes_->wanted = false;
+  state_.enter(NetworkState::Phase::closed);
+  state_.link_changes().stop();
 }
 
 awaitable<void> NetworkCore::stop(std::shared_ptr<NetworkCore> core) {
-  using namespace asio::experimental::awaitable_operators;
-  const auto wake_everybody = [&core] {
-    for (const auto& [id, remote] : core->remotes_) remote->changed.notify_all();
-  };
-  core->phase_ = Phase::stopping;
-  wake_everybody(); // those who wait for a connection
-  const TimePoint due = core->now() + core->options_.stop_deadline;
+  NetworkState& state = core->state_;
+  state.enter(NetworkState::Phase::stopping);
+  state.remotes().wake_all(); // senders that wait for a connection give up
+  const Duration deadline = state.options().stop_deadline;
+  const TimePoint due = state.now() + deadline;
 
-  Tasks draining(core->executor_);
-  draining.spawn(core->node_.drain(core->options_.stop_deadline)); // the ports are free from its beginning
-  while (core->sends_running_ > 0 && core->now() < due)
-    co_await (core->sends_changed_.wait() || sleep_until(due)); // on connections that are there
-  for (const auto& [id, remote] : core->remotes_)
-    for (const auto& [name, line] : std::map(remote->lines)) core->retire(remote, line);
+  Tasks draining(state.executor());
+  draining.spawn(state.node().drain(deadline)); // the ports are free from its beginning
+  co_await core->sender_.wait_until_idle(due); // sends on open connections
+  for (const auto& [id, remote] : state.remotes().all()) core->lines_.retire_all(remote, nullptr);
   co_await draining.join();
 
-  core->phase_ = Phase::closed;
-  core->trunk_changes_->wanted = false;
-  wake_everybody();
-  core->tasks_.cancel();
-  co_await core->node_.close();
-  co_await core->tasks_.join();
-  core->peer_.reset();
+  state.enter(NetworkState::Phase::closed);
+  state.link_changes().stop();
+  state.remotes().wake_all();
+  state.tasks().cancel();
+  co_await state.node().close();
+  co_await state.tasks().join();
+  core->lines_.stop();
 }
 
-// Far nodes.
-
-NetworkCore::RemotePointer NetworkCore::remote(const NodeId& id) {
-  RemotePointer& entry = remotes_[id];
-  if (!entry) {
-    entry = std::make_shared<Remote>(id);
-    entry->used = now();
-    const RemotePointer made = entry;
-    if (remotes_.size() > options_.nodes_remembered_max) forget_some_remotes();
-    return made;
-  }
-  return entry;
+awaitable<NodeId> NetworkCore::connect(std::string address) {
+  return dialler_.connect(shared_from_this(), std::move(address));
 }
 
-/// Half of those that are of no use now, the longest unused first: so that it is not done for each new one.
-void NetworkCore::forget_some_remotes() {
-  std::vector<RemotePointer> unused;
-  for (const auto& [id, entry] : remotes_)
-    if (entry.use_count() == 1 && entry->busy == 0 && entry->circuits_in == 0 && !entry->connecting &&
-        entry->lines.empty() && entry->retiring.empty() && !node_.link_with(id))
-      unused.push_back(entry);
-  std::sort(unused.begin(), unused.end(), [](const auto& one, const auto& other) { return one->used < other->used; });
-  unused.resize((unused.size() + 1) / 2);
-  for (const RemotePointer& entry : unused) remotes_.erase(entry->id);
+awaitable<SendResult> NetworkCore::send(std::shared_ptr<ChannelState> channel, NodeId to, Message message,
+                                        Duration deadline, Sender::Kind kind) {
+  return sender_.send(shared_from_this(), std::move(channel), to, std::move(message), deadline, kind);
+}
+
+awaitable<std::vector<SendResult>> NetworkCore::broadcast(std::shared_ptr<ChannelState> channel, std::vector<NodeId> to,
+                                                          Message message, BroadcastOptions options) {
+  return Broadcast::run(std::make_shared<Broadcast>(shared_from_this(), state_, sender_, std::move(channel),
+                                                    std::move(to), std::move(message), options));
 }
 
 NetworkMetrics NetworkCore::metrics() const {
   NetworkMetrics metrics;
-  for (const auto& [name, channel] : channels_) {
-    metrics.channels.emplace(name, channel->traffic);
-    metrics.processor_failures += channel->traffic.processor_failures;
-    metrics.queue_bytes += channel->traffic.queue_bytes;
-    metrics.queue_messages += channel->traffic.queue_messages;
-  }
-  for (const auto& [id, entry] : remotes_) metrics.peers.emplace(id, entry->metrics);
-  for (const LinkInfo& view : node_.links()) {
-    ++(view.dialled ? metrics.connections_outbound : metrics.connections_inbound);
-    PeerMetrics& peer = metrics.peers[view.node];
-    peer.connected = true;
-    peer.dialled = view.dialled;
-    peer.remote = view.remote;
-    peer.name = view.name;
-  }
-  metrics.acks = acks_;
-  for (const auto& [id, entry] : remotes_)
-    for (const auto& [name, line] : entry->lines) metrics.acks.waiting += line->waiting.size();
-  metrics.dials = dials_;
-  metrics.reuses = reuses_;
-  metrics.drops_unknown_channel = drops_unknown_channel_;
-  metrics.evictions = evictions_;
-  metrics.connections_turned_away = turned_away_;
+  state_.channels().add_to(metrics);
+  for (const auto& [id, remote] : state_.remotes().all()) metrics.peers.emplace(id, remote->metrics);
+  connections_.add_to(metrics);
+  metrics.acks = lines_.acks();
+  metrics.dials = dialler_.dials();
+  metrics.reuses = sender_.reuses();
+  metrics.drops_unknown_channel = receiver_.drops_unknown_channel();
   return metrics;
 }
 

@@ -1,134 +1,115 @@
-// The part of a network that keeps a circuit per node and channel, and those of one-shot writes.
-#include "async/within.hpp"
-#include "circuit/trunk.hpp"
-#include "peer/channel/core.hpp"
-#include "fragment/quote.hpp"
+#include "peer/channel/lines.hpp"
 
-#include <boost/asio/error.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include "circuit/trunk.hpp"
+#include "peer/channel/wire.hpp"
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace trunkline {
-namespace {
 
-using namespace asio::experimental::awaitable_operators;
 using boost::system::system_error;
 
-constexpr Duration close_deadline = std::chrono::seconds(1); // for the far side to agree to the end of a connection
+void Lines::start() { peer_ = state_.node().start_local_peer(network_service); }
 
-} // namespace
-
-std::shared_ptr<Line> NetworkCore::usable_line(const Remote& remote, const ChannelState& channel) const {
+std::shared_ptr<Line> Lines::usable(const Remote& remote, const ChannelState& channel) const {
   const auto found = remote.lines.find(channel.name);
-  if (found == remote.lines.end()) return nullptr;
-  const Line& line = *found->second;
-  const Machine& machine = line.circuit.trunk()->machine();
-  return line.over || !line.circuit.is_open() || machine.draining() || machine.over() ? nullptr : found->second;
+  return found == remote.lines.end() || !found->second->is_usable() ? nullptr : found->second;
 }
 
-std::shared_ptr<Line> NetworkCore::open_line(const RemotePointer& remote,
-                                             const std::shared_ptr<ChannelState>& channel) {
+std::shared_ptr<Line> Lines::open(const Alive& alive, const RemotePointer& remote,
+                                  const std::shared_ptr<ChannelState>& channel) {
   CircuitOptions options(channel->name);
   auto line = std::make_shared<Line>(
       peer_->join_or_start("node://" + remote->id.to_string(), network_service, std::nullopt, std::move(options)));
   remote->lines[channel->name] = line;
-  tasks_.spawn(read_line(shared_from_this(), remote, channel, line));
+  state_.tasks().spawn(read(alive, remote, channel, line));
   return line;
 }
 
-/// What was sent on it arrives first; its reader sees the far side agree.
-void NetworkCore::retire(const RemotePointer& remote, const std::shared_ptr<Line>& line) {
+void Lines::retire(const RemotePointer& remote, const std::shared_ptr<Line>& line) {
   for (auto entry = remote->lines.begin(); entry != remote->lines.end(); ++entry) {
     if (entry->second != line) continue;
-    line->over = true;
-    if (!line->ended) remote->retiring[entry->first] = line;
+    line->retire();
+    if (!line->has_ended()) remote->retiring[entry->first] = line;
     remote->lines.erase(entry);
-    if (line->circuit.is_open()) line->circuit.finish();
+    if (line->circuit().is_open()) line->circuit().finish();
     return;
   }
 }
 
-/// Hears acks and the end of a line.
-awaitable<void> NetworkCore::read_line(CorePointer core, RemotePointer remote, std::shared_ptr<ChannelState> channel,
-                                       std::shared_ptr<Line> line) {
+void Lines::retire_all(const RemotePointer& remote, const Trunk* trunk) {
+  for (const auto& [name, line] : std::map(remote->lines))
+    if (!trunk || line->circuit().trunk().get() == trunk) retire(remote, line);
+}
+
+/// Handles the acks of a line, and its end.
+awaitable<void> Lines::read(Alive alive, RemotePointer remote, std::shared_ptr<ChannelState> channel,
+                            std::shared_ptr<Line> line) {
   struct Ending {
     Remote& remote;
     const std::string& channel;
     Line& line;
     ~Ending() {
-      line.over = line.ended = true;
       for (auto* const lines : {&remote.lines, &remote.retiring})
         if (const auto found = lines->find(channel); found != lines->end() && found->second.get() == &line)
           lines->erase(found);
-      line.changed.notify_all();
+      line.finish();
       remote.changed.notify_all();
     }
   };
   const Ending ending{*remote, channel->name, *line};
   try {
     for (;;) {
-      const std::optional<Fragment> fragment = co_await line->circuit.receive();
+      const std::optional<Fragment> fragment = co_await line->circuit().receive();
       if (!fragment) break;
       if (fragment->op == op_ack) {
-        core->on_ack(*line, fragment->part);
+        line->on_ack(fragment->part, acks_);
       } else {
         ++remote->metrics.drops;
       }
     }
-    line->over = true; // whoever hears nothing more from us has given it up
-    line->circuit.close();
-    line->end = co_await line->circuit.ended();
+    line->retire(); // the far side has finished: it reads no more messages
+    line->circuit().close();
+    End end = co_await line->circuit().ended();
+    line->set_end(std::move(end));
   } catch (const system_error& thrown) {
     if (is_aborted(thrown)) throw;
-    line->end = End(thrown.code(), trunkline::text_of(thrown));
+    line->set_end(End(thrown.code(), trunkline::text_of(thrown)));
     if (thrown.code() == error::no_service) {
-      if (line->carried_unacked) // the others hear of it themselves
-        for (Traffic* const traffic : {static_cast<Traffic*>(&remote->metrics), &channel->traffic})
+      if (line->has_carried_unacked()) // senders that wait for an ack count the failure themselves
+        for (Traffic* const traffic : traffic_of(*remote, *channel))
           ++traffic->send_failures[static_cast<std::size_t>(SendError::unknown_channel)];
-      core->log(LogLevel::info, fmt::format("{}: {}", node_text(remote->id), line->end.to_string()));
+      state_.log(LogLevel::info, fmt::format("{}: {}", node_text(remote->id), line->end().to_string()));
     }
   }
 }
 
-// One shot.
-
-awaitable<SendResult> NetworkCore::write_once(CorePointer core, std::shared_ptr<ChannelState> channel,
-                                              RemotePointer remote, Message message) {
+awaitable<SendResult> Lines::write_once(RemotePointer remote, std::shared_ptr<ChannelState> channel, Message message) {
   SendResult result;
   try {
     CircuitOptions options(channel->name);
-    Circuit circuit = core->peer_->join_or_start("node://" + remote->id.to_string(), network_service,
-                                                 fragment_of(op_message, 0, message), std::move(options));
+    Circuit circuit = peer_->join_or_start("node://" + remote->id.to_string(), network_service,
+                                           fragment_of(op_message, 0, message), std::move(options));
     circuit.finish();
     co_await circuit.finish_acknowledged();
     const std::optional<Fragment> nothing = co_await circuit.receive(); // its end
   } catch (const system_error& thrown) {
     if (is_aborted(thrown)) throw;
-    result = core->failure_of(*remote, thrown);
+    result = state_.failure_of(*remote, thrown);
   }
   co_return result;
 }
 
-std::shared_ptr<Trunk> NetworkCore::end_one_shot(Remote& remote, std::uint32_t own) {
-  if (!remote.one_shot || remote.busy > own || remote.circuits_in > 0 || !remote.lines.empty()) return nullptr;
-  const std::optional<LinkInfo> view = node_.link_with(remote.id);
-  if (!view || !view->dialled) return nullptr;
-  remote.one_shot = false;
-  node_.end_link(view->trunk, close_deadline, End());
-  return view->trunk;
-}
-
-awaitable<void> NetworkCore::wait_until_over(CorePointer core, std::shared_ptr<Trunk> trunk, TimePoint due) {
-  const auto is_there = [&core, &trunk] {
-    const std::vector<LinkInfo> all = core->node_.links();
-    return std::any_of(all.begin(), all.end(), [&trunk](const LinkInfo& open) { return open.trunk == trunk; });
-  };
-  while (core->phase_ == Phase::running && core->now() < due && is_there())
-    co_await (core->connections_changed_.wait() || sleep_until(due));
+AckMetrics Lines::acks() const {
+  AckMetrics acks = acks_;
+  for (const auto& [id, remote] : state_.remotes().all())
+    for (const auto& [name, line] : remote->lines) acks.waiting += line->acks_outstanding();
+  return acks;
 }
 
 } // namespace trunkline

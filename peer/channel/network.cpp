@@ -72,7 +72,7 @@ AddressBook& Network::address_book() noexcept { return core_->book(); }
 
 std::vector<std::string> Network::addresses() const { return core_->node().addresses(); }
 
-awaitable<NodeId> Network::connect(std::string address) { return NetworkCore::connect(core_, std::move(address)); }
+awaitable<NodeId> Network::connect(std::string address) { return core_->connect(std::move(address)); }
 
 Node& Network::node() noexcept { return core_->node(); }
 

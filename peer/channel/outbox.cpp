@@ -15,7 +15,7 @@ Outbox::Place::Place(Outbox& outbox, std::size_t bytes, bool in_order)
 bool Outbox::Place::is_next(const Line* line) const noexcept {
   if (!outbox_ || !in_order_ || here_ == outbox_->places_.begin()) return true;
   const Place& before = **std::prev(here_);
-  return line && before.line_ == line; // and so do all before that one
+  return line && before.line_ == line; // and all before that one do, too
 }
 
 void Outbox::Place::enter(const Line* line) noexcept {

@@ -1,6 +1,6 @@
-// The messages of one node and channel that are on their way to the connection: how much they are, and whose turn it
-// is. They go in the order of the calls, also when the connection breaks under those that wait, and others come before
-// these have noticed.
+// The backlog of one node and channel: how many bytes wait for the connection, and which message is next. Messages
+// leave in the order of the calls. A lost connection does not change that: a message that was waiting on it still goes
+// before later ones.
 #pragma once
 
 #include "async/signal.hpp"
@@ -10,24 +10,24 @@
 
 namespace trunkline {
 
-struct Line;
+class Line;
 
 class Outbox {
  public:
-  /// A message in the queue, until it is handed over or given up.
+  /// A message in the queue, until it is handed over or its sender gives up.
   class Place {
    public:
-    /// One that is not in order is counted and keeps nobody waiting.
+    /// A message that is not `in_order` is counted, and no other one waits for it.
     Place(Outbox& outbox, std::size_t bytes, bool in_order);
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
     ~Place() { leave(); }
 
-    /// Whether everything before it has gone, or waits on this line already. Without a line: whether it is the first.
+    /// Whether everything before it has left, or waits on this line already. Without a line: whether it is the first.
     bool is_next(const Line* line) const noexcept;
-    /// Waits for what may have made it the next.
+    /// Returns when it may have become the next.
     awaitable<void> changed() { return changed_.wait(); }
-    /// It waits on a line now, which keeps the order from here; or with null no longer.
+    /// It waits on a line now, which keeps the order from here on. Null: it waits on none any more.
     void enter(const Line* line) noexcept;
     void leave() noexcept;
 
@@ -38,7 +38,7 @@ class Outbox {
     std::size_t bytes_;
     bool in_order_;
     const Line* line_ = nullptr;
-    std::list<Place*>::iterator here_; // of one in order
+    std::list<Place*>::iterator here_; // valid when in order
     Signal changed_;
   };
 
@@ -50,7 +50,7 @@ class Outbox {
   std::size_t messages() const noexcept { return messages_; }
 
  private:
-  std::list<Place*> places_; // of those in order, in the order of the calls
+  std::list<Place*> places_; // messages in order, by their calls
   std::size_t bytes_ = 0;
   std::size_t messages_ = 0;
 };

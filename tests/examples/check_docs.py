@@ -139,7 +139,7 @@ def network_md_and_gossip_md_say_what_their_headers_say():
 
     gossip = []
     if os.path.isdir(os.path.join(ROOT, "services")):  # the framework stands without them
-        gossip.append(("gossip.md", of(read("services", "gossip", "machine.hpp"), "MachineOptions")
+        gossip.append(("gossip.md", of(read("services", "gossip", "machine_options.hpp"), "MachineOptions")
                        | of(read("services", "gossip", "gossip.hpp"), "GossipOptions")))
     for page, limits in (("network.md", of(read("peer", "channel", "network.hpp"), "NetworkOptions")),
                          *gossip):

@@ -37,7 +37,7 @@ ClusterCircuit& ClusterCircuits::add(const Route& route, bool opened_here, const
   circuit.id = id_last_;
   circuit.route = route;
   circuit.opened_here = opened_here;
-  circuit.answered = true; // nobody asks
+  circuit.answered = true; // there is no answer
   circuit.names = std::move(names);
   table_.enter(route, circuit);
   return circuit;

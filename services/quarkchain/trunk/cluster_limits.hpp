@@ -20,7 +20,7 @@ struct ClusterLimits {
   std::size_t output_bytes_max = 4 << 20;          // not yet written; then the control circuit's sends wait
   std::size_t peer_output_bytes_max = 1 << 20;     // not yet written; then the virtual peers' sends wait
   std::uint32_t circuits_max = 131072;             // virtual peers; more are not opened
-  std::chrono::milliseconds stall_deadline{60000}; // the connection is not read because nobody takes what came
+  std::chrono::milliseconds stall_deadline{60000}; // the connection is not read, and nothing is taken
   std::chrono::milliseconds write_deadline{20000}; // output handed over and not written
   std::chrono::milliseconds goodbye_deadline{1000}; // to flush what was sent before the end
 

@@ -39,7 +39,7 @@ class ClusterMachine final : public Machine, private ClusterWhole {
   /// Who the circuit belongs to on the wire.
   static Route route_of(const TrunkCircuit& circuit) noexcept;
 
-  /// From now on a frame of this peer for a branch that nobody opened opens it (an `opened` event, then the frame)
+  /// From now on a frame of this peer for a branch that is not open opens it (an `opened` event, then the frame)
   /// instead of being dropped. For the cluster framing; on a p2p connection every branch opens like this.
   void allow_peer(std::uint64_t cluster_peer_id) { circuits_.allow_peer(cluster_peer_id); }
   /// The far side has said who it is: its frames may have command_bytes_max.
@@ -89,7 +89,7 @@ class ClusterMachine final : public Machine, private ClusterWhole {
   bool over() const override { return farewell_.over(); }
   bool wants_input() const override { return !inboxes_.paused(); }
 
-  const RemoteNode* remote() const override { return nullptr; } // nobody says hello
+  const RemoteNode* remote() const override { return nullptr; } // there is no hello
   bool draining() const override { return farewell_.draining(); }
   std::size_t circuits_count() const override { return circuits_.size(); }
   void circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) override { circuits_.of_peer(local, into); }

@@ -26,7 +26,7 @@ struct ClusterMachineOptions {
   std::shared_ptr<const Branches> branches;
   bool identified = true; // otherwise unidentified_command_bytes_max holds until `identify`
   std::string far_end; // who it is with, for the texts of errors
-  std::function<void(const std::string& why)> on_first_pause; // of reading, for control_inbox_bytes_max; null: nobody
+  std::function<void(const std::string& why)> on_first_pause; // of reading, for control_inbox_bytes_max; may be null
   std::shared_ptr<const PeerName> local; // who the circuits of both sides belong to, as their handles show it
   std::shared_ptr<const PeerName> remote;
 

@@ -20,7 +20,7 @@ Inboxes::~Inboxes() {
   while (spare_) delete std::exchange(spare_, spare_->next);
 }
 
-/// A reader that keeps up may be sent any frame, one that does not is closed at its limit; nobody else has to wait for
+/// A reader that keeps up may be sent any frame, one that does not is closed at its limit; no other has to wait for
 /// it. What has come in the same `feed` does not count as unread: the reader has had no turn since.
 void Inboxes::admit(ClusterCircuit& circuit, std::size_t arrived) {
   const ClusterLimits& limits = whole_.options.limits;
