@@ -1,6 +1,7 @@
 #include "cli/json.hpp"
 
 #include "fragment/hex.hpp"
+#include "fragment/json_text.hpp"
 #include "fragment/utf8.hpp"
 
 #include <fmt/format.h>
@@ -8,39 +9,15 @@
 #include <utility>
 
 namespace trunkline::cli {
-namespace {
-
-void append_quoted(std::string& out, std::string_view text) {
-  out += '"';
-  while (!text.empty()) {
-    const std::size_t size = utf8_bytes(text);
-    const char first = text.front();
-    if (size == 0) {
-      out += "\\ufffd";
-    } else if (first == '"' || first == '\\') {
-      out += '\\';
-      out += first;
-    } else if (static_cast<unsigned char>(first) < 0x20 || first == '\x7f') {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(first)));
-    } else {
-      out += text.substr(0, size);
-    }
-    text.remove_prefix(size == 0 ? 1 : size);
-  }
-  out += '"';
-}
-
-} // namespace
-
 void JsonLine::add_key(std::string_view key) {
   if (text_.size() > 1) text_ += ", ";
-  append_quoted(text_, key);
+  append_json_text(text_, key);
   text_ += ": ";
 }
 
 JsonLine& JsonLine::add(std::string_view key, std::string_view text) {
   add_key(key);
-  append_quoted(text_, text);
+  append_json_text(text_, text);
   return *this;
 }
 

@@ -12,4 +12,7 @@ std::size_t utf8_bytes(std::string_view text) noexcept;
 
 bool is_utf8(std::string_view text) noexcept;
 
+/// At most `bytes_max` bytes from the beginning, cut between two characters.
+std::string_view utf8_prefix(std::string_view text, std::size_t bytes_max) noexcept;
+
 } // namespace trunkline

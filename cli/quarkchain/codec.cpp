@@ -4,7 +4,7 @@
 #include "cli/json.hpp"
 #include "cli/quarkchain/capture.hpp"
 #include "services/quarkchain/protocol/frame_json.hpp"
-#include "services/quarkchain/chain/json_codec.hpp"
+#include "services/quarkchain/protocol/types.hpp"
 #include "services/sync/disk.hpp"
 
 #include <CLI/CLI.hpp>

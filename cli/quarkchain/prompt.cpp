@@ -139,16 +139,18 @@ awaitable<Table> block(Operated* on, Words words) {
   const auto branch = number<std::uint32_t>("SHARD", words[1]);
   const SlaveClient slave = on->master.slave_of(branch);
   const auto hash = Hash256::from_hex(without_0x(words[2]));
-  std::optional<FoundMinorBlock> found;
-  if (hash) found = co_await slave.get_minor_block(branch, *hash);
-  else found = co_await slave.get_minor_block_at(branch, number<std::uint64_t>("HEIGHT", words[2]));
+  GetMinorBlockRequest request;
+  request.branch.value = branch;
+  if (hash) request.minor_block_hash = *hash;
+  else request.height = number<std::uint64_t>("HEIGHT", words[2]);
+  const std::optional<GetMinorBlockResponse> found = co_await slave.find(request);
   Table table({"shard", "height", "hash", "previous", "root", "time", "transactions", "coinbase"});
   table.note = "no such block";
   if (found) {
-    const MinorBlockHeader& header = found->block.header;
+    const MinorBlockHeader& header = found->minor_block.header;
     table.rows.push_back({shard_text(header.branch.value), header.height, hash_of(header).hex(),
                           header.hash_prev_minor_block.hex(), header.hash_prev_root_block.hex(), header.create_time,
-                          std::uint64_t{found->block.tx_list.size()}, amount_text(header.coinbase_amount_map)});
+                          std::uint64_t{found->minor_block.tx_list.size()}, amount_text(header.coinbase_amount_map)});
   }
   co_return table;
 }

@@ -3,7 +3,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
 #include "fragment/error.hpp"
-#include "services/quarkchain/chain/json_codec.hpp"
+#include "services/quarkchain/protocol/types.hpp"
 #include "services/sync/disk.hpp"
 
 #include <fmt/format.h>

@@ -22,4 +22,11 @@ TEST_CASE("utf8: what is cut, overlong, a surrogate or too large is no character
   CHECK_FALSE(is_utf8("a\xff"));
 }
 
+TEST_CASE("utf8: a prefix ends between two characters") {
+  CHECK(utf8_prefix("abc", 3) == "abc");
+  CHECK(utf8_prefix("ab\xc3\xa4", 3) == "ab");
+  CHECK(utf8_prefix("ab\xc3\xa4", 4) == "ab\xc3\xa4");
+  CHECK(utf8_prefix("\xe6\xbc\xa2", 2) == "");
+}
+
 } // namespace trunkline::test

@@ -6,7 +6,7 @@
 #include "services/quarkchain/chain/big_endian.hpp"
 #include "services/quarkchain/chain/evm_transaction.hpp"
 #include "services/quarkchain/protocol/frame_json.hpp"
-#include "services/quarkchain/chain/json_codec.hpp"
+#include "services/quarkchain/protocol/types.hpp"
 #include "tests/fuzz/input.hpp"
 #include "tests/services/quarkchain/vectors.hpp"
 

@@ -4,6 +4,8 @@
     services, cli -> peer -> circuit -> async -> fragment -> proto
                      peer -> transport -> async
     circuit and transport do not know each other; nothing in the framework knows what is built on it.
+
+Inside some folders are further walls: see INNER_WALLS and ROOMS.
 """
 
 import os
@@ -32,6 +34,18 @@ ASIO = re.compile(r"boost/(?:asio|beast)|async/")
 SOCKETS = re.compile(r"boost/asio/(?:ip|local|ssl|generic)/|boost/asio/(?:ssl|basic_\w*socket\w*|posix)|boost/beast|openssl/|"
                      r"sys/(?:socket|un|epoll)\.h|netinet/|arpa/inet|netdb\.h|poll\.h")
 MAY_USE_SOCKETS = {"transport", "services"}
+
+# Walls inside a folder: what files of one place do not include of another, and the files that may do it all the same.
+INNER_WALLS = [
+    (re.compile(r"async/[^/]+$"), "async/component/", set(), "async/ does not know async/component/, which is built on it"),
+    (re.compile(r"peer/[^/]+$"), "peer/channel/", set(), "peer/ does not know peer/channel/, which is built on it"),
+    (re.compile(r"circuit/[^/]+$"), "circuit/native/", set(), "circuit/ knows machines, and no dialect"),
+]
+
+# Rooms of a folder, lowest first: a file includes nothing of a later room. Files beside the rooms are above all of them.
+ROOMS = {
+    "services/quarkchain": ["chain", "protocol", "trunk", "rpc", "backend", "ledger", "cluster", "slave", "master"],
+}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.MULTILINE)
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -69,6 +83,22 @@ def wrong_with(root, folder, path, included):
         yield "the value and the trunk machine know no I/O"
     if folder in FRAMEWORK and folder not in MAY_USE_SOCKETS and SOCKETS.match(included):
         yield "sockets belong in transport/"
+    for place, wall, may_pass, why in INNER_WALLS:
+        if place.match(path) and included.startswith(wall) and path not in may_pass:
+            yield why
+    for house, rooms in ROOMS.items():
+        if path.startswith(house + "/") and included.startswith(house + "/"):
+            yield from wrong_between_rooms(house, rooms, path, included)
+
+
+def wrong_between_rooms(house, rooms, path, included):
+    room, target = (name[len(house) + 1:].rpartition("/")[0] for name in (path, included))
+    for name in (room, target):
+        if name and name not in rooms:
+            yield f"{house}/{name}/ is not in the order of its rooms: give it a place in ROOMS"
+            return
+    if room and (not target or rooms.index(target) > rooms.index(room)):
+        yield f"{house}/{room}/ is below {target or 'the files beside the rooms'}"
 
 
 def main():

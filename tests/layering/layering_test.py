@@ -25,6 +25,9 @@ PLANTED = [
     ("circuit/planted.cpp", '#include "transport/transport.hpp"', True),
     ("circuit/planted.cpp", '#include "peer/node.hpp"', True),
     ("circuit/planted.cpp", "#include <boost/asio/ip/tcp.hpp>", True),
+    ("circuit/machine.hpp", "#include <boost/asio/awaitable.hpp>", True),
+    ("circuit/output.cpp", '#include "async/signal.hpp"', True),
+    ("circuit/trunk.cpp", "#include <boost/asio/awaitable.hpp>", False),
     ("circuit/native/planted.hpp", "#include <boost/asio/awaitable.hpp>", True),
     ("circuit/native/machine.cpp", "# include <boost/asio/awaitable.hpp>", True),
     ("circuit/native/machine.cpp", '#include "async/signal.hpp"', True),
@@ -43,6 +46,27 @@ PLANTED = [
     ("transport/planted.cpp", "#include <boost/asio/ip/tcp.hpp>", False),
     ("services/planted.cpp", "#include <boost/beast/http.hpp>", False),
     ("services/planted.cpp", '#include "peer/node.hpp"', False),
+    # Walls inside a folder.
+    ("async/component/planted.hpp", '#include "circuit/circuit.hpp"', True),
+    ("async/component/planted.hpp", '#include "peer/node.hpp"', True),
+    ("async/component/planted.hpp", '#include "fragment/error.hpp"', False),
+    ("async/planted.cpp", '#include "async/component/component.hpp"', True),
+    ("circuit/planted.cpp", '#include "circuit/native/machine.hpp"', True),
+    ("circuit/native/planted.cpp", '#include "circuit/machine.hpp"', False),
+    ("peer/planted.hpp", '#include "peer/channel/network.hpp"', True),
+    ("peer/planted.cpp", '#include "peer/channel/network.hpp"', True),
+    ("peer/planted.cpp", '#include "circuit/native/machine.hpp"', False),
+    ("peer/channel/planted.hpp", '#include "peer/node.hpp"', False),
+    # Rooms: an arrow up, a circle, one that leaves the house, a room without a place.
+    ("services/quarkchain/chain/planted.hpp", '#include "services/quarkchain/protocol/frame.hpp"', True),
+    ("services/quarkchain/rpc/planted.hpp", '#include "services/quarkchain/backend/backend.hpp"', True),
+    ("services/quarkchain/ledger/planted.cpp", '#include "services/quarkchain/slave/slave_node.hpp"', True),
+    ("services/quarkchain/slave/planted.cpp", '#include "services/quarkchain/master/master_node.hpp"', True),
+    ("services/quarkchain/master/planted.cpp", '#include "services/quarkchain/component.hpp"', True),
+    ("services/quarkchain/planted/planted.cpp", '#include "services/quarkchain/chain/bytes.hpp"', True),
+    ("services/quarkchain/backend/planted.hpp", '#include "services/quarkchain/rpc/refusal.hpp"', False),
+    ("services/quarkchain/planted.cpp", '#include "services/quarkchain/master/master_node.hpp"', False),
+    ("services/quarkchain/chain/planted.cpp", '#include "peer/node.hpp"', False),
 ]
 
 

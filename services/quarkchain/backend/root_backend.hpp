@@ -1,21 +1,14 @@
 // What a node author implements for a master: what it does with the root chain, and with what slaves and other clusters
-// tell it. Domain types only. As with Backend, what is left out throws NotImplemented.
+// tell it. As with Backend it speaks the messages, and what is left out throws NotImplemented.
 #pragma once
 
 #include "async/types.hpp"
 #include "services/quarkchain/backend/backend.hpp"
-#include "services/quarkchain/protocol/p2p_messages.hpp"
 
 #include <cstdint>
-#include <optional>
-#include <vector>
+#include <string>
 
 namespace trunkline::quarkchain {
-
-struct RootHeaderPage {
-  RootBlockHeader root_tip;
-  std::vector<RootBlockHeader> headers;
-};
 
 /// What a master does. Everything runs on the master's executor.
 class RootBackend {
@@ -26,21 +19,25 @@ class RootBackend {
   virtual awaitable<RootBlock> root_tip() = 0;
   virtual awaitable<RootBlockHeader> genesis() = 0;
 
-  // A slave says; `from` is its id. Both come also while the master waits for the slave's PONG.
+  // A slave says, `from` is its id: awaitable<Reply> on(std::string from, Request). Comes also while the master waits
+  // for the slave's PONG.
 
-  /// Returns what the slave's artificial transactions shall be.
-  virtual awaitable<ArtificialTxConfig> add_minor_block_header(std::string from, MinorBlockReport report);
-  virtual awaitable<void> add_minor_block_header_list(std::string from, std::vector<MinorBlockHeader> headers,
-                                                      std::vector<TokenBalanceMap> coinbase_amounts);
+#define QUARKCHAIN_ON(CODE, NAME, REQUEST, REPLY, SENDERS, UNSERVED, WHO) \
+  QUARKCHAIN_OF_MASTER(WHO, virtual awaitable<Rpc<REQUEST>::Reply> on(std::string from, REQUEST request);)
+  QUARKCHAIN_CLUSTER_OPS(QUARKCHAIN_ON, QUARKCHAIN_NOTHING, QUARKCHAIN_NOTHING)
+#undef QUARKCHAIN_ON
 
-  // Another cluster says or asks, on the root chain. Whatever fails closes its connection.
+  // Another cluster says or asks, on the root chain: awaitable<Reply> on(std::uint64_t peer, Request), awaitable<void>
+  // on(std::uint64_t peer, Command). Peer 0 is this master itself. Whatever fails closes the peer's connection. What it
+  // says to be its tip in HELLO comes as NewMinorBlockHeaderListCommand, too.
 
-  virtual awaitable<void> on_new_tip(std::uint64_t peer, RootBlockHeader tip);
-  virtual awaitable<void> on_new_transaction_list(std::uint64_t peer, std::vector<TypedTransaction> transactions);
-  virtual awaitable<void> on_new_root_block(std::uint64_t peer, RootBlock block);
-  virtual awaitable<RootHeaderPage> get_root_block_header_list(HeaderQuery query);
-  /// Those that are not known are left out.
-  virtual awaitable<std::vector<RootBlock>> get_root_block_list(std::vector<Hash256> hashes);
+#define QUARKCHAIN_ON(CODE, NAME, REQUEST, REPLY, SENDERS, UNSERVED, WHO) \
+  QUARKCHAIN_OF_MASTER(WHO, virtual awaitable<Rpc<REQUEST>::Reply> on(std::uint64_t peer, REQUEST request);)
+#define QUARKCHAIN_HEAR(CODE, NAME, COMMAND, SENDERS, UNSERVED, WHO) \
+  QUARKCHAIN_OF_MASTER(WHO, virtual awaitable<void> on(std::uint64_t peer, COMMAND command);)
+  QUARKCHAIN_COMMAND_OPS(QUARKCHAIN_ON, QUARKCHAIN_NOTHING, QUARKCHAIN_HEAR)
+#undef QUARKCHAIN_ON
+#undef QUARKCHAIN_HEAR
 };
 
 } // namespace trunkline::quarkchain

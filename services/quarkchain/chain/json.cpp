@@ -3,6 +3,8 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/src.hpp>
 
+#include "fragment/utf8.hpp"
+
 #include <fmt/format.h>
 
 #include <utility>
@@ -95,9 +97,7 @@ class TreeBuilder {
 
 std::string shortened(const std::string& text) {
   if (text.size() <= described_max) return text;
-  std::size_t end = described_max;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end; // not within a character
-  return text.substr(0, end) + "...";
+  return std::string(utf8_prefix(text, described_max)) + "...";
 }
 
 } // namespace
@@ -131,21 +131,6 @@ std::string Json::describe() const {
     case Kind::object: return "an object";
   }
   return "nothing";
-}
-
-void append_json_text(std::string& out, std::string_view text) {
-  out += '"';
-  for (const char letter : text) {
-    if (letter == '"' || letter == '\\') {
-      out += '\\';
-      out += letter;
-    } else if (static_cast<unsigned char>(letter) < 0x20 || letter == '\x7f') {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(letter)));
-    } else {
-      out += letter;
-    }
-  }
-  out += '"';
 }
 
 } // namespace trunkline::quarkchain

@@ -44,7 +44,4 @@ struct JsonMember {
   Json value;
 };
 
-/// Appends `text` as a JSON text, quotes included. What is not UTF-8 must not get here.
-void append_json_text(std::string& out, std::string_view text);
-
 } // namespace trunkline::quarkchain

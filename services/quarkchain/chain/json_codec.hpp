@@ -20,7 +20,7 @@ template <class T> void append_json(std::string& out, const T& value);
 /// was expected and what was seen.
 template <class T> bool from_json(const Json& json, T& into, std::string& why);
 
-/// A type of the protocol by its name, for programs that learn at run time what they deal with.
+/// A type of the protocol, for programs that learn at run time what they deal with; see protocol/types.hpp.
 struct TypeInfo {
   std::string_view name;
   std::size_t bytes_min;
@@ -34,10 +34,5 @@ struct TypeInfo {
   /// Appends the fields of a new value as JSON: zero, empty or absent.
   void (*blank)(std::string& fields);
 };
-
-/// All structures, and "biguint".
-std::span<const TypeInfo> types() noexcept;
-/// Null for a name that is none of them.
-const TypeInfo* find_type(std::string_view name) noexcept;
 
 } // namespace trunkline::quarkchain

@@ -212,7 +212,5 @@ template <class T> void type_blank(std::string& fields) { append_json(fields, T(
   extern template bool take_json(JsonReader&, const Json&, TYPE&);
 
 std::span<const TypeInfo> core_types();
-std::span<const TypeInfo> cluster_types();
-std::span<const TypeInfo> p2p_types();
 
 } // namespace trunkline::quarkchain

@@ -6,14 +6,15 @@
 // a block for other shards are what its transactions ask for, as if each had succeeded.
 #pragma once
 
+#include "fragment/log.hpp"
 #include "services/quarkchain/backend/backend.hpp"
 #include "services/quarkchain/chain/config.hpp"
-#include "services/quarkchain/rpc/rpc.hpp"
 #include "services/quarkchain/ledger/store.hpp"
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>

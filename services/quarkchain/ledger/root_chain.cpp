@@ -1,5 +1,6 @@
 #include "services/quarkchain/ledger/root_chain.hpp"
 
+#include "services/quarkchain/backend/header_query.hpp"
 #include "services/quarkchain/chain/genesis.hpp"
 #include "services/quarkchain/chain/hashes.hpp"
 #include "services/quarkchain/ledger/keys.hpp"
@@ -121,30 +122,35 @@ void RootChain::State::keep(const RootBlock& block_to_keep, const Hash256& hash,
 awaitable<RootBlock> RootChain::root_tip() { co_return state_->tip; }
 awaitable<RootBlockHeader> RootChain::genesis() { co_return state_->genesis.header; }
 
-awaitable<ArtificialTxConfig> RootChain::add_minor_block_header(std::string, MinorBlockReport report) {
+awaitable<AddMinorBlockHeaderResponse> RootChain::on(std::string, AddMinorBlockHeaderRequest request) {
   StoreBatch batch;
-  state_->report(report.header, report.coinbase_amount_map, batch);
+  state_->report(request.minor_block_header, request.coinbase_amount_map, batch);
   state_->store->write(batch);
-  const std::uint32_t branch = report.header.branch.value;
-  if (state_->config.find_shard(branch)) state_->stats[branch] = std::move(report.shard_stats);
-  co_return state_->artificial;
+  const std::uint32_t branch = request.minor_block_header.branch.value;
+  if (state_->config.find_shard(branch)) state_->stats[branch] = std::move(request.shard_stats);
+  AddMinorBlockHeaderResponse reply;
+  reply.artificial_tx_config = state_->artificial;
+  co_return reply;
 }
 
-awaitable<void> RootChain::add_minor_block_header_list(std::string, std::vector<MinorBlockHeader> headers,
-                                                       std::vector<TokenBalanceMap> coinbase_amounts) {
+awaitable<AddMinorBlockHeaderListResponse> RootChain::on(std::string, AddMinorBlockHeaderListRequest request) {
+  const std::vector<MinorBlockHeader>& headers = request.minor_block_header_list;
+  const std::vector<TokenBalanceMap>& amounts = request.coinbase_amount_map_list;
   StoreBatch batch;
-  for (std::size_t i = 0; i < headers.size() && i < coinbase_amounts.size(); ++i)
-    state_->report(headers[i], coinbase_amounts[i], batch);
+  for (std::size_t i = 0; i < headers.size() && i < amounts.size(); ++i) state_->report(headers[i], amounts[i], batch);
   state_->store->write(batch);
-  co_return;
+  AddMinorBlockHeaderListResponse reply;
+  co_return reply;
 }
 
-awaitable<void> RootChain::on_new_tip(std::uint64_t, RootBlockHeader) { co_return; } // nobody syncs the root chain here
-awaitable<void> RootChain::on_new_root_block(std::uint64_t, RootBlock) { co_return; }
+// Nobody syncs the root chain here.
+awaitable<void> RootChain::on(std::uint64_t, NewMinorBlockHeaderListCommand) { co_return; }
+awaitable<void> RootChain::on(std::uint64_t, NewRootBlockCommand) { co_return; }
 
-awaitable<RootHeaderPage> RootChain::get_root_block_header_list(HeaderQuery query) {
+awaitable<GetRootBlockHeaderListResponse> RootChain::on(std::uint64_t, GetRootBlockHeaderListWithSkipRequest request) {
+  const HeaderQuery query = HeaderQuery::of(request);
   const State& state = *state_;
-  RootHeaderPage page;
+  GetRootBlockHeaderListResponse page;
   page.root_tip = state.tip.header;
   const auto at_height = [&](std::uint64_t height) -> std::optional<RootBlock> {
     if (height > state.tip.header.height) return std::nullopt;
@@ -160,9 +166,9 @@ awaitable<RootHeaderPage> RootChain::get_root_block_header_list(HeaderQuery quer
     block = at_height(*height);
   }
   const std::uint64_t step = std::uint64_t{query.skip} + 1;
-  while (block && page.headers.size() < query.limit) {
+  while (block && page.block_header_list.size() < query.limit) {
     const std::uint64_t height = block->header.height;
-    page.headers.push_back(std::move(block->header));
+    page.block_header_list.push_back(std::move(block->header));
     block.reset();
     if (!query.towards_tip && height < step) break;
     block = at_height(query.towards_tip ? height + step : height - step);
@@ -170,11 +176,11 @@ awaitable<RootHeaderPage> RootChain::get_root_block_header_list(HeaderQuery quer
   co_return page;
 }
 
-awaitable<std::vector<RootBlock>> RootChain::get_root_block_list(std::vector<Hash256> hashes) {
-  std::vector<RootBlock> blocks;
-  for (const Hash256& hash : hashes)
-    if (std::optional<RootBlock> found = state_->block(hash)) blocks.push_back(std::move(*found));
-  co_return blocks;
+awaitable<GetRootBlockListResponse> RootChain::on(std::uint64_t, GetRootBlockListRequest request) {
+  GetRootBlockListResponse reply;
+  for (const Hash256& hash : request.root_block_hash_list)
+    if (std::optional<RootBlock> found = state_->block(hash)) reply.root_block_list.push_back(std::move(*found));
+  co_return reply;
 }
 
 const RootBlock& RootChain::tip() const noexcept { return state_->tip; }

@@ -2,9 +2,9 @@
 // linkage, not proof of work, signatures or difficulty.
 #pragma once
 
+#include "fragment/log.hpp"
 #include "services/quarkchain/chain/config.hpp"
 #include "services/quarkchain/backend/root_backend.hpp"
-#include "services/quarkchain/rpc/rpc.hpp"
 #include "services/quarkchain/ledger/store.hpp"
 
 #include <cstdint>
@@ -27,13 +27,13 @@ class RootChain : public RootBackend {
 
   awaitable<RootBlock> root_tip() override;
   awaitable<RootBlockHeader> genesis() override;
-  awaitable<ArtificialTxConfig> add_minor_block_header(std::string from, MinorBlockReport report) override;
-  awaitable<void> add_minor_block_header_list(std::string from, std::vector<MinorBlockHeader> headers,
-                                              std::vector<TokenBalanceMap> coinbase_amounts) override;
-  awaitable<void> on_new_tip(std::uint64_t peer, RootBlockHeader tip) override;
-  awaitable<void> on_new_root_block(std::uint64_t peer, RootBlock block) override;
-  awaitable<RootHeaderPage> get_root_block_header_list(HeaderQuery query) override;
-  awaitable<std::vector<RootBlock>> get_root_block_list(std::vector<Hash256> hashes) override;
+  awaitable<AddMinorBlockHeaderResponse> on(std::string from, AddMinorBlockHeaderRequest request) override;
+  awaitable<AddMinorBlockHeaderListResponse> on(std::string from, AddMinorBlockHeaderListRequest request) override;
+  awaitable<void> on(std::uint64_t peer, NewMinorBlockHeaderListCommand command) override;
+  awaitable<void> on(std::uint64_t peer, NewRootBlockCommand command) override;
+  awaitable<GetRootBlockHeaderListResponse> on(std::uint64_t peer,
+                                               GetRootBlockHeaderListWithSkipRequest request) override;
+  awaitable<GetRootBlockListResponse> on(std::uint64_t peer, GetRootBlockListRequest request) override;
 
   const RootBlock& tip() const noexcept;
   const RootBlock& genesis_block() const noexcept;

@@ -4,7 +4,7 @@
 #include "async/within.hpp"
 #include "fragment/quote.hpp"
 #include "services/quarkchain/chain/hashes.hpp"
-#include "services/quarkchain/rpc/typed_call.hpp"
+#include "services/quarkchain/rpc/client.hpp"
 
 #include <fmt/format.h>
 
@@ -146,8 +146,8 @@ awaitable<void> MasterLobby::say_hello(Pointer self, std::shared_ptr<Guest> gues
   hello.root_block_header = std::move(tip.header);
   const RootBlockHeader genesis = co_await self->backend_->genesis();
   hello.genesis_root_block_hash = hash_of(genesis);
-  const CallVia via(guest->connection->control(), Duration::zero());
-  co_await raw_command(via, static_cast<std::uint8_t>(CommandOp::hello), encoded(hello));
+  const Client<root_chain> client(guest->connection->control());
+  co_await client.tell<CommandOp::hello>(hello);
 }
 
 awaitable<void> MasterLobby::check_genesis(Pointer self, std::shared_ptr<Guest> guest) {
@@ -173,9 +173,10 @@ awaitable<void> MasterLobby::admit(Pointer self, std::shared_ptr<Guest> guest) {
     throw Refused(Refusal::failed, "the connection ended before it was admitted");
   guest->admitted = true;
   self->cluster_->admit_peer(guest->id, guest->connection);
-  const RootBlockHeader tip = guest->hello->root_block_header;
+  NewMinorBlockHeaderListCommand tip;
+  tip.root_block_header = guest->hello->root_block_header;
   try {
-    co_await self->backend_->on_new_tip(guest->id, tip);
+    co_await self->backend_->on(guest->id, std::move(tip));
   } catch (const NotImplemented&) { // a master that follows nobody
   }
 }

@@ -9,8 +9,8 @@
 #include "services/quarkchain/cluster/cluster_master.hpp"
 #include "services/quarkchain/chain/config.hpp"
 #include "services/quarkchain/backend/root_backend.hpp"
+#include "services/quarkchain/rpc/client.hpp"
 #include "services/quarkchain/rpc/service.hpp"
-#include "services/quarkchain/master/slave_client.hpp"
 
 #include <chrono>
 #include <functional>

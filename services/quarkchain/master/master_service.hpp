@@ -10,18 +10,11 @@
 
 namespace trunkline::quarkchain {
 
-class MasterService {
+class MasterService : public Service {
  public:
   /// `name_of` says which slave a circuit is of; empty: its address is its name.
-  explicit MasterService(std::shared_ptr<RootBackend> backend, ServiceOptions options = ServiceOptions(),
+  explicit MasterService(std::shared_ptr<RootBackend> backend, const ServiceOptions& options = ServiceOptions(),
                          std::function<std::string(const RpcCircuit&)> name_of = {});
-
-  const std::shared_ptr<RpcServer>& server() const noexcept { return server_; }
-  const ServiceCounters& counters() const noexcept { return *counters_; }
-
- private:
-  std::shared_ptr<RpcServer> server_;
-  std::shared_ptr<ServiceCounters> counters_;
 };
 
 } // namespace trunkline::quarkchain

@@ -32,18 +32,11 @@ class PeerLobby {
   virtual std::vector<PeerInfo> others(const RpcCircuit& circuit, std::uint32_t max) const = 0;
 };
 
-class PeerRootService {
+class PeerRootService : public Service {
  public:
   /// What is asked after the lobby has gone fails.
   PeerRootService(std::shared_ptr<RootBackend> backend, std::weak_ptr<PeerLobby> lobby,
-                  ServiceOptions options = ServiceOptions(), PeerRootLimits limits = PeerRootLimits());
-
-  const std::shared_ptr<RpcServer>& server() const noexcept { return server_; }
-  const ServiceCounters& counters() const noexcept { return *counters_; }
-
- private:
-  std::shared_ptr<RpcServer> server_;
-  std::shared_ptr<ServiceCounters> counters_;
+                  const ServiceOptions& options = ServiceOptions(), PeerRootLimits limits = PeerRootLimits());
 };
 
 } // namespace trunkline::quarkchain

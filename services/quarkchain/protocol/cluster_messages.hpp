@@ -3,6 +3,7 @@
 #pragma once
 
 #include "services/quarkchain/chain/core_types.hpp"
+#include "services/quarkchain/protocol/opcode_table.hpp"
 
 #include <cstdint>
 #include <map>
@@ -519,82 +520,18 @@ struct GetTotalBalanceResponse {
   QUARKCHAIN_FIELDS(GetTotalBalanceResponse, error_code, total_balance, next)
 };
 
-#define QUARKCHAIN_CLUSTER_TYPES(X)      \
-  X(Ping)                                \
-  X(Pong)                                \
-  X(SlaveInfo)                           \
-  X(ConnectToSlavesRequest)              \
-  X(ConnectToSlavesResponse)             \
-  X(ArtificialTxConfig)                  \
-  X(MineRequest)                         \
-  X(MineResponse)                        \
-  X(GenTxRequest)                        \
-  X(GenTxResponse)                       \
-  X(CreateClusterPeerConnectionRequest)  \
-  X(CreateClusterPeerConnectionResponse) \
-  X(DestroyClusterPeerConnectionCommand) \
-  X(GetMinorBlockRequest)                \
-  X(MinorBlockExtraInfo)                 \
-  X(GetMinorBlockResponse)               \
-  X(GetTransactionRequest)               \
-  X(GetTransactionResponse)              \
-  X(ExecuteTransactionRequest)           \
-  X(ExecuteTransactionResponse)          \
-  X(GetTransactionReceiptRequest)        \
-  X(GetTransactionReceiptResponse)       \
-  X(GetTransactionListByAddressRequest)  \
-  X(TransactionDetail)                   \
-  X(GetTransactionListByAddressResponse) \
-  X(GetAllTransactionsRequest)           \
-  X(GetAllTransactionsResponse)          \
-  X(AddRootBlockRequest)                 \
-  X(AddRootBlockResponse)                \
-  X(EcoInfo)                             \
-  X(GetEcoInfoListRequest)               \
-  X(GetEcoInfoListResponse)              \
-  X(GetNextBlockToMineRequest)           \
-  X(GetNextBlockToMineResponse)          \
-  X(AddMinorBlockRequest)                \
-  X(AddMinorBlockResponse)               \
-  X(CheckMinorBlockRequest)              \
-  X(CheckMinorBlockResponse)             \
-  X(HeadersInfo)                         \
-  X(GetUnconfirmedHeadersRequest)        \
-  X(GetUnconfirmedHeadersResponse)       \
-  X(GetAccountDataRequest)               \
-  X(AccountBranchData)                   \
-  X(GetAccountDataResponse)              \
-  X(AddTransactionRequest)               \
-  X(AddTransactionResponse)              \
-  X(ShardStats)                          \
-  X(RootBlockSychronizerStats)           \
-  X(SyncMinorBlockListRequest)           \
-  X(SyncMinorBlockListResponse)          \
-  X(AddMinorBlockHeaderRequest)          \
-  X(AddMinorBlockHeaderResponse)         \
-  X(AddMinorBlockHeaderListRequest)      \
-  X(AddMinorBlockHeaderListResponse)     \
-  X(AddXshardTxListRequest)              \
-  X(AddXshardTxListResponse)             \
-  X(BatchAddXshardTxListRequest)         \
-  X(BatchAddXshardTxListResponse)        \
-  X(GetLogRequest)                       \
-  X(GetLogResponse)                      \
-  X(EstimateGasRequest)                  \
-  X(EstimateGasResponse)                 \
-  X(GetStorageRequest)                   \
-  X(GetStorageResponse)                  \
-  X(GetCodeRequest)                      \
-  X(GetCodeResponse)                     \
-  X(GasPriceRequest)                     \
-  X(GasPriceResponse)                    \
-  X(GetWorkRequest)                      \
-  X(GetWorkResponse)                     \
-  X(SubmitWorkRequest)                   \
-  X(SubmitWorkResponse)                  \
-  X(GetRootChainStakesRequest)           \
-  X(GetRootChainStakesResponse)          \
-  X(GetTotalBalanceRequest)              \
-  X(GetTotalBalanceResponse)
+// Every type here: ROW is a macro for rows of the opcode table, whose third column is a message, PART one for the
+// structures that only occur in messages.
+#define QUARKCHAIN_CLUSTER_TYPES(ROW, PART) \
+  QUARKCHAIN_CLUSTER_OPS(ROW, ROW, ROW)     \
+  PART(SlaveInfo)                           \
+  PART(ArtificialTxConfig)                  \
+  PART(MinorBlockExtraInfo)                 \
+  PART(TransactionDetail)                   \
+  PART(EcoInfo)                             \
+  PART(HeadersInfo)                         \
+  PART(AccountBranchData)                   \
+  PART(ShardStats)                          \
+  PART(RootBlockSychronizerStats)
 
 } // namespace trunkline::quarkchain

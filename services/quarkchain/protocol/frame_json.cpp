@@ -1,7 +1,7 @@
 #include "services/quarkchain/protocol/frame_json.hpp"
 
 #include "services/quarkchain/chain/bytes.hpp"
-#include "services/quarkchain/chain/json_codec.hpp"
+#include "services/quarkchain/protocol/types.hpp"
 #include "services/quarkchain/chain/json_fields.hpp"
 
 #include <fmt/format.h>

@@ -1,5 +1,6 @@
 #include "services/quarkchain/chain/json_fields.hpp"
 #include "services/quarkchain/protocol/p2p_messages.hpp"
+#include "services/quarkchain/protocol/types.hpp"
 
 namespace trunkline::quarkchain {
 

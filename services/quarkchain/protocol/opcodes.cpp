@@ -22,34 +22,31 @@ template <std::size_t Size> struct UpperCase {
 
 template <UpperCase Name> constexpr std::string_view upper_case{Name.letters, sizeof Name.letters - 1};
 
-template <class Reply>
-concept HasErrorCode = requires(Reply reply) { reply.error_code; };
-
 template <class Reply> Payload fallback(std::uint32_t error_code) {
   Reply reply;
-  if constexpr (HasErrorCode<Reply>) reply.error_code = error_code;
+  if constexpr (SaysError<Reply>) reply.error_code = error_code;
   return encoded(reply);
 }
 
 template <class Reply, Unserved unserved> consteval auto fallback_for() -> Payload (*)(std::uint32_t) {
-  static_assert(unserved != Unserved::error || HasErrorCode<Reply>, "an error needs a field to be said in");
-  static_assert(unserved != Unserved::empty || !HasErrorCode<Reply>, "say error, not nothing");
+  static_assert(unserved != Unserved::error || SaysError<Reply>, "an error needs a field to be said in");
+  static_assert(unserved != Unserved::empty || !SaysError<Reply>, "say error, not nothing");
   static_assert(unserved != Unserved::ignore, "a request that is ignored leaves its sender waiting for ever");
   return unserved == Unserved::close ? nullptr : &fallback<Reply>;
 }
 
-#define QUARKCHAIN_REQUEST(CODE, NAME, MESSAGE, REPLY, SENDERS, UNSERVED) \
-  OpInfo{CODE,                                                            \
-         upper_case<#NAME>,                                               \
-         #MESSAGE,                                                        \
-         OpClass::request,                                                \
-         static_cast<std::uint8_t>(Op::REPLY),                            \
-         SENDERS,                                                         \
-         Unserved::UNSERVED,                                              \
+#define QUARKCHAIN_REQUEST(CODE, NAME, MESSAGE, REPLY, SENDERS, UNSERVED, WHO) \
+  OpInfo{CODE,                                                                 \
+         upper_case<#NAME>,                                                    \
+         #MESSAGE,                                                             \
+         OpClass::request,                                                     \
+         static_cast<std::uint8_t>(Op::REPLY),                                 \
+         SENDERS,                                                              \
+         Unserved::UNSERVED,                                                   \
          fallback_for<Rpc<MESSAGE>::Reply, Unserved::UNSERVED>()},
 #define QUARKCHAIN_REPLY(CODE, NAME, MESSAGE) \
   OpInfo{CODE, upper_case<#NAME>, #MESSAGE, OpClass::reply, 0, nobody, Unserved::close, nullptr},
-#define QUARKCHAIN_COMMAND(CODE, NAME, MESSAGE, SENDERS, UNSERVED) \
+#define QUARKCHAIN_COMMAND(CODE, NAME, MESSAGE, SENDERS, UNSERVED, WHO) \
   OpInfo{CODE, upper_case<#NAME>, #MESSAGE, OpClass::command, 0, SENDERS, Unserved::UNSERVED, nullptr},
 
 template <OpTable table> struct Table;

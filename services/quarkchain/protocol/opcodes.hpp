@@ -74,30 +74,63 @@ std::string_view to_string(Unserved unserved) noexcept;
 
 // Types by opcode and opcodes by type, for the compiler.
 
-template <auto Code> struct MessageOf; // ::type
-template <class Request> struct Rpc;   // ::code, ::reply_code, ::Reply
+template <auto Code> struct MessageOf; // ::type, ::senders
+template <class Request> struct Rpc;   // ::code, ::reply_code, ::Reply, ::senders
 
-#define QUARKCHAIN_MESSAGE_OF(CODE, NAME, MESSAGE, ...) \
-  template <> struct MessageOf<QuarkchainOp::NAME> {    \
-    using type = MESSAGE;                               \
+/// What is sent to be answered.
+template <class Message>
+concept IsRequest = requires { Rpc<Message>::code; };
+/// A reply that can say that something was refused.
+template <class Reply>
+concept SaysError = requires(Reply reply) { reply.error_code; };
+
+#define QUARKCHAIN_MESSAGE_OF(NAME, MESSAGE, SENDERS) \
+  template <> struct MessageOf<QuarkchainOp::NAME> {  \
+    using type = MESSAGE;                             \
+    static constexpr std::uint8_t senders = SENDERS;  \
   };
-#define QUARKCHAIN_RPC(CODE, NAME, MESSAGE, REPLY, ...)     \
-  template <> struct Rpc<MESSAGE> {                         \
-    static constexpr auto code = QuarkchainOp::NAME;        \
-    static constexpr auto reply_code = QuarkchainOp::REPLY; \
-    using Reply = MessageOf<QuarkchainOp::REPLY>::type;     \
+#define QUARKCHAIN_REQUEST(CODE, NAME, MESSAGE, REPLY, SENDERS, ...) QUARKCHAIN_MESSAGE_OF(NAME, MESSAGE, SENDERS)
+#define QUARKCHAIN_REPLY(CODE, NAME, MESSAGE) QUARKCHAIN_MESSAGE_OF(NAME, MESSAGE, nobody)
+#define QUARKCHAIN_COMMAND(CODE, NAME, MESSAGE, SENDERS, ...) QUARKCHAIN_MESSAGE_OF(NAME, MESSAGE, SENDERS)
+#define QUARKCHAIN_RPC(CODE, NAME, MESSAGE, REPLY, SENDERS, ...) \
+  template <> struct Rpc<MESSAGE> {                              \
+    static constexpr auto code = QuarkchainOp::NAME;             \
+    static constexpr auto reply_code = QuarkchainOp::REPLY;      \
+    static constexpr std::uint8_t senders = SENDERS;             \
+    using Reply = MessageOf<QuarkchainOp::REPLY>::type;          \
   };
-#define QUARKCHAIN_NOTHING(...)
 #define QuarkchainOp ClusterOp
-QUARKCHAIN_CLUSTER_OPS(QUARKCHAIN_MESSAGE_OF, QUARKCHAIN_MESSAGE_OF, QUARKCHAIN_MESSAGE_OF)
+QUARKCHAIN_CLUSTER_OPS(QUARKCHAIN_REQUEST, QUARKCHAIN_REPLY, QUARKCHAIN_COMMAND)
 QUARKCHAIN_CLUSTER_OPS(QUARKCHAIN_RPC, QUARKCHAIN_NOTHING, QUARKCHAIN_NOTHING)
 #undef QuarkchainOp
 #define QuarkchainOp CommandOp
-QUARKCHAIN_COMMAND_OPS(QUARKCHAIN_MESSAGE_OF, QUARKCHAIN_MESSAGE_OF, QUARKCHAIN_MESSAGE_OF)
+QUARKCHAIN_COMMAND_OPS(QUARKCHAIN_REQUEST, QUARKCHAIN_REPLY, QUARKCHAIN_COMMAND)
 QUARKCHAIN_COMMAND_OPS(QUARKCHAIN_RPC, QUARKCHAIN_NOTHING, QUARKCHAIN_NOTHING)
 #undef QuarkchainOp
 #undef QUARKCHAIN_MESSAGE_OF
+#undef QUARKCHAIN_REQUEST
+#undef QUARKCHAIN_REPLY
+#undef QUARKCHAIN_COMMAND
 #undef QUARKCHAIN_RPC
-#undef QUARKCHAIN_NOTHING
+
+/// Which table the messages of a sender are in.
+constexpr OpTable table_of(Senders sender) noexcept {
+  return sender == root_chain || sender == shard ? OpTable::command : OpTable::cluster;
+}
+
+/// Calls `visit.template operator()<code>()` for each opcode, ascending.
+template <OpTable table, class Visit> void for_each_op(const Visit& visit) {
+#define QUARKCHAIN_VISIT_OP(CODE, NAME, ...) visit.template operator()<QuarkchainOp::NAME>();
+  if constexpr (table == OpTable::cluster) {
+#define QuarkchainOp ClusterOp
+    QUARKCHAIN_CLUSTER_OPS(QUARKCHAIN_VISIT_OP, QUARKCHAIN_VISIT_OP, QUARKCHAIN_VISIT_OP)
+#undef QuarkchainOp
+  } else {
+#define QuarkchainOp CommandOp
+    QUARKCHAIN_COMMAND_OPS(QUARKCHAIN_VISIT_OP, QUARKCHAIN_VISIT_OP, QUARKCHAIN_VISIT_OP)
+#undef QuarkchainOp
+  }
+#undef QUARKCHAIN_VISIT_OP
+}
 
 } // namespace trunkline::quarkchain

@@ -1,56 +1,14 @@
-// What a circuit says: calls, commands, and the order in which they and the replies of handlers reach the wire.
 #include "services/quarkchain/rpc/rpc.hpp"
 
 #include "circuit/trunk.hpp"
-#include "services/quarkchain/rpc/calls.hpp"
+#include "fragment/quote.hpp"
 
 #include <fmt/format.h>
 
-#include <stdexcept>
+#include <exception>
 #include <utility>
 
 namespace trunkline::quarkchain {
-
-// The server.
-
-RpcServer::RpcServer(std::string kind, RpcLimits limits, LogSink log)
-    : kind_(std::move(kind)), limits_(limits), log_(std::move(log)) {
-  limits_.check();
-}
-
-RpcServer::Entry& RpcServer::add(std::uint8_t op, std::string name, Kind kind) {
-  if (entries_[op])
-    throw std::invalid_argument(
-        fmt::format("opcode {} is registered twice, as {} and {}", op, entries_[op]->name, name));
-  entries_[op] = std::make_unique<Entry>();
-  entries_[op]->kind = kind;
-  entries_[op]->name = std::move(name);
-  return *entries_[op];
-}
-
-void RpcServer::serve(std::uint8_t op, std::string name, std::uint8_t reply_op, RpcRequestFunc function) {
-  if (!function) throw std::invalid_argument(fmt::format("no function for request {} {}", op, name));
-  Entry& entry = add(op, std::move(name), Kind::request);
-  entry.reply_op = reply_op;
-  entry.request = std::move(function);
-}
-
-void RpcServer::hear(std::uint8_t op, std::string name, RpcCommandFunc function) {
-  if (!function) throw std::invalid_argument(fmt::format("no function for command {} {}", op, name));
-  add(op, std::move(name), Kind::command).command = std::move(function);
-}
-
-void RpcServer::know(std::uint8_t op, std::string name) { add(op, std::move(name), Kind::reply); }
-
-std::string RpcServer::name_of(std::uint8_t op) const {
-  return entries_[op] ? fmt::format("{} {}", op, entries_[op]->name) : std::to_string(op);
-}
-
-void RpcServer::log(LogLevel level, std::string_view text) const {
-  if (log_) log_(level, text);
-}
-
-// The circuit.
 
 RpcCircuit::RpcCircuit(Circuit circuit, std::shared_ptr<RpcServer> server)
     : circuit_(std::move(circuit)), server_(std::move(server)) {}
@@ -65,12 +23,12 @@ std::shared_ptr<RpcCircuit> RpcCircuit::start(Circuit circuit, std::shared_ptr<R
   return self;
 }
 
-RpcCircuit::Calls& RpcCircuit::calls() {
-  if (!calls_) calls_ = std::make_unique<Calls>();
+RpcCalls& RpcCircuit::calls() {
+  if (!calls_) calls_ = std::make_unique<RpcCalls>(server_->limits().late_replies_max, [this] { note_change(); });
   return *calls_;
 }
 
-std::size_t RpcCircuit::calls_pending() const noexcept { return calls_ ? calls_->pending.size() : 0; }
+std::size_t RpcCircuit::calls_pending() const noexcept { return calls_ ? calls_->pending() : 0; }
 
 void RpcCircuit::on_circuit_event(const TrunkEvent& event) {
   switch (event.kind) {
@@ -98,16 +56,8 @@ void RpcCircuit::on_end(End reason) {
   waiting_.clear();
   waiting_bytes_ = 0;
   if (tasks_) tasks_->cancel();
-  if (calls_) {
-    for (const auto& [id, call] : std::exchange(calls_->pending, {})) {
-      call->done = true;
-      call->changed.notify_all();
-    }
-    calls_->room.notify_all();
-    if (calls_->alarm)
-      calls_->alarm->cancel(); // whoever keeps a circuit that has ended must not keep its context running
-  }
-  for (Sender* sender : senders_) sender->turn.notify_all();
+  if (calls_) calls_->end();
+  for (Signal* sender : senders_) sender->notify_all();
   changed_.notify_all();
   if (server_->on_ended) server_->on_ended(*this, *end_);
 }
@@ -118,7 +68,7 @@ void RpcCircuit::throw_end() const {
 }
 
 awaitable<void> RpcCircuit::idle_on(Pointer self) {
-  while (!self->end_ && (self->running_ > 0 || (self->calls_ && self->calls_->admitted > 0)))
+  while (!self->end_ && (self->running_ > 0 || (self->calls_ && self->calls_->admitted() > 0)))
     co_await self->changed_.wait();
 }
 
@@ -131,47 +81,45 @@ awaitable<End> RpcCircuit::ended_on(Pointer self) {
 // Sending.
 
 /// Sends now or not at all. A call takes its id in the moment in which it reaches the wire.
-bool RpcCircuit::try_send(Fragment& fragment, Call* call) {
-  if (call) fragment.part = static_cast<std::int64_t>(call_id_last_ + 1);
+bool RpcCircuit::try_send(Fragment& fragment, RpcCalls::Call* call) {
+  if (call) fragment.part = static_cast<std::int64_t>(call->next_id());
   if (circuit_.send_one_way(fragment) != SendOutcome::queued) return false;
-  if (!call) return true;
-  call->id = ++call_id_last_;
-  call->calls.pending.emplace(call->id, call);
+  if (call) call->sent();
   return true;
 }
 
-awaitable<void> RpcCircuit::send(Fragment& fragment, Call* call) {
+awaitable<void> RpcCircuit::send(Fragment& fragment, RpcCalls::Call* call) {
   if (end_) throw_end();
   if (senders_.empty() && try_send(fragment, call)) co_return;
 
   struct Place {
-    Place(RpcCircuit& circuit, Call* waiting) : of(circuit), call_of(waiting) {
-      at = of.senders_.insert(of.senders_.end(), &sender);
-      if (call_of) call_of->sender = &sender;
+    Place(RpcCircuit& circuit, RpcCalls::Call* waiting) : of(circuit), call_of(waiting) {
+      at = of.senders_.insert(of.senders_.end(), &turn);
+      if (call_of) call_of->set_sender(&turn);
     }
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
     ~Place() {
-      if (call_of) call_of->sender = nullptr;
+      if (call_of) call_of->set_sender(nullptr);
       of.senders_.erase(at);
       of.wake_sender();
     }
     RpcCircuit& of;
-    Call* call_of;
-    Sender sender;
-    std::list<Sender*>::iterator at;
+    RpcCalls::Call* call_of;
+    Signal turn;
+    std::list<Signal*>::iterator at;
   } place(*this, call);
   for (;;) {
-    co_await place.sender.turn.wait();
+    co_await place.turn.wait();
     co_await throw_if_cancelled();
     if (end_) throw_end();
-    if (call && call->done) co_return; // timed out
-    if (senders_.front() == &place.sender && try_send(fragment, call)) co_return;
+    if (call && call->done()) co_return; // timed out
+    if (senders_.front() == &place.turn && try_send(fragment, call)) co_return;
   }
 }
 
 void RpcCircuit::wake_sender() {
-  if (!senders_.empty()) senders_.front()->turn.notify_all();
+  if (!senders_.empty()) senders_.front()->notify_all();
 }
 
 awaitable<void> RpcCircuit::command_on(Pointer self, std::uint8_t op, Payload payload) {
@@ -182,64 +130,239 @@ awaitable<void> RpcCircuit::command_on(Pointer self, std::uint8_t op, Payload pa
 awaitable<RpcReply> RpcCircuit::call_on(Pointer self, std::uint8_t op, Payload payload, Duration deadline) {
   if (self->end_) self->throw_end();
   Fragment fragment(op, std::move(payload));
-  Call call(*self);
-  if (deadline > Duration::zero()) {
-    call.due = self->circuit_.trunk()->now() + deadline;
-    call.calls.deadlines.emplace(call.due, &call);
-    call.calls.arm(self->circuit_.trunk()->executor());
-  }
-  const std::uint32_t calls_max = self->server_->limits_.calls_in_flight_max;
-  if (call.calls.admitted >= calls_max) {
-    ++self->server_->counters_.calls_delayed;
+  RpcCalls& calls = self->calls();
+  RpcCalls::Call call(calls);
+  if (deadline > Duration::zero())
+    call.set_deadline(self->circuit_.trunk()->now() + deadline, self->circuit_.trunk()->executor());
+  const std::uint32_t calls_max = self->server_->limits().calls_in_flight_max;
+  if (calls.admitted() >= calls_max) {
+    ++self->server_->count().calls_delayed;
     if (!std::exchange(self->calls_logged_, true))
       self->server_->log(LogLevel::warning,
                          fmt::format("{} {}: calls_in_flight_max {} of {} wait for replies, further ones wait",
                                      self->server_->kind(), self->circuit_.remote_peer().url, calls_max, self->name()));
   }
-  while (!self->end_ && !call.done && call.calls.admitted >= calls_max) {
-    co_await call.calls.room.wait();
+  while (!self->end_ && !call.done() && calls.admitted() >= calls_max) {
+    co_await calls.room();
     co_await throw_if_cancelled();
   }
-  call.admitted = true;
-  ++call.calls.admitted;
-  if (!call.done && (self->end_ || !self->senders_.empty() || !self->try_send(fragment, &call)))
+  call.admit();
+  if (!call.done() && (self->end_ || !self->senders_.empty() || !self->try_send(fragment, &call)))
     co_await self->send(fragment, &call);
   if (self->full()) self->read(); // its reply may come behind what was left unread
 
-  while (!call.done) co_await call.changed.wait();
-  if (call.reply) co_return std::move(*call.reply);
-  if (!call.timed_out) self->throw_end();
-  ++self->server_->counters_.calls_timed_out;
+  while (!call.done()) co_await call.changed();
+  if (call.reply()) co_return std::move(*call.reply());
+  if (!call.timed_out()) self->throw_end();
+  ++self->server_->count().calls_timed_out;
   throw_error(error::timed_out, fmt::format("no reply to {} within its deadline, from {}", self->server_->name_of(op),
                                             self->circuit_.remote_peer().url));
 }
 
-// Deadlines: one alarm for all calls of a circuit.
+// What the far side says: which frame is a command, a request or a reply, and the handlers that run for it.
 
-void RpcCircuit::Calls::arm(const Executor& executor) {
-  if (!alarm) alarm = Clock::of(executor).make_alarm(executor);
-  const TimePoint due = deadlines.begin()->first;
-  if (due >= armed_for) return; // it rings early, finds nothing due and is set again
-  armed_for = due;
-  alarm->set(due, [this, executor] {
-    armed_for = TimePoint::max();
-    on_alarm(Clock::of(executor).now());
-    if (!deadlines.empty()) arm(executor);
-  });
+void RpcCircuit::read() {
+  if (reading_) return; // the running one looks again
+  struct Reading {
+    bool& flag;
+    explicit Reading(bool& reading) : flag(reading) { flag = true; }
+    ~Reading() { flag = false; }
+  };
+  const Reading reading(reading_);
+  while (!end_ && reads_on()) {
+    std::optional<Fragment> fragment = circuit_.try_receive();
+    if (!fragment) return;
+    on_fragment(*fragment);
+  }
 }
 
-void RpcCircuit::Calls::on_alarm(TimePoint now) {
-  while (!deadlines.empty() && deadlines.begin()->first <= now) {
-    Call& call = *deadlines.begin()->second;
-    deadlines.erase(deadlines.begin());
-    call.due = TimePoint::max();
-    if (call.done) continue;
-    call.done = true;
-    call.timed_out = true;
-    if (call.sender) call.sender->turn.notify_all();
-    room.notify_all();
-    call.changed.notify_all();
+/// Replies come behind requests: while a call of ours waits for one, requests that wait may not keep it from us, or the
+/// handlers that make the calls, and with them the requests, would wait for ever.
+bool RpcCircuit::reads_on() const noexcept {
+  if (!full()) return true;
+  return calls_pending() > 0 && waiting_bytes_ < server_->limits().requests_read_ahead_bytes_max;
+}
+
+void RpcCircuit::on_fragment(Fragment& fragment) {
+  RpcCounters& counters = server_->count();
+  const RpcServer::Entry* const entry = server_->find(fragment.op);
+  if (!entry) return violate(counters.unknown_opcodes, fmt::format("opcode {} is not known", fragment.op));
+  const auto op = static_cast<std::uint8_t>(fragment.op);
+  const auto rpc_id = static_cast<std::uint64_t>(fragment.part);
+  switch (entry->kind) {
+    case RpcServer::Kind::reply: return on_reply(fragment);
+    case RpcServer::Kind::command:
+      if (rpc_id != 0)
+        return violate(counters.commands_with_id,
+                       fmt::format("command {} has rpc id {}, expected 0", server_->name_of(op), rpc_id));
+      ++counters.commands;
+      break;
+    case RpcServer::Kind::request:
+      if (request_id_last_ && rpc_id <= *request_id_last_)
+        return violate(counters.ids_out_of_order, fmt::format("request {} has rpc id {}, expected more than {}",
+                                                              server_->name_of(op), rpc_id, *request_id_last_));
+      request_id_last_ = rpc_id;
+      ++counters.requests;
+      break;
   }
+  if (serving_)
+    admit(RpcRequest(shared_from_this(), op, rpc_id, std::move(fragment.payload), std::move(fragment.subject)));
+}
+
+void RpcCircuit::on_reply(Fragment& fragment) {
+  RpcCounters& counters = server_->count();
+  const auto rpc_id = static_cast<std::uint64_t>(fragment.part);
+  const auto op = static_cast<std::uint8_t>(fragment.op);
+  const RpcCalls::Heard heard = calls_ ? calls_->on_reply(rpc_id, op, fragment.payload) : RpcCalls::Heard::nobody;
+  switch (heard) {
+    case RpcCalls::Heard::waiting: ++counters.replies; return;
+    case RpcCalls::Heard::given_up: ++counters.late_replies; return;
+    case RpcCalls::Heard::nobody: break;
+  }
+  violate(counters.unexpected_replies,
+          fmt::format("{} with rpc id {} is not served here, and answers no call", server_->name_of(op), rpc_id));
+}
+
+// Handlers.
+
+namespace {
+
+std::size_t cost_of(const RpcRequest& request) noexcept { return request.payload.size() + frame_cost_bytes; }
+
+} // namespace
+
+struct RpcCircuit::Slot {
+  Slot(Pointer circuit, std::size_t of_request) : of(std::move(circuit)), bytes(of_request) {
+    ++of->running_;
+    of->running_bytes_ += bytes;
+    of->server_->enter(bytes);
+  }
+  Slot(Slot&&) noexcept = default;
+  Slot& operator=(Slot&&) = delete;
+  ~Slot() {
+    if (of) of->leave_slot(bytes);
+  }
+  Pointer of;
+  std::size_t bytes;
+};
+
+/// Whatever its size, one request is always let in.
+bool RpcCircuit::has_room(const RpcRequest& request) const noexcept {
+  const RpcLimits& limits = server_->limits();
+  const std::size_t bytes = cost_of(request);
+  return running_ < limits.requests_in_flight_max &&
+         (running_ == 0 || running_bytes_ + bytes <= limits.requests_in_flight_bytes_max) && server_->has_room(bytes);
+}
+
+/// A handler runs up to its first wait before the next frame is looked at: what it answers at once is sent, whatever
+/// comes next.
+void RpcCircuit::admit(RpcRequest request) {
+  if (waiting_.empty() && has_room(request)) return tasks().start(handle(std::move(request)));
+  ++server_->count().requests_delayed;
+  waiting_bytes_ += cost_of(request);
+  waiting_.push_back(std::move(request));
+  note_delay();
+  if (running_ == 0) run_waiting();
+}
+
+void RpcCircuit::note_delay() {
+  const RpcLimits& limits = server_->limits();
+  const auto say = [this](const std::string& what) {
+    server_->log(LogLevel::warning, fmt::format("{} {}: {}", server_->kind(), circuit_.remote_peer().url, what));
+  };
+  if (waiting_bytes_ >= limits.requests_read_ahead_bytes_max && !std::exchange(read_ahead_logged_, true))
+    say(fmt::format(
+        "{} bytes of requests of {} wait, requests_read_ahead_bytes_max is {}: it is not read, and {} calls "
+        "of ours wait for replies",
+        waiting_bytes_, name(), limits.requests_read_ahead_bytes_max, calls_pending()));
+  if (std::exchange(delay_logged_, true)) return;
+  if (running_ >= limits.requests_in_flight_max)
+    return say(fmt::format("requests_in_flight_max {} of {} are being handled, further ones wait",
+                           limits.requests_in_flight_max, name()));
+  const bool own = running_ > 0 && running_bytes_ + cost_of(waiting_.back()) > limits.requests_in_flight_bytes_max;
+  say(fmt::format("{} bytes of requests {} are being handled, {} is {}: further ones wait",
+                  own ? running_bytes_ : server_->running_bytes(),
+                  own ? "of " + name() : "of " + server_->kind() + " connections",
+                  own ? "requests_in_flight_bytes_max" : "requests_of_kind_bytes_max",
+                  own ? limits.requests_in_flight_bytes_max : limits.requests_of_kind_bytes_max));
+}
+
+Tasks& RpcCircuit::tasks() {
+  if (!tasks_) tasks_ = std::make_unique<Tasks>(circuit_.trunk()->executor());
+  return *tasks_;
+}
+
+awaitable<void> RpcCircuit::handle(RpcRequest request) {
+  const RpcServer::Entry& entry = *server_->find(request.op);
+  const std::size_t bytes = cost_of(request);
+  return run(Slot(shared_from_this(), bytes), std::move(request), entry);
+}
+
+/// A handler has ended, or never began.
+void RpcCircuit::leave_slot(std::size_t bytes) {
+  --running_;
+  running_bytes_ -= bytes;
+  server_->leave(bytes);
+  note_change();
+  run_waiting();
+  feed_starved(*server_);
+}
+
+/// Those that have room now. Where nothing of ours runs that would come back here, the server does.
+void RpcCircuit::run_waiting() {
+  if (end_ || waiting_.empty()) return;
+  while (!waiting_.empty() && has_room(waiting_.front())) {
+    RpcRequest request = std::move(waiting_.front());
+    waiting_.pop_front();
+    waiting_bytes_ -= cost_of(request);
+    tasks().spawn(handle(std::move(request))); // posted: one that ends at once would come back here
+  }
+  if (!waiting_.empty() && running_ == 0 && !std::exchange(starved_, true)) server_->starve(weak_from_this());
+  read();
+}
+
+void RpcCircuit::feed_starved(RpcServer& server) {
+  for (const std::weak_ptr<RpcCircuit>& weak : server.take_starved())
+    if (const auto circuit = weak.lock()) {
+      circuit->starved_ = false;
+      circuit->run_waiting();
+    }
+}
+
+awaitable<void> RpcCircuit::run(Slot slot, RpcRequest request, const RpcServer::Entry& entry) {
+  RpcCircuit& self = *slot.of;
+  const std::uint8_t op = request.op;
+  try {
+    if (entry.kind == RpcServer::Kind::command) {
+      co_await entry.command(std::move(request));
+      co_return;
+    }
+    Fragment reply(entry.reply_op);
+    reply.part = static_cast<std::int64_t>(request.rpc_id);
+    reply.subject = std::move(request.subject);
+    reply.payload = co_await entry.request(std::move(request));
+    if (self.end_) co_return; // nobody hears it any more
+    if (!self.senders_.empty() || !self.try_send(reply, nullptr)) co_await self.send(reply, nullptr);
+    co_return;
+  } catch (const std::exception& failure) {
+    if (self.end_) co_return; // cancelled, or its reply was too late
+    self.violate(self.server_->count().handlers_failed,
+                 fmt::format("handler of {} failed: {}", self.server_->name_of(op), text_of(failure)));
+  } catch (...) {
+    if (!self.end_)
+      self.violate(self.server_->count().handlers_failed,
+                   fmt::format("handler of {} failed", self.server_->name_of(op)));
+    throw;
+  }
+}
+
+/// Closes this circuit and nothing else; on a control circuit that is the connection.
+void RpcCircuit::violate(std::uint64_t& counter, const std::string& text) {
+  ++counter;
+  server_->log(LogLevel::warning,
+               fmt::format("{} {}, {}: {}", server_->kind(), circuit_.remote_peer().url, name(), text));
+  const bool failed = &counter == &server_->count().handlers_failed;
+  close(End(failed ? error::handler_failed : error::protocol_violation_on_circuit, text));
 }
 
 } // namespace trunkline::quarkchain

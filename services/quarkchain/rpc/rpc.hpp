@@ -2,8 +2,7 @@
 // dialect: over the cluster framing a rpc id is the id on the wire, over a native trunk it is the fragment's `part`.
 // Both ends are alike.
 //
-//   RpcServer      what one kind of connection serves: opcode -> handler, shared by all its circuits
-//   RpcCircuit     one circuit with its own ids, pending calls and running handlers
+// An RpcServer says what is served; an RpcCircuit is one circuit with its own ids, pending calls and running handlers.
 //
 // A frame is what its opcode says, looked up in the server: a command (rpc id 0, no reply), a request (ids strictly
 // increasing, 0 only as the very first), or else a reply, which is matched by id alone. What breaks these rules, and a
@@ -14,112 +13,18 @@
 #include "async/tasks.hpp"
 #include "async/types.hpp"
 #include "circuit/circuit.hpp"
-#include "peer/node.hpp"
-#include "services/quarkchain/trunk/cluster_limits.hpp"
+#include "services/quarkchain/rpc/calls.hpp"
+#include "services/quarkchain/rpc/server.hpp"
 
-#include <array>
 #include <cstdint>
-#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace trunkline::quarkchain {
-
-class RpcCircuit;
-
-/// What a handler is given. Keeps the circuit alive, not open.
-struct RpcRequest {
-  std::shared_ptr<RpcCircuit> circuit;
-  std::uint8_t op = 0;
-  std::uint64_t rpc_id = 0; // 0 for a command
-  Payload payload;
-  std::string subject; // comes back with the reply; see ClusterMachine::send
-
-  RpcRequest() = default;
-  RpcRequest(std::shared_ptr<RpcCircuit> on, std::uint8_t operation, std::uint64_t id, Payload bytes, std::string about)
-      : circuit(std::move(on)), op(operation), rpc_id(id), payload(std::move(bytes)), subject(std::move(about)) {}
-};
-
-/// The payload of the reply. Throwing closes the circuit: the protocol has no reply that says so.
-using RpcRequestFunc = std::function<awaitable<Payload>(RpcRequest)>;
-using RpcCommandFunc = std::function<awaitable<void>(RpcRequest)>;
-
-struct RpcCounters {
-  std::uint64_t requests = 0;
-  std::uint64_t commands = 0;
-  std::uint64_t calls = 0;
-  std::uint64_t replies = 0;              // that somebody waited for
-  std::uint64_t late_replies = 0;         // to calls that were cancelled or timed out; dropped
-  std::uint64_t calls_timed_out = 0;
-  std::uint64_t calls_delayed = 0;        // waited because calls_in_flight_max had no reply yet
-  std::uint64_t requests_delayed = 0;     // waited for one of requests_in_flight_max, or the bytes of requests
-  std::uint64_t handlers_failed = 0;      // each closed its circuit, as does each of the following
-  std::uint64_t unknown_opcodes = 0;
-  std::uint64_t unexpected_replies = 0;   // also requests that nobody here serves
-  std::uint64_t ids_out_of_order = 0;
-  std::uint64_t commands_with_id = 0;
-};
-
-/// What one kind of connection serves. Fill it before its first circuit; circuits share it.
-class RpcServer {
- public:
-  /// `kind` names the connections in log lines ("master", "slave", "peer").
-  explicit RpcServer(std::string kind, RpcLimits limits = RpcLimits(), LogSink log = {});
-  RpcServer(const RpcServer&) = delete;
-  RpcServer& operator=(const RpcServer&) = delete;
-
-  // Errors, each: std::invalid_argument for an opcode that is there already, or an empty function.
-  /// A request that is answered with `reply_op`.
-  void serve(std::uint8_t op, std::string name, std::uint8_t reply_op, RpcRequestFunc function);
-  /// A command: its rpc id is 0, and nothing is sent back.
-  void hear(std::uint8_t op, std::string name, RpcCommandFunc function);
-  /// An opcode that exists and has no handler here: a reply, or a request that is taken for one. Those that are not
-  /// even known close the circuit.
-  void know(std::uint8_t op, std::string name);
-  /// Whether one of the three was said of it.
-  bool has(std::uint8_t op) const noexcept { return entries_[op] != nullptr; }
-
-  /// Hears once of each circuit that has ended, after its calls were woken. Set before the first circuit.
-  std::function<void(RpcCircuit&, const End&)> on_ended;
-
-  const std::string& kind() const noexcept { return kind_; }
-  const RpcLimits& limits() const noexcept { return limits_; }
-  const RpcCounters& counters() const noexcept { return counters_; }
-  /// "141 GET_ACCOUNT_DATA_REQUEST"; the number alone for one that is not known.
-  std::string name_of(std::uint8_t op) const;
-  void log(LogLevel level, std::string_view text) const;
-
- private:
-  friend class RpcCircuit;
-  enum class Kind : std::uint8_t { unknown, reply, request, command };
-  struct Entry {
-    Kind kind = Kind::unknown;
-    std::uint8_t reply_op = 0;
-    std::string name;
-    RpcRequestFunc request;
-    RpcCommandFunc command;
-  };
-  Entry& add(std::uint8_t op, std::string name, Kind kind);
-
-  std::string kind_;
-  RpcLimits limits_;
-  LogSink log_;
-  RpcCounters counters_;
-  std::size_t running_bytes_ = 0; // of the requests of all circuits
-  std::vector<std::weak_ptr<RpcCircuit>> starved_; // none of whose requests run, for requests_of_kind_bytes_max
-  std::array<std::unique_ptr<Entry>, 256> entries_; // by opcode
-};
-
-/// A reply as it came. Its opcode was not compared with anything.
-struct RpcReply {
-  std::uint8_t op = 0;
-  Payload payload;
-};
 
 /// One circuit that speaks rpc. Its owner closes it: handlers and callers keep it alive meanwhile. One executor.
 class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, private CircuitListener {
@@ -170,8 +75,6 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   std::weak_ptr<void> owner;
 
  private:
-  struct Call; // a call of ours, in its coroutine's frame
-  struct Sender; // who waits for room, in order
   struct Slot; // a handler's place among the running ones
   using Pointer = std::shared_ptr<RpcCircuit>;
 
@@ -183,7 +86,7 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   static awaitable<void> idle_on(Pointer self);
   static awaitable<End> ended_on(Pointer self);
 
-  // rpc_receive.cpp: what the far side says.
+  // What the far side says.
   void read();
   void on_fragment(Fragment& fragment);
   void on_reply(Fragment& fragment);
@@ -196,22 +99,21 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   void run_waiting();
   static void feed_starved(RpcServer& server);
   Tasks& tasks();
-  bool full() const noexcept { return waiting_bytes_ >= server_->limits_.requests_waiting_bytes_max; }
+  bool full() const noexcept { return waiting_bytes_ >= server_->limits().requests_waiting_bytes_max; }
   bool reads_on() const noexcept;
   void violate(std::uint64_t& counter, const std::string& text);
   void on_end(End reason);
 
-  // rpc.cpp: what we say.
-  bool try_send(Fragment& fragment, Call* call);
-  awaitable<void> send(Fragment& fragment, Call* call); // of a coroutine that keeps the circuit
+  // What we say.
+  bool try_send(Fragment& fragment, RpcCalls::Call* call);
+  awaitable<void> send(Fragment& fragment, RpcCalls::Call* call); // of a coroutine that keeps the circuit
   void wake_sender();
   [[noreturn]] void throw_end() const;
   void note_change() {
     if (changed_.has_waiters()) changed_.notify_all();
   }
 
-  struct Calls; // what only a circuit that has called needs
-  Calls& calls();
+  RpcCalls& calls();
 
   Circuit circuit_;
   std::shared_ptr<RpcServer> server_;
@@ -232,9 +134,8 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   std::unique_ptr<Tasks> tasks_; // handlers; made for the first
 
   // What we send.
-  std::uint64_t call_id_last_ = 0;
-  std::list<Sender*> senders_;
-  std::unique_ptr<Calls> calls_; // made for the first
+  std::list<Signal*> senders_; // in the order in which they came
+  std::unique_ptr<RpcCalls> calls_; // made for the first
 
   Signal changed_; // something ended: a handler, a call, the circuit
 };

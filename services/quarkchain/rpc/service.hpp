@@ -1,7 +1,7 @@
-// What the four services have in common: how many requests were refused, and for which nothing was implemented.
+// What one kind of connection serves, ready made, and how often it was of no use.
 //
-// Each service is written against RpcServer alone: its `server` serves any number of circuits, over the cluster framing
-// or a native trunk, whoever dialled. Handlers keep what they use; a service may be dropped while they run.
+// A service is written against RpcServer alone: its `server` serves any number of circuits, over the cluster framing or
+// a native trunk, whoever dialled. Handlers keep what they use; a service may be dropped while they run.
 #pragma once
 
 #include "services/quarkchain/rpc/rpc.hpp"
@@ -23,6 +23,20 @@ struct ServiceOptions {
 
   ServiceOptions() = default;
   explicit ServiceOptions(LogSink to) : log(std::move(to)) {}
+};
+
+/// A handle.
+class Service {
+ public:
+  Service(std::shared_ptr<RpcServer> server, std::shared_ptr<ServiceCounters> counters)
+      : server_(std::move(server)), counters_(std::move(counters)) {}
+
+  const std::shared_ptr<RpcServer>& server() const noexcept { return server_; }
+  const ServiceCounters& counters() const noexcept { return *counters_; }
+
+ private:
+  std::shared_ptr<RpcServer> server_;
+  std::shared_ptr<ServiceCounters> counters_;
 };
 
 } // namespace trunkline::quarkchain

@@ -2,6 +2,8 @@
 
 #include "fragment/quote.hpp"
 
+#include <fmt/format.h>
+
 namespace trunkline::quarkchain {
 namespace {
 

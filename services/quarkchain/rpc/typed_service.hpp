@@ -1,19 +1,27 @@
-// Fills an RpcServer with answers that speak messages. Internal to the services.
+// Serves whatever answers messages: `serve` walks the opcode table. Internal to the services.
 //
-// A service is one overload set, `answer(Context, Request)` and `hear(Context, Command)`; a context is copied for each
-// request and keeps what the answer needs. What a sender may send and nobody answers is served as the opcode table
-// states, and so is what throws NotImplemented.
+// An answerer is a class with an `on` for each message that it takes, awaitable<Reply> on(Request) and
+// awaitable<void> on(Command); that of a message which it passes on may be a template. It is copied for each request,
+// its `circuit` is set to the one on which that came, and it lives until the answer is there. What a sender may send
+// and nobody takes is served as the opcode table states, and so is what throws NotImplemented.
 #pragma once
 
-#include "services/quarkchain/rpc/typed_call.hpp"
+#include "services/quarkchain/chain/codec.hpp"
+#include "services/quarkchain/chain/genesis.hpp"
+#include "services/quarkchain/protocol/opcodes.hpp"
+#include "services/quarkchain/rpc/refusal.hpp"
 #include "services/quarkchain/rpc/service.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 namespace trunkline::quarkchain {
+
+template <class Answerer, class Message>
+concept Takes = requires(Answerer answerer, Message message) { answerer.on(std::move(message)); };
 
 /// What comes of a failure: the reply, or nothing where the opcode has no reply that says so. Counts and logs it.
 std::optional<Payload> reply_for(const std::exception& failure, const OpInfo& op, const RpcRequest& request,
@@ -22,75 +30,79 @@ std::optional<Payload> reply_for(const std::exception& failure, const OpInfo& op
 void serve_rest(RpcServer& server, OpTable table, std::uint8_t senders,
                 const std::shared_ptr<ServiceCounters>& counters);
 
-template <class Context> class TypedService {
- public:
-  TypedService(OpTable table, std::uint8_t senders, std::string kind, const ServiceOptions& options, Context context)
-      : table_(table), senders_(senders), context_(std::move(context)),
-        server_(std::make_shared<RpcServer>(std::move(kind), options.limits, options.log)) {}
+/// The reply to a request for what is not here; nothing where the reply has no words for it.
+template <class Reply> std::optional<Payload> filler_for(const Refused& refused) {
+  if constexpr (requires(Reply reply) { reply.error_code, reply.minor_block; }) {
+    if (!dynamic_cast<const NotFound*>(&refused)) return std::nullopt;
+    Reply reply;
+    reply.error_code = refused.code();
+    reply.minor_block = filler_minor_block();
+    return encoded(reply);
+  }
+  return std::nullopt;
+}
 
-  template <class Request> void serve(awaitable<typename Rpc<Request>::Reply> (*answer)(Context, Request)) {
-    const OpInfo* const op = find_op(table_, op_code<Request>);
-    server_->serve(op->code, std::string(op->name), op->reply,
-                   [answer, op, counters = counters_, context = context_](RpcRequest request) {
-                     return answered<Request>(answer, op, counters, context, std::move(request));
-                   });
+template <class Request, class Answerer> awaitable<Payload> answered(const OpInfo* op,
+                                                                     std::shared_ptr<ServiceCounters> counters,
+                                                                     Answerer answerer, RpcRequest request) {
+  using Reply = Rpc<Request>::Reply;
+  Request message = decoded<Request>(request.payload.bytes());
+  answerer.circuit = request.circuit;
+  std::optional<Payload> instead;
+  try {
+    Reply reply = co_await answerer.on(std::move(message));
+    if constexpr (SaysError<Reply>) reply.error_code = 0; // who refuses throws
+    co_return encoded(reply);
+  } catch (const Refused& refused) {
+    instead = filler_for<Reply>(refused);
+    if (!instead) instead = reply_for(refused, *op, request, *counters);
+    if (!instead) throw;
+  } catch (const NotImplemented& left_out) {
+    instead = reply_for(left_out, *op, request, *counters);
+    if (!instead) throw;
   }
-  template <class Command> void hear(std::uint8_t code, awaitable<void> (*take)(Context, Command)) {
-    const OpInfo* const op = find_op(table_, code);
-    server_->hear(op->code, std::string(op->name),
-                  [take, op, counters = counters_, context = context_](RpcRequest request) {
-                    return heard<Command>(take, op, counters, context, std::move(request));
-                  });
-  }
-  /// What was not named falls under the table's policy.
-  std::shared_ptr<RpcServer> finish() {
-    serve_rest(*server_, table_, senders_, counters_);
-    return server_;
-  }
-  const std::shared_ptr<ServiceCounters>& counters() const noexcept { return counters_; }
+  co_return std::move(*instead);
+}
 
- private:
-  template <class Request>
-  static awaitable<Payload> answered(awaitable<typename Rpc<Request>::Reply> (*answer)(Context, Request),
-                                     const OpInfo* op, std::shared_ptr<ServiceCounters> counters, Context context,
-                                     RpcRequest request) {
-    Request message = decoded<Request>(request.payload.bytes());
-    context.circuit = request.circuit;
-    std::optional<Payload> instead;
-    try {
-      const typename Rpc<Request>::Reply reply = co_await answer(std::move(context), std::move(message));
-      co_return encoded(reply);
-    } catch (const Refused& refused) {
-      instead = reply_for(refused, *op, request, *counters);
-      if (!instead) throw;
-    } catch (const NotImplemented& left_out) {
-      instead = reply_for(left_out, *op, request, *counters);
-      if (!instead) throw;
+template <class Command, class Answerer> awaitable<void> taken(const OpInfo* op,
+                                                               std::shared_ptr<ServiceCounters> counters,
+                                                               Answerer answerer, RpcRequest request) {
+  Command message = decoded<Command>(request.payload.bytes());
+  answerer.circuit = request.circuit;
+  try {
+    co_await answerer.on(std::move(message));
+  } catch (const NotImplemented& left_out) {
+    reply_for(left_out, *op, request, *counters);
+    if (op->unserved != Unserved::ignore) throw;
+  } catch (const Refused& refused) {
+    reply_for(refused, *op, request, *counters);
+    throw;
+  }
+}
+
+/// A service of all that `sender` may send. `kind` names its connections in log lines.
+template <Senders sender, class Answerer>
+Service serve(std::string kind, const ServiceOptions& options, const Answerer& answerer) {
+  constexpr OpTable table = table_of(sender);
+  const auto counters = std::make_shared<ServiceCounters>();
+  const auto server = std::make_shared<RpcServer>(std::move(kind), options.limits, options.log);
+  for_each_op<table>([&]<auto code>() {
+    using Message = MessageOf<code>::type;
+    if constexpr ((MessageOf<code>::senders & sender) != 0 && Takes<Answerer, Message>) {
+      const OpInfo* const op = find_op(table, static_cast<std::uint8_t>(code));
+      if constexpr (IsRequest<Message>) {
+        server->serve(op->code, std::string(op->name), op->reply, [op, counters, answerer](RpcRequest request) {
+          return answered<Message>(op, counters, answerer, std::move(request));
+        });
+      } else {
+        server->hear(op->code, std::string(op->name), [op, counters, answerer](RpcRequest request) {
+          return taken<Message>(op, counters, answerer, std::move(request));
+        });
+      }
     }
-    co_return std::move(*instead);
-  }
-
-  template <class Command> static awaitable<void> heard(awaitable<void> (*take)(Context, Command), const OpInfo* op,
-                                                        std::shared_ptr<ServiceCounters> counters, Context context,
-                                                        RpcRequest request) {
-    Command message = decoded<Command>(request.payload.bytes());
-    context.circuit = request.circuit;
-    try {
-      co_await take(std::move(context), std::move(message));
-    } catch (const NotImplemented& left_out) {
-      reply_for(left_out, *op, request, *counters);
-      if (op->unserved != Unserved::ignore) throw;
-    } catch (const Refused& refused) {
-      reply_for(refused, *op, request, *counters);
-      throw;
-    }
-  }
-
-  OpTable table_;
-  std::uint8_t senders_;
-  Context context_;
-  std::shared_ptr<ServiceCounters> counters_ = std::make_shared<ServiceCounters>();
-  std::shared_ptr<RpcServer> server_;
-};
+  });
+  serve_rest(*server, table, sender, counters);
+  return Service(server, counters);
+}
 
 } // namespace trunkline::quarkchain

@@ -16,17 +16,10 @@ struct PeerShardLimits {
   std::uint32_t headers_max = 200;       // in one answer
 };
 
-class PeerShardService {
+class PeerShardService : public Service {
  public:
-  explicit PeerShardService(std::shared_ptr<Backend> backend, ServiceOptions options = ServiceOptions(),
+  explicit PeerShardService(std::shared_ptr<Backend> backend, const ServiceOptions& options = ServiceOptions(),
                             PeerShardLimits limits = PeerShardLimits());
-
-  const std::shared_ptr<RpcServer>& server() const noexcept { return server_; }
-  const ServiceCounters& counters() const noexcept { return *counters_; }
-
- private:
-  std::shared_ptr<RpcServer> server_;
-  std::shared_ptr<ServiceCounters> counters_;
 };
 
 } // namespace trunkline::quarkchain

@@ -5,7 +5,6 @@
 #include "services/quarkchain/slave/peer_shard_client.hpp"
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/slave/slave_service.hpp"
-#include "services/quarkchain/slave/xshard_client.hpp"
 #include "services/quarkchain/slave/xshard_service.hpp"
 
 #include <boost/system/system_error.hpp>
@@ -31,8 +30,22 @@ awaitable<void> or_close(std::shared_ptr<RpcCircuit> circuit, awaitable<void> ca
   }
 }
 
+template <class Reply> awaitable<void> done(awaitable<Reply> call) { (void)co_await std::move(call); }
+
+/// Says who we are and returns who the other one is. With a default root tip, which pyquarkchain sends and ignores.
 awaitable<SlaveIdentity> greet(std::shared_ptr<RpcCircuit> circuit, SlaveIdentity own) {
-  return XshardClient(std::move(circuit)).ping(own);
+  Ping ping;
+  ping.id = own.id;
+  ping.full_shard_id_list = own.full_shard_ids;
+  ping.root_tip.emplace();
+  Pong pong = co_await XshardClient(std::move(circuit)).ask(ping);
+  SlaveIdentity identity(std::move(pong.id), std::move(pong.full_shard_id_list));
+  co_return identity;
+}
+
+awaitable<ArtificialTxConfig> artificial_of(awaitable<AddMinorBlockHeaderResponse> call) {
+  const AddMinorBlockHeaderResponse reply = co_await std::move(call);
+  co_return reply.artificial_tx_config;
 }
 
 } // namespace
@@ -71,33 +84,35 @@ struct SlaveNode::State final : Membership, BackendHost, std::enable_shared_from
 
   // BackendHost: what the backend asks for.
   MasterClient master() const { return MasterClient(cluster->master(), options.report_deadline); }
-  awaitable<ArtificialTxConfig> add_minor_block_header(MinorBlockReport report) override {
-    return master().add_minor_block_header(report);
+  awaitable<ArtificialTxConfig> add_minor_block_header(AddMinorBlockHeaderRequest report) override {
+    return artificial_of(master().ask(report));
   }
-  awaitable<void> add_minor_block_header_list(std::vector<MinorBlockHeader> headers,
-                                              std::vector<TokenBalanceMap> coinbase_amounts) override {
-    return master().add_minor_block_header_list(headers, coinbase_amounts);
+  awaitable<void> add_minor_block_header_list(AddMinorBlockHeaderListRequest reports) override {
+    return done(master().ask(reports));
   }
   std::vector<XshardClient> running(std::uint32_t branch) const;
-  awaitable<void> add_xshard_tx_list(XshardList list) override;
-  awaitable<void> batch_add_xshard_tx_list(std::vector<XshardList> lists) override;
+  awaitable<void> add_xshard_tx_list(AddXshardTxListRequest list) override;
+  awaitable<void> batch_add_xshard_tx_list(std::vector<AddXshardTxListRequest> lists) override;
 
   PeerShardClient peer(const PeerShard& of) const {
     return PeerShardClient(cluster->peers().find(of.branch, of.cluster_peer_id), options.peer_deadline);
   }
   std::vector<PeerShard> peers_of(std::uint32_t branch) const override;
-  awaitable<void> new_minor_block_header(PeerShard to, RootBlockHeader root, MinorBlockHeader tip) override {
-    return peer(to).new_minor_block_header(root, tip);
+  awaitable<void> tell(PeerShard to, NewMinorBlockHeaderListCommand tip) override {
+    return peer(to).tell<CommandOp::new_minor_block_header_list>(tip);
   }
-  awaitable<void> new_transaction_list(PeerShard to, std::vector<TypedTransaction> transactions) override {
-    return peer(to).new_transaction_list(transactions);
+  awaitable<void> tell(PeerShard to, NewTransactionListCommand transactions) override {
+    return peer(to).tell<CommandOp::new_transaction_list>(transactions);
   }
-  awaitable<void> new_block_minor(PeerShard to, MinorBlock block) override { return peer(to).new_block_minor(block); }
-  awaitable<std::vector<MinorBlock>> get_minor_block_list(PeerShard from, std::vector<Hash256> hashes) override {
-    return peer(from).get_minor_block_list(hashes);
+  awaitable<void> tell(PeerShard to, NewBlockMinorCommand block) override {
+    return peer(to).tell<CommandOp::new_block_minor>(block);
   }
-  awaitable<MinorHeaderPage> get_minor_block_header_list(PeerShard from, HeaderQuery query) override {
-    return peer(from).get_minor_block_header_list(from.branch, query);
+  awaitable<GetMinorBlockListResponse> ask(PeerShard from, GetMinorBlockListRequest request) override {
+    return peer(from).ask(request);
+  }
+  awaitable<GetMinorBlockHeaderListResponse> ask(PeerShard from,
+                                                 GetMinorBlockHeaderListWithSkipRequest request) override {
+    return peer(from).headers(request);
   }
 
   SlaveNodeOptions options;
@@ -174,33 +189,33 @@ std::vector<XshardClient> SlaveNode::State::running(std::uint32_t branch) const 
   return clients;
 }
 
-awaitable<void> SlaveNode::State::add_xshard_tx_list(XshardList list) {
+awaitable<void> SlaveNode::State::add_xshard_tx_list(AddXshardTxListRequest list) {
   std::vector<awaitable<void>> sends;
-  for (const XshardClient& slave : running(list.branch))
-    sends.push_back(or_close(slave.circuit(), slave.add_xshard_tx_list(list)));
+  for (const XshardClient& slave : running(list.branch.value))
+    sends.push_back(or_close(slave.circuit(), done(slave.ask(list))));
   return all_at_once(std::move(sends));
 }
 
-awaitable<void> SlaveNode::State::batch_add_xshard_tx_list(std::vector<XshardList> lists) {
-  std::map<std::uint32_t, std::vector<XshardList>> by_branch;
-  for (XshardList& list : lists) by_branch[list.branch].push_back(std::move(list));
+awaitable<void> SlaveNode::State::batch_add_xshard_tx_list(std::vector<AddXshardTxListRequest> lists) {
+  std::map<std::uint32_t, std::vector<AddXshardTxListRequest>> by_branch;
+  for (AddXshardTxListRequest& list : lists) by_branch[list.branch.value].push_back(std::move(list));
   std::vector<awaitable<void>> sends;
   for (auto& [branch, of_branch] : by_branch) {
     const std::vector<XshardClient> slaves = running(branch);
-    std::vector<XshardList> batch;
+    BatchAddXshardTxListRequest batch;
+    std::vector<AddXshardTxListRequest>& in_batch = batch.add_xshard_tx_list_request_list;
     std::size_t deposits = 0;
     const auto flush = [&] {
-      for (const XshardClient& slave : slaves)
-        sends.push_back(or_close(slave.circuit(), slave.batch_add_xshard_tx_list(batch)));
-      batch.clear();
+      for (const XshardClient& slave : slaves) sends.push_back(or_close(slave.circuit(), done(slave.ask(batch))));
+      in_batch.clear();
       deposits = 0;
     };
-    for (XshardList& list : of_branch) {
-      deposits += list.list.tx_list.size() + 1;
-      batch.push_back(std::move(list));
+    for (AddXshardTxListRequest& list : of_branch) {
+      deposits += list.tx_list.tx_list.size() + 1;
+      in_batch.push_back(std::move(list));
       if (deposits >= batch_deposits_max) flush();
     }
-    if (!batch.empty()) flush();
+    if (!in_batch.empty()) flush();
   }
   return all_at_once(std::move(sends));
 }
@@ -228,7 +243,7 @@ awaitable<void> SlaveNode::stop(Duration deadline, End reason) {
 MasterClient SlaveNode::master() const { return state_->master(); }
 ClusterSlave& SlaveNode::connections() noexcept { return *state_->cluster; }
 const std::shared_ptr<Backend>& SlaveNode::backend() const noexcept { return state_->backend; }
-BackendHost& SlaveNode::surroundings() noexcept { return *state_; }
+BackendHost& SlaveNode::host() noexcept { return *state_; }
 const std::shared_ptr<RpcServer>& SlaveNode::serves_master() const noexcept { return state_->master_service->server(); }
 const std::shared_ptr<RpcServer>& SlaveNode::serves_slaves() const noexcept { return state_->slave_service->server(); }
 const std::shared_ptr<RpcServer>& SlaveNode::serves_peers() const noexcept { return state_->peer_service->server(); }

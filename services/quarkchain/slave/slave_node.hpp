@@ -9,7 +9,7 @@
 #include "services/quarkchain/backend/backend.hpp"
 #include "services/quarkchain/cluster/cluster_slave.hpp"
 #include "services/quarkchain/chain/config.hpp"
-#include "services/quarkchain/slave/master_client.hpp"
+#include "services/quarkchain/rpc/client.hpp"
 #include "services/quarkchain/slave/peer_shard_service.hpp"
 #include "services/quarkchain/rpc/service.hpp"
 
@@ -66,7 +66,7 @@ class SlaveNode {
   /// server of its service.
   ClusterSlave& connections() noexcept;
   const std::shared_ptr<Backend>& backend() const noexcept;
-  BackendHost& surroundings() noexcept;
+  BackendHost& host() noexcept;
 
   const std::shared_ptr<RpcServer>& serves_master() const noexcept;
   const std::shared_ptr<RpcServer>& serves_slaves() const noexcept;

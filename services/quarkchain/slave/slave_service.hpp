@@ -31,18 +31,11 @@ class Membership {
   virtual bool identify(RpcCircuit& circuit, SlaveIdentity identity) = 0;
 };
 
-class SlaveService {
+class SlaveService : public Service {
  public:
   /// What is asked after the membership has gone fails.
   SlaveService(std::shared_ptr<Backend> backend, std::weak_ptr<Membership> membership,
-               ServiceOptions options = ServiceOptions());
-
-  const std::shared_ptr<RpcServer>& server() const noexcept { return server_; }
-  const ServiceCounters& counters() const noexcept { return *counters_; }
-
- private:
-  std::shared_ptr<RpcServer> server_;
-  std::shared_ptr<ServiceCounters> counters_;
+               const ServiceOptions& options = ServiceOptions());
 };
 
 } // namespace trunkline::quarkchain

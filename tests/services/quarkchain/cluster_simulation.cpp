@@ -33,38 +33,36 @@ class ForwardingHost final : public BackendHost {
   ForwardingHost(std::weak_ptr<BackendHost> to, std::map<std::pair<std::uint32_t, Hash256>, std::size_t>& noted)
       : to_(std::move(to)), noted_(noted) {}
 
-  awaitable<ArtificialTxConfig> add_minor_block_header(MinorBlockReport report) override {
+  awaitable<ArtificialTxConfig> add_minor_block_header(AddMinorBlockHeaderRequest report) override {
     return live()->add_minor_block_header(std::move(report));
   }
-  awaitable<void> add_minor_block_header_list(std::vector<MinorBlockHeader> headers,
-                                              std::vector<TokenBalanceMap> coinbase_amounts) override {
-    return live()->add_minor_block_header_list(std::move(headers), std::move(coinbase_amounts));
+  awaitable<void> add_minor_block_header_list(AddMinorBlockHeaderListRequest reports) override {
+    return live()->add_minor_block_header_list(std::move(reports));
   }
-  awaitable<void> add_xshard_tx_list(XshardList list) override {
+  awaitable<void> add_xshard_tx_list(AddXshardTxListRequest list) override {
     const auto live_one = live();
-    const auto key = std::pair(list.branch, list.minor_block_hash);
-    const std::size_t deposits = list.list.tx_list.size();
+    const auto key = std::pair(list.branch.value, list.minor_block_hash);
+    const std::size_t deposits = list.tx_list.tx_list.size();
     co_await live_one->add_xshard_tx_list(std::move(list));
     noted_[key] = deposits;
   }
-  awaitable<void> batch_add_xshard_tx_list(std::vector<XshardList> lists) override {
+  awaitable<void> batch_add_xshard_tx_list(std::vector<AddXshardTxListRequest> lists) override {
     return live()->batch_add_xshard_tx_list(std::move(lists));
   }
   std::vector<PeerShard> peers_of(std::uint32_t branch) const override { return live()->peers_of(branch); }
-  awaitable<void> new_minor_block_header(PeerShard to, RootBlockHeader root, MinorBlockHeader tip) override {
-    return live()->new_minor_block_header(to, std::move(root), std::move(tip));
+  awaitable<void> tell(PeerShard to, NewMinorBlockHeaderListCommand tip) override {
+    return live()->tell(to, std::move(tip));
   }
-  awaitable<void> new_transaction_list(PeerShard to, std::vector<TypedTransaction> transactions) override {
-    return live()->new_transaction_list(to, std::move(transactions));
+  awaitable<void> tell(PeerShard to, NewTransactionListCommand transactions) override {
+    return live()->tell(to, std::move(transactions));
   }
-  awaitable<void> new_block_minor(PeerShard to, MinorBlock block) override {
-    return live()->new_block_minor(to, std::move(block));
+  awaitable<void> tell(PeerShard to, NewBlockMinorCommand block) override { return live()->tell(to, std::move(block)); }
+  awaitable<GetMinorBlockListResponse> ask(PeerShard from, GetMinorBlockListRequest request) override {
+    return live()->ask(from, std::move(request));
   }
-  awaitable<std::vector<MinorBlock>> get_minor_block_list(PeerShard from, std::vector<Hash256> hashes) override {
-    return live()->get_minor_block_list(from, std::move(hashes));
-  }
-  awaitable<MinorHeaderPage> get_minor_block_header_list(PeerShard from, HeaderQuery query) override {
-    return live()->get_minor_block_header_list(from, std::move(query));
+  awaitable<GetMinorBlockHeaderListResponse> ask(PeerShard from,
+                                                 GetMinorBlockHeaderListWithSkipRequest request) override {
+    return live()->ask(from, std::move(request));
   }
 
  private:
@@ -154,29 +152,31 @@ class Run {
   class WatchedBackend final : public Backend {
    public:
     WatchedBackend(Run* run, std::shared_ptr<Backend> to) : run_(run), to_(std::move(to)) {}
-    void attach(std::weak_ptr<BackendHost> surroundings) override {
-      noting_ = std::make_shared<ForwardingHost>(std::move(surroundings), run_->acknowledged_);
+    void attach(std::weak_ptr<BackendHost> host) override {
+      noting_ = std::make_shared<ForwardingHost>(std::move(host), run_->acknowledged_);
       to_->attach(noting_);
     }
     std::vector<std::uint32_t> shards() const override { return to_->shards(); }
     awaitable<void> create_shards(RootBlock tip) override { return to_->create_shards(std::move(tip)); }
-    awaitable<bool> add_root_block(RootBlock block) override { return to_->add_root_block(std::move(block)); }
-    awaitable<MinorBlock> get_next_block_to_mine(std::uint32_t branch, Address coinbase,
-                                                 ArtificialTxConfig artificial) override {
-      return to_->get_next_block_to_mine(branch, coinbase, artificial);
+    awaitable<AddRootBlockResponse> on(AddRootBlockRequest request) override { return to_->on(std::move(request)); }
+    awaitable<GetNextBlockToMineResponse> on(GetNextBlockToMineRequest request) override {
+      return to_->on(std::move(request));
     }
-    awaitable<std::vector<HeadersInfo>> get_unconfirmed_headers() override { return to_->get_unconfirmed_headers(); }
-    awaitable<void> add_transaction(TypedTransaction transaction) override {
-      return to_->add_transaction(std::move(transaction));
+    awaitable<GetUnconfirmedHeadersResponse> on(GetUnconfirmedHeadersRequest request) override {
+      return to_->on(std::move(request));
     }
-    awaitable<void> add_minor_block(MinorBlock block) override { return to_->add_minor_block(std::move(block)); }
-    awaitable<void> add_xshard_tx_list(XshardList list) override {
+    awaitable<AddTransactionResponse> on(AddTransactionRequest request) override { return to_->on(std::move(request)); }
+    awaitable<AddMinorBlockResponse> on(AddMinorBlockRequest request) override { return to_->on(std::move(request)); }
+    awaitable<AddXshardTxListResponse> on(AddXshardTxListRequest request) override {
       if (run_->options_.bug == PlantedBug::forget && run_->random_.one_in(50)) return nothing();
-      return to_->add_xshard_tx_list(std::move(list));
+      return to_->on(std::move(request));
     }
 
    private:
-    static awaitable<void> nothing() { co_return; }
+    static awaitable<AddXshardTxListResponse> nothing() {
+      AddXshardTxListResponse reply;
+      co_return reply;
+    }
     Run* run_;
     std::shared_ptr<Backend> to_;
     std::shared_ptr<ForwardingHost> noting_;
@@ -421,20 +421,33 @@ class Run {
                           list->tx_list.size(), shard_text(branch), *deposits));
   }
 
+  static awaitable<std::optional<MinorBlock>> block_at(Backend* ledger, std::uint32_t branch, std::uint64_t height) {
+    GetMinorBlockRequest request;
+    request.branch.value = branch;
+    request.height = height;
+    std::optional<MinorBlock> block;
+    try {
+      GetMinorBlockResponse reply = co_await ledger->on(std::move(request));
+      block = std::move(reply.minor_block);
+    } catch (const NotFound&) { // nothing
+    }
+    co_return block;
+  }
+
   /// Each block of the best chain but genesis has its lists everywhere.
   static awaitable<void> check_chain(Run* self, std::size_t chain) {
     Ledger& ledger = *self->cluster_.slaves[chain].ledger;
     const std::uint64_t height = ledger.tip_of(shard(chain))->height;
     for (std::uint64_t at = 1; at <= height; ++at) {
-      const std::optional<FoundMinorBlock> found = co_await ledger.get_minor_block_at(shard(chain), at, false);
+      const std::optional<MinorBlock> found = co_await block_at(&ledger, shard(chain), at);
       if (!found) {
         self->violate(fmt::format("there is no block {} of {}", at, shard_text(shard(chain))));
         continue;
       }
-      if (found->block.header.hash_prev_root_block == hash_of(self->cluster_.chain->genesis_block().header))
+      if (found->header.hash_prev_root_block == hash_of(self->cluster_.chain->genesis_block().header))
         continue; // no shard had begun before that root block
       for (std::size_t other = 0; other < chains(); ++other)
-        if (other != chain) self->check_list(shard(other), hash_of(found->block.header), {}, "the list");
+        if (other != chain) self->check_list(shard(other), hash_of(found->header), {}, "the list");
     }
   }
 

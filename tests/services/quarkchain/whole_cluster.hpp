@@ -174,10 +174,13 @@ class SimCluster {
   /// Asks a slave for the next block of a shard and gives it back as if it had been mined.
   static awaitable<Hash256> next_minor_block(SimCluster* self, std::uint32_t branch) {
     const SlaveClient slave = self->master->slave_of(branch);
-    const Address nobody;
-    const MinorBlock block = co_await slave.get_next_block_to_mine(branch, nobody);
-    co_await slave.add_minor_block(block);
-    co_return hash_of(block.header);
+    GetNextBlockToMineRequest next;
+    next.branch.value = branch;
+    const GetNextBlockToMineResponse made = co_await slave.ask(next);
+    AddMinorBlockRequest mined;
+    mined.minor_block_data = encoded(made.block).text();
+    (void)co_await slave.ask(mined);
+    co_return hash_of(made.block.header);
   }
   awaitable<void> stop() { return stop_all(this); }
 

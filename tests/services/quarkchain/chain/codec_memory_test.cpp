@@ -44,7 +44,7 @@ void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { release(memory); }
 
 #include "services/quarkchain/chain/big_endian.hpp"
-#include "services/quarkchain/chain/json_codec.hpp"
+#include "services/quarkchain/protocol/types.hpp"
 #include "tests/services/quarkchain/vectors.hpp"
 
 #include <string>

@@ -1,9 +1,12 @@
 #include "services/quarkchain/chain/json.hpp"
 
+#include "fragment/json_text.hpp"
+
 #include <doctest/doctest.h>
 
 #include <string>
 
+using namespace trunkline;
 using namespace trunkline::quarkchain;
 
 TEST_CASE("json: a number stays as it is written") {

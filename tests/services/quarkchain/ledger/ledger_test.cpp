@@ -1,4 +1,5 @@
 // The embedded backend by itself: no connections, surroundings that note what they are told.
+#include "services/quarkchain/backend/header_query.hpp"
 #include "services/quarkchain/chain/genesis.hpp"
 #include "tests/services/quarkchain/whole_cluster.hpp"
 
@@ -20,23 +21,22 @@ constexpr std::uint32_t branch_2 = 0x20001;
 
 class RecordingHost final : public BackendHost {
  public:
-  awaitable<ArtificialTxConfig> add_minor_block_header(MinorBlockReport report) override {
+  awaitable<ArtificialTxConfig> add_minor_block_header(AddMinorBlockHeaderRequest report) override {
     if (master_is_away) throw_error(error::trunk_lost, "the master is away");
     reports.push_back(std::move(report));
     co_return ArtificialTxConfig();
   }
-  awaitable<void> add_minor_block_header_list(std::vector<MinorBlockHeader> headers,
-                                              std::vector<TokenBalanceMap>) override {
-    for (MinorBlockHeader& header : headers) listed.push_back(std::move(header));
+  awaitable<void> add_minor_block_header_list(AddMinorBlockHeaderListRequest many) override {
+    for (MinorBlockHeader& header : many.minor_block_header_list) listed.push_back(std::move(header));
     co_return;
   }
-  awaitable<void> add_xshard_tx_list(XshardList list) override {
+  awaitable<void> add_xshard_tx_list(AddXshardTxListRequest list) override {
     if (slaves_are_away) throw_error(error::connect_failed, "slave \"S1\" is not connected");
     lists.push_back(std::move(list));
     co_return;
   }
-  awaitable<void> batch_add_xshard_tx_list(std::vector<XshardList> many) override {
-    for (XshardList& list : many) lists.push_back(std::move(list));
+  awaitable<void> batch_add_xshard_tx_list(std::vector<AddXshardTxListRequest> many) override {
+    for (AddXshardTxListRequest& list : many) lists.push_back(std::move(list));
     co_return;
   }
   std::vector<PeerShard> peers_of(std::uint32_t branch) const override {
@@ -44,26 +44,27 @@ class RecordingHost final : public BackendHost {
     for (const std::uint64_t id : peer_ids) peers.push_back(PeerShard{branch, id});
     return peers;
   }
-  awaitable<void> new_minor_block_header(PeerShard to, RootBlockHeader, MinorBlockHeader tip) override {
-    announced.emplace_back(to.cluster_peer_id, tip.height);
+  awaitable<void> tell(PeerShard to, NewMinorBlockHeaderListCommand tip) override {
+    announced.emplace_back(to.cluster_peer_id, tip.minor_block_header_list.at(0).height);
     co_return;
   }
-  awaitable<void> new_transaction_list(PeerShard to, std::vector<TypedTransaction> transactions) override {
+  awaitable<void> tell(PeerShard to, NewTransactionListCommand command) override {
     if (to.cluster_peer_id == gone) throw_error(error::peer_ended, "the peer has gone");
-    passed_on.emplace_back(to.cluster_peer_id, transactions.size());
+    passed_on.emplace_back(to.cluster_peer_id, command.transaction_list.size());
     co_return;
   }
-  awaitable<void> new_block_minor(PeerShard to, MinorBlock block) override {
+  awaitable<void> tell(PeerShard to, NewBlockMinorCommand command) override {
     if (to.cluster_peer_id == gone) throw_error(error::peer_ended, "the peer has gone");
-    relayed.emplace_back(to.cluster_peer_id, block.header.height);
+    relayed.emplace_back(to.cluster_peer_id, command.block.header.height);
     co_return;
   }
-  awaitable<std::vector<MinorBlock>> get_minor_block_list(PeerShard from, std::vector<Hash256> hashes) override {
+  awaitable<GetMinorBlockListResponse> ask(PeerShard from, GetMinorBlockListRequest request) override {
     listed_when_asked.push_back(listed.size());
-    return source->get_minor_block_list(from.branch, std::move(hashes));
+    return source->on(from, std::move(request));
   }
-  awaitable<MinorHeaderPage> get_minor_block_header_list(PeerShard from, HeaderQuery query) override {
-    return source->get_minor_block_header_list(from.branch, std::move(query));
+  awaitable<GetMinorBlockHeaderListResponse> ask(PeerShard from,
+                                                 GetMinorBlockHeaderListWithSkipRequest request) override {
+    return source->on(from, std::move(request));
   }
 
   bool master_is_away = false;
@@ -71,10 +72,10 @@ class RecordingHost final : public BackendHost {
   std::vector<std::uint64_t> peer_ids;
   std::uint64_t gone = 0; // in peer_ids still
   std::vector<std::size_t> listed_when_asked; // blocks that were in the chain whenever a peer was asked for more
-  std::shared_ptr<Ledger> source; // what the peers have
-  std::vector<MinorBlockReport> reports;
+  std::shared_ptr<Backend> source; // what the peers have
+  std::vector<AddMinorBlockHeaderRequest> reports;
   std::vector<MinorBlockHeader> listed;
-  std::vector<XshardList> lists;
+  std::vector<AddXshardTxListRequest> lists;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> announced, relayed;
   std::vector<std::pair<std::uint64_t, std::size_t>> passed_on;
 };
@@ -143,11 +144,131 @@ template <class T> std::uint32_t code_of(awaitable<T> call) {
   return 0;
 }
 
+/// What the ledger answers.
+template <class Request> typename Rpc<Request>::Reply ask(Bench& bench, Request request) {
+  return run(bench.ledger->on(std::move(request)));
+}
+/// Whether it says that there is no such thing.
+template <class Request> bool has_none(Bench& bench, Request request) {
+  try {
+    (void)ask(bench, std::move(request));
+  } catch (const NotFound&) {
+    return true;
+  }
+  return false;
+}
+/// The error_code with which it refuses; 0 when it does not.
+template <class Request> std::uint32_t code_of(Bench& bench, Request request) {
+  return code_of(bench.ledger->on(std::move(request)));
+}
+
+// Requests.
+
+Branch branch_of(std::uint32_t id) {
+  Branch branch;
+  branch.value = id;
+  return branch;
+}
+AddMinorBlockRequest adding(const MinorBlock& block) {
+  AddMinorBlockRequest request;
+  request.minor_block_data = encoded(block).text();
+  return request;
+}
+AddRootBlockRequest adding(const RootBlock& block) {
+  AddRootBlockRequest request;
+  request.root_block = block;
+  return request;
+}
+AddTransactionRequest adding(const TypedTransaction& transaction) {
+  AddTransactionRequest request;
+  request.tx = transaction;
+  return request;
+}
+GetMinorBlockRequest block_at(std::uint32_t branch, std::uint64_t height) {
+  GetMinorBlockRequest request;
+  request.branch = branch_of(branch);
+  request.height = height;
+  return request;
+}
+GetTransactionRequest finding(std::uint32_t branch, const Hash256& hash) {
+  GetTransactionRequest request;
+  request.branch = branch_of(branch);
+  request.tx_hash = hash;
+  return request;
+}
+GetAllTransactionsRequest all_of(std::uint32_t branch, const std::string& start, std::uint32_t limit) {
+  GetAllTransactionsRequest request;
+  request.branch = branch_of(branch);
+  request.start = start;
+  request.limit = limit;
+  return request;
+}
+GetAccountDataRequest data_of(const Address& address, std::optional<std::uint64_t> height = std::nullopt) {
+  GetAccountDataRequest request;
+  request.address = address;
+  request.block_height = height;
+  return request;
+}
+GetCodeRequest code_at(const Address& address, std::optional<std::uint64_t> height = std::nullopt) {
+  GetCodeRequest request;
+  request.address = address;
+  request.block_height = height;
+  return request;
+}
+GetStorageRequest word_of(const Address& address, std::uint64_t key) {
+  GetStorageRequest request;
+  request.address = address;
+  request.key = Uint256(key);
+  return request;
+}
+CheckMinorBlockRequest checking(const MinorBlockHeader& header) {
+  CheckMinorBlockRequest request;
+  request.minor_block_header = header;
+  return request;
+}
+GetWorkRequest work_on(std::uint32_t branch) {
+  GetWorkRequest request;
+  request.branch = branch_of(branch);
+  return request;
+}
+SyncMinorBlockListRequest syncing(const PeerShard& from, const std::vector<Hash256>& hashes) {
+  SyncMinorBlockListRequest request;
+  request.minor_block_hash_list = hashes;
+  request.branch = branch_of(from.branch);
+  request.cluster_peer_id = from.cluster_peer_id;
+  return request;
+}
+NewMinorBlockHeaderListCommand announcing(const RootBlockHeader& root, const MinorBlockHeader& tip) {
+  NewMinorBlockHeaderListCommand command;
+  command.root_block_header = root;
+  command.minor_block_header_list.push_back(tip);
+  return command;
+}
+NewBlockMinorCommand relaying(const MinorBlock& block) {
+  NewBlockMinorCommand command;
+  command.block = block;
+  return command;
+}
+NewTransactionListCommand relaying(std::vector<TypedTransaction> transactions) {
+  NewTransactionListCommand command;
+  command.transaction_list = std::move(transactions);
+  return command;
+}
+
+MinorBlock next_block(Bench& bench, std::uint32_t branch) {
+  GetNextBlockToMineRequest request;
+  request.branch = branch_of(branch);
+  return ask(bench, std::move(request)).block;
+}
+
+std::vector<HeadersInfo> unconfirmed(Bench& bench) {
+  return ask(bench, GetUnconfirmedHeadersRequest()).headers_info_list;
+}
+
 MinorBlock mined(Bench& bench, std::uint32_t branch) {
   bench.time += 5;
-  Address coinbase;
-  MinorBlock block = run(bench.ledger->get_next_block_to_mine(branch, coinbase, ArtificialTxConfig()));
-  run(bench.ledger->add_minor_block(block));
+  MinorBlock block = next_block(bench, branch);
+  ask(bench, adding(block));
   return block;
 }
 
@@ -162,7 +283,7 @@ MinorBlockHeader genesis_of(const Bench& bench, std::uint32_t branch) {
 /// Both genesis blocks confirmed.
 RootBlock first_root(Bench& bench) {
   const RootBlock root = Bench::root_on(bench.genesis(), {genesis_of(bench, branch_0), genesis_of(bench, branch_1)});
-  run(bench.ledger->add_root_block(root));
+  ask(bench, adding(root));
   return root;
 }
 
@@ -180,8 +301,9 @@ TEST_CASE("ledger: shards begin with the root block of their height, and the mas
   start(bench);
   CHECK(bench.ledger->shards() == std::vector<std::uint32_t>{branch_0, branch_1});
   REQUIRE(bench.around->reports.size() == 2);
-  CHECK(bench.around->reports[0].header == genesis_of(bench, branch_0));
-  CHECK(bench.around->reports[0].coinbase_amount_map == bench.around->reports[0].header.coinbase_amount_map);
+  CHECK(bench.around->reports[0].minor_block_header == genesis_of(bench, branch_0));
+  CHECK(bench.around->reports[0].coinbase_amount_map ==
+        bench.around->reports[0].minor_block_header.coinbase_amount_map);
   CHECK(bench.around->lists.empty()); // no shard began before
 }
 
@@ -190,14 +312,14 @@ TEST_CASE("ledger: a shard that begins later tells those that began before of it
   start(bench);
   CHECK(bench.ledger->shards() == std::vector<std::uint32_t>{branch_0});
   const RootBlock one = Bench::root_on(bench.genesis());
-  run(bench.ledger->add_root_block(one));
+  ask(bench, adding(one));
   bench.around->lists.clear();
-  run(bench.ledger->add_root_block(Bench::root_on(one)));
+  ask(bench, adding(Bench::root_on(one)));
   CHECK(bench.ledger->shards() == std::vector<std::uint32_t>{branch_0, branch_2});
   REQUIRE(bench.around->lists.size() == 2); // to shards 0 and 1, which began at root block 0
   const Hash256 begun = hash_of(*bench.ledger->tip_of(branch_2));
   CHECK(bench.around->lists[0].minor_block_hash == begun);
-  CHECK(bench.around->lists[0].list.tx_list.empty());
+  CHECK(bench.around->lists[0].tx_list.tx_list.empty());
   CHECK(bench.ledger->has_xshard_tx_list(branch_0, begun)); // its own shard has it without being told
 }
 
@@ -216,31 +338,30 @@ TEST_CASE("ledger: a block is in the chain when all neighbours have its list and
   start(bench);
   first_root(bench);
   const TypedTransaction across = some_transaction(0, 0x20000, 5);
-  run(bench.ledger->add_transaction(across));
-  Address nobody;
-  const MinorBlock block = run(bench.ledger->get_next_block_to_mine(branch_0, nobody, ArtificialTxConfig()));
+  ask(bench, adding(across));
+  const MinorBlock block = next_block(bench, branch_0);
   CHECK(block.tx_list.size() == 1);
   bench.around->slaves_are_away = true;
-  CHECK(code_of(bench.ledger->add_minor_block(block)) == 1);
+  CHECK(code_of(bench, adding(block)) == 1);
   CHECK(bench.ledger->tip_of(branch_0)->height == 0);
-  CHECK(run(bench.ledger->get_unconfirmed_headers())[0].header_list.empty());
+  CHECK(unconfirmed(bench)[0].header_list.empty());
   bench.around->slaves_are_away = false;
   bench.around->master_is_away = true;
-  CHECK(code_of(bench.ledger->add_minor_block(block)) == 1);
+  CHECK(code_of(bench, adding(block)) == 1);
   CHECK(bench.ledger->tip_of(branch_0)->height == 0);
   bench.around->master_is_away = false;
   bench.around->lists.clear();
-  run(bench.ledger->add_minor_block(block));
+  ask(bench, adding(block));
   CHECK(*bench.ledger->tip_of(branch_0) == block.header);
   REQUIRE(bench.around->lists.size() == 2); // for shards 1 and 2: 1 is ours, and may be another slave's too
-  CHECK(bench.around->lists[0].list.tx_list.empty());
-  REQUIRE(bench.around->lists[1].list.tx_list.size() == 1);
-  CHECK(bench.around->lists[1].list.tx_list[0].tx_hash == hash_of(across));
-  CHECK(bench.around->lists[1].list.tx_list[0].value == Uint256(5));
+  CHECK(bench.around->lists[0].tx_list.tx_list.empty());
+  REQUIRE(bench.around->lists[1].tx_list.tx_list.size() == 1);
+  CHECK(bench.around->lists[1].tx_list.tx_list[0].tx_hash == hash_of(across));
+  CHECK(bench.around->lists[1].tx_list.tx_list[0].value == Uint256(5));
   CHECK(bench.around->reports.back().x_shard_tx_count == 1);
   CHECK(bench.ledger->has_xshard_tx_list(branch_1, hash_of(block.header)));
 
-  run(bench.ledger->add_minor_block(block)); // again: nothing happens
+  ask(bench, adding(block)); // again: nothing happens
   CHECK(bench.ledger->counters().minor_blocks == 1);
 }
 
@@ -248,16 +369,15 @@ TEST_CASE("ledger: a block that does not extend the tip is dropped, one that doe
   Bench bench;
   start(bench);
   first_root(bench);
-  Address nobody;
-  const MinorBlock stale = run(bench.ledger->get_next_block_to_mine(branch_0, nobody, ArtificialTxConfig()));
+  const MinorBlock stale = next_block(bench, branch_0);
   mined(bench, branch_0);
-  run(bench.ledger->add_minor_block(stale));
+  ask(bench, adding(stale));
   CHECK(bench.ledger->counters().minor_blocks_stale == 1);
-  const MinorBlock good = run(bench.ledger->get_next_block_to_mine(branch_0, nobody, ArtificialTxConfig()));
+  const MinorBlock good = next_block(bench, branch_0);
   const auto broken = [&](auto change) {
     MinorBlock block = good;
     change(block);
-    return code_of(bench.ledger->add_minor_block(block));
+    return code_of(bench, adding(block));
   };
   CHECK(broken([](MinorBlock& block) { block.header.branch.value = 0x70001; }) == 74);
   CHECK(broken([](MinorBlock& block) { block.header.height = 9; }) == 14);
@@ -277,27 +397,27 @@ TEST_CASE("ledger: a root block needs its parent, its minor blocks, and the list
   start(bench);
   const RootBlock one = first_root(bench);
   const MinorBlock ours = mined(bench, branch_0);
-  CHECK(code_of(bench.ledger->add_root_block(Bench::root_on(Bench::root_on(one)))) == 74);
+  CHECK(code_of(bench, adding(Bench::root_on(Bench::root_on(one)))) == 74);
   RootBlock wrong = Bench::root_on(one);
   wrong.header.hash_merkle_root = Hash256();
-  CHECK(code_of(bench.ledger->add_root_block(wrong)) == 74);
+  CHECK(code_of(bench, adding(wrong)) == 74);
   MinorBlockHeader unknown = ours.header;
   unknown.nonce = 5;
-  CHECK(code_of(bench.ledger->add_root_block(Bench::root_on(one, {unknown}))) == 74);
+  CHECK(code_of(bench, adding(Bench::root_on(one, {unknown}))) == 74);
   MinorBlockHeader others = ours.header; // a block of shard 2, after root block 1
   others.branch.value = branch_2;
   const RootBlock with_others = Bench::root_on(one, {ours.header, others});
-  CHECK(code_of(bench.ledger->add_root_block(with_others)) == 74);
+  CHECK(code_of(bench, adding(with_others)) == 74);
   for (const std::uint32_t branch : {branch_0, branch_1}) {
-    XshardList list;
-    list.branch = branch;
+    AddXshardTxListRequest list;
+    list.branch = branch_of(branch);
     list.minor_block_hash = hash_of(others);
-    run(bench.ledger->add_xshard_tx_list(list));
+    ask(bench, list);
   }
-  CHECK(run(bench.ledger->add_root_block(with_others)));
+  CHECK(ask(bench, adding(with_others)).switched);
   CHECK(bench.ledger->root_tip()->height == 2);
-  CHECK(run(bench.ledger->get_unconfirmed_headers())[0].header_list.empty());
-  CHECK_FALSE(run(bench.ledger->add_root_block(one))); // known, and lighter
+  CHECK(unconfirmed(bench)[0].header_list.empty());
+  CHECK_FALSE(ask(bench, adding(one)).switched); // known, and lighter
   CHECK(bench.ledger->root_tip()->height == 2);
 }
 
@@ -307,21 +427,21 @@ TEST_CASE("ledger: when the root chain switches, shards go back to what it confi
   const RootBlock one = first_root(bench);
   const MinorBlock before = mined(bench, branch_0); // on root block 1
   const RootBlock two = Bench::root_on(one, {before.header});
-  run(bench.ledger->add_root_block(two));
+  ask(bench, adding(two));
   const MinorBlock after = mined(bench, branch_0); // on root block 2
   CHECK(after.header.hash_prev_root_block == hash_of(two.header));
 
   const RootBlock other = Bench::root_on(one, {}, 3);
-  CHECK(run(bench.ledger->add_root_block(other)));
+  CHECK(ask(bench, adding(other)).switched);
   CHECK(bench.ledger->counters().root_switches == 1);
   CHECK(*bench.ledger->tip_of(branch_0) == before.header); // its root block is on both
-  CHECK(run(bench.ledger->get_unconfirmed_headers())[0].header_list == std::vector<MinorBlockHeader>{before.header});
-  CHECK_FALSE(run(bench.ledger->get_minor_block_at(branch_0, 2, false)).has_value());
+  CHECK(unconfirmed(bench)[0].header_list == std::vector<MinorBlockHeader>{before.header});
+  CHECK(has_none(bench, block_at(branch_0, 2)));
 
   const RootBlock three = Bench::root_on(two, {after.header}, 9);
-  CHECK(run(bench.ledger->add_root_block(three)));
+  CHECK(ask(bench, adding(three)).switched);
   CHECK(*bench.ledger->tip_of(branch_0) == after.header);
-  CHECK(run(bench.ledger->get_minor_block_at(branch_0, 2, false))->block.header == after.header);
+  CHECK(ask(bench, block_at(branch_0, 2)).minor_block.header == after.header);
 }
 
 TEST_CASE("ledger: the headers for a root block are consecutive, and as many as one may have") {
@@ -329,7 +449,7 @@ TEST_CASE("ledger: the headers for a root block are consecutive, and as many as 
   start(bench);
   first_root(bench);
   for (int i = 0; i < 12; ++i) mined(bench, branch_0);
-  const std::vector<HeadersInfo> infos = run(bench.ledger->get_unconfirmed_headers());
+  const std::vector<HeadersInfo> infos = unconfirmed(bench);
   REQUIRE(infos.size() == 2);
   CHECK(infos[0].header_list.size() == 60 / 10 + 3);
   for (std::size_t i = 0; i < infos[0].header_list.size(); ++i) CHECK(infos[0].header_list[i].height == i + 1);
@@ -344,29 +464,27 @@ TEST_CASE("ledger: transactions wait, are refused beyond the limit, and are foun
   first_root(bench);
   std::vector<TypedTransaction> all;
   for (std::uint64_t i = 0; i < 4; ++i) all.push_back(some_transaction(0, 0, 10 + i));
-  for (int i = 0; i < 3; ++i) run(bench.ledger->add_transaction(all[static_cast<std::size_t>(i)]));
-  CHECK(code_of(bench.ledger->add_transaction(all[3])) == 1);
-  run(bench.ledger->add_transaction(all[0])); // is there already
-  CHECK(code_of(bench.ledger->add_transaction(some_transaction(0x20000, 0, 1))) == 1); // not run here
+  for (int i = 0; i < 3; ++i) ask(bench, adding(all[static_cast<std::size_t>(i)]));
+  CHECK(code_of(bench, adding(all[3])) == 1);
+  ask(bench, adding(all[0])); // is there already
+  CHECK(code_of(bench, adding(some_transaction(0x20000, 0, 1))) == 1); // not run here
   TypedTransaction garbage;
   garbage.tx.serialized_tx = "garbage";
-  CHECK(code_of(bench.ledger->add_transaction(garbage)) == 1);
+  CHECK(code_of(bench, adding(garbage)) == 1);
   CHECK(bench.ledger->counters().transactions == 3);
-  const auto waiting = run(bench.ledger->get_transaction(branch_0, hash_of(all[1])));
-  REQUIRE(waiting);
-  CHECK(waiting->block.tx_list == std::vector<TypedTransaction>{all[1]});
+  const auto waiting = ask(bench, finding(branch_0, hash_of(all[1])));
+  CHECK(waiting.minor_block.tx_list == std::vector<TypedTransaction>{all[1]});
   const std::string pending(1, '\0');
-  CHECK(run(bench.ledger->get_all_transactions(branch_0, pending, 10)).transactions.size() == 3);
+  CHECK(ask(bench, all_of(branch_0, pending, 10)).tx_list.size() == 3);
 
   const MinorBlock block = mined(bench, branch_0);
   CHECK(block.tx_list.size() == 3);
-  run(bench.ledger->add_transaction(all[3])); // there is room again
+  ask(bench, adding(all[3])); // there is room again
   const MinorBlock second = mined(bench, branch_0);
-  const auto found = run(bench.ledger->get_transaction(branch_0, hash_of(all[1])));
-  REQUIRE(found);
-  CHECK(found->block == block);
-  CHECK(found->index == 1);
-  CHECK_FALSE(run(bench.ledger->get_transaction(branch_0, Hash256())).has_value());
+  const auto found = ask(bench, finding(branch_0, hash_of(all[1])));
+  CHECK(found.minor_block == block);
+  CHECK(found.index == 1);
+  CHECK(has_none(bench, finding(branch_0, Hash256())));
 
   // All four were sent to one account; newest first, two at a time.
   Address receiver;
@@ -376,21 +494,31 @@ TEST_CASE("ledger: transactions wait, are refused beyond the limit, and are foun
     std::string cursor;
     std::vector<Hash256> seen;
     for (int page = 0; page < 3; ++page) {
-      const TransactionPage some =
-          by_address ? run(bench.ledger->get_transaction_list_by_address(receiver, std::nullopt, cursor, 2))
-                     : run(bench.ledger->get_all_transactions(branch_0, cursor, 2));
-      for (const TransactionDetail& detail : some.transactions) seen.push_back(detail.tx_hash);
-      cursor = some.next;
+      std::vector<TransactionDetail> some;
+      if (by_address) {
+        GetTransactionListByAddressRequest request;
+        request.address = receiver;
+        request.start = cursor;
+        request.limit = 2;
+        GetTransactionListByAddressResponse reply = ask(bench, std::move(request));
+        some = std::move(reply.tx_list);
+        cursor = reply.next;
+      } else {
+        GetAllTransactionsResponse reply = ask(bench, all_of(branch_0, cursor, 2));
+        some = std::move(reply.tx_list);
+        cursor = reply.next;
+      }
+      for (const TransactionDetail& detail : some) seen.push_back(detail.tx_hash);
       if (cursor.empty()) break;
     }
     CHECK(seen == std::vector<Hash256>{hash_of(all[3]), hash_of(all[2]), hash_of(all[1]), hash_of(all[0])});
   }
-  CHECK(code_of(bench.ledger->get_all_transactions(branch_0, "xyz", 2)) == 1);
+  CHECK(code_of(bench, all_of(branch_0, "xyz", 2)) == 1);
   Address sender;
   sender.recipient = EvmTransaction::from(all[1]).sender();
-  CHECK(run(bench.ledger->get_account_data(sender, std::nullopt))[0].transaction_count == Uint256(1));
-  CHECK(run(bench.ledger->get_account_data(sender, 0))[0].transaction_count == Uint256(0));
-  CHECK(code_of(bench.ledger->add_transaction(all[1])) == 1); // its nonce was used
+  CHECK(ask(bench, data_of(sender)).account_branch_data_list[0].transaction_count == Uint256(1));
+  CHECK(ask(bench, data_of(sender, 0)).account_branch_data_list[0].transaction_count == Uint256(0));
+  CHECK(code_of(bench, adding(all[1])) == 1); // its nonce was used
   (void)second;
 }
 
@@ -400,50 +528,53 @@ TEST_CASE("ledger: accounts, code, storage and balances are those of genesis") {
   Address rich;
   rich.recipient.bytes[19] = std::byte{3};
   rich.full_shard_key = 0xff;
-  const std::vector<AccountBranchData> accounts = run(bench.ledger->get_account_data(rich, std::nullopt));
+  const std::vector<AccountBranchData> accounts = ask(bench, data_of(rich)).account_branch_data_list;
   REQUIRE(accounts.size() == 2);
   CHECK(accounts[0].token_balances.balance_map.of(BigUint(35760)) == BigUint(1000));
   CHECK(accounts[0].is_contract);
   CHECK(accounts[1].token_balances.balance_map.empty());
-  CHECK(run(bench.ledger->get_code(rich, std::nullopt)) == "\x60\x01");
-  CHECK(run(bench.ledger->get_storage(rich, Uint256(0x12), std::nullopt)).hex().ends_with("0345"));
-  CHECK(run(bench.ledger->get_storage(rich, Uint256(0x13), std::nullopt)).is_zero());
-  CHECK(code_of(bench.ledger->get_code(rich, 5)) == 1); // above the tip
-  BalanceQuery query;
-  query.branch = branch_0;
+  CHECK(ask(bench, code_at(rich)).result == "\x60\x01");
+  CHECK(ask(bench, word_of(rich, 0x12)).result.hex().ends_with("0345"));
+  CHECK(ask(bench, word_of(rich, 0x13)).result.is_zero());
+  CHECK(code_of(bench, code_at(rich, 5)) == 1); // above the tip
+  GetTotalBalanceRequest query;
+  query.branch = branch_of(branch_0);
   query.token_id = 35760;
   query.limit = 10;
   query.minor_block_hash = hash_of(*bench.ledger->tip_of(branch_0));
-  const BalancePage all = run(bench.ledger->get_total_balance(query));
+  const GetTotalBalanceResponse all = ask(bench, query);
   CHECK(all.total_balance == BigUint(1000));
   CHECK(all.next == std::string(32, '\0'));
-  CHECK(run(bench.ledger->gas_price(branch_0, 35760)) == 1000000000);
-  run(bench.ledger->check_minor_block(genesis_of(bench, branch_0)));
+  GasPriceRequest price;
+  price.branch = branch_of(branch_0);
+  price.token_id = 35760;
+  CHECK(ask(bench, price).result == 1000000000);
+  ask(bench, checking(genesis_of(bench, branch_0)));
   MinorBlockHeader unknown = genesis_of(bench, branch_0);
   unknown.nonce = 1;
-  CHECK(code_of(bench.ledger->check_minor_block(unknown)) == 74);
-  CHECK_THROWS_AS((void)run(bench.ledger->get_log(LogQuery())), NotImplemented);
+  CHECK(code_of(bench, checking(unknown)) == 74);
+  CHECK_THROWS_AS((void)ask(bench, GetLogRequest()), NotImplemented);
 }
 
 TEST_CASE("ledger: work is given out where remote mining is allowed, and its solution is the next block") {
   Bench bench;
   start(bench);
-  CHECK(code_of(bench.ledger->get_work(branch_1, std::nullopt)) == 1);
+  CHECK(code_of(bench, work_on(branch_1)) == 1);
   for (ShardConfig& shard : bench.options.config.shards) shard.consensus_config.remote_mine = true;
   bench.open(make_memory_store());
   start(bench);
   first_root(bench);
-  const Work work = run(bench.ledger->get_work(branch_1, std::nullopt));
+  const GetWorkResponse work = ask(bench, work_on(branch_1));
   CHECK(work.height == 1);
-  Solution solution;
-  solution.branch = branch_1;
+  SubmitWorkRequest solution;
+  solution.branch = branch_of(branch_1);
   solution.header_hash = work.header_hash;
   solution.nonce = 77;
-  CHECK(run(bench.ledger->submit_work(solution)));
+  CHECK(ask(bench, solution).success);
   CHECK(bench.ledger->tip_of(branch_1)->nonce == 77);
   CHECK(mining_hash_of(*bench.ledger->tip_of(branch_1)) == work.header_hash);
-  CHECK_FALSE(run(bench.ledger->submit_work(solution)));
-  const std::vector<EcoInfo> infos = run(bench.ledger->get_eco_info_list());
+  CHECK_FALSE(ask(bench, solution).success);
+  const std::vector<EcoInfo> infos = ask(bench, GetEcoInfoListRequest()).eco_info_list;
   CHECK(infos.at(1).height == 2);
   CHECK(infos.at(1).coinbase_amount == Uint256(2500000000000000000u));
 }
@@ -458,50 +589,51 @@ TEST_CASE("ledger: blocks are fetched from a peer in order, announced and report
   Bench bench;
   bench.time = ahead.time;
   start(bench);
-  run(bench.ledger->add_root_block(one));
+  ask(bench, adding(one));
   bench.around->source = ahead.ledger;
   bench.around->peer_ids = {7, 8};
   const PeerShard peer{branch_0, 7};
   const PeerShard stranger{branch_0, 9};
-  CHECK(code_of(bench.ledger->sync_minor_block_list(stranger, hashes)) == 74);
+  CHECK(code_of(bench, syncing(stranger, hashes)) == 74);
   std::vector<Hash256> too_many = hashes;
   too_many.push_back(Hash256());
-  CHECK(code_of(bench.ledger->sync_minor_block_list(peer, too_many)) != 0);
+  CHECK(code_of(bench, syncing(peer, too_many)) != 0);
   const std::vector<Hash256> some(hashes.begin(), hashes.begin() + 2);
-  const SyncedBlocks synced = run(bench.ledger->sync_minor_block_list(peer, some));
-  CHECK(synced.coinbase.size() == 2);
-  CHECK(synced.stats->height == 2);
+  const SyncMinorBlockListResponse synced = ask(bench, syncing(peer, some));
+  CHECK(synced.block_coinbase_map.size() == 2);
+  CHECK(synced.shard_stats->height == 2);
   CHECK(bench.around->listed.size() == 2);
   CHECK(bench.around->lists.size() == 2 * 2);
 
   const MinorBlockHeader tip = *ahead.ledger->tip_of(branch_0);
-  run(bench.ledger->on_new_minor_block_header(peer, one.header, tip)); // the rest, because it is higher
+  run(bench.ledger->on(peer, announcing(one.header, tip))); // the rest, because it is higher
   CHECK(*bench.ledger->tip_of(branch_0) == tip);
   CHECK(bench.around->announced == std::vector<std::pair<std::uint64_t, std::uint64_t>>{{8, 5}});
 
   const MinorBlock next = mined(ahead, branch_0);
-  run(bench.ledger->on_new_block_minor(peer, next));
+  run(bench.ledger->on(peer, relaying(next)));
   CHECK(*bench.ledger->tip_of(branch_0) == next.header);
   CHECK(bench.around->relayed == std::vector<std::pair<std::uint64_t, std::uint64_t>>{{8, 6}});
   const std::vector<TypedTransaction> transactions{some_transaction(0, 0, 3), some_transaction(0x20000, 0, 3)};
-  run(bench.ledger->on_new_transaction_list(peer, transactions));
+  run(bench.ledger->on(peer, relaying(transactions)));
   CHECK(bench.around->passed_on == std::vector<std::pair<std::uint64_t, std::size_t>>{{8, 1}});
 
   // Headers, as peers ask for them.
-  HeaderQuery back;
-  back.hash = hash_of(next.header);
+  GetMinorBlockHeaderListWithSkipRequest back;
+  back.data = hash_of(next.header);
   back.limit = 3;
-  const MinorHeaderPage page = run(bench.ledger->get_minor_block_header_list(branch_0, back));
+  const GetMinorBlockHeaderListResponse page = run(bench.ledger->on(peer, back));
   CHECK(page.shard_tip == next.header);
-  REQUIRE(page.headers.size() == 3);
-  CHECK(page.headers[2].height == 4);
-  HeaderQuery forward;
-  forward.height = BigUint(1);
+  REQUIRE(page.block_header_list.size() == 3);
+  CHECK(page.block_header_list[2].height == 4);
+  GetMinorBlockHeaderListWithSkipRequest forward;
+  forward.type = 1;
+  forward.data = data_of_height(BigUint(1));
   forward.limit = 10;
   forward.skip = 1;
-  forward.towards_tip = true;
+  forward.direction = 1;
   std::vector<std::uint64_t> heights;
-  for (const MinorBlockHeader& header : run(bench.ledger->get_minor_block_header_list(branch_0, forward)).headers)
+  for (const MinorBlockHeader& header : run(bench.ledger->on(peer, forward)).block_header_list)
     heights.push_back(header.height);
   CHECK(heights == std::vector<std::uint64_t>{1, 3, 5});
 }
@@ -512,14 +644,14 @@ TEST_CASE("ledger: a peer that has gone while something is passed on is left out
   const RootBlock one = first_root(ahead);
   Bench bench;
   start(bench);
-  run(bench.ledger->add_root_block(one));
+  ask(bench, adding(one));
   bench.around->source = ahead.ledger;
   bench.around->peer_ids = {7, 8, 9};
   bench.around->gone = 8;
 
   const PeerShard sender{branch_0, 7};
-  run(bench.ledger->on_new_block_minor(sender, mined(ahead, branch_0)));
-  run(bench.ledger->on_new_transaction_list(sender, {some_transaction(0, 0, 3)}));
+  run(bench.ledger->on(sender, relaying(mined(ahead, branch_0))));
+  run(bench.ledger->on(sender, relaying({some_transaction(0, 0, 3)})));
 
   CHECK(bench.around->relayed == std::vector<std::pair<std::uint64_t, std::uint64_t>>{{9, 1}});
   CHECK(bench.around->passed_on == std::vector<std::pair<std::uint64_t, std::size_t>>{{9, 1}});
@@ -533,12 +665,12 @@ TEST_CASE("ledger: of a long chain no more is held than one reply has: it is in 
   Bench bench;
   bench.time = ahead.time;
   start(bench);
-  run(bench.ledger->add_root_block(one));
+  ask(bench, adding(one));
   bench.around->source = ahead.ledger;
   bench.around->peer_ids = {7};
 
   const MinorBlockHeader tip = *ahead.ledger->tip_of(branch_0);
-  run(bench.ledger->on_new_minor_block_header(PeerShard{branch_0, 7}, one.header, tip));
+  run(bench.ledger->on(PeerShard{branch_0, 7}, announcing(one.header, tip)));
 
   CHECK(*bench.ledger->tip_of(branch_0) == tip);
   CHECK(bench.around->listed_when_asked == std::vector<std::size_t>{0, 50, 100});
@@ -548,8 +680,7 @@ TEST_CASE("ledger: numbers that cannot be computed with are refused, and what a 
   Bench bench;
   start(bench);
   first_root(bench);
-  Address nobody;
-  const MinorBlock good = run(bench.ledger->get_next_block_to_mine(branch_0, nobody, ArtificialTxConfig()));
+  const MinorBlock good = next_block(bench, branch_0);
   const BigUint largest = *BigUint::from_bytes(std::vector<std::byte>(BigUint::bytes_max, std::byte{0xFF}));
   MinorBlock hostile = good;
   hostile.header.difficulty = largest;
@@ -559,7 +690,7 @@ TEST_CASE("ledger: numbers that cannot be computed with are refused, and what a 
     MinorBlock block = hostile;
     mend(block.header);
     bench.around->peer_ids = {7};
-    return code_of(bench.ledger->on_new_block_minor(PeerShard{branch_0, 7}, block));
+    return code_of(bench.ledger->on(PeerShard{branch_0, 7}, relaying(block)));
   };
   CHECK(refused([&](MinorBlockHeader& header) {
           header.create_time = good.header.create_time;
@@ -581,9 +712,9 @@ TEST_CASE("ledger: numbers that cannot be computed with are refused, and what a 
     for (ShardConfig& shard : bench.options.config.shards) shard.genesis.timestamp = timestamp;
     bench.open(make_memory_store());
     start(bench);
-    const std::vector<EcoInfo> infos = run(bench.ledger->get_eco_info_list());
+    const std::vector<EcoInfo> infos = ask(bench, GetEcoInfoListRequest()).eco_info_list;
     CHECK(infos.at(0).difficulty.bytes() == std::string(Uint256::size, '\xFF'));
-    const MinorBlock next = run(bench.ledger->get_next_block_to_mine(branch_0, nobody, ArtificialTxConfig()));
+    const MinorBlock next = next_block(bench, branch_0);
     CHECK(next.header.create_time >= timestamp);
   }
 }
@@ -593,18 +724,18 @@ TEST_CASE("ledger: another list for the same block, one for another slave's shar
   bench.options.xshard_deposits_max = 2;
   bench.open(make_memory_store());
   start(bench);
-  XshardList list;
-  list.branch = branch_0;
-  list.list.tx_list.resize(2);
-  run(bench.ledger->add_xshard_tx_list(list));
-  run(bench.ledger->add_xshard_tx_list(list));
-  list.list.tx_list.resize(1);
-  CHECK(code_of(bench.ledger->add_xshard_tx_list(list)) == 14);
+  AddXshardTxListRequest list;
+  list.branch = branch_of(branch_0);
+  list.tx_list.tx_list.resize(2);
+  ask(bench, list);
+  ask(bench, list);
+  list.tx_list.tx_list.resize(1);
+  CHECK(code_of(bench, list) == 14);
   CHECK(bench.ledger->xshard_tx_list(branch_0, list.minor_block_hash)->tx_list.size() == 2);
-  list.list.tx_list.resize(3);
-  CHECK(code_of(bench.ledger->add_xshard_tx_list(list)) == 1);
-  list.branch = branch_2;
-  CHECK(code_of(bench.ledger->add_xshard_tx_list(list)) == 2);
+  list.tx_list.tx_list.resize(3);
+  CHECK(code_of(bench, list) == 1);
+  list.branch = branch_of(branch_2);
+  CHECK(code_of(bench, list) == 2);
 }
 
 TEST_CASE("ledger: everything but waiting transactions is there again after a restart on RocksDB") {
@@ -613,13 +744,13 @@ TEST_CASE("ledger: everything but waiting transactions is there again after a re
     Bench bench(0, {branch_0, branch_1}, open_store(place));
     start(bench);
     const RootBlock one = first_root(bench);
-    run(bench.ledger->add_transaction(some_transaction(0, 0, 10)));
+    ask(bench, adding(some_transaction(0, 0, 10)));
     const MinorBlock block = mined(bench, branch_0);
-    XshardList list;
-    list.branch = branch_1;
-    list.list.tx_list.resize(2);
-    run(bench.ledger->add_xshard_tx_list(list));
-    run(bench.ledger->add_transaction(some_transaction(0, 0, 11)));
+    AddXshardTxListRequest list;
+    list.branch = branch_of(branch_1);
+    list.tx_list.tx_list.resize(2);
+    ask(bench, list);
+    ask(bench, adding(some_transaction(0, 0, 11)));
     bench.around->reports.clear();
 
     bench.ledger.reset(); // one process at a time
@@ -628,11 +759,10 @@ TEST_CASE("ledger: everything but waiting transactions is there again after a re
     CHECK(*bench.ledger->root_tip() == one.header);
     CHECK(*bench.ledger->tip_of(branch_0) == block.header);
     CHECK(bench.ledger->xshard_tx_list(branch_1, Hash256())->tx_list.size() == 2);
-    const auto found = run(bench.ledger->get_transaction(branch_0, hash_of(block.tx_list.at(0))));
-    REQUIRE(found);
-    CHECK(found->block == block);
+    const auto found = ask(bench, finding(branch_0, hash_of(block.tx_list.at(0))));
+    CHECK(found.minor_block == block);
     const std::string pending(1, '\0');
-    CHECK(run(bench.ledger->get_all_transactions(branch_0, pending, 10)).transactions.empty());
+    CHECK(ask(bench, all_of(branch_0, pending, 10)).tx_list.empty());
     run(bench.ledger->create_shards(one)); // the master comes back: what is there is not made or reported again
     CHECK(bench.around->reports.empty());
     CHECK(*bench.ledger->tip_of(branch_0) == block.header);

@@ -62,9 +62,12 @@ CO_TEST_CASE(
   CHECK(deposits->tx_list[0].tx_hash == hash_of(across));
   CHECK(deposits->tx_list[0].from_address.recipient == EvmTransaction::from(across).sender());
 
-  const auto found = co_await cluster.master->slave_of(shard(0)).get_transaction(shard(0), hash_of(local));
+  GetTransactionRequest request;
+  request.branch.value = shard(0);
+  request.tx_hash = hash_of(local);
+  const auto found = co_await cluster.master->slave_of(shard(0)).find(request);
   REQUIRE(found);
-  CHECK(hash_of(found->block.header) == blocks[0]);
+  CHECK(hash_of(found->minor_block.header) == blocks[0]);
   const RootBlock second = co_await SimCluster::next_root_block(&cluster);
   CHECK(second.minor_block_header_list.size() == 8);
   for (auto& slave : cluster.slaves) CHECK(slave.ledger->root_tip()->height == 2);
@@ -187,9 +190,10 @@ CO_TEST_CASE("cluster: a peer asks a shard again whose slave was away", in_world
   const std::uint64_t peer = co_await b.master->connect_peer("sim://A-M:38291");
   const PeerShard shard_of_a{shard(1), peer};
   co_await until([&] { return a.master->peers().size() == 1; });
-  const std::vector<Hash256> genesis(1, hash_of(*b.slaves[1].ledger->tip_of(shard(1))));
-  BackendHost& asks = b.slaves[1].node->surroundings();
-  CHECK((co_await asks.get_minor_block_list(shard_of_a, genesis)).size() == 1);
+  GetMinorBlockListRequest genesis;
+  genesis.minor_block_hash_list.push_back(hash_of(*b.slaves[1].ledger->tip_of(shard(1))));
+  BackendHost& asks = b.slaves[1].node->host();
+  CHECK((co_await asks.ask(shard_of_a, genesis)).minor_block_list.size() == 1);
 
   world.on_crash("A-S1", [&] { a.slaves[1].node.reset(); });
   world.on_restart("A-S1", [&] { a.start_slave(1); });
@@ -198,7 +202,7 @@ CO_TEST_CASE("cluster: a peer asks a shard again whose slave was away", in_world
   world.restart("A-S1");
   co_await a.master->boot_slave("S1");
 
-  CHECK((co_await asks.get_minor_block_list(shard_of_a, genesis)).size() == 1);
+  CHECK((co_await asks.ask(shard_of_a, genesis)).minor_block_list.size() == 1);
   co_await a.stop();
   co_await b.stop();
 }
@@ -243,11 +247,13 @@ class Balances final : public Backend {
  public:
   awaitable<void> create_shards(RootBlock) override { co_return; }
   std::vector<std::uint32_t> shards() const override { return {0x00000001}; }
-  awaitable<std::vector<AccountBranchData>> get_account_data(Address address, std::optional<std::uint64_t>) override {
-    std::vector<AccountBranchData> all(1);
-    all[0].branch.value = 0x00000001;
-    all[0].token_balances.balance_map.set(BigUint(35760), BigUint(address.full_shard_key + 1));
-    co_return all;
+  awaitable<GetAccountDataResponse> on(GetAccountDataRequest request) override {
+    GetAccountDataResponse reply;
+    reply.error_code = 9; // out of its reach: only what is thrown refuses
+    AccountBranchData& data = reply.account_branch_data_list.emplace_back();
+    data.branch.value = 0x00000001;
+    data.token_balances.balance_map.set(BigUint(35760), BigUint(request.address.full_shard_key + 1));
+    co_return reply;
   }
 };
 
@@ -261,11 +267,14 @@ CO_TEST_CASE("cluster: a backend of one's own answers what it implements, and th
   Address address;
   address.full_shard_key = 6;
   const SlaveClient slave = cluster.master->slave("S0").within(5s);
-  const std::vector<AccountBranchData> accounts = co_await slave.get_account_data(address);
-  CHECK(accounts.at(0).token_balances.balance_map.of(BigUint(35760)) == BigUint(7));
+  GetAccountDataRequest of_address;
+  of_address.address = address;
+  const GetAccountDataResponse accounts = co_await slave.ask(of_address);
+  CHECK(accounts.account_branch_data_list.at(0).token_balances.balance_map.of(BigUint(35760)) == BigUint(7));
   std::uint32_t code = 0;
   try {
-    (void)co_await slave.get_code(address);
+    const GetCodeRequest code_of_nobody;
+    (void)co_await slave.ask(code_of_nobody);
   } catch (const Refused& refused) {
     code = refused.code();
   }
@@ -308,7 +317,9 @@ CO_TEST_CASE("cluster: a slave that was away gets the root blocks that it has mi
     const std::vector<HeadersInfo> none;
     Address nobody;
     const RootBlock block = cluster.chain->next_block(hash_of(cluster.chain->tip().header), none, nobody);
-    co_await cluster.master->slave("S0").add_root_block(block);
+    AddRootBlockRequest request;
+    request.root_block = block;
+    (void)co_await cluster.master->slave("S0").ask(request);
     cluster.chain->add(block);
   }
   world.restart("S1");

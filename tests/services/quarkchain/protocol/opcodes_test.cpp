@@ -1,5 +1,5 @@
 #include "services/quarkchain/chain/codec.hpp"
-#include "services/quarkchain/chain/json_codec.hpp"
+#include "services/quarkchain/protocol/types.hpp"
 #include "services/quarkchain/protocol/opcodes.hpp"
 #include "tests/services/quarkchain/protocol/opcode_page.hpp"
 #include "tests/services/quarkchain/vectors.hpp"

@@ -1,6 +1,7 @@
 // Frames of the cluster protocol as a test writes and reads them.
 #pragma once
 
+#include "fragment/hex.hpp"
 #include "services/quarkchain/protocol/frame.hpp"
 #include "tests/support/bytes.hpp"
 
@@ -17,21 +18,15 @@ namespace trunkline::quarkchain::test {
 
 using trunkline::test::as_bytes;
 
+/// Blanks and bars between the digits are for the reader.
 inline std::string from_hex(std::string_view hex) {
-  std::string bytes;
   std::string digits;
   for (const char letter : hex)
     if (letter != ' ' && letter != '|') digits += letter;
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
-    bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
-  return bytes;
+  return trunkline::from_hex(digits).value();
 }
 
-inline std::string to_hex(std::string_view bytes) {
-  std::string hex;
-  for (const char byte : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(byte));
-  return hex;
-}
+inline std::string to_hex(std::string_view bytes) { return trunkline::to_hex(bytes); }
 
 struct Frame {
   std::uint8_t op = 0;

@@ -35,29 +35,35 @@ constexpr std::uint32_t branch_0 = 0x00001;
 class TestBackend final : public Backend {
  public:
   explicit TestBackend(std::shared_ptr<Ledger> to) : ledger(std::move(to)) {}
-  void attach(std::weak_ptr<BackendHost> surroundings) override { ledger->attach(std::move(surroundings)); }
+  void attach(std::weak_ptr<BackendHost> host) override { ledger->attach(std::move(host)); }
   std::vector<std::uint32_t> shards() const override { return ledger->shards(); }
   awaitable<void> create_shards(RootBlock tip) override { return ledger->create_shards(std::move(tip)); }
-  awaitable<bool> add_root_block(RootBlock block) override { return ledger->add_root_block(std::move(block)); }
-  awaitable<std::vector<EcoInfo>> get_eco_info_list() override { return ledger->get_eco_info_list(); }
-  awaitable<void> add_xshard_tx_list(XshardList list) override { return ledger->add_xshard_tx_list(std::move(list)); }
-  awaitable<std::vector<MinorBlock>> get_minor_block_list(std::uint32_t branch, std::vector<Hash256> hashes) override {
-    return ledger->get_minor_block_list(branch, std::move(hashes));
+  awaitable<AddRootBlockResponse> on(AddRootBlockRequest request) override { return ledger->on(std::move(request)); }
+  awaitable<GetEcoInfoListResponse> on(GetEcoInfoListRequest request) override {
+    return ledger->on(std::move(request));
   }
-  awaitable<void> on_new_block_minor(PeerShard from, MinorBlock block) override {
-    return ledger->on_new_block_minor(from, std::move(block));
+  awaitable<AddXshardTxListResponse> on(AddXshardTxListRequest request) override {
+    return ledger->on(std::move(request));
+  }
+  awaitable<GetMinorBlockListResponse> on(PeerShard from, GetMinorBlockListRequest request) override {
+    return ledger->on(from, std::move(request));
+  }
+  awaitable<void> on(PeerShard from, NewBlockMinorCommand command) override {
+    return ledger->on(from, std::move(command));
   }
   /// Waits until it is told.
-  awaitable<void> mine(ArtificialTxConfig, bool) override {
+  awaitable<MineResponse> on(MineRequest) override {
     ++mining;
     while (!released) co_await release.wait();
+    MineResponse reply;
+    co_return reply;
   }
-  awaitable<void> gen_tx(std::uint32_t, std::uint32_t, TypedTransaction) override {
+  awaitable<GenTxResponse> on(GenTxRequest) override {
     throw std::runtime_error("it went wrong");
-    co_return;
+    co_return GenTxResponse();
   }
   /// Never comes back.
-  awaitable<void> on_new_transaction_list(PeerShard, std::vector<TypedTransaction>) override {
+  awaitable<void> on(PeerShard, NewTransactionListCommand) override {
     while (!released) co_await release.wait();
   }
 
@@ -190,10 +196,10 @@ CO_TEST_CASE(
   co_await stranger->says(op(ClusterOp::ping), 1, ping);
   (void)co_await FarEnd::hears_message<Pong>(stranger.get(), op(ClusterOp::pong), 1);
   CHECK(elsewhere.node->connections().master() == nullptr);
-  const MinorBlockReport report;
+  const AddMinorBlockHeaderRequest report;
   boost::system::error_code code;
   try {
-    (void)co_await elsewhere.node->master().add_minor_block_header(report);
+    (void)co_await elsewhere.node->master().ask(report);
   } catch (const boost::system::system_error& failure) {
     code = failure.code();
   }
@@ -321,12 +327,12 @@ CO_TEST_CASE("lifecycle: two slaves that dial each other at once can send both w
     const auto results = co_await (connects(master_one.get(), 2, to_two) && connects(master_two.get(), 2, to_one));
     CHECK(std::get<0>(results) == std::vector<std::string>{""});
     CHECK(std::get<1>(results) == std::vector<std::string>{""});
-    XshardList to_shard_1, to_shard_0;
-    to_shard_1.branch = 0x10001;
-    to_shard_0.branch = 0x1;
+    AddXshardTxListRequest to_shard_1, to_shard_0;
+    to_shard_1.branch.value = 0x10001;
+    to_shard_0.branch.value = 0x1;
     to_shard_0.minor_block_hash.bytes[0] = std::byte{1};
-    co_await one.node->surroundings().add_xshard_tx_list(to_shard_1);
-    co_await two.node->surroundings().add_xshard_tx_list(to_shard_0);
+    co_await one.node->host().add_xshard_tx_list(to_shard_1);
+    co_await two.node->host().add_xshard_tx_list(to_shard_0);
     CHECK(two.backend->ledger->has_xshard_tx_list(0x10001, to_shard_1.minor_block_hash));
     CHECK(one.backend->ledger->has_xshard_tx_list(0x1, to_shard_0.minor_block_hash));
     co_await one.node->stop(Duration::zero());
@@ -336,11 +342,11 @@ CO_TEST_CASE("lifecycle: two slaves that dial each other at once can send both w
 
 CO_TEST_CASE("lifecycle: a list for a slave that is not connected fails, and names it", over_tcp) {
   TcpSlave slave(co_await asio::this_coro::executor);
-  XshardList list;
-  list.branch = 0x10001;
+  AddXshardTxListRequest list;
+  list.branch.value = 0x10001;
   std::string text;
   try {
-    co_await slave.node->surroundings().add_xshard_tx_list(list);
+    co_await slave.node->host().add_xshard_tx_list(list);
   } catch (const boost::system::system_error& failure) {
     text = failure.what();
   }
@@ -455,11 +461,11 @@ awaitable<void> strict_parity() {
   co_await until([&] { return pool.counters().lost == 1; });
   REQUIRE(pool.routes().to(0x10001).size() == 1);
   CHECK_FALSE(pool.routes().to(0x10001).front()->is_open());
-  XshardList list;
-  list.branch = 0x10001;
+  AddXshardTxListRequest list;
+  list.branch.value = 0x10001;
   bool failed = false;
   try {
-    co_await slave.node->surroundings().add_xshard_tx_list(list);
+    co_await slave.node->host().add_xshard_tx_list(list);
   } catch (const boost::system::system_error&) {
     failed = true;
   }
@@ -586,10 +592,12 @@ CO_TEST_CASE("bad input: a block whose numbers nothing can be computed from ends
   const auto master = co_await masters(&slave);
   co_await gives_tip(master.get(), &slave, 2);
   co_await create_peer(master.get(), 3, 7);
-  Address nobody;
   NewBlockMinorCommand command;
-  const ArtificialTxConfig artificial;
-  command.block = co_await slave.backend->ledger->get_next_block_to_mine(branch_0, nobody, artificial);
+  GetNextBlockToMineRequest next;
+  next.branch.value = branch_0;
+  Backend& ledger = *slave.backend->ledger;
+  GetNextBlockToMineResponse made = co_await ledger.on(std::move(next));
+  command.block = std::move(made.block);
   command.block.header.difficulty = *BigUint::from_bytes(std::vector<std::byte>(BigUint::bytes_max, std::byte{0xFF}));
   command.block.header.create_time = std::uint64_t{1} << 63;
   co_await FarEnd::says(
@@ -731,10 +739,10 @@ CO_TEST_CASE("lifecycle: a reply that comes after its deadline harms nothing", o
   TcpSlave slave(co_await asio::this_coro::executor, "S0",
                  [](SlaveNodeOptions& options) { options.report_deadline = 20ms; });
   const auto master = co_await masters(&slave);
-  MinorBlockReport report;
+  AddMinorBlockHeaderRequest report;
   bool timed_out = false;
   try {
-    co_await slave.node->surroundings().add_minor_block_header(report);
+    co_await slave.node->host().add_minor_block_header(report);
   } catch (const boost::system::system_error& failure) {
     timed_out = failure.code() == error::timed_out;
   }

@@ -22,13 +22,13 @@ namespace {
 
 /// "me" with shards 1 and 2: answers PING, MINE with 7 and not before it is told to, fails on GEN_TX, hears DESTROY.
 struct RecordedSlave final : Backend, Membership {
-  awaitable<void> mine(ArtificialTxConfig, bool) override {
+  awaitable<MineResponse> on(MineRequest) override {
     while (!released) co_await release.wait();
     throw Refused(7, "as recorded");
   }
-  awaitable<void> gen_tx(std::uint32_t, std::uint32_t, TypedTransaction) override {
+  awaitable<GenTxResponse> on(GenTxRequest) override {
     throw std::runtime_error("as recorded");
-    co_return;
+    co_return GenTxResponse();
   }
   awaitable<void> create_shards(RootBlock) override { co_return; }
 

@@ -1,4 +1,4 @@
-#include "services/quarkchain/rpc/typed_call.hpp"
+#include "services/quarkchain/rpc/client.hpp"
 
 #include "fragment/error.hpp"
 
