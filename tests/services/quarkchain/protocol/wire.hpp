@@ -19,14 +19,12 @@ namespace trunkline::quarkchain::test {
 using trunkline::test::as_bytes;
 
 /// Blanks and bars between the digits are for the reader.
-inline std::string from_hex(std::string_view hex) {
+inline std::string from_spaced_hex(std::string_view hex) {
   std::string digits;
   for (const char letter : hex)
     if (letter != ' ' && letter != '|') digits += letter;
   return trunkline::from_hex(digits).value();
 }
-
-inline std::string to_hex(std::string_view bytes) { return trunkline::to_hex(bytes); }
 
 struct Frame {
   std::uint8_t op = 0;

@@ -776,7 +776,7 @@ awaitable<void> broken(std::string bytes, std::uint64_t RpcCounters::* counter, 
 
 TEST_CASE("bad input: a list of 0xfffffff0 entries") {
   over_tcp([] {
-    return broken(control_frame(131, 6, quarkchain::test::from_hex("fffffff0")), &RpcCounters::handlers_failed,
+    return broken(control_frame(131, 6, quarkchain::test::from_spaced_hex("fffffff0")), &RpcCounters::handlers_failed,
                   "ConnectToSlavesRequest.slave_info_list");
   });
 }
@@ -813,7 +813,7 @@ CO_TEST_CASE("bad input: a frame of 4 GiB, before a byte of it is kept", over_tc
   TcpSlave slave(co_await asio::this_coro::executor);
   const auto master = co_await masters(&slave);
   const auto connection = slave.node->connections().connections().find(*slave.node->connections().master());
-  co_await FarEnd::writes(master.get(), quarkchain::test::from_hex("ffffffff"));
+  co_await FarEnd::writes(master.get(), quarkchain::test::from_spaced_hex("ffffffff"));
   CHECK(co_await FarEnd::closed(master.get()) == "");
   CHECK(connection->counters().frames_too_large == 1);
   CHECK(connection->machine().memory_bytes() == 0);

@@ -61,7 +61,7 @@ std::vector<Recorded> recording() {
       recorded.connection = text_at(item, "conn");
       recorded.from = text_at(item, "from");
       recorded.op_name = text_at(item, "op_name");
-      std::string bytes = quarkchain::test::from_hex(text_at(item, "frame_hex"));
+      std::string bytes = quarkchain::test::from_spaced_hex(text_at(item, "frame_hex"));
       recorded.frame = quarkchain::test::decode(framing_of(recorded.connection), bytes).at(0);
       all.push_back(std::move(recorded));
     }
@@ -106,8 +106,7 @@ awaitable<std::size_t> replay(std::map<std::string, FarEnd*> connections, std::s
     }
     const bool of_shard = recorded.frame.cluster_peer_id != 0;
     const Frame heard = co_await FarEnd::hears(end->second, recorded.frame);
-    CHECK(quarkchain::test::to_hex(comparable(heard, of_shard)) ==
-          quarkchain::test::to_hex(comparable(recorded.frame, of_shard)));
+    CHECK(to_hex(comparable(heard, of_shard)) == to_hex(comparable(recorded.frame, of_shard)));
     ++compared;
   }
   co_return compared;
@@ -240,7 +239,7 @@ class ReplayedMeeting {
       }
       CAPTURE(recorded.n);
       const Frame heard = co_await FarEnd::hears(end->second, frame);
-      CHECK(quarkchain::test::to_hex(self->comparable(heard)) == quarkchain::test::to_hex(self->comparable(frame)));
+      CHECK(to_hex(self->comparable(heard)) == to_hex(self->comparable(frame)));
       ++self->compared;
     }
   }
@@ -303,7 +302,7 @@ awaitable<void> finds(sim::World& world) {
   FarEnd other(co_await listener->accept(), Framing::slave);
   const Recorded ping = recording().at(5);
   const Frame heard = co_await FarEnd::hears(&other, ping.frame);
-  CHECK(quarkchain::test::to_hex(heard.payload) == quarkchain::test::to_hex(ping.frame.payload));
+  CHECK(to_hex(heard.payload) == to_hex(ping.frame.payload));
   co_await FarEnd::says(&other, recording().at(6).frame);
   std::vector<std::uint64_t> again(mined);
   for (std::uint64_t n = 0; n <= 4; ++n) again.push_back(n);

@@ -90,17 +90,17 @@ TEST_CASE("services: what pyquarkchain wrote and when it closed, byte for byte, 
 
     std::vector<std::shared_ptr<CallOutcome>> calls;
     if (const Json* sent = session.find("sent_hex")) {
-      std::string bytes = quarkchain::test::from_hex(sent->text);
+      std::string bytes = quarkchain::test::from_spaced_hex(sent->text);
       for (const Frame& frame : decode(framing, bytes)) calls.push_back(machine.calls(frame.op, frame.payload));
-      CHECK(quarkchain::test::to_hex(machine.bytes()) == sent->text);
+      CHECK(to_hex(machine.bytes()) == sent->text);
     }
-    std::string input = quarkchain::test::from_hex(text_at(session, "input_hex"));
+    std::string input = quarkchain::test::from_spaced_hex(text_at(session, "input_hex"));
     if (framing != Framing::p2p) replace_unserved(what, framing, input);
     if (!input.empty()) machine.hears(input);
     slave->released = true;
     slave->release.notify_all();
     machine.run();
-    const std::string written = quarkchain::test::to_hex(machine.bytes());
+    const std::string written = to_hex(machine.bytes());
     if (what.find("EOF") != std::string::npos) {
       machine.trunk->disconnected(End());
       machine.run();
@@ -113,10 +113,10 @@ TEST_CASE("services: what pyquarkchain wrote and when it closed, byte for byte, 
     for (std::size_t i = 0; results && i < results->items.size(); ++i) {
       const Json& result = results->items[i];
       REQUIRE(calls.at(i)->text.has_value());
-      const std::string expected =
-          result.find("exception")
-              ? "circuit closed"
-              : fmt::format("{} \"{}\"", number_at(result, "op"), quarkchain::test::from_hex(text_at(result, "hex")));
+      const std::string expected = result.find("exception")
+                                       ? "circuit closed"
+                                       : fmt::format("{} \"{}\"", number_at(result, "op"),
+                                                     quarkchain::test::from_spaced_hex(text_at(result, "hex")));
       CHECK(*calls[i]->text == expected);
     }
     ++compared;

@@ -24,7 +24,7 @@ Frame frame(std::uint8_t op, std::uint64_t rpc_id, std::string payload = {}, Rou
 
 /// The first PING of a master, as the specification prints it.
 const std::string first_ping =
-    from_hex("00000009 | 00000000 0000000000000000 | 81 | 0000000000000001 | 00000000 00000000 00");
+    from_spaced_hex("00000009 | 00000000 0000000000000000 | 81 | 0000000000000001 | 00000000 00000000 00");
 
 } // namespace
 
@@ -37,7 +37,7 @@ TEST_CASE("cluster trunk: the sample frames of the specification are read and wr
   CHECK(machine.bytes() == first_ping);
 
   MachineUnderTest slave(Framing::slave);
-  const std::string without = from_hex("00000009 | 81 | 0000000000000001 | 00000000 00000000 00");
+  const std::string without = from_spaced_hex("00000009 | 81 | 0000000000000001 | 00000000 00000000 00");
   slave.hears(without);
   CHECK(slave.takes(slave.control()) == std::string("129 #1 \"") + std::string(9, '\0') + "\"");
   slave.sends(slave.control(), 0x81, 1, std::string(9, '\0'));
@@ -117,9 +117,9 @@ TEST_CASE("cluster trunk: a frame above command_bytes_max ends the connection wh
     CHECK(fits.takes(fits.control()) == "129 #1 1000 bytes");
 
     MachineUnderTest machine(framing, limits);
-    machine.hears(from_hex("000003"));
+    machine.hears(from_spaced_hex("000003"));
     CHECK(machine.state() == "open");
-    machine.hears(from_hex("e9")); // 1001, nothing after it
+    machine.hears(from_spaced_hex("e9")); // 1001, nothing after it
     CHECK(machine.state() == "frame too large");
     CHECK(machine.end().text ==
           "frame with 1001 bytes of payload exceeds command_bytes_max 1000, from tcp://10.0.0.7:38291");
@@ -131,12 +131,12 @@ TEST_CASE(
     "cluster trunk: a claimed 4 GiB frame is refused by default, and a claimed 128 MiB one takes memory as it "
     "arrives") {
   MachineUnderTest huge;
-  huge.hears(from_hex("ffffffff 00000000 0000000000000000 81 0000000000000001"));
+  huge.hears(from_spaced_hex("ffffffff 00000000 0000000000000000 81 0000000000000001"));
   CHECK(huge.state() == "frame too large");
   CHECK(huge->memory_bytes() == 0);
 
   MachineUnderTest machine;
-  machine.hears(from_hex("08000000 00000000 0000000000000000 81 0000000000000001"));
+  machine.hears(from_spaced_hex("08000000 00000000 0000000000000000 81 0000000000000001"));
   CHECK(machine.state() == "open");
   CHECK(machine->memory_bytes() == 0);
   machine.hears("x");
