@@ -1,6 +1,7 @@
 #include "peer/channel/lines.hpp"
 
 #include "circuit/trunk.hpp"
+#include "fragment/quote.hpp"
 #include "peer/channel/wire.hpp"
 
 #include <fmt/format.h>
