@@ -3,7 +3,7 @@
 #include "fragment/error.hpp"
 #include "fragment/quote.hpp"
 #include "services/quarkchain/chain/config.hpp"
-#include "services/quarkchain/ledger/store.hpp"
+#include "services/quarkchain/store/store.hpp"
 #include "services/sync/disk.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/report.hpp"

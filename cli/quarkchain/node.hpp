@@ -6,7 +6,7 @@
 #include "cli/logger.hpp"
 #include "cli/quarkchain/config.hpp"
 #include "fragment/error.hpp"
-#include "services/quarkchain/ledger/store.hpp"
+#include "services/quarkchain/store/store.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>

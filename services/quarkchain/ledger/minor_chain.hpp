@@ -4,7 +4,7 @@
 #include "services/quarkchain/chain/config.hpp"
 #include "services/quarkchain/chain/core_types.hpp"
 #include "services/quarkchain/ledger/root_view.hpp"
-#include "services/quarkchain/ledger/store.hpp"
+#include "services/quarkchain/store/store.hpp"
 #include "services/quarkchain/protocol/p2p_messages.hpp"
 
 #include <cstdint>

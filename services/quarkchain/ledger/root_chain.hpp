@@ -5,7 +5,7 @@
 #include "fragment/log.hpp"
 #include "services/quarkchain/chain/config.hpp"
 #include "services/quarkchain/backend/root_backend.hpp"
-#include "services/quarkchain/ledger/store.hpp"
+#include "services/quarkchain/store/store.hpp"
 
 #include <cstdint>
 #include <functional>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "services/quarkchain/chain/core_types.hpp"
-#include "services/quarkchain/ledger/store.hpp"
+#include "services/quarkchain/store/store.hpp"
 
 #include <cstdint>
 #include <optional>

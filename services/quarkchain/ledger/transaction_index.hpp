@@ -4,7 +4,7 @@
 
 #include "services/quarkchain/chain/config.hpp"
 #include "services/quarkchain/ledger/minor_chain.hpp"
-#include "services/quarkchain/ledger/store.hpp"
+#include "services/quarkchain/store/store.hpp"
 #include "services/quarkchain/ledger/transaction_queue.hpp"
 #include "services/quarkchain/protocol/cluster_messages.hpp"
 

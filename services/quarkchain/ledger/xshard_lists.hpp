@@ -3,7 +3,7 @@
 
 #include "services/quarkchain/chain/config.hpp"
 #include "services/quarkchain/ledger/root_view.hpp"
-#include "services/quarkchain/ledger/store.hpp"
+#include "services/quarkchain/store/store.hpp"
 #include "services/quarkchain/protocol/cluster_messages.hpp"
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "services/quarkchain/ledger/store.hpp"
+#include "services/quarkchain/store/store.hpp"
 
 #include <fmt/format.h>
 #include <rocksdb/db.h>
@@ -72,6 +72,13 @@ std::unique_ptr<Store> open_store(const std::string& directory, bool clean) {
   if (failure) throw StoreFailure(fmt::format("making {}: {}", directory, failure.message()));
   rocksdb::DB* opened = nullptr;
   const rocksdb::Status status = rocksdb::DB::Open(options, directory, &opened);
+  if (!status.ok()) throw StoreFailure(fmt::format("opening {}: {}", directory, status.ToString()));
+  return std::make_unique<RocksStore>(directory, std::unique_ptr<rocksdb::DB>(opened));
+}
+
+std::unique_ptr<Store> read_store(const std::string& directory) {
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Status status = rocksdb::DB::OpenForReadOnly(rocksdb::Options(), directory, &opened);
   if (!status.ok()) throw StoreFailure(fmt::format("opening {}: {}", directory, status.ToString()));
   return std::make_unique<RocksStore>(directory, std::unique_ptr<rocksdb::DB>(opened));
 }

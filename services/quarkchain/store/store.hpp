@@ -1,4 +1,4 @@
-// Where the embedded backends keep what must survive: keys and values, in memory or in RocksDB.
+// Where shards and the embedded backends keep what must survive: keys and values, in memory or in RocksDB.
 #pragma once
 
 #include <cstddef>
@@ -48,5 +48,7 @@ class Store {
 std::unique_ptr<Store> make_memory_store(std::size_t bytes_max = std::size_t{1} << 30);
 /// Opens or makes the database in this directory; `clean` empties it first. One process at a time.
 std::unique_ptr<Store> open_store(const std::string& directory, bool clean = false);
+/// Opens a database that is there to read it, also while another process writes it. A write to it fails.
+std::unique_ptr<Store> read_store(const std::string& directory);
 
 } // namespace trunkline::quarkchain

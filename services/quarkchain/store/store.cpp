@@ -1,4 +1,4 @@
-#include "services/quarkchain/ledger/store.hpp"
+#include "services/quarkchain/store/store.hpp"
 
 #include <fmt/format.h>
 
