@@ -22,9 +22,11 @@ Command add_sync(CLI::App& program);
 
 // Below quarkchain.
 Command add_quarkchain_call(CLI::App& quarkchain);
+Command add_quarkchain_check(CLI::App& quarkchain);
 Command add_quarkchain_decode(CLI::App& quarkchain);
 Command add_quarkchain_encode(CLI::App& quarkchain);
 Command add_quarkchain_master(CLI::App& quarkchain);
 Command add_quarkchain_slave(CLI::App& quarkchain);
+Command add_quarkchain_state(CLI::App& quarkchain);
 
 } // namespace trunkline::cli

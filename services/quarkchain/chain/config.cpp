@@ -85,6 +85,9 @@ class Section {
     if (!small || *small > max) fail(key(name), fmt::format("an integer of 0 to {}", max), found->describe());
     into = static_cast<Number>(*small);
   }
+  void read(std::string_view name, std::optional<std::uint64_t>& into) const {
+    if (find(name)) read(name, into.emplace());
+  }
   void read(std::string_view name, double& into) const {
     const Json* found = find(name);
     if (!found) return;
@@ -120,6 +123,11 @@ class Section {
   }
   void read(std::string_view name, Fraction& into) const;
 
+  static Recipient recipient_of(const std::string& key, const Json& json) {
+    const auto recipient = json.kind == Json::Kind::text ? Recipient::from_hex(json.text) : std::nullopt;
+    if (!recipient) fail(key, "40 hexadecimal digits", json.describe());
+    return *recipient;
+  }
   static Address address_of(const std::string& key, const Json& json) {
     const auto bytes = json.kind == Json::Kind::text ? FixedBytes<24>::from_hex(json.text) : std::nullopt;
     if (!bytes) fail(key, "an address of 48 hexadecimal digits", json.describe());
@@ -139,19 +147,13 @@ class Section {
   std::string path_;
 };
 
-/// Python takes the nearest fraction of the double and then insists on percents: the denominator is at most 100.
 void Section::read(std::string_view name, Fraction& into) const {
   const Json* found = find(name);
   if (!found) return;
-  const double value = found->kind == Json::Kind::number ? std::strtod(found->text.c_str(), nullptr) : -1;
-  for (unsigned denominator = 1; value >= 0 && value <= 1 && denominator <= percent; ++denominator) {
-    const double numerator = std::round(value * denominator);
-    if (std::abs(value - numerator / denominator) < 0.5e-6 / denominator) {
-      into = {static_cast<std::uint64_t>(numerator), denominator};
-      return;
-    }
-  }
-  fail(key(name), "a part of 0 to 1 with a denominator of at most 100", found->describe());
+  const auto value =
+      found->kind == Json::Kind::number ? Fraction::of(std::strtod(found->text.c_str(), nullptr)) : std::nullopt;
+  if (!value) fail(key(name), "a part of 0 to 1 with a denominator of at most 100", found->describe());
+  into = *value;
 }
 
 void read_consensus(const Section& section, ConsensusType& type, PowConfig& config) {
@@ -350,6 +352,16 @@ void read_quarkchain(const Section& section, QuarkChainConfig& config) {
   section.read("SKIP_ROOT_COINBASE_CHECK", config.skip_root_coinbase_check);
   section.read("SKIP_MINOR_DIFFICULTY_CHECK", config.skip_minor_difficulty_check);
   section.read("DISABLE_POW_CHECK", config.disable_pow_check);
+  section.read("ENABLE_TX_TIMESTAMP", config.enable_tx_timestamp);
+  if (section.find("TX_WHITELIST_SENDERS"))
+    for (const Json& sender : section.list("TX_WHITELIST_SENDERS"))
+      config.tx_whitelist_senders.push_back(Section::recipient_of(section.key("TX_WHITELIST_SENDERS"), sender));
+  section.read("ENABLE_EVM_TIMESTAMP", config.enable_evm_timestamp);
+  section.read("ENABLE_EIP155_SIGNER_TIMESTAMP", config.enable_eip155_signer_timestamp);
+  section.read("ENABLE_QKCHASHX_HEIGHT", config.enable_qkchashx_height);
+  section.read("ENABLE_POSW_STAKING_DECAY_TIMESTAMP", config.enable_posw_staking_decay_timestamp);
+  section.read("XSHARD_GAS_DDOS_FIX_ROOT_HEIGHT", config.xshard_gas_ddos_fix_root_height);
+  section.read("ROOT_CHAIN_POSW_CONTRACT_BYTECODE_HASH", config.root_chain_posw_contract_bytecode_hash);
   read_root(section.section("ROOT"), config.root);
   read_chains(section, config);
 }
@@ -418,6 +430,21 @@ SlaveConfig read_slave(const Section& section, const QuarkChainConfig& config) {
 }
 
 } // namespace
+
+QuarkChainConfig QuarkChainConfig::from_json(const Json& json) {
+  QuarkChainConfig config;
+  read_quarkchain(Section(json, "QUARKCHAIN"), config);
+  return config;
+}
+
+std::optional<Fraction> Fraction::of(double value) {
+  for (unsigned denominator = 1; value >= 0 && value <= 1 && denominator <= percent; ++denominator) {
+    const double numerator = std::round(value * denominator);
+    if (std::abs(value - numerator / denominator) < 0.5e-6 / denominator)
+      return Fraction{static_cast<std::uint64_t>(numerator), denominator};
+  }
+  return std::nullopt;
+}
 
 std::vector<std::uint32_t> QuarkChainConfig::full_shard_ids() const {
   std::vector<std::uint32_t> ids;

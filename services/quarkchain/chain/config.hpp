@@ -29,6 +29,10 @@ struct Fraction {
   std::uint64_t numerator = 0;
   std::uint64_t denominator = 1;
   friend bool operator==(const Fraction&, const Fraction&) = default;
+
+  /// The nearest one with a denominator of at most 100, as Python takes it and then insists on it. Nothing for a number
+  /// that is none, or not of 0 to 1.
+  static std::optional<Fraction> of(double value);
 };
 
 enum class ConsensusType : std::uint8_t { none, pow_ethash, pow_doublesha256, pow_simulate, pow_qkchash };
@@ -137,9 +141,21 @@ struct QuarkChainConfig {
   bool skip_root_coinbase_check = false;
   bool skip_minor_difficulty_check = false;
   bool disable_pow_check = false;
+  // Rules that begin at a time or height; without one they have always been there, but for the two that say otherwise.
+  std::optional<std::uint64_t> enable_tx_timestamp;
+  std::vector<Recipient> tx_whitelist_senders; // may send before enable_tx_timestamp
+  std::optional<std::uint64_t> enable_evm_timestamp;
+  std::optional<std::uint64_t> enable_eip155_signer_timestamp;
+  std::optional<std::uint64_t> enable_qkchashx_height; // without one: never
+  std::optional<std::uint64_t> enable_posw_staking_decay_timestamp; // without one: never
+  std::uint64_t xshard_gas_ddos_fix_root_height = 90000;
+  Hash256 root_chain_posw_contract_bytecode_hash;
   RootConfig root;
   std::vector<ChainConfig> chains; // in the order of the file
   std::vector<ShardConfig> shards; // chains in that order, shards ascending: this order is "the full shard ids"
+
+  /// The object under QUARKCHAIN of the file. Errors: ConfigFailure.
+  static QuarkChainConfig from_json(const Json& json);
 
   std::vector<std::uint32_t> full_shard_ids() const;
   /// Null when there is none.

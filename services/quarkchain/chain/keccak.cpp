@@ -22,4 +22,12 @@ Hash256 keccak256(std::span<const std::byte> first, std::span<const std::byte> s
   return hash;
 }
 
+FixedBytes<64> keccak512(std::span<const std::byte> bytes) {
+  CryptoPP::Keccak_512 keccak;
+  keccak.Update(reinterpret_cast<const CryptoPP::byte*>(bytes.data()), bytes.size());
+  FixedBytes<64> hash;
+  keccak.Final(reinterpret_cast<CryptoPP::byte*>(hash.bytes.data()));
+  return hash;
+}
+
 } // namespace trunkline::quarkchain

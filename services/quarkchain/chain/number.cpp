@@ -98,6 +98,15 @@ BigUint operator-(const BigUint& a, const BigUint& b) {
   return big_from(to_cpp_int(bytes_of(a.bytes_)) - to_cpp_int(bytes_of(b.bytes_)));
 }
 
+BigUint operator*(const BigUint& a, const BigUint& b) {
+  return big_from(to_cpp_int(bytes_of(a.bytes_)) * to_cpp_int(bytes_of(b.bytes_)));
+}
+
+BigUint operator/(const BigUint& a, const BigUint& b) {
+  if (b.is_zero()) throw std::domain_error(a.to_decimal() + " / 0");
+  return big_from(to_cpp_int(bytes_of(a.bytes_)) / to_cpp_int(bytes_of(b.bytes_)));
+}
+
 BigUint BigUint::scaled(const BigUint& value, std::uint64_t numerator, std::uint64_t denominator) {
   if (denominator == 0) throw std::domain_error("scaled by " + std::to_string(numerator) + " / 0");
   return big_from(to_cpp_int(bytes_of(value.bytes_)) * numerator / denominator);

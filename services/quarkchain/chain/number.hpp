@@ -42,6 +42,9 @@ class BigUint {
   // Arithmetic is for what a node adds up, not for the data path. Errors: std::overflow_error beyond the range.
   friend BigUint operator+(const BigUint& a, const BigUint& b);
   friend BigUint operator-(const BigUint& a, const BigUint& b);
+  friend BigUint operator*(const BigUint& a, const BigUint& b);
+  /// Rounded down. Errors: std::domain_error for a divisor of 0.
+  friend BigUint operator/(const BigUint& a, const BigUint& b);
   /// value * numerator / denominator, rounded down. Errors: std::domain_error for a denominator of 0.
   static BigUint scaled(const BigUint& value, std::uint64_t numerator, std::uint64_t denominator);
 

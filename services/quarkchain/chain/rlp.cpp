@@ -69,20 +69,30 @@ RlpList& RlpList::add_encoded(std::string_view item) {
 
 std::string RlpList::encoded() const { return head(items_.size(), list_base) + items_; }
 
-std::vector<std::string_view> rlp_items(std::string_view bytes, std::size_t items_max) {
+std::vector<RlpItem> rlp_list(std::string_view bytes, std::size_t items_max) {
   const Item whole = item_at(bytes, 0);
   if (!whole.list) fail(0, "expected a list, seen a byte string");
   if (whole.begin + whole.size != bytes.size())
     fail(whole.begin + whole.size, std::to_string(bytes.size() - whole.begin - whole.size) + " bytes behind the list");
-  std::vector<std::string_view> items;
+  std::vector<RlpItem> items;
   for (std::size_t at = whole.begin; at < bytes.size();) {
     if (items.size() == items_max) fail(at, "more than " + std::to_string(items_max) + " items");
     const Item item = item_at(bytes, at);
-    if (item.list) fail(at, "expected a byte string, seen a list");
-    items.push_back(bytes.substr(item.begin, item.size));
-    at = item.begin + item.size;
+    const std::size_t end = item.begin + item.size;
+    items.push_back({item.list, bytes.substr(item.begin, item.size), bytes.substr(at, end - at)});
+    at = end;
   }
   return items;
+}
+
+std::vector<std::string_view> rlp_items(std::string_view bytes, std::size_t items_max) {
+  std::vector<std::string_view> contents;
+  for (const RlpItem& item : rlp_list(bytes, items_max)) {
+    if (item.list)
+      fail(static_cast<std::size_t>(item.whole.data() - bytes.data()), "expected a byte string, seen a list");
+    contents.push_back(item.content);
+  }
+  return contents;
 }
 
 } // namespace trunkline::quarkchain

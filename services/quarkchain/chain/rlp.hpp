@@ -37,6 +37,17 @@ class RlpFailure : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// One item of a list: its content, and the whole of it with its length in front.
+struct RlpItem {
+  bool list = false;
+  std::string_view content;
+  std::string_view whole;
+};
+
+/// The items of one list that fills `bytes` exactly, be they byte strings or lists. They view `bytes`.
+/// Only the shortest form is read. Errors: RlpFailure.
+std::vector<RlpItem> rlp_list(std::string_view bytes, std::size_t items_max);
+
 /// The items of one list that fills `bytes` exactly; each is a byte string, no list. They view `bytes`.
 /// Only the shortest form is read. Errors: RlpFailure.
 std::vector<std::string_view> rlp_items(std::string_view bytes, std::size_t items_max);

@@ -340,6 +340,45 @@ def test_a_recording_that_is_broken_ends_with_one_line():
         equal(run("decode", stdin=pcap([(whole[40:size], 0)])).returncode in (0, 1), True)
 
 
+# --- golden steps
+
+def test_check_agrees_with_all_files_and_reports_a_changed_digit_alone():
+    folder = os.path.join(VECTORS, "slave")
+    files = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+    whole = run("check", *files)
+    assert whole.returncode == 0, whole.stdout.decode()[-2000:]
+    last = whole.stdout.decode().splitlines()
+    assert len(last) == 1 and last[0].endswith(" steps agree, 0 differ"), last[:5]
+
+    steps = vectors("slave/xshard.json")
+    confirmed = steps[0]["steps"][4]["then"]
+    confirmed["tip_height"] += 1
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as changed:
+        json.dump(steps, changed)
+        changed.flush()
+        told = run("check", changed.name)
+        lines_told = told.stdout.decode().splitlines()
+        equal(told.returncode, 1)
+        equal(len(lines_told), 2)
+        assert "cross shard 0, step 4 " in lines_told[0] and "tip_height: expected" in lines_told[0], lines_told
+        assert lines_told[1].endswith(" steps agree, 1 differ"), lines_told
+
+
+def test_check_names_a_file_that_is_missing_or_holds_no_steps():
+    equal(run("check", "/no/such/file").returncode, 11)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as odd:
+        odd.write('[{"colour": 3}]')
+        odd.flush()
+        told = run("check", odd.name)
+        equal(told.returncode, 1)
+        assert odd.name in told.stderr.decode() and "golden steps: item 0" in told.stderr.decode(), told.stderr
+
+
+def test_state_names_what_it_cannot_read():
+    equal(run("state", "--db", "/no/such/directory", "--at", "00" * 32).returncode, 11)
+    equal(run("state", "--db", "/tmp", "--at", "12").returncode, 1)
+
+
 # --- the program
 
 def test_help_shows_an_example_that_runs():

@@ -1,0 +1,61 @@
+// What a minor block must fulfil before it runs, and what must have come of it.
+#pragma once
+
+#include "services/quarkchain/execution/executor.hpp"
+#include "services/quarkchain/shard/consensus_refusal.hpp"
+#include "services/quarkchain/shard/difficulty.hpp"
+#include "services/quarkchain/shard/miner_window.hpp"
+#include "services/quarkchain/shard/posw.hpp"
+#include "services/quarkchain/shard/shard_database.hpp"
+
+#include <cstdint>
+
+namespace trunkline::quarkchain {
+
+class BlockRules {
+ public:
+  /// A block may be this far ahead of the clock.
+  static constexpr std::uint64_t seconds_ahead_max = 15;
+
+  /// All must outlive it. Errors: ConfigFailure for settings that no block could fulfil.
+  BlockRules(const QuarkChainConfig& config, const ShardConfig& shard, const ShardDatabase& database,
+             const Executor& executor);
+
+  /// In the order of the network; the first that fails says so. `now`: seconds of the clock. Errors: ConsensusRefusal.
+  void check(const MinorBlock& block, std::uint64_t now) const;
+  /// After it ran. Errors: ConsensusRefusal.
+  void check(const MinorBlock& block, const Execution& execution, const XshardTxCursorInfo& cursor) const;
+  /// What its miner is paid: the reward and the fees.
+  TokenBalances coinbase(std::uint64_t height, const Execution& execution) const;
+
+  /// Of a block, fees not counted.
+  BigUint reward(std::uint64_t height) const;
+
+  const DifficultyRule& difficulty() const noexcept { return difficulty_; }
+  std::uint64_t gas_limit() const noexcept { return gas_limit_; }
+  std::uint64_t xshard_gas_limit() const noexcept { return gas_limit_ / 2; }
+  /// By how much a block may be below the tip.
+  std::uint64_t stale_max() const noexcept;
+  /// Its proof of work, staked work counted; all are sealed where seals are not checked.
+  bool is_sealed(const MinorBlockHeader& header) const;
+  /// Nothing while PoSW is not on.
+  std::optional<PoswResult> posw_of(const MinorBlockHeader& header) const;
+  /// What those in the window up to `parent` may not spend in the next block, which `coinbase` mines.
+  std::map<Recipient, BigUint> locked(const MinorPointPtr& parent, const std::optional<Recipient>& coinbase) const;
+
+ private:
+  void check_place(const MinorBlock& block, std::uint64_t now) const;
+  void check_content(const MinorBlock& block) const;
+  void check_root(const MinorBlock& block, const MinorPointPtr& parent) const;
+
+  const QuarkChainConfig& config_;
+  const ShardConfig& shard_;
+  const ShardDatabase& database_;
+  const Executor& executor_;
+  MinerWindow window_;
+  DifficultyRule difficulty_;
+  std::uint64_t gas_limit_;
+  std::uint64_t genesis_token_;
+};
+
+} // namespace trunkline::quarkchain

@@ -1,0 +1,138 @@
+// The trie that is read and changed, held to the one that is made of all entries at once.
+#include "services/quarkchain/chain/trie.hpp"
+#include "services/quarkchain/execution/account.hpp"
+#include "services/quarkchain/execution/state_trie.hpp"
+#include "tests/support/seed.hpp"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+using namespace trunkline;
+using namespace trunkline::quarkchain;
+
+namespace {
+
+std::string key_of(std::string_view text) { return std::string(text_of(keccak256(bytes_of(text)).bytes)); }
+
+Hash256 root_of(const std::map<std::string, std::string>& entries) {
+  Trie trie;
+  for (const auto& [key, value] : entries) trie.set(key, value);
+  return trie.root();
+}
+
+} // namespace
+
+TEST_CASE("state trie: whatever is set and removed, the root is that of what is left") {
+  std::mt19937_64 random(trunkline::test::test_seed());
+  const auto store = make_memory_store();
+  std::map<std::string, std::string> entries;
+  Hash256 root = blank_root();
+
+  for (int block = 0; block < 60; ++block) {
+    // Each block begins from what the last one wrote, with nothing loaded.
+    const TrieNodes nodes(*store, 64);
+    StateTrie trie(nodes, root);
+    const int changes = static_cast<int>(random() % 40);
+    for (int i = 0; i < changes; ++i) {
+      const std::string name = std::to_string(random() % 200);
+      // Short values live inside their parents, long ones are named by their hash.
+      const std::string value =
+          random() % 3 == 0 ? "" : std::string(1 + random() % 60, static_cast<char>('a' + i % 26));
+      trie.set(key_of(name), value);
+      if (value.empty()) entries.erase(name);
+      else entries[name] = value;
+    }
+    FreshNodes fresh;
+    root = trie.commit(fresh);
+    StoreBatch batch;
+    TrieNodes::write(fresh, batch);
+    store->write(batch);
+
+    REQUIRE(root == root_of(entries));
+    StateTrie again(nodes, root);
+    for (int i = 0; i < 200; ++i) {
+      const auto known = entries.find(std::to_string(i));
+      const auto value = again.get(key_of(std::to_string(i)));
+      REQUIRE(value.has_value() == (known != entries.end()));
+      if (value) REQUIRE(*value == known->second);
+    }
+  }
+}
+
+TEST_CASE("state trie: a walk goes by ascending key, and can begin behind any") {
+  const auto store = make_memory_store();
+  const TrieNodes nodes(*store);
+  StateTrie trie(nodes, blank_root());
+  std::map<std::string, std::string> sorted;
+  for (int i = 0; i < 100; ++i) {
+    sorted[key_of(std::to_string(i))] = std::to_string(i);
+    trie.set(key_of(std::to_string(i)), std::to_string(i));
+  }
+
+  const auto walked = [&](const std::optional<std::string>& after) {
+    std::vector<std::string> keys;
+    trie.walk(after, [&](const std::string& key, const std::string& value) {
+      CHECK(sorted.at(key) == value);
+      keys.push_back(key);
+      return true;
+    });
+    return keys;
+  };
+
+  std::vector<std::string> all;
+  for (const auto& [key, value] : sorted) all.push_back(key);
+  CHECK(walked(std::nullopt) == all);
+  for (std::size_t i = 0; i < all.size(); i += 7)
+    CHECK(walked(all[i]) == std::vector<std::string>(all.begin() + static_cast<std::ptrdiff_t>(i) + 1, all.end()));
+  std::string between = all[50];
+  between.back() = static_cast<char>(between.back() + 1);
+  CHECK(walked(between) == std::vector<std::string>(all.begin() + 51, all.end()));
+  int seen = 0;
+  trie.walk(std::nullopt, [&](const std::string&, const std::string&) { return ++seen < 5; });
+  CHECK(seen == 5);
+}
+
+TEST_CASE("state trie: a state that is not there is named, not taken for an empty one") {
+  const auto store = make_memory_store();
+  const TrieNodes nodes(*store);
+  Hash256 lost;
+  lost.bytes[0] = std::byte{7};
+
+  CHECK_THROWS_AS(StateTrie(nodes, lost).get(key_of("a")), MissingNode);
+}
+
+TEST_CASE("account: its bytes are those of its tokens, few and many, and it stays with a trie once it has one") {
+  const auto store = make_memory_store();
+  const TrieNodes nodes(*store);
+  Account account;
+  account.nonce = 3;
+  account.full_shard_key = 0x10002;
+  for (std::uint64_t token = 1; token <= 16; ++token) account.balances[token] = token * 1000;
+  FreshNodes fresh;
+
+  const Account few = Account::decode(account.encode(nodes, fresh));
+  account.balances[17] = *BigUint::from_decimal("1267650600228229401496703205376");
+  const std::string many = account.encode(nodes, fresh);
+  StoreBatch batch;
+  TrieNodes::write(fresh, batch);
+  store->write(batch);
+  Account back = Account::decode(many);
+
+  CHECK(few.balances.size() == 16);
+  CHECK(!few.token_trie);
+  CHECK(few.full_shard_key == 0x10002);
+  REQUIRE(back.token_trie);
+  CHECK(back.balance(nodes, 17) == *BigUint::from_decimal("1267650600228229401496703205376"));
+  CHECK(back.balance(nodes, 4) == 4000);
+  CHECK(back.balance(nodes, 18) == 0);
+  CHECK(back.all_balances(nodes).size() == 17);
+  for (std::uint64_t token = 1; token <= 17; ++token) back.balances[token] = 0;
+  FreshNodes none;
+  const Account empty = Account::decode(back.encode(nodes, none));
+  CHECK(empty.token_trie == blank_root());
+  CHECK(!empty.is_blank());
+}
