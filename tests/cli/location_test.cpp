@@ -1,6 +1,7 @@
 #include "cli/location.hpp"
 
 #include "cli/exit_code.hpp"
+#include "transport/media.hpp"
 
 #include <boost/system/system_error.hpp>
 #include <doctest/doctest.h>
@@ -57,6 +58,7 @@ TEST_CASE("location: nobody listens where other machines reach, unless that is a
 }
 
 TEST_CASE("location: the forms are those of the media") {
-  CHECK(location_forms() == "tcp://host:port/path or unix:/path!/path");
-  CHECK(address_forms() == "tcp://host:port or unix:/path");
+  CHECK(address_forms() == trunkline::forms_of(trunkline::default_media()));
+  CHECK(location_forms().find("tcp://host:port/path") != std::string::npos);
+  CHECK(location_forms().find("unix:/path!/path") != std::string::npos);
 }

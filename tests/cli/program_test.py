@@ -176,7 +176,7 @@ def test_serve_refuses_what_others_can_reach(here):
 def test_serve_says_what_is_wrong(here):
     expect(run("serve", "--root", f"{here}/missing", "--listen", "tcp://127.0.0.1:0"), FILE, "No such file or directory")
     expect(run("serve", "--root", here, "--listen", "tcp://127.0.0.1"), USAGE, "tcp://host:port")
-    expect(run("serve", "--root", here, "--listen", "bogus"), USAGE, 'address "bogus" is neither tcp://host:port nor unix:/path')
+    expect(run("serve", "--root", here, "--listen", "bogus"), USAGE, 'address "bogus" is neither ')
     expect(run("serve", "--root", here, "--listen", "ftp://127.0.0.1:0"), USAGE, 'scheme of "ftp://127.0.0.1:0" is neither')
     with Serve(here) as serve:
         expect(run("serve", "--root", here, "--listen", serve.address), SOCKET, "Address already in use")

@@ -105,6 +105,21 @@ for name, other, expected in [
     found = findings_in({"tests/circuit/pair.hpp": kit, "tests/peer/pair.hpp": other})
     check(f"{name} is {'reported' if expected else 'not reported'}", [line for _, line, _ in found] == [expected] * bool(expected), found)
 
+# A scheme belongs to its medium: the constant in transport/ is what makes it known to the lint.
+medium = {"transport/unix.cpp": 'constexpr std::string_view prefix = "unix:";\nauto text = "unix:/x";\n'}
+for text, count in {
+    'bool is(std::string_view scheme) { return scheme == "unix"; }': 1,
+    'auto address = "unix:/run/t.sock";': 1,
+    'auto address = "tcp://h:1"; // as "unix:/run/t.sock"': 0,
+    'auto text = "tcp://h:1 or unix:/path";': 0,
+    'auto text = "unixes";': 0,
+    'auto raw = R"(unix:/x)";': 0,
+    'auto address = "unix:/x"; // lint-allow: shows how a finding is allowed': 0,
+}.items():
+    found = findings_in(medium | {"peer/url.cpp": text})
+    check(f"schemes in {text}", len(found) == count, f"  reported: {found}")
+check("tests know media", not findings_in(medium | {"tests/peer/url_test.cpp": 'auto address = "unix:/x";'}))
+
 repository = lint.lint(os.path.join(HERE, "..", ".."))
 check("the repository follows its rules", not repository, "\n".join(f"  {p}:{l}: {m}" for p, l, m in repository))
 

@@ -108,8 +108,8 @@ awaitable<void> nobody_there(Neighbours& world) {
            {"mem://nobody", "cannot connect to mem://nobody"},
            {"tcp://127.0.0.1:1", "cannot connect to tcp://127.0.0.1:1"},
            {"tcp://", "tcp://"},
-           {"carrier-pigeon://loft", "has no scheme of mem, tcp, unix"},
-           {"no address at all", "has no scheme of mem, tcp, unix"},
+           {"carrier-pigeon://loft", "has no scheme of "},
+           {"no address at all", "has no scheme of "},
            {"node://bWFrZSBpdCBzb3VuZCEhIQ", "reached only while it is connected"},
            {"node://nonsense", "reached only while it is connected"}}) {
     CAPTURE(address);

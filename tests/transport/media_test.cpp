@@ -2,14 +2,29 @@
 
 #include "fragment/error.hpp"
 #include "transport/memory.hpp"
+#include "transport/tcp.hpp"
+#include "transport/unix.hpp"
 
 #include <boost/system/system_error.hpp>
 #include <doctest/doctest.h>
 
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace trunkline::test {
+namespace {
+
+/// Not default_media(): another medium there changes nothing of what is said here.
+Media some_media() {
+  Media media;
+  media.emplace("tcp", make_tcp_medium());
+  media.emplace("unix", make_unix_medium());
+  media.emplace("mem", std::make_shared<MemoryMedium>());
+  return media;
+}
+
+} // namespace
 
 TEST_CASE("media: each stands under its own scheme, which its form begins with") {
   const Media media = default_media();
@@ -20,9 +35,18 @@ TEST_CASE("media: each stands under its own scheme, which its form begins with")
   }
 }
 
+TEST_CASE("media: what a program gives stands in place of what is there by itself") {
+  const auto mine = std::make_shared<MemoryMedium>();
+  Media media;
+  media.emplace("tcp", mine);
+  media.emplace("mem", mine);
+  media = with_default_media(std::move(media));
+  CHECK(media.at("tcp") == mine);
+  CHECK(media.size() == default_media().size() + 1);
+}
+
 TEST_CASE("media: the medium of an address is that of its scheme, and an unknown one is answered with what there is") {
-  Media media = default_media();
-  media.emplace("mem", std::make_shared<MemoryMedium>());
+  const Media media = some_media();
 
   CHECK(find_medium(media, "mem://alpha") == media.at("mem").get());
   CHECK(medium_for(media, "tcp://h:1") == media.at("tcp"));
@@ -41,8 +65,7 @@ TEST_CASE("media: the medium of an address is that of its scheme, and an unknown
 }
 
 TEST_CASE("media: only loopback hosts and local media are reached by this machine alone") {
-  Media media = default_media();
-  media.emplace("mem", std::make_shared<MemoryMedium>());
+  const Media media = some_media();
 
   for (const char* address : {"tcp://127.0.0.1:0", "tcp://127.255.0.9:1", "tcp://localhost:1", "tcp://[::1]:1",
                               "tcp://[::ffff:127.0.0.1]:1", "unix:/x", "mem://x"})
@@ -54,10 +77,10 @@ TEST_CASE("media: only loopback hosts and local media are reached by this machin
 }
 
 TEST_CASE("media: their forms make a sentence") {
-  Media media = default_media();
-  CHECK(forms_of(media) == "tcp://host:port or unix:/path");
-  media.emplace("mem", std::make_shared<MemoryMedium>());
+  Media media = some_media();
   CHECK(forms_of(media, "nor") == "mem://name, tcp://host:port nor unix:/path");
+  media.erase("mem");
+  CHECK(forms_of(media) == "tcp://host:port or unix:/path");
   CHECK(forms_of(Media()) == "");
 }
 
