@@ -2,6 +2,7 @@
 
 #include "cli/exit_code.hpp"
 #include "peer/url.hpp"
+#include "services/sync/path.hpp"
 #include "transport/address.hpp"
 
 #include <algorithm>
@@ -53,11 +54,15 @@ Location parse_location(std::string_view text) {
   }
   const std::size_t mark = text.find("://");
   if (mark == std::string_view::npos || !is_scheme(text.substr(0, mark))) {
+    // rsync, scp and rclone read it as a place on another machine, and whoever writes it means that.
+    if (text.substr(0, text.find('/')).find(':') != std::string_view::npos)
+      throw UsageError("\"" + sync::printable(text) + "\" names no place here: another node is tcp://host:port/path " +
+                       "or unix:/socket!/path, and a path with a colon in its first component begins with ./");
     location.path = text;
     return location;
   }
   if (text.substr(0, mark) != "tcp")
-    throw UsageError("scheme of \"" + std::string(text) + "\" is neither tcp:// nor unix:");
+    throw UsageError("scheme of \"" + sync::printable(text) + "\" is neither tcp:// nor unix:");
   const std::size_t slash = text.find('/', mark + 3);
   location.address = text.substr(0, slash);
   parse_host_port(location.address, "tcp"); // throws what is wrong with it
