@@ -283,7 +283,8 @@ awaitable<Given> give_content(GivingPointer giving, std::size_t index, OutgoingF
   try {
     std::optional<SentDigest> digest;
     if (last_attempt) digest.emplace();
-    given = co_await give_data(giving, circuit, file, counted, digest ? &*digest : nullptr);
+    SentDigest* const digest_of_sent = digest ? &*digest : nullptr;
+    given = co_await give_data(giving, circuit, file, counted, digest_of_sent);
     if (given == Given::changed && digest && file.offset() >= file.status().size)
       given = co_await give_as_it_was(giving, index, file.status().size, digest->take());
   } catch (const FileError&) {

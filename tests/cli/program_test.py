@@ -342,8 +342,8 @@ def test_what_other_programs_read_as_another_machine_is_refused(here):
     write(f"{here}/from/f", b"f")
     before = picture(here)
     for place in ("backuphost:photos", "tcp:127.0.0.1:7000", "me@host:/data", "host::module", "[::1]:x", "SSH://host/x"):
-        expect(run("sync", "from", place, cwd=here), USAGE, "tcp://host:port/path or unix:/socket!/path")
-        expect(run("sync", place, "from", cwd=here), USAGE, "tcp://host:port/path or unix:/socket!/path")
+        expect(run("sync", "from", place, cwd=here), USAGE, "tcp://host:port/path or unix:/path!/path")
+        expect(run("sync", place, "from", cwd=here), USAGE, "tcp://host:port/path or unix:/path!/path")
     assert picture(here) == before
     expect(run("sync", "from", "./odd:name", cwd=here), EQUAL)
     assert os.listdir(f"{here}/odd:name") == ["f"]
