@@ -91,7 +91,11 @@ std::vector<std::string> chain(const std::string& boot, const std::string& devic
 
 } // namespace
 
-Place::Place(const Directory& directory) {
+Place::Place(const Directory& directory) { learn(directory, ""); }
+
+Place::Place(const Directory& directory, std::string_view not_there) { learn(directory, not_there); }
+
+void Place::learn(const Directory& directory, std::string_view not_there) {
   const std::string number = std::to_string(directory.fd_number());
   char target[PATH_MAX];
   const ssize_t size = ::readlink(("/proc/self/fd/" + number).c_str(), target, sizeof target);
@@ -112,6 +116,11 @@ Place::Place(const Directory& directory) {
   };
   const std::optional<std::string> rest = below(path, of->point);
   if (!rest) return;
+  if (!not_there.empty()) {
+    const std::string name = '/' + std::string(not_there);
+    chains_.push_back(chain(boot, of->device, in_file_system(*of, *rest + name)));
+    return;
+  }
   chains_.push_back(chain(boot, of->device, in_file_system(*of, *rest)));
   for (const Mount& mount : all) {
     if (chains_.size() == chains_max) break;

@@ -5,6 +5,7 @@
 #include "services/sync/root.hpp"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trunkline::sync {
@@ -17,6 +18,8 @@ class Place {
  public:
   Place() = default; // nothing is known, and nothing lies in it
   explicit Place(const Directory& directory);
+  /// What has to be made yet at a path below the directory: it lies in the directory, and nothing lies in it.
+  Place(const Directory& directory, std::string_view not_there);
 
   /// The same directory, or one somewhere below.
   bool lies_in(const Place& outer) const;
@@ -28,6 +31,7 @@ class Place {
  private:
   using Chain = std::vector<std::string>;
 
+  void learn(const Directory& directory, std::string_view not_there);
   static bool begins(const Chain& outer, const Chain& inner);
 
   std::vector<Chain> chains_; // of the directory first

@@ -36,7 +36,8 @@ Place place_of(const Source& source) {
 /// Of a destination that may have to be made yet.
 Place place_of(const std::shared_ptr<Root>& root, const std::string& path) {
   const std::shared_ptr<Root> there = open_destination(root, path, true);
-  return Place(*(there ? there->directory("") : root->directory(parent_of(path))));
+  if (there) return Place(*there->directory(""));
+  return Place(*root->directory(parent_of(path)), name_of(path));
 }
 
 wire::Request to_request(wire::Request::Role role, const std::string& path, const Options& options) {

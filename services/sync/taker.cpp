@@ -86,7 +86,7 @@ class Taker {
   // One entry of the listing.
   awaitable<void> take_entry(std::size_t index);
   bool is_passed_over(const Entry& entry) const;
-  bool is_linked(const Entry& entry);
+  bool is_linked(const Entry& entry, bool is_same);
   std::uint8_t changes_of(const Entry& entry, const Decision& decision) const;
   void say(Note::Kind kind, std::size_t index, std::uint8_t changes, std::string text = {}, std::uint64_t bytes = 0);
   void count_owner(const Entry& entry, const Decision& decision);
@@ -368,8 +368,8 @@ bool Taker::is_passed_over(const Entry& entry) const {
   return options_.update && here && here->type == EntryType::file && entry.mtime.seconds < here->mtime.seconds;
 }
 
-/// The same file in another tree of this side takes the place of one that would be sent.
-bool Taker::is_linked(const Entry& entry) {
+/// The same file in another tree of this side takes the place of one that would be sent, or that is the same already.
+bool Taker::is_linked(const Entry& entry, bool is_same) {
   if (!options_.link_root || options_.checksum) return false;
   try {
     const std::shared_ptr<Directory> at = options_.link_root->directory(parent_of(entry.path));
@@ -377,7 +377,12 @@ bool Taker::is_linked(const Entry& entry) {
     if (!there || !there->is_file() || there->size != entry.size || there->mtime != entry.mtime ||
         (there->mode & 07777) != (entry.mode & mode_bits))
       return false;
-    if (!options_.dry_run) tree_->link_file(entry.path, *at);
+    if (const Entry* const here = planner_->found(); here && here->type == EntryType::file && tree_) {
+      const std::optional<Status> ours =
+          tree_->root().directory(parent_of(entry.path))->status(std::string(name_of(entry.path)));
+      if (ours && ours->device == there->device && ours->inode == there->inode) return false;
+    }
+    if (!options_.dry_run) tree_->link_file(entry.path, *at, is_same);
   } catch (const FileError&) {
     return false; // it is sent, then, and says what is wrong with this side if it meets it
   }
@@ -436,8 +441,12 @@ awaitable<void> Taker::take_entry(std::size_t index) {
     co_return;
   }
   switch (decision.step) {
-    case Step::none: ++voice_.report().unchanged; break;
-    case Step::set_attributes: take_attributes(index); break;
+    case Step::none:
+      if (entry.type != EntryType::file || !is_linked(entry, true)) ++voice_.report().unchanged;
+      break;
+    case Step::set_attributes:
+      if (entry.type != EntryType::file || !is_linked(entry, true)) take_attributes(index);
+      break;
     case Step::make_symlink:
       if (decision.in_the_way == InTheWay::empty_directory) {
         take_symlink_for_directory(index);
@@ -446,7 +455,7 @@ awaitable<void> Taker::take_entry(std::size_t index) {
       }
       break;
     case Step::send_file:
-      if (decision.in_the_way != InTheWay::empty_directory && is_linked(entry)) break;
+      if (decision.in_the_way != InTheWay::empty_directory && is_linked(entry, false)) break;
       if (decision.in_the_way == InTheWay::empty_directory) replaces_directory_.insert(index);
       want_or_count(index, std::nullopt);
       break;
@@ -664,8 +673,8 @@ void Taker::protect(std::vector<std::size_t>& extras) {
     const bool is_directory = extra.type == EntryType::directory;
     if (!kept.empty() && is_below(extra.path, kept)) return true;
     const bool is_in_deleted = !deleted.empty() && is_below(extra.path, deleted);
-    try { // what says something in a directory that is deleted goes with it
-      if (!is_in_deleted) directory_rules_.enter_all(std::string(parent_of(extra.path)), read);
+    try { // a directory that is deleted has a say about what is in it, too
+      directory_rules_.enter_all(std::string(parent_of(extra.path)), read);
     } catch (const std::invalid_argument& refused) {
       throw Failure(Failure::Kind::denied, refused.what());
     }

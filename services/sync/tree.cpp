@@ -104,11 +104,11 @@ std::unique_ptr<IncomingFile> Tree::receive_file(const std::string& path) {
   return std::make_unique<IncomingFile>(parent(path), name(path), random_);
 }
 
-void Tree::link_file(const std::string& path, const Directory& there) {
+void Tree::link_file(const std::string& path, const Directory& there, bool is_same) {
   const std::shared_ptr<Directory> here = parent(path);
   const std::string temporary = temporary_name(name(path), random_());
   if (!there.link(name(path), *here, temporary)) throw FileError("link", path, EXDEV);
-  make_room(path);
+  if (!is_same) make_room(path);
   const auto tidy = [&] {
     try {
       here->remove_file(temporary);

@@ -45,8 +45,9 @@ class Tree {
   /// In place of whatever file or symlink has the name; a directory has to be removed before.
   void make_symlink(const Entry& entry);
   std::unique_ptr<IncomingFile> receive_file(const std::string& path);
-  /// A second name for the file of the same name in `there`, at once in place of what has the name here.
-  void link_file(const std::string& path, const Directory& there);
+  /// A second name for the file of the same name in `there`, at once in place of what has the name here; a file
+  /// that is the same is no loss, and no backup of it is kept.
+  void link_file(const std::string& path, const Directory& there, bool is_same);
   /// Mode and time of a file or symlink that is as it should be otherwise.
   void set_attributes(const Entry& entry);
   Fd open_file(const std::string& path, Status& status);

@@ -47,6 +47,8 @@ def pattern(choose):
     text = "/".join(choose.choice(NAMES if choose.random() < 0.5 else WILD) for _ in range(count))
     if choose.random() < 0.25:
         text = "/" + text
+    if text.endswith("\\") and any(letter in text for letter in "*?["):
+        text = text[:-1]  # which we refuse, and of which rsync makes a pattern that nothing matches
     end = choose.random()
     return text + ("/" if end < 0.2 else "/***" if end < 0.27 else "/**" if end < 0.32 else "")
 
@@ -111,6 +113,8 @@ def options(choose, here):
         words.append("--link-dest=../links")
     if chance() < 0.15:
         words.append("-F" if chance() < 0.5 else "-FF")
+    if "-b" in words and "--backup-dir=../kept" not in words:  # rsync deletes what it has just kept, we do not
+        words = [word for word in words if word != "--delete-excluded"]
     return words
 
 
@@ -144,9 +148,8 @@ def one(program, seed, verbose):
         make_tree(choose, f"{here}/before/links")
         os.makedirs(f"{here}/before/kept")
         if choose.random() < 0.7:  # so that something is as it should be already
-            shutil.copytree(f"{here}/from", f"{here}/before/to", dirs_exist_ok=True, symlinks=True, ignore_dangling_symlinks=True,
-                            copy_function=copy_missing)
-        shutil.copytree(f"{here}/from", f"{here}/before/links", dirs_exist_ok=True, symlinks=True, copy_function=copy_missing)
+            copy_missing(f"{here}/from", f"{here}/before/to")
+        copy_missing(f"{here}/from", f"{here}/before/links")
         words = options(choose, here)
         if any(word.startswith("-F") for word in words):
             directory_rules(choose, f"{here}/from")
@@ -189,9 +192,12 @@ def one(program, seed, verbose):
 
 
 def copy_missing(source, target):
-    if not os.path.lexists(target):
-        shutil.copy2(source, target, follow_symlinks=False)
-    return target
+    for at, folders, files in os.walk(source):
+        into = os.path.normpath(os.path.join(target, os.path.relpath(at, source)))
+        os.makedirs(into, exist_ok=True)
+        for name in folders + files:
+            if not os.path.lexists(f"{into}/{name}") and (name in files or os.path.islink(f"{at}/{name}")):
+                shutil.copy2(f"{at}/{name}", f"{into}/{name}", follow_symlinks=False)
 
 
 def strip_lists(words):
