@@ -39,7 +39,9 @@ const char* const exit_codes_text =
     "Exit codes: 0 both sides are equal; 1 wrong usage; 10 no connection, or it was lost; 11 a directory cannot be\n"
     "read or written, or the results cannot be; 12 the far side refuses or breaks the protocol; 20 interrupted; 23 "
     "some\n"
-    "files could not be synced, each was named; 30 timeout.";
+    "files could not be synced, each was named; 24 some vanished before they could be read, each was named; 25 "
+    "--max-delete left\n"
+    "something; 30 timeout.";
 
 ExitCode exit_code_of(std::exception_ptr failure) {
   try {

@@ -15,6 +15,8 @@ enum class ExitCode : int {
   protocol = 12,
   interrupted = 20,
   partial = 23,
+  vanished = 24,
+  deletions = 25,
   timeout = 30,
 };
 

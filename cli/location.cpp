@@ -1,6 +1,7 @@
 #include "cli/location.hpp"
 
 #include "cli/exit_code.hpp"
+#include "services/sync/path.hpp"
 #include "transport/address.hpp"
 #include "transport/media.hpp"
 
@@ -42,10 +43,15 @@ Location parse_location(std::string_view text) {
   Location location;
   const std::size_t mark = text.find("://");
   if (mark == std::string_view::npos || !is_scheme(text.substr(0, mark))) {
+    // rsync, scp and rclone read it as a place on another machine, and whoever writes it means that.
+    if (text.substr(0, text.find('/')).find(':') != std::string_view::npos)
+      throw UsageError("\"" + sync::printable(text) + "\" names no place here: another node is " + location_forms() +
+                       ", and a path with a colon in its first component begins with ./");
     location.path = text;
     return location;
   }
-  if (!medium) throw UsageError("scheme of \"" + std::string(text) + "\" is neither that of " + forms_of(media, "nor"));
+  if (!medium)
+    throw UsageError("scheme of \"" + sync::printable(text) + "\" is neither that of " + forms_of(media, "nor"));
   const std::size_t slash = text.find('/', mark + 3);
   location.address = text.substr(0, slash);
   if (medium->has_ports()) parse_host_port_address(location.address, scheme_of(text)); // throws what is wrong with it

@@ -14,7 +14,8 @@ struct Location {
   bool is_remote() const noexcept { return !address.empty(); }
 };
 
-/// tcp://host:port/path and unix:/run/socket!/path are there; everything else is a path here ("./unix:x" is one, too).
+/// tcp://host:port/path and unix:/run/socket!/path are there; everything else is a path here ("./unix:x" is one, too),
+/// unless its first component holds a colon, as in "host:path".
 /// Errors: UsageError; error::bad_url.
 Location parse_location(std::string_view text);
 

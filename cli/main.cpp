@@ -1,6 +1,7 @@
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
+#include "cli/standard_files.hpp"
 #include "services/sync/path.hpp"
 #include "trunkline/version.hpp"
 
@@ -51,6 +52,7 @@ std::string no_command(const CLI::App& reached, int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
+  occupy_standard_files();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN); // a file that may not grow further is an error of that file
 

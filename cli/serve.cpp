@@ -5,6 +5,7 @@
 #include "cli/location.hpp"
 #include "cli/logger.hpp"
 #include "cli/node.hpp"
+#include "cli/signals.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/service.hpp"
 
@@ -89,7 +90,8 @@ int serve(const ServeOptions& options) {
   settings.on_note = [logger](const sync::Note& note) { log_note(logger, note); };
   const auto service = sync::Service::register_at(node, std::move(settings));
 
-  asio::signal_set signals(io, SIGINT, SIGTERM);
+  asio::signal_set signals(io);
+  add_end_signals(signals);
   for (const std::string& address : options.listen) std::printf("listening on %s\n", node.listen(address).c_str());
   std::fflush(stdout);
   std::exception_ptr failure;
@@ -117,7 +119,7 @@ Command add_serve(CLI::App& program) {
       ->type_name("ADDRESS");
   command->add_flag("--read-only", options->read_only, "Others may read, not write");
   command->add_flag("--insecure", options->insecure, "Allow addresses that other machines can reach, unencrypted");
-  command->add_option("--grace", options->grace_seconds, "How long syncs may go on after SIGINT or SIGTERM")
+  command->add_option("--grace", options->grace_seconds, "How long syncs may go on after SIGINT, SIGTERM or SIGHUP")
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0, 86'400));

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace trunkline::cli {
 namespace {
@@ -23,6 +24,39 @@ std::size_t columns_of(std::FILE* terminal) {
   return size.ws_col;
 }
 
+/// The letters of rsync's --itemize-changes; empty for what has none.
+std::string letters_of(const sync::Note& note, bool pushes) {
+  char first = '.';
+  switch (note.kind) {
+    case sync::Note::Kind::sent: first = pushes ? '<' : '>'; break;
+    case sync::Note::Kind::directory:
+    case sync::Note::Kind::symlink: first = 'c'; break;
+    case sync::Note::Kind::attributes: break;
+    case sync::Note::Kind::deleted: return "*deleting  ";
+    default: return {};
+  }
+  const char type = note.type == sync::EntryType::directory ? 'd' : note.type == sync::EntryType::symlink ? 'L' : 'f';
+  const std::string begin{first, type};
+  if (note.changes & sync::Changes::is_new) return begin + "+++++++++";
+  std::string letters = ".........";
+  if (note.changes & sync::Changes::content) letters[0] = 'c';
+  if (note.changes & sync::Changes::size) letters[1] = 's';
+  if (note.changes & sync::Changes::time) letters[2] = 't';
+  if (note.changes & sync::Changes::mode) letters[3] = 'p';
+  return begin + letters;
+}
+
+std::string itemized(const sync::Note& note, const std::string& letters) {
+  std::string path = note.path.empty() ? "." : sync::printable(note.path);
+  if (note.type == sync::EntryType::directory) path += '/';
+  if (note.kind == sync::Note::Kind::symlink) path += " -> " + sync::printable(note.text);
+  return letters + ' ' + path;
+}
+
+bool is_trouble(sync::Note::Kind kind) {
+  return kind == sync::Note::Kind::error || kind == sync::Note::Kind::vanished || kind == sync::Note::Kind::warning;
+}
+
 std::FILE* terminal_of(std::FILE* file) { return ::isatty(::fileno(file)) == 1 ? file : nullptr; }
 
 const char* name_of_kind(sync::Note::Kind kind) {
@@ -34,6 +68,8 @@ const char* name_of_kind(sync::Note::Kind kind) {
     case sync::Note::Kind::symlink: return "symlink";
     case sync::Note::Kind::attributes: return "attributes";
     case sync::Note::Kind::deleted: return "deleted";
+    case sync::Note::Kind::vanished: return "vanished";
+    case sync::Note::Kind::warning: return "warning";
   }
   return "unknown";
 }
@@ -41,7 +77,9 @@ const char* name_of_kind(sync::Note::Kind kind) {
 std::string line_of(const sync::Note& note) {
   const std::string path = note.path.empty() ? "." : sync::printable(note.path);
   switch (note.kind) {
-    case sync::Note::Kind::error: return sync::printable_sentence(note.text);
+    case sync::Note::Kind::error:
+    case sync::Note::Kind::vanished:
+    case sync::Note::Kind::warning: return sync::printable_sentence(note.text);
     case sync::Note::Kind::skipped: return "skipped " + path + ": " + sync::printable_sentence(note.text);
     case sync::Note::Kind::sent: return "sent " + path;
     case sync::Note::Kind::directory: return "made " + path + "/";
@@ -123,17 +161,21 @@ void SyncOutput::tick_json(double seconds) {
 }
 
 void SyncOutput::note(const sync::Note& note) {
+  seen_.count(note);
   if (style_.json) {
     note_json(note);
-  } else if (note.kind == sync::Note::Kind::error) {
+  } else if (is_trouble(note.kind)) {
     print(err_, "trunkline: " + line_of(note));
+  } else if (const std::string letters = style_.itemize ? letters_of(note, style_.pushes) : std::string();
+             !letters.empty()) {
+    if (!style_.quiet) print(out_, itemized(note, letters));
   } else if (style_.verbose || style_.dry_run || note.kind == sync::Note::Kind::skipped) {
     if (!style_.quiet) print(out_, line_of(note));
   }
 }
 
 void SyncOutput::note_json(const sync::Note& note) {
-  const bool always = note.kind == sync::Note::Kind::error || note.kind == sync::Note::Kind::skipped;
+  const bool always = is_trouble(note.kind) || note.kind == sync::Note::Kind::skipped;
   if (!always && style_.quiet) return;
   JsonLine line;
   line.add("event", name_of_kind(note.kind)).add_path(note.path);
@@ -163,6 +205,13 @@ void SyncOutput::summary(const sync::Report& report, double seconds, ExitCode co
     line.add("seconds", seconds).add("errors", report.errors).add("directories", report.directories);
     line.add("symlinks", report.symlinks).add("attributes", report.attributes).add("deleted", report.deleted);
     line.add("unchanged", report.unchanged).add("skipped", report.skipped).add("dry_run", style_.dry_run);
+    line.add("vanished", report.vanished).add("warnings", report.warnings);
+    line.add("linked", report.linked).add("passed_over", report.passed_over).add("not_deleted", report.not_deleted);
+    const sync::NotKept& lost = report.not_kept;
+    line.add("not_kept_owners", lost.owners).add("not_kept_hard_links", lost.hard_links);
+    line.add("not_kept_xattrs", lost.xattrs).add("not_kept_acls", lost.acls);
+    line.add("not_kept_mode_bits", lost.mode_bits).add("not_kept_specials", lost.specials);
+    line.add("files_new", report.files_new).add("wire_sent", wire_.sent).add("wire_received", wire_.received);
     line.add("exit_code", static_cast<std::uint64_t>(code));
     print_json(line.take());
     flush(out_);
@@ -176,16 +225,59 @@ void SyncOutput::summary(const sync::Report& report, double seconds, ExitCode co
   line += fmt::format("; {} directories, {} symlinks, {} attributes, {} deleted, {} unchanged", report.directories,
                       report.symlinks, report.attributes, report.deleted, report.unchanged);
   if (report.skipped > 0) line += fmt::format(", {} skipped", report.skipped);
+  if (report.linked > 0) line += fmt::format(", {} linked", report.linked);
+  if (report.passed_over > 0) line += fmt::format(", {} passed over", report.passed_over);
+  if (report.vanished > 0) line += fmt::format(", {} vanished", report.vanished);
+  if (report.warnings > 0) line += fmt::format(", {} warnings", report.warnings);
   if (report.errors > 0) line += fmt::format(", {} errors", report.errors);
+  if (style_.stats) say_stats(report);
   print(out_, line);
+  say_not_kept(report.not_kept);
   flush(out_);
+}
+
+void SyncOutput::say_stats(const sync::Report& report) {
+  const std::pair<const char*, std::uint64_t> rows[] = {
+      {"entries listed", progress_->entries_listed},
+      {"files sent", report.files},
+      {"files sent that are new", report.files_new},
+      {"directories made", report.directories},
+      {"symlinks made", report.symlinks},
+      {"attributes set", report.attributes},
+      {"entries deleted", report.deleted},
+      {"entries unchanged", report.unchanged},
+      {"files linked", report.linked},
+      {"entries passed over", report.passed_over},
+      {"bytes of the files sent", report.bytes},
+      {"bytes of them, literal", report.bytes},
+      {"bytes of them, matched", 0},
+      {"bytes on the wire, sent", wire_.sent},
+      {"bytes on the wire, received", wire_.received},
+  };
+  for (const auto& [what, count] : rows) print(out_, fmt::format("{}: {}", what, count));
+}
+
+void SyncOutput::say_not_kept(const sync::NotKept& counts) {
+  const std::pair<std::uint64_t, const char*> rows[] = {
+      {counts.owners, "owner or group of"},
+      {counts.hard_links, "hard links of"},
+      {counts.xattrs, "extended attributes of"},
+      {counts.acls, "ACLs of"},
+      {counts.mode_bits, "setuid, setgid or sticky bits of"},
+      {counts.specials, "devices, fifos and sockets:"},
+  };
+  std::string line;
+  for (const auto& [count, what] : rows)
+    if (count > 0) line += fmt::format("{} {} {}", line.empty() ? "not kept:" : ",", what, count);
+  if (!line.empty()) print(out_, line);
 }
 
 bool SyncOutput::finish() {
   clear();
   flush(out_);
   if (out_error_ == 0) return true;
-  print(err_, std::string("trunkline: cannot write the results: ") + std::strerror(out_error_));
+  const char* const words = out_error_ == EBADF ? "it is closed" : std::strerror(out_error_);
+  print(err_, std::string("trunkline: cannot write the results to the standard output: ") + words);
   return false;
 }
 

@@ -22,6 +22,9 @@ class SyncOutput {
     bool quiet = false;
     bool verbose = false;
     bool dry_run = false;
+    bool itemize = false;
+    bool stats = false;
+    bool pushes = false; // to another node
   };
 
   SyncOutput(Style style, std::shared_ptr<const sync::Progress> progress, std::FILE* out = stdout,
@@ -38,6 +41,14 @@ class SyncOutput {
   void log(const std::string& line);
   void failure(std::exception_ptr failure);
   void failure(const std::string& line);
+  /// What the notes so far come to, for a sync that ended before it was done.
+  const sync::Report& seen() const noexcept { return seen_; }
+  /// What went over this node's connections; in the statistics.
+  struct Wire {
+    std::uint64_t sent = 0;
+    std::uint64_t received = 0;
+  };
+  void set_wire(Wire wire) { wire_ = wire; }
   void summary(const sync::Report& report, double seconds, ExitCode code);
   /// Writes what is left; says what is wrong, once, and returns false when some of the results could not be written.
   bool finish();
@@ -50,6 +61,8 @@ class SyncOutput {
   void print_json(const std::string& object);
   void tick_json(double seconds);
   void note_json(const sync::Note& note);
+  void say_stats(const sync::Report& report);
+  void say_not_kept(const sync::NotKept& counts);
 
   const Style style_;
   const std::shared_ptr<const sync::Progress> progress_;
@@ -59,6 +72,8 @@ class SyncOutput {
   bool drawn_ = false;
   int out_error_ = 0; // errno of the first result that could not be written
   Rate rate_;
+  sync::Report seen_;
+  Wire wire_;
   double said_seconds_ = 0; // of the last plain progress line
 };
 

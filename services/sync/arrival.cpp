@@ -45,6 +45,13 @@ awaitable<void> Arrival::take(Circuit circuit) {
   if (header.size() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
     throw_protocol("a file of " + std::to_string(header.size()) + " bytes");
   ++voice_.report().circuits;
+  if (wants_.is_there(index)) { // since it was asked for
+    circuit.close();
+    wants_.resolve(index);
+    co_return;
+  }
+  co_await wait_for_file(budget_, budget_->written);
+  const FileTurn turn(budget_, budget_->written);
 
   bool whole = false;
   std::string trouble;
@@ -66,7 +73,12 @@ awaitable<void> Arrival::take(Circuit circuit) {
     co_return;
   }
   ++voice_.progress().files_done;
-  voice_.note(Note::Kind::sent, entries_[index].path, {}, header.size());
+  Note note;
+  note.kind = Note::Kind::sent;
+  note.path = entries_[index].path;
+  note.bytes = header.size();
+  note.changes = changes_[index];
+  voice_.note(std::move(note));
   wants_.resolve(index);
 }
 
@@ -98,6 +110,7 @@ awaitable<bool> Arrival::take_content(Circuit& circuit, std::size_t index, wire:
       co_await let_others_run();
     }
     if (replaces_directory_.contains(index)) tree_->remove(path, EntryType::directory);
+    tree_->make_room(path);
     file->commit(header.size(), header.mode() & mode_bits, mtime);
   } catch (const boost::system::system_error& ended) {
     take_back();

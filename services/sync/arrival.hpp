@@ -10,8 +10,12 @@
 #include "services/sync/want_list.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
+#include <memory>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 namespace trunkline::sync {
 
@@ -19,10 +23,11 @@ namespace trunkline::sync {
 class Arrival {
  public:
   /// Errors: Failure::Kind::protocol when the far side has opened more circuits than files were wanted.
-  Arrival(Tree* tree, const std::deque<Entry>& entries, const std::unordered_set<std::size_t>& replaces_directory,
-          WantList& wants, TakerVoice& voice)
-      : tree_(tree), entries_(entries), replaces_directory_(replaces_directory), count_(wants), wants_(wants),
-        voice_(voice) {
+  Arrival(Tree* tree, const std::deque<Entry>& entries, const std::vector<std::uint8_t>& changes,
+          const std::unordered_set<std::size_t>& replaces_directory, WantList& wants, TakerVoice& voice,
+          std::shared_ptr<SharedBudget> budget)
+      : tree_(tree), entries_(entries), changes_(changes), replaces_directory_(replaces_directory), count_(wants),
+        wants_(wants), voice_(voice), budget_(std::move(budget)) {
     wants_.add_circuit();
   }
   Arrival(const Arrival&) = delete;
@@ -45,10 +50,12 @@ class Arrival {
 
   Tree* const tree_; // null in a dry run into nothing, where no file is wanted
   const std::deque<Entry>& entries_;
+  const std::vector<std::uint8_t>& changes_; // of each
   const std::unordered_set<std::size_t>& replaces_directory_; // entries whose name an empty directory has
   const Count count_;
   WantList& wants_;
   TakerVoice& voice_;
+  const std::shared_ptr<SharedBudget> budget_;
 };
 
 /// A disk that is full, or that nothing may be written to, ends a sync: every other file would say the same.

@@ -7,11 +7,14 @@
 #include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <iterator>
 
 namespace trunkline::sync {
 namespace {
@@ -44,7 +47,19 @@ Status to_status(const struct stat& from) {
   status.inode = from.st_ino;
   status.names_count = from.st_nlink;
   status.owner = from.st_uid;
+  status.group = from.st_gid;
   return status;
+}
+
+/// The system's words, but for those that name another thing than what has happened here.
+const char* words_of(int error_number) {
+  switch (error_number) {
+    case ELOOP: return "a symbolic link is in its path, and none is followed";
+    case EINVAL: return "the file system takes no such name or value";
+    case EXDEV: return "it leads out of the tree, or to another file system";
+    case not_a_file: return "it is no regular file any more";
+    default: return std::strerror(error_number);
+  }
 }
 
 struct Times {
@@ -60,9 +75,17 @@ struct Times {
 } // namespace
 
 FileError::FileError(std::string_view verb, std::string_view path, int error_number)
+    : FileError(verb, path, error_number, words_of(error_number)) {}
+
+FileError::FileError(std::string_view verb, std::string_view path, int error_number, std::string_view words)
     : std::runtime_error("cannot " + std::string(verb) + " \"" + (path.empty() ? "." : printable(path)) +
-                         "\": " + std::strerror(error_number)),
+                         "\": " + std::string(words)),
       error_number_(error_number) {}
+
+bool FileError::is_gone() const noexcept {
+  constexpr int gone[] = {ENOENT, ENOTDIR, ELOOP, ESTALE, not_a_file};
+  return std::find(std::begin(gone), std::end(gone), error_number_) != std::end(gone);
+}
 
 Fd::~Fd() {
   if (number_ >= 0) ::close(number_);
@@ -139,6 +162,22 @@ int Disk::read_link(int directory, const std::string& name, std::string& into) {
   if (size == sizeof target) return -ENAMETOOLONG;
   into.assign(target, static_cast<std::size_t>(size));
   return 0;
+}
+
+int Disk::list_xattrs(int directory, const std::string& name, std::string& into) {
+  if (const int error = before(DiskCall::list_xattrs, name)) return -error;
+  // The kernel has no call for a name in an open directory; this path leads there without following the name.
+  const std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
+  into.resize(1024);
+  for (;;) {
+    const ssize_t size = ::llistxattr(path.c_str(), into.data(), into.size());
+    if (size < 0 && errno == ERANGE && into.size() < 65536) {
+      into.resize(65536);
+      continue;
+    }
+    into.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+    return size < 0 ? -errno : 0;
+  }
 }
 
 ssize_t Disk::read(int fd, std::span<std::byte> into, std::uint64_t offset) {
@@ -221,6 +260,16 @@ int Disk::lock(int fd) {
 int Disk::rename(int directory, const std::string& from, const std::string& to) {
   if (const int error = before(DiskCall::rename, to)) return -error;
   return answer(::renameat(directory, from.c_str(), directory, to.c_str()));
+}
+
+int Disk::move(int directory, const std::string& from, int into, const std::string& to) {
+  if (const int error = before(DiskCall::rename, to)) return -error;
+  return answer(::renameat(directory, from.c_str(), into, to.c_str()));
+}
+
+int Disk::link(int directory, const std::string& from, int into, const std::string& to) {
+  if (const int error = before(DiskCall::link, to)) return -error;
+  return answer(::linkat(directory, from.c_str(), into, to.c_str(), 0));
 }
 
 int Disk::make_directory(int directory, const std::string& name, mode_t mode) {

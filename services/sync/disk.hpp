@@ -18,13 +18,20 @@
 
 namespace trunkline::sync {
 
+/// The number of a FileError about something that is to be a regular file and is not; ours, no system call returns it.
+inline constexpr int not_a_file = 100'000;
+
 /// A file system said no. The text is a whole sentence without a full stop: `cannot write "a/b": No space left on
 /// device`.
 class FileError : public std::runtime_error {
  public:
   FileError(std::string_view verb, std::string_view path, int error_number);
+  /// For what the number says badly: `words` in its place.
+  FileError(std::string_view verb, std::string_view path, int error_number, std::string_view words);
 
   int error_number() const noexcept { return error_number_; }
+  /// What was there when somebody looked is not there any more, or something else has its name.
+  bool is_gone() const noexcept;
 
  private:
   int error_number_;
@@ -69,6 +76,7 @@ struct Status {
   ino_t inode = 0;
   nlink_t names_count = 0; // 0 of an open file that was deleted
   uid_t owner = 0;
+  gid_t group = 0;
 
   bool is_file() const noexcept { return S_ISREG(mode); }
   bool is_directory() const noexcept { return S_ISDIR(mode); }
@@ -96,6 +104,8 @@ enum class DiskCall : std::uint8_t {
   make_symlink,
   remove,
   lock,
+  list_xattrs,
+  link,
 };
 
 /// The system calls. They return what the kernel returns, or minus the error number, and never throw.
@@ -118,6 +128,8 @@ class Disk {
   int status(int directory, const std::string& name, Status& into);
   int status(int fd, Status& into);
   int read_link(int directory, const std::string& name, std::string& into);
+  /// The names of the extended attributes of one name, each with a zero byte behind it.
+  int list_xattrs(int directory, const std::string& name, std::string& into);
   ssize_t read(int fd, std::span<std::byte> into, std::uint64_t offset);
   /// Writes all of it.
   int write(int fd, std::span<const std::byte> bytes, std::uint64_t offset);
@@ -136,6 +148,10 @@ class Disk {
   /// Takes the file's lock if nobody has it; it goes with the descriptor.
   int lock(int fd);
   int rename(int directory, const std::string& from, const std::string& to);
+  /// The same into another directory.
+  int move(int directory, const std::string& from, int into, const std::string& to);
+  /// A second name for a file; -EEXIST when it is taken.
+  int link(int directory, const std::string& from, int into, const std::string& to);
   int make_directory(int directory, const std::string& name, mode_t mode);
   int make_symlink(int directory, const std::string& name, const std::string& target);
   int remove_file(int directory, const std::string& name);

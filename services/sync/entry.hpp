@@ -22,6 +22,8 @@ struct Entry {
   FileTime mtime;
   std::uint32_t mode = 0; // permissions only; nothing for a symlink
   std::string target;     // of a symlink
+  std::uint32_t owner = 0;
+  std::uint32_t group = 0;
 
   friend bool operator==(const Entry&, const Entry&) = default;
 };

@@ -1,72 +1,110 @@
-// Which paths a sync leaves alone: the basic patterns of rsync's --exclude.
+// Which paths a sync leaves out and which it leaves alone: rsync's filter rules.
 #pragma once
 
-#include <array>
+#include "services/sync/pattern.hpp"
+#include "services/sync/rule.hpp"
+
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace trunkline::sync {
 
-/// A list of patterns. An excluded directory is excluded with everything in it; what is excluded is neither sent nor
-/// deleted.
-///   *.o        a name, anywhere            /top      only at the top of the synced tree
-///   build/     directories only            a/b*      the end of a path, whole components
-///   *  any run of bytes but '/'     **  any run of bytes     ?  one byte but '/'     [a-z] [!a-z]  a class     \x  x
-///   itself
-/// Matching takes time proportional to pattern and path, whatever the pattern: all places of 64 tokens advance at once.
+class DirectoryRules;
+
+/// Rules in their order; the first one that matches decides, and where none does a path takes part. What a Giver hides
+/// is not sent, and nothing below it; what a Taker protects is not deleted. A rule is for both unless it says
+/// otherwise.
 class Filter {
  public:
-  static constexpr std::size_t patterns_max = 1000;
-  static constexpr std::size_t pattern_bytes_max = 512;
+  static constexpr std::size_t rules_max = 1000;
+  static constexpr std::size_t pattern_bytes_max = Pattern::bytes_max;
   static constexpr std::size_t patterns_bytes_max = 16 * 1024; // of all together
+  static constexpr std::size_t file_bytes_max = 16 * 1024;     // of a file with the rules of a directory
 
   Filter() = default;
-  /// Errors: std::invalid_argument that names the pattern.
-  explicit Filter(const std::vector<std::string>& patterns);
+  /// delete_excluded: a rule that is for both sides is only for the Giver. Errors: std::invalid_argument that names the
+  /// pattern.
+  explicit Filter(const std::vector<Rule>& rules, bool delete_excluded = false);
 
-  /// Whether a path is excluded by itself; a walk asks about each directory before what is in it.
-  bool excludes(std::string_view path, bool is_directory) const;
-  bool empty() const noexcept { return patterns_.empty(); }
-  /// How many steps `excludes` may take for this path. Somebody else may have chosen both: whoever asks about many
+  /// Whether a path is not to be sent; a walk asks about each directory before what is in it.
+  bool hides(std::string_view path, bool is_directory, const DirectoryRules& local) const;
+  /// Whether a path may not be deleted; `deleted`: the directory that it lies in is.
+  bool protects(std::string_view path, bool is_directory, const DirectoryRules& local, bool deleted) const;
+  /// The same without a look at any file with rules of a directory: true only when none could say otherwise.
+  bool hides(std::string_view path, bool is_directory) const;
+  bool leaves_alone(std::string_view path, bool is_directory) const;
+
+  bool empty() const noexcept { return rules_.empty(); }
+  /// The files with rules that a walk looks for in each directory.
+  const std::vector<Rule>& files() const noexcept { return files_; }
+  /// How many steps a question about this path may take. Somebody else may have chosen both: whoever asks about many
   /// paths lets others run after about steps_between_yields of them.
   std::size_t steps(std::string_view path) const noexcept;
   static constexpr std::size_t steps_between_yields = 256 * 1024;
 
  private:
-  struct Token {
-    enum class Kind : std::uint8_t { byte, any, star, star_star, set };
-    Kind kind;
-    char byte = 0;
-    bool negated = false;
-    std::vector<std::pair<char, char>> ranges;
+  friend class DirectoryRules;
 
-    bool takes(char seen) const noexcept;
+  enum class Side : std::uint8_t { giver, taker };
+  enum class Verdict : std::uint8_t { none, exclude, include, unknown };
+  struct Question {
+    std::string_view path;
+    bool is_directory = false;
+    Side side = Side::giver;
+    bool deleted = false;
   };
-  using Word = std::uint64_t; // one bit for each of 64 tokens
+  struct Compiled {
+    Rule rule;
+    std::optional<Pattern> pattern; // none: `file` is what stands here
+    std::size_t file = 0;
 
-  struct Pattern {
-    std::size_t words = 0; // that hold one bit for each token, and one for the end
-    std::array<std::uint16_t, 256> rows{}; // of each byte in `takes`
-    std::vector<Word> takes; // rows of words: which tokens take the byte
-    std::vector<Word> stars; // which tokens may take nothing, or more than one byte
-    std::size_t end = 0; // the place behind the last token
-    bool anchored = false; // begins at the top
-    bool name_only = false; // no '/' and no '**': the last component is what counts
-    bool directory_only = false;
-
-    void compile(const std::vector<Token>& tokens);
-    bool matches(std::string_view path) const;
+    Verdict judge(const Question& question) const;
   };
 
-  static Pattern parse(std::string_view text);
+  static Compiled compile(const Rule& rule, const std::string& base, bool delete_excluded);
+  Verdict judge(const Question& question, const DirectoryRules* local) const;
 
-  std::vector<Pattern> patterns_;
-  std::size_t name_words_ = 0; // of the patterns that look at names only
-  std::size_t path_words_ = 0; // of the others
+  std::vector<Compiled> rules_;
+  std::vector<Rule> files_;
+  bool delete_excluded_ = false;
+};
+
+/// The rules that stand in files of the directories from the top down to where a walk is.
+class DirectoryRules {
+ public:
+  /// The content of a file in a directory, or nothing when there is none.
+  using Read = std::function<std::optional<std::string>(const std::string& directory, const std::string& name)>;
+
+  explicit DirectoryRules(const Filter& filter) : filter_(filter) {}
+
+  /// The walk is in this directory now: what does not hold it is left. Errors: std::invalid_argument that names the
+  /// file and the line; what `read` throws.
+  void enter(const std::string& directory, const Read& read);
+  /// The same, and the directories above it, which nobody may have entered.
+  void enter_all(const std::string& directory, const Read& read);
+  std::size_t steps(std::string_view path) const noexcept;
+
+ private:
+  friend class Filter;
+
+  struct File {
+    bool clears = false;
+    std::vector<Filter::Compiled> rules;
+  };
+  struct Level {
+    std::string directory;
+    std::vector<File> files; // one for each of Filter::files
+  };
+
+  Filter::Verdict judge(const Filter::Question& question, std::size_t file) const;
+
+  const Filter& filter_;
+  std::vector<Level> levels_;
 };
 
 } // namespace trunkline::sync

@@ -1,19 +1,25 @@
 #include "services/sync/giver.hpp"
 
-#include "async/within.hpp"
+#include "async/clock.hpp"
 #include "async/task_group.hpp"
+#include "async/within.hpp"
+#include "services/sync/filter.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/outgoing_file.hpp"
 #include "services/sync/path.hpp"
+#include "services/sync/selection.hpp"
 #include "services/sync/walk.hpp"
 
 #include <boost/asio/this_coro.hpp>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +29,7 @@ namespace {
 
 constexpr std::size_t notes_between_yields = 64;
 constexpr std::size_t bytes_between_yields = 1 << 20;
+constexpr Duration pause_between_attempts = std::chrono::milliseconds(2);
 
 struct Listed {
   std::string path;
@@ -41,14 +48,19 @@ struct Wanted {
 
 /// What the tasks of one Giver share. `control` belongs to the caller of `give`, who outlives them.
 struct Giving {
-  Giving(Circuit& control_circuit, Source from, Filter without, Watch watcher, Tuning limits,
+  Giving(Circuit& control_circuit, Source from, const Options& options, Watch watcher, Tuning limits,
          std::shared_ptr<SharedBudget> shared)
-      : control(control_circuit), source(std::move(from)), filter(std::move(without)), watch(std::move(watcher)),
-        tuning(limits), budget(std::move(shared)), share(budget) {}
+      : control(control_circuit), source(std::move(from)), filter(options.rules, options.delete_excluded),
+        one_file_system(options.one_file_system), watch(std::move(watcher)), tuning(limits), budget(std::move(shared)),
+        share(budget) {
+    if (options.only) only.emplace(*options.only);
+  }
 
   Circuit& control;
   const Source source;
   const Filter filter;
+  std::optional<Selection> only;
+  const bool one_file_system;
   const Watch watch;
   const Tuning tuning;
   const std::shared_ptr<SharedBudget> budget;
@@ -70,6 +82,12 @@ struct Giving {
     watch.note(note);
   }
 };
+
+std::string vanished(const std::string& path) { return '"' + printable(path) + "\" vanished before it could be read"; }
+
+std::string as_it_was(const std::string& path) {
+  return '"' + printable(path) + "\" is being written all the time: it arrived as it was at one moment";
+}
 
 using GivingPointer = std::shared_ptr<Giving>;
 
@@ -96,13 +114,22 @@ awaitable<void> give_listing(GivingPointer giving) {
     add_note(Note::Kind::skipped, path, text);
   };
   listener.on_temporary = [&](const std::string& path) { add_note(Note::Kind::skipped, path, has_temporary_name); };
+  listener.on_vanished = [&](const std::string& path) { add_note(Note::Kind::vanished, path, vanished(path)); };
+  NotKept not_kept;
+  listener.not_kept = &not_kept;
   const Source& source = giving->source;
-  Walk walk = source.only.empty() ? Walk(source.root, giving->filter, std::move(listener))
+  WalkScope scope;
+  scope.one_file_system = giving->one_file_system;
+  scope.only = giving->only ? &*giving->only : nullptr;
+  Walk walk = source.only.empty() ? Walk(source.root, giving->filter, std::move(listener), scope)
                                   : Walk(source.root, giving->filter, std::move(listener), source.only);
 
   for (bool more = true; more;) {
     std::optional<Entry> entry = walk.next();
     more = entry || !walk.ended();
+    if (!more && giving->only)
+      for (const std::string& path : giving->only->missing())
+        add_note(Note::Kind::error, path, '"' + printable(path) + "\" is named, and is not there");
     if (entry) {
       to_wire(*entry, *batch.add_entries());
       bytes += entry->path.size() + entry->target.size() + 32;
@@ -124,9 +151,16 @@ awaitable<void> give_listing(GivingPointer giving) {
     ++giving->watch.progress->worked;
     if (!entry) co_await let_others_run();
   }
+  // The list of a directory that was deleted meanwhile is empty, which must not empty the destination.
+  const bool top_is_there = source.root->directory("")->own_status().names_count > 0;
+  if (!top_is_there) {
+    add_note(Note::Kind::error, "", "the directory that is to be sent was deleted while it was listed");
+    co_await send_message(giving->control, op::notes, notes);
+  }
   wire::ListingEnd end;
   end.set_entries(giving->listed.size());
-  end.set_complete(walk.complete() && source.only.empty());
+  end.set_complete(walk.complete() && source.only.empty() && !giving->only && top_is_there);
+  to_wire(not_kept, *end.mutable_not_kept());
   co_await send_message(giving->control, op::listing_end, end);
   giving->listing_said = true;
   giving->at_rest.notify_all();
@@ -135,7 +169,9 @@ awaitable<void> give_listing(GivingPointer giving) {
 // The files.
 
 awaitable<void> give_withheld(GivingPointer giving, std::size_t index, wire::Withheld::Why why, std::string text) {
-  if (why == wire::Withheld::UNREADABLE) giving->note(Note::Kind::error, giving->listed[index].path, text);
+  const std::string& path = giving->listed[index].path;
+  if (why == wire::Withheld::GONE) text = vanished(path);
+  if (!text.empty()) giving->note(why == wire::Withheld::GONE ? Note::Kind::vanished : Note::Kind::error, path, text);
   wire::Withheld withheld;
   withheld.set_index(index);
   withheld.set_why(why);
@@ -143,7 +179,18 @@ awaitable<void> give_withheld(GivingPointer giving, std::size_t index, wire::Wit
   co_await send_message(giving->control, op::withheld, withheld);
 }
 
-enum class Given : std::uint8_t { sent, unwanted, same, different, changed };
+awaitable<void> give_warning(GivingPointer giving, std::string path, std::string text) {
+  giving->note(Note::Kind::warning, path, text);
+  Note note;
+  note.kind = Note::Kind::warning;
+  note.path = std::move(path);
+  note.text = std::move(text);
+  wire::Notes notes;
+  to_wire(note, *notes.add_notes());
+  co_await send_message(giving->control, op::notes, notes);
+}
+
+enum class Given : std::uint8_t { sent, as_it_was, unwanted, same, different, changed };
 
 /// What a send says about a circuit that is over, in the words of its end.
 [[noreturn]] void throw_ended(const Circuit& circuit, const boost::system::error_code& code) {
@@ -162,14 +209,40 @@ bool taker_gave_up(const Circuit& circuit) {
   return end->clean() || std::ranges::any_of(said_elsewhere, [&](error code) { return end->code == code; });
 }
 
+/// The digest of what was sent of a file, holes as the zeros that they are.
+class SentDigest {
+ public:
+  awaitable<void> add_hole(std::uint64_t until) {
+    if (done_ < until && zeros_.empty()) zeros_.resize(256 * 1024);
+    while (done_ < until) {
+      const std::size_t count = std::min<std::uint64_t>(zeros_.size(), until - done_);
+      add(std::span(zeros_).first(count));
+      co_await let_others_run();
+    }
+  }
+  void add(std::span<const std::byte> bytes) {
+    digester_.add(bytes);
+    done_ += bytes.size();
+  }
+  Digest take() { return digester_.take(); }
+
+ private:
+  Digester digester_;
+  std::vector<std::byte> zeros_;
+  std::uint64_t done_ = 0;
+};
+
 /// Sends the data of a file; the circuit stays unfinished.
-awaitable<Given> give_data(GivingPointer giving, Circuit& circuit, OutgoingFile& file, std::uint64_t& counted) {
+awaitable<Given> give_data(GivingPointer giving, Circuit& circuit, OutgoingFile& file, std::uint64_t& counted,
+                           SentDigest* digest) {
   std::size_t since_yield = 0;
   while (const std::size_t size = file.next_bytes(giving->tuning.fragment_bytes)) {
+    if (digest) co_await digest->add_hole(file.offset());
     Fragment fragment(op::data, Payload::uninitialized(size));
     fragment.part = static_cast<std::int64_t>(file.offset());
     const std::size_t count = file.read(fragment.payload.writable());
     if (count < size) co_return Given::changed; // it has become shorter
+    if (digest) digest->add(fragment.payload.bytes());
     const result<void> sent = co_await as_result(circuit.send(std::move(fragment)));
     if (!sent && taker_gave_up(circuit)) co_return Given::unwanted;
     if (!sent) throw_ended(circuit, sent.error());
@@ -181,10 +254,21 @@ awaitable<Given> give_data(GivingPointer giving, Circuit& circuit, OutgoingFile&
     since_yield = 0;
     co_await let_others_run();
   }
+  if (digest) co_await digest->add_hole(file.status().size);
   co_return file.unchanged() ? Given::sent : Given::changed;
 }
 
-awaitable<Given> give_content(GivingPointer giving, std::size_t index, OutgoingFile& file) {
+/// A file that is written all the time, as a log is: when a second reading of what was sent finds the same, the file
+/// was like this at the moment between the two.
+awaitable<Given> give_as_it_was(GivingPointer giving, std::size_t index, std::uint64_t size, Digest sent) {
+  const std::string& path = giving->listed[index].path;
+  const std::shared_ptr<Directory> directory = giving->source.root->directory(parent_of(path));
+  const FileDigest again =
+      co_await digest_file(giving->budget, directory, std::string(name_of(path)), giving->watch.progress, size);
+  co_return again.digest == sent ? Given::as_it_was : Given::changed;
+}
+
+awaitable<Given> give_content(GivingPointer giving, std::size_t index, OutgoingFile& file, bool last_attempt) {
   wire::FileHeader header;
   header.set_index(index);
   header.set_size(file.status().size);
@@ -197,14 +281,19 @@ awaitable<Given> give_content(GivingPointer giving, std::size_t index, OutgoingF
   std::uint64_t counted = 0; // of the file's size, in the progress
   Given given = Given::changed;
   try {
-    given = co_await give_data(giving, circuit, file, counted);
+    std::optional<SentDigest> digest;
+    if (last_attempt) digest.emplace();
+    SentDigest* const digest_of_sent = digest ? &*digest : nullptr;
+    given = co_await give_data(giving, circuit, file, counted, digest_of_sent);
+    if (given == Given::changed && digest && file.offset() >= file.status().size)
+      given = co_await give_as_it_was(giving, index, file.status().size, digest->take());
   } catch (const FileError&) {
     giving->watch.progress->bytes_done -= counted;
     if (taker_gave_up(circuit)) co_return Given::unwanted; // it is done with this file, and wants no word about it
     circuit.reset(End(error::circuit_reset, "the file cannot be read"));
     throw;
   }
-  if (given == Given::sent) {
+  if (given == Given::sent || given == Given::as_it_was) {
     giving->watch.progress->bytes_done += file.status().size - counted;
     circuit.finish();
     co_return given;
@@ -215,7 +304,7 @@ awaitable<Given> give_content(GivingPointer giving, std::size_t index, OutgoingF
   co_return given;
 }
 
-awaitable<Given> give_file_once(GivingPointer giving, Wanted wanted) {
+awaitable<Given> give_file_once(GivingPointer giving, Wanted wanted, bool last_attempt) {
   const std::string& path = giving->listed[wanted.index].path;
   const std::shared_ptr<Directory> directory = giving->source.root->directory(parent_of(path));
   const std::string name(name_of(path));
@@ -225,36 +314,48 @@ awaitable<Given> give_file_once(GivingPointer giving, Wanted wanted) {
     if (found.digest == wanted.digest) co_return Given::same;
     if (wanted.compare_only) co_return Given::different;
   }
+  co_await wait_for_file(giving->budget, giving->budget->read);
+  const FileTurn turn(giving->budget, giving->budget->read);
   OutgoingFile file(directory, name);
-  co_return co_await give_content(giving, wanted.index, file);
+  co_return co_await give_content(giving, wanted.index, file, last_attempt);
 }
 
 awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
-  for (std::size_t attempt = 1; attempt <= giving->tuning.attempts_max; ++attempt) {
+  const std::string& path = giving->listed[wanted.index].path;
+  const std::size_t attempts_max = giving->listed[wanted.index].size <= giving->tuning.fragment_bytes
+                                       ? giving->tuning.attempts_small_max
+                                       : giving->tuning.attempts_max;
+  for (std::size_t attempt = 1; attempt <= attempts_max; ++attempt) {
     Given given = Given::changed;
     std::string trouble;
+    bool is_gone = false;
     try {
-      given = co_await give_file_once(giving, wanted);
+      given = co_await give_file_once(giving, wanted, attempt >= giving->tuning.attempts_max);
     } catch (const FileError& failure) {
       trouble = failure.what();
+      is_gone = failure.is_gone();
     }
     if (!trouble.empty()) {
-      co_await give_withheld(giving, wanted.index, wire::Withheld::UNREADABLE, std::move(trouble));
+      const auto why = is_gone ? wire::Withheld::GONE : wire::Withheld::UNREADABLE;
+      co_await give_withheld(giving, wanted.index, why, std::move(trouble));
       co_return;
     }
     switch (given) {
       case Given::sent:
       case Given::unwanted: co_return;
+      case Given::as_it_was: co_await give_warning(giving, path, as_it_was(path)); co_return;
       case Given::same: co_await give_withheld(giving, wanted.index, wire::Withheld::SAME, std::string()); co_return;
       case Given::different:
         co_await give_withheld(giving, wanted.index, wire::Withheld::DIFFERENT, std::string());
         co_return;
       case Given::changed: break;
     }
+    // Whoever writes it may pause.
+    if (attempt < attempts_max) co_await sleep_for(attempt * pause_between_attempts);
   }
-  std::string text = "\"" + printable(giving->listed[wanted.index].path) + "\" changed while it was read, " +
-                     std::to_string(giving->tuning.attempts_max) + " times";
-  co_await give_withheld(giving, wanted.index, wire::Withheld::UNREADABLE, std::move(text));
+  std::string text = "\"" + printable(path) + "\" changed while it was read, " + std::to_string(attempts_max) +
+                     " times: what is there of it stays as it is";
+  co_await give_withheld(giving, wanted.index, wire::Withheld::CHANGING, std::move(text));
 }
 
 /// One of several that take turns at what is wanted; ends when nothing is, so that a sync that waits costs little.
@@ -357,10 +458,10 @@ awaitable<void> give_say_alive(GivingPointer giving) {
 
 } // namespace
 
-awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning,
+awaitable<Report> give(Circuit& control, Source source, Options options, Watch watch, Tuning tuning,
                        std::shared_ptr<SharedBudget> budget) {
-  const auto giving = std::make_shared<Giving>(control, std::move(source), std::move(filter), std::move(watch), tuning,
-                                               std::move(budget));
+  const auto giving =
+      std::make_shared<Giving>(control, std::move(source), options, std::move(watch), tuning, std::move(budget));
   TaskGroup group(co_await asio::this_coro::executor);
   group.spawn(give_hearing(giving, group));
   group.spawn(give_listing(giving));

@@ -7,6 +7,7 @@
 #include "services/sync/shared_budget.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/location.hpp"
+#include "services/sync/options.hpp"
 #include "services/sync/report.hpp"
 
 #include <memory>
@@ -15,7 +16,7 @@ namespace trunkline::sync {
 
 /// Gives everything in `source` to the Taker at the other end of `control`; whoever opened it does not matter.
 /// Returns when the Taker is done. Cancelled: the Taker is told. Errors: Failure; what ended the control circuit.
-awaitable<Report> give(Circuit& control, Source source, Filter filter, Watch watch, Tuning tuning,
+awaitable<Report> give(Circuit& control, Source source, Options options, Watch watch, Tuning tuning,
                        std::shared_ptr<SharedBudget> budget);
 
 } // namespace trunkline::sync

@@ -26,4 +26,12 @@ std::shared_ptr<Root> open_destination(const std::shared_ptr<Root>& root, std::s
 std::shared_ptr<Root> open_destination(const std::string& path, bool dry_run,
                                        std::shared_ptr<Disk> disk = std::make_shared<Disk>());
 
+/// The directory that a request names beside its destination: relative to that, and somewhere below the root all the
+/// same; or from the root when it begins with '/'. Made like a destination if `make` says so; nothing when it is not
+/// there. Errors: FileError; Failure::Kind::denied when it leads out of the root.
+std::shared_ptr<Root> open_aside(const std::shared_ptr<Root>& root, std::string_view destination, std::string_view path,
+                                 bool make);
+/// The same for the user's own paths.
+std::shared_ptr<Root> open_aside(const std::string& destination, const std::string& path, bool make);
+
 } // namespace trunkline::sync

@@ -44,6 +44,40 @@ void to_wire(const Entry& entry, wire::Entry& into) {
   into.set_mtime_nanoseconds(entry.mtime.nanoseconds);
   into.set_mode(entry.mode);
   into.set_target(entry.target);
+  into.set_owner(entry.owner);
+  into.set_group(entry.group);
+}
+
+void to_wire(const Options& options, wire::Request& into) {
+  into.set_checksum(options.checksum);
+  into.set_delete_extra(options.delete_extra);
+  into.set_dry_run(options.dry_run);
+  for (const Rule& rule : options.rules) {
+    wire::Rule& to = *into.add_rules();
+    to.set_kind(static_cast<wire::Rule::Kind>(rule.kind));
+    to.set_pattern(rule.pattern);
+    to.set_not_for_giver(!rule.for_giver);
+    to.set_not_for_taker(!rule.for_taker);
+    to.set_negated(rule.negated);
+    to.set_perishable(rule.perishable);
+    to.set_not_inherited(!rule.inherited);
+    to.set_hides_file(rule.hides_file);
+  }
+  into.set_delete_excluded(options.delete_excluded);
+  into.set_has_only(options.only.has_value());
+  if (options.only)
+    for (const std::string& path : *options.only) into.add_only(path);
+  into.set_one_file_system(options.one_file_system);
+  if (options.size_max) into.set_size_max(*options.size_max);
+  if (options.size_min) into.set_size_min(*options.size_min);
+  into.set_update(options.update);
+  into.set_existing(options.existing);
+  into.set_ignore_existing(options.ignore_existing);
+  if (options.deletions_max) into.set_deletions_max(*options.deletions_max);
+  into.set_backup(options.backup);
+  into.set_backup_suffix(options.backup_suffix);
+  into.set_backup_dir(options.backup_dir);
+  into.set_link_dest(options.link_dest);
 }
 
 void to_wire(const Note& note, wire::Note& into) {
@@ -51,6 +85,8 @@ void to_wire(const Note& note, wire::Note& into) {
   into.set_path(note.path);
   into.set_bytes(note.bytes);
   into.set_text(note.text);
+  if (note.type != EntryType::other) into.set_type(static_cast<wire::Entry::Type>(note.type));
+  into.set_changes(note.changes);
 }
 
 void to_wire(const Report& report, wire::Done& into) {
@@ -63,6 +99,22 @@ void to_wire(const Report& report, wire::Done& into) {
   into.set_unchanged(report.unchanged);
   into.set_skipped(report.skipped);
   into.set_errors(report.errors);
+  into.set_vanished(report.vanished);
+  into.set_warnings(report.warnings);
+  into.set_passed_over(report.passed_over);
+  into.set_not_deleted(report.not_deleted);
+  into.set_linked(report.linked);
+  into.set_files_new(report.files_new);
+  to_wire(report.not_kept, *into.mutable_not_kept());
+}
+
+void to_wire(const NotKept& counts, wire::NotKept& into) {
+  into.set_owners(counts.owners);
+  into.set_hard_links(counts.hard_links);
+  into.set_xattrs(counts.xattrs);
+  into.set_acls(counts.acls);
+  into.set_mode_bits(counts.mode_bits);
+  into.set_specials(counts.specials);
 }
 
 Note from_wire(const wire::Note& from) {
@@ -71,7 +123,44 @@ Note from_wire(const wire::Note& from) {
   note.path = from.path();
   note.bytes = from.bytes();
   note.text = from.text();
+  if (wire::Entry::Type_IsValid(from.type())) note.type = static_cast<EntryType>(from.type());
+  note.changes = static_cast<std::uint8_t>(from.changes());
   return note;
+}
+
+Options from_wire(const wire::Request& from) {
+  Options options;
+  options.checksum = from.checksum();
+  options.delete_extra = from.delete_extra();
+  options.dry_run = from.dry_run();
+  for (const wire::Rule& rule : from.rules()) {
+    if (!wire::Rule::Kind_IsValid(rule.kind()))
+      throw_protocol("a filter rule of the unknown kind " + std::to_string(rule.kind()));
+    Rule to;
+    to.kind = static_cast<Rule::Kind>(rule.kind());
+    to.pattern = rule.pattern();
+    to.for_giver = !rule.not_for_giver();
+    to.for_taker = !rule.not_for_taker();
+    to.negated = rule.negated();
+    to.perishable = rule.perishable();
+    to.inherited = !rule.not_inherited();
+    to.hides_file = rule.hides_file();
+    options.rules.push_back(std::move(to));
+  }
+  options.delete_excluded = from.delete_excluded();
+  if (from.has_only()) options.only.emplace(from.only().begin(), from.only().end());
+  options.one_file_system = from.one_file_system();
+  if (from.has_size_max()) options.size_max = from.size_max();
+  if (from.has_size_min()) options.size_min = from.size_min();
+  options.update = from.update();
+  options.existing = from.existing();
+  options.ignore_existing = from.ignore_existing();
+  if (from.has_deletions_max()) options.deletions_max = from.deletions_max();
+  options.backup = from.backup();
+  options.backup_suffix = from.backup_suffix();
+  options.backup_dir = from.backup_dir();
+  options.link_dest = from.link_dest();
+  return options;
 }
 
 Report from_wire(const wire::Done& done) {
@@ -85,7 +174,25 @@ Report from_wire(const wire::Done& done) {
   report.unchanged = done.unchanged();
   report.skipped = done.skipped();
   report.errors = done.errors();
+  report.vanished = done.vanished();
+  report.warnings = done.warnings();
+  report.passed_over = done.passed_over();
+  report.not_deleted = done.not_deleted();
+  report.linked = done.linked();
+  report.files_new = done.files_new();
+  report.not_kept = from_wire(done.not_kept());
   return report;
+}
+
+NotKept from_wire(const wire::NotKept& from) {
+  NotKept counts;
+  counts.owners = from.owners();
+  counts.hard_links = from.hard_links();
+  counts.xattrs = from.xattrs();
+  counts.acls = from.acls();
+  counts.mode_bits = from.mode_bits();
+  counts.specials = from.specials();
+  return counts;
 }
 
 FileTime mtime_of(const wire::FileHeader& header) {
@@ -152,6 +259,8 @@ std::string ListingReader::read(wire::Entry&& from, Entry& into) {
   into.mtime = {from.mtime_seconds(), from.mtime_nanoseconds()};
   into.mode = from.mode();
   into.target = std::move(*from.mutable_target());
+  into.owner = from.owner();
+  into.group = from.group();
   if (into.type != EntryType::directory) return {};
   while (!directories_.empty() && !is_below(into.path, directories_.back())) directories_.pop_back();
   if (!into.path.empty()) directories_.push_back(into.path);
@@ -162,7 +271,7 @@ bool ListingReader::is_excluded(const wire::Entry& entry) {
   if (entry.path().empty()) return false;
   if (!excluded_.empty() && is_below(entry.path(), excluded_)) return true;
   const bool is_directory = entry.type() == wire::Entry::DIRECTORY;
-  if (!filter_.excludes(entry.path(), is_directory)) return false;
+  if (!filter_.hides(entry.path(), is_directory)) return false;
   if (is_directory) excluded_ = entry.path();
   return true;
 }

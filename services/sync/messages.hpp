@@ -7,6 +7,7 @@
 #include "services/sync/shared_budget.hpp"
 #include "services/sync/entry.hpp"
 #include "services/sync/filter.hpp"
+#include "services/sync/options.hpp"
 #include "services/sync/report.hpp"
 
 #include <chrono>
@@ -19,7 +20,7 @@
 
 namespace trunkline::sync {
 
-inline constexpr std::uint32_t protocol_version = 1;
+inline constexpr std::uint32_t protocol_version = 2;
 inline constexpr const char* service_name = "sync";
 
 namespace op {
@@ -48,10 +49,15 @@ inline constexpr const char* has_temporary_name = "has the name of a temporary f
 inline constexpr std::size_t batch_bytes = 32 * 1024;
 
 void to_wire(const Entry& entry, wire::Entry& into);
+void to_wire(const Options& options, wire::Request& into);
 void to_wire(const Note& note, wire::Note& into);
 void to_wire(const Report& report, wire::Done& into);
+void to_wire(const NotKept& counts, wire::NotKept& into);
 Note from_wire(const wire::Note& note);
+/// Nothing of it is checked: Filter and Selection do that.
+Options from_wire(const wire::Request& from);
 Report from_wire(const wire::Done& done);
+NotKept from_wire(const wire::NotKept& from);
 FileTime mtime_of(const wire::FileHeader& header);
 
 /// What an entry takes in memory.

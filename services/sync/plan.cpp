@@ -5,10 +5,14 @@
 namespace trunkline::sync {
 
 Decision Planner::next(const Entry& wanted) {
+  found_ = nullptr;
   while (at_ < have_.size()) {
     const int order = compare_paths(have_[at_].path, wanted.path);
     if (order > 0) break;
-    if (order == 0) return compare(wanted, at_++);
+    if (order == 0) {
+      found_ = &have_[at_];
+      return compare(wanted, at_++);
+    }
     extras_.push_back(at_++);
   }
   switch (wanted.type) {

@@ -37,6 +37,8 @@ class Planner {
 
   /// For each wanted entry in ascending order.
   Decision next(const Entry& wanted);
+  /// What is here under the name of the last one; null: nothing.
+  const Entry* found() const noexcept { return found_; }
   /// After the last one: which of the entries here are in no listing there, ascending.
   std::vector<std::size_t> extras();
 
@@ -47,6 +49,7 @@ class Planner {
   bool checksum_;
   std::size_t at_ = 0; // entries before it are dealt with
   std::vector<std::size_t> extras_;
+  const Entry* found_ = nullptr;
 };
 
 struct Plan {

@@ -1,6 +1,8 @@
 // What a sync says while it runs and when it is done.
 #pragma once
 
+#include "services/sync/entry.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -11,14 +13,25 @@
 
 namespace trunkline::sync {
 
+/// What of an entry a sync changed, as flags.
+struct Changes {
+  static constexpr std::uint8_t is_new = 1;
+  static constexpr std::uint8_t content = 2; // found by its digest; of a symlink: its target
+  static constexpr std::uint8_t size = 4;
+  static constexpr std::uint8_t time = 8;
+  static constexpr std::uint8_t mode = 16;
+};
+
 /// One thing that was done (in a dry run: would be), or could not be.
 struct Note {
-  enum class Kind : std::uint8_t { error, skipped, sent, directory, symlink, attributes, deleted };
+  enum class Kind : std::uint8_t { error, skipped, sent, directory, symlink, attributes, deleted, vanished, warning };
 
   Kind kind = Kind::error;
   std::string path;        // relative; bytes as they are, see `printable`
   std::uint64_t bytes = 0; // of a file that was sent
-  std::string text;        // error: a whole sentence; skipped: why; symlink: its target
+  EntryType type = EntryType::file; // of what was done something to
+  std::uint8_t changes = 0;         // see Changes
+  std::string text;        // error, vanished, warning: a whole sentence; skipped: why; symlink: its target
 };
 
 /// How far it is. Both sides see the same within what is under way between them.
@@ -33,8 +46,21 @@ struct Progress {
   std::uint64_t heard = 0;   // grows with whatever comes from the far side
 };
 
+/// How many entries of a source have something that the destination does not get.
+struct NotKept {
+  std::uint64_t owners = 0; // or group
+  std::uint64_t hard_links = 0;
+  std::uint64_t xattrs = 0;
+  std::uint64_t acls = 0;
+  std::uint64_t mode_bits = 0; // setuid, setgid, sticky
+  std::uint64_t specials = 0;  // devices, fifos, sockets
+
+  friend bool operator==(const NotKept&, const NotKept&) = default;
+};
+
 struct Report {
   std::uint64_t files = 0;       // whose content was sent
+  std::uint64_t files_new = 0;   // of those, the ones that were not there
   std::uint64_t bytes = 0;       // of them
   std::uint64_t directories = 0; // made
   std::uint64_t symlinks = 0;    // made or replaced
@@ -43,14 +69,16 @@ struct Report {
   std::uint64_t unchanged = 0;
   std::uint64_t skipped = 0;
   std::uint64_t errors = 0;
+  std::uint64_t vanished = 0;    // deleted from the source since they were listed
+  std::uint64_t warnings = 0;
+  std::uint64_t linked = 0;      // files that are the same as in another tree of the destination's side
+  std::uint64_t passed_over = 0; // not looked at any further because an option says so
+  std::uint64_t not_deleted = 0; // because deletions_max were
   std::uint64_t circuits = 0;    // that the sync used
-};
+  NotKept not_kept;
 
-struct Options {
-  bool checksum = false;     // content decides, not size and mtime
-  bool delete_extra = false; // what the source does not have
-  bool dry_run = false;
-  std::vector<std::string> exclude; // see Filter
+  /// Counts what a note says.
+  void count(const Note& note) noexcept;
 };
 
 /// Where a running sync tells what happens; both may be left out.
@@ -67,11 +95,13 @@ struct Watch {
 struct Tuning {
   std::size_t files_sending_max = 64;         // by a Giver; their data takes turns
   std::size_t files_outstanding_max = 200; // wanted by a Taker and not yet there; less than Limits::open_backlog_max
+  std::size_t files_open_max = 512; // that all syncs of a node read, and as many that they write
   std::size_t fragment_bytes = 256 * 1024; // of a file's data; at most fragment_bytes_max of both ends
   std::size_t entries_max = 10'000'000; // in a listing
   std::size_t listing_bytes_max =
       2ull << 30; // of what is listed here and there, in memory, of a sync that this side asks for
   std::size_t attempts_max = 3; // to read a file that changes meanwhile
+  std::size_t attempts_small_max = 8; // the same when it fits into a fragment
 };
 
 /// The sync ended before it was done. What both sides have by then is whole files.

@@ -2,7 +2,9 @@
 
 #include "services/sync/path.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <span>
 
 namespace trunkline::sync {
 namespace {
@@ -50,13 +52,20 @@ std::string Directory::read_link(const std::string& name) const {
   return target;
 }
 
+std::string Directory::xattr_names(const std::string& name) const {
+  std::string names;
+  if (!name.empty() && !is_one_component(name)) return {};
+  if (disk_->list_xattrs(fd_.number(), name.empty() ? "." : name, names) < 0) return {};
+  return names;
+}
+
 Fd Directory::open_file(const std::string& name, Status& status) const {
   if (!is_one_component(name)) fail("read", name, EINVAL);
   const int opened = disk_->open_file(fd_.number(), name);
   check("read", name, opened);
   Fd fd(opened);
   check("read", name, disk_->status(fd.number(), status));
-  if (!status.is_file()) fail("read", name, EINVAL); // it was a file when it was listed
+  if (!status.is_file()) fail("read", name, not_a_file); // it was one when it was listed
   return fd;
 }
 
@@ -87,6 +96,20 @@ bool Directory::make_symlink(const std::string& name, const std::string& target)
 void Directory::rename(const std::string& from, const std::string& to) {
   if (!is_one_component(from) || !is_one_component(to)) fail("replace", to, EINVAL);
   check("replace", to, disk_->rename(fd_.number(), from, to));
+}
+
+void Directory::move(const std::string& from, Directory& into, const std::string& to) {
+  if (!is_one_component(from) || !is_one_component(to)) fail("replace", to, EINVAL);
+  check("move away", from, disk_->move(fd_.number(), from, into.fd_.number(), to));
+}
+
+bool Directory::link(const std::string& from, Directory& into, const std::string& to) const {
+  if (!is_one_component(from) || !is_one_component(to)) fail("link", to, EINVAL);
+  const int returned = disk_->link(fd_.number(), from, into.fd_.number(), to);
+  for (const int no : {EEXIST, EPERM, EMLINK, EOPNOTSUPP, EXDEV})
+    if (returned == -no) return false;
+  check("link", from, returned);
+  return true;
 }
 
 void Directory::remove_file(const std::string& name) {
@@ -123,8 +146,13 @@ std::shared_ptr<Root> Root::open(const std::string& path, std::shared_ptr<Disk> 
 
 Fd Root::open_below(std::string_view path) {
   const std::string wrong = wrong_with_path(path);
-  if (!wrong.empty()) throw FileError("open the directory", path, EINVAL);
-  const int opened = disk_->open_beneath(fd_.number(), path.empty() ? "." : std::string(path));
+  if (!wrong.empty()) throw FileError("open the directory", path, EINVAL, "its path " + wrong);
+  const std::string name = path.empty() ? "." : std::string(path);
+  int opened = disk_->open_beneath(fd_.number(), name);
+  if (opened == -EMFILE || opened == -ENFILE) { // what is only kept open for speed goes first
+    recent_.clear();
+    opened = disk_->open_beneath(fd_.number(), name);
+  }
   if (opened < 0) throw FileError("open the directory", path, -opened);
   return Fd(opened);
 }
@@ -139,6 +167,20 @@ std::shared_ptr<Directory> Root::directory(std::string_view path) {
   recent_.push_front(directory);
   if (recent_.size() > recent_max) recent_.pop_back();
   return directory;
+}
+
+std::optional<std::string> read_small_file(Root& root, const std::string& directory, const std::string& name,
+                                           std::size_t bytes_max) {
+  const std::shared_ptr<Directory> at = root.directory(directory);
+  const std::optional<Status> found = at->status(name);
+  if (!found || !found->is_file()) return std::nullopt;
+  Status status;
+  const Fd fd = at->open_file(name, status);
+  std::string content(std::min<std::uint64_t>(status.size, bytes_max), '\0');
+  const ssize_t count = at->disk().read(fd.number(), std::as_writable_bytes(std::span(content)), 0);
+  if (count < 0) throw FileError("read", join(directory, name), static_cast<int>(-count));
+  content.resize(static_cast<std::size_t>(count));
+  return content;
 }
 
 std::shared_ptr<Root> Root::below(std::string_view path) { return std::make_shared<Root>(disk_, open_below(path)); }

@@ -29,8 +29,11 @@ class Directory {
   std::optional<Status> status(const std::string& name) const;
   Status own_status() const;
   std::string read_link(const std::string& name) const;
+  /// Of the extended attributes (no name: the directory's own), each with a zero byte behind it; empty where they
+  /// cannot be read.
+  std::string xattr_names(const std::string& name) const;
 
-  /// A regular file for reading; anything else fails with EINVAL.
+  /// A regular file for reading; anything else fails with not_a_file.
   Fd open_file(const std::string& name, Status& status) const;
   /// A new file for writing; nothing when the name is taken.
   std::optional<Fd> create_file(const std::string& name, mode_t mode);
@@ -39,6 +42,9 @@ class Directory {
   /// False when the name is taken.
   bool make_symlink(const std::string& name, const std::string& target);
   void rename(const std::string& from, const std::string& to);
+  void move(const std::string& from, Directory& into, const std::string& to);
+  /// A second name, in `into`, for a file here. False when the name is taken, or the file system has no second names.
+  bool link(const std::string& from, Directory& into, const std::string& to) const;
   void remove_file(const std::string& name);
   void remove_directory(const std::string& name);
   void set_mode(const std::string& name, mode_t mode);
@@ -47,6 +53,7 @@ class Directory {
   void set_own_mtime(FileTime mtime);
 
   Disk& disk() const noexcept { return *disk_; }
+  int fd_number() const noexcept { return fd_.number(); }
 
  private:
   void check(std::string_view verb, const std::string& name, long returned) const;
@@ -82,5 +89,9 @@ class Root {
   Fd fd_;
   std::list<std::shared_ptr<Directory>> recent_; // most recent first
 };
+
+/// The beginning of a regular file; nothing when there is none of this name. Errors: FileError.
+std::optional<std::string> read_small_file(Root& root, const std::string& directory, const std::string& name,
+                                           std::size_t bytes_max);
 
 } // namespace trunkline::sync

@@ -7,6 +7,8 @@
 #include "services/sync/giver.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/path.hpp"
+#include "services/sync/place.hpp"
+#include "services/sync/selection.hpp"
 #include "services/sync/taker.hpp"
 
 #include <boost/asio/cancellation_state.hpp>
@@ -26,25 +28,26 @@ std::function<std::uint64_t()> system_random() {
   return [device] { return (std::uint64_t{(*device)()} << 32) | (*device)(); };
 }
 
+/// Of a source; a single file lies in nothing and nothing in it.
+Place place_of(const Source& source) {
+  return source.root && source.only.empty() ? Place(*source.root->directory("")) : Place();
+}
+
+/// Of a destination that may have to be made yet.
+Place place_of(const std::shared_ptr<Root>& root, const std::string& path) {
+  const std::shared_ptr<Root> there = open_destination(root, path, true);
+  if (there) return Place(*there->directory(""));
+  return Place(*root->directory(parent_of(path)), name_of(path));
+}
+
 wire::Request to_request(wire::Request::Role role, const std::string& path, const Options& options) {
   wire::Request request;
   request.set_version(protocol_version);
   request.set_role(role);
   request.set_path(path);
-  request.set_checksum(options.checksum);
-  request.set_delete_extra(options.delete_extra);
-  request.set_dry_run(options.dry_run);
-  for (const std::string& pattern : options.exclude) request.add_exclude(pattern);
+  to_wire(options, request);
+  if (role == wire::Request::TAKE) request.clear_only(); // this side gives: it knows them, and they may be many
   return request;
-}
-
-Options to_options(const wire::Request& request) {
-  Options options;
-  options.checksum = request.checksum();
-  options.delete_extra = request.delete_extra();
-  options.dry_run = request.dry_run();
-  options.exclude.assign(request.exclude().begin(), request.exclude().end());
-  return options;
 }
 
 /// What the far side said last, if it said why it gave up and nobody has read it.
@@ -127,7 +130,8 @@ struct Service::Job {
 };
 
 Service::Service(Node& node, ServiceOptions options)
-    : node_(node), options_(std::move(options)), budget_(std::make_shared<SharedBudget>(options_.listing_bytes_max)) {
+    : node_(node), options_(std::move(options)),
+      budget_(std::make_shared<SharedBudget>(options_.listing_bytes_max, options_.tuning.files_open_max)) {
   if (!options_.random) options_.random = system_random();
 }
 
@@ -200,13 +204,21 @@ awaitable<void> Service::run_peer(std::shared_ptr<Service> self, LocalPeer& peer
 }
 
 awaitable<Report> Service::run_job(Job& job, LocalPeer& peer, CircuitInbox& circuits) {
-  const wire::Request request = to_request(job.role_there, job.path, job.options);
+  wire::Request request = to_request(job.role_there, job.path, job.options);
+  const Place place = job.role_there == wire::Request::TAKE ? place_of(job.source)
+                      : job.root                            ? Place(*job.root->directory(""))
+                                                            : Place();
+  place.to_wire(*request.mutable_place());
+  if (request.ByteSizeLong() > message_bytes_max)
+    throw Failure(Failure::Kind::denied, "the rules and paths of this sync take " +
+                                             std::to_string(request.ByteSizeLong()) + " bytes, more than " +
+                                             std::to_string(message_bytes_max));
   Circuit control = peer.start(job.address, service_name, to_fragment(op::request, request));
-  const auto budget = std::make_shared<SharedBudget>(options_.tuning.listing_bytes_max);
+  const auto budget = std::make_shared<SharedBudget>(options_.tuning.listing_bytes_max, options_.tuning.files_open_max);
   std::exception_ptr failure;
   try {
     if (job.role_there == wire::Request::TAKE)
-      co_return co_await give(control, job.source, Filter(job.options.exclude), job.watch, options_.tuning, budget);
+      co_return co_await give(control, job.source, job.options, job.watch, options_.tuning, budget);
     co_return co_await take(control, circuits, job.root, job.options, job.watch, options_.tuning, options_.random,
                             budget);
   } catch (...) {
@@ -267,10 +279,14 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
   if (takes && options_.read_only) throw Failure(Failure::Kind::denied, "this node is read only");
   const std::string wrong = wrong_with_path(request.path());
   if (!wrong.empty()) throw Failure(Failure::Kind::denied, "path \"" + printable(request.path()) + "\" " + wrong);
-  const Options options = to_options(request);
-  std::optional<Filter> filter;
-  try {
-    filter.emplace(options.exclude);
+  Options options = from_wire(request);
+  try { // before anything is counted or opened
+    const Filter checked(options.rules, options.delete_excluded);
+    if (options.only) const Selection selected(*options.only);
+    if (options.backup && options.backup_suffix.empty() && options.backup_dir.empty())
+      throw std::invalid_argument("a backup without another name");
+    if (options.backup_suffix.find_first_of(std::string_view("/\0", 2)) != std::string::npos)
+      throw std::invalid_argument("a suffix of backups with a slash or a zero byte");
   } catch (const std::invalid_argument& refused) {
     throw_protocol(refused.what());
   }
@@ -301,15 +317,22 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
   watch.on_note = counted_notes();
   const auto progress = watch.progress;
   if (takes) {
+    check_apart(Place::from_wire(request.place()), place_of(options_.root, request.path()));
     auto root = open_destination(options_.root, request.path(), options.dry_run);
-    co_return co_await watched(
-        take(control, circuits, std::move(root), options, std::move(watch), options_.tuning, options_.random, budget_),
-        progress, options_.idle_max);
+    const auto aside = [&](const std::string& path, bool make) {
+      if (path.empty()) return std::shared_ptr<Root>();
+      return options_.aside ? options_.aside(path, make) : open_aside(options_.root, request.path(), path, make);
+    };
+    options.backup_root = aside(options.backup_dir, !options.dry_run);
+    options.link_root = aside(options.link_dest, false);
+    co_return co_await watched(take(control, circuits, std::move(root), options, std::move(watch), options_.tuning,
+                                    options_.random, budget_, request.path()),
+                               progress, options_.idle_max);
   }
   Source source = open_source(options_.root, request.path());
-  co_return co_await watched(
-      give(control, std::move(source), std::move(*filter), std::move(watch), options_.tuning, budget_), progress,
-      options_.idle_max);
+  check_apart(place_of(source), Place::from_wire(request.place()));
+  co_return co_await watched(give(control, std::move(source), options, std::move(watch), options_.tuning, budget_),
+                             progress, options_.idle_max);
 }
 
 /// One host is one remote: whoever is there may call itself as many nodes as it likes. Where the transport knows no

@@ -7,6 +7,7 @@
 #include "peer/node.hpp"
 #include "services/sync/shared_budget.hpp"
 #include "services/sync/location.hpp"
+#include "services/sync/options.hpp"
 #include "services/sync/report.hpp"
 
 #include <chrono>
@@ -23,6 +24,8 @@ namespace trunkline::sync {
 struct ServiceOptions {
   std::shared_ptr<Root> root; // what others may sync with; without one they may not
   bool read_only = false;     // others may read it, not write
+  /// Opens what a request names beside its destination; below the root unless given. See open_aside.
+  std::function<std::shared_ptr<Root>(const std::string& path, bool make)> aside;
   std::size_t answered_max = 64; // syncs that others asked for and that run; another one is refused in words
   std::size_t answered_per_remote_max = 8; // of those, the ones of one host, or of one node where there is no host
   Duration idle_max = std::chrono::seconds(60); // of a far side that owes us something, then its sync is given up

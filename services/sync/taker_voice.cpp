@@ -5,7 +5,6 @@
 #include "async/within.hpp"
 #include "services/sync/messages.hpp"
 
-#include <limits>
 #include <utility>
 
 namespace trunkline::sync {
@@ -16,30 +15,10 @@ constexpr std::size_t notes_pending_max = 4096;
 constexpr std::size_t notes_pending_bytes_max = 256 * 1024; // and what one message or one turn adds
 constexpr std::size_t text_bytes_max = 8192; // of a note, so that a batch of them stays a small message
 
-std::uint64_t add(std::uint64_t a, std::uint64_t b) {
-  const std::uint64_t sum = a + b;
-  return sum < a ? std::numeric_limits<std::uint64_t>::max() : sum;
-}
-
 } // namespace
 
-void TakerVoice::count(const Note& note) {
-  switch (note.kind) {
-    case Note::Kind::error: ++report_.errors; break;
-    case Note::Kind::skipped: ++report_.skipped; break;
-    case Note::Kind::sent:
-      ++report_.files;
-      report_.bytes = add(report_.bytes, note.bytes);
-      break;
-    case Note::Kind::directory: ++report_.directories; break;
-    case Note::Kind::symlink: ++report_.symlinks; break;
-    case Note::Kind::attributes: ++report_.attributes; break;
-    case Note::Kind::deleted: ++report_.deleted; break;
-  }
-}
-
 void TakerVoice::note(Note note) {
-  count(note);
+  report_.count(note);
   if (note.text.size() > text_bytes_max) note.text.resize(text_bytes_max);
   to_wire(note, *notes_pending_.add_notes());
   notes_pending_bytes_ += note.path.size() + note.text.size();
@@ -57,7 +36,13 @@ void TakerVoice::note(Note::Kind kind, std::string path, std::string text, std::
 }
 
 void TakerVoice::note_here(const Note& note) {
-  if (note.kind == Note::Kind::error || note.kind == Note::Kind::skipped) count(note);
+  switch (note.kind) {
+    case Note::Kind::error:
+    case Note::Kind::skipped:
+    case Note::Kind::vanished:
+    case Note::Kind::warning: report_.count(note); break;
+    default: break; // what is done is done on this side, and counted when it is
+  }
   watch_.note(note);
 }
 

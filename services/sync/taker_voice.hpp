@@ -49,7 +49,6 @@ class TakerVoice {
   const std::shared_ptr<Progress>& shared_progress() const noexcept { return watch_.progress; }
 
  private:
-  void count(const Note& note);
   bool has_something_to_say() const noexcept;
   awaitable<void> say_want();
   awaitable<void> say_notes();

@@ -1,6 +1,7 @@
 #include "services/sync/tree.hpp"
 
 #include "services/sync/path.hpp"
+#include "services/sync/walk.hpp"
 
 #include <cerrno>
 
@@ -15,11 +16,46 @@ std::string name(const std::string& path) { return std::string(name_of(path)); }
 
 std::shared_ptr<Directory> Tree::parent(const std::string& path) { return root_->directory(parent_of(path)); }
 
+void Tree::keep_backups(std::shared_ptr<Root> root, std::string suffix) {
+  keeps_backups_ = true;
+  backup_root_ = std::move(root);
+  backup_suffix_ = std::move(suffix);
+}
+
+/// The directory of this path among the backups; made as it is needed.
+std::shared_ptr<Directory> Tree::backup_directory(const std::string& path) {
+  if (path.empty()) return backup_root_->directory("");
+  const std::shared_ptr<Directory> above = backup_directory(std::string(parent_of(path)));
+  above->make_directory(name(path), owner_all);
+  return backup_root_->directory(path);
+}
+
+/// False when nothing was there to be kept. `stays`: the name here stays until something is put in its place, where the
+/// file system can do that.
+bool Tree::back_up(const std::string& path, bool stays) {
+  if (!keeps_backups_) return false;
+  const std::shared_ptr<Directory> here = parent(path);
+  const std::optional<Status> status = here->status(name(path));
+  if (!status || status->is_directory()) return false;
+  if (!stays && !backup_root_ && name(path).ends_with(backup_suffix_)) return false; // one of ours, from before
+  const std::shared_ptr<Directory> into = backup_root_ ? backup_directory(std::string(parent_of(path))) : here;
+  const std::string kept = name(path) + backup_suffix_;
+  if (stays && status->is_file()) {
+    const std::string temporary = temporary_name(kept, random_());
+    if (here->link(name(path), *into, temporary)) {
+      into->rename(temporary, kept);
+      return true;
+    }
+  }
+  here->move(name(path), *into, kept);
+  return true;
+}
+
 void Tree::make_directory(const Entry& entry, bool something_in_the_way) {
   const std::shared_ptr<Directory> above = parent(entry.path);
   if (something_in_the_way) {
     try {
-      above->remove_file(name(entry.path));
+      if (!back_up(entry.path, false)) above->remove_file(name(entry.path));
     } catch (const FileError& failure) { // another sync may have made room, or the directory
       if (failure.error_number() != ENOENT && failure.error_number() != EISDIR) throw;
     }
@@ -60,11 +96,31 @@ bool Tree::finish_directory(const Entry& entry) {
 }
 
 void Tree::make_symlink(const Entry& entry) {
+  make_room(entry.path);
   place_symlink(*parent(entry.path), name(entry.path), entry.target, entry.mtime);
 }
 
 std::unique_ptr<IncomingFile> Tree::receive_file(const std::string& path) {
   return std::make_unique<IncomingFile>(parent(path), name(path), random_);
+}
+
+void Tree::link_file(const std::string& path, const Directory& there, bool is_same) {
+  const std::shared_ptr<Directory> here = parent(path);
+  const std::string temporary = temporary_name(name(path), random_());
+  if (!there.link(name(path), *here, temporary)) throw FileError("link", path, EXDEV);
+  if (!is_same) make_room(path);
+  const auto tidy = [&] {
+    try {
+      here->remove_file(temporary);
+    } catch (const FileError&) {} // it has the name by now
+  };
+  try {
+    here->rename(temporary, name(path)); // which does nothing when both are one file already
+  } catch (...) {
+    tidy();
+    throw;
+  }
+  tidy();
 }
 
 void Tree::set_attributes(const Entry& entry) {
@@ -93,7 +149,10 @@ Tree::Removal Tree::remove(const std::string& path, EntryType type) {
 
 void Tree::remove_once(const std::string& path, EntryType type) {
   const std::shared_ptr<Directory> above = parent(path);
-  if (type != EntryType::directory) return above->remove_file(name(path));
+  if (type != EntryType::directory) {
+    if (!back_up(path, false)) above->remove_file(name(path));
+    return;
+  }
   above->remove_directory(name(path));
   shut_.erase(path);
   root_->forget(); // it may be among those kept open

@@ -23,6 +23,12 @@ class Tree {
   Tree& operator=(const Tree&) = delete;
   ~Tree() { shut_again(); }
 
+  /// From now on what is replaced or removed and is no directory keeps its content under another name: with `suffix`
+  /// behind it, below `root` when there is one, else beside it.
+  void keep_backups(std::shared_ptr<Root> root, std::string suffix);
+  /// What has this name is about to be replaced.
+  void make_room(const std::string& path) { back_up(path, true); }
+
   /// Its owner may do everything in it until `finish_directory`. What has this name and is no directory goes first; a
   /// directory that somebody else made meanwhile will do.
   void make_directory(const Entry& entry, bool something_in_the_way);
@@ -39,6 +45,9 @@ class Tree {
   /// In place of whatever file or symlink has the name; a directory has to be removed before.
   void make_symlink(const Entry& entry);
   std::unique_ptr<IncomingFile> receive_file(const std::string& path);
+  /// A second name for the file of the same name in `there`, at once in place of what has the name here; a file
+  /// that is the same is no loss, and no backup of it is kept.
+  void link_file(const std::string& path, const Directory& there, bool is_same);
   /// Mode and time of a file or symlink that is as it should be otherwise.
   void set_attributes(const Entry& entry);
   Fd open_file(const std::string& path, Status& status);
@@ -52,10 +61,15 @@ class Tree {
 
  private:
   std::shared_ptr<Directory> parent(const std::string& path);
+  bool back_up(const std::string& path, bool stays);
+  std::shared_ptr<Directory> backup_directory(const std::string& path);
   void remove_once(const std::string& path, EntryType type);
 
   std::shared_ptr<Root> root_;
   std::function<std::uint64_t()> random_;
+  bool keeps_backups_ = false;
+  std::shared_ptr<Root> backup_root_;
+  std::string backup_suffix_;
   std::map<std::string, mode_t> shut_; // what `open_shut` opened, with the mode that they had
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <stdexcept>
 #include <utility>
 
 namespace trunkline::sync {
@@ -23,6 +24,8 @@ Entry to_entry(std::string path, const Status& status) {
   Entry entry;
   entry.path = std::move(path);
   entry.mtime = status.mtime;
+  entry.owner = status.owner;
+  entry.group = status.group;
   if (status.is_symlink()) {
     entry.type = EntryType::symlink;
     return entry;
@@ -56,8 +59,8 @@ bool is_temporary_name(std::string_view name) noexcept {
          tail.find_first_not_of(letters) == std::string_view::npos;
 }
 
-Walk::Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listener)
-    : root_(std::move(root)), filter_(filter), listener_(std::move(listener)) {}
+Walk::Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listener, WalkScope scope)
+    : root_(std::move(root)), filter_(filter), listener_(std::move(listener)), scope_(scope), rules_(filter) {}
 
 Walk::Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listener, std::string only)
     : Walk(std::move(root), filter, std::move(listener)) {
@@ -70,7 +73,11 @@ Walk::Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listen
 std::optional<Entry> Walk::next() {
   if (std::exchange(at_start_, false)) {
     pending_ = "";
-    return to_entry("", root_->directory("")->own_status());
+    const std::shared_ptr<Directory> top = root_->directory("");
+    const Status status = top->own_status();
+    device_ = status.device;
+    if (listener_.not_kept && !scope_.only) count_not_kept(*top, "", status);
+    if (!scope_.only) return to_entry("", status);
   }
   if (pending_) enter(*std::exchange(pending_, std::nullopt));
   for (;;) {
@@ -82,7 +89,7 @@ std::optional<Entry> Walk::next() {
     level.names.pop_back();
     std::optional<Entry> entry = look(level.path, name);
     if (!entry) continue;
-    if (entry->type == EntryType::directory) pending_ = entry->path;
+    if (entry->type == EntryType::directory && !is_mount_) pending_ = entry->path;
     return entry;
   }
   names_ = 0;
@@ -100,12 +107,65 @@ void Walk::enter(const std::string& path) {
       if (!opens(path, failure)) throw;
       level.names = root_->directory(path)->names();
     }
+    enter_rules(path);
     std::sort(level.names.begin(), level.names.end(), std::greater<>());
     levels_.push_back(std::move(level));
   } catch (const FileError& failure) {
-    complete_ = false;
-    if (listener_.on_error) listener_.on_error(path, failure.what());
+    report_error(path, failure);
   }
+}
+
+/// What is gone is no gap in the list of what there is, except for the top, which the person asked for.
+void Walk::report_error(const std::string& path, const FileError& failure) {
+  if (failure.is_gone() && !path.empty()) {
+    if (listener_.on_vanished && !is_temporary_name(name_of(path))) listener_.on_vanished(path);
+    return;
+  }
+  complete_ = false;
+  if (listener_.on_error) listener_.on_error(path, failure.what());
+}
+
+void Walk::count_not_kept(const Directory& parent, const std::string& name, const Status& status) const {
+  NotKept& counts = *listener_.not_kept;
+  if (status.is_symlink()) return;
+  if (!status.is_directory() && !status.is_file()) {
+    ++counts.specials;
+    return;
+  }
+  if (status.is_file() && status.names_count > 1) ++counts.hard_links;
+  if (status.mode & 07000) ++counts.mode_bits;
+  bool has_acl = false;
+  bool has_others = false;
+  const std::string names = parent.xattr_names(name);
+  for (std::string_view rest = names; !rest.empty();) {
+    const std::string_view xattr = rest.substr(0, rest.find('\0'));
+    rest.remove_prefix(std::min(rest.size(), xattr.size() + 1));
+    const bool is_acl = xattr.starts_with("system.posix_acl_");
+    has_acl = has_acl || is_acl;
+    // A label belongs to the machine's policy, which gives every file one.
+    has_others = has_others || (!is_acl && xattr != "security.selinux");
+  }
+  counts.acls += has_acl;
+  counts.xattrs += has_others;
+}
+
+void Walk::enter_rules(const std::string& directory) {
+  if (scope_.for_taker || filter_.files().empty()) return;
+  try {
+    rules_.enter(directory, [this](const std::string& at, const std::string& name) {
+      // One that cannot be read would let through what it hides: nothing of its directory is listed then.
+      return read_small_file(*root_, at, name, Filter::file_bytes_max + 1);
+    });
+  } catch (const std::invalid_argument& refused) {
+    throw Failure(Failure::Kind::denied, refused.what());
+  }
+}
+
+bool Walk::is_left_out(const std::string& path, const Status& status) const {
+  const bool is_directory = status.is_directory();
+  if (scope_.only && !scope_.only->holds(path)) return true;
+  if (is_directory && scope_.left_alone == std::pair(status.device, status.inode)) return true;
+  return scope_.for_taker ? filter_.leaves_alone(path, is_directory) : filter_.hides(path, is_directory, rules_);
 }
 
 bool Walk::opens(const std::string& path, const FileError& failure) const {
@@ -123,9 +183,14 @@ std::optional<Entry> Walk::look(const std::string& directory, const std::string&
       if (!opens(directory, failure)) throw;
       status = parent->status(name);
     }
-    steps_ += filter_.steps(path);
-    if (!status) return std::nullopt;
-    if (filter_.excludes(path, status->is_directory())) {
+    if (status && scope_.only) scope_.only->found(path);
+    enter_rules(directory);
+    steps_ += filter_.steps(path) + rules_.steps(path);
+    if (!status) {
+      report_error(path, FileError("look at", path, ENOENT));
+      return std::nullopt;
+    }
+    if (is_left_out(path, *status)) {
       if (listener_.on_excluded) listener_.on_excluded(path);
       return std::nullopt;
     }
@@ -133,17 +198,22 @@ std::optional<Entry> Walk::look(const std::string& directory, const std::string&
       if (listener_.on_temporary) listener_.on_temporary(path);
       return std::nullopt;
     }
+    if (const std::string wrong = wrong_with_path(path); !wrong.empty())
+      throw FileError("list", path, ENAMETOOLONG, "its path " + wrong);
+    if (listener_.not_kept) count_not_kept(*parent, name, *status);
     const bool is_other = !status->is_file() && !status->is_directory() && !status->is_symlink();
     if (is_other && listener_.on_skipped) {
       listener_.on_skipped(path, std::string(kind_of(status->mode)));
       return std::nullopt;
     }
+    // A mount point comes, as rsync has it; a destination keeps what is mounted in it.
+    is_mount_ = scope_.one_file_system && status->is_directory() && status->device != device_;
+    if (is_mount_ && listener_.on_excluded) listener_.on_excluded(join(path, "."));
     Entry entry = to_entry(std::move(path), *status);
     if (status->is_symlink()) entry.target = parent->read_link(name);
     return entry;
   } catch (const FileError& failure) {
-    complete_ = false;
-    if (listener_.on_error) listener_.on_error(join(directory, name), failure.what());
+    report_error(join(directory, name), failure);
     return std::nullopt;
   }
 }

@@ -3,13 +3,16 @@
 
 #include "services/sync/entry.hpp"
 #include "services/sync/filter.hpp"
+#include "services/sync/report.hpp"
 #include "services/sync/root.hpp"
+#include "services/sync/selection.hpp"
 
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace trunkline::sync {
@@ -21,15 +24,28 @@ struct WalkListener {
       on_skipped; // a device, a fifo, a socket; without
                   // it they are listed as `other`
   std::function<void(const std::string& path)> on_temporary; // it has the name of a temporary file, and is not listed
-  std::function<void(const std::string& path)> on_excluded;
+  std::function<void(const std::string& path)> on_excluded; // or not of the file system, or not selected
+  std::function<void(const std::string& path)> on_vanished; // it was deleted between two looks; the walk is complete
+  NotKept* not_kept =
+      nullptr; // counts there what entries have that a sync does not carry: one more call for each entry
   std::function<bool(const std::string& path)> on_shut; // a directory may not be read: true when it may now
 };
 
+/// What of a tree a walk lists.
+struct WalkScope {
+  bool for_taker = false; // everything that a sync may touch: what is hidden only is listed, too
+  bool one_file_system = false;
+  std::optional<std::pair<dev_t, ino_t>> left_alone; // a directory that is none of it
+  Selection* only = nullptr; // nothing else, and not the top
+};
+
 /// A walk through everything below a root, in the order of `compare_paths`; the root itself comes first. Symlinks are
-/// listed, not followed. Keeps no directory open. What disappears meanwhile is left out.
+/// listed, not followed. Keeps no directory open.
+/// Errors: Failure::Kind::denied for a file with the rules of a directory that says what is not understood; FileError
+/// for the top.
 class Walk {
  public:
-  Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listener);
+  Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listener, WalkScope scope = {});
   /// Only the one file or symlink of this name in the root, without the root itself.
   Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listener, std::string only);
 
@@ -49,15 +65,23 @@ class Walk {
   };
 
   void enter(const std::string& path);
+  bool is_left_out(const std::string& path, const Status& status) const;
+  void enter_rules(const std::string& directory);
   bool opens(const std::string& path, const FileError& failure) const;
   std::optional<Entry> look(const std::string& directory, const std::string& name);
+  void count_not_kept(const Directory& parent, const std::string& name, const Status& status) const;
+  void report_error(const std::string& path, const FileError& failure);
 
   std::shared_ptr<Root> root_;
   const Filter& filter_;
   WalkListener listener_;
+  WalkScope scope_;
+  DirectoryRules rules_;
+  dev_t device_ = 0; // of the top
   std::vector<Level> levels_;
   std::optional<std::string> pending_; // the directory that was listed last, to be entered next
   bool at_start_ = true;
+  bool is_mount_ = false; // the entry that was looked at last begins another file system
   bool complete_ = true;
   std::size_t names_ = 0; // looked at since `next` returned nothing
   std::size_t steps_ = 0; // of the filter, since then

@@ -1,12 +1,22 @@
 #include "services/sync/want_list.hpp"
 
+#include "async/clock.hpp"
 #include "services/sync/messages.hpp"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
 #include <cassert>
+#include <chrono>
 #include <string>
 #include <utility>
 
 namespace trunkline::sync {
+namespace {
+
+/// How long a file is left to another sync that does not get on.
+constexpr Duration patience = std::chrono::seconds(1);
+
+} // namespace
 
 void WantList::check() const { assert(outstanding_ <= outstanding_max_); }
 
@@ -20,13 +30,63 @@ void WantList::want(std::size_t index, std::optional<Digest> ours) {
 
 void WantList::ask() {
   while (!queued_.empty() && outstanding_ < outstanding_max_) {
-    const Queued queued = std::move(queued_.front());
+    Queued queued = std::move(queued_.front());
     queued_.pop_front();
+    if (is_there(queued.index)) {
+      states_[queued.index] = State::resolved;
+      changed_.notify_all();
+      continue;
+    }
+    if (!may_ask(queued)) {
+      elsewhere_.push_back(std::move(queued));
+      changed_.notify_all();
+      continue;
+    }
     ++outstanding_;
     states_[queued.index] = compare_only_ ? State::compared : State::wanted;
     voice_.want(queued.index, queued.ours, compare_only_);
   }
   check();
+}
+
+WantList::~WantList() {
+  for (const auto& [index, key] : claimed_) budget_->claims.release(key);
+}
+
+void WantList::look_again(std::function<bool(std::size_t)> is_there, std::function<std::string(std::size_t)> key) {
+  is_there_ = std::move(is_there);
+  key_ = std::move(key);
+}
+
+bool WantList::may_ask(const Queued& queued) {
+  if (!key_) return true;
+  std::string key = key_(queued.index);
+  if (!budget_->claims.claim(key)) return impatient_;
+  claimed_.emplace(queued.index, std::move(key));
+  return true;
+}
+
+void WantList::release(std::size_t index) {
+  const auto claimed = claimed_.extract(index);
+  if (claimed) budget_->claims.release(claimed.mapped());
+}
+
+/// The others go in about the same order, so that what waits longest is free first. One that is slow, or waits for
+/// something itself, holds nobody up for longer than the patience.
+awaitable<void> WantList::revisit() {
+  using namespace asio::experimental::awaitable_operators;
+  for (;;) {
+    while (elsewhere_.empty()) co_await changed_.wait();
+    const auto first = co_await (budget_->claims.released().wait() || sleep_for(patience));
+    impatient_ = first.index() == 1;
+    while (!elsewhere_.empty() && (impatient_ || !budget_->claims.is_claimed(key_(elsewhere_.front().index)))) {
+      queued_.push_back(std::move(elsewhere_.front()));
+      elsewhere_.pop_front();
+    }
+    ask();
+    impatient_ = false;
+    changed_.notify_all();
+  }
 }
 
 void WantList::end_listing() {
@@ -64,6 +124,7 @@ void WantList::different(std::size_t index) const {
 void WantList::resolve(std::size_t index) {
   states_[index] = State::resolved;
   --outstanding_;
+  release(index);
   ask();
   changed_.notify_all();
 }
@@ -73,7 +134,7 @@ awaitable<void> WantList::last_arrival(std::size_t index) {
 }
 
 awaitable<void> WantList::all_resolved() {
-  while (!listing_ended_ || outstanding_ > 0) co_await changed_.wait();
+  while (!listing_ended_ || outstanding_ > 0 || !queued_.empty() || !elsewhere_.empty()) co_await changed_.wait();
 }
 
 } // namespace trunkline::sync

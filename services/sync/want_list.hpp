@@ -4,12 +4,18 @@
 #include "async/signal.hpp"
 #include "async/types.hpp"
 #include "services/sync/digest.hpp"
+#include "services/sync/shared_budget.hpp"
 #include "services/sync/taker_voice.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace trunkline::sync {
@@ -19,10 +25,18 @@ namespace trunkline::sync {
 class WantList {
  public:
   /// compare_only: the digests decide, and no content is wanted. The voice must outlive it.
-  WantList(std::size_t outstanding_max, bool compare_only, TakerVoice& voice)
-      : outstanding_max_(outstanding_max), compare_only_(compare_only), voice_(voice) {}
+  WantList(std::size_t outstanding_max, bool compare_only, TakerVoice& voice, std::shared_ptr<SharedBudget> budget)
+      : outstanding_max_(outstanding_max), compare_only_(compare_only), voice_(voice), budget_(std::move(budget)) {}
+  ~WantList();
   WantList(const WantList&) = delete;
   WantList& operator=(const WantList&) = delete;
+
+  /// From now on a file is asked for only when `is_there` still says no, and when no other sync of this budget is about
+  /// to get what has the same key. `is_there` counts the file.
+  void look_again(std::function<bool(std::size_t)> is_there, std::function<std::string(std::size_t)> key);
+  bool is_there(std::size_t index) const { return is_there_ && is_there_(index); }
+  /// Asks for what others were about to get and did not bring, or not soon. Runs until it is cancelled.
+  awaitable<void> revisit();
 
   /// One more entry is in the listing; nothing of it is wanted yet.
   void add_entry() { states_.push_back(State::not_wanted); }
@@ -47,7 +61,7 @@ class WantList {
 
   /// Circuits have no order among each other: the end of a file's last circuit may be read after what follows it.
   awaitable<void> last_arrival(std::size_t index);
-  /// The listing has ended and nothing is outstanding.
+  /// The listing has ended and nothing is outstanding, here or in another sync that is about to get it.
   awaitable<void> all_resolved();
 
  private:
@@ -60,6 +74,8 @@ class WantList {
   };
 
   void ask();
+  bool may_ask(const Queued& queued);
+  void release(std::size_t index);
   void check() const;
   bool is(std::size_t index, State state) const { return index < states_.size() && states_[index] == state; }
 
@@ -67,7 +83,13 @@ class WantList {
   const bool compare_only_;
   TakerVoice& voice_;
   std::vector<State> states_; // one for each entry
+  std::shared_ptr<SharedBudget> budget_;
+  std::function<bool(std::size_t)> is_there_;
+  std::function<std::string(std::size_t)> key_;
+  std::unordered_map<std::size_t, std::string> claimed_; // by this sync, with their keys
   std::deque<Queued> queued_; // wanted once there is room
+  std::deque<Queued> elsewhere_; // another sync is about to get it
+  bool impatient_ = false; // with the other syncs
   std::size_t outstanding_ = 0; // asked for and not resolved
   std::size_t circuits_count_ = 0;
   bool listing_ended_ = false;

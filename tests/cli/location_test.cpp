@@ -27,8 +27,10 @@ TEST_CASE("location: an address is there, everything else is a path here") {
       {"relative/path/", "", "relative/path/"},
       {"/absolute", "", "/absolute"},
       {"./unix:x", "", "./unix:x"},
-      {"strange name://x", "", "strange name://x"},
-      {"host:path", "", "host:path"},
+      {"./strange name://x", "", "./strange name://x"},
+      {"./host:path", "", "./host:path"},
+      {"/a:b/c:d", "", "/a:b/c:d"},
+      {"dir/a:b", "", "dir/a:b"},
   };
 
   for (const Row& row : rows) {
@@ -43,6 +45,21 @@ TEST_CASE("location: an address is there, everything else is a path here") {
   CHECK_THROWS_AS(parse_location("ftp://host:21/x"), UsageError);
   CHECK_THROWS_AS(parse_location("tcp://host/x"), boost::system::system_error);
   CHECK_THROWS_AS(parse_location("tcp://host:port/x"), boost::system::system_error);
+}
+
+TEST_CASE("location: what other programs read as another machine is refused, and the words say what is spoken") {
+  for (const char* text : {"host:path", "me@host:/data", "host::module", "[::1]:/data", "tcp:127.0.0.1:7000",
+                           "SSH://host/x", "strange name://x", "c:", ":x", "a:b/c"}) {
+    CAPTURE(text);
+    try {
+      parse_location(text);
+      FAIL("it is taken for a path");
+    } catch (const UsageError& refused) {
+      const std::string words = refused.what();
+      CHECK(words.find("tcp://host:port/path or unix:/path!/path") != std::string::npos);
+      CHECK(words.find("./") != std::string::npos);
+    }
+  }
 }
 
 TEST_CASE("location: nobody listens where other machines reach, unless that is allowed") {

@@ -30,7 +30,7 @@ PROGRAM = os.path.abspath(sys.argv[1])
 SEED = int(os.environ.get("TRUNKLINE_SEED") or random.SystemRandom().randrange(1 << 32))
 PATIENCE = 60  # seconds until something that should happen counts as hanging
 
-EQUAL, USAGE, SOCKET, FILE, PROTOCOL, INTERRUPTED, PARTIAL, TIMEOUT = 0, 1, 10, 11, 12, 20, 23, 30
+EQUAL, USAGE, SOCKET, FILE, PROTOCOL, INTERRUPTED, PARTIAL, VANISHED, TIMEOUT = 0, 1, 10, 11, 12, 20, 23, 24, 30
 
 
 class Skip(Exception):
@@ -182,9 +182,9 @@ def test_serve_says_what_is_wrong(here):
         expect(run("serve", "--root", here, "--listen", serve.address), SOCKET, "Address already in use")
 
 
-def test_serve_listens_on_several_addresses_and_ends_with_either_signal(here):
+def test_serve_listens_on_several_addresses_and_ends_with_each_signal(here):
     os.makedirs(f"{here}/root")
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         with Serve(f"{here}/root", listen=["tcp://127.0.0.1:0", f"unix:{here}/socket", "tcp://127.0.0.1:0"]) as serve:
             assert len(set(serve.addresses)) == 3 and serve.addresses[1] == f"unix:{here}/socket"
             for address in serve.addresses:
@@ -290,8 +290,86 @@ def test_directories_that_shut_out_their_owner(here):
 def test_a_tree_does_not_go_into_itself(here):
     tree(f"{here}/from", 5)
     expect(run("sync", f"{here}/from", f"{here}/from/with space"), USAGE, "lies in")
-    expect(run("sync", "--delete", f"{here}/from", here), USAGE, "would be deleted")
+    expect(run("sync", "--delete", f"{here}/from", here), USAGE, "overwritten or deleted")
+    expect(run("sync", f"{here}/from", here), USAGE, "overwritten or deleted")
     expect(run("sync", f"{here}/from", f"{here}/from2"), EQUAL)
+
+
+def test_a_tree_does_not_go_into_itself_through_a_server_or_a_mount(here):
+    write(f"{here}/outer/inner/f", b"f")
+    write(f"{here}/outer/g", b"g")
+
+    def what_is_there():  # the time of a directory may change: a destination is made before the far side can refuse it, and goes again
+        return {path: line[:1] + line[2:] if path != b"outer/inner/f" and path != b"outer/g" else line for path, line in picture(here).items()}
+
+    before = what_is_there()
+    os.makedirs(f"{here}/seen")
+
+    def refused(*arguments):
+        expect(run("sync", *arguments), PROTOCOL, "lies in the")
+        expect(run("sync", "--delete", *arguments), PROTOCOL, "lies in the")
+
+    with Serve(f"{here}/outer") as outer, Serve(f"{here}/outer/inner") as inner:
+        refused(f"{here}/outer/inner", outer.address)
+        refused(f"{here}/outer", inner.address)
+        refused(f"{here}/outer", f"{inner.address}/new")
+        refused(f"{here}/outer", f"{outer.address}/inner")
+        refused(outer.address, f"{here}/outer/inner")
+        refused(outer.address, f"{here}/outer/inner/new")
+        refused(inner.address, f"{here}/outer")
+        expect(run("sync", f"{here}/outer/inner", inner.address), EQUAL)
+    if subprocess.run(["mount", "--bind", f"{here}/outer/inner", f"{here}/seen"], capture_output=True).returncode != 0:
+        raise Skip("a directory can only be mounted by root")
+    try:
+        for _ in range(2):
+            refused(f"{here}/outer", f"{here}/seen")
+            refused(f"{here}/outer", f"{here}/seen/new")
+            refused(f"{here}/seen", f"{here}/outer")
+            with Serve(f"{here}/seen") as seen:
+                refused(f"{here}/outer", seen.address)
+                refused(seen.address, f"{here}/outer")
+            # The other way round: what is mounted in a tree is part of it.
+            subprocess.run(["umount", f"{here}/seen"], check=True)
+            os.makedirs(f"{here}/apart/here", exist_ok=True)
+            subprocess.run(["mount", "--bind", f"{here}/outer", f"{here}/apart/here"], check=True)
+            refused(f"{here}/outer/inner", f"{here}/apart")
+            refused(f"{here}/apart", f"{here}/outer/inner")
+            subprocess.run(["umount", f"{here}/apart/here"], check=True)
+            subprocess.run(["mount", "--bind", f"{here}/outer/inner", f"{here}/seen"], check=True)
+    finally:
+        subprocess.run(["umount", f"{here}/seen"], check=True)
+    os.rmdir(f"{here}/apart/here"), os.rmdir(f"{here}/apart"), os.rmdir(f"{here}/seen")
+    assert what_is_there() == before
+
+
+def test_what_other_programs_read_as_another_machine_is_refused(here):
+    write(f"{here}/from/f", b"f")
+    before = picture(here)
+    for place in ("backuphost:photos", "tcp:127.0.0.1:7000", "me@host:/data", "host::module", "[::1]:x", "SSH://host/x"):
+        expect(run("sync", "from", place, cwd=here), USAGE, "tcp://host:port/path or unix:/path!/path")
+        expect(run("sync", place, "from", cwd=here), USAGE, "tcp://host:port/path or unix:/path!/path")
+    assert picture(here) == before
+    expect(run("sync", "from", "./odd:name", cwd=here), EQUAL)
+    assert os.listdir(f"{here}/odd:name") == ["f"]
+
+
+def test_what_rsync_keeps_by_a_rule_is_not_deleted(here):
+    write(f"{here}/from/new")
+    for pattern in ("[[:digit:]]", "[[:alpha:]]*.key", "- 7", "[7", "[[:digits:]]", "x/***", "*.key", "x/"):
+        trees = f"{here}/to", f"{here}/other"
+        for root in trees:
+            shutil.rmtree(root, ignore_errors=True)
+            for name in ("7", "a.key", "x/q"):
+                write(f"{root}/{name}")
+        result = run("sync", "--delete", "--exclude", pattern, f"{here}/from", trees[0])
+        subprocess.run(["rsync", "-r", "--delete", "--exclude", pattern, f"{here}/from/", trees[1] + "/"], check=True)
+        left = [sorted(os.path.join(at, name)[len(root):] for at, folders, files in os.walk(root) for name in folders + files)
+                for root in trees]
+        if result.returncode == EQUAL:
+            assert left[0] == left[1], (pattern, left)
+        else:
+            expect(result, USAGE, "pattern")
+            assert left[0] == ["/7", "/a.key", "/x", "/x/q"], left
 
 
 def test_delete_and_exclude(here):
@@ -303,6 +381,136 @@ def test_delete_and_exclude(here):
     assert sorted(os.listdir(f"{here}/to")) == ["keep", "kept.o", "old"]
     expect(run("sync", "--delete", "--exclude", "*.o", "--exclude", "/x", f"{here}/from", f"{here}/to"), EQUAL)
     assert sorted(os.listdir(f"{here}/to")) == ["keep", "kept.o"]
+
+
+def both_programs(here, *words, source="from"):
+    """Gives trunkline and rsync a copy of `to` each; what is there afterwards, without times of directories."""
+    pictures = []
+    for name in ("ours", "rsync"):
+        shutil.rmtree(f"{here}/{name}", ignore_errors=True)
+        shutil.copytree(f"{here}/before", f"{here}/{name}", symlinks=True)
+    ours = run("sync", *words, f"{here}/{source}", f"{here}/ours/to")
+    after = ["--delete-after"] if any(word.startswith("--delete") for word in words) else []
+    subprocess.run(["rsync", "-rlpt", *after, *words, f"{here}/{source}/", f"{here}/rsync/to/"], capture_output=True, timeout=PATIENCE)
+    for name in ("ours", "rsync"):
+        seen = picture(f"{here}/{name}")
+        pictures.append({path: line for path, line in seen.items() if os.path.isfile(os.path.join(os.fsencode(f"{here}/{name}"), path))})
+    assert pictures[0] == pictures[1], (words, [path for path in pictures[0].keys() | pictures[1].keys() if pictures[0].get(path) != pictures[1].get(path)])
+    return ours
+
+
+def test_rules_and_options_do_what_they_do_in_rsync(here):
+    """A row for each; tests/services/sync/rules_test.py mixes them at random."""
+    for root, when in (("from", 10**18), ("before/to", 9 * 10**17)):
+        for i, name in enumerate(("a.o", "b.o", "keep.o", "d/x", "d/y.o", "d/e/z", "big", "small")):
+            write(f"{here}/{root}/{name}", b"x" * (5000 if name == "big" else i), mtime=when + i * 10**9)
+    write(f"{here}/from/new", b"new")
+    write(f"{here}/from/d/new.o", b"new")
+    write(f"{here}/before/to/newer", b"here", mtime=19 * 10**17)
+    write(f"{here}/from/newer", b"there", mtime=10**18)
+    write(f"{here}/before/to/extra.o", b"extra")
+    write(f"{here}/before/to/gone/deep", b"gone")
+    write(f"{here}/before/links/new", b"new", mtime=os.stat(f"{here}/from/new").st_mtime_ns)
+    write(f"{here}/list", b"# lines\n*.o\n\n")
+    write(f"{here}/names", b"d/x\nnew\n./d//new.o\n")
+    write(f"{here}/zeros", b"d/x\0new\0")
+    for words in (["--include", "keep.o", "--exclude", "*.o"], ["--exclude", "*.o", "--include", "keep.o"], ["--delete", "--filter", "P *.o"],
+                  ["--delete", "--filter", "H d/"], ["--delete", "--exclude-from", f"{here}/list"], ["--include-from", f"{here}/list", "--exclude", "*"],
+                  ["--filter", f"merge,- {here}/list"], ["--files-from", f"{here}/names"], ["--files-from", f"{here}/zeros", "-0"],
+                  ["--delete-excluded", "--exclude", "*.o"], ["--max-size", "1k"], ["--min-size=4"], ["-u"], ["--existing"],
+                  ["--ignore-existing"], ["-b"], ["-b", "--delete"], ["--backup", "--suffix", ".old", "--delete"],
+                  ["--backup-dir", "../kept", "--delete"], ["--link-dest", "../links"]):
+        result = both_programs(here, *words)
+        assert result.returncode == EQUAL, (words, result)
+    linked = os.stat(f"{here}/ours/to/new")
+    assert linked.st_nlink == 2 and os.path.samestat(linked, os.stat(f"{here}/ours/links/new")), "not linked"
+
+
+def test_a_rule_that_would_have_to_be_guessed_is_refused_and_nothing_is_deleted(here):
+    write(f"{here}/from/new")
+    write(f"{here}/to/old")
+    write(f"{here}/bad", b"- ok\nbogus rule\n")
+    for words in (["--filter", "bogus old"], ["--filter", "-/ old"], ["--filter", "-C"], ["--filter", "- "], ["--exclude", "[old"],
+                  ["--filter", f"merge {here}/bad"], ["--max-size", "much"], ["--files-from", f"{here}/bad", "--files-from", f"{here}/bad"],
+                  ["-b", "--suffix", ""], ["-b", "--suffix", "a/b"]):
+        expect(run("sync", "--delete", *words, f"{here}/from", f"{here}/to"), USAGE, "")
+    expect(run("sync", "--delete", "--exclude-from", f"{here}/none", f"{here}/from", f"{here}/to"), FILE, "No such file")
+    write(f"{here}/from/.rsync-filter", b"bogus rule\n")
+    expect(run("sync", "--delete", "-F", f"{here}/from", f"{here}/to"), PROTOCOL, "bogus rule")
+    assert os.listdir(f"{here}/to") == ["old"]
+
+
+def test_rules_hold_on_both_routes_through_a_server(here):
+    for name in ("a.o", "keep.o", "d/x", "d/secret"):
+        write(f"{here}/from/{name}", b"x")
+    write(f"{here}/from/d/.rsync-filter", b"- secret\n")
+    write(f"{here}/root/old.o")
+    write(f"{here}/root/old")
+    with Serve(f"{here}/root") as serve:
+        expect(run("sync", "--delete", "-FF", "--include", "keep.o", "--exclude", "*.o", f"{here}/from", serve.address), EQUAL)
+        assert sorted(picture(f"{here}/root")) == [b"d", b"d/x", b"keep.o", b"old.o"]
+        write(f"{here}/names", b"d/x\nmissing\n")
+        expect(run("sync", "--files-from", f"{here}/names", serve.address, f"{here}/back"), PARTIAL, '"missing" is named, and is not there')
+        assert sorted(picture(f"{here}/back")) == [b"d", b"d/x"]
+        expect(run("sync", "--backup-dir", "../../out", f"{here}/from", f"{serve.address}/d"), PROTOCOL, "leads out of the root")
+
+
+def test_max_delete_is_a_limit_and_ends_with_25(here):
+    write(f"{here}/from/f")
+    for i in range(10):
+        write(f"{here}/to/extra{i}")
+    result = run("sync", "--delete", "--max-delete", "3", f"{here}/from", f"{here}/to")
+    assert result.returncode == 25, result
+    assert b"7 more are not deleted: the limit is 3" in result.stdout and b", 3 deleted," in result.stdout, result.stdout
+    assert len(os.listdir(f"{here}/to")) == 8
+    expect(run("sync", "--delete", "--max-delete", "7", f"{here}/from", f"{here}/to"), EQUAL)
+    assert os.listdir(f"{here}/to") == ["f"]
+
+
+def test_what_is_mounted_stays_out_with_one_file_system(here):
+    write(f"{here}/from/f", b"f")
+    os.makedirs(f"{here}/from/mounted")
+    os.makedirs(f"{here}/to/kept")
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", f"{here}/from/mounted"], capture_output=True).returncode != 0:
+        raise Skip("a file system can only be mounted by root")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", f"{here}/to/kept"], check=True)
+    try:
+        write(f"{here}/from/mounted/inside")
+        write(f"{here}/to/kept/inside")
+        run("sync", "-x", "--delete", f"{here}/from", f"{here}/to")
+        assert sorted(picture(f"{here}/to")) == [b"f", b"kept", b"kept/inside", b"mounted"], picture(f"{here}/to")
+    finally:
+        subprocess.run(["umount", f"{here}/from/mounted", f"{here}/to/kept"], check=True)
+
+
+def test_several_syncs_of_one_tree_share_the_work(here):
+    for i in range(2000):
+        write(f"{here}/from/f{i}", os.urandom(2000))
+    os.makedirs(f"{here}/root")
+    with Serve(f"{here}/root") as serve:
+        syncs = [subprocess.Popen([PROGRAM, "sync", f"{here}/from", serve.address], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE) for _ in range(4)]
+        outputs = [sync.communicate(timeout=PATIENCE) for sync in syncs]
+        assert all(sync.returncode == EQUAL for sync in syncs), outputs
+        sent = [int(re.match(rb"(\d+) files", out).group(1)) for out, _ in outputs]
+        assert 2000 <= sum(sent) <= 4000, sent
+    assert_equal(f"{here}/from", f"{here}/root")
+
+
+def test_few_descriptors_slow_a_sync_down_and_fail_no_file(here):
+    for i in range(600):
+        write(f"{here}/from/d{i % 50}/f{i}", os.urandom(i))
+    os.makedirs(f"{here}/root")
+
+    def few(count):
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+
+    with Serve(f"{here}/root", preexec_fn=few(64)) as serve:
+        expect(run("sync", f"{here}/from", serve.address, preexec_fn=few(64)), EQUAL)
+        expect(run("sync", serve.address, f"{here}/back", preexec_fn=few(64)), EQUAL)
+    expect(run("sync", f"{here}/from", f"{here}/to", preexec_fn=few(96)), EQUAL)
+    for root in ("root", "back", "to"):
+        assert_equal(f"{here}/from", f"{here}/{root}")
 
 
 def test_checksum_finds_what_size_and_time_hide(here):
@@ -356,8 +564,23 @@ def test_results_that_cannot_be_written_are_trouble(here):
                                     stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE)
         assert result.returncode == FILE, result
         lines = [line for line in result.stderr.decode().splitlines() if not line.startswith(("trunk with", "listening on"))]
-        assert lines == ["trunkline: cannot write the results: No space left on device"], lines
+        assert lines == ["trunkline: cannot write the results to the standard output: No space left on device"], lines
         assert_equal(f"{here}/from", f"{here}/to{i}")
+    closed = lambda: os.close(1)
+    for i, arguments in enumerate((["--json"], ["--verbose"], [])):
+        result = subprocess.run([PROGRAM, "sync", *arguments, f"{here}/from", f"{here}/shut{i}"], stdin=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, preexec_fn=closed, timeout=PATIENCE)
+        lines = [line for line in result.stderr.decode().splitlines() if not line.startswith(("trunk with", "listening on"))]
+        assert result.returncode == FILE, result
+        assert lines == ["trunkline: cannot write the results to the standard output: it is closed"], lines
+        assert_equal(f"{here}/from", f"{here}/shut{i}")
+    quiet = subprocess.run([PROGRAM, "sync", "--quiet", f"{here}/from", f"{here}/shut"], stdin=subprocess.DEVNULL,
+                           stderr=subprocess.PIPE, preexec_fn=closed, timeout=PATIENCE)
+    assert quiet.returncode == EQUAL and quiet.stderr == b"", quiet
+    shut = subprocess.run([PROGRAM, "sync", "--verbose", f"{here}/from", f"{here}/nothing"], timeout=PATIENCE,
+                          preexec_fn=lambda: [os.close(number) for number in (0, 1, 2)])
+    assert shut.returncode == FILE, shut  # and what it says has gone into no file
+    assert_equal(f"{here}/from", f"{here}/nothing")
     with open("/dev/full", "wb") as full:
         result = subprocess.run([PROGRAM, "sync", "--quiet", f"{here}/from", f"{here}/to"], stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE)
     assert result.returncode == EQUAL and result.stderr == b"", result
@@ -402,8 +625,14 @@ def test_nothing_outside_the_root(here):
     with Serve(f"{here}/root") as serve:
         expect(run("sync", f"{serve.address}/..", f"{here}/to"), PROTOCOL, 'component ".."')
         expect(run("sync", f"{serve.address}/x/../../secret", f"{here}/to"), PROTOCOL, 'component ".."')
-        expect(run("sync", f"{serve.address}/out/secret", f"{here}/to"), FILE, "symbolic links")
-        expect(run("sync", f"{here}/root", f"{serve.address}/out/new"), FILE, "symbolic links")
+        expect(run("sync", f"{serve.address}/out/secret", f"{here}/to"), FILE, "a symbolic link is in its path")
+        expect(run("sync", f"{here}/root", f"{serve.address}/out/new"), FILE, "a symbolic link is in its path")
+        os.makedirs(f"{here}/root/dated")
+        os.symlink("dated", f"{here}/root/current")
+        os.symlink("secret", f"{here}/root/dated/file")
+        for path in ("current", "dated/file", "current/file"):
+            expect(run("sync", f"{serve.address}/{path}", f"{here}/to"), FILE, "a symbolic link is in its path")
+            expect(run("sync", f"{here}/root/dated", f"{serve.address}/{path}"), FILE, "a symbolic link is in its path")
     assert not os.path.exists(f"{here}/new") and not os.path.exists(f"{here}/to")
 
 
@@ -507,7 +736,7 @@ def test_interrupted_and_timeout(here):
     with Serve(f"{here}/root") as serve:
         serve.process.send_signal(signal.SIGSTOP)
         expect(run("sync", "--timeout", "1", f"{here}/from", serve.address), TIMEOUT, "nothing has moved for 1 s")
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             client = subprocess.Popen([PROGRAM, "sync", "--verbose", f"{here}/from", serve.address], stdin=subprocess.DEVNULL,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             try:
@@ -523,6 +752,138 @@ def test_interrupted_and_timeout(here):
         expect(run("sync", f"{here}/from", serve.address), EQUAL)
         assert serve.end() == EQUAL
     assert_equal(f"{here}/from", f"{here}/root")
+
+
+def test_an_interrupted_sync_leaves_nothing_behind_and_counts_what_it_did(here):
+    tree(f"{here}/from", 5)
+    write(f"{here}/from/too large for what lies between", os.urandom(1_000_000) * 48)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.makedirs(f"{here}/root")
+        with Serve(f"{here}/root") as serve:
+            client = subprocess.Popen([PROGRAM, "sync", "--json", "--verbose", f"{here}/from", serve.address],
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+            first = client.stdout.readline()  # something has moved
+            serve.process.send_signal(signal.SIGSTOP)
+            client.send_signal(number)
+            out, trouble = client.communicate(timeout=PATIENCE)
+            out = first + out
+            summary = json.loads(out.splitlines()[-1])
+            if client.returncode == INTERRUPTED:
+                assert summary["event"] == "summary" and summary["exit_code"] == INTERRUPTED, summary
+                assert summary["files"] == out.count(b'"event": "sent"'), out
+                assert b"trunkline: interrupted" in trouble, trouble
+            else:  # it was quicker, and at the end a signal is nothing to it any more, or what it is to any program
+                assert client.returncode in (EQUAL, -number), client.returncode
+            serve.process.send_signal(signal.SIGCONT)
+            assert serve.end() == EQUAL
+        assert temporaries(f"{here}/root") == []
+        shutil.rmtree(f"{here}/root")
+
+
+def test_a_hangup_that_is_ignored_stays_ignored(here):
+    tree(f"{here}/from", 5)
+    os.makedirs(f"{here}/root")
+    with Serve(f"{here}/root", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as serve:
+        serve.process.send_signal(signal.SIGHUP)
+        expect(run("sync", f"{here}/from", serve.address), EQUAL)
+        assert serve.end() == EQUAL
+
+
+def test_what_vanishes_is_named_and_ends_with_24(here):
+    for i in range(20):
+        write(f"{here}/from/f{i:02}", b"x")
+    write(f"{here}/root/zextra")
+    with Serve(f"{here}/root") as serve:
+        serve.process.send_signal(signal.SIGSTOP)
+        client = subprocess.Popen([PROGRAM, "sync", "--delete", f"{here}/from", serve.address], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            client.wait(0.5)  # it lists, and cannot get further
+            raise AssertionError("it ended without a far side")
+        except subprocess.TimeoutExpired:
+            pass
+        for i in range(10, 20):
+            os.remove(f"{here}/from/f{i}")
+        serve.process.send_signal(signal.SIGCONT)
+        out, trouble = client.communicate(timeout=PATIENCE)
+        assert client.returncode == VANISHED, (client.returncode, trouble)
+        assert sorted(trouble.splitlines()) == [b'trunkline: "f%d" vanished before it could be read' % i for i in range(10, 20)]
+        assert b", 10 vanished" in out, out
+    assert sorted(os.listdir(f"{here}/root")) == [f"f{i:02}" for i in range(10)]
+
+
+def test_a_log_that_is_always_written_arrives_and_is_named(here):
+    write(f"{here}/from/live.log", os.urandom(3_000_000))
+    write(f"{here}/to/zextra")
+    ended = threading.Event()
+
+    def writes():
+        with open(f"{here}/from/live.log", "ab", buffering=0) as log:
+            while not ended.is_set():
+                log.write(b"x" * 1000)
+
+    writer = threading.Thread(target=writes)
+    writer.start()
+    try:
+        result = run("sync", "--delete", f"{here}/from", f"{here}/to")
+    finally:
+        ended.set()
+        writer.join()
+    expect(result, EQUAL, '"live.log" is being written all the time: it arrived as it was at one moment')
+    assert os.listdir(f"{here}/to") == ["live.log"]
+    arrived = open(f"{here}/to/live.log", "rb").read()
+    assert len(arrived) >= 3_000_000 and open(f"{here}/from/live.log", "rb").read().startswith(arrived)
+
+
+def test_what_is_not_kept_is_counted_and_said(here):
+    write(f"{here}/from/f", b"x")
+    os.link(f"{here}/from/f", f"{here}/from/hard")
+    write(f"{here}/from/suid", b"y")
+    os.mkfifo(f"{here}/from/pipe")
+    expected = ["hard links of 2"]
+    if os.geteuid() == 0:
+        os.chown(f"{here}/from/f", 1234, 5678)
+        expected.insert(0, "owner or group of 2")
+    try:
+        os.setxattr(f"{here}/from/f", "user.k", b"v")
+        expected.append("extended attributes of 2")
+    except OSError:
+        pass  # this file system has none
+    if subprocess.run(["setfacl", "-m", "u:nobody:rw", f"{here}/from/f"], capture_output=True).returncode == 0:
+        expected.append("ACLs of 2")
+    os.chmod(f"{here}/from/suid", 0o4755)
+    expected += ["setuid, setgid or sticky bits of 1", "devices, fifos and sockets: 1"]
+    os.makedirs(f"{here}/root")
+    with Serve(f"{here}/root") as serve:
+        for target in (f"{here}/to", serve.address):
+            for _ in range(2):  # also when nothing is sent any more
+                result = expect(run("sync", f"{here}/from", target), EQUAL)
+                assert f"not kept: {', '.join(expected)}\n".encode() in result.stdout, result.stdout
+        back = expect(run("sync", f"{serve.address}", f"{here}/back"), EQUAL)
+        assert b"not kept" not in back.stdout, back.stdout
+        pulled = json.loads(run("sync", "--json", f"{here}/from", serve.address).stdout.splitlines()[-1])
+        assert pulled["not_kept_hard_links"] == 2 and pulled["not_kept_specials"] == 1, pulled
+    helped = run("sync", "--help").stdout.decode()
+    for word in ("Owner and group", "hard links", "extended attributes", "ACLs"):
+        assert word in helped, word
+
+
+def test_a_path_that_is_too_long_is_one_trouble_in_words(here):
+    os.makedirs(f"{here}/from")
+    os.makedirs(f"{here}/root")
+    write(f"{here}/from/f", b"f")
+    at = os.open(f"{here}/from", os.O_RDONLY)
+    for _ in range(24):
+        os.mkdir("d" * 200, dir_fd=at)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    with Serve(f"{here}/root") as serve:
+        expect(run("sync", f"{here}/from", serve.address), PARTIAL, "its path has 4220 bytes, more than 4095")
+        assert open(f"{here}/root/f", "rb").read() == b"f"
+    expect(run("sync", f"{here}/from", f"{here}/to"), PARTIAL, "its path has 4220 bytes, more than 4095")
+    subprocess.run(["rm", "-rf", f"{here}/from", f"{here}/to", f"{here}/root"], check=True)
 
 
 def test_timeout_waits_while_either_side_works(here):

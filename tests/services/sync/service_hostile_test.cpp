@@ -166,10 +166,10 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 Circuit ask_to_give(LocalPeer& peer, const std::string& address, const std::string& path = {},
                     const std::string& exclude = {}) {
   wire::Request request;
-  request.set_version(1);
+  request.set_version(protocol_version);
   request.set_role(wire::Request::GIVE);
   request.set_path(path);
-  if (!exclude.empty()) request.add_exclude(exclude);
+  if (!exclude.empty()) request.add_rules()->set_pattern(exclude);
   return peer.start(address, "sync", to_fragment(op::request, request));
 }
 
@@ -393,7 +393,7 @@ awaitable<void> say_many_notes(std::string path, std::vector<Note>* heard) {
 
 Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run) {
   wire::Request request;
-  request.set_version(1);
+  request.set_version(protocol_version);
   request.set_role(wire::Request::TAKE);
   request.set_dry_run(dry_run);
   return peer.start(address, "sync", to_fragment(op::request, request));
@@ -588,7 +588,7 @@ TEST_CASE("hostile giver: an entry that the taker excludes is refused, and what 
     co_await wait_for_want(control);
     co_await say_file(control, 5, "ok");
   });
-  scene.asked.exclude = {".ssh", "*.o"};
+  scene.asked.rules = excluding({".ssh", "*.o"});
 
   const Ended outcome = play(scene, scratch.path());
 

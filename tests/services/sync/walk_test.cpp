@@ -4,7 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <string>
@@ -17,7 +19,7 @@ namespace {
 
 struct Seen {
   std::vector<Entry> entries;
-  std::vector<std::string> errors, skipped, stale;
+  std::vector<std::string> errors, skipped, stale, vanished;
   bool complete = true;
 
   std::vector<std::string> paths() const {
@@ -34,8 +36,9 @@ Seen walk(const std::shared_ptr<Root>& root, const std::vector<std::string>& exc
   listener.on_skipped = [&](const std::string& path, const std::string& text) {
     seen.skipped.push_back(path + ": " + text);
   };
+  listener.on_vanished = [&](const std::string& path) { seen.vanished.push_back(path); };
   listener.on_temporary = [&](const std::string& path) { seen.stale.push_back(path); };
-  const Filter filter(exclude);
+  const Filter filter(excluding(exclude));
   Walk walk(root, filter, listener);
   while (!walk.ended())
     if (auto entry = walk.next()) seen.entries.push_back(std::move(*entry));
@@ -129,11 +132,61 @@ TEST_CASE("walk: what cannot be read is reported, the rest goes on, and the list
   }
 }
 
+TEST_CASE("walk: what vanishes is named, and the listing is complete without it") {
+  const test::Scratch scratch;
+  for (const char* path : {"a/1", "b/2", "c", ".c.trunkline-abcdefgh"}) scratch.write(path, "");
+
+  for (const auto& [failing, call] :
+       std::vector<std::pair<std::string, DiskCall>>{{"b", DiskCall::open},
+                                                     {"2", DiskCall::status},
+                                                     {"c", DiskCall::status},
+                                                     {".c.trunkline-abcdefgh", DiskCall::status}}) {
+    const auto disk = std::make_shared<test::FaultyDisk>([&](std::size_t, DiskCall seen, std::string_view name) {
+      return seen == call && name == failing ? ENOENT : 0;
+    });
+    const Seen seen = walk(Root::open(scratch.path(), disk));
+
+    CAPTURE(failing);
+    CHECK(seen.errors.empty());
+    CHECK(seen.vanished.size() == (failing.size() == 1 ? 1 : 0)); // temporary files come and go
+    CHECK(seen.complete);
+  }
+}
+
+TEST_CASE("walk: a path that is too long is one trouble in words, and is not entered") {
+  const test::Scratch scratch;
+  scratch.write("f", "");
+  const int start = ::open(scratch.path().c_str(), O_RDONLY | O_DIRECTORY);
+  int at = ::dup(start);
+  const std::string name(200, 'd');
+  for (int i = 0; i < 24; ++i) {
+    REQUIRE(::mkdirat(at, name.c_str(), 0755) == 0);
+    const int below = ::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY);
+    ::close(at);
+    at = below;
+  }
+  ::close(at);
+  ::close(start);
+  std::vector<std::string> errors;
+  WalkListener listener;
+  listener.on_error = [&](const std::string&, const std::string& text) { errors.push_back(text); };
+  const Filter filter;
+  Walk walk(Root::open(scratch.path()), filter, listener);
+
+  std::size_t entries = 0;
+  while (!walk.ended()) entries += walk.next().has_value();
+
+  CHECK(entries == 22); // the top, f, and what can be named
+  CHECK_FALSE(walk.complete());
+  REQUIRE(errors.size() == 1);
+  CHECK(errors.front().ends_with("its path has 4220 bytes, more than 4095"));
+}
+
 TEST_CASE("walk: names that are left out give others their turn, too") {
   const test::Scratch scratch;
   for (std::size_t i = 0; i < 3 * Walk::names_between_yields; ++i) scratch.write("f" + std::to_string(i) + ".o", "");
   scratch.write("z", "");
-  const Filter filter({"*.o"});
+  const Filter filter(excluding({"*.o"}));
   Walk walk(Root::open(scratch.path()), filter, {});
 
   std::size_t turns = 0;
@@ -154,7 +207,7 @@ TEST_CASE("walk: patterns that take long give others their turn after a few name
   const test::Scratch scratch;
   const std::string deep = std::string(200, 'd') + "/" + std::string(200, 'd');
   for (int i = 0; i < 20; ++i) scratch.write(deep + "/" + std::to_string(i), "");
-  const Filter filter(std::vector<std::string>(500, "/a*/**/?[b-z]*a"));
+  const Filter filter(excluding(std::vector<std::string>(500, "/a*/**/?[b-z]*a")));
   Walk walk(Root::open(scratch.path()), filter, {});
 
   std::size_t turns = 0;

@@ -1,0 +1,31 @@
+// The paths of a --files-from: they alone are listed, and the directories that lead to them.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace trunkline::sync {
+
+/// What is in a directory that is named is not named by that.
+class Selection {
+ public:
+  /// Errors: std::invalid_argument that names a path that leads out of the tree, or cannot be one.
+  explicit Selection(const std::vector<std::string>& paths);
+
+  /// Whether a path is one of them, or leads to one.
+  bool holds(std::string_view path) const;
+  /// The path was found.
+  void found(std::string_view path);
+  /// Those that were named and not found.
+  std::vector<std::string> missing() const;
+
+ private:
+  enum class State : unsigned char { leads, named, found };
+
+  std::unordered_map<std::string, State> paths_;
+};
+
+} // namespace trunkline::sync
