@@ -7,6 +7,7 @@
 #include "services/quarkchain/protocol/frame_json.hpp"
 #include "services/quarkchain/protocol/route.hpp"
 #include "services/sync/disk.hpp"
+#include "transport/media.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -92,7 +93,8 @@ std::vector<Asked> read_words(const CallOptions& options) {
 }
 
 std::string address_of(const std::string& word) {
-  if (!word.empty() && parse_location(word).is_remote()) return word;
+  const bool names_medium = word.find("://") != std::string::npos || find_medium(default_media(), word) != nullptr;
+  if (names_medium && parse_location(word).is_remote()) return word; // UsageError
   std::string address = "tcp://" + word;
   parse_location(address); // UsageError
   return address;

@@ -497,8 +497,8 @@ def test_a_command_that_does_not_exist_is_said_with_those_that_do():
     def said(*words):
         return trouble(subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=PATIENCE), 1)
 
-    equal(said("quarkchain", "slaev"), 'expected one of the commands master, slave, call, decode, encode, saw "slaev"; did you mean slave? (see trunkline quarkchain --help)')
-    equal(said("quarkchain"), "expected one of the commands master, slave, call, decode, encode, saw nothing (see trunkline quarkchain --help)")
+    equal(said("quarkchain", "slaev"), 'expected one of the commands master, slave, call, decode, encode, check, state, saw "slaev"; did you mean slave? (see trunkline quarkchain --help)')
+    equal(said("quarkchain"), "expected one of the commands master, slave, call, decode, encode, check, state, saw nothing (see trunkline quarkchain --help)")
     assert said("quarkchian").endswith('saw "quarkchian"; did you mean quarkchain? (see trunkline --help)'), said("quarkchian")
     assert "--node_id is required" in said("quarkchain", "slave", "--cluster_config", "x"), said("quarkchain", "slave", "--cluster_config", "x")
 
