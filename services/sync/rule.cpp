@@ -150,15 +150,15 @@ RuleLine parse_pattern_rule(std::string_view text, Rule::Kind kind) {
   return with_pattern(std::move(line), text, pattern);
 }
 
-std::vector<std::string> rule_lines(std::string_view content, bool zeros, bool words) {
+std::vector<std::string> rule_lines(std::string_view content, bool zeros, bool by_words) {
   std::vector<std::string> lines;
   constexpr std::string_view blanks = " \t\n\v\f\r";
-  const std::string_view ends = zeros ? std::string_view("\0", 1) : words ? blanks : std::string_view("\n\r");
+  const std::string_view ends = zeros ? std::string_view("\0", 1) : by_words ? blanks : std::string_view("\n\r");
   while (!content.empty()) {
     const std::size_t end = content.find_first_of(ends);
     const std::string_view line = content.substr(0, end);
     content.remove_prefix(end == std::string_view::npos ? content.size() : end + 1);
-    if (!line.empty() && (words || (line.front() != '#' && line.front() != ';'))) lines.emplace_back(line);
+    if (!line.empty() && (by_words || (line.front() != '#' && line.front() != ';'))) lines.emplace_back(line);
   }
   return lines;
 }
