@@ -50,8 +50,8 @@ awaitable<void> Arrival::take(Circuit circuit) {
     wants_.resolve(index);
     co_return;
   }
-  co_await wait_for_file(budget_, budget_->written);
-  const FileTurn turn(budget_, budget_->written);
+  BudgetShare turn(one_of(budgets_, &Budgets::files_written));
+  co_await turn.wait_for_one();
 
   bool whole = false;
   std::string trouble;

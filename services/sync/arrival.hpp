@@ -25,9 +25,9 @@ class Arrival {
   /// Errors: Failure::Kind::protocol when the far side has opened more circuits than files were wanted.
   Arrival(Tree* tree, const std::deque<Entry>& entries, const std::vector<std::uint8_t>& changes,
           const std::unordered_set<std::size_t>& replaces_directory, WantList& wants, TakerVoice& voice,
-          std::shared_ptr<SharedBudget> budget)
+          std::shared_ptr<Budgets> budgets)
       : tree_(tree), entries_(entries), changes_(changes), replaces_directory_(replaces_directory), count_(wants),
-        wants_(wants), voice_(voice), budget_(std::move(budget)) {
+        wants_(wants), voice_(voice), budgets_(std::move(budgets)) {
     wants_.add_circuit();
   }
   Arrival(const Arrival&) = delete;
@@ -55,7 +55,7 @@ class Arrival {
   const Count count_;
   WantList& wants_;
   TakerVoice& voice_;
-  const std::shared_ptr<SharedBudget> budget_;
+  const std::shared_ptr<Budgets> budgets_;
 };
 
 /// A disk that is full, or that nothing may be written to, ends a sync: every other file would say the same.

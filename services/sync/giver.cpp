@@ -3,6 +3,7 @@
 #include "async/clock.hpp"
 #include "async/task_group.hpp"
 #include "async/within.hpp"
+#include "services/sync/file_digest.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/outgoing_file.hpp"
@@ -49,10 +50,10 @@ struct Wanted {
 /// What the tasks of one Giver share. `control` belongs to the caller of `give`, who outlives them.
 struct Giving {
   Giving(Circuit& control_circuit, Source from, const Options& options, Watch watcher, Tuning limits,
-         std::shared_ptr<SharedBudget> shared)
+         std::shared_ptr<Budgets> shared)
       : control(control_circuit), source(std::move(from)), filter(options.rules, options.delete_excluded),
-        one_file_system(options.one_file_system), watch(std::move(watcher)), tuning(limits), budget(std::move(shared)),
-        share(budget) {
+        one_file_system(options.one_file_system), watch(std::move(watcher)), tuning(limits), budgets(std::move(shared)),
+        share(budgets) {
     if (options.only) only.emplace(*options.only);
   }
 
@@ -63,8 +64,8 @@ struct Giving {
   const bool one_file_system;
   const Watch watch;
   const Tuning tuning;
-  const std::shared_ptr<SharedBudget> budget;
-  BudgetShare share;
+  const std::shared_ptr<Budgets> budgets;
+  ListingShare share;
   std::deque<Listed> listed;
   std::deque<Wanted> wanted; // at most what is listed
   std::size_t hands = 0;     // tasks that give what is wanted, <= files_sending_max
@@ -264,7 +265,7 @@ awaitable<Given> give_as_it_was(GivingPointer giving, std::size_t index, std::ui
   const std::string& path = giving->listed[index].path;
   const std::shared_ptr<Directory> directory = giving->source.root->directory(parent_of(path));
   const FileDigest again =
-      co_await digest_file(giving->budget, directory, std::string(name_of(path)), giving->watch.progress, size);
+      co_await digest_file(giving->budgets, directory, std::string(name_of(path)), giving->watch.progress, size);
   co_return again.digest == sent ? Given::as_it_was : Given::changed;
 }
 
@@ -309,13 +310,13 @@ awaitable<Given> give_file_once(GivingPointer giving, Wanted wanted, bool last_a
   const std::shared_ptr<Directory> directory = giving->source.root->directory(parent_of(path));
   const std::string name(name_of(path));
   if (wanted.has_digest) {
-    const FileDigest found = co_await digest_file(giving->budget, directory, name, giving->watch.progress);
+    const FileDigest found = co_await digest_file(giving->budgets, directory, name, giving->watch.progress);
     if (!found.unchanged) co_return Given::changed;
     if (found.digest == wanted.digest) co_return Given::same;
     if (wanted.compare_only) co_return Given::different;
   }
-  co_await wait_for_file(giving->budget, giving->budget->read);
-  const FileTurn turn(giving->budget, giving->budget->read);
+  BudgetShare turn(one_of(giving->budgets, &Budgets::files_read));
+  co_await turn.wait_for_one();
   OutgoingFile file(directory, name);
   co_return co_await give_content(giving, wanted.index, file, last_attempt);
 }
@@ -459,9 +460,9 @@ awaitable<void> give_say_alive(GivingPointer giving) {
 } // namespace
 
 awaitable<Report> give(Circuit& control, Source source, Options options, Watch watch, Tuning tuning,
-                       std::shared_ptr<SharedBudget> budget) {
+                       std::shared_ptr<Budgets> budgets) {
   const auto giving =
-      std::make_shared<Giving>(control, std::move(source), options, std::move(watch), tuning, std::move(budget));
+      std::make_shared<Giving>(control, std::move(source), options, std::move(watch), tuning, std::move(budgets));
   TaskGroup group(co_await asio::this_coro::executor);
   group.spawn(give_hearing(giving, group));
   group.spawn(give_listing(giving));

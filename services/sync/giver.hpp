@@ -4,7 +4,7 @@
 
 #include "async/types.hpp"
 #include "circuit/circuit.hpp"
-#include "services/sync/shared_budget.hpp"
+#include "services/sync/budgets.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/location.hpp"
 #include "services/sync/options.hpp"
@@ -17,6 +17,6 @@ namespace trunkline::sync {
 /// Gives everything in `source` to the Taker at the other end of `control`; whoever opened it does not matter.
 /// Returns when the Taker is done. Cancelled: the Taker is told. Errors: Failure; what ended the control circuit.
 awaitable<Report> give(Circuit& control, Source source, Options options, Watch watch, Tuning tuning,
-                       std::shared_ptr<SharedBudget> budget);
+                       std::shared_ptr<Budgets> budgets);
 
 } // namespace trunkline::sync

@@ -4,7 +4,7 @@
 #include "async/clock.hpp"
 #include "circuit/typed.hpp"
 #include "proto/sync.pb.h"
-#include "services/sync/shared_budget.hpp"
+#include "services/sync/budgets.hpp"
 #include "services/sync/entry.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/options.hpp"
@@ -81,7 +81,7 @@ Fragment to_failed(std::exception_ptr failure);
 /// the reader.
 class ListingReader {
  public:
-  ListingReader(const Filter& filter, std::size_t entries_max, BudgetShare& share)
+  ListingReader(const Filter& filter, std::size_t entries_max, ListingShare& share)
       : filter_(filter), entries_max_(entries_max), share_(share) {}
 
   /// What is wrong with the entry; empty when it was taken into `into`, which has its path in any case.
@@ -98,7 +98,7 @@ class ListingReader {
 
   const Filter& filter_;
   std::size_t entries_max_;
-  BudgetShare& share_;
+  ListingShare& share_;
   std::uint64_t entries_count_ = 0;
   std::string last_path_;
   std::vector<std::string> directories_; // taken, from the top down to where the list is

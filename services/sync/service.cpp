@@ -131,7 +131,7 @@ struct Service::Job {
 
 Service::Service(Node& node, ServiceOptions options)
     : node_(node), options_(std::move(options)),
-      budget_(std::make_shared<SharedBudget>(options_.listing_bytes_max, options_.tuning.files_open_max)) {
+      budgets_(std::make_shared<Budgets>(options_.listing_bytes_max, options_.tuning.files_open_max)) {
   if (!options_.random) options_.random = system_random();
 }
 
@@ -214,13 +214,13 @@ awaitable<Report> Service::run_job(Job& job, LocalPeer& peer, CircuitInbox& circ
                                              std::to_string(request.ByteSizeLong()) + " bytes, more than " +
                                              std::to_string(message_bytes_max));
   Circuit control = peer.start(job.address, service_name, to_fragment(op::request, request));
-  const auto budget = std::make_shared<SharedBudget>(options_.tuning.listing_bytes_max, options_.tuning.files_open_max);
+  const auto budgets = std::make_shared<Budgets>(options_.tuning.listing_bytes_max, options_.tuning.files_open_max);
   std::exception_ptr failure;
   try {
     if (job.role_there == wire::Request::TAKE)
-      co_return co_await give(control, job.source, job.options, job.watch, options_.tuning, budget);
+      co_return co_await give(control, job.source, job.options, job.watch, options_.tuning, budgets);
     co_return co_await take(control, circuits, job.root, job.options, job.watch, options_.tuning, options_.random,
-                            budget);
+                            budgets);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -326,12 +326,12 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
     options.backup_root = aside(options.backup_dir, !options.dry_run);
     options.link_root = aside(options.link_dest, false);
     co_return co_await watched(take(control, circuits, std::move(root), options, std::move(watch), options_.tuning,
-                                    options_.random, budget_, request.path()),
+                                    options_.random, budgets_, request.path()),
                                progress, options_.idle_max);
   }
   Source source = open_source(options_.root, request.path());
   check_apart(place_of(source), Place::from_wire(request.place()));
-  co_return co_await watched(give(control, std::move(source), options, std::move(watch), options_.tuning, budget_),
+  co_return co_await watched(give(control, std::move(source), options, std::move(watch), options_.tuning, budgets_),
                              progress, options_.idle_max);
 }
 

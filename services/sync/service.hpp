@@ -5,7 +5,7 @@
 #include "async/signal.hpp"
 #include "async/types.hpp"
 #include "peer/node.hpp"
-#include "services/sync/shared_budget.hpp"
+#include "services/sync/budgets.hpp"
 #include "services/sync/location.hpp"
 #include "services/sync/options.hpp"
 #include "services/sync/report.hpp"
@@ -75,7 +75,7 @@ class Service : public std::enable_shared_from_this<Service> {
 
   Node& node_;
   ServiceOptions options_;
-  std::shared_ptr<SharedBudget> budget_; // of the syncs that others asked for
+  std::shared_ptr<Budgets> budgets_; // of the syncs that others asked for
   std::shared_ptr<Job> starting_; // while a peer is being started here
   std::map<PeerId, std::shared_ptr<Job>> jobs_; // of peers started here, until they run
   bool refusing_ = false;

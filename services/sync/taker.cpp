@@ -3,6 +3,7 @@
 #include "async/task_group.hpp"
 #include "async/within.hpp"
 #include "services/sync/arrival.hpp"
+#include "services/sync/file_digest.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/plan.hpp"
@@ -41,10 +42,10 @@ std::uint64_t add(std::uint64_t a, std::uint64_t b) {
 class Taker {
  public:
   Taker(Circuit& control, std::shared_ptr<Root> root, Options options, Watch watch, Tuning tuning,
-        std::function<std::uint64_t()> random, std::shared_ptr<SharedBudget> budget, std::string place)
+        std::function<std::uint64_t()> random, std::shared_ptr<Budgets> budgets, std::string place)
       : control_(control), options_(std::move(options)), filter_(options_.rules, options_.delete_excluded),
-        directory_rules_(filter_), budget_(std::move(budget)), share_(budget_), voice_(control, std::move(watch)),
-        wants_(tuning.files_outstanding_max, options_.dry_run, voice_, budget_), place_(std::move(place)),
+        directory_rules_(filter_), budgets_(std::move(budgets)), share_(budgets_), voice_(control, std::move(watch)),
+        wants_(tuning.files_outstanding_max, options_.dry_run, voice_, budgets_), place_(std::move(place)),
         reader_(filter_, tuning.entries_max, share_) {
     if (root) {
       tree_.emplace(std::move(root), std::move(random));
@@ -117,8 +118,8 @@ class Taker {
   const Options options_;
   const Filter filter_;
   DirectoryRules directory_rules_; // of the files that are here
-  const std::shared_ptr<SharedBudget> budget_;
-  BudgetShare share_;
+  const std::shared_ptr<Budgets> budgets_;
+  ListingShare share_;
   std::optional<Tree> tree_; // none: a dry run into nothing
   TakerVoice voice_;
   WantList wants_;
@@ -175,7 +176,7 @@ awaitable<void> Taker::take_circuits(Pointer taker, CircuitInbox& circuits, Task
 
 awaitable<void> Taker::arrive(Pointer taker, Circuit circuit) {
   Arrival arrival(taker->tree_ ? &*taker->tree_ : nullptr, taker->entries_, taker->changes_, taker->replaces_directory_,
-                  taker->wants_, taker->voice_, taker->budget_);
+                  taker->wants_, taker->voice_, taker->budgets_);
   co_await arrival.take(std::move(circuit));
 }
 
@@ -590,7 +591,7 @@ void Taker::count_sent(std::size_t index) {
 awaitable<std::optional<Digest>> Taker::digest_of_ours(std::string path) {
   // A file of ours that cannot be read is simply wanted.
   try {
-    const FileDigest found = co_await digest_file(budget_, tree_->root().directory(parent_of(path)),
+    const FileDigest found = co_await digest_file(budgets_, tree_->root().directory(parent_of(path)),
                                                   std::string(name_of(path)), voice_.shared_progress());
     if (found.unchanged) co_return found.digest;
   } catch (const FileError&) {}
@@ -722,9 +723,9 @@ awaitable<void> Taker::finish_directories() {
 
 awaitable<Report> take(Circuit& control, CircuitInbox& circuits, std::shared_ptr<Root> root, Options options,
                        Watch watch, Tuning tuning, std::function<std::uint64_t()> random,
-                       std::shared_ptr<SharedBudget> budget, std::string place) {
+                       std::shared_ptr<Budgets> budgets, std::string place) {
   const auto taker = std::make_shared<Taker>(control, std::move(root), std::move(options), std::move(watch), tuning,
-                                             std::move(random), std::move(budget), std::move(place));
+                                             std::move(random), std::move(budgets), std::move(place));
   TaskGroup group(co_await asio::this_coro::executor);
   Taker::start(taker, circuits, group);
   co_await group.join();

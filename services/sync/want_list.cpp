@@ -50,7 +50,7 @@ void WantList::ask() {
 }
 
 WantList::~WantList() {
-  for (const auto& [index, key] : claimed_) budget_->claims.release(key);
+  for (const auto& [index, key] : claimed_) budgets_->claims.release(key);
 }
 
 void WantList::look_again(std::function<bool(std::size_t)> is_there, std::function<std::string(std::size_t)> key) {
@@ -61,14 +61,14 @@ void WantList::look_again(std::function<bool(std::size_t)> is_there, std::functi
 bool WantList::may_ask(const Queued& queued) {
   if (!key_) return true;
   std::string key = key_(queued.index);
-  if (!budget_->claims.claim(key)) return impatient_;
+  if (!budgets_->claims.claim(key)) return impatient_;
   claimed_.emplace(queued.index, std::move(key));
   return true;
 }
 
 void WantList::release(std::size_t index) {
   const auto claimed = claimed_.extract(index);
-  if (claimed) budget_->claims.release(claimed.mapped());
+  if (claimed) budgets_->claims.release(claimed.mapped());
 }
 
 /// The others go in about the same order, so that what waits longest is free first. One that is slow, or waits for
@@ -77,9 +77,9 @@ awaitable<void> WantList::revisit() {
   using namespace asio::experimental::awaitable_operators;
   for (;;) {
     while (elsewhere_.empty()) co_await changed_.wait();
-    const auto first = co_await (budget_->claims.released().wait() || sleep_for(patience));
+    const auto first = co_await (budgets_->claims.released().wait() || sleep_for(patience));
     impatient_ = first.index() == 1;
-    while (!elsewhere_.empty() && (impatient_ || !budget_->claims.is_claimed(key_(elsewhere_.front().index)))) {
+    while (!elsewhere_.empty() && (impatient_ || !budgets_->claims.is_claimed(key_(elsewhere_.front().index)))) {
       queued_.push_back(std::move(elsewhere_.front()));
       elsewhere_.pop_front();
     }

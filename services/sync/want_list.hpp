@@ -3,8 +3,8 @@
 
 #include "async/signal.hpp"
 #include "async/types.hpp"
+#include "services/sync/budgets.hpp"
 #include "services/sync/digest.hpp"
-#include "services/sync/shared_budget.hpp"
 #include "services/sync/taker_voice.hpp"
 
 #include <cstddef>
@@ -25,14 +25,14 @@ namespace trunkline::sync {
 class WantList {
  public:
   /// compare_only: the digests decide, and no content is wanted. The voice must outlive it.
-  WantList(std::size_t outstanding_max, bool compare_only, TakerVoice& voice, std::shared_ptr<SharedBudget> budget)
-      : outstanding_max_(outstanding_max), compare_only_(compare_only), voice_(voice), budget_(std::move(budget)) {}
+  WantList(std::size_t outstanding_max, bool compare_only, TakerVoice& voice, std::shared_ptr<Budgets> budgets)
+      : outstanding_max_(outstanding_max), compare_only_(compare_only), voice_(voice), budgets_(std::move(budgets)) {}
   ~WantList();
   WantList(const WantList&) = delete;
   WantList& operator=(const WantList&) = delete;
 
-  /// From now on a file is asked for only when `is_there` still says no, and when no other sync of this budget is about
-  /// to get what has the same key. `is_there` counts the file.
+  /// From now on a file is asked for only when `is_there` still says no, and when no other sync of these budgets is
+  /// about to get what has the same key. `is_there` counts the file.
   void look_again(std::function<bool(std::size_t)> is_there, std::function<std::string(std::size_t)> key);
   bool is_there(std::size_t index) const { return is_there_ && is_there_(index); }
   /// Asks for what others were about to get and did not bring, or not soon. Runs until it is cancelled.
@@ -83,7 +83,7 @@ class WantList {
   const bool compare_only_;
   TakerVoice& voice_;
   std::vector<State> states_; // one for each entry
-  std::shared_ptr<SharedBudget> budget_;
+  std::shared_ptr<Budgets> budgets_;
   std::function<bool(std::size_t)> is_there_;
   std::function<std::string(std::size_t)> key_;
   std::unordered_map<std::size_t, std::string> claimed_; // by this sync, with their keys
