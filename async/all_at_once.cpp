@@ -11,7 +11,7 @@
 namespace trunkline {
 
 awaitable<void> all_at_once(std::vector<awaitable<void>> operations) {
-  const auto first = std::make_shared<std::exception_ptr>(); // those that are cancelled may end after we have
+  const auto first = std::make_shared<std::exception_ptr>(); // cancelled operations may end after this coroutine
   auto note = [first](std::exception_ptr failure) {
     if (!*first) *first = std::move(failure);
   };

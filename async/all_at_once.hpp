@@ -1,4 +1,4 @@
-// Several operations at the same time, as one.
+// Runs several operations at the same time and waits for all of them.
 #pragma once
 
 #include "async/types.hpp"
@@ -7,8 +7,9 @@
 
 namespace trunkline {
 
-/// Runs all operations and waits until every one of them has ended, also when one fails.
-/// Cancelled: cancels all of them. Errors: what the first one to fail threw.
+/// Runs all operations and waits until every one of them has ended, also when one fails. Cancelled: cancels all of them
+/// and throws without waiting for their end, so they must own what they use. Errors: the exception of the first one to
+/// fail, thrown when all have ended.
 awaitable<void> all_at_once(std::vector<awaitable<void>> operations);
 
 } // namespace trunkline

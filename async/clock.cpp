@@ -19,7 +19,7 @@ class SteadyAlarm final : public Alarm {
   ~SteadyAlarm() override { cancel(); }
 
   void set(TimePoint when, std::function<void()> callback) override {
-    const std::uint64_t set_count = ++callback_->set_count; // a wait that was already due is late from here on
+    const std::uint64_t set_count = ++callback_->set_count; // a wait that is due already is ignored from here on
     callback_->run = std::move(callback);
     timer_.expires_at(when);
     timer_.async_wait([state = callback_, set_count](boost::system::error_code code) {

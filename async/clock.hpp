@@ -1,5 +1,5 @@
-// Time as a service of the execution context, so that the same code runs on real and on simulated time.
-// A simulation installs its clock on its io_context before anything runs there.
+// Time as a service of the execution context, so that the same code runs on real and on simulated time. A simulation
+// installs its clock on its io_context before anything runs there.
 #pragma once
 
 #include "async/types.hpp"
@@ -13,16 +13,17 @@ class execution_context;
 
 namespace trunkline {
 
-/// Calls back once at a time; setting it again or destroying it forgets what was set before.
+/// A timer with one callback at a time. Setting it again, cancelling it or destroying it drops the callback that was
+/// set before.
 class Alarm {
  public:
   virtual ~Alarm() = default;
-  /// The callback runs on the executor the alarm was made with, never inline.
+  /// Calls back once, on the executor with which the alarm was made, never inline; at once for a time that has passed.
   virtual void set(TimePoint when, std::function<void()> callback) = 0;
   virtual void cancel() noexcept = 0;
 };
 
-/// Where a process reads the time and waits for it.
+/// The source of time of one execution context.
 class Clock {
  public:
   virtual ~Clock() = default;
@@ -31,11 +32,12 @@ class Clock {
 
   /// The clock of the executor's context: the steady clock of this machine unless another was installed.
   static Clock& of(const Executor& executor);
-  /// Replaces the clock of a context, which owns it from now on. Before its first use; asserts otherwise.
+  /// Replaces the clock of a context, which owns it from now on. Must come before the first use of the context's clock;
+  /// asserts otherwise.
   static void install(asio::execution_context& context, std::unique_ptr<Clock> clock);
 };
 
-/// Waits on the clock of the current executor. Cancelled: throws operation_aborted.
+/// Waits on the clock of the coroutine's executor. Cancelled: throws operation_aborted.
 awaitable<void> sleep_until(TimePoint when);
 awaitable<void> sleep_for(Duration duration);
 

@@ -10,7 +10,7 @@
 
 namespace trunkline {
 
-/// One for each kind of line.
+/// Limits one kind of line to `lines_max` lines in each `window`.
 class LogRate {
  public:
   static constexpr std::uint32_t lines_max_default = 10;
@@ -18,8 +18,8 @@ class LogRate {
   explicit LogRate(std::uint32_t lines_max = lines_max_default, Duration window = std::chrono::seconds(10))
       : lines_max_(lines_max), window_(window) {}
 
-  /// The line as it is to be written, or nothing when it is to be left out. The first line after some that were left
-  /// out says how many.
+  /// Returns the line as it is to be written, or nullopt when it is to be left out. The first line after omitted ones
+  /// says how many were omitted.
   std::optional<std::string> pass(std::string line, TimePoint now) {
     if (lines_ == 0 || now - begin_ >= window_) {
       begin_ = now;

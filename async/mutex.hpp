@@ -8,8 +8,8 @@
 
 namespace trunkline {
 
-/// One holder at a time. Not fair: whichever waiter runs first after a release gets it. No coroutine may lock it twice.
-/// One executor; not thread safe.
+/// One holder at a time. Not fair: whichever waiter runs first after a release gets it. A coroutine that locks it twice
+/// waits for itself for ever. One executor; not thread safe.
 class Mutex {
  public:
   /// Holds the mutex until it is destroyed. The mutex must outlive it.
@@ -30,7 +30,7 @@ class Mutex {
 
   Mutex() = default;
 
-  /// Waits until no one else holds it. Cancelled: throws operation_aborted, and the mutex is not held.
+  /// Waits until the mutex is free, and locks it. Cancelled: throws operation_aborted, and the mutex is not held.
   awaitable<Lock> lock() {
     while (locked_) {
       co_await unlocked_.wait();

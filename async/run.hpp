@@ -1,4 +1,4 @@
-// For a program that is one coroutine.
+// Runs a program that is one coroutine.
 #pragma once
 
 #include "async/types.hpp"
@@ -7,9 +7,9 @@
 
 namespace trunkline {
 
-/// Runs `program` on the calling thread and returns when nothing is left to do on the executor that it is given: a node
-/// that outlives the program goes on until it is closed. What the program throws is thrown, at once; what else still
-/// runs is destroyed then.
+/// Runs `program` on the calling thread and returns when nothing is left to do on its executor: a node that outlives
+/// the program keeps it from returning until the node is closed. Errors: what the program throws, at once; all that
+/// still runs is destroyed then.
 void run(const std::function<awaitable<void>(Executor)>& program);
 
 } // namespace trunkline

@@ -10,7 +10,7 @@
 
 namespace trunkline {
 
-/// One executor; not thread safe. Taken from and given back to by BudgetShares alone.
+/// One executor; not thread safe. Only BudgetShares take from it and give back to it.
 class SharedBudget {
  public:
   explicit SharedBudget(std::size_t amount_max) : amount_max_(amount_max) {}
@@ -26,7 +26,7 @@ class SharedBudget {
   Signal given_back_;
 };
 
-/// What one holder has of a budget, given back when the share is destroyed.
+/// The part of a budget that one holder has; given back when the share is destroyed.
 class BudgetShare {
  public:
   explicit BudgetShare(std::shared_ptr<SharedBudget> budget) : budget_(std::move(budget)) {}

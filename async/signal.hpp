@@ -1,4 +1,4 @@
-// Where a coroutine waits for a state to change. Always in a loop over the state:
+// A condition variable for the coroutines of one executor. Wait in a loop over the condition:
 //   while (!ready()) co_await changed.wait();
 #pragma once
 
@@ -14,10 +14,11 @@ namespace trunkline {
 class Waiter;
 class Waiters;
 
-/// For an operation that takes something after a wait: throws operation_aborted when it was cancelled between its
-/// wake-up and its resumption. The canceller does not look at the result, which would be lost.
+/// Throws operation_aborted when the coroutine was cancelled between its wake-up and its resumption. An operation that
+/// takes something after a wait calls this first: its caller has given up, and would lose what it took.
 awaitable<void> throw_if_cancelled();
-/// The same where a coroutine less matters: `const auto state = co_await asio::this_coro::cancellation_state;` before.
+/// The same without a coroutine of its own, where that cost matters. Get the state before the wait:
+/// `const auto state = co_await asio::this_coro::cancellation_state;`
 void throw_if_cancelled(const asio::cancellation_state& state);
 
 /// Collects coroutines woken while an input is processed and resumes them right after it, without a pass through the
@@ -27,11 +28,12 @@ class Wakeups {
   explicit Wakeups(Executor executor) : executor_(std::move(executor)) {}
   Wakeups(const Wakeups&) = delete;
   Wakeups& operator=(const Wakeups&) = delete;
-  /// Coroutines that were not resumed are posted.
+  /// Posts the coroutines that `run` has not resumed.
   ~Wakeups();
 
-  /// Resumes them, in order, on the caller's stack. Call it on the executor, and only where no change is half done.
-  /// An exception that leaves a resumed coroutine is thrown from the executor. Coroutines woken meanwhile are posted.
+  /// Resumes the coroutines in order, on the caller's stack. Call it on the executor, and only where no change is half
+  /// done: the coroutines may call back into the caller. An exception that leaves a coroutine is thrown from the
+  /// executor. A coroutine woken meanwhile is posted.
   void run();
 
  private:
@@ -42,23 +44,26 @@ class Wakeups {
   Waiter* last_ = nullptr;
 };
 
-/// A wake-up without memory: it resumes coroutines that wait now, and none later. One executor; not thread safe.
+/// A condition variable without a condition: a notification resumes the coroutines that wait now, and is not remembered
+/// for later ones. One executor; not thread safe.
 class Signal {
  public:
   Signal() = default;
   Signal(const Signal&) = delete;
   Signal& operator=(const Signal&) = delete;
-  /// Coroutines that still wait are resumed with operation_aborted.
+  /// Resumes the coroutines that still wait with operation_aborted.
   ~Signal();
 
-  /// Waits for the next notify on the current executor; resumption is posted, or left to the Wakeups of the notifier.
-  /// Cancelled: throws operation_aborted. A coroutine whose context is destroyed while it waits is destroyed
-  /// with the context, also when the signal lives in something that the coroutine keeps alive.
+  /// Waits for the next notification. The coroutine is resumed by a post, or by the notifier's Wakeups, and the
+  /// condition may have changed again by then: wait in a loop. Cancelled: throws operation_aborted. When its context is
+  /// destroyed, the waiting coroutine is destroyed with it, also when the signal lives in something that the coroutine
+  /// keeps alive.
   awaitable<void> wait();
 
-  /// Resumes all that wait now; `into`, if there is one, decides when.
+  /// Resumes every coroutine that waits now: by a post, or when `into` runs if it is given.
   void notify_all(Wakeups* into = nullptr) noexcept;
-  /// Resumes the one that has waited longest.
+  /// Resumes the coroutine that has waited longest. If that one is cancelled before it runs, no other is woken in its
+  /// place.
   void notify_one() noexcept;
   bool has_waiters() const noexcept { return first_ != nullptr; }
 

@@ -1,4 +1,4 @@
-// Coroutines of which the first to fail ends all.
+// A group of coroutines in which the first failure cancels the others.
 #pragma once
 
 #include "async/tasks.hpp"
@@ -9,12 +9,13 @@
 
 namespace trunkline {
 
-/// A set of tasks: the first exception that leaves one of them cancels the others, and `join` throws it.
-/// A copy is the same group. The last copy cancels what still runs. One executor; not thread safe.
+/// A set of tasks: the first exception that leaves one of them cancels the others, and `join` throws it. Copies share
+/// the group; destroying the last one cancels the tasks that still run. One executor; not thread safe.
 class TaskGroup {
  public:
   explicit TaskGroup(Executor executor);
 
+  /// Starts a task; see Tasks::spawn.
   void spawn(awaitable<void> task);
   /// Cancels every task; the operation_aborted that then leaves them is no failure.
   void cancel() noexcept;
@@ -27,8 +28,8 @@ class TaskGroup {
   std::shared_ptr<State> state_;
 };
 
-/// Posts the rest of the calling coroutine behind all that is ready to run. Long work without other waits, file
-/// operations for instance, calls this between its steps.
+/// Resumes the calling coroutine after everything that is ready to run now. Call it between the steps of long work that
+/// does not wait otherwise, file operations for instance.
 awaitable<void> let_others_run();
 
 } // namespace trunkline

@@ -1,4 +1,4 @@
-// Owner of coroutines: nothing is detached. What is spawned here is cancelled and joined here.
+// The owner of coroutines: whatever is spawned here is cancelled and joined here. The library detaches nothing.
 #pragma once
 
 #include "async/signal.hpp"
@@ -14,22 +14,23 @@ namespace trunkline {
 /// A set of coroutines with one owner. One executor; not thread safe.
 class Tasks {
  public:
-  /// `on_failure` hears each exception that leaves a task, except operation_aborted after `cancel`.
+  /// `on_failure` is called with each exception that leaves a task, except operation_aborted after `cancel`.
   explicit Tasks(Executor executor, std::function<void(std::exception_ptr)> on_failure = {});
   Tasks(const Tasks&) = delete;
   Tasks& operator=(const Tasks&) = delete;
-  /// Cancels what still runs; the coroutines end by themselves on the executor and must own what they use.
+  /// Cancels the tasks that still run. They end on the executor afterwards, so they must own what they use.
   ~Tasks();
 
-  /// Starts a coroutine, posted, never inline. One that was cancelled before it began, or comes after `cancel`, is
-  /// destroyed without having run.
+  /// Starts a coroutine by a post, never inline. A task that is cancelled before it began, or spawned after `cancel`,
+  /// is destroyed without having run.
   void spawn(awaitable<void> task);
-  /// The same, but on the executor's own thread the coroutine runs until its first wait before this returns. For a
-  /// caller that needs the coroutine to begin before its own next step, and is prepared for what it may do meanwhile.
+  /// The same, but when called on the executor's own thread the coroutine runs to its first wait before this returns:
+  /// it begins before the caller's next step. The caller's own changes must be complete, because the coroutine may call
+  /// back into it.
   void start(awaitable<void> task);
-  /// Asks every running task to end: each await in it throws operation_aborted.
+  /// Cancels every running task: each await in it throws operation_aborted. Does not wait for them.
   void cancel() noexcept;
-  /// Waits until no task runs. Do not call from a task of the same set.
+  /// Waits until no task runs. A task of the same set must not call it: it would wait for itself.
   awaitable<void> join();
   std::size_t running() const noexcept;
 

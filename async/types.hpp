@@ -1,4 +1,4 @@
-// The few Asio names that public headers use.
+// The Asio names that public headers use.
 #pragma once
 
 #include "fragment/compiler.hpp"

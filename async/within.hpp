@@ -1,4 +1,4 @@
-// Deadlines and results as adapters: an operation is written once, its caller chooses how it may fail.
+// Adapters for an operation: a deadline for it, and its failure as a value.
 #pragma once
 
 #include "async/clock.hpp"
@@ -20,14 +20,15 @@ namespace trunkline {
 
 template <class T> using result = boost::system::result<T>;
 
-/// What an operation came to: its exception, or null and its value. An operation that never throws can be raced with
-/// asio's `||`, which otherwise waits on for the other one when the first to end has failed.
+/// The result of an operation: its exception, or null and its value. Asio's `||` does not count an operation that
+/// throws as the first to end; one that returns its failure can be raced.
 template <class T> struct Outcome {
   std::exception_ptr failure;
   std::conditional_t<std::is_void_v<T>, std::monostate, std::optional<std::conditional_t<std::is_void_v<T>, int, T>>>
       value;
 };
 
+/// Runs `op` and returns its value or its exception; does not throw.
 template <class T> awaitable<Outcome<T>> outcome_of(awaitable<T> op) {
   Outcome<T> outcome;
   try {
@@ -42,9 +43,8 @@ template <class T> awaitable<Outcome<T>> outcome_of(awaitable<T> op) {
   co_return outcome;
 }
 
-/// Runs `op` and throws error::timed_out when it has not ended after `duration`; `op` is then cancelled and has
-/// ended before this throws. What `op` throws passes at once. For occasional use: it costs a few coroutines, so do not
-/// put it around each fragment.
+/// Runs `op` and throws error::timed_out when it has not ended after `duration`; `op` has been cancelled and has ended
+/// by then. What `op` throws passes at once. It costs a few coroutines and a timer: do not put it around each fragment.
 template <class T> awaitable<T> within(Duration duration, awaitable<T> op) {
   using namespace asio::experimental::awaitable_operators;
   auto first = co_await (outcome_of(std::move(op)) || sleep_for(duration));
@@ -54,8 +54,8 @@ template <class T> awaitable<T> within(Duration duration, awaitable<T> op) {
   if constexpr (!std::is_void_v<T>) co_return std::move(*outcome.value);
 }
 
-/// Runs `op` and turns a thrown system_error (also one inside asio::multiple_exceptions) into a value.
-/// Other exceptions pass.
+/// Runs `op` and returns a thrown system_error (also one inside asio::multiple_exceptions) as a value. Other exceptions
+/// pass.
 template <class T> awaitable<result<T>> as_result(awaitable<T> op) {
   boost::system::error_code failure;
   try {

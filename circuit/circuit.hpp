@@ -15,7 +15,7 @@ namespace trunkline {
 
 class Trunk;
 
-/// What an opener may say about a new circuit beyond where it goes.
+/// What an opener may state about a new circuit besides its destination.
 struct CircuitOptions {
   std::string name;        // shown on both sides; at most name_bytes_max
   std::string user_string; // for the user's own purposes; at most user_string_bytes_max
@@ -37,8 +37,8 @@ class Circuit {
   Circuit& operator=(Circuit&& other) noexcept;
   ~Circuit() { drop(); }
 
-  /// Sends after everything already sent on this circuit, without waiting. Says `queued`, `no_credit` (the fragment is
-  /// untouched; `send` would wait) or `closed`. Errors: error::fragment_too_large is thrown.
+  /// Sends after everything already sent on this circuit, without waiting. Returns `queued`, `no_credit` (the fragment
+  /// is untouched; `send` would wait) or `closed`. Errors: error::fragment_too_large is thrown.
   SendOutcome send_one_way(Fragment& fragment);
   SendOutcome send_one_way(Fragment&& fragment) { return send_one_way(fragment); }
 
@@ -73,7 +73,7 @@ class Circuit {
   /// Waits until the far side has accepted the circuit. Needs CircuitOptions::wants_answer (join_or_start sets it).
   /// Errors: the reason of a refusal; its text names the services that run there.
   awaitable<void> accepted();
-  /// Waits until nothing more crosses this circuit and says how it ended.
+  /// Waits until nothing more crosses this circuit, and returns how it ended.
   awaitable<End> ended();
   /// How it ended, or nullopt while it lives.
   std::optional<End> end() const;

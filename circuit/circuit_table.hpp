@@ -46,7 +46,7 @@ template <class Circuit, class Key> class CircuitTable {
     return *circuit;
   }
   void enter(const Key& key, Circuit& circuit) { on_wire_.emplace(key, &circuit); }
-  /// Takes it off the wire; one that was never entered too.
+  /// Takes it off the wire; may be called for one that was never entered.
   void leave(const Key& key, Circuit& circuit) {
     if (found_last_ == &circuit) found_last_ = nullptr;
     const auto found = on_wire_.find(key);
@@ -66,7 +66,7 @@ template <class Circuit, class Key> class CircuitTable {
     --all_count_;
     buried_.emplace_back(&circuit);
   }
-  /// `on_free` sees each before it goes.
+  /// Calls `on_free` with each before it is freed.
   template <class OnFree> void free_buried(OnFree on_free) {
     std::erase_if(buried_before_, [&](const auto& circuit) {
       if (circuit->holds != 0) return false;
@@ -86,7 +86,7 @@ template <class Circuit, class Key> class CircuitTable {
   bool contains(const Key& key) const { return on_wire_.contains(key); }
   bool empty() const noexcept { return on_wire_.empty(); }
   std::size_t size() const noexcept { return on_wire_.size(); }
-  /// Those on the wire, and the ended ones that a handle keeps.
+  /// The circuits on the wire, and the ended ones that a handle keeps.
   All& all() noexcept { return all_; }
   const All& all() const noexcept { return all_; }
   std::size_t all_count() const noexcept { return all_count_; }

@@ -1,5 +1,5 @@
-// What a part of a machine promises about its own members. Each part states its inequality in `check()`; a machine
-// calls the checks of its parts after every input, in builds with assertions.
+// The invariants of the parts of a machine. Each part states its inequality in `check()`; a machine calls the checks of
+// its parts after every input, in builds with assertions.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +26,8 @@ inline int off_by_one(std::string_view part) noexcept { return planted_bug == pa
 constexpr int off_by_one(std::string_view) noexcept { return 0; }
 #endif
 
-/// When a machine checks its parts: after each outermost input, and never again after one that an exception has left
-/// (no memory), because the sums may be half done then.
+/// When a machine checks its parts: after each outermost input, and never again after an input that threw (out of
+/// memory), because the sums may be half done then.
 class Checks {
  public:
   /// Whether to look at every circuit, too: once in as many inputs as there is to look at, so that an input costs no

@@ -58,7 +58,7 @@ struct TrunkEvent;
 struct CircuitWaits;
 class OwnedCircuit;
 
-/// What decides how a circuit ends when its handle is dropped.
+/// Decides how a circuit ends when its handle is dropped.
 enum class Handle : std::uint8_t {
   held,          // the handle itself: dropping it releases the circuit
   owned_by_task, // the task that serves the circuit, when it has ended; the handle is still there
@@ -204,12 +204,13 @@ class Machine {
   virtual void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) = 0;
   /// Tells the machine that a service has taken the circuit from its inbox (it leaves the open backlog).
   virtual void left_backlog(TrunkCircuit& circuit) = 0;
-  /// Moves from `fragment` only when it says queued. Closed, too, for a fragment that can never cross (see `why_not`).
+  /// Moves from `fragment` only when it returns `queued`. Returns `closed` also for a fragment that can never cross
+  /// (see `why_not`).
   virtual SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) = 0;
   /// Why the fragment is too large to cross, on whatever circuit: "fragment of 9 bytes exceeds fragment_bytes_max 8".
   /// Empty when it is not.
   virtual std::string why_not(const Fragment& fragment) const = 0;
-  /// Nothing when there is nothing to take now. Taking is consuming: credit goes back to the sender.
+  /// Takes the next fragment; nullopt when there is none now. Taking is consuming: credit goes back to the sender.
   virtual std::optional<Fragment> take(TrunkCircuit& circuit) = 0;
   virtual std::optional<Fragment> take_error(TrunkCircuit& circuit) = 0;
   virtual void finish(TrunkCircuit& circuit) = 0;
@@ -234,21 +235,21 @@ class Machine {
   virtual bool has_events() const noexcept = 0;
   /// Moves out the events since the last call, in order. Circuits in them stay valid until the next call.
   virtual void collect_events(std::vector<TrunkEvent>& into) = 0;
-  /// Fills `into` (cleared first) with about `bytes_max` to write. Empty when there is nothing.
+  /// Fills `into` (cleared first) with about `bytes_max` to write; leaves it empty when there is nothing.
   virtual void collect_output(Output& into, std::size_t bytes_max, Instant now) = 0;
-  /// How much one write takes now; more is not made ready ahead of it.
+  /// Sets how much one write takes now; no more is made ready ahead of it.
   virtual void set_write_bytes(std::size_t /*bytes*/) {}
-  /// Of what `collect_output` gave, some more has left: its deadline starts anew.
+  /// More of the collected output has left: the write deadline starts anew.
   virtual void write_progressed(Instant now) = 0;
-  /// What `collect_output` gave has been written.
+  /// All of the collected output has been written.
   virtual void written(Instant now) = 0;
   virtual bool has_output() const = 0;
   virtual std::size_t output_bytes() const = 0; // ready and not yet taken
-  /// Whether something of this circuit's is queued behind the output. One that has nothing there may always queue a
-  /// fragment: a circuit that sends little must not wait for those that send much. True in a dialect that has one
-  /// queue for all.
+  /// Whether fragments of this circuit are queued behind the output. A circuit without any may always queue one, so
+  /// that circuits that send little do not wait for those that send much. Always true in a dialect with one queue for
+  /// all.
   virtual bool has_queued(const TrunkCircuit& /*circuit*/) const { return true; }
-  /// When `tick` wants to be called at the latest; Instant::max() when never.
+  /// When `tick` must be called at the latest; Instant::max() when never.
   virtual Instant deadline() const = 0;
   /// True when nothing more will be read or written: the connection can be closed.
   virtual bool over() const = 0;
@@ -260,7 +261,7 @@ class Machine {
   virtual bool draining() const = 0; // either side
   virtual std::size_t circuits_count() const = 0;
   /// Fills `into` (cleared first) with the circuits of one of our peers that have not ended and whose handle is still
-  /// there, in the order in which they were opened. Looks at all circuits: for the end of a peer, not for every day.
+  /// there, in the order in which they were opened. Looks at all circuits, so it is meant for the end of a peer only.
   virtual void circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) = 0;
   virtual std::size_t fragment_bytes_max() const = 0; // the smaller of both sides' limits, as far as known
   virtual std::size_t credit_bytes(const TrunkCircuit& circuit) const = 0; // may be sent at once

@@ -17,10 +17,10 @@ class OwnedCircuit {
   explicit OwnedCircuit(const Circuit& circuit);
   OwnedCircuit(OwnedCircuit&& other) noexcept;
   OwnedCircuit& operator=(OwnedCircuit&&) = delete;
-  /// The task was destroyed before it ended: the circuit goes as with a dropped handle.
+  /// When the task was destroyed before it ended, the circuit ends as with a dropped handle.
   ~OwnedCircuit();
 
-  /// Also right after another task has taken the circuit over.
+  /// Valid also after another task has taken the circuit over.
   const CircuitNames& names() const noexcept { return state_ ? *state_->names : *names_; }
   /// The task has returned: closes the circuit cleanly if its handle is gone.
   void close();

@@ -16,7 +16,7 @@
 
 namespace trunkline {
 
-/// The coroutines that wait on one circuit; exists only once its handle has waited.
+/// The coroutines waiting on one circuit. Allocated at the first wait.
 struct CircuitWaits {
   Signal readable;
   Signal error_readable; // such a fragment is announced to `readable` too
@@ -43,7 +43,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
     ~Owner() = default;
   };
 
-  /// The owner hears nothing any more once it is gone; the trunk may outlive it, and may have none.
+  /// The trunk may outlive its owner, or have none; events are then dropped.
   Trunk(Executor executor, std::unique_ptr<Machine> machine, std::weak_ptr<Owner> owner = {});
   Trunk(const Trunk&) = delete;
   Trunk& operator=(const Trunk&) = delete;
@@ -51,11 +51,11 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
 
   const Executor& executor() const noexcept { return executor_; }
   TimePoint now() const noexcept { return clock_.now(); }
-  /// The machine, for questions.
+  /// The machine, for reading; changes go through `with`.
   const Machine& machine() const noexcept { return *machine_; }
-  /// Gives the machine to `input`, which tells it something, then handles what that has caused: state first, then
-  /// wake-ups (posted), then the owner. A call from within settling is handled by the running one. Afterwards
-  /// everything may have happened to circuits and their handles.
+  /// Calls `input` with the machine, then handles the effects: state first, then wake-ups (posted), then the owner. A
+  /// call from within settling is handled by the running one. Afterwards any circuit may have ended and any handle may
+  /// be gone.
   template <class Input> auto with(Input&& input) {
     if constexpr (std::is_void_v<std::invoke_result_t<Input, Machine&>>) {
       std::forward<Input>(input)(*machine_);
@@ -88,7 +88,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
     Wakeups woken(executor_);
     feed(bytes, {}, woken);
   }
-  /// The coroutines that this wakes are left to `woken`.
+  /// The same for bytes in two places. The coroutines that this wakes are resumed by `woken`.
   void feed(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken);
   void disconnected(End cause);
   void tick();
@@ -96,7 +96,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   /// See Machine::write_progressed; a `tick` follows.
   void write_progressed() { machine_->write_progressed(now()); }
   void written();
-  /// How much one write takes now: senders that would make more ready wait.
+  /// Sets how much one write takes now; senders that would make more ready wait.
   void set_write_bytes(std::size_t bytes);
   // Each returns when its condition may have become true; wait in a loop over it.
   /// For has_output(), over() or closed().
@@ -110,7 +110,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   CircuitWaits& waits(TrunkCircuit& circuit);
   /// Resumes every coroutine that waits on the circuit.
   void wake_all(TrunkCircuit& circuit, Wakeups* woken = nullptr);
-  /// So much is ready to be written that more of this circuit's should wait for the writer.
+  /// True while the output backlog is so large that a send on this circuit should wait for the writer.
   bool congested(const TrunkCircuit& circuit) const noexcept { return congested() && machine_->has_queued(circuit); }
   /// Returns when congested() may have become false.
   awaitable<void> writer_idle() { return writer_idle_.wait(); }
@@ -136,7 +136,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   void opened_here(TrunkCircuit& circuit);
   void release(TrunkCircuit& circuit);
   /// For a handle that an exception drops on its way: releases the circuit in a turn of its own, so that a peer whose
-  /// service the exception leaves can first say what its circuits end with.
+  /// service the exception leaves can first set the reason with which its circuits end.
   void release_later(TrunkCircuit& circuit) noexcept;
   void close_and_release(TrunkCircuit& circuit);
   void reset_and_release(TrunkCircuit& circuit, End reason);

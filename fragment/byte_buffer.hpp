@@ -1,4 +1,4 @@
-// A growing run of bytes for encoders: unlike a vector it leaves new bytes uninitialised.
+// A growing buffer of bytes for encoders. Unlike a vector it does not initialise new bytes.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 
 namespace trunkline {
 
+/// Views of it are valid until the next `prepare` or `append`.
 class ByteBuffer {
  public:
   std::size_t size() const noexcept { return size_; }
@@ -19,7 +20,7 @@ class ByteBuffer {
   operator std::span<const std::byte>() const noexcept { return {bytes_.get(), size_}; }
   void clear() noexcept { size_ = 0; }
 
-  /// Room for `count` more bytes at the returned place; they count once they are committed.
+  /// Makes room for `count` more bytes and returns where they go. They are part of the buffer once they are committed.
   std::byte* prepare(std::size_t count) {
     if (count > capacity_ - size_) grow(count);
     return bytes_.get() + size_;

@@ -1,7 +1,6 @@
+// Warns in a build with a compiler that miscompiles coroutines. Every public header that declares or expects coroutines
+// includes it: the compiler itself gives no diagnostic, and a miscompiled program may simply do nothing.
 #pragma once
-
-// Included by every public header that declares or expects coroutines, so that a build with a compiler that
-// miscompiles them says so instead of producing a program that silently does nothing.
 
 #if defined(__GNUC__) && !defined(__clang__) && !defined(TRUNKLINE_GCC12_ACKNOWLEDGED)
 #if __GNUC__ < 12 || (__GNUC__ == 12 && __GNUC_MINOR__ < 3)

@@ -1,5 +1,5 @@
-// Every way in which trunkline can say no. One enumerator, one phrase: the phrase is the enumerator
-// with spaces. Details (subject, expected, seen, from whom) travel beside the code, never instead of it.
+// The error codes of trunkline. The text of a code is its enumerator with spaces. Details (subject, expected, seen,
+// from whom) are a text beside the code.
 #pragma once
 
 #include <boost/system/error_code.hpp>
@@ -11,23 +11,23 @@
 
 namespace trunkline {
 
-/// The codes of trunkline's own failures; the values are also the reason codes on the wire.
+/// The values are also the reason codes on the wire: they never change their meaning.
 enum class error : std::uint16_t {
   none = 0,
 
   // How a circuit can end, or a send on it fail.
   circuit_closed = 1,    // closed by either side; nothing more can be sent
-  circuit_reset = 2,     // given up by the far side without another reason
-  circuit_abandoned = 3, // its handle was dropped before finish or close
+  circuit_reset = 2,     // reset by the far side, which gave no other reason
+  circuit_abandoned = 3, // its handle was destroyed before finish or close
   peer_ended = 4,        // the peer that owned it ended
   node_closed = 5,       // the node that owned it shut down
   trunk_lost = 6,        // the connection under it broke
   draining = 7,          // the node drains: no new circuits, or the drain deadline passed
   stalled = 8,           // its reader held the trunk's memory too long
-  handler_failed = 9,    // the service serving it threw
+  handler_failed = 9,    // the service that served it threw
   protocol_violation_on_circuit = 10, // data after finish, too many empty frames
 
-  // Why an open is refused. A refused circuit's handler never ran.
+  // Why an open is refused. The handler of a refused circuit never ran.
   no_service = 20,
   no_peer = 21,
   service_limit_reached = 22,
@@ -64,16 +64,17 @@ const boost::system::error_category& trunkline_category() noexcept;
 
 boost::system::error_code make_error_code(error code) noexcept;
 
-/// The enumerator in words; "unknown reason" for a code that a newer far side may send.
+/// The enumerator in words; "unknown reason" for a value without one, which a newer far side may send.
 std::string_view to_string(error code) noexcept;
 
-/// What is thrown at the public edge: a code and its context in one phrase.
+/// Throws boost::system::system_error with this code. The context is one lower-case phrase that names the subject, what
+/// was expected, what was seen, and from whom.
 [[noreturn]] void throw_error(error code, const std::string& context);
 
-/// How something ended: success is a clean end, anything else is the reason, and the text says more.
+/// How a circuit, a peer or a trunk ended: cleanly, or for a reason.
 struct End {
   boost::system::error_code code;
-  std::string text;
+  std::string text; // details beside the code
   std::string existing_url; // of a running instance that a refused opener could join; mostly empty
 
   End() = default;

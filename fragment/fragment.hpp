@@ -1,5 +1,5 @@
-// The value that peers exchange. Its user fields travel; its addressing is known to the circuit, is said
-// once when the circuit opens, and is only pointed to from here.
+// The value that peers exchange. Its public members are sent. Its addressing is sent once, when its circuit opens; a
+// fragment only points to it.
 #pragma once
 
 #include "fragment/compiler.hpp"
@@ -18,7 +18,7 @@
 
 namespace trunkline {
 
-/// Who a peer is: constant for its life.
+/// The names of a peer. They do not change during its life.
 struct PeerName {
   PeerId id;
   std::string service;
@@ -26,20 +26,21 @@ struct PeerName {
   std::string url;
 };
 
-/// What is constant for one circuit, seen from one side of it.
+/// The names of a circuit, as one of its two sides sees them. They do not change during its life.
 struct CircuitNames {
   std::shared_ptr<const PeerName> local;
   std::shared_ptr<const PeerName> remote;
   CircuitId circuit_id = 0;
   std::string name;        // given by the opener
-  std::string user_string; // given by the opener, for the user's own purposes
+  std::string user_string; // given by the opener; the library does not read it
 };
 
-/// Small string map kept in the order of insertion, as it travels. Keys beginning with '#' are the system's.
+/// A small map of strings, in the order of insertion, which the wire keeps. Keys that begin with '#' belong to the
+/// library. Lookup is linear.
 class Args {
  public:
   using Item = std::pair<std::string_view, std::string_view>;
-  /// More are not sent, and break the trunk when they are received.
+  /// A fragment with more is refused by `send`, and breaks the trunk on which it is received.
   static constexpr std::size_t items_max = 128;
 
   class Iterator {
@@ -69,9 +70,9 @@ class Args {
 
   /// Sets a user key. Errors: std::invalid_argument for a key that begins with '#' or is empty.
   void set(std::string_view key, std::string_view value);
-  /// Sets '#' + key: for the library and for protocols built into it.
+  /// Sets '#' + key, for the library and the protocols built into it.
   void set_system(std::string_view key, std::string_view value);
-  /// The value, if there is one; a system key is asked for with its '#'. Valid until the args change.
+  /// The value of a key, if it is set. A system key is given with its '#'. The view is valid until the args change.
   std::optional<std::string_view> find(std::string_view key) const noexcept;
   bool empty() const noexcept { return packed_ == nullptr; }
   std::size_t size() const noexcept { return packed_ ? packed_->count : 0; }
@@ -84,7 +85,7 @@ class Args {
     return one.packed_ && other.packed_ ? one.packed_->bytes == other.packed_->bytes : one.packed_ == other.packed_;
   }
 
-  /// Appends without a check of the key: for decoders, which see what the far side sent.
+  /// Appends without checking the key, for decoders: a received key may be empty, a system key, or there twice.
   void append(std::string_view key, std::string_view value);
 
  private:
@@ -98,10 +99,11 @@ class Args {
   std::unique_ptr<Packed> packed_; // null when empty: most fragments have none, and are moved often
 };
 
-/// What kind of fragment it is, decided by the system: an error is one whose `err` is set.
+/// An error is a fragment whose `err` is not empty.
 enum class FragmentType : std::uint8_t { data, error };
 
-/// One message on a circuit: op, subject, part, args, payload, err, plus the addressing that its circuit knows.
+/// One message on a circuit. A new member also goes into `clear`, the codec (circuit/native), proto/ and docs/wire.md:
+/// see docs/adding.md.
 class Fragment {
  public:
   Fragment() = default;
@@ -109,8 +111,8 @@ class Fragment {
   Fragment(std::int32_t operation, Payload bytes) : op(operation), payload(std::move(bytes)) {}
   Fragment(std::int32_t operation, std::string about, Payload bytes)
       : op(operation), subject(std::move(about)), payload(std::move(bytes)) {}
-  /// A fragment that arrives on the far side's `errors` queue; the circuit stays open. An empty text is an
-  /// ordinary fragment.
+  /// Makes a fragment that arrives on the far side's `errors` queue; the circuit stays open. With an empty text it is
+  /// an ordinary fragment.
   static Fragment error(std::string text, std::int32_t operation = 0);
 
   std::int32_t op = 0; // the user's opcode
@@ -120,7 +122,7 @@ class Fragment {
   Payload payload;
   std::string err; // not empty: delivered on `errors`
 
-  /// Makes it empty again; cheap on one that was moved from.
+  /// Resets every member to its default; cheap for a fragment that was moved from.
   void clear() noexcept {
     op = 0;
     part = 0;
@@ -134,16 +136,16 @@ class Fragment {
 
   FragmentType type() const noexcept { return err.empty() ? FragmentType::data : FragmentType::error; }
 
-  /// Counts the fragments of this circuit and direction from 1; 0 before it was received.
+  /// The number of this fragment among those received on its circuit, from 1; 0 for one that was not received.
   std::uint64_t serial() const noexcept { return serial_; }
-  /// The sender's id; none before it was received.
+  // The addressing of a received fragment; empty for one that was not received.
   PeerId from_peer_id() const noexcept { return names_ ? names_->remote->id : PeerId(); }
   PeerId to_peer_id() const noexcept { return names_ ? names_->local->id : PeerId(); }
   std::string_view from_service() const noexcept { return names_ ? names_->remote->service : std::string_view(); }
   std::string_view to_service() const noexcept { return names_ ? names_->local->service : std::string_view(); }
   CircuitId circuit_id() const noexcept { return names_ ? names_->circuit_id : 0; }
 
-  /// Stamps what the receiving circuit knows; called by the trunk when a fragment is delivered.
+  /// Sets the addressing and the serial; called by the trunk when it delivers the fragment.
   void stamp(std::shared_ptr<const CircuitNames> names, std::uint64_t serial) noexcept {
     names_ = std::move(names);
     serial_ = serial;

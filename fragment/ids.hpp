@@ -1,4 +1,4 @@
-// Names of things that travel: peers and nodes have 128 random bits, circuits a number on their trunk.
+// Ids: 128 random bits for peers and nodes, a number on its trunk for a circuit.
 #pragma once
 
 #include <array>
@@ -22,11 +22,11 @@ class RandomId {
   static constexpr std::size_t bytes_count = 16;
 
   RandomId() = default;
-  /// Draws from the caller's source, which a simulation seeds.
+  /// Draws an id from the caller's source of random words. Never returns "none".
   static RandomId draw(const std::function<std::uint64_t()>& random);
-  /// Takes exactly 16 bytes; anything else is nullopt.
+  /// Returns nullopt unless there are exactly 16 bytes.
   static std::optional<RandomId> from_bytes(std::string_view bytes);
-  /// Takes the printed form, canonical only; anything else is nullopt.
+  /// Returns nullopt unless the text is exactly what to_string gives: each id has one text only.
   static std::optional<RandomId> parse(std::string_view text);
 
   std::string to_string() const;

@@ -1,4 +1,4 @@
-// A text as JSON has it. The one place that writes one.
+// Writes JSON string literals. All code that writes JSON uses this.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace trunkline {
 
-/// Appends `text` as a JSON text, quotes included. A byte that is not UTF-8 becomes U+FFFD.
+/// Appends `text` as a JSON string literal, quotes included. A byte that is not part of valid UTF-8 becomes U+FFFD.
 void append_json_text(std::string& out, std::string_view text);
 
 } // namespace trunkline

@@ -1,5 +1,5 @@
-// The bytes of a fragment. Small ones lie inside the value, so that a stream of small fragments never
-// allocates; large ones are owned or shared memory that the trunk gathers from where it lies.
+// The bytes of a fragment. Small payloads are stored inside the value, so that a stream of small fragments does not
+// allocate. Large ones are owned or shared memory, which the trunk writes without copying it.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@
 
 namespace trunkline {
 
-/// A run of bytes with one owner; moving it is cheap, copying copies the bytes (shared memory is shared).
-/// Borrowing views (`bytes`, `text`) end with the value or its next change.
+/// A run of bytes. Moving is cheap; copying copies the bytes, or shares them where they are shared already.
+/// `bytes`, `text` and `data` are views: they are valid until the payload is changed, moved or destroyed.
 class Payload {
  public:
   static constexpr std::size_t inline_bytes_max = 80;
@@ -40,15 +40,18 @@ class Payload {
   }
   ~Payload() { release(); }
 
-  /// Memory that `owner` keeps alive. It must not change any more.
+  /// Refers to memory that `owner` keeps alive. The memory must not change any more: the trunk reads it whenever it
+  /// gets to write it.
   static Payload shared(std::shared_ptr<const void> owner, std::span<const std::byte> bytes);
-  /// `size` bytes to be written through `writable()`; they are not initialised.
+  /// Makes `size` bytes that are not initialised, to be written through `writable()`.
   static Payload uninitialized(std::size_t size);
 
-  /// A part of it that shares its memory (small payloads are copied). Neither may change any more.
+  /// Returns a part of this payload that shares its memory; a small payload is copied instead. Neither may be changed
+  /// through `writable()` afterwards.
   Payload slice(std::size_t offset, std::size_t size);
 
-  /// For encoders: copies a payload of at most inline_bytes_max; may write up to inline_bytes_max bytes.
+  /// Copies a payload of at most inline_bytes_max bytes. `into` must have room for inline_bytes_max, all of which may
+  /// be written.
   void copy_inline(std::byte* into) const noexcept {
     if (where_ == Where::inside) {
       std::memcpy(into, inside_, inline_bytes_max);
@@ -62,7 +65,7 @@ class Payload {
   const std::byte* data() const noexcept { return where_ == Where::inside ? inside_ : outside_.pointer; }
   std::span<const std::byte> bytes() const noexcept { return {data(), size_}; }
   std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data()), size_}; }
-  /// The bytes for writing; only for a payload made here by `uninitialized` or by copying bytes in.
+  /// The bytes, for writing. Not for a payload that is shared.
   std::span<std::byte> writable() noexcept {
     return {where_ == Where::inside ? inside_ : const_cast<std::byte*>(outside_.pointer), size_};
   }

@@ -20,7 +20,7 @@ namespace {
 
 using namespace asio::experimental::awaitable_operators;
 
-/// How an attempt to connect came out: a transport, or why there is none.
+/// The outcome of an attempt to connect: a transport, or why there is none.
 struct Attempt {
   std::unique_ptr<Transport> transport;
   std::string failure;

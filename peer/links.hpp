@@ -1,5 +1,5 @@
-// The connections of a node or of a cluster, as far as they are alike in every dialect: listening, dialling within a
-// deadline, turning away, running sessions, and the log lines about all of it.
+// The connections of a node or a cluster, in any dialect: listens, dials within a deadline, turns connections away at
+// limits, runs sessions, and logs all of it.
 #pragma once
 
 #include "async/log_rate.hpp"
@@ -22,11 +22,11 @@
 
 namespace trunkline {
 
-/// One connection and the trunk on it, from the attempt to connect until the connection is closed. A node or a cluster
-/// derives from it what it knows besides.
+/// One connection and the trunk on it, from the attempt to connect until the connection is closed. A node and a cluster
+/// each derive a class with their own data from it.
 class Link : public Trunk::Owner, public std::enable_shared_from_this<Link> {
  public:
-  /// Each is entered once, in this order; over may come from any of them.
+  /// Each is entered once, in this order; `over` may follow any of them.
   enum class Phase : std::uint8_t { connecting, handshaking, open, over };
 
   Link(const Link&) = delete;
@@ -39,7 +39,7 @@ class Link : public Trunk::Owner, public std::enable_shared_from_this<Link> {
   const std::string& dialled_address() const noexcept { return dialled_address_; } // empty when it was accepted
   /// How log lines name the far end: the dialled address, or what the transport says.
   const std::string& remote() const noexcept { return remote_; }
-  /// As the transport knows it; empty where it has none, and before there is a connection.
+  /// The far end's host as the transport knows it; empty where it has none, and before there is a connection.
   const std::string& remote_host() const noexcept { return remote_host_; }
   /// Why it is over, once it is.
   const End& end() const noexcept { return end_; }
@@ -55,9 +55,9 @@ class Link : public Trunk::Owner, public std::enable_shared_from_this<Link> {
   void announce() noexcept { changed_.notify_all(); }
 
  protected:
-  /// One that is to be dialled.
+  /// For a link that will be dialled.
   explicit Link(std::string dialled_address);
-  /// One that was accepted, with the names that the transport has for the far end.
+  /// For an accepted connection, with the names that the transport has for the far end.
   Link(std::string remote, std::string remote_host);
 
  private:
@@ -82,7 +82,8 @@ struct LinksOptions {
   std::chrono::milliseconds connect_deadline{10000};
   std::chrono::milliseconds goodbye_deadline{1000}; // of a session, to flush its last words
   LogSink log;
-  /// Of each kind of line that far sides can cause at will, in ten seconds; the others are counted.
+  /// How many lines per ten seconds are written of each kind that far sides can cause at will; further ones are only
+  /// counted.
   std::uint32_t log_lines_max = std::numeric_limits<std::uint32_t>::max();
 
   LinksOptions() = default;
@@ -94,18 +95,18 @@ struct LinksCounters {
   std::uint64_t turned_away = 0; // at a limit
 };
 
-/// Listens and dials for one owner, and runs a session on each connection. Which links there are is known to the owner.
-/// One executor; not thread safe.
+/// Listens and dials for one owner, and runs a session on each connection. The owner keeps the list of links. One
+/// executor; not thread safe.
 class Links {
  public:
   /// The node or the cluster; the Links are a part of it.
   class Owner {
    public:
-    /// Keeps the owner for as long as a coroutine of its Links runs.
+    /// Returns a reference that keeps the owner alive; each coroutine of the Links holds one.
     virtual std::shared_ptr<void> keep() = 0;
-    /// The limit that an accepted connection has met ("trunks_max 1024"), which turns it away; empty for none.
+    /// The limit that an accepted connection has reached ("trunks_max 1024"): it is then turned away. Empty for none.
     virtual std::string limit_reached(const Transport& transport) const = 0;
-    /// Throws error::connect_failed for a link that `dial` shall not connect.
+    /// Throws error::connect_failed for a link that must not be connected.
     virtual void check_dial(const Link& /*link*/) const {}
     /// The connection of a link is closed, or its dial has failed.
     virtual void on_gone(const std::shared_ptr<Link>& link) = 0;
@@ -121,15 +122,16 @@ class Links {
   /// Binds, and hands every connection to `accepted`, which runs it as a link or drops it. Returns the real address.
   /// Errors: error::unknown_scheme; boost::system::system_error that names the address.
   std::string listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted);
-  /// The real ones, in the order of the calls to `listen`.
+  /// The real addresses, in the order of the calls to `listen`.
   const std::vector<std::string>& addresses() const noexcept { return addresses_; }
   /// Stops accepting; the addresses are free at once.
   void close_listeners();
 
-  /// Gives a link its trunk. There need not be a connection yet: what is opened and sent meanwhile waits in the machine
-  /// and leaves in the first packet.
+  /// Gives a link its trunk. There need not be a connection yet: until there is one, opens and fragments wait in the
+  /// machine, and they leave in the first packet.
   void make_trunk(const std::shared_ptr<Link>& link, std::unique_ptr<Machine> machine) const;
-  /// Connects a link that has its trunk, and runs it; the trunk ends with error::connect_failed where that fails.
+  /// Connects a link that has its trunk, and runs a session on it. When that fails, the trunk ends with
+  /// error::connect_failed.
   void dial(std::shared_ptr<Link> link);
   /// The first half of `dial`, for a link that gets its trunk afterwards. Errors: error::connect_failed, which names
   /// the address, also after connect_deadline; error::unknown_scheme.
@@ -138,13 +140,13 @@ class Links {
   void run(std::shared_ptr<Link> link, std::unique_ptr<Transport> transport);
   /// Gives up a link that is still connecting. Its circuits end with this reason.
   void abandon(const std::shared_ptr<Link>& link, End reason) const;
-  /// Says in the log that a link is over. Returns whether it ended in order.
+  /// Logs that a link is over. Returns false when it was lost instead of closed.
   bool log_over(const Link& link, bool limited = true);
 
   std::size_t size() const noexcept { return count_; }
   /// Waits until no link is left.
   awaitable<void> gone();
-  /// A task that `join` waits for.
+  /// Runs a task that `cancel` cancels and `join` waits for.
   void spawn(awaitable<void> task) { tasks_.spawn(std::move(task)); }
   void cancel() noexcept { tasks_.cancel(); }
   awaitable<void> join() { return tasks_.join(); }

@@ -29,8 +29,8 @@ class CircuitInbox {
   /// Waits for the next circuit; nullopt when this peer is ending. A fragment that the opener gave at the opening is
   /// the first one that the circuit receives. Cancelled: nothing is taken.
   awaitable<std::optional<Circuit>> next();
-  /// The next circuit if there is one now; nullopt otherwise. For services of many short circuits: a coroutine is paid
-  /// only where a wait is needed.
+  /// The next circuit if there is one now; nullopt otherwise. Cheaper than `next` for services of many short circuits,
+  /// because it costs no coroutine.
   std::optional<Circuit> try_next();
 
  private:
@@ -48,13 +48,13 @@ struct RemotePeer {
   bool dialled = false; // a new connection was made for it
 };
 
-/// Thrown where a start is refused with error::service_limit_reached.
+/// Thrown when a start is refused with error::service_limit_reached.
 class ServiceLimitReached : public boost::system::system_error {
  public:
   ServiceLimitReached(const std::string& text, std::string existing_url)
       : system_error(make_error_code(error::service_limit_reached), text), existing_url_(std::move(existing_url)) {}
 
-  /// The URL of an instance that could be joined instead, as the refusing node said it: PeerUrl::parse may throw. Empty
+  /// The URL of an instance that could be joined instead, as the refusing node sent it: PeerUrl::parse may throw. Empty
   /// when another limit than that of the service was reached, or the node named no instance.
   const std::string& existing_url() const noexcept { return existing_url_; }
 
@@ -101,9 +101,9 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   awaitable<RemotePeer> start_only(std::string address, std::string service, Duration wait_up_to);
 
   /// Runs `function(circuit, args...)` as a task of this peer: cancelled and joined when the peer ends. The circuit is
-  /// closed when the function returns (everything sent arrives) and reset when it throws. A handle that the function
-  /// moved elsewhere decides for itself from then on, or leaves that to the task that it was handed to with another
-  /// `spawn`.
+  /// closed when the function returns (everything sent arrives) and reset when it throws. When the function has moved
+  /// the handle elsewhere, the handle alone decides from then on; when it has passed the circuit to another `spawn`,
+  /// that task decides.
   template <class Function, class... Arguments> void spawn(Function function, Circuit circuit, Arguments... arguments) {
     if constexpr (sizeof...(Arguments) == 0 && std::is_copy_constructible_v<Function>) {
       spawn_circuit(std::move(function), std::move(circuit));
@@ -123,16 +123,17 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   /// nothing else.
   void spawn(awaitable<void> task);
 
-  /// Sets an item of user metadata, which the far side of every trunk hears on which this peer has circuits.
+  /// Sets an item of user metadata, and sends it to the far side of every trunk on which this peer has circuits.
   /// Errors: std::length_error beyond metadata_bytes_max.
   void set_metadata(std::string key, std::string value);
-  /// Removes an item, there as well. Unknown keys are ignored.
+  /// Removes an item, on the far sides as well. Unknown keys are ignored.
   void remove_metadata(const std::string& key);
 
-  /// Ends the peer: its inbox says nullopt, its circuits close with error::peer_ended (or this reason), its tasks are
-  /// cancelled. Does not wait; `ended` does.
+  /// Ends the peer: its inbox returns nullopt, its circuits close with error::peer_ended (or this reason), its tasks
+  /// are cancelled. Does not wait; `ended` does.
   void close(End reason = {});
-  /// Waits until the service has returned and every task is joined. Do not wait for it in a task of this peer.
+  /// Waits until the service has returned and every task is joined. A task of this peer must not call it: it would wait
+  /// for itself.
   awaitable<void> ended();
   bool is_ending() const noexcept;
   /// The number of its circuits that have not ended; looks at all circuits of all its trunks.

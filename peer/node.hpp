@@ -109,9 +109,9 @@ class Node {
   /// first circuit that asks for it (LocalPeer::join_or_start, or a PeerUrl without a peer id).
   void serve(std::string name, CircuitServiceFunc function);
 
-  /// Binds and accepts from now on; returns the real address ("tcp://127.0.0.1:0" gets its port). May be called for
-  /// several addresses; trunks that exist already do not hear of it. Errors: boost::system::system_error that names the
-  /// address.
+  /// Binds the address and accepts from now on; returns the real address ("tcp://127.0.0.1:0" gets its port). May be
+  /// called for several addresses; existing trunks are not told of it. Errors: boost::system::system_error that names
+  /// the address.
   std::string listen(std::string_view address);
   std::vector<std::string> addresses() const;
 
@@ -128,11 +128,11 @@ class Node {
   /// The peers of a service that run, oldest first; those of all services when `service` is empty.
   std::vector<std::shared_ptr<LocalPeer>> local_peers(std::string_view service = {}) const;
 
-  /// Stops listening and takes no new circuits either way; waits until those that run have ended, at most until the
+  /// Stops listening and takes no new circuits either way; waits until the running ones have ended, at most until the
   /// deadline, then resets the rest. Peers stay; `close` ends them.
   awaitable<void> drain(Duration deadline);
-  /// Closes listeners, peers and trunks, and waits until all of it is gone. Idempotent. Do not wait for it in a task of
-  /// one of the node's peers.
+  /// Closes listeners, peers and trunks, and waits until all of it is gone. Idempotent. A task of one of the node's
+  /// peers must not call it: it would wait for itself.
   awaitable<void> close();
 
   const NodeId& id() const noexcept;
@@ -143,8 +143,8 @@ class Node {
   std::vector<LinkInfo> links() const;
   /// The link that new circuits to a node would take.
   std::optional<LinkInfo> link_with(const NodeId& node) const;
-  /// Takes no new circuits on one trunk and ends it when it has none left, at the latest after `deadline`. With a
-  /// deadline of zero it ends at once, and the far side hears this reason.
+  /// Takes no new circuits on one trunk, and ends it when it has none left, at the latest after `deadline`. With a
+  /// deadline of zero it ends at once, and the far side is told the reason.
   void end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason);
 
  private:

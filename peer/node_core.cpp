@@ -213,7 +213,8 @@ void NodeCore::on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event
   }
 }
 
-/// A handle opened another circuit to where it leads: the trunk may be new to its peer, or the peer be gone.
+/// A handle has opened another circuit to its far peer: this trunk may be new to the local peer, or that peer may be
+/// gone.
 void NodeCore::on_opened_here(NodeLink& link, TrunkCircuit& circuit) {
   const auto peer = peers_.registry().find_peer(circuit.names->local->id);
   if (peer) Peers::introduce(link, *peer);

@@ -29,7 +29,7 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   const Executor& executor() const noexcept { return links_.executor(); }
   const NodeOptions& options() const noexcept { return options_; }
   const NodeId& id() const noexcept { return id_; }
-  /// What it is called in texts: its name, or its id where it has none.
+  /// The node's name in texts: the given name, or the id when it has none.
   const std::string& name() const noexcept { return name_; }
   Phase phase() const noexcept { return phase_; }
   Peers& peers() noexcept { return peers_; }
@@ -54,8 +54,8 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   void end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason);
 
   // For LocalPeer.
-  /// Opens a circuit over the trunk to an address, which is dialled where there is none. Throws only where this side
-  /// will not: closing, draining.
+  /// Opens a circuit over the trunk to an address, which is dialled where there is none. Throws only when this side is
+  /// closing or draining.
   Circuit open(const std::string& address, OpenRequest request, std::optional<Fragment> first, const LocalPeer* peer);
 
   // For its links. Called while a trunk dispatches events: nothing here waits, and the trunk takes calls.
@@ -83,7 +83,7 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   std::string name_;
   Phase phase_ = Phase::running;
   Peers peers_;
-  TrunkTable trunks_; // those that are over, too, until their connection is gone
+  TrunkTable trunks_; // including those that are over, until their connection is gone
   std::vector<std::weak_ptr<Trunk>> lost_trunks_; // gone, but a handle still had a circuit of theirs
   std::size_t handshakes_count_ = 0; // accepted, no Hello yet
   NodeCounters counters_;

@@ -1,4 +1,4 @@
-// One trunk as its node knows it.
+// The link of one trunk, with what its node knows about it.
 #pragma once
 
 #include "fragment/ids.hpp"
@@ -14,7 +14,7 @@ namespace trunkline {
 
 class NodeCore;
 
-/// Dialled or accepted; what happens on it goes to the node.
+/// Dialled or accepted. Passes the events of its trunk to the node.
 class NodeLink final : public Link {
  public:
   NodeLink(std::weak_ptr<NodeCore> core, std::string dialled_address);

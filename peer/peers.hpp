@@ -17,7 +17,7 @@ namespace trunkline {
 
 class NodeCore;
 
-/// The services of one node and the peers that run there. A part of its NodeCore, and shares that one's life.
+/// The services of one node and the peers that run there. A part of its NodeCore, with the same lifetime.
 class Peers {
  public:
   explicit Peers(NodeCore& core) : core_(core) {}
@@ -34,30 +34,30 @@ class Peers {
     std::string text;
     std::string existing_url; // of an instance that could be joined instead
   };
-  /// `starter`: the trunk whose far side asks for it; null when this side does.
+  /// Starts an instance of a service. `starter`: the trunk whose far side asks for it; null when this side does.
   Answer start(const std::string& service, PeerId id, const std::shared_ptr<NodeLink>& starter = nullptr);
   std::shared_ptr<LocalPeer> new_peer(std::string name);
-  /// The node listens at another address than before.
+  /// Updates the URLs of the peers: the node listens at another address than before.
   void rename();
 
   // Circuits that far sides open.
-  /// Gives the circuit to the peer that it is for, starts one where it asks for that, or refuses the circuit.
+  /// Gives the circuit to its peer, starts that peer if the open asks for it, or refuses the circuit.
   void answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit, const OpenRequest& open);
-  /// Tells the far side of a link about a peer that is new there.
+  /// Sends a peer's metadata to the far side of a link that does not know the peer yet.
   static void introduce(NodeLink& link, const LocalPeer& peer);
-  /// Tells it to all links that know the peer.
+  /// Sends the peer's metadata to all links that know the peer.
   void set_metadata(LocalPeer& peer);
   std::size_t circuits_count(const LocalPeer& peer) const;
 
   // Ending.
-  /// `failed`: its service threw. Its circuits are then reset, and closed otherwise.
+  /// Ends a peer. `failed`: its service threw; its circuits are then reset instead of closed.
   void end(LocalPeer& peer, End reason, bool failed);
   /// Notes and logs an exception that left a service, or its handler of one circuit. Returns the reason with which the
   /// circuits that it served end.
   End handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure);
-  /// Those that have ended and may still have tasks.
+  /// Peers that have ended and may still have tasks.
   const std::vector<std::weak_ptr<LocalPeer>>& ending() const noexcept { return ending_; }
-  /// Those of them that do.
+  /// The number of ended peers that still have tasks.
   std::size_t ending_count() const;
 
   std::uint64_t circuits_refused() const noexcept { return circuits_refused_; }

@@ -17,21 +17,21 @@
 
 namespace trunkline {
 
-/// Finds trunks by name. Invariant: of the trunks in phase open that do not drain, those to one node have one that is
-/// preferred, and every name of that node leads to it.
+/// Finds trunks by name. Invariant: among the open trunks to one node that do not drain, one is preferred, and every
+/// name of that node leads to it.
 class TrunkTable {
  public:
   /// `media` says which claims a connection can vouch for; it must outlive the table.
   TrunkTable(NodeId own, const Media& media) : own_(own), media_(media) {}
 
-  /// Takes in a trunk that was dialled or accepted just now.
+  /// Adds a trunk that was just dialled or accepted.
   void add(std::shared_ptr<NodeLink> trunk);
   /// The far side's hello has arrived: the trunk is open. Claimed addresses are believed where the connection itself
   /// vouches for them; `ours` are never believed. Returns the trunks that we dialled and that are not preferred any
-  /// more: they shall drain.
+  /// more: the caller drains them.
   std::vector<std::shared_ptr<NodeLink>> identify(const std::shared_ptr<NodeLink>& trunk, const RemoteNode& remote,
                                                   const std::vector<std::string>& ours);
-  /// Not for new circuits from now on.
+  /// The trunk takes no new circuits from now on.
   void set_draining(const std::shared_ptr<NodeLink>& trunk);
   /// The trunk is over, for this reason: it has no names any more, and stays in `all` until it is erased.
   void set_over(const std::shared_ptr<NodeLink>& trunk, End reason = {});
@@ -41,7 +41,7 @@ class TrunkTable {
   std::shared_ptr<NodeLink> find(std::string_view address) const;
   /// The preferred trunk to a node; null when there is none.
   std::shared_ptr<NodeLink> find(const NodeId& node) const;
-  /// In the order in which they came.
+  /// In the order in which they were added.
   const std::vector<std::shared_ptr<NodeLink>>& all() const noexcept { return all_; }
   std::size_t size() const noexcept { return all_.size(); }
 

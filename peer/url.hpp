@@ -1,4 +1,4 @@
-// How peers are written down: tcp://host:port/service/peer-id[/circuit-id], and the same with unix: and mem://.
+// The URLs of peers: tcp://host:port/service/peer-id[/circuit-id], and the same with unix: and mem://.
 #pragma once
 
 #include "fragment/ids.hpp"
@@ -22,8 +22,9 @@ class PeerUrl {
   PeerUrl(std::string address, std::string service, PeerId peer)
       : address_(std::move(address)), service_(std::move(service)), peer_(peer) {}
 
-  /// What follows the scheme is read as its medium says; without `media` only those of default_media() are known, and
-  /// every other scheme is read as SCHEME://NAME. Errors: error::bad_url whose text says what was expected where.
+  /// The text after the scheme is parsed as its medium prescribes. Without `media` only those of default_media() are
+  /// known; every other scheme is parsed as SCHEME://NAME. Errors: error::bad_url; its text says what was expected and
+  /// where.
   static PeerUrl parse(std::string_view text);
   static PeerUrl parse(std::string_view text, const Media& media);
 
@@ -33,7 +34,7 @@ class PeerUrl {
   const std::string& service() const noexcept { return service_; }
   /// None when the URL names the service alone.
   const PeerId& peer_id() const noexcept { return peer_; }
-  /// For people to read: no circuit is opened by its URL.
+  /// Informative only: no circuit can be opened by its URL.
   const std::optional<CircuitId>& circuit_id() const noexcept { return circuit_; }
   std::string to_string() const;
   friend bool operator==(const PeerUrl&, const PeerUrl&) = default;

@@ -1,5 +1,5 @@
-// Addresses as text: "tcp://127.0.0.1:7000", "tcp://[::1]:0", "mem://alpha", "unix:/run/t.sock". What follows the
-// scheme is either an authority behind "//" or a path.
+// Addresses as text: "tcp://127.0.0.1:7000", "tcp://[::1]:0", "mem://alpha", "unix:/run/t.sock". The part after the
+// scheme is either "//" and an authority, or a path.
 #pragma once
 
 #include <cstdint>
@@ -29,10 +29,10 @@ HostPortFlaw parse_host_port(std::string_view authority, HostPort& into);
 /// Splits "SCHEME://host:port". Errors: error::bad_url, `address "tcp:/x" is not tcp://host:port`.
 HostPort parse_host_port_address(std::string_view address, std::string_view scheme);
 
-/// The reverse; puts brackets around a host with a colon.
+/// Makes "SCHEME://host:port", with brackets around a host that contains a colon.
 std::string to_address(std::string_view scheme, std::string_view host, std::uint16_t port);
 
-/// What follows PREFIX ("mem://", "unix:") in an address. Errors: error::bad_url when the prefix differs or nothing
+/// The part of an address after PREFIX ("mem://", "unix:"). Errors: error::bad_url when the prefix differs or nothing
 /// follows, `address "mem:x" is not mem://name`, where `form` is "mem://name".
 std::string_view parse_after(std::string_view address, std::string_view prefix, std::string_view form);
 
@@ -42,7 +42,7 @@ std::string_view scheme_of(std::string_view address) noexcept;
 /// The host of an address like "tcp://host:port", without the brackets of an IPv6 one; empty when it has none.
 std::string_view host_of(std::string_view address) noexcept;
 
-/// The same address with another host. The address must have one, or "//" at least.
+/// The same address with another host. The address must have a host, or at least "//".
 std::string with_host(std::string_view address, std::string_view host);
 
 /// Whether the address names all of this machine's hosts instead of one: "tcp://0.0.0.0:7000", "tcp://[::]:7000",

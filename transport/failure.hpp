@@ -1,4 +1,4 @@
-// How transports fail: a code for programs and one phrase for people, which names the address.
+// The exceptions of media and transports: an error code, and one phrase that names the address.
 #pragma once
 
 #include <boost/system/error_code.hpp>
@@ -11,10 +11,10 @@ namespace trunkline {
 /// e.g. "cannot connect to tcp://h:1: Connection refused".
 [[noreturn]] void throw_transport_error(const boost::system::error_code& code, const std::string& context);
 
-/// The same with a text that says it all, for codes whose own words are too general.
+/// The same with this text alone, for codes whose own words are too general.
 [[noreturn]] void throw_transport_text(const boost::system::error_code& code, std::string text);
 
-/// Throws operation_aborted: what a cancelled or closed operation ends with.
+/// Throws operation_aborted, as cancelled and closed operations do.
 [[noreturn]] void throw_aborted();
 
 } // namespace trunkline

@@ -1,4 +1,4 @@
-// The media of a program, by scheme: which there are, and which one an address belongs to.
+// The media of a program by scheme, and the search for the medium of an address.
 #pragma once
 
 #include "transport/medium.hpp"
@@ -10,27 +10,26 @@
 
 namespace trunkline {
 
-/// By scheme. A medium may stand under another scheme than its own, as a fake does in a test.
+/// Media by scheme. The key decides: a test may enter a fake under the scheme of another medium.
 using Media = std::map<std::string, std::shared_ptr<Medium>, std::less<>>;
 
 /// The media that every node and cluster has. A new medium is added here and nowhere else.
 Media default_media();
 
-/// The same with those that a program has besides, or instead of them.
+/// Adds the default media to those of a program, which take precedence where the schemes are equal.
 Media with_default_media(Media media);
 
 /// The medium of the address's scheme; null when there is none.
 Medium* find_medium(const Media& media, std::string_view address) noexcept;
 
-/// The same for an address that is to be used. Errors: error::unknown_scheme, which names the address and what there
-/// is.
+/// The same, but never null. Errors: error::unknown_scheme; its text names the address and the known schemes.
 std::shared_ptr<Medium> medium_for(const Media& media, std::string_view address);
 
 /// Whether only this machine can reach the address: its medium is local, or its host is a loopback host. False for an
 /// address of no medium.
 bool is_local_only(const Media& media, std::string_view address) noexcept;
 
-/// The forms of all addresses as a sentence has them: "tcp://host:port or unix:/path".
+/// The address forms of all media as part of a sentence: "tcp://host:port or unix:/path".
 std::string forms_of(const Media& media, std::string_view conjunction = "or");
 
 } // namespace trunkline

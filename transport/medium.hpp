@@ -1,4 +1,4 @@
-// What makes connections of one kind, and what it says about its addresses.
+// The interface of one kind of connection: it dials, listens, and describes its addresses.
 #pragma once
 
 #include "transport/transport.hpp"
@@ -9,8 +9,8 @@
 
 namespace trunkline {
 
-/// Dials and listens for one scheme. Nobody else knows the scheme: other code finds the medium of an address by its
-/// scheme (transport/media.hpp) and asks it what follows from that.
+/// Dials and listens for one scheme. No other code depends on the scheme: it finds the medium of an address
+/// (transport/media.hpp) and asks that.
 class Medium {
  public:
   virtual ~Medium() = default;
@@ -28,8 +28,8 @@ class Medium {
   /// True when no other machine can reach any of its addresses.
   virtual bool is_local() const noexcept = 0;
 
-  /// Connects. Cancelled: throws operation_aborted. Errors: error::bad_url, `address "x" is not FORM`; otherwise
-  /// boost::system::system_error with "cannot connect to ADDRESS: " and the system's reason.
+  /// Connects, and returns the transport. Cancelled: throws operation_aborted. Errors: error::bad_url, `address "x" is
+  /// not FORM`; otherwise boost::system::system_error with "cannot connect to ADDRESS: " and the system's reason.
   virtual awaitable<std::unique_ptr<Transport>> dial(std::string address) = 0;
   /// Binds the address before it returns; does not wait. Errors: as for dial, with "cannot listen on ADDRESS: ".
   virtual std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) = 0;

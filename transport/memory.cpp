@@ -56,7 +56,7 @@ class Pipe {
   std::size_t stored_ = 0;
 };
 
-/// Both directions; what waits on an end keeps it alive, so either end may be destroyed at any time.
+/// Both directions; a coroutine that waits on an end keeps it alive, so either end may be destroyed at any time.
 struct Connection {
   explicit Connection(std::size_t buffer_bytes, std::string name)
       : pipes{Pipe(buffer_bytes), Pipe(buffer_bytes)}, address(std::move(name)) {}

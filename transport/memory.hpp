@@ -10,8 +10,8 @@
 
 namespace trunkline {
 
-/// Has names of its own: a name is reached only through the object on which it is listened. Both ends of a connection
-/// live on one executor; not thread safe.
+/// Each object is a name space of its own: a name that is listened on here can be dialled here only. Both ends of a
+/// connection live on one executor; not thread safe.
 class MemoryMedium final : public Medium {
  public:
   /// How many unread bytes each direction of a connection holds; then writing waits.

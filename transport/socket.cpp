@@ -62,7 +62,7 @@ struct ReadInto {
   std::size_t size() const noexcept { return first.size() + rest.size(); }
 };
 
-/// What the transport and its pending reads and writes share; it outlives whichever of them goes first.
+/// Shared by the transport and its pending reads and writes; it lives as long as any of them.
 class SocketState {
  public:
   SocketState(StreamSocket socket, std::string remote) : socket_(std::move(socket)), remote_(std::move(remote)) {
@@ -80,7 +80,7 @@ class SocketState {
   const std::string& remote() const noexcept { return remote_; }
 
  private:
-  /// Bytes that are no longer this system's: the far side's has them.
+  /// Bytes that the far system has acknowledged, or taken over.
   std::uint64_t left() const noexcept;
   /// Whether another operation may run without giving the executor's other coroutines a turn.
   bool may_run_on() noexcept { return ++operations_in_turn_ <= operations_in_turn_max; }

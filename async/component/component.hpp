@@ -1,5 +1,5 @@
-// The parts of a process as a tree of components: each is started once, becomes ready, and is done. Nothing here ends
-// the process: an error that a component cannot recover from goes up to the root, and stops the tree in order.
+// The parts of a process as a tree of components: each is started once, becomes ready, and is done. An error that a
+// component cannot recover from goes up to the root, which stops the tree in order; nothing here ends the process.
 #pragma once
 
 #include "async/signal.hpp"
@@ -19,18 +19,18 @@ namespace trunkline {
 class FailureSink {
  public:
   virtual ~FailureSink() = default;
-  /// `component` is the name of the one that failed. Must not throw.
+  /// `component` is the name of the component that failed. Must not throw.
   virtual void irrecoverable(const std::string& component, std::exception_ptr failure) noexcept = 0;
 };
 
-/// Given to a component at its start: tells it when to end, and takes its irrecoverable errors. One executor; not
+/// Given to a component at its start: tells it when to end, and receives its irrecoverable errors. One executor; not
 /// thread safe.
 class Scope final : public FailureSink, public std::enable_shared_from_this<Scope> {
  public:
   using Report = std::function<void(const std::string& component, std::exception_ptr failure)>;
 
-  /// The root of a tree. The first irrecoverable error below it is reported once, and then cancels it; later ones,
-  /// which follow from the stop, are reported only.
+  /// The root of a tree. The first irrecoverable error below it is reported and then cancels the root; later errors,
+  /// which follow from the stop, are only reported.
   static std::shared_ptr<Scope> make_root(Report report);
   /// A scope that is not cancelled with its parent, for an owner that stops its parts in its own order. Errors go to
   /// `parent`.
@@ -41,12 +41,12 @@ class Scope final : public FailureSink, public std::enable_shared_from_this<Scop
   /// Idempotent; waiting coroutines are resumed later, never inline.
   void cancel() noexcept;
   bool is_cancelled() const noexcept { return is_cancelled_; }
-  /// Waits until it is cancelled.
+  /// Waits until this scope is cancelled.
   awaitable<void> cancelled();
-  /// Runs `op` until it ends or this is cancelled, which cancels `op` and throws operation_aborted.
+  /// Runs `op`. When this scope is cancelled first, cancels `op` and throws operation_aborted.
   awaitable<void> run(awaitable<void> op);
 
-  /// Goes up to the root.
+  /// Passes the error up to the root.
   void irrecoverable(const std::string& component, std::exception_ptr failure) noexcept override;
 
  private:
@@ -59,8 +59,8 @@ class Scope final : public FailureSink, public std::enable_shared_from_this<Scop
   Signal changed_;
 };
 
-/// Started once, then ready, then done. Owned by shared_ptr; its running coroutine keeps it alive. One executor; not
-/// thread safe.
+/// A part of a process that is started once, becomes ready, and is done. Owned by shared_ptr; its running coroutine
+/// keeps it alive. One executor; not thread safe.
 class Component : public std::enable_shared_from_this<Component> {
  public:
   virtual ~Component() = default;
@@ -70,13 +70,14 @@ class Component : public std::enable_shared_from_this<Component> {
   const std::string& name() const noexcept { return name_; }
   const Executor& executor() const noexcept { return executor_; }
 
-  /// Starts it and returns at once. In a scope that is cancelled already nothing runs, and it is done.
-  /// A second start changes nothing and is an irrecoverable error of its scope.
+  /// Starts the component and returns at once. When the scope is cancelled already, nothing runs and the component is
+  /// done. A second start changes nothing and is an irrecoverable error of its scope.
   void start(std::shared_ptr<Scope> scope);
   bool is_started() const noexcept { return life_->started; }
 
-  // Any number of waiters, before or after; all see the same. None of these changes anything.
-  /// Waits until it is ready: for ever when it is cancelled or fails before.
+  // Any number of coroutines may wait, before or after the event. Waiting changes nothing.
+  /// Waits until it is ready. Does not return when it is cancelled or fails first: use `ready_or_done` where that can
+  /// happen.
   awaitable<void> ready() { return wait_ready(life_); }
   /// Waits until nothing of it runs any more.
   awaitable<void> done() { return wait_done(life_); }
@@ -89,8 +90,9 @@ class Component : public std::enable_shared_from_this<Component> {
   Component(Executor executor, std::string name)
       : executor_(std::move(executor)), name_(std::move(name)), tasks_(executor_) {}
 
-  /// The whole life, once: starts up, calls set_ready, waits for the scope's end, ends what it started, returns.
-  /// An exception before the scope is cancelled is irrecoverable. It is not cancelled from outside.
+  /// Called once, for the whole life of the component: it starts up, calls set_ready, waits until the scope is
+  /// cancelled, ends everything that it started, and returns. An exception before the scope is cancelled is
+  /// irrecoverable. The coroutine itself is never cancelled.
   virtual awaitable<void> run(std::shared_ptr<Scope> scope) = 0;
   /// Called instead of run when the scope was cancelled before the start, or before the start had its turn.
   virtual void start_cancelled(const std::shared_ptr<Scope>&) {}
@@ -115,8 +117,7 @@ class Component : public std::enable_shared_from_this<Component> {
   Tasks tasks_;
 };
 
-/// A component made of a function, for one without state of its own: `function(ready, scope)` calls `ready()` once it
-/// is.
+/// A component without state of its own, made of a function: `function(ready, scope)` calls `ready()` once it is ready.
 class FunctionComponent final : public Component {
  public:
   using Function = std::function<awaitable<void>(std::function<void()> ready, std::shared_ptr<Scope> scope)>;

@@ -12,10 +12,10 @@
 namespace trunkline {
 
 /// Runs jobs, a fixed number at a time. When it stops, running jobs are finished and queued ones are dropped and
-/// counted. An exception of a job costs that job and a counter.
+/// counted. A job that throws is counted as failed, and nothing else happens.
 class WorkerPool final : public Component {
  public:
-  /// Gets the pool's scope, to report an irrecoverable error and to see whether the pool stops.
+  /// Called with the pool's scope, to report an irrecoverable error and to see whether the pool stops.
   using Job = std::function<awaitable<void>(Scope&)>;
   enum class Submitted : std::uint8_t { taken, not_started, shutting_down, queue_full };
   struct Counters {
@@ -27,7 +27,7 @@ class WorkerPool final : public Component {
   /// Errors: std::invalid_argument for no workers and for a queue of no jobs.
   WorkerPool(Executor executor, std::string name, std::size_t workers, std::size_t queue_jobs_max);
 
-  /// Does not wait. Only a job that is taken is moved from.
+  /// Queues a job without waiting. The job is moved from only when this returns `taken`.
   Submitted submit(Job&& job);
   std::size_t queue_size() const noexcept { return queue_.size(); }
   std::size_t workers() const noexcept { return workers_; }

@@ -62,8 +62,9 @@ struct Assembly {
   }
 };
 
-/// Each group belongs to the part that is named, which alone writes it, but for the reset of what an end leaves behind.
-/// What an idle circuit occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31 bits, as on the wire.
+/// Each group of members belongs to the part that is named, and only that part writes it, except for the reset at the
+/// end of a circuit. What an idle circuit occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31
+/// bits, as on the wire.
 struct NativeCircuit final : TrunkCircuit {
   CircuitId key() const noexcept { return id; }
 

@@ -47,7 +47,7 @@ class Circuits {
 
   /// `id` 0: a circuit that never reaches the wire.
   NativeCircuit& open_here(CircuitId id, std::shared_ptr<const CircuitNames> names);
-  /// Why no more of the far side's circuits are taken, if so; `strings` are the bytes of its names.
+  /// The reason why no more circuits of the far side are taken, if there is one; `strings` are the bytes of its names.
   std::optional<End> why_no_more(std::size_t strings) const;
   NativeCircuit& open_there(CircuitId id, std::shared_ptr<const CircuitNames> names, std::size_t strings);
   /// A service has taken it, or it is over.

@@ -33,7 +33,7 @@ class FarPeers {
 
   /// Null when it has none.
   const Metadata* metadata(const PeerId& peer) const;
-  /// Instead of what it had before. False when it is too much, which has ended the trunk.
+  /// Replaces the metadata of a peer. False when it exceeds a limit, which has ended the trunk.
   bool keep(const PeerId& peer, Metadata metadata);
   void forget(const PeerId& peer);
 

@@ -1,6 +1,6 @@
-// The bytes of the native wire that are worth writing by hand: frame headers, varints, the heads of data frames, and
-// the one field of most control frames. docs/wire.md is the specification; control frames are protobuf
-// (proto/trunk.proto), also those.
+// The parts of the native wire that are encoded by hand: frame headers, varints, the heads of data frames, and the one
+// field of most control frames. docs/wire.md is the specification. All control frames are protobuf (proto/trunk.proto),
+// also those encoded here.
 #pragma once
 
 #include "fragment/fragment.hpp"
@@ -54,9 +54,9 @@ struct DataHead {
   std::uint8_t flags = 0;
   std::int32_t op = 0;
   std::int64_t part = 0;
-  std::uint64_t total = 0;               // flag_first_of_more
-  std::span<const std::byte> metadata;   // flag_metadata; views the input
-  std::size_t payload_bytes = 0;         // in this frame
+  std::uint64_t total = 0; // flag_first_of_more
+  std::span<const std::byte> metadata; // flag_metadata; views the input
+  std::size_t payload_bytes = 0; // in this frame
 };
 
 enum class Parsed : std::uint8_t { complete, incomplete, malformed };

@@ -1,6 +1,6 @@
-// Whether the far side is alive, and how far away it is. A connection on which nothing arrives for an interval is
-// pinged; one on which nothing arrives for another is dead. Output that is not written has a deadline of its own, and
-// while a ping waits in that output, its clock does not run.
+// Watches whether the far side is alive, and measures the round trip. A connection on which nothing arrives for an
+// interval is pinged; one on which nothing arrives for another is dead. Output that is not written has a deadline of
+// its own, and while a ping waits in that output, its clock does not run.
 #pragma once
 
 #include "circuit/native/far_peers.hpp"
@@ -34,7 +34,7 @@ class Keepalive {
   /// One answer is due at a time, for the last ping of those that came.
   void heard_ping(std::uint64_t number);
   bool has_pong_due() const noexcept { return pong_due_.has_value(); }
-  /// Pings are answered as often as they may be: the answer that is due waits for a second.
+  /// The rate limit of answers is reached: the answer that is due waits for a second.
   void defer_pong();
   void heard_pong(std::uint64_t number);
   /// Never zero, so that windows grow on a loopback.
@@ -54,7 +54,8 @@ class Keepalive {
   bool says_little() const;
   bool wants_ping() const;
   bool may_pong() const { return whole_.now >= pong_at_; }
-  /// When silence is death. A process may have slept: a far side is dead only if it was pinged.
+  /// When a far side that stays silent is taken for dead. Only after a ping, because this process may have been
+  /// suspended.
   Instant dead_at() const;
 
   Whole& whole_;

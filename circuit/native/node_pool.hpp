@@ -1,4 +1,4 @@
-// Fragments in queues, used again: a stream of small fragments allocates nothing.
+// Queue nodes for reuse: a stream of small fragments allocates nothing.
 #pragma once
 
 #include "circuit/invariant.hpp"
@@ -11,7 +11,7 @@
 
 namespace trunkline {
 
-/// Loads a node that is needed soon: a stream of small fragments spends its time waiting for memory.
+/// Prefetches a node that is needed soon: a stream of small fragments spends its time waiting for memory.
 inline void prefetch(const FragmentNode* node) noexcept {
   constexpr std::size_t line_bytes = 64;
   const auto* const bytes = reinterpret_cast<const char*>(node);

@@ -1,5 +1,5 @@
-// Bytes into frames. The heads of frames and whole control frames are read from where they arrive, or from a copy when
-// they arrive in parts; the payload of a data frame goes straight to where its fragment is put together.
+// Cuts bytes into frames. The heads of frames and whole control frames are read from where they arrive, or from a copy
+// when they arrive in parts; the payload of a data frame goes straight to where its fragment is put together.
 #pragma once
 
 #include "circuit/native/circuit.hpp"

@@ -25,13 +25,13 @@ class Whole {
     return events.emplace_back(TrunkEvent{kind, circuit, {}, {}, {}});
   }
 
-  /// The far side broke the protocol, or what keeps it: the trunk ends, and both sides can read why.
+  /// Ends the trunk because the far side broke the protocol or a limit; both sides get the reason.
   virtual void violate(error reason, std::string text) = 0;
-  /// The far side speaks something else: the trunk ends without a word to it.
+  /// Ends the trunk without a word to the far side, which speaks another protocol.
   virtual void refuse_connection(End cause) = 0;
-  /// Gives the circuit up, with a word to the far side.
+  /// Resets the circuit, and tells the far side.
   virtual void reset_circuit(NativeCircuit& circuit, End reason) = 0;
-  /// Nothing more crosses on the circuit; both sides know that already.
+  /// Ends the circuit without telling the far side, which knows already.
   virtual void end_circuit(NativeCircuit& circuit, End reason) = 0;
   /// A whole control frame has arrived.
   virtual void on_control(wire::FrameType type, std::span<const std::byte> body) = 0;

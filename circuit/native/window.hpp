@@ -51,7 +51,8 @@ class Window {
     skip(cost);
   }
 
-  // A fragment of several frames. Where its bytes belong says its Assembly, which moves them when the pool grants it.
+  // A fragment of several frames. Its Assembly says where its bytes belong, and moves them when the pool grants the
+  // memory.
   void begin_assembly(NativeCircuit& circuit, FragmentNode* node, std::size_t total, std::size_t arrived);
   void continue_assembly(NativeCircuit& circuit, std::size_t bytes);
   /// All of it has arrived.

@@ -1,5 +1,5 @@
-// Frames into the output. Control frames go first, in a buffer of their own; data, and what must stay behind it, follow
-// in the order in which they are put.
+// Writes frames into the output. Control frames go first, in a buffer of their own; data, and what must stay behind it,
+// follow in the order in which they are put.
 #pragma once
 
 #include "circuit/native/circuit.hpp"
@@ -28,8 +28,7 @@ class Writer {
   ~Writer();
 
   std::size_t bytes() const noexcept { return pending_.bytes; }
-  /// Of control frames that the far side made us say, in what is not yet collected: it may be a far side that asks
-  /// without reading.
+  /// Bytes of uncollected control frames that the far side has caused: a far side may ask without reading.
   std::size_t answers_bytes() const noexcept { return answers_bytes_; }
   /// Output up to here takes a lone circuit's fragments at once.
   std::size_t direct_bytes_max() const noexcept { return direct_bytes_max_; }

@@ -1,4 +1,4 @@
-// The channels of this side by name: their processors, and what went over them.
+// The channels of this side by name: their processors and their counters.
 #pragma once
 
 #include "peer/channel/network.hpp"
@@ -20,7 +20,7 @@ class Channels {
  public:
   /// Gives a channel its processor. Errors: as Network::register_processor.
   std::shared_ptr<ChannelState> add(const std::string& name, Processor processor, std::size_t name_bytes_max);
-  /// A channel that is registered or was; null when it never was.
+  /// A channel that is registered or was once; null otherwise.
   std::shared_ptr<ChannelState> find(const std::string& name) const;
   /// A channel that has a processor now; null otherwise.
   std::shared_ptr<ChannelState> find_processed(const std::string& name) const;

@@ -52,7 +52,7 @@ inline constexpr std::size_t send_errors_count = 12;
 /// The enumerator in words.
 std::string_view to_string(SendError error) noexcept;
 
-/// What became of a message; true when it was sent.
+/// The result of a send; true when the message was sent.
 struct SendResult {
   SendError error = SendError::none;
   std::string text; // of an error: the node, and what happened
@@ -62,9 +62,9 @@ struct SendResult {
   explicit operator bool() const noexcept { return error == SendError::none; }
 };
 
-/// Receives the messages of a channel, one call each. The origin is the node at the far end of the connection, whatever
-/// the sender wrote. Messages of one origin come one after another, those of several origins concurrently. A slow
-/// processor slows this channel only. It may send from inside. An exception costs that message and a counter.
+/// Receives the messages of a channel, one call each. The origin is the node at the far end of the connection, not one
+/// that the message names. Messages of one origin come one after another, those of several origins concurrently. A slow
+/// processor slows this channel only. It may send messages itself. An exception is counted and drops that message only.
 using Processor = std::function<awaitable<void>(NodeId origin, Message message)>;
 
 /// Thrown by Network::register_processor.

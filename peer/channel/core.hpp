@@ -1,4 +1,4 @@
-// The parts of one network, put together, and its life. Everything that still runs for a network keeps it alive.
+// The parts of one network, put together, and its life. Each coroutine that runs for a network keeps it alive.
 #pragma once
 
 #include "peer/channel/broadcast.hpp"

@@ -18,8 +18,8 @@ class Dialler {
 
   /// As Network::connect.
   awaitable<NodeId> connect(Alive alive, std::string address);
-  /// Returns when there is a connection, or why there is none. `patient`: at the limit of connections it waits until
-  /// one gives way.
+  /// Waits for a connection, and returns why there is none if that fails. `patient`: at the limit of connections it
+  /// waits until one can be closed.
   awaitable<SendResult> ensure_connected(Alive alive, RemotePointer remote, bool patient);
 
   std::uint64_t dials() const noexcept { return dials_; }

@@ -27,10 +27,10 @@ class Line {
   /// Returns after the next ack, or after the end.
   awaitable<void> changed() { return changed_.wait(); }
 
-  /// Nothing more is sent on it. What was sent before still arrives.
+  /// Sends nothing more on it. Messages sent before still arrive.
   void retire() noexcept { is_retired_ = true; }
   void set_end(End end) { end_ = std::move(end); }
-  /// Its reader is done: nothing comes back any more. Resumes all waiters.
+  /// Called when the reader of the line is done: nothing comes back any more. Resumes all waiters.
   void finish() noexcept;
 
   /// Remembers that a message without ack was sent: its failure is seen by the reader of the line alone.
@@ -42,7 +42,7 @@ class Line {
   bool is_acked(std::int64_t number) const;
   void forget(std::int64_t number) noexcept { outstanding_.erase(number); }
   std::size_t acks_outstanding() const noexcept { return outstanding_.size(); }
-  /// Counts an ack of the far side by what it is: awaited, late, repeated, or for no message of ours.
+  /// Counts an ack of the far side as awaited, late, repeated, or for no message of ours.
   void on_ack(std::int64_t number, AckMetrics& metrics);
 
  private:

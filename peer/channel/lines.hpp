@@ -24,15 +24,17 @@ class Lines {
   /// Opens a line and spawns its reader. It replaces the one before.
   std::shared_ptr<Line> open(const Alive& alive, const RemotePointer& remote,
                              const std::shared_ptr<ChannelState>& channel);
-  /// Finishes a line, if it is still sent on. What was sent arrives first; its reader sees the far side agree.
+  /// Finishes a line, if it is still sent on. Messages sent before still arrive; its reader sees the far side finish
+  /// too.
   void retire(const RemotePointer& remote, const std::shared_ptr<Line>& line);
   /// Finishes the lines of one connection, or with null all lines of the node.
   void retire_all(const RemotePointer& remote, const Trunk* trunk);
 
-  /// Opens a circuit for one message and returns when the far side has taken it. What the circuit throws is a result.
+  /// Opens a circuit for one message and returns when the far side has taken it. An error of the circuit is returned as
+  /// the result.
   awaitable<SendResult> write_once(RemotePointer remote, std::shared_ptr<ChannelState> channel, Message message);
 
-  /// Counters of acks; those that are outstanding now included.
+  /// The counters of acks, including those outstanding now.
   AckMetrics acks() const;
 
  private:

@@ -27,7 +27,8 @@ class Outbox {
     bool is_next(const Line* line) const noexcept;
     /// Returns when it may have become the next.
     awaitable<void> changed() { return changed_.wait(); }
-    /// It waits on a line now, which keeps the order from here on. Null: it waits on none any more.
+    /// Notes that the message waits on this line now, which keeps the order from here on. Null: it waits on none any
+    /// more.
     void enter(const Line* line) noexcept;
     void leave() noexcept;
 

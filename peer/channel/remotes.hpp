@@ -1,4 +1,4 @@
-// The far nodes that a network remembers, by id. Those of no use now are forgotten when there are too many.
+// The far nodes that a network remembers, by id. When there are too many, records without a current use are dropped.
 #pragma once
 
 #include "async/clock.hpp"

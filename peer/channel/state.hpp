@@ -35,7 +35,7 @@ class NetworkState {
   Channels& channels() noexcept { return channels_; }
   const Channels& channels() const noexcept { return channels_; }
   LinkChanges& link_changes() noexcept { return *link_changes_; }
-  /// For what has to run on its own; joined when the network stops.
+  /// Tasks that run on their own; joined when the network stops.
   Tasks& tasks() noexcept { return tasks_; }
 
   Phase phase() const noexcept { return phase_; }
@@ -48,7 +48,7 @@ class NetworkState {
   /// Time until the next attempt to connect: doubled with each failure, and up to a quarter longer at random, so that
   /// many nodes that lost the same one do not return at once.
   Duration backoff(std::uint32_t failures) const;
-  /// What a failed send is told when its circuit threw.
+  /// The result of a send whose circuit threw.
   SendResult failure_of(const Remote& remote, const boost::system::system_error& thrown) const;
 
  private:

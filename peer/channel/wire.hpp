@@ -1,4 +1,4 @@
-// What channels say on their circuits. docs/network.md says the same for other implementations.
+// The protocol of channels on their circuits. docs/network.md specifies it for other implementations.
 //
 // One circuit per sender, receiver and channel, opened by the sender to the service "network", with the channel's name
 // as the circuit's name. Fragments on it are messages (payload and args). With op_acked, `part` is a number, which

@@ -53,7 +53,7 @@ CO_TEST_CASE("caller: a call gets its own reply, passes over late ones, and an e
     const Fragment reply = co_await call(circuit, Fragment(op_echo, text));
     CHECK(reply.payload.text() == text);
   }
-  // One that nobody waits for any more: its reply is passed over by the next call.
+  // A call that was given up: the next call drops its reply.
   const auto late = co_await failure_of(within(std::chrono::milliseconds(1), call(circuit, Fragment(op_hold, "late"))));
   CHECK(late == make_error_code(error::timed_out));
   const Fragment first = co_await call(circuit, Fragment(op_echo, "after"));

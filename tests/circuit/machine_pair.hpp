@@ -28,7 +28,7 @@ class MachinePair {
     Machine& machine() { return *machine_; }
     const say::WireModel& model() const { return model_; }
     const std::shared_ptr<const PeerName>& peer() const { return peer_; }
-    /// Events since the last call, for whoever plays the application.
+    /// Events since the last call, for the test that plays the application.
     std::vector<TrunkEvent> events() { return std::exchange(events_, {}); }
     /// Bytes said and not yet heard.
     std::size_t in_flight() const { return in_flight_.size(); }

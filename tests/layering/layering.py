@@ -26,7 +26,7 @@ MAY_INCLUDE = {
 }
 FRAMEWORK = {"proto", "fragment", "async", "circuit", "transport", "peer"}
 
-# The value and the trunk machine know no I/O: bytes and a time point in, bytes, events and a deadline out.
+# The value and the machine know no I/O: bytes and a time point in, bytes, events and a deadline out.
 WITHOUT_IO = re.compile(r"fragment/|circuit/(?:(?:machine|output|limits|invariant|circuit_table)\w*\.|native/)")
 ASIO = re.compile(r"boost/(?:asio|beast)|async/")
 
@@ -80,7 +80,7 @@ def wrong_with(root, folder, path, included):
         else:
             yield f"{folder}/ does not know {target}/"
     if WITHOUT_IO.match(path) and ASIO.match(included):
-        yield "the value and the trunk machine know no I/O"
+        yield "the value and the machine know no I/O"
     if folder in FRAMEWORK and folder not in MAY_USE_SOCKETS and SOCKETS.match(included):
         yield "sockets belong in transport/"
     for place, wall, may_pass, why in INNER_WALLS:

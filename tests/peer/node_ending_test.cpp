@@ -342,7 +342,7 @@ CO_TEST_CASE("peer: a spawned handler closes its circuit by returning and resets
   CHECK(pair.log.has_line("a secret"));
 }
 
-/// A service whose handlers give their circuits to somebody else.
+/// A service whose handlers store their circuits elsewhere and return.
 struct Elsewhere {
   std::vector<Circuit> circuits;
   Signal changed;

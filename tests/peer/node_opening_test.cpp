@@ -112,7 +112,7 @@ CO_TEST_CASE("peer: what follows the first fragment arrives in order, and a fini
   co_await expect_text(near, "the other direction goes on");
 }
 
-// The counts of both peers agree after every step, whoever opens or closes.
+// The counts of both peers agree after every step, whichever side opens or closes.
 CO_TEST_CASE("peer: the circuits of two peers are counted alike on both sides, whoever opens or closes them", both_ways,
              NodePair& pair) {
   Keeper keeper_there;

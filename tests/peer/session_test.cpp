@@ -1,4 +1,4 @@
-// A session between a trunk machine and a far side that is played by hand.
+// A session between a machine and a far side that is played by hand.
 #include "peer/session.hpp"
 
 #include "async/signal.hpp"

@@ -22,7 +22,7 @@ class AcceptQueue {
   bool takes_more() const noexcept { return state_ == State::open && waiting_.size() < waiting_max; }
   void push(std::unique_ptr<Transport> accepted);
   void close() noexcept { end(State::closed); }
-  /// The host is down.
+  /// Ends the queue because the host is down: waiting accepts fail.
   void fail() noexcept { end(State::dead); }
   const std::string& address() const noexcept { return address_; }
 

@@ -1,4 +1,4 @@
-// Virtual time: what is due when, in one order, and the Clock that simulated nodes read.
+// Virtual time: the schedule of all events in one order, and the Clock that simulated nodes read.
 #pragma once
 
 #include "async/clock.hpp"
@@ -11,10 +11,10 @@
 
 namespace trunkline::sim {
 
-/// Everything that will happen, ordered by (time, when it was scheduled). Time passes only in `run_next` and `pass`.
+/// All future events, ordered by (time, when they were scheduled). Time passes only in `run_next` and `pass`.
 class Schedule {
  public:
-  /// What was scheduled, for taking it back.
+  /// Names a scheduled event, to cancel it.
   struct Ticket {
     TimePoint when{};
     std::uint64_t sequence = 0; // 0 is none
@@ -24,7 +24,7 @@ class Schedule {
   static constexpr TimePoint start{std::chrono::hours(1)}; // code that subtracts from now() stays above zero
 
   TimePoint now() const noexcept { return now_; }
-  /// A time that has passed means now. TimePoint::max() is never.
+  /// Schedules an event. A time that has passed means now; an event at TimePoint::max() never runs.
   Ticket at(TimePoint when, std::function<void()> event);
   void cancel(const Ticket& ticket) noexcept;
   bool empty() const noexcept { return events_.empty(); }
@@ -33,7 +33,7 @@ class Schedule {
   TimePoint next() const noexcept;
   /// Moves the time to the next event and runs it.
   void run_next();
-  /// Moves the time on; no event is due before.
+  /// Moves the time on to `to`. No event may be due before that.
   void pass(TimePoint to) noexcept;
   void clear() noexcept;
 

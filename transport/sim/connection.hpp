@@ -16,7 +16,7 @@
 
 namespace trunkline::sim {
 
-/// End 0 dialled, end 1 accepted. What waits on an end keeps the connection alive.
+/// End 0 dialled, end 1 accepted. A coroutine that waits on an end keeps the connection alive.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(Fabric& fabric, std::uint64_t number, Host& dialler, Host& listener, std::string address);
@@ -24,12 +24,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   static awaitable<std::size_t> read(std::shared_ptr<Connection> self, int end, std::span<std::byte> into);
   static awaitable<void> write(std::shared_ptr<Connection> self, int end,
                                std::span<const std::span<const std::byte>> pieces);
-  /// As a system's shutdown: the far end sees the end after the bytes; reading goes on.
+  /// Like shutdown(2): the far end sees the end after the bytes; reading goes on.
   void finish(int end) noexcept;
   std::uint64_t write_progress(int end) const noexcept {
     return flows_[end].read_bytes - flows_[end].read_before_write;
   }
-  /// As a system's close: the far end sees the end after the bytes, or a reset when bytes were left unread here.
+  /// Like close(2): the far end sees the end after the bytes, or a reset when bytes were left unread here.
   void close(int end) noexcept;
 
   /// Both ends fail now.
@@ -38,17 +38,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void crash(int end, Crash how);
   /// From now on nothing sent by this end arrives.
   void lose_from(int end) noexcept { flows_[end].lost = true; }
-  /// What is in flight starts again, after a partition or a stall or when a host came back.
+  /// Schedules anew what is in flight, after a partition or a stall, or when a host came back.
   void retransmit(int end);
 
   std::uint64_t number() const noexcept { return number_; }
   const Host& host(int end) const noexcept { return *hosts_[end]; }
-  /// How the far end of `end` is called in a log.
+  /// The name of the far end of `end` in log lines.
   std::string remote(int end) const;
   std::string describe() const;
 
  private:
-  /// What one end may be; only an open one reads and writes.
+  /// The state of one end; only an open one reads and writes.
   enum class State : std::uint8_t { open, closed, broken, dead };
 
   struct Delivery {
@@ -58,7 +58,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::vector<std::byte> bytes;
   };
 
-  /// What one end sends. held_bytes counts what is in flight or arrived: held_bytes <= options.buffer_bytes_max.
+  /// One direction. held_bytes counts the bytes in flight and those that arrived and are unread: held_bytes <=
+  /// options.buffer_bytes_max.
   struct Flow {
     std::deque<Delivery> in_flight;
     std::deque<std::vector<std::byte>> arrived; // and unread

@@ -62,7 +62,7 @@ class Fabric {
   void crash(Host& host, Crash how);
   void restart(Host& host);
 
-  /// Everything that makes two runs differ goes through here.
+  /// Records an event in the trace hash. Everything in which two runs can differ is recorded.
   void trace(std::string_view what, std::uint64_t connection, std::uint64_t detail);
   void trace(std::string_view what, std::string_view one, std::string_view other);
 

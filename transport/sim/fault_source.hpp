@@ -1,4 +1,4 @@
-// Draws faults from the seed and lets them strike. Internal to the simulator; users see faults.hpp.
+// Draws random faults from the seed and executes them. Internal to the simulator; users see faults.hpp.
 #pragma once
 
 #include "transport/sim/fabric.hpp"
@@ -9,14 +9,14 @@
 
 namespace trunkline::sim {
 
-/// Its next fault is not an event of the schedule: a world in which only faults can still happen is stuck. What ends a
-/// fault again is one.
+/// The next fault is not an event of the schedule, so that a world in which only faults can still happen counts as
+/// stuck. The end of a fault is an event of the schedule.
 class FaultSource {
  public:
   FaultSource(Fabric& fabric, Faults faults);
 
   TimePoint next() const noexcept;
-  /// The fault that is due next; the time has been moved there.
+  /// Executes the fault that is due. The caller has moved the time there.
   void strike();
 
  private:

@@ -17,7 +17,7 @@ enum class Split : std::uint8_t {
   every_byte, // one byte each
 };
 
-/// What a link is like, for each direction of its own.
+/// The properties of one direction of a link.
 struct LinkOptions {
   Duration delay = std::chrono::milliseconds(1);
   Duration jitter = Duration::zero();       // up to this much more for each delivery; the order is kept
@@ -34,9 +34,9 @@ class Link {
  public:
   LinkOptions options;
 
-  /// How many of so many bytes the next delivery carries; at least one.
+  /// How many of `bytes` the next delivery carries; at least one.
   std::size_t cut(std::size_t bytes, Random& random) const noexcept;
-  /// When so many bytes that are sent now arrive; the link is busy with them until then, less the delay.
+  /// When `bytes` that are sent now arrive. The link is busy with them until then, less the delay.
   TimePoint arrival(std::size_t bytes, TimePoint now, Random& random) noexcept;
   Duration draw_delay(Random& random) const noexcept;
 

@@ -9,6 +9,7 @@
 
 namespace trunkline::sim {
 
+/// Makes the medium through which nodes of `host` listen and dial; it keeps the fabric alive.
 std::shared_ptr<Medium> make_medium(std::shared_ptr<Fabric> fabric, const std::string& host);
 
 } // namespace trunkline::sim

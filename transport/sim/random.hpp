@@ -18,12 +18,12 @@ class Random {
     return value ^ (value >> 31);
   }
 
-  /// Even in [0, bound); 0 for a bound of 0. The bias is below 2^-32 for the bounds used in simulations.
+  /// Uniform in [0, bound); 0 for a bound of 0. The bias is below 2^-32 for the bounds used in simulations.
   std::uint64_t below(std::uint64_t bound) noexcept { return bound == 0 ? 0 : (*this)() % bound; }
-  /// Even in [low, high].
+  /// Uniform in [low, high].
   std::uint64_t between(std::uint64_t low, std::uint64_t high) noexcept { return low + below(high - low + 1); }
   bool one_in(std::uint64_t count) noexcept { return below(count) == 0; }
-  /// True so many times in a million.
+  /// True with a probability of `per_million` in a million.
   bool chance(std::uint32_t per_million) noexcept { return below(1'000'000) < per_million; }
   /// In [1, max] with every order of magnitude (of two) about as likely as any other.
   std::uint64_t magnitude(std::uint64_t max) noexcept {

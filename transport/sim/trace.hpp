@@ -1,4 +1,4 @@
-// What happened in a simulated world as one number, so that two runs can be compared.
+// A hash of everything that happened in a simulated world, to compare two runs.
 #pragma once
 
 #include <cstddef>

@@ -30,7 +30,7 @@ namespace trunkline::sim {
 
 class FaultSource;
 
-/// Why a run came back.
+/// Why a run returned.
 enum class Outcome : std::uint8_t {
   reached,      // the condition holds, or the time has come
   time_is_up,   // the condition did not come true in the given time
@@ -44,13 +44,13 @@ class Stuck : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Owns the context on which everything in it runs. Its nodes must go before it does. One thread.
+/// Owns the context on which everything in it runs. Its nodes must be destroyed before it. One thread.
 class World {
  public:
   explicit World(std::uint64_t seed, LinkOptions links = LinkOptions());
   World(const World&) = delete;
   World& operator=(const World&) = delete;
-  /// Destroys what still runs.
+  /// Destroys the coroutines that still run.
   ~World();
 
   // The parts of a node in this world.
@@ -69,23 +69,23 @@ class World {
   void set_link_one_way(const std::string& from, const std::string& to, const LinkOptions& options);
 
   // Faults, now.
-  /// Nothing passes between two hosts until `heal`; what was on its way arrives afterwards, late.
+  /// Nothing passes between two hosts until `heal`; bytes in flight arrive afterwards, late.
   void partition(const std::string& one, const std::string& other);
   void heal(const std::string& one, const std::string& other);
-  /// Nothing arrives in one direction for so long.
+  /// Nothing arrives in one direction for `time`.
   void stall(const std::string& from, const std::string& to, Duration time);
   /// Breaks the connections between two hosts; both ends fail with connection_reset. Returns how many.
   std::size_t reset(const std::string& one, const std::string& other);
   /// Half-open connections: nothing that `from` sends on the present ones arrives any more, and no end is told.
   std::size_t lose_one_way(const std::string& from, const std::string& to);
-  /// Takes a host down: its listeners and connections are gone, and `on_crash` is called. What its process was doing
-  /// cannot be known here: on_crash destroys its node.
+  /// Takes a host down: its listeners and connections are gone, and `on_crash` is called. The world does not know the
+  /// host's node: on_crash must destroy it.
   void crash(const std::string& host, Crash how);
   /// Brings a host back and calls `on_restart`, which makes a new node.
   void restart(const std::string& host);
   bool is_up(const std::string& host);
-  /// Called inside crash and restart, on the world's executor. Outside of the run, crash, restart and calm run what is
-  /// ready.
+  /// Called inside crash and restart, on the world's executor. When called outside of a run, crash, restart and calm
+  /// also run the handlers that are ready.
   void on_crash(const std::string& host, std::function<void()> callback);
   void on_restart(const std::string& host, std::function<void()> callback);
 
@@ -100,9 +100,9 @@ class World {
   /// Runs until nothing can happen any more.
   void run();
   Outcome run_for(Duration time) { return run_until(now() + time); }
-  /// At `time` exactly, also when nothing happens there; `nothing_left` when it ran dry before.
+  /// Returns at `time` exactly, also when nothing happens then; `nothing_left` when no event was left before.
   Outcome run_until(TimePoint time);
-  /// Runs until the condition holds, looked at whenever everything that was ready has run.
+  /// Runs until the condition holds. The condition is checked whenever all ready handlers have run.
   Outcome run_until(const std::function<bool()>& condition, Duration at_most);
   /// Runs a coroutine to its end and rethrows what it threw. Errors: Stuck, also when it has not ended in the given
   /// time (a node's keepalive alone lets something happen for ever).
@@ -115,7 +115,7 @@ class World {
   // What happened.
   /// A hash over every delivery (when, where, which bytes), connection and fault so far.
   std::uint64_t trace_hash() const noexcept { return fabric_->hash.value(); }
-  /// Receives a line about each of them.
+  /// Calls back with a line about each of them.
   void on_trace(std::function<void(const std::string&)> callback) { fabric_->on_trace = std::move(callback); }
   /// The time, what is scheduled, and every open connection with its bytes in flight.
   std::string describe() const;

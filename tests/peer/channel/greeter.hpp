@@ -1,5 +1,5 @@
-// A far end that greets as a node does and in the same write says one thing more: goodbye, or that it drains. Then it
-// closes the connection, or keeps it and reads without looking. It is made of the trunk machine alone.
+// A far end that greets as a node does, and says goodbye or that it drains in the same write. Then it closes the
+// connection, or keeps it and drops what it reads. It is made of a machine alone.
 #pragma once
 
 #include "async/tasks.hpp"

@@ -79,7 +79,7 @@ struct BreakableCouple : Couple {
   std::shared_ptr<Breakable::State> state;
 };
 
-/// Writes bytes by hand to whoever listens at the address, and keeps the connection open as long as it is wanted.
+/// Writes bytes by hand to the listener at an address, and keeps the connection open as long as it is wanted.
 struct Stranger {
   Stranger(Town& in, std::string address) : town(in) {
     const auto dial = [&]() -> awaitable<void> { transport = co_await in.world.medium("stranger")->dial(address); };

@@ -169,7 +169,7 @@ awaitable<void> read_with_cancellations(World& world, std::string& received) {
   co_await writer.join();
 }
 
-/// Echoes everything, for whoever dials, as long as the listener lives.
+/// Echoes everything to each dialler, as long as the listener lives.
 awaitable<void> echo_one(TransportPtr transport) {
   std::vector<std::byte> bytes(5000);
   for (;;) {
