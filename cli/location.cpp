@@ -59,6 +59,13 @@ Location parse_location(std::string_view text) {
   return location;
 }
 
+std::string parse_address(const std::string& word) {
+  const bool names_medium = word.find("://") != std::string::npos || find_medium(default_media(), word) != nullptr;
+  const Location location = parse_location(names_medium ? word : "tcp://" + word);
+  if (!location.path.empty()) throw UsageError("address \"" + word + "\" is followed by a path, expected none");
+  return location.address;
+}
+
 std::string location_forms() {
   std::string text;
   const Media media = default_media();

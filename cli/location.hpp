@@ -19,6 +19,9 @@ struct Location {
 /// Errors: UsageError; error::bad_url.
 Location parse_location(std::string_view text);
 
+/// The address of a node as a user types it: tcp:// may be left out. Errors: UsageError; error::bad_url.
+std::string parse_address(const std::string& word);
+
 /// How locations on other nodes are written: "tcp://host:port/path or unix:/path!/path".
 std::string location_forms();
 /// How the addresses of nodes are written: "tcp://host:port or unix:/path".

@@ -7,7 +7,6 @@
 #include "services/quarkchain/protocol/frame_json.hpp"
 #include "services/quarkchain/protocol/route.hpp"
 #include "services/sync/disk.hpp"
-#include "transport/media.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -90,14 +89,6 @@ std::vector<Asked> read_words(const CallOptions& options) {
     if (asked.table == OpTable::command && options.framing_read == Framing::cluster && options.peer_route.is_control())
       throw UsageError(asked.text() + " is said between clusters: expected --peer and --branch, seen none");
   return all;
-}
-
-std::string address_of(const std::string& word) {
-  const bool names_medium = word.find("://") != std::string::npos || find_medium(default_media(), word) != nullptr;
-  if (names_medium && parse_location(word).is_remote()) return word; // UsageError
-  std::string address = "tcp://" + word;
-  parse_location(address); // UsageError
-  return address;
 }
 
 void print(std::FILE* to, const std::string& line) {
@@ -202,7 +193,7 @@ int print_blanks(const CallOptions& options) {
 int call(CallOptions& options) {
   read_route(options);
   if (options.blank) return print_blanks(options);
-  options.address = address_of(options.address);
+  options.address = parse_address(options.address);
   std::vector<Asked> all = read_words(options);
 
   asio::io_context io(1);

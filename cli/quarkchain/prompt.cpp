@@ -1,6 +1,7 @@
 #include "cli/quarkchain/prompt.hpp"
 
 #include "cli/exit_code.hpp"
+#include "cli/location.hpp"
 #include "cli/nearest.hpp"
 #include "cli/quarkchain/request_line.hpp"
 #include "cli/table.hpp"
@@ -218,8 +219,7 @@ awaitable<Table> peers(Operated* on, Words) {
 }
 
 awaitable<Table> meet(Operated* on, Words words) {
-  std::string address = words[1];
-  if (address.find("://") == std::string::npos) address.insert(0, "tcp://");
+  std::string address = parse_address(words[1]);
   const std::uint64_t id = co_await on->master.connect_peer(std::move(address));
   Table table({"peer"});
   table.rows.push_back({id});

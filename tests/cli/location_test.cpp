@@ -62,6 +62,18 @@ TEST_CASE("location: what other programs read as another machine is refused, and
   }
 }
 
+TEST_CASE("location: the address of a node may leave out tcp://, and keeps the medium that it names") {
+  CHECK(parse_address("127.0.0.1:38000") == "tcp://127.0.0.1:38000");
+  CHECK(parse_address("[::1]:38000") == "tcp://[::1]:38000");
+  CHECK(parse_address("tcp://host:1") == "tcp://host:1");
+  CHECK(parse_address("unix:/run/t.sock") == "unix:/run/t.sock");
+  CHECK_THROWS_AS(parse_address("unix:"), UsageError);
+  CHECK_THROWS_AS(parse_address("ftp://host:21"), UsageError);
+  CHECK_THROWS_AS(parse_address("tcp://host:1/path"), UsageError);
+  for (const char* word : {"host", "127.0.0.1", "host:port", ""})
+    CHECK_THROWS_AS_MESSAGE(parse_address(word), boost::system::system_error, word);
+}
+
 TEST_CASE("location: nobody listens where other machines reach, unless that is allowed") {
   for (const char* address :
        {"tcp://127.0.0.1:0", "tcp://localhost:1", "tcp://[::1]:1", "tcp://[::ffff:127.0.0.1]:1", "unix:/x"})

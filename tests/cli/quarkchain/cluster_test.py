@@ -308,6 +308,9 @@ def test_the_prompt_answers_line_by_line_and_ends_with_quit_or_the_end_of_the_in
             assert 'there is no command "stauts"; did you mean stats or status?' in terminal.until(Terminal.MARK)
             terminal.type("root\n")
             assert "minor_headers  4" in terminal.until(Terminal.MARK)
+            terminal.type("meet unix:/nobody/listens.sock\n")
+            heard = terminal.until(Terminal.MARK)
+            assert "unix:/nobody/listens.sock" in heard and "tcp://" not in heard, heard
             terminal.type(last)
             equal(terminal.close(), 0)
 
