@@ -161,8 +161,9 @@ awaitable<void> Gossip::deliver_all() {
       failure = std::current_exception();
     }
     co_await throw_if_cancelled();
-    if (options_.log)
-      options_.log(fmt::format("{}: a message from {}: {}", name(), delivery.origin.to_string(), what_of(failure)));
+    if (!options_.log) continue;
+    std::string text = fmt::format("{}: a message from {}: {}", name(), delivery.origin.to_string(), what_of(failure));
+    if (const auto line = failed_lines_.pass(std::move(text), clock_.now())) options_.log(*line);
   }
 }
 

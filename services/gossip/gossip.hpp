@@ -7,6 +7,7 @@
 #pragma once
 
 #include "async/clock.hpp"
+#include "async/log_rate.hpp"
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "async/component/component.hpp"
@@ -27,7 +28,8 @@ namespace trunkline::gossip {
 struct GossipOptions {
   std::string channel = "gossip";
   MachineOptions machine; // `random` is the system's unless given
-  /// Called for every message of other members once, one call after another. An exception is logged, no more.
+  /// Called for every message of other members once, one call after another. An exception is logged, within a rate
+  /// limit, and no more.
   std::function<awaitable<void>(NodeId origin, Payload payload)> on_message;
   std::size_t deliveries_max = 1024; // waiting for on_message; beyond, no member is read from
   std::size_t deliveries_bytes_max = 16 << 20; // of those
@@ -85,6 +87,7 @@ class Gossip final : public Component {
   Outstanding outstanding_;
   std::map<NodeId, Outstanding> outstanding_of_; // only members with any
   Signal deliveries_changed_;
+  LogRate failed_lines_; // of on_message
   Tasks tasks_;
 };
 

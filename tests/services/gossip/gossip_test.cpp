@@ -134,18 +134,18 @@ awaitable<void> refuses(asio::io_context& io) {
   co_await network->stop();
 }
 
-awaitable<void> survives_throwing(asio::io_context& io) {
+/// An application that throws at the first `failures` messages hears `messages` of them; what it logs.
+awaitable<void> survives_throwing(asio::io_context& io, int messages, int failures, LogLines* log) {
   Village village(io, 3, "adopt+cleanup");
   co_await village.ready();
   int calls = 0;
-  LogLines log;
   gossip::GossipOptions how;
   how.channel = "other";
   how.on_message = [&](NodeId, Payload) -> awaitable<void> {
-    if (++calls == 1) throw std::runtime_error("not this one");
+    if (++calls <= failures) throw std::runtime_error("not this one");
     co_return;
   };
-  how.log = [&](const std::string& line) { log.add(line); };
+  how.log = [&](const std::string& line) { log->add(line); };
   const auto thrower = std::make_shared<gossip::Gossip>(village.members[1]->network, how);
   const auto sender = std::make_shared<gossip::Gossip>(village.members[0]->network, [] {
     gossip::GossipOptions plain;
@@ -159,11 +159,8 @@ awaitable<void> survives_throwing(asio::io_context& io) {
     service->set_book(book);
     co_await service->ready();
   }
-  sender->broadcast("a");
-  sender->broadcast("b");
-  while (calls < 2) co_await asio::post(asio::use_awaitable);
-  CHECK(log.lines().size() == 1);
-  CHECK(log.has_line("not this one"));
+  for (int i = 0; i < messages; ++i) sender->broadcast(std::to_string(i));
+  while (calls < messages) co_await asio::post(asio::use_awaitable);
   scope->cancel();
   co_await thrower->done();
   co_await sender->done();
@@ -186,5 +183,15 @@ TEST_CASE(
 
 TEST_CASE("gossip: an application that throws is logged and gets the next message") {
   asio::io_context io(1);
-  run_coroutine(io, survives_throwing(io));
+  LogLines log;
+  run_coroutine(io, survives_throwing(io, 2, 1, &log));
+  CHECK(log.lines().size() == 1);
+  CHECK(log.has_line("not this one"));
+}
+
+TEST_CASE("gossip: an application that throws at everything does not fill the log") {
+  asio::io_context io(1);
+  LogLines log;
+  run_coroutine(io, survives_throwing(io, 100, 100, &log));
+  CHECK(log.lines().size() == LogRate::lines_max_default);
 }
