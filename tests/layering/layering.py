@@ -63,12 +63,18 @@ def violations(root):
                 with open(os.path.join(directory, name), encoding="utf-8") as file:
                     text = COMMENT.sub(lambda m: "\n" * m.group(0).count("\n"), file.read())
                 for match in INCLUDE.finditer(text):
-                    for why in wrong_with(root, folder, path, match.group(1)):
+                    for why in wrong_with(folder, path, from_the_root(root, directory, match.group(1))):
                         yield f"{path}:{text.count(chr(10), 0, match.start()) + 1}: includes {match.group(1)}: {why}"
 
 
-def wrong_with(root, folder, path, included):
-    # An include without a folder is one of a neighbour; written with ../ it would slip past the picture.
+def from_the_root(root, directory, included):
+    """What is included, as the picture has it: the compiler looks beside the including file first."""
+    beside = os.path.join(directory, included)
+    return os.path.relpath(beside, root) if not included.startswith(".") and os.path.isfile(beside) else included
+
+
+def wrong_with(folder, path, included):
+    # Written with ../ it would slip past the picture.
     target = included.split("/", 1)[0]
     if included.startswith("."):
         yield "write it from the root of the repository"

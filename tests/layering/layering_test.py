@@ -55,6 +55,10 @@ PLANTED = [
     ("circuit/native/planted.cpp", '#include "circuit/machine.hpp"', False),
     ("peer/planted.hpp", '#include "peer/channel/network.hpp"', True),
     ("peer/planted.cpp", '#include "peer/channel/network.hpp"', True),
+    ("peer/planted.hpp", '#include "channel/network.hpp"', True),
+    ("peer/planted.hpp", '#include "node.hpp"', False),
+    ("async/planted.hpp", '#include "component/component.hpp"', True),
+    ("circuit/planted.cpp", '#include "native/machine.hpp"', True),
     ("peer/planted.cpp", '#include "circuit/native/machine.hpp"', False),
     ("peer/channel/planted.hpp", '#include "peer/node.hpp"', False),
     # Rooms: an arrow up, a circle, one that leaves the house, a room without a place.
