@@ -2,37 +2,29 @@
 # The main job on real input: pushes this repository and /usr/include to a node that serves an empty directory, changes
 # something, syncs again, pulls everything back, and compares every byte, mode and time on the way.
 
-# ./dev demo [--keep]
+# ./dev demo [--keep] [BUILD_DIRECTORY]
 #   Installs what is missing, builds a release, and syncs a real tree between two nodes, push and pull, comparing every byte.
+#   BUILD_DIRECTORY  where the program is; nothing is installed or built then
 #   --keep   leave the three trees where they are and say where
 #   TMPDIR   where the trees are made, about three times the size of /usr/include; default /tmp
 
 set -euo pipefail
 
-usage() {
-  cat <<'TXT'
-cli/demo.sh BUILD_DIRECTORY [--keep]
-  --keep   leave the three trees where they are and say where
-  TMPDIR   where the trees are made, about three times the size of /usr/include; default /tmp
-TXT
-}
-
-[ $# -ge 1 ] || { usage >&2; exit 1; }
-case "$1" in -h | --help) usage; exit 0 ;; esac
-program=$1/cli/trunkline
-shift
-keep=false
-while [ $# -gt 0 ]; do
-  case "$1" in
-    --keep) keep=true ;;
-    -h | --help) usage; exit 0 ;;
-    *) usage >&2; exit 1 ;;
-  esac
-  shift
-done
-[ -x "$program" ] || { echo "demo: $program is missing; ./dev demo builds it" >&2; exit 1; }
-program=$(cd "$(dirname "$program")" && pwd)/trunkline
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+keep=false build=
+for argument in "$@"; do
+  case "$argument" in
+    --keep) keep=true ;;
+    -*) echo "demo: unknown argument $argument; see ./dev demo --help" >&2; exit 1 ;;
+    *) build=$argument ;;
+  esac
+done
+if [ -z "$build" ]; then
+  "$repository/dev" build --release -- cli/trunkline
+  build=${TRUNKLINE_BUILD_ROOT:-$repository/build}/release
+fi
+[ -x "$build/cli/trunkline" ] || { echo "demo: $build/cli/trunkline is missing; ./dev demo builds it" >&2; exit 1; }
+program=$(cd "$build/cli" && pwd)/trunkline
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/trunkline-demo-XXXXXX")
 server=

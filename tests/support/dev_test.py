@@ -25,7 +25,7 @@ def read(*path):
 
 
 listed = re.findall(r"^  (\w+) ", dev("--help").stdout, re.MULTILINE)
-taken = re.search(r"^  (.*)\)\n    # Arguments after --", read("dev"), re.MULTILINE).group(1).split(" | ")
+taken = re.findall(r"\[(\w+)\]=", re.search(r"^declare -A scripts=\((.*?)\)$", read("dev"), re.MULTILINE | re.DOTALL).group(1))
 check("the list of commands is complete", sorted(listed) == sorted(taken), (listed, taken))
 for command in listed:
     lines = dev(command, "--help").stdout.splitlines()
@@ -35,7 +35,8 @@ for command in listed:
     indented = lines[1:lines.index("")] if "" in lines else lines[1:]
     check(f"{command} is explained and nothing else", all(line.startswith("  ") for line in indented), lines)
 
-for arguments, code, said in ((("bulid",), 2, "no command bulid"), (("build", "--asna"), 1, "unknown argument --asna"),
+for arguments, code, said in ((("bulid",), 2, "no command bulid"), (("demo", "--kepe"), 1, "unknown argument --kepe"),
+                              (("build", "--asna"), 1, "unknown argument --asna"),
                               (("setup", "x"), 1, "unknown argument x"), (("fuzz", "nothing"), 1, "no target nothing")):
     outcome = dev(*arguments)
     check(f"{arguments} is refused in words", outcome.returncode == code and said in outcome.stderr, outcome.stderr)
