@@ -95,11 +95,11 @@ CO_TEST_CASE("node: a start that is refused names the instance that runs in whol
   const std::string service(128, 'y');
   Keeper keeper;
   pair.there.register_service(service, keeper.service(), 1);
-  const auto extant = pair.there.start_local_peer(service);
+  const auto existing = pair.there.start_local_peer(service);
 
   const std::string url = co_await url_refused_with(
       pair.here.new_peer("starter")->start_only(pair.there_address, service, std::chrono::seconds(20)));
-  CHECK(url == extant->url().to_string());
+  CHECK(url == existing->url().to_string());
   const auto me = pair.here.new_peer("browser");
   Circuit joined = me->new_circuit(PeerUrl::parse(url), CircuitOptions("", "", true));
   co_await joined.accepted();
@@ -114,20 +114,20 @@ CO_TEST_CASE("node: a service at its limit refuses with the url of the instance 
 
   const End refused = co_await end_of(me->start(pair.there_address, "single", std::nullopt));
   CHECK(refused.code == error::service_limit_reached);
-  const auto extant = pair.there.local_peers("single").front();
+  const auto existing = pair.there.local_peers("single").front();
   CHECK(mentions(refused,
-                 "service \"single\" on node there is limited to 1 instance; there is " + extant->url().to_string()));
-  CHECK(refused.existing_url == extant->url().to_string());
+                 "service \"single\" on node there is limited to 1 instance; there is " + existing->url().to_string()));
+  CHECK(refused.existing_url == existing->url().to_string());
   const std::string started = co_await url_refused_with(
       pair.here.new_peer("starter")->start_only(pair.there_address, "single", std::chrono::seconds(20)));
-  CHECK(started == extant->url().to_string());
+  CHECK(started == existing->url().to_string());
   CHECK_THROWS_WITH(pair.there.start_local_peer("single"), doctest::Contains("limited to 1 instance"));
   try {
     pair.there.start_local_peer("single");
     FAIL("it runs already");
   } catch (const ServiceLimitReached& thrown) {
     CHECK(thrown.code() == error::service_limit_reached);
-    CHECK(thrown.existing_url() == extant->url().to_string());
+    CHECK(thrown.existing_url() == existing->url().to_string());
   }
 
   Circuit two = me->join_or_start(pair.there_address, "single", std::nullopt);
@@ -135,7 +135,7 @@ CO_TEST_CASE("node: a service at its limit refuses with the url of the instance 
   CHECK(two.remote_peer().id == one.remote_peer().id);
   CHECK(keeper.started() == 1);
 
-  extant->close();
+  existing->close();
   Circuit three = me->start(pair.there_address, "single", std::nullopt, CircuitOptions("", "", true));
   co_await three.accepted();
   CHECK(three.remote_peer().id != one.remote_peer().id);

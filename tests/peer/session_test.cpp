@@ -41,9 +41,9 @@ awaitable<void> cancel_when_it_speaks(Circuit circuit, Tasks& sessions) {
 /// The far side's words are there before the session is, so that its very first read has them.
 awaitable<void> cancelled_by_the_first_read() {
   const Executor executor = co_await asio::this_coro::executor;
-  MemoryMedium network;
-  const auto listener = network.listen(executor, "mem://x");
-  std::unique_ptr<Transport> near = co_await network.dial("mem://x");
+  MemoryMedium medium;
+  const auto listener = medium.listen(executor, "mem://x");
+  std::unique_ptr<Transport> near = co_await medium.dial("mem://x");
   const std::unique_ptr<Transport> far = co_await listener->accept();
   const auto trunk =
       std::make_shared<Trunk>(executor, native_machine(true, Limits(), "node-of-our-side", Clock::of(executor).now()));

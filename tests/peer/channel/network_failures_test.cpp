@@ -56,7 +56,7 @@ struct Breakable {
    private:
     std::shared_ptr<State> state_;
   };
-  class Network final : public PassingMedium<Wrapped, State> {
+  class Medium final : public PassingMedium<Wrapped, State> {
    public:
     using PassingMedium::PassingMedium;
     awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
@@ -72,8 +72,8 @@ struct BreakableCouple : Couple {
                            bool both = false)
       : Couple([at, both](NetworkOptions& options) {
           if (options.node.name != "one" && !both) return;
-          auto& network = options.node.media["sim"];
-          network = std::make_shared<Breakable::Network>(network, at);
+          auto& medium = options.node.media["sim"];
+          medium = std::make_shared<Breakable::Medium>(medium, at);
         }),
         state(std::move(at)) {}
   std::shared_ptr<Breakable::State> state;

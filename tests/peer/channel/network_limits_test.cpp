@@ -178,8 +178,8 @@ TEST_CASE("network: silent and byte-by-byte connections delay nobody, and are cl
   std::vector<TimePoint> ended(20);
   Tasks tasks(couple.world.executor());
   const TimePoint begin = couple.world.now();
-  const auto linger = [](Town* town, std::shared_ptr<Medium> network, bool drips, TimePoint* at) -> awaitable<void> {
-    const std::unique_ptr<Transport> transport = co_await network->dial("sim://other");
+  const auto linger = [](Town* town, std::shared_ptr<Medium> medium, bool drips, TimePoint* at) -> awaitable<void> {
+    const std::unique_ptr<Transport> transport = co_await medium->dial("sim://other");
     const std::string preface("\x89TRNK\r\n\x01", 8);
     std::array<std::byte, 64> buffer;
     try {

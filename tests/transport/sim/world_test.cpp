@@ -78,8 +78,8 @@ awaitable<Connected> connect(World& world) {
   const Executor executor = co_await asio::this_coro::executor;
   Connected pair;
   pair.listener = world.medium("beta")->listen(executor, "sim://beta");
-  const auto network = world.medium("alpha");
-  auto both = co_await (network->dial("sim://beta") && pair.listener->accept());
+  const auto medium = world.medium("alpha");
+  auto both = co_await (medium->dial("sim://beta") && pair.listener->accept());
   pair.alpha = std::move(std::get<0>(both));
   pair.beta = std::move(std::get<1>(both));
   co_return pair;
@@ -180,25 +180,25 @@ awaitable<void> echo_one(TransportPtr transport) {
   }
 }
 
-awaitable<void> echo_all(std::shared_ptr<Medium> network, std::string address) {
+awaitable<void> echo_all(std::shared_ptr<Medium> medium, std::string address) {
   const Executor executor = co_await asio::this_coro::executor;
   Tasks echoing(executor);
-  const auto listener = network->listen(executor, address);
+  const auto listener = medium->listen(executor, address);
   for (;;) {
     auto transport = co_await listener->accept();
     echoing.spawn(echo_one(std::move(transport)));
   }
 }
 
-awaitable<void> ask_once(std::shared_ptr<Medium> network, std::string question) {
-  const auto transport = co_await network->dial("sim://beta");
+awaitable<void> ask_once(std::shared_ptr<Medium> medium, std::string question) {
+  const auto transport = co_await medium->dial("sim://beta");
   co_await (write_text(*transport, question) && read_text(*transport, question.size()));
 }
 
-awaitable<void> ask_often(std::shared_ptr<Medium> network, Random random, int count) {
+awaitable<void> ask_often(std::shared_ptr<Medium> medium, Random random, int count) {
   for (int i = 0; i < count; ++i) {
     const std::size_t size = random.magnitude(100'000);
-    co_await code_of(ask_once(network, std::string(size, static_cast<char>('a' + i % 26))));
+    co_await code_of(ask_once(medium, std::string(size, static_cast<char>('a' + i % 26))));
     co_await sleep_for(std::chrono::milliseconds(random.below(3000)));
   }
 }
@@ -398,17 +398,17 @@ CO_TEST_CASE("fault: a host without power is silent until it is back and hears o
   co_await tasks.join();
   CHECK(code == asio::error::connection_reset);
   pair.listener = world.medium("beta")->listen(co_await asio::this_coro::executor, "sim://beta");
-  const auto network = world.medium("alpha");
-  const auto again = co_await (network->dial("sim://beta") && pair.listener->accept());
+  const auto medium = world.medium("alpha");
+  const auto again = co_await (medium->dial("sim://beta") && pair.listener->accept());
   co_await (write_text(*std::get<0>(again), "back") && read_text(*std::get<1>(again), 4));
 }
 
 CO_TEST_CASE("fault: dialling waits for a partition to heal, but not for ever", over_ten_ms, World& world) {
   const Executor executor = co_await asio::this_coro::executor;
   const auto listener = world.medium("beta")->listen(executor, "sim://beta");
-  const auto network = world.medium("alpha");
+  const auto medium = world.medium("alpha");
   world.partition("alpha", "beta");
-  const auto first = co_await code_of(network->dial("sim://beta"));
+  const auto first = co_await code_of(medium->dial("sim://beta"));
   CHECK(first == asio::error::timed_out);
   CHECK(world.elapsed() >= 60s);
 
@@ -416,7 +416,7 @@ CO_TEST_CASE("fault: dialling waits for a partition to heal, but not for ever", 
     co_await sleep_for(10s);
     healed.heal("alpha", "beta");
   };
-  const auto second = co_await (heal_later(world) && network->dial("sim://beta") && listener->accept());
+  const auto second = co_await (heal_later(world) && medium->dial("sim://beta") && listener->accept());
   CHECK(std::get<0>(second)->remote() == "sim://beta");
   CHECK(std::get<1>(second)->remote_host() == "alpha");
 }

@@ -232,8 +232,8 @@ CO_TEST_CASE(
     in_world, sim::World& world) {
   TestSlave a(world, s0, [](ClusterSlaveOptions& options) { options.slaves.greet_deadline = 2s; });
   Kept masters;
-  auto silent_network = world.medium("silent");
-  const auto silent = silent_network->listen(world.executor(), "sim://silent");
+  auto silent_medium = world.medium("silent");
+  const auto silent = silent_medium->listen(world.executor(), "sim://silent");
   {
     TestSlave b(world, s1);
     co_await give_masters(world, masters, a, b);

@@ -1,4 +1,4 @@
-// The embedded backend by itself: no connections, surroundings that note what they are told.
+// The embedded backend by itself: no connections, and a host that notes what it is told.
 #include "services/quarkchain/backend/header_query.hpp"
 #include "services/quarkchain/chain/genesis.hpp"
 #include "tests/services/quarkchain/whole_cluster.hpp"
@@ -80,7 +80,7 @@ class RecordingHost final : public BackendHost {
   std::vector<std::pair<std::uint64_t, std::size_t>> passed_on;
 };
 
-/// A ledger that runs shards 0 and 1 of three, with its surroundings.
+/// A ledger that runs shards 0 and 1 of three, with its host.
 struct Bench {
   explicit Bench(std::uint32_t root_height_of_last = 0, std::vector<std::uint32_t> shards = {branch_0, branch_1},
                  std::unique_ptr<Store> store = make_memory_store())

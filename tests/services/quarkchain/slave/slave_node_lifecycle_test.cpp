@@ -88,10 +88,10 @@ CO_TEST_CASE("lifecycle: CONNECT_TO_SLAVES has a result for each entry, and veri
   TcpSlave wrong(executor, "S2");
   const auto masters_good = co_await masters(&good);
   const auto masters_wrong = co_await masters(&wrong);
-  const auto network = make_tcp_medium();
+  const auto medium = make_tcp_medium();
   std::string free;
   {
-    const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
+    const auto listener = medium->listen(executor, "tcp://127.0.0.1:0");
     free = listener->address();
     listener->close(); // nobody listens there
   }
@@ -162,8 +162,8 @@ CO_TEST_CASE("lifecycle: a list for a slave that is not connected fails, and nam
 /// A slave that is lost is dialled again at the same address; meanwhile nothing leads to it.
 CO_TEST_CASE("lifecycle: a lost slave leaves the routes and is dialled again", over_tcp) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = make_tcp_medium();
-  const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
+  const auto medium = make_tcp_medium();
+  const auto listener = medium->listen(executor, "tcp://127.0.0.1:0");
   std::map<std::string, std::string> addresses{{"S1", listener->address()}};
   TcpSlave slave(executor, "S0", [](SlaveNodeOptions& options) { options.pool.redial_delay_min = 1ms; }, &addresses);
   const auto master = co_await masters(&slave);
@@ -192,8 +192,8 @@ CO_TEST_CASE(
     "lifecycle: a slave that cannot be reached is dialled less and less often, and found when it listens again",
     over_tcp) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = make_tcp_medium();
-  auto listener = network->listen(executor, "tcp://127.0.0.1:0");
+  const auto medium = make_tcp_medium();
+  auto listener = medium->listen(executor, "tcp://127.0.0.1:0");
   const std::string address = listener->address();
   std::map<std::string, std::string> addresses{{"S1", address}};
   const auto tweak = [](SlaveNodeOptions& options) {
@@ -223,7 +223,7 @@ CO_TEST_CASE(
   CHECK(pool.counters().dials_failed >= 7);
   CHECK(pool.routes().to(0x10001).empty());
 
-  listener = network->listen(executor, address);
+  listener = medium->listen(executor, address);
   FarEnd other(co_await listener->accept(), Framing::slave);
   (void)co_await FarEnd::hears_message<Ping>(&other, op(ClusterOp::ping), 1);
   co_await other.says(op(ClusterOp::pong), 1, pong);
@@ -235,8 +235,8 @@ CO_TEST_CASE(
 CO_TEST_CASE("lifecycle: in strict parity a lost slave stays in the routes, fails, and is not dialled again",
              over_tcp) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = make_tcp_medium();
-  const auto listener = network->listen(executor, "tcp://127.0.0.1:0");
+  const auto medium = make_tcp_medium();
+  const auto listener = medium->listen(executor, "tcp://127.0.0.1:0");
   std::map<std::string, std::string> addresses{{"S1", listener->address()}};
   const auto tweak = [](SlaveNodeOptions& options) {
     options.strict_parity = true;
