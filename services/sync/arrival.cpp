@@ -2,11 +2,11 @@
 
 #include "async/task_group.hpp"
 #include "async/within.hpp"
+#include "services/sync/attempt.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/path.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -26,12 +26,6 @@ bool is_taken_back(const boost::system::error_code& code) {
 }
 
 } // namespace
-
-void throw_if_hopeless(const FileError& failure) {
-  const int number = failure.error_number();
-  if (number != ENOSPC && number != EROFS && number != EDQUOT) return;
-  throw Failure(Failure::Kind::file, std::string(failure.what()) + "; nothing more is sent");
-}
 
 awaitable<void> Arrival::take(Circuit circuit) {
   const result<std::optional<Fragment>> first = co_await as_result(circuit.receive());
@@ -63,7 +57,7 @@ awaitable<void> Arrival::take(Circuit circuit) {
   }
   if (!trouble.empty()) {
     circuit.close(End(error::circuit_closed, trouble)); // what still comes of it is dropped
-    voice_.note(Note::Kind::error, entries_[index].path, std::move(trouble));
+    voice_.note(Note::Kind::error, listing_.entries[index].path, std::move(trouble));
     wants_.resolve(index);
     co_return;
   }
@@ -75,16 +69,16 @@ awaitable<void> Arrival::take(Circuit circuit) {
   ++voice_.progress().files_done;
   Note note;
   note.kind = Note::Kind::sent;
-  note.path = entries_[index].path;
+  note.path = listing_.entries[index].path;
   note.bytes = header.size();
-  note.changes = changes_[index];
+  note.changes = listing_.changes[index];
   voice_.note(std::move(note));
   wants_.resolve(index);
 }
 
 /// False: the Giver takes it back.
 awaitable<bool> Arrival::take_content(Circuit& circuit, std::size_t index, wire::FileHeader header) {
-  const std::string& path = entries_[index].path;
+  const std::string& path = listing_.entries[index].path;
   const FileTime mtime = mtime_of(header);
   std::unique_ptr<IncomingFile> file = tree_->receive_file(path);
   std::uint64_t end = 0;
@@ -109,7 +103,7 @@ awaitable<bool> Arrival::take_content(Circuit& circuit, std::size_t index, wire:
       since_yield = 0;
       co_await let_others_run();
     }
-    if (replaces_directory_.contains(index)) tree_->remove(path, EntryType::directory);
+    if (listing_.replaces_directory.contains(index)) tree_->remove(path, EntryType::directory);
     tree_->make_room(path);
     file->commit(header.size(), header.mode() & mode_bits, mtime);
   } catch (const boost::system::system_error& ended) {

@@ -4,18 +4,16 @@
 #include "async/types.hpp"
 #include "circuit/circuit.hpp"
 #include "proto/sync.pb.h"
-#include "services/sync/entry.hpp"
+#include "services/sync/budgets.hpp"
+#include "services/sync/incoming_listing.hpp"
 #include "services/sync/taker_voice.hpp"
 #include "services/sync/tree.hpp"
 #include "services/sync/want_list.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
-#include <unordered_set>
 #include <utility>
-#include <vector>
 
 namespace trunkline::sync {
 
@@ -23,11 +21,9 @@ namespace trunkline::sync {
 class Arrival {
  public:
   /// Errors: Failure::Kind::protocol when the far side has opened more circuits than files were wanted.
-  Arrival(Tree* tree, const std::deque<Entry>& entries, const std::vector<std::uint8_t>& changes,
-          const std::unordered_set<std::size_t>& replaces_directory, WantList& wants, TakerVoice& voice,
+  Arrival(Tree* tree, const IncomingListing& listing, WantList& wants, TakerVoice& voice,
           std::shared_ptr<Budgets> budgets)
-      : tree_(tree), entries_(entries), changes_(changes), replaces_directory_(replaces_directory), count_(wants),
-        wants_(wants), voice_(voice), budgets_(std::move(budgets)) {
+      : tree_(tree), listing_(listing), count_(wants), wants_(wants), voice_(voice), budgets_(std::move(budgets)) {
     wants_.add_circuit();
   }
   Arrival(const Arrival&) = delete;
@@ -49,17 +45,11 @@ class Arrival {
   awaitable<bool> take_content(Circuit& circuit, std::size_t index, wire::FileHeader header);
 
   Tree* const tree_; // null in a dry run into nothing, where no file is wanted
-  const std::deque<Entry>& entries_;
-  const std::vector<std::uint8_t>& changes_; // of each
-  const std::unordered_set<std::size_t>& replaces_directory_; // entries whose name an empty directory has
+  const IncomingListing& listing_;
   const Count count_;
   WantList& wants_;
   TakerVoice& voice_;
   const std::shared_ptr<Budgets> budgets_;
 };
-
-/// A disk that is full, or that nothing may be written to, ends a sync: every other file would say the same.
-/// Errors: Failure::Kind::file then.
-void throw_if_hopeless(const FileError& failure);
 
 } // namespace trunkline::sync

@@ -1,6 +1,7 @@
 #include "services/sync/plan.hpp"
 
 #include "services/sync/path.hpp"
+#include "services/sync/report.hpp"
 
 namespace trunkline::sync {
 
@@ -65,6 +66,31 @@ Decision Planner::compare(const Entry& wanted, std::size_t index) const {
 std::vector<std::size_t> Planner::extras() {
   while (at_ < have_.size()) extras_.push_back(at_++);
   return std::move(extras_);
+}
+
+bool is_passed_over(const Options& options, const Entry& entry, const Entry* here) noexcept {
+  const bool is_directory = entry.type == EntryType::directory;
+  if (options.existing && !here) return true;
+  if (options.ignore_existing && here && !(is_directory && here->type == EntryType::directory)) return true;
+  if (entry.type != EntryType::file) return false;
+  if (options.size_max && entry.size > *options.size_max) return true;
+  if (options.size_min && entry.size < *options.size_min) return true;
+  return options.update && here && here->type == EntryType::file && entry.mtime.seconds < here->mtime.seconds;
+}
+
+std::uint8_t changes_of(const Entry& entry, const Entry* here, const Decision& decision) noexcept {
+  if (!here || here->type != entry.type) return Changes::is_new;
+  std::uint8_t changes = 0;
+  if (entry.type == EntryType::file && entry.size != here->size) changes |= Changes::size;
+  if (entry.mtime != here->mtime) changes |= Changes::time;
+  if (entry.type != EntryType::symlink && (entry.mode & mode_bits) != here->mode) changes |= Changes::mode;
+  if (decision.step == Step::compare_file || decision.step == Step::make_symlink) changes |= Changes::content;
+  return changes;
+}
+
+bool is_same_file(const Entry& entry, const Status& found) noexcept {
+  return found.is_file() && found.size == entry.size && found.mtime == entry.mtime &&
+         (found.mode & 07777) == (entry.mode & mode_bits);
 }
 
 Plan plan(const std::vector<Entry>& wanted, const std::vector<Entry>& have, bool checksum) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "services/sync/entry.hpp"
+#include "services/sync/options.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -51,6 +52,13 @@ class Planner {
   std::vector<std::size_t> extras_;
   const Entry* found_ = nullptr;
 };
+
+/// What an option leaves as it is, in rsync's order. `here` has the entry's name; null: nothing has.
+bool is_passed_over(const Options& options, const Entry& entry, const Entry* here) noexcept;
+/// What a decision is about to change of an entry, see Changes.
+std::uint8_t changes_of(const Entry& entry, const Entry* here, const Decision& decision) noexcept;
+/// As far as size, time and mode tell.
+bool is_same_file(const Entry& entry, const Status& found) noexcept;
 
 struct Plan {
   std::vector<Decision> decisions; // one for each wanted entry
