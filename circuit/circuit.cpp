@@ -63,7 +63,7 @@ class WaitingSender {
 
 /// After a wait: the handle may have been dropped meanwhile, which cancels what waited.
 void check_released(const TrunkCircuit& state) {
-  if (state.released) throw_error(error::circuit_abandoned, "the handle of the circuit was dropped during a wait");
+  if (state.released()) throw_error(error::circuit_abandoned, "the handle of the circuit was dropped during a wait");
 }
 
 } // namespace
@@ -83,9 +83,8 @@ void Circuit::drop() noexcept {
   if (!state_) return;
   TrunkCircuit& state = *std::exchange(state_, nullptr);
   const std::shared_ptr<Trunk> trunk = std::move(trunk_);
-  if (state.handle == Handle::owned_by_task) {
-    state.handle = Handle::dropped;
-  } else if (std::uncaught_exceptions() == 0) {
+  if (state.drop_handle()) return;
+  if (std::uncaught_exceptions() == 0) {
     trunk->release(state);
   } else {
     trunk->release_later(state);
@@ -214,7 +213,7 @@ awaitable<void> Circuit::finish_acknowledged() {
 awaitable<void> Circuit::accepted() {
   const Held held(trunk_, state_);
   TrunkCircuit* const state = state_;
-  while (!state->answered) {
+  while (!state->answered()) {
     if (state->ended) throw_end(*state);
     co_await held.trunk->waits(*state).changed.wait();
     check_released(*state);

@@ -38,9 +38,9 @@ template <class Circuit, class Key> class CircuitTable {
     all_.clear_and_dispose([](Circuit* circuit) { delete circuit; });
   }
 
-  /// A new circuit, entered nowhere.
-  Circuit& add() {
-    auto* circuit = new Circuit;
+  /// A new circuit, made of `facts` and entered nowhere.
+  template <class... Facts> Circuit& add(Facts&&... facts) {
+    auto* circuit = new Circuit(std::forward<Facts>(facts)...);
     all_.push_back(*circuit);
     ++all_count_;
     return *circuit;
@@ -54,7 +54,7 @@ template <class Circuit, class Key> class CircuitTable {
   }
   /// After it has ended: true when its handle is gone, and it is to be buried.
   bool retire(const Circuit& circuit) {
-    if (circuit.released) return true;
+    if (circuit.released()) return true;
     ++held_;
     return false;
   }
@@ -106,7 +106,7 @@ template <class Circuit, class Key> class CircuitTable {
   void of_peer(const PeerId& local, std::vector<TrunkCircuit*>& into) {
     into.clear();
     for (Circuit& circuit : all_)
-      if (!circuit.ended && !circuit.released && circuit.names->local && circuit.names->local->id == local)
+      if (!circuit.ended && !circuit.released() && circuit.names->local && circuit.names->local->id == local)
         into.push_back(&circuit);
   }
 

@@ -19,6 +19,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace trunkline {
@@ -63,6 +64,14 @@ enum class Handle : std::uint8_t {
   held,          // the handle itself: dropping it releases the circuit
   owned_by_task, // the task that serves the circuit, when it has ended; the handle is still there
   dropped,       // that task as well; the handle is gone
+  released,      // nothing any more: it has been decided, and events that still name the circuit are skipped
+};
+
+/// Whether the far side of a circuit's opener has accepted it.
+enum class Answer : std::uint8_t {
+  awaited, // an accept is to come; never, when the circuit ends before
+  unasked, // the opener wants none
+  given,
 };
 
 /// A callback instead of a coroutine that waits, for owners of very many idle circuits. Called while the trunk
@@ -102,11 +111,14 @@ class Direction {
 };
 
 /// One circuit as its trunk keeps it. Owned by the trunk; stays valid until `Machine::release`.
-/// The machine writes it, all others only read it.
+/// The machine writes it, all others only read it, but for what is said of its handle.
 struct TrunkCircuit {
   /// A close of ours. It finishes our direction, too, and what arrives is dropped from then on.
   enum class Closing : std::uint8_t { no, asked, said };
 
+  TrunkCircuit(CircuitId number, bool is_ours) noexcept : id(number), opened_here(is_ours) {}
+  TrunkCircuit(const TrunkCircuit&) = delete;
+  TrunkCircuit& operator=(const TrunkCircuit&) = delete;
   virtual ~TrunkCircuit() = default;
 
   /// Finish or close was asked for on this side.
@@ -117,20 +129,42 @@ struct TrunkCircuit {
   bool finished_there() const noexcept { return in.is_finished(); }
   /// Close was asked for on this side.
   bool closed_here() const noexcept { return closing != Closing::no; }
+  /// Accepted, or no answer was wanted.
+  bool answered() const noexcept { return answer != Answer::awaited; }
+  /// The handle is gone, and no task decides for it.
+  bool released() const noexcept { return handle == Handle::released; }
 
-  CircuitId id = 0;
+  /// A task owns the circuit from now on, instead of its handle or of another task.
+  void own(OwnedCircuit& task) noexcept {
+    owner = &task;
+    handle = Handle::owned_by_task;
+  }
+  /// The task has nothing left to decide. True when the handle is gone: the circuit is the caller's to release.
+  bool disown() noexcept {
+    owner = nullptr;
+    if (handle == Handle::dropped) return true;
+    handle = Handle::held;
+    return false;
+  }
+  /// The handle goes. True when a task decides in its place.
+  bool drop_handle() noexcept {
+    if (handle != Handle::owned_by_task) return false;
+    handle = Handle::dropped;
+    return true;
+  }
+  /// For Machine::release. False when it was released before.
+  bool release() noexcept { return std::exchange(handle, Handle::released) != Handle::released; }
+
+  const CircuitId id;            // 0: it never reached the wire
+  const bool opened_here;
   Direction out;
   Direction in;
   Closing closing = Closing::no;
   bool ended = false;            // nothing more crosses; what was received is still readable
-  bool opened_here = false;
-  bool answered = false;         // accepted, or no answer was wanted
-  bool readable = false;         // receive() would return something
-  bool error_readable = false;   // receive_error() would return something
-  bool released = false;         // its handle is gone; events that still name it are skipped
+  Answer answer = Answer::awaited;
   Handle handle = Handle::held;
   bool dialled = false;          // opening it started a new connection
-  OwnedCircuit* owner = nullptr; // the task that owns it; null exactly while `handle` is held
+  OwnedCircuit* owner = nullptr; // the task that owns it, if any
   std::uint32_t holds = 0;       // operations that still look at it; it is not freed before they are done
   std::shared_ptr<const CircuitNames> names;
   std::unique_ptr<End> end;      // the reason of its end, or of our close; null is clean

@@ -10,8 +10,7 @@ namespace trunkline {
 
 OwnedCircuit::OwnedCircuit(const Circuit& circuit) : trunk_(circuit.trunk()), state_(circuit.state()) {
   if (state_->owner) state_->owner->hand_over();
-  state_->owner = this;
-  state_->handle = Handle::owned_by_task;
+  state_->own(*this);
 }
 
 OwnedCircuit::OwnedCircuit(OwnedCircuit&& other) noexcept
@@ -34,11 +33,9 @@ void OwnedCircuit::reset(End reason) {
 /// The circuit, when its handle is gone and it is the caller's to release; null otherwise.
 TrunkCircuit* OwnedCircuit::give_back() noexcept {
   if (!state_) return nullptr;
-  TrunkCircuit* const state = state_;
+  TrunkCircuit* const state = std::exchange(state_, nullptr);
   names_ = state->names;
-  state_ = nullptr;
-  state->owner = nullptr;
-  return std::exchange(state->handle, Handle::held) == Handle::dropped ? state : nullptr;
+  return state->disown() ? state : nullptr;
 }
 
 /// To the task that holds the handle now.

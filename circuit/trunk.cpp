@@ -130,7 +130,7 @@ void Trunk::settle_events(Wakeups* woken) {
 
 void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
   using Kind = TrunkEvent::Kind;
-  if (event.circuit && event.circuit->released) return;
+  if (event.circuit && event.circuit->released()) return;
   CircuitWaits* const waits = event.circuit ? event.circuit->waits : nullptr;
   switch (event.kind) {
     case Kind::readable:

@@ -66,6 +66,7 @@ struct Assembly {
 /// end of a circuit. What an idle circuit occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31
 /// bits, as on the wire.
 struct NativeCircuit final : TrunkCircuit {
+  using TrunkCircuit::TrunkCircuit;
   CircuitId key() const noexcept { return id; }
 
   // Reader: what has arrived. Window takes it out again.
@@ -99,7 +100,6 @@ struct NativeCircuit final : TrunkCircuit {
   std::uint16_t strings = 0; // Circuits: bytes of the names that its opener, the far side, gave it
   bool in_backlog : 1 = false; // Circuits: opened by the far side and not yet taken
   bool wants_credit : 1 = false; // Scheduler: a send was told no_credit
-  bool answer_wanted : 1 = false; // the opener asked for an accept
 
   CircuitHook of_trunk; // Circuits: every circuit of the trunk
   CircuitHook sendable; // Scheduler: has something that its credit covers; the trunk's, too, or it is in blocked_

@@ -35,9 +35,7 @@ Circuits::Known Circuits::find_unknown(wire::FrameType type, CircuitId id) {
 CircuitId Circuits::take_number() noexcept { return std::exchange(next_here_, next_here_ + 2); }
 
 NativeCircuit& Circuits::add(CircuitId id, bool opened_here, std::shared_ptr<const CircuitNames> names) {
-  NativeCircuit& circuit = table_.add();
-  circuit.id = id;
-  circuit.opened_here = opened_here;
+  NativeCircuit& circuit = table_.add(id, opened_here);
   circuit.names = std::move(names);
   circuit.opened_at = whole_.now;
   circuit.granted_at = whole_.now;

@@ -121,7 +121,7 @@ TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> f
   NativeCircuit& circuit =
       circuits_.open_here(id, make_names(request.from, far_peers_.name(request.to_peer, request.to_service), id,
                                          std::move(request.name), std::move(request.user_string)));
-  circuit.answered = !answer;
+  if (!answer) circuit.answer = Answer::unasked;
   if (first) scheduler_.enqueue(circuit, *first, metadata);
   return &circuit;
 }
@@ -135,8 +135,8 @@ void NativeMachine::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> l
     circuit.names =
         make_names(local, circuit.names->remote, circuit.id, circuit.names->name, circuit.names->user_string);
   }
-  circuit.answered = true;
-  if (!circuit.ended && circuit.answer_wanted) writer_.put_accept(circuit.id, *local);
+  const bool is_awaited = std::exchange(circuit.answer, Answer::given) == Answer::awaited;
+  if (!circuit.ended && is_awaited) writer_.put_accept(circuit.id, *local);
 }
 
 void NativeMachine::refuse(TrunkCircuit& base, error reason, std::string text, std::string existing) {
@@ -236,7 +236,7 @@ void NativeMachine::reset_circuit(NativeCircuit& circuit, End reason) {
 void NativeMachine::release(TrunkCircuit& base) {
   const Input input(*this, checks_);
   auto& circuit = static_cast<NativeCircuit&>(base);
-  if (std::exchange(circuit.released, true)) return;
+  if (!circuit.release()) return;
   circuit.waits = nullptr;
   circuits_.leave_backlog(circuit);
   window_.drop_unread(circuit);
@@ -587,7 +587,7 @@ void NativeMachine::on_open(std::span<const std::byte> body) {
   request->wants_answer = message.wants_answer();
   NativeCircuit& circuit =
       circuits_.open_there(id, make_names(nullptr, request->from, id, request->name, request->user_string), strings);
-  circuit.answer_wanted = request->wants_answer;
+  if (!request->wants_answer) circuit.answer = Answer::unasked;
   emit(TrunkEvent::Kind::opened, &circuit).open = std::move(request);
 }
 
@@ -600,9 +600,9 @@ void NativeMachine::on_accept(std::span<const std::byte> body) {
   if (message.service().size() > limits.name_bytes_max)
     return violate(error::protocol_error, fmt::format("accept of circuit {} by a service with a name of {} bytes",
                                                       circuit->id, message.service().size()));
-  if (!circuit->opened_here || circuit->answered || !peer)
+  if (!circuit->opened_here || circuit->answered() || !peer)
     return violate(error::protocol_error, fmt::format("accept of circuit {}, which waits for none", message.circuit()));
-  circuit->answered = true;
+  circuit->answer = Answer::given;
   if (circuit->names->remote->id != *peer || circuit->names->remote->service != message.service())
     circuits_.rename(*circuit, make_names(circuit->names->local, far_peers_.name(*peer, message.service()), circuit->id,
                                           circuit->names->name, circuit->names->user_string));

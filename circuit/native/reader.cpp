@@ -340,11 +340,11 @@ void Reader::deliver(NativeCircuit& circuit, FragmentNode* node) {
   node->fragment.stamp(nullptr, circuit.counters.fragments_received);
   const bool is_error = !node->fragment.err.empty();
   FragmentQueue& queue = is_error ? circuit.errors : circuit.reads;
+  const bool all_empty = circuit.reads.empty() && circuit.errors.empty();
   const bool was_empty = queue.empty();
   queue.push(node);
-  around_.window.note_delivered(circuit, *node, was_empty && !circuit.readable && !circuit.error_readable);
+  around_.window.note_delivered(circuit, *node, all_empty);
   if (!was_empty) return;
-  (is_error ? circuit.error_readable : circuit.readable) = true;
   whole_.emit(is_error ? TrunkEvent::Kind::error_readable : TrunkEvent::Kind::readable, &circuit);
 }
 

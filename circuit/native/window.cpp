@@ -54,8 +54,6 @@ bool Window::overcharge(const NativeCircuit* circuit, std::int64_t bytes) {
 std::optional<Fragment> Window::take(NativeCircuit& circuit, FragmentQueue& queue) {
   FragmentNode* node = queue.pop();
   prefetch(queue.first());
-  circuit.readable = !circuit.reads.empty();
-  circuit.error_readable = !circuit.errors.empty();
   circuit.consumed_at = whole_.now;
   std::optional<Fragment> fragment(std::move(node->fragment));
   fragment->stamp(circuit.names, fragment->serial());
@@ -122,7 +120,6 @@ void Window::drop_unread(NativeCircuit& circuit) {
       nodes_.free(node);
     }
   }
-  circuit.readable = circuit.error_readable = false;
 }
 
 // Reassembly.

@@ -164,7 +164,7 @@ class MachinePair {
     scratch_.clear();
     side.machine().collect_events(scratch_);
     for (TrunkEvent& event : scratch_) {
-      if (event.circuit && event.circuit->released) continue;  // its memory does not outlive the next two takes
+      if (event.circuit && event.circuit->released()) continue;  // its memory does not outlive the next two takes
       if (event.kind == TrunkEvent::Kind::opened) side.opened_last_ = event.circuit;
       if (event.kind == TrunkEvent::Kind::closed) side.end_ = event.end ? *event.end : End();
       side.events_.push_back(std::move(event));

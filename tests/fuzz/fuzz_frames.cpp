@@ -72,7 +72,7 @@ class Fed {
     do {
       machine_.collect_events(events);
       for (TrunkEvent& event : events) {
-        if (event.kind != TrunkEvent::Kind::opened || !event.circuit || event.circuit->released) continue;
+        if (event.kind != TrunkEvent::Kind::opened || !event.circuit || event.circuit->released()) continue;
         if (event.circuit->id % 8 == 1) {
           machine_.refuse(*event.circuit, error::no_service, "no", {});
         } else {

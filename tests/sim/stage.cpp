@@ -1,5 +1,6 @@
 #include "tests/sim/stage.hpp"
 
+#include "circuit/native/circuit.hpp"
 #include "circuit/trunk.hpp"
 #include "fragment/error.hpp"
 
@@ -44,11 +45,12 @@ std::string Stage::describe(const std::string& stream) const {
   std::string text = "circuit " + stream + ", number " + std::to_string(state.id) + " to " + state.names->remote->url +
                      ": sent " + std::to_string(state.counters.fragments_sent) + ", received " +
                      std::to_string(state.counters.fragments_received);
-  if (state.answered) text += ", answered";
+  if (state.answered()) text += ", answered";
   if (state.finished_here()) text += ", finished here";
   if (state.finish_acknowledged()) text += ", acknowledged";
   if (state.finished_there()) text += ", finished there";
-  if (state.readable) text += ", readable";
+  if (const auto* const native = dynamic_cast<const NativeCircuit*>(&state); native && !native->reads.empty())
+    text += ", readable";
   if (state.ended) text += ", ended";
   return text + ", " + std::to_string(circuit->credit_bytes()) + " bytes of credit" +
          (circuit->trunk()->machine().over() ? ", its trunk is over" : ", its trunk lives");

@@ -20,9 +20,10 @@ struct ReceivedFrame {
 };
 
 struct ClusterCircuit final : TrunkCircuit {
+  ClusterCircuit(CircuitId number, bool is_ours, const Route& at) noexcept : TrunkCircuit(number, is_ours), route(at) {}
   const Route& key() const noexcept { return route; }
 
-  Route route;
+  const Route route;
   ReceivedFrame* first = nullptr; // the inbox, oldest first
   ReceivedFrame* last = nullptr;
   std::size_t unread = 0; // cost of the inbox: payloads and frame_cost_bytes each

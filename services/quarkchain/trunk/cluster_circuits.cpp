@@ -33,11 +33,8 @@ ClusterCircuit& ClusterCircuits::add(const Route& route, bool opened_here, const
   names->circuit_id = ++id_last_;
   names->name = to_text(route);
   if (request) names->user_string = request->user_string; // stays here
-  ClusterCircuit& circuit = table_.add();
-  circuit.id = id_last_;
-  circuit.route = route;
-  circuit.opened_here = opened_here;
-  circuit.answered = true; // there is no answer
+  ClusterCircuit& circuit = table_.add(id_last_, opened_here, route);
+  circuit.answer = Answer::unasked; // the protocol has none
   circuit.names = std::move(names);
   table_.enter(route, circuit);
   return circuit;
@@ -48,8 +45,7 @@ ClusterCircuit& ClusterCircuits::open_nowhere(const OpenRequest& request) {
   names->local = request.from ? request.from : whole_.options.local;
   names->remote = whole_.options.remote;
   names->name = request.name;
-  ClusterCircuit& circuit = table_.add();
-  circuit.opened_here = true;
+  ClusterCircuit& circuit = table_.add(CircuitId{0}, true, Route());
   circuit.names = std::move(names);
   return circuit;
 }

@@ -143,7 +143,7 @@ void ClusterMachine::reset(TrunkCircuit& circuit, End reason) {
 void ClusterMachine::release(TrunkCircuit& base) {
   const Input input(*this, checks_);
   auto& circuit = static_cast<ClusterCircuit&>(base);
-  if (std::exchange(circuit.released, true)) return;
+  if (!circuit.release()) return;
   circuit.waits = nullptr;
   circuit.listener = nullptr;
   inboxes_.drop(circuit);

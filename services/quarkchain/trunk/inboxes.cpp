@@ -54,7 +54,8 @@ void Inboxes::push(ClusterCircuit& circuit, const FrameHeader& header, Payload p
   frame->rpc_id = header.rpc_id;
   frame->opcode = header.opcode;
   frame->branch = whole_.options.framing == Framing::cluster && control ? header.branch : 0;
-  (circuit.first ? circuit.last->next : circuit.first) = frame;
+  const bool was_empty = !circuit.first;
+  (was_empty ? circuit.first : circuit.last->next) = frame;
   circuit.last = frame;
   const std::size_t cost = frame->payload.size() + frame_cost_bytes;
   if (std::exchange(circuit.received_last, feeds_) != feeds_) circuit.unread_before = circuit.unread;
@@ -64,14 +65,13 @@ void Inboxes::push(ClusterCircuit& circuit, const FrameHeader& header, Payload p
   } else if (circuit.unread > whole_.options.limits.control_inbox_bytes_max) {
     update_pause();
   }
-  if (!std::exchange(circuit.readable, true)) whole_.emit(TrunkEvent::Kind::readable, &circuit);
+  if (was_empty) whole_.emit(TrunkEvent::Kind::readable, &circuit);
 }
 
 std::optional<Fragment> Inboxes::take(ClusterCircuit& circuit) {
   if (!circuit.first) return std::nullopt;
   ReceivedFrame* const frame = circuit.first;
   circuit.first = frame->next;
-  circuit.readable = circuit.first != nullptr;
   const std::size_t cost = frame->payload.size() + frame_cost_bytes;
   circuit.unread -= cost;
   if (!circuit.route.is_control()) peers_unread_ -= cost;
@@ -92,7 +92,6 @@ void Inboxes::drop(ClusterCircuit& circuit) {
     frame->payload = Payload();
     free_frame(frame);
   }
-  circuit.readable = false;
   if (!circuit.route.is_control()) peers_unread_ -= circuit.unread;
   circuit.unread = 0;
   update_pause();
@@ -162,7 +161,7 @@ void Inboxes::check(bool full) const {
   std::size_t unread = 0;
   for (const ClusterCircuit& circuit : circuits_.all()) {
     unread += circuit.route.is_control() ? 0 : circuit.unread;
-    invariant(circuit.readable == (circuit.first != nullptr), "inboxes: readable is what has a frame");
+    invariant((circuit.unread > 0) == (circuit.first != nullptr), "inboxes: what has a frame has a cost");
   }
   invariant(unread == peers_unread_, "inboxes: unread of all peers == the sum of the circuits'");
 }

@@ -303,12 +303,12 @@ TEST_CASE("circuit: an accept tells the opener who took the circuit") {
   OpenRequest request = open_request(OpenMode::join_or_start);
   request.to_peer = PeerId();
   dialogue.opens(std::move(request));
-  REQUIRE_FALSE(dialogue.circuit(2).answered);
+  REQUIRE_FALSE(dialogue.circuit(2).answered());
 
   dialogue.hears(say::accept(2, "the-running-peer", "feed"));
 
   CHECK(dialogue.events() == "answered 2");
-  CHECK(dialogue.circuit(2).answered);
+  CHECK(dialogue.circuit(2).answered());
   CHECK(dialogue.circuit(2).names->remote->id.bytes() == "the-running-peer");
   CHECK(dialogue.circuit(2).names->remote->service == "feed");
   CHECK(dialogue.circuit(2).names->local->id == our_peer()->id);

@@ -258,7 +258,7 @@ class Dialogue {
     scratch_.clear();
     machine_->collect_events(scratch_);
     for (TrunkEvent& event : scratch_) {
-      if (event.circuit && event.circuit->released) continue;
+      if (event.circuit && event.circuit->released()) continue;
       join(events_, to_string(event));
       if (event.kind == TrunkEvent::Kind::opened) {
         circuits_[event.circuit->id] = event.circuit;

@@ -370,25 +370,21 @@ class Conversation {
 
   void take_one(Line& line, int side) {
     Half& half = line.halves[side];
-    const bool readable = half.circuit->readable;
     std::optional<Fragment> fragment = machine(side).take(*half.circuit);
     if (!fragment) {
       half.can_read = false;
       return;
     }
-    demand(readable, half.circuit->id, "gave a fragment without being readable");
     check_taken(line, side, *fragment, half.taken_reads, false);
   }
 
   void take_error(Line& line, int side) {
     Half& half = line.halves[side];
-    const bool readable = half.circuit->error_readable;
     std::optional<Fragment> fragment = machine(side).take_error(*half.circuit);
     if (!fragment) {
       half.can_read_errors = false;
       return;
     }
-    demand(readable, half.circuit->id, "gave an error without being error_readable");
     check_taken(line, side, *fragment, half.taken_errors, true);
   }
 
@@ -424,7 +420,7 @@ class Conversation {
     using Kind = TrunkEvent::Kind;
     if (event.kind == Kind::closed)
       throw Broken("a trunk broke: " + (event.end ? event.end->to_string() : std::string("clean")));
-    if (!event.circuit || event.circuit->released) return;
+    if (!event.circuit || event.circuit->released()) return;
     const CircuitId id = event.circuit->id;
     if (event.kind == Kind::opened && !settling_sums_) {
       demand(lines_.contains(id) && lines_[id].opener == 1 - side, id, "was opened by nobody");

@@ -136,7 +136,7 @@ class MachineUnderTest {
   void note(TrunkEvent& event) {
     std::string text = trunkline::test::to_string(event.kind);
     if (event.circuit) {
-      if (event.circuit->released) return;
+      if (event.circuit->released()) return;
       text += " " + (event.circuit->names->name);
       if (event.kind == TrunkEvent::Kind::opened) circuits_[ClusterMachine::route_of(*event.circuit)] = event.circuit;
     }
