@@ -68,20 +68,24 @@ template <class Circuit, class Key> class CircuitTable {
   }
   /// Calls `on_free` with each before it is freed.
   template <class OnFree> void free_buried(OnFree on_free) {
-    std::erase_if(buried_before_, [&](const auto& circuit) {
-      if (circuit->holds != 0) return false;
-      on_free(*circuit);
-      return true;
-    });
-    std::ranges::move(buried_, std::back_inserter(buried_before_));
-    buried_.clear();
+    if (!buried_before_.empty())
+      std::erase_if(buried_before_, [&](const auto& circuit) {
+        if (circuit->holds != 0) return false;
+        on_free(*circuit);
+        return true;
+      });
+    if (buried_before_.empty()) {
+      buried_before_.swap(buried_);
+    } else {
+      std::ranges::move(buried_, std::back_inserter(buried_before_));
+      buried_.clear();
+    }
   }
+  bool has_buried() const noexcept { return !buried_.empty() || !buried_before_.empty(); }
 
   Circuit* find(const Key& key) {
-    if (found_last_ && found_last_->key() == key) return found_last_;
-    const auto found = on_wire_.find(key);
-    if (found == on_wire_.end()) return nullptr;
-    return found_last_ = found->second;
+    if (found_last_ && found_last_->key() == key) return found_last_; // most frames are for the circuit of the last
+    return find_on_wire(key);
   }
   bool contains(const Key& key) const { return on_wire_.contains(key); }
   bool empty() const noexcept { return on_wire_.empty(); }
@@ -126,6 +130,12 @@ template <class Circuit, class Key> class CircuitTable {
   }
 
  private:
+  // Not in line, so that the usual case of `find` is.
+  [[gnu::noinline]] Circuit* find_on_wire(const Key& key) {
+    const auto found = on_wire_.find(key);
+    return found == on_wire_.end() ? nullptr : found_last_ = found->second;
+  }
+
   boost::unordered_flat_map<Key, Circuit*> on_wire_; // iterated only in sorted order
   All all_;
   std::size_t all_count_ = 0;

@@ -13,6 +13,8 @@ void Output::add_large(Payload payload) {
   bytes += size;
 }
 
+void Output::add_small_piece() { pieces.push_back({-1, static_cast<std::uint32_t>(small.size()), 0}); }
+
 void Output::append(Output& other) {
   const auto small_before = static_cast<std::uint32_t>(small.size());
   const auto large_before = static_cast<std::int32_t>(large.size());

@@ -28,14 +28,10 @@ class Output {
 
   /// Counts bytes that were written to the end of `small`.
   void commit_small(std::size_t count) {
-    const auto offset = static_cast<std::uint32_t>(small.size());
+    if (pieces.empty() || pieces.back().large >= 0) add_small_piece();
+    pieces.back().size += static_cast<std::uint32_t>(count); // small parts follow one another: one piece
     small.commit(count);
     bytes += count;
-    if (!pieces.empty() && pieces.back().large < 0) { // small parts follow one another: one piece
-      pieces.back().size += static_cast<std::uint32_t>(count);
-    } else {
-      pieces.push_back({-1, offset, static_cast<std::uint32_t>(count)});
-    }
   }
   /// Counts bytes that were written to the end of `control`.
   void commit_control(std::size_t count) noexcept {
@@ -53,6 +49,9 @@ class Output {
 
   /// bytes == control + pieces. Looks at each piece when `full`.
   void check(bool full) const;
+
+  /// An empty one, where `small` ends now.
+  void add_small_piece();
 
   ByteBuffer control; // control frames; written before everything else
   ByteBuffer small; // headers and small payloads, one after another

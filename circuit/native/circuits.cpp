@@ -95,7 +95,7 @@ void Circuits::bury(NativeCircuit& circuit) {
   table_.bury(circuit);
 }
 
-void Circuits::free_buried() {
+void Circuits::free_all_buried() {
   table_.free_buried([this](const NativeCircuit& circuit) {
     if (!names_before_.empty()) names_before_.erase(circuit.id);
   });

@@ -62,7 +62,9 @@ class Circuits {
   void retire(NativeCircuit& circuit);
   /// The handle of an ended circuit is gone.
   void let_go(NativeCircuit& circuit);
-  void free_buried();
+  void free_buried() {
+    if (table_.has_buried()) free_all_buried();
+  }
 
   /// backlog <= opened_there <= all. Sums everything up when `full`.
   void check(bool full) const;
@@ -71,6 +73,7 @@ class Circuits {
   Known find_unknown(wire::FrameType type, CircuitId id);
   NativeCircuit& add(CircuitId id, bool opened_here, std::shared_ptr<const CircuitNames> names);
   void bury(NativeCircuit& circuit);
+  void free_all_buried();
 
   Whole& whole_;
   CircuitTable<NativeCircuit, CircuitId> table_;

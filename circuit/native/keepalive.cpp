@@ -65,37 +65,10 @@ void Keepalive::heard_pong(std::uint64_t number) {
   round_trip_ = std::max<std::chrono::nanoseconds>(round_trip_min, whole_.counters.round_trip);
 }
 
-/// Nothing of ours is on its way. A side that only takes what a slow link brings has to say something now and then, or
-/// it is taken for dead by a far side whose own pings stand in line behind all that.
-bool Keepalive::says_little() const {
-  return connected_ && far_peers_.introduced() && !writing_ && ping_ == Ping::written;
-}
-
 bool Keepalive::wants_ping() const {
   const auto interval = whole_.limits.keepalive_interval;
   return (connected_ && !asked_ && whole_.now >= heard_at_ + interval) ||
          (says_little() && whole_.now >= writing_since_ + interval);
-}
-
-Instant Keepalive::dead_at() const {
-  const auto interval = whole_.limits.keepalive_interval;
-  return std::max(heard_at_ + 2 * interval, ping_at_ + interval);
-}
-
-Instant Keepalive::deadline() const {
-  if (!connected_) return Instant::max();
-  const Limits& limits = whole_.limits;
-  Instant first = Instant::max();
-  if (!far_peers_.introduced()) first = connected_at_ + limits.handshake_deadline;
-  if (says_little()) first = std::min(first, writing_since_ + limits.keepalive_interval);
-  if (!asked_) {
-    first = std::min(first, heard_at_ + limits.keepalive_interval);
-  } else if (ping_ == Ping::written) {
-    first = std::min(first, dead_at());
-  }
-  if (writing_) first = std::min(first, writing_since_ + limits.write_deadline);
-  if (pong_due_ && !may_pong()) first = std::min(first, pong_at_);
-  return first;
 }
 
 End Keepalive::tick(bool& pinged) {

@@ -7,6 +7,7 @@
 #include "circuit/native/whole.hpp"
 #include "circuit/native/writer.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -51,12 +52,19 @@ class Keepalive {
   /// Where the last ping of ours is.
   enum class Ping : std::uint8_t { in_output, in_write, written };
 
-  bool says_little() const;
+  /// Nothing of ours is on its way. A side that only takes what a slow link brings has to say something now and then,
+  /// or it is taken for dead by a far side whose own pings stand in line behind all that.
+  bool says_little() const noexcept {
+    return connected_ && far_peers_.introduced() && !writing_ && ping_ == Ping::written;
+  }
   bool wants_ping() const;
   bool may_pong() const { return whole_.now >= pong_at_; }
   /// When a far side that stays silent is taken for dead. Only after a ping, because this process may have been
   /// suspended.
-  Instant dead_at() const;
+  Instant dead_at() const noexcept {
+    const auto interval = whole_.limits.keepalive_interval;
+    return std::max(heard_at_ + 2 * interval, ping_at_ + interval);
+  }
 
   Whole& whole_;
   Writer& writer_;
@@ -75,5 +83,22 @@ class Keepalive {
   Instant writing_since_{};
   std::chrono::nanoseconds round_trip_{std::chrono::milliseconds(1)};
 };
+
+// In line, like those of the other parts: the trunk asks for it after nearly every input.
+inline Instant Keepalive::deadline() const {
+  if (!connected_) return Instant::max();
+  const Limits& limits = whole_.limits;
+  Instant first = Instant::max();
+  if (!far_peers_.introduced()) first = connected_at_ + limits.handshake_deadline;
+  if (says_little()) first = std::min(first, writing_since_ + limits.keepalive_interval);
+  if (!asked_) {
+    first = std::min(first, heard_at_ + limits.keepalive_interval);
+  } else if (ping_ == Ping::written) {
+    first = std::min(first, dead_at());
+  }
+  if (writing_) first = std::min(first, writing_since_ + limits.write_deadline);
+  if (pong_due_ && !may_pong()) first = std::min(first, pong_at_);
+  return first;
+}
 
 } // namespace trunkline

@@ -426,7 +426,11 @@ bool NativeMachine::has_output() const {
 
 Instant NativeMachine::deadline() const {
   if (!farewell_.running()) return farewell_.goodbye_deadline(unwritten());
-  return std::min({farewell_.drain_deadline(), keepalive_.deadline(), scheduler_.deadline(), window_.deadline()});
+  Instant first = keepalive_.deadline();
+  first = std::min(first, farewell_.drain_deadline());
+  first = std::min(first, scheduler_.deadline());
+  first = std::min(first, window_.deadline());
+  return first;
 }
 
 void NativeMachine::tick(Instant at) {

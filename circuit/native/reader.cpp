@@ -324,8 +324,7 @@ std::span<std::byte> Reader::read_space() {
   return {chunk_into(), chunk_left_};
 }
 
-void Reader::forget(NativeCircuit& circuit) {
-  if (chunk_circuit_ != &circuit) return;
+void Reader::forget_chunk(NativeCircuit& circuit) {
   chunk_circuit_ = nullptr;
   if (read_space_given_) abandoned_ = std::move((chunk_node_ ? chunk_node_ : circuit.assembly->node)->fragment.payload);
   if (!chunk_node_) return;
@@ -340,8 +339,8 @@ void Reader::deliver(NativeCircuit& circuit, FragmentNode* node) {
   node->fragment.stamp(nullptr, circuit.counters.fragments_received);
   const bool is_error = !node->fragment.err.empty();
   FragmentQueue& queue = is_error ? circuit.errors : circuit.reads;
-  const bool all_empty = circuit.reads.empty() && circuit.errors.empty();
   const bool was_empty = queue.empty();
+  const bool all_empty = circuit.reads.empty() && circuit.errors.empty();
   queue.push(node);
   around_.window.note_delivered(circuit, *node, all_empty);
   if (!was_empty) return;

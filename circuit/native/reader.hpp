@@ -42,7 +42,9 @@ class Reader {
   /// No read is under way any more: memory that was given for one is freed.
   void drop_read_space() noexcept { abandoned_ = Payload(); }
   /// The circuit ends, maybe while a frame of it is being read: the rest of the frame is skipped.
-  void forget(NativeCircuit& circuit);
+  void forget(NativeCircuit& circuit) {
+    if (chunk_circuit_ == &circuit) forget_chunk(circuit);
+  }
 
   std::size_t memory_bytes() const noexcept { return abandoned_.size(); }
 
@@ -61,6 +63,7 @@ class Reader {
   void end_chunk();
   void deliver(NativeCircuit& circuit, FragmentNode* node);
   std::byte* chunk_into() const noexcept;
+  void forget_chunk(NativeCircuit& circuit);
 
   Whole& whole_;
   const Around around_;

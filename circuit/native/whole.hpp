@@ -22,7 +22,7 @@ class Whole {
   std::vector<TrunkEvent> events; // not yet collected
 
   TrunkEvent& emit(TrunkEvent::Kind kind, NativeCircuit* circuit = nullptr) {
-    return events.emplace_back(TrunkEvent{kind, circuit, {}, {}, {}});
+    return events.emplace_back(kind, circuit);
   }
 
   /// Ends the trunk because the far side broke the protocol or a limit; both sides get the reason.

@@ -112,7 +112,7 @@ void Window::grant_trunk() {
   writer_.put_credit(0, static_cast<std::uint64_t>(std::exchange(consumed_, 0)));
 }
 
-void Window::drop_unread(NativeCircuit& circuit) {
+void Window::drop_all_unread(NativeCircuit& circuit) {
   for (FragmentQueue* queue : {&circuit.reads, &circuit.errors}) {
     while (!queue->empty()) {
       FragmentNode* node = queue->pop();
@@ -210,8 +210,7 @@ void Window::serve_reservations() {
   while (!reserving_.empty() && reserve(*reserving_.front().circuit)) reserving_.pop_front();
 }
 
-void Window::drop_assembly(NativeCircuit& circuit) {
-  if (!circuit.assembly) return;
+void Window::drop_begun_assembly(NativeCircuit& circuit) {
   const std::unique_ptr<Assembly> assembly = std::move(circuit.assembly);
   assembly->reserving.unlink();
   unread_ -= assembly->node->cost;

@@ -57,7 +57,9 @@ class Window {
   void continue_assembly(NativeCircuit& circuit, std::size_t bytes);
   /// All of it has arrived.
   FragmentNode* end_assembly(NativeCircuit& circuit);
-  void drop_assembly(NativeCircuit& circuit);
+  void drop_assembly(NativeCircuit& circuit) {
+    if (circuit.assembly) drop_begun_assembly(circuit);
+  }
 
   // The application's side.
   void note_delivered(NativeCircuit& circuit, const FragmentNode& node, bool newly_readable) {
@@ -66,7 +68,9 @@ class Window {
   }
   /// Takes the first fragment of `queue`, which has one.
   std::optional<Fragment> take(NativeCircuit& circuit, FragmentQueue& queue);
-  void drop_unread(NativeCircuit& circuit);
+  void drop_unread(NativeCircuit& circuit) {
+    if (circuit.unread > 0) drop_all_unread(circuit); // a fragment without bytes costs, too
+  }
 
   /// Received and not yet consumed.
   std::size_t memory_bytes() const noexcept { return unread_ + pool_missing_; }
@@ -90,6 +94,8 @@ class Window {
   std::size_t pool_free() const noexcept;
   bool reserve(NativeCircuit& circuit);
   void serve_reservations();
+  void drop_all_unread(NativeCircuit& circuit);
+  void drop_begun_assembly(NativeCircuit& circuit);
   void check_stalled_readers();
   void check_circuit(const NativeCircuit& circuit) const;
 

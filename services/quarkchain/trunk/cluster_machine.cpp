@@ -253,7 +253,7 @@ void ClusterMachine::written(Instant at) {
 Instant ClusterMachine::deadline() const {
   const Instant end = farewell_.deadline();
   if (!farewell_.running()) return end;
-  return std::min({end, writer_.deadline(), inboxes_.deadline()});
+  return std::min(end, std::min(writer_.deadline(), inboxes_.deadline()));
 }
 
 void ClusterMachine::tick(Instant at) {

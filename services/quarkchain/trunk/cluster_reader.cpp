@@ -74,7 +74,12 @@ std::size_t ClusterReader::read_payload(std::span<const std::byte> bytes) {
   }
   arrived_ += count + static_cast<std::size_t>(off_by_one("cluster reader"));
   if (is_for_peer()) inboxes_.admit(*circuit_, arrived_); // may close it
-  if (arrived_ == frame_.length) end_frame(whole && circuit_ ? Payload(bytes.first(count)) : std::move(payload_));
+  if (arrived_ != frame_.length) return count;
+  if (whole && circuit_) {
+    end_frame(Payload(bytes.first(count)));
+  } else {
+    end_frame(std::move(payload_));
+  }
   return count;
 }
 
@@ -87,7 +92,7 @@ void ClusterReader::grow_payload(std::size_t bytes) {
   payload_ = std::move(larger);
 }
 
-void ClusterReader::end_frame(Payload payload) {
+void ClusterReader::end_frame(Payload&& payload) {
   in_payload_ = false;
   if (ClusterCircuit* const circuit = std::exchange(circuit_, nullptr))
     inboxes_.push(*circuit, frame_, std::move(payload));

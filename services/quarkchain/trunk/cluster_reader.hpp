@@ -39,7 +39,7 @@ class ClusterReader {
   void start_frame();
   std::size_t read_payload(std::span<const std::byte> bytes);
   void grow_payload(std::size_t bytes);
-  void end_frame(Payload payload);
+  void end_frame(Payload&& payload);
   bool is_for_peer() const noexcept { return circuit_ && circuit_ != circuits_.control(); }
 
   ClusterWhole& whole_;

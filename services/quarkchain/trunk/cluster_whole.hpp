@@ -52,7 +52,7 @@ class ClusterWhole {
   std::vector<TrunkEvent> events; // not yet collected
 
   TrunkEvent& emit(TrunkEvent::Kind kind, ClusterCircuit* circuit = nullptr) {
-    return events.emplace_back(TrunkEvent{kind, circuit, {}, {}, {}});
+    return events.emplace_back(kind, circuit);
   }
   /// For the end of an error text: ", from tcp://10.0.0.7:38291".
   std::string from() const { return options.far_end.empty() ? std::string() : ", from " + options.far_end; }

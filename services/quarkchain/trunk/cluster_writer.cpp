@@ -15,14 +15,9 @@ constexpr std::size_t kept_bytes_max = 64 * 1024; // an output that waits for no
 
 } // namespace
 
-std::size_t ClusterWriter::bytes_max(const ClusterCircuit& circuit) const noexcept {
-  const ClusterLimits& limits = whole_.options.limits;
-  return circuit.route.is_control() ? limits.output_bytes_max : limits.peer_output_bytes_max;
-}
-
 /// A circuit that comes anew goes behind those that wait already: there is enough in the output then that the
 /// connection will take some of it and wake them.
-bool ClusterWriter::may_send(ClusterCircuit& circuit) {
+bool ClusterWriter::may_send_much(ClusterCircuit& circuit) {
   const std::size_t max = bytes_max(circuit);
   const bool queues =
       !circuit.route.is_control() && !waiting_.empty() && !circuit.waiting.is_linked() && bytes_ > max / 2;

@@ -20,9 +20,14 @@ class ClusterWriter {
 
   std::size_t bytes() const noexcept { return bytes_; }
   /// Bytes in the queue from which on the circuit's sends wait.
-  std::size_t bytes_max(const ClusterCircuit& circuit) const noexcept;
+  std::size_t bytes_max(const ClusterCircuit& circuit) const noexcept {
+    const ClusterLimits& limits = whole_.options.limits;
+    return circuit.route.is_control() ? limits.output_bytes_max : limits.peer_output_bytes_max;
+  }
   /// Whether the circuit may send now. Where it may not, it waits in line.
-  bool may_send(ClusterCircuit& circuit);
+  bool may_send(ClusterCircuit& circuit) {
+    return (bytes_ <= bytes_max(circuit) / 2 && !circuit.waiting.is_linked()) || may_send_much(circuit);
+  }
   void put_frame(const FrameHeader& header, Payload& payload);
 
   /// Moves about `bytes_max` into `into`, which has to be empty.
@@ -40,6 +45,7 @@ class ClusterWriter {
   void check(bool full) const;
 
  private:
+  bool may_send_much(ClusterCircuit& circuit);
   Output& end();
   void wake_senders();
 

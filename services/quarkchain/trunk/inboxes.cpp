@@ -47,7 +47,7 @@ void Inboxes::overflow(ClusterCircuit& circuit, std::size_t arriving, std::strin
   whole_.end_circuit(circuit, End(error::stalled, std::move(text)));
 }
 
-void Inboxes::push(ClusterCircuit& circuit, const FrameHeader& header, Payload payload) {
+void Inboxes::push(ClusterCircuit& circuit, const FrameHeader& header, Payload&& payload) {
   const bool control = circuit.route.is_control();
   ReceivedFrame* const frame = make_frame();
   frame->payload = std::move(payload);

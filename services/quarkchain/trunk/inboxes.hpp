@@ -23,7 +23,7 @@ class Inboxes {
   /// Of the frame that is arriving for a virtual peer, `arrived` bytes of payload are here: it may be too much, which
   /// closes this peer or the one that holds most.
   void admit(ClusterCircuit& circuit, std::size_t arrived);
-  void push(ClusterCircuit& circuit, const FrameHeader& header, Payload payload);
+  void push(ClusterCircuit& circuit, const FrameHeader& header, Payload&& payload);
   std::optional<Fragment> take(ClusterCircuit& circuit);
   void drop(ClusterCircuit& circuit);
 
