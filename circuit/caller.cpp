@@ -1,5 +1,7 @@
 #include "circuit/caller.hpp"
 
+#include "circuit/circuit_ended.hpp"
+
 #include <fmt/format.h>
 
 #include <utility>
@@ -7,19 +9,21 @@
 namespace trunkline {
 namespace {
 
-[[noreturn]] void throw_no_reply(std::int64_t part) {
-  throw_error(error::circuit_closed, fmt::format("the far side finished without a reply to call {}", part));
+[[noreturn]] void throw_no_reply(const Circuit& circuit, std::int64_t part) {
+  End end(error::circuit_closed, fmt::format("the far side finished without a reply to call {}", part));
+  throw CircuitEnded(std::move(end), circuit.state()->names, circuit.opened_here());
 }
 
 } // namespace
 
 awaitable<Fragment> call(Circuit& circuit, Fragment request) {
+  circuit.require("call");
   const auto part = static_cast<std::int64_t>(circuit.counters().fragments_sent + 1);
   request.part = part;
   co_await circuit.send(std::move(request));
   for (;;) {
     std::optional<Fragment> reply = co_await circuit.receive_any();
-    if (!reply) throw_no_reply(part);
+    if (!reply) throw_no_reply(circuit, part);
     if (reply->part == part) co_return std::move(*reply);
   }
 }
@@ -40,6 +44,7 @@ struct Caller::Pending {
 };
 
 awaitable<Fragment> Caller::call(Fragment request) {
+  circuit_.require("Caller::call");
   const std::int64_t part = ++part_last_;
   request.part = part;
   const Pending pending(*this, part);
@@ -61,7 +66,7 @@ awaitable<Fragment> Caller::call(Fragment request) {
       const Reading reading(reading_);
       reply = co_await circuit_.receive_any();
     }
-    if (!reply) throw_no_reply(part);
+    if (!reply) throw_no_reply(circuit_, part);
     deliver(std::move(*reply));
   }
 }

@@ -1,5 +1,7 @@
 #include "circuit/circuit.hpp"
 
+#include "circuit/circuit_ended.hpp"
+#include "circuit/owned_circuit.hpp"
 #include "circuit/trunk.hpp"
 
 #include <boost/asio/this_coro.hpp>
@@ -12,8 +14,15 @@ namespace trunkline {
 namespace {
 
 [[noreturn]] void throw_end(const TrunkCircuit& state) {
-  if (state.end) throw boost::system::system_error(state.end->code, state.end->text);
-  throw_error(error::circuit_closed, fmt::format("circuit {} is closed", state.id));
+  if (state.end) throw CircuitEnded(*state.end, state.names, state.opened_here);
+  std::string text = fmt::format("circuit {} is closed", state.id);
+  // The end of a circuit that this side has finished or closed is no news to it: it should not have asked.
+  if (state.finished_here()) throw_error(error::circuit_closed, text);
+  throw CircuitEnded(End(error::circuit_closed, std::move(text)), state.names, state.opened_here);
+}
+
+[[noreturn]] void throw_misused(const char* call, const TrunkCircuit& state, const char* why) {
+  throw_error(error::handle_misused, fmt::format("{} on circuit {}: {}", call, state.id, why));
 }
 
 /// Keeps the trunk, and with it the circuit's state, as long as an operation waits on it, also when the handle goes.
@@ -25,6 +34,31 @@ struct Held {
 
   std::shared_ptr<Trunk> trunk;
   TrunkCircuit* state;
+};
+
+/// What is being received from a circuit: a queue is for one coroutine at a time.
+enum class Queues : std::uint8_t { reads = 1, errors = 2, both = 3 };
+
+void check_alone(const char* call, const TrunkCircuit& state, Queues queues) {
+  if (state.waits && (state.waits->receiving & static_cast<std::uint8_t>(queues)) != 0)
+    throw_misused(call, state, "another coroutine is receiving from it already");
+}
+
+/// A receive that waits.
+class Receiving {
+ public:
+  Receiving(const Held& held, Queues queues) : state_(*held.state), queues_(static_cast<std::uint8_t>(queues)) {
+    held.trunk->waits(state_).receiving |= queues_;
+  }
+  Receiving(const Receiving&) = delete;
+  Receiving& operator=(const Receiving&) = delete;
+  ~Receiving() {
+    if (state_.waits) state_.waits->receiving &= static_cast<std::uint8_t>(~queues_); // else the handle is gone
+  }
+
+ private:
+  TrunkCircuit& state_;
+  std::uint8_t queues_;
 };
 
 bool senders_wait(const TrunkCircuit& state) { return state.waits && !state.waits->senders.empty(); }
@@ -72,32 +106,57 @@ Circuit::Circuit(std::shared_ptr<Trunk> trunk, TrunkCircuit& state) : trunk_(std
 
 Circuit& Circuit::operator=(Circuit&& other) noexcept {
   if (this != &other) {
-    drop();
+    if (state_) drop(true);
     trunk_ = std::move(other.trunk_);
     state_ = std::exchange(other.state_, nullptr);
+    if (state_ && state_->owner) note_moved();
   }
   return *this;
 }
 
-void Circuit::drop() noexcept {
-  if (!state_) return;
+void Circuit::note_moved() const noexcept { state_->owner->note_moved(this); }
+
+void Circuit::drop(bool assigned) noexcept {
   TrunkCircuit& state = *std::exchange(state_, nullptr);
   const std::shared_ptr<Trunk> trunk = std::move(trunk_);
-  if (state.drop_handle()) return;
-  if (std::uncaught_exceptions() == 0) {
+  if (state.owner) {
+    state.owner->drop(this, assigned);
+  } else if (std::uncaught_exceptions() == 0) {
     trunk->release(state);
   } else {
     trunk->release_later(state);
   }
 }
 
+void Circuit::throw_empty(const char* call) {
+  throw_error(error::handle_misused,
+              fmt::format("{} on an empty circuit handle, which was moved from or never opened", call));
+}
+
+const CircuitNames& Circuit::no_names() noexcept {
+  static const CircuitNames none{std::make_shared<const PeerName>(), std::make_shared<const PeerName>(), 0, {}, {}};
+  return none;
+}
+
+const CircuitCounters& Circuit::counters() const noexcept {
+  static constexpr CircuitCounters none;
+  return state_ ? state_->counters : none;
+}
+
+void Circuit::set_listener(CircuitListener* listener) {
+  require("set_listener");
+  state_->listener = listener;
+}
+
 SendOutcome Circuit::send_one_way(Fragment& fragment) {
+  require("send_one_way");
   const SendOutcome outcome = senders_wait(*state_) ? SendOutcome::no_credit : trunk_->send(*state_, fragment);
   if (outcome != SendOutcome::queued) check_size(trunk_->machine(), *state_, fragment);
   return outcome;
 }
 
 awaitable<void> Circuit::send(Fragment fragment) {
+  require("send");
   if (!trunk_->congested(*state_) && !senders_wait(*state_)) {
     const SendOutcome outcome = trunk_->send(*state_, fragment);
     if (outcome == SendOutcome::queued) co_return;
@@ -126,10 +185,13 @@ awaitable<void> Circuit::send(Fragment fragment) {
 }
 
 awaitable<std::optional<Fragment>> Circuit::receive() {
+  require("receive");
   TrunkCircuit* const state = state_;
+  check_alone("receive", *state, Queues::reads);
   std::optional<Fragment> fragment = trunk_->take(*state);
   if (fragment) co_return fragment;
   const Held held(trunk_, state);
+  const Receiving receiving(held, Queues::reads);
   for (;;) {
     fragment = held.trunk->take(*state);
     if (fragment) co_return fragment;
@@ -143,8 +205,11 @@ awaitable<std::optional<Fragment>> Circuit::receive() {
 }
 
 awaitable<std::optional<Fragment>> Circuit::receive_error() {
-  const Held held(trunk_, state_);
+  require("receive_error");
   TrunkCircuit* const state = state_;
+  check_alone("receive_error", *state, Queues::errors);
+  const Held held(trunk_, state);
+  const Receiving receiving(held, Queues::errors);
   for (;;) {
     std::optional<Fragment> fragment = held.trunk->take_error(*state);
     if (fragment) co_return fragment;
@@ -158,8 +223,11 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
 }
 
 awaitable<std::optional<Fragment>> Circuit::receive_any() {
-  const Held held(trunk_, state_);
+  require("receive_any");
   TrunkCircuit* const state = state_;
+  check_alone("receive_any", *state, Queues::both);
+  const Held held(trunk_, state);
+  const Receiving receiving(held, Queues::both);
   for (;;) {
     std::optional<Fragment> fragment = held.trunk->take(*state);
     if (!fragment) fragment = held.trunk->take_error(*state);
@@ -173,13 +241,17 @@ awaitable<std::optional<Fragment>> Circuit::receive_any() {
   }
 }
 
-bool Circuit::congested() const noexcept { return trunk_->congested(*state_); }
+bool Circuit::congested() const noexcept { return state_ && trunk_->congested(*state_); }
 
-std::optional<Fragment> Circuit::try_receive() { return trunk_->take(*state_); }
+std::optional<Fragment> Circuit::try_receive() {
+  require("try_receive");
+  return trunk_->take(*state_);
+}
 
 // In these three the trunk is held: settling may drop this handle.
 
 void Circuit::finish() {
+  require("finish");
   const std::shared_ptr<Trunk> trunk = trunk_;
   trunk->with([&](Machine& machine) {
     machine.finish(*state_);
@@ -188,6 +260,7 @@ void Circuit::finish() {
 }
 
 void Circuit::close(End reason) {
+  require("close");
   const std::shared_ptr<Trunk> trunk = trunk_;
   trunk->with([&](Machine& machine) {
     machine.close(*state_, std::move(reason));
@@ -196,13 +269,17 @@ void Circuit::close(End reason) {
 }
 
 void Circuit::reset(End reason) {
+  require("reset");
   const std::shared_ptr<Trunk> trunk = trunk_;
   trunk->with([&](Machine& machine) { machine.reset(*state_, std::move(reason)); });
 }
 
 awaitable<void> Circuit::finish_acknowledged() {
-  const Held held(trunk_, state_);
+  require("finish_acknowledged");
   TrunkCircuit* const state = state_;
+  if (!state->finished_here() && !state->ended)
+    throw_misused("finish_acknowledged", *state, "this side has not finished it");
+  const Held held(trunk_, state);
   while (!state->finish_acknowledged()) {
     if (state->ended) throw_end(*state);
     co_await held.trunk->waits(*state).changed.wait();
@@ -211,8 +288,12 @@ awaitable<void> Circuit::finish_acknowledged() {
 }
 
 awaitable<void> Circuit::accepted() {
-  const Held held(trunk_, state_);
+  require("accepted");
   TrunkCircuit* const state = state_;
+  if (!state->opened_here) throw_misused("accepted", *state, "the far side opened it and waits for an answer, not we");
+  if (state->answer == Answer::unasked)
+    throw_misused("accepted", *state, "it was opened without CircuitOptions::wants_answer");
+  const Held held(trunk_, state);
   while (!state->answered()) {
     if (state->ended) throw_end(*state);
     co_await held.trunk->waits(*state).changed.wait();
@@ -221,6 +302,7 @@ awaitable<void> Circuit::accepted() {
 }
 
 awaitable<End> Circuit::ended() {
+  require("ended");
   const Held held(trunk_, state_);
   TrunkCircuit* const state = state_;
   while (!state->ended) {
@@ -232,11 +314,13 @@ awaitable<End> Circuit::ended() {
 }
 
 std::optional<End> Circuit::end() const {
+  require("end");
   if (!state_->ended) return std::nullopt;
   return state_->end ? *state_->end : End();
 }
 
 Circuit Circuit::open_again(std::optional<Fragment> first, CircuitOptions options) {
+  require("new_circuit");
   OpenRequest request;
   request.mode = OpenMode::join;
   request.from = state_->names->local;
@@ -262,22 +346,30 @@ Circuit Circuit::new_circuit(Fragment first, CircuitOptions options) {
 
 Circuit Circuit::new_circuit(CircuitOptions options) { return open_again(std::nullopt, std::move(options)); }
 
-std::string Circuit::local_url() const { return fmt::format("{}/{}", state_->names->local->url, state_->id); }
+std::string Circuit::local_url() const {
+  require("local_url");
+  return fmt::format("{}/{}", state_->names->local->url, state_->id);
+}
 
 std::string Circuit::remote_url() const {
+  require("remote_url");
   const PeerName& peer = *state_->names->remote;
   const std::string base =
       peer.url.empty() ? fmt::format("{}/{}/{}", trunk_->remote_base(), peer.service, peer.id.to_string()) : peer.url;
   return fmt::format("{}/{}", base, state_->id);
 }
 
-std::size_t Circuit::credit_bytes() const { return trunk_->machine().credit_bytes(*state_); }
+std::size_t Circuit::credit_bytes() const noexcept {
+  return state_ ? trunk_->machine().credit_bytes(*state_) : 0;
+}
 
-const Metadata* Circuit::remote_metadata() const {
+const Metadata* Circuit::remote_metadata() const noexcept {
+  if (!state_) return nullptr;
   return trunk_->machine().remote_metadata(state_->names->remote->id);
 }
 
 awaitable<void> Circuit::metadata_changed() {
+  require("metadata_changed");
   const Held held(trunk_, state_);
   TrunkCircuit* const state = state_;
   const PeerId peer = state->names->remote->id;

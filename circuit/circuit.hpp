@@ -28,14 +28,21 @@ struct CircuitOptions {
 
 /// An ordered two-way conversation between two peers. Move only; one executor; not thread safe.
 /// Dropping the handle of a circuit that was neither finished nor closed resets the circuit as abandoned, so that a
-/// half written stream never looks complete to the far side. In a task that was started with LocalPeer::spawn the end
-/// of the task decides instead.
+/// half written stream never looks complete to the far side. The parameter of a function that LocalPeer::spawn or
+/// Node::serve runs is the one exception: it goes when the function has ended, and how that ended decides.
+/// A handle that was moved from is empty. Calling anything of an empty handle throws error::handle_misused, as do calls
+/// that could never end well on this circuit, with a text that names the call and the circuit. The names and figures
+/// (`id` to `congested`, those that are noexcept) are empty, zero, null or false then.
 class Circuit {
  public:
   Circuit() = default;
-  Circuit(Circuit&& other) noexcept : trunk_(std::move(other.trunk_)), state_(std::exchange(other.state_, nullptr)) {}
+  Circuit(Circuit&& other) noexcept : trunk_(std::move(other.trunk_)), state_(std::exchange(other.state_, nullptr)) {
+    if (state_ && state_->owner) note_moved();
+  }
   Circuit& operator=(Circuit&& other) noexcept;
-  ~Circuit() { drop(); }
+  ~Circuit() {
+    if (state_) drop(false);
+  }
 
   /// Sends after everything already sent on this circuit, without waiting. Returns `queued`, `no_credit` (the fragment
   /// is untouched; `send` would wait) or `closed`. Errors: error::fragment_too_large is thrown.
@@ -49,8 +56,8 @@ class Circuit {
   awaitable<void> send(Fragment fragment);
 
   /// The next fragment, or nullopt when the far side has finished or closed cleanly and everything was taken. Call it
-  /// from one coroutine at a time. Cancelled: nothing is taken. Errors: the reason of an unclean end, after everything
-  /// that had arrived was taken.
+  /// from one coroutine at a time: another call throws error::handle_misused while one waits. Cancelled: nothing is
+  /// taken. Errors: the reason of an unclean end (CircuitEnded), after everything that had arrived was taken.
   awaitable<std::optional<Fragment>> receive();
   /// The next fragment whose `err` is set; ends and errors as for `receive`.
   awaitable<std::optional<Fragment>> receive_error();
@@ -62,7 +69,7 @@ class Circuit {
   /// Says that nothing more comes from this side; everything sent before arrives first. Receiving goes on.
   void finish();
   /// Waits until the far side's application has taken everything up to our finish. Errors: the reason of an end that
-  /// came first; how much was taken is then unknown.
+  /// came first; how much was taken is then unknown. error::handle_misused without a finish or close before it.
   awaitable<void> finish_acknowledged();
   /// Finishes both ways: everything sent before arrives, everything that the far side still sends is dropped. With a
   /// reason, the far side's `receive` throws it after the data. Idempotent.
@@ -70,8 +77,9 @@ class Circuit {
   /// Gives up now: fragments that are queued on either side may be lost.
   void reset(End reason = End(error::circuit_reset));
 
-  /// Waits until the far side has accepted the circuit. Needs CircuitOptions::wants_answer (join_or_start sets it).
-  /// Errors: the reason of a refusal; its text names the services that run there.
+  /// Waits until the far side has accepted the circuit. Errors: the reason of a refusal; its text names the services
+  /// that run there. error::handle_misused on a circuit that asked for no answer (CircuitOptions::wants_answer does, and
+  /// so does join_or_start), or that the far side opened.
   awaitable<void> accepted();
   /// Waits until nothing more crosses this circuit, and returns how it ended.
   awaitable<End> ended();
@@ -83,26 +91,26 @@ class Circuit {
   Circuit new_circuit(Fragment first, CircuitOptions options = CircuitOptions());
   Circuit new_circuit(CircuitOptions options = CircuitOptions());
 
-  CircuitId id() const noexcept { return state_->id; }
-  const std::string& name() const noexcept { return state_->names->name; }
-  const std::string& user_string() const noexcept { return state_->names->user_string; }
-  const PeerName& local_peer() const noexcept { return *state_->names->local; }
-  const PeerName& remote_peer() const noexcept { return *state_->names->remote; }
+  CircuitId id() const noexcept { return state_ ? state_->id : 0; }
+  const std::string& name() const noexcept { return names().name; }
+  const std::string& user_string() const noexcept { return names().user_string; }
+  const PeerName& local_peer() const noexcept { return *names().local; }
+  const PeerName& remote_peer() const noexcept { return *names().remote; }
   std::string local_url() const;
   std::string remote_url() const;
-  bool opened_here() const noexcept { return state_->opened_here; }
+  bool opened_here() const noexcept { return state_ && state_->opened_here; }
   /// True when opening this circuit started a new connection.
-  bool dialled() const noexcept { return state_->dialled; }
+  bool dialled() const noexcept { return state_ && state_->dialled; }
   bool is_open() const noexcept { return state_ && !state_->ended; }
-  const CircuitCounters& counters() const noexcept { return state_->counters; }
+  const CircuitCounters& counters() const noexcept;
   /// Bytes that may be sent now without waiting.
-  std::size_t credit_bytes() const;
+  std::size_t credit_bytes() const noexcept;
   /// True while the output backlog is so large that `send` would wait for the writer. For hot loops of send_one_way,
   /// which costs less than an awaited send:
   /// `if (circuit.congested() || circuit.send_one_way(f) != SendOutcome::queued) co_await circuit.send(std::move(f));`
   bool congested() const noexcept;
   /// The far peer's user metadata as last heard; null when it has none. Valid until the coroutine next waits.
-  const Metadata* remote_metadata() const;
+  const Metadata* remote_metadata() const noexcept;
   /// Waits until the far peer's user metadata differs from what it is now. Errors: the reason why the circuit ended,
   /// error::circuit_closed after a clean end.
   awaitable<void> metadata_changed();
@@ -110,16 +118,24 @@ class Circuit {
 
   /// Calls `listener` instead of waking coroutines; see CircuitListener. The listener must outlive this handle or be
   /// replaced by null before it goes. Fragments that have arrived already are not announced again.
-  void set_listener(CircuitListener* listener) noexcept { state_->listener = listener; }
+  void set_listener(CircuitListener* listener);
 
   /// For the peer layer: wraps a circuit that a trunk has opened or announced.
   Circuit(std::shared_ptr<Trunk> trunk, TrunkCircuit& state);
   TrunkCircuit* state() const noexcept { return state_; }
   const std::shared_ptr<Trunk>& trunk() const noexcept { return trunk_; }
+  /// Throws error::handle_misused, which names the call, when the handle is empty.
+  void require(const char* call) const {
+    if (!state_) throw_empty(call);
+  }
 
  private:
+  [[noreturn]] static void throw_empty(const char* call);
+  const CircuitNames& names() const noexcept { return state_ ? *state_->names : no_names(); }
+  static const CircuitNames& no_names() noexcept;
   Circuit open_again(std::optional<Fragment> first, CircuitOptions options);
-  void drop() noexcept;
+  void note_moved() const noexcept;
+  void drop(bool assigned) noexcept;
 
   std::shared_ptr<Trunk> trunk_;
   TrunkCircuit* state_ = nullptr;

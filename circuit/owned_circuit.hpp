@@ -7,10 +7,12 @@
 
 namespace trunkline {
 
-/// Decides for a task how the circuit that it serves ends. The task may drop the handle or move it elsewhere at any
-/// time; only when the task has returned or thrown is it known which end is right. A circuit has one owner: when
-/// another task takes it over, the first one has nothing left to decide. A handle that lives on elsewhere without an
-/// owner decides for itself again.
+/// Decides for a task how the circuit that it serves ends, as long as the task's function holds the handle: its
+/// parameter goes with its frame, and only then is it known whether the function returned or threw. A handle that goes
+/// before that (a helper's, a local one, one that is assigned over) is abandoned as any other, because half a stream
+/// must not look whole; where an exception takes it along, the exception decides if it leaves the function. A circuit
+/// has one owner: when another task takes it over, the first one has nothing left to decide. A handle that lives on
+/// elsewhere when the function has ended decides for itself again.
 class OwnedCircuit {
  public:
   /// Takes the circuit over, from another task if one owns it.
@@ -20,20 +22,36 @@ class OwnedCircuit {
   /// When the task was destroyed before it ended, the circuit ends as with a dropped handle.
   ~OwnedCircuit();
 
+  /// The function is about to run: from now on the place where the handle is now is the function's parameter.
+  void begin() noexcept { home_ = at_; }
+
   /// Valid also after another task has taken the circuit over.
   const CircuitNames& names() const noexcept { return state_ ? *state_->names : *names_; }
-  /// The task has returned: closes the circuit cleanly if its handle is gone.
+  /// The task has returned: closes the circuit cleanly if the function held its handle to the end.
   void close();
   /// The task has thrown: resets the circuit if its handle is gone.
   void reset(End reason);
+  /// Nobody has decided: the circuit ends as with a dropped handle if its handle is gone.
+  void release();
+
+  // For the handle.
+  /// The handle is at another place now.
+  void note_moved(const Circuit* to) noexcept { at_ = to; }
+  /// The handle at this place goes; `assigned` when another circuit takes its place.
+  void drop(const Circuit* at, bool assigned) noexcept;
 
  private:
   TrunkCircuit* give_back() noexcept;
   void hand_over() noexcept;
+  void abandon() noexcept;
+  void abandon_later() noexcept;
 
   std::shared_ptr<Trunk> trunk_;
   TrunkCircuit* state_;                       // null once it is not owned here any more
   std::shared_ptr<const CircuitNames> names_; // from then on
+  const Circuit* at_;                         // where the handle is
+  const Circuit* home_ = nullptr;             // the function's parameter; null before the function begins
+  bool torn_ = false; // an exception took the handle along; it may still leave the function, and then decides
 };
 
 } // namespace trunkline

@@ -6,6 +6,7 @@
 #include "async/signal.hpp"
 #include "circuit/machine.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -24,6 +25,7 @@ struct CircuitWaits {
   Signal changed; // answered, finished, ended
   std::vector<const void*> senders; // the sends that wait, in the order of the calls; only the first one may try
   Signal turn;                      // another send is the first one now
+  std::uint8_t receiving = 0; // from which queues a coroutine is receiving now
 };
 
 /// Shared by the session that drives it, its owner and every circuit handle on it, so that what was received stays

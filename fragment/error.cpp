@@ -1,5 +1,7 @@
 #include "fragment/error.hpp"
 
+#include "fragment/quote.hpp"
+
 namespace trunkline {
 namespace {
 
@@ -34,6 +36,7 @@ std::string_view to_string(error code) noexcept {
     case error::stalled: return "stalled";
     case error::handler_failed: return "handler failed";
     case error::protocol_violation_on_circuit: return "protocol violation on circuit";
+    case error::deadline_passed: return "deadline passed";
     case error::no_service: return "no service";
     case error::no_peer: return "no peer";
     case error::service_limit_reached: return "service limit reached";
@@ -59,6 +62,7 @@ std::string_view to_string(error code) noexcept {
     case error::cannot_decode: return "cannot decode";
     case error::already_registered: return "already registered";
     case error::connect_failed: return "connect failed";
+    case error::handle_misused: return "handle misused";
   }
   return "unknown reason";
 }
@@ -67,10 +71,12 @@ void throw_error(error code, const std::string& context) {
   throw boost::system::system_error(make_error_code(code), context);
 }
 
+std::string End::words() const { return theirs && !text.empty() ? "the far side says: " + escape(text) : text; }
+
 std::string End::to_string() const {
   if (clean()) return "clean";
-  const std::string words = code.message();
-  return text.empty() || text == words ? words : words + ": " + text;
+  const std::string name = code.message();
+  return text.empty() || text == name ? name : name + ": " + words();
 }
 
 } // namespace trunkline

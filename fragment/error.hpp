@@ -26,6 +26,7 @@ enum class error : std::uint16_t {
   stalled = 8,           // its reader held the trunk's memory too long
   handler_failed = 9,    // the service that served it threw
   protocol_violation_on_circuit = 10, // data after finish, too many empty frames
+  deadline_passed = 11,  // the deadline that its opener gave it passed
 
   // Why an open is refused. The handler of a refused circuit never ran.
   no_service = 20,
@@ -57,6 +58,7 @@ enum class error : std::uint16_t {
   cannot_decode = 84,
   already_registered = 85,
   connect_failed = 86,
+  handle_misused = 87, // a call that the state of a handle rules out: the program is wrong, not the far side
 };
 
 /// The category of `error`; its messages are the enumerators in words.
@@ -76,13 +78,16 @@ struct End {
   boost::system::error_code code;
   std::string text; // details beside the code
   std::string existing_url; // of a running instance that a refused opener could join; mostly empty
+  bool theirs = false;      // the far side said it: `text` may hold any bytes
 
   End() = default;
   explicit End(error reason, std::string details = {}) : code(make_error_code(reason)), text(std::move(details)) {}
   End(boost::system::error_code reason, std::string details) : code(reason), text(std::move(details)) {}
 
   bool clean() const noexcept { return !code; }
-  /// "clean", or the code in words followed by the text.
+  /// The text for people: one of the far side is escaped, and said to be theirs.
+  std::string words() const;
+  /// "clean", or the code in words followed by `words`.
   std::string to_string() const;
 };
 

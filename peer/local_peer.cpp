@@ -89,7 +89,8 @@ awaitable<RemotePeer> LocalPeer::start_only(std::shared_ptr<LocalPeer> peer, std
   } catch (const boost::system::system_error& thrown) {
     if (thrown.code() != error::service_limit_reached) throw;
     End end = circuit.end().value_or(End());
-    throw ServiceLimitReached(end.text, std::move(end.existing_url));
+    const std::string words = end.words();
+    throw ServiceLimitReached(words, std::move(end.existing_url));
   }
   circuit.close();
   co_return RemotePeer{PeerUrl(std::move(address), std::move(service), id), circuit.dialled()};
@@ -132,7 +133,9 @@ awaitable<void> LocalPeer::run_circuit(std::shared_ptr<LocalPeer> peer,
                                        Circuit circuit) {
   std::exception_ptr failure;
   try {
-    co_await function(std::move(circuit));
+    awaitable<void> running = function(std::move(circuit));
+    owned.begin();
+    co_await std::move(running); // destroys the frame, too, and the function's parameter with it
   } catch (...) {
     failure = std::current_exception();
   }
@@ -140,12 +143,15 @@ awaitable<void> LocalPeer::run_circuit(std::shared_ptr<LocalPeer> peer,
     owned.close();
   } else if (peer->state_->is_ending) {
     owned.reset(peer->state_->end); // it was cancelled; the circuit has been ended with the peer already
+  } else if (peer->state_->core->peers().caller_left(*peer, &owned.names(), failure)) {
+    owned.release();
   } else {
     owned.reset(peer->state_->core->peers().handler_failed(*peer, &owned.names(), failure));
   }
 }
 
 void LocalPeer::spawn_circuit(std::function<awaitable<void>(Circuit)> function, Circuit circuit) {
+  circuit.require("spawn");
   if (state_->is_ending) return; // with all its circuits
   OwnedCircuit owned(circuit); // before the task begins: the caller's task may end before that
   state_->tasks.spawn(run_circuit(shared_from_this(), std::move(function), std::move(owned), std::move(circuit)));

@@ -101,9 +101,10 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   awaitable<RemotePeer> start_only(std::string address, std::string service, Duration wait_up_to);
 
   /// Runs `function(circuit, args...)` as a task of this peer: cancelled and joined when the peer ends. The circuit is
-  /// closed when the function returns (everything sent arrives) and reset when it throws. When the function has moved
-  /// the handle elsewhere, the handle alone decides from then on; when it has passed the circuit to another `spawn`,
-  /// that task decides.
+  /// closed when the function returns and still holds it as its parameter (everything sent arrives), and reset when it
+  /// throws. A handle that the function has moved elsewhere is like any other: dropped before it was finished or closed,
+  /// the circuit is abandoned, so that half a stream does not look whole. When the function has passed the circuit to
+  /// another `spawn`, that task decides. Errors: error::handle_misused for an empty handle.
   template <class Function, class... Arguments> void spawn(Function function, Circuit circuit, Arguments... arguments) {
     if constexpr (sizeof...(Arguments) == 0 && std::is_copy_constructible_v<Function>) {
       spawn_circuit(std::move(function), std::move(circuit));

@@ -85,6 +85,7 @@ struct NodeCounters {
   std::uint64_t trunks_lost = 0;
   std::uint64_t trunks_open = 0;
   std::uint64_t circuits_refused = 0;
+  std::uint64_t callers_left = 0; // a handler ended because its circuit had: no failure
   std::uint64_t services_failed = 0;
   std::uint64_t peers_ending = 0; // now: ended for all others, but their service has not returned yet
   std::uint64_t circuits_held = 0; // now: over, but their service still has the handle: it may be stuck

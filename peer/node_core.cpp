@@ -71,6 +71,7 @@ NodeCounters NodeCore::counters() const {
   counters.dials = links_.counters().dials;
   counters.connections_turned_away = links_.counters().turned_away;
   counters.circuits_refused = peers_.circuits_refused();
+  counters.callers_left = peers_.callers_left();
   counters.services_failed = peers_.services_failed();
   for (const auto& link : trunks_.all()) {
     counters.trunks_open += link->phase() == Link::Phase::open;
@@ -168,7 +169,7 @@ awaitable<bool> NodeCore::dial(std::shared_ptr<NodeCore> core, std::string addre
   bool dialled = false;
   const std::shared_ptr<NodeLink> link = core->link_to(address, dialled);
   while (link->node_id.empty() && link->phase() != Link::Phase::over) co_await link->changed();
-  if (link->node_id.empty()) throw boost::system::system_error(link->end().code, link->end().text);
+  if (link->node_id.empty()) throw boost::system::system_error(link->end().code, link->end().words());
   co_return dialled;
 }
 

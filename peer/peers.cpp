@@ -1,5 +1,6 @@
 #include "peer/peers.hpp"
 
+#include "circuit/circuit_ended.hpp"
 #include "fragment/quote.hpp"
 #include "peer/node_core.hpp"
 #include "peer/peer_state.hpp"
@@ -21,6 +22,10 @@ std::shared_ptr<LocalPeer> Peers::make_peer(std::string service, PeerId id, bool
     if (!core) return;
     try {
       std::rethrow_exception(failure);
+    } catch (const CircuitEnded& ended) {
+      core->log(ended.opened_here() ? LogLevel::error : LogLevel::debug,
+                fmt::format("a task of a {} peer ended with circuit {}: {}", quote(service), ended.names().circuit_id,
+                            ended.what()));
     } catch (const std::exception& thrown) {
       core->log(LogLevel::error, fmt::format("a task of a {} peer threw: {}", quote(service), thrown.what()));
     } catch (...) {
@@ -112,8 +117,23 @@ awaitable<void> Peers::run_service(std::shared_ptr<LocalPeer> peer, PeerServiceF
   }
   NodeCore& core = *peer->state_->core;
   if (peer->is_ending()) co_return; // what it threw is its cancellation
-  End reason = failure ? core.peers().handler_failed(*peer, nullptr, failure) : End(error::peer_ended);
-  core.peers().end(*peer, std::move(reason), failure != nullptr);
+  const bool failed = failure && !core.peers().caller_left(*peer, nullptr, failure);
+  End reason = failed ? core.peers().handler_failed(*peer, nullptr, failure) : End(error::peer_ended);
+  core.peers().end(*peer, std::move(reason), failed);
+}
+
+bool Peers::caller_left(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure) {
+  const std::shared_ptr<const CircuitEnded> ended = circuit_end_of(failure);
+  if (!ended) return false;
+  const CircuitNames& names = ended->names();
+  const bool is_own = circuit ? names.circuit_id == circuit->circuit_id && names.local->id == circuit->local->id &&
+                                    names.remote->id == circuit->remote->id
+                              : !ended->opened_here() && names.local->id == peer.id();
+  if (!is_own) return false; // what it asked others for is its own business
+  ++callers_left_;
+  core_.log(LogLevel::debug, fmt::format("service {} ended with circuit {} of peer {}: {}", quote(peer.service()),
+                                         names.circuit_id, names.remote->id.to_string(), ended->what()));
+  return true;
 }
 
 End Peers::handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure) {

@@ -55,12 +55,16 @@ class Peers {
   /// Notes and logs an exception that left a service, or its handler of one circuit. Returns the reason with which the
   /// circuits that it served end.
   End handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure);
+  /// Notes and logs that what left a service, or its handler of one circuit, is the end of a circuit that a caller had
+  /// opened to it: callers may leave. False for anything else.
+  bool caller_left(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure);
   /// Peers that have ended and may still have tasks.
   const std::vector<std::weak_ptr<LocalPeer>>& ending() const noexcept { return ending_; }
   /// The number of ended peers that still have tasks.
   std::size_t ending_count() const;
 
   std::uint64_t circuits_refused() const noexcept { return circuits_refused_; }
+  std::uint64_t callers_left() const noexcept { return callers_left_; }
   std::uint64_t services_failed() const noexcept { return services_failed_; }
 
  private:
@@ -75,6 +79,7 @@ class Peers {
   std::vector<std::weak_ptr<LocalPeer>> ending_; // not in the registry any more, tasks perhaps still running
   std::size_t ending_swept_ = 0; // how many of them were left when those that are gone were taken out
   std::uint64_t circuits_refused_ = 0;
+  std::uint64_t callers_left_ = 0;
   std::uint64_t services_failed_ = 0;
 };
 

@@ -495,8 +495,10 @@ std::optional<CircuitId> NativeMachine::parse_open(std::span<const std::byte> bo
 }
 
 template <class Message> End NativeMachine::reason_in(const Message& message, error otherwise) const {
-  return End(message.reason() ? static_cast<error>(message.reason()) : otherwise,
+  End reason(message.reason() ? static_cast<error>(message.reason()) : otherwise,
              message.text().substr(0, limits.reason_bytes_max));
+  reason.theirs = true;
+  return reason;
 }
 
 void NativeMachine::on_control(FrameType type, std::span<const std::byte> body) {
@@ -754,13 +756,15 @@ void NativeMachine::on_goodbye(std::span<const std::byte> body) {
   wire::Goodbye message;
   if (!parse(message, body)) return;
   const auto reason = static_cast<error>(message.reason());
-  const End cause = reason == error::none ? End() : End(reason, escape_markup(message.text(), limits.reason_bytes_max));
+  End cause = reason == error::none ? End() : End(reason, escape_markup(message.text(), limits.reason_bytes_max));
   farewell_.end();
   const bool broken = reason >= error::protocol_error && reason < error::fragment_too_large;
+  const std::string said = "the far side says: " + cause.to_string();
+  cause.theirs = !cause.clean();
   if (reason == error::none) {
     end_all(End(error::draining, "the far side has drained"));
   } else {
-    end_all(broken ? End(error::trunk_lost, "the far side says: " + cause.to_string()) : cause);
+    end_all(broken ? End(error::trunk_lost, said) : cause);
   }
   emit_closed(cause);
 }

@@ -229,7 +229,7 @@ awaitable<SendResult> Sender::wait_for_ack(RemotePointer remote, std::shared_ptr
       co_return SendResult(!state_.is_running() ? SendError::closed
                            : unknown            ? SendError::unknown_channel
                                                 : SendError::connection_lost,
-                           unknown ? node_text(remote->id) + ": " + line->end().text
+                           unknown ? node_text(remote->id) + ": " + line->end().words()
                                    : fmt::format("{}: no ack: {}", node_text(remote->id), line->end().to_string()));
     }
     co_await line->changed();

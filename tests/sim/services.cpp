@@ -59,9 +59,8 @@ awaitable<void> serve_sleeper(std::shared_ptr<Circuit> circuit, Stage& stage, Ra
   if (random.one_in(2)) co_await finish(circuit, stage, back, false);
 }
 
-/// Owns the circuit for its service; what fails is noted, and fails the circuit.
-awaitable<void> serve(Circuit owned, Stage& stage, Serve function) {
-  const auto circuit = std::make_shared<Circuit>(std::move(owned));
+/// Holds the circuit for its service, as a parameter: returning closes it. What fails is noted, and fails the circuit.
+awaitable<void> serve(std::shared_ptr<Circuit> circuit, Stage& stage, Serve function) {
   const std::string name = circuit->name();
   const EndingChecker::Running running(stage.endings, "the service of circuit " + name);
   stage.streams.served(name);
@@ -82,8 +81,11 @@ awaitable<void> serve_each(LocalPeer& peer, CircuitInbox& circuits, Stage* stage
   for (;;) {
     std::optional<Circuit> circuit = co_await circuits.next();
     if (!circuit) co_return;
-    peer.spawn([stage, function](Circuit owned) { return serve(std::move(owned), *stage, function); },
-               std::move(*circuit));
+    peer.spawn(
+        [stage, function](Circuit owned) {
+          return serve(std::make_shared<Circuit>(std::move(owned)), *stage, function);
+        },
+        std::move(*circuit));
   }
 }
 
@@ -91,7 +93,7 @@ awaitable<void> serve_one(CircuitInbox& circuits, Stage* stage, Serve function) 
   const EndingChecker::Running running(stage->endings, "an instance for one circuit");
   std::optional<Circuit> circuit = co_await circuits.next();
   if (!circuit) co_return;
-  co_await serve(std::move(*circuit), *stage, function);
+  co_await serve(std::make_shared<Circuit>(std::move(*circuit)), *stage, function);
 }
 
 } // namespace
