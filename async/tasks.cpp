@@ -42,8 +42,8 @@ struct Tasks::State {
 
   Executor executor;
   std::function<void(std::exception_ptr)> on_failure;
-  struct Entry {
-    asio::cancellation_signal signal;
+  struct Entry : Task {
+    using Task::signal_;
     bool starting = false; // inside of `start`: a task that ends now is erased when `start` returns
     bool ended = false;
   };
@@ -51,9 +51,9 @@ struct Tasks::State {
   bool cancelled = false;
   Signal ended;
 
-  void report(std::exception_ptr failure) {
+  void report(std::exception_ptr failure, bool is_cancelled) {
     if (!failure || !on_failure) return;
-    if (cancelled) {
+    if (is_cancelled) {
       try {
         std::rethrow_exception(failure);
       } catch (const boost::system::system_error& thrown) {
@@ -74,11 +74,16 @@ Tasks::~Tasks() {
 
 void Tasks::spawn(awaitable<void> task) { launch(run_posted(std::move(task)), false); }
 
+Task& Tasks::spawn_cancellable(awaitable<void> task) {
+  return *launch(run_posted(std::move(task)), false);
+}
+
 void Tasks::start(awaitable<void> task) {
   if (!state_->cancelled) launch(run_at_once(std::move(task)), true);
 }
 
-void Tasks::launch(awaitable<void> task, bool starting) {
+/// Null when the task has ended already.
+Task* Tasks::launch(awaitable<void> task, bool starting) {
   const auto state = state_; // the task may drop its owner
   const auto entry = state->entries.emplace(state->entries.end());
   entry->starting = starting;
@@ -93,26 +98,30 @@ void Tasks::launch(awaitable<void> task, bool starting) {
     else end();
   };
   auto finished = [state, entry, forget](std::exception_ptr failure) {
-    state->report(failure);
+    state->report(failure, state->cancelled || entry->is_cancelled());
     if (entry->starting) entry->ended = true;
     else forget();
   };
   asio::co_spawn(state->executor, std::move(task),
-                 asio::bind_cancellation_slot(entry->signal.slot(), std::move(finished)));
+                 asio::bind_cancellation_slot(entry->signal_.slot(), std::move(finished)));
   if (starting) {
     entry->starting = false;
-    if (entry->ended) forget();
+    if (entry->ended) {
+      forget();
+      return nullptr;
+    }
   } else if (state->cancelled) {
-    entry->signal.emit(asio::cancellation_type::terminal);
+    entry->cancel();
   }
+  return &*entry;
 }
 
 void Tasks::cancel() noexcept {
   state_->cancelled = true;
   const auto state = state_;
   for (auto entry = state->entries.begin(); entry != state->entries.end();) {
-    auto& signal = (entry++)->signal; // a task ends later, posted: nothing is erased while we iterate
-    signal.emit(asio::cancellation_type::terminal);
+    Task& task = *entry++; // a task ends later, posted: nothing is erased while we iterate
+    task.cancel();
   }
 }
 

@@ -7,6 +7,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -101,6 +102,11 @@ void check_released(const TrunkCircuit& state) {
 }
 
 } // namespace
+
+CircuitOptions& CircuitOptions::inherit(const Circuit& of) {
+  not_after = std::min(not_after, of.deadline().value_or(TimePoint::max()));
+  return *this;
+}
 
 Circuit::Circuit(std::shared_ptr<Trunk> trunk, TrunkCircuit& state) : trunk_(std::move(trunk)), state_(&state) {}
 
@@ -204,6 +210,24 @@ awaitable<std::optional<Fragment>> Circuit::receive() {
   }
 }
 
+awaitable<std::optional<Fragment>> Circuit::receive_with_words() {
+  require("receive");
+  TrunkCircuit* const state = state_;
+  check_alone("receive", *state, Queues::reads);
+  const Held held(trunk_, state);
+  const Receiving receiving(held, Queues::reads);
+  for (;;) {
+    std::optional<Fragment> fragment = held.trunk->take_with_words(*state);
+    if (fragment) co_return fragment;
+    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
+    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
+    co_await held.trunk->waits(*state).readable.wait();
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    throw_if_cancelled(cancellation);
+    check_released(*state);
+  }
+}
+
 awaitable<std::optional<Fragment>> Circuit::receive_error() {
   require("receive_error");
   TrunkCircuit* const state = state_;
@@ -270,8 +294,15 @@ void Circuit::close(End reason) {
 
 void Circuit::reset(End reason) {
   require("reset");
+  if (state_->owner) state_->owner->decide();
   const std::shared_ptr<Trunk> trunk = trunk_;
   trunk->with([&](Machine& machine) { machine.reset(*state_, std::move(reason)); });
+}
+
+void Circuit::refuse(error reason, std::string text) {
+  require("refuse");
+  const std::shared_ptr<Trunk> trunk = std::move(trunk_);
+  trunk->refuse(*std::exchange(state_, nullptr), reason, std::move(text));
 }
 
 awaitable<void> Circuit::finish_acknowledged() {
@@ -329,6 +360,7 @@ Circuit Circuit::open_again(std::optional<Fragment> first, CircuitOptions option
   request.name = std::move(options.name);
   request.user_string = std::move(options.user_string);
   request.wants_answer = options.wants_answer;
+  request.deadline = std::min(options.reset_at(trunk_->now()), state_->deadline);
   std::shared_ptr<Trunk> trunk = trunk_;
   if (trunk->machine().draining() || trunk->machine().over())
     if (std::shared_ptr<Trunk> successor = trunk->successor()) trunk = std::move(successor);
@@ -336,6 +368,7 @@ Circuit Circuit::open_again(std::optional<Fragment> first, CircuitOptions option
     TrunkCircuit* const state = machine.open(std::move(request), std::move(first), trunk->now());
     Circuit circuit(trunk, *state);
     trunk->opened_here(*state);
+    trunk->watch_deadlines();
     return circuit;
   });
 }

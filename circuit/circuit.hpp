@@ -6,6 +6,7 @@
 #include "fragment/error.hpp"
 #include "fragment/fragment.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 
 namespace trunkline {
 
+class Circuit;
 class Trunk;
 
 /// What an opener may state about a new circuit besides its destination.
@@ -20,10 +22,23 @@ struct CircuitOptions {
   std::string name;        // shown on both sides; at most name_bytes_max
   std::string user_string; // for the user's own purposes; at most user_string_bytes_max
   bool wants_answer = false; // asks the far side to say that it accepted; needed for Circuit::accepted
+  /// After this long the circuit is reset as error::deadline_passed on both sides, whatever it is doing; the far side
+  /// is told how much is left. Duration::max(): never.
+  Duration deadline = Duration::max();
+  /// The same as a point in time; the earlier of both counts. See `inherit`.
+  TimePoint not_after = TimePoint::max();
 
   CircuitOptions() = default;
   explicit CircuitOptions(std::string circuit_name, std::string user = {}, bool answer = false)
       : name(std::move(circuit_name)), user_string(std::move(user)), wants_answer(answer) {}
+
+  /// The new circuit ends no later than `of`: for what a handler asks others on behalf of its caller. Circuits that
+  /// Circuit::new_circuit opens inherit without this.
+  CircuitOptions& inherit(const Circuit& of);
+  /// For the peer layer: when the circuit is reset if it is opened now.
+  TimePoint reset_at(TimePoint now) const noexcept {
+    return std::min(not_after, deadline < TimePoint::max() - now ? now + deadline : TimePoint::max());
+  }
 };
 
 /// An ordered two-way conversation between two peers. Move only; one executor; not thread safe.
@@ -101,6 +116,11 @@ class Circuit {
   bool opened_here() const noexcept { return state_ && state_->opened_here; }
   /// True when opening this circuit started a new connection.
   bool dialled() const noexcept { return state_ && state_->dialled; }
+  /// When the circuit is reset because its opener gave it that long; none without such a deadline.
+  std::optional<TimePoint> deadline() const noexcept {
+    if (!state_ || state_->deadline == TimePoint::max()) return std::nullopt;
+    return state_->deadline;
+  }
   bool is_open() const noexcept { return state_ && !state_->ended; }
   const CircuitCounters& counters() const noexcept;
   /// Bytes that may be sent now without waiting.
@@ -119,6 +139,11 @@ class Circuit {
   /// Calls `listener` instead of waking coroutines; see CircuitListener. The listener must outlive this handle or be
   /// replaced by null before it goes. Fragments that have arrived already are not announced again.
   void set_listener(CircuitListener* listener);
+
+  /// For answer_calls: as `receive`, and shows also the words about calls (see Fragment::cancels).
+  awaitable<std::optional<Fragment>> receive_with_words();
+  /// For the peer layer: the far side's circuit is not served, and no handler has seen it. The handle is empty then.
+  void refuse(error reason, std::string text);
 
   /// For the peer layer: wraps a circuit that a trunk has opened or announced.
   Circuit(std::shared_ptr<Trunk> trunk, TrunkCircuit& state);

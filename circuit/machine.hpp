@@ -44,6 +44,7 @@ struct OpenRequest {
   std::string name;
   std::string user_string;
   bool wants_answer = false; // an accept is sent back; refusals always are
+  Instant deadline = Instant::max(); // when the circuit is reset
 };
 
 enum class SendOutcome : std::uint8_t { queued, no_credit, closed };
@@ -164,6 +165,8 @@ struct TrunkCircuit {
   Answer answer = Answer::awaited;
   Handle handle = Handle::held;
   bool dialled = false;          // opening it started a new connection
+  bool closed_there = false;     // the far side closed it: what it sent before that is to be served
+  Instant deadline = Instant::max(); // when it is reset
   OwnedCircuit* owner = nullptr; // the task that owns it, if any
   std::uint32_t holds = 0;       // operations that still look at it; it is not freed before they are done
   std::shared_ptr<const CircuitNames> names;
@@ -298,6 +301,10 @@ class Machine {
   /// there, in the order in which they were opened. Looks at all circuits, so it is meant for the end of a peer only.
   virtual void circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) = 0;
   virtual std::size_t fragment_bytes_max() const = 0; // the smaller of both sides' limits, as far as known
+  /// The first deadline of a circuit; Instant::max() when none has one.
+  virtual Instant circuits_deadline() const { return Instant::max(); }
+  /// Whether the far side understands Fragment::cancelling: nothing else may be sent to one that does not.
+  virtual bool far_knows_calls() const { return false; }
   virtual std::size_t credit_bytes(const TrunkCircuit& circuit) const = 0; // may be sent at once
   virtual std::size_t memory_bytes() const = 0; // received and not yet consumed
   virtual const TrunkCounters& counters() const = 0;

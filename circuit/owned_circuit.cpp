@@ -17,7 +17,8 @@ OwnedCircuit::OwnedCircuit(const Circuit& circuit) : trunk_(circuit.trunk()), st
 
 OwnedCircuit::OwnedCircuit(OwnedCircuit&& other) noexcept
     : trunk_(std::move(other.trunk_)), state_(std::exchange(other.state_, nullptr)), names_(std::move(other.names_)),
-      at_(other.at_), home_(other.home_), torn_(other.torn_) {
+      at_(other.at_), home_(other.home_), task_(other.task_), cancelled_for_(std::move(other.cancelled_for_)),
+      torn_(other.torn_) {
   if (state_) state_->owner = this;
 }
 
@@ -46,6 +47,13 @@ void OwnedCircuit::drop(const Circuit* at, bool assigned) noexcept {
     torn_ = true;
     abandon_later();
   }
+}
+
+void OwnedCircuit::ended() {
+  if (!task_ || state_->closed_there || state_->closed_here() || state_->holds > 0) return;
+  if (!state_->end) return; // both sides had finished: everything was taken
+  cancelled_for_ = *state_->end;
+  std::exchange(task_, nullptr)->cancel();
 }
 
 /// At once; this has nothing left to decide.

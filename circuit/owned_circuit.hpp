@@ -1,6 +1,7 @@
 // A circuit that a task serves: how it ends depends on how the task ends.
 #pragma once
 
+#include "async/tasks.hpp"
 #include "circuit/circuit.hpp"
 
 #include <memory>
@@ -34,7 +35,20 @@ class OwnedCircuit {
   /// Nobody has decided: the circuit ends as with a dropped handle if its handle is gone.
   void release();
 
+  /// The task is cancelled through this when the circuit ends under it. It has to outlive this.
+  void cancel_by(Task& task) noexcept { task_ = &task; }
+  /// The end for which that has happened; clean when it has not.
+  const End& cancelled_for() const noexcept { return cancelled_for_; }
+
+  // For the trunk.
+  /// The circuit has ended. Cancels a task that waits for something else and would not hear of it: one that waits on
+  /// the circuit hears the reason there. A close of the far side cancels nothing, what it sent before is to be served;
+  /// nor does an end that the task has brought about.
+  void ended();
+
   // For the handle.
+  /// The task has given the circuit up itself.
+  void decide() noexcept { task_ = nullptr; }
   /// The handle is at another place now.
   void note_moved(const Circuit* to) noexcept { at_ = to; }
   /// The handle at this place goes; `assigned` when another circuit takes its place.
@@ -51,6 +65,8 @@ class OwnedCircuit {
   std::shared_ptr<const CircuitNames> names_; // from then on
   const Circuit* at_;                         // where the handle is
   const Circuit* home_ = nullptr;             // the function's parameter; null before the function begins
+  Task* task_ = nullptr; // null when an end of the circuit does not concern it
+  End cancelled_for_;
   bool torn_ = false; // an exception took the handle along; it may still leave the function, and then decides
 };
 

@@ -1,5 +1,7 @@
 #include "circuit/trunk.hpp"
 
+#include "circuit/owned_circuit.hpp"
+
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
@@ -63,8 +65,27 @@ void Trunk::let_go(TrunkCircuit& circuit) {
   machine_->release(circuit);
 }
 
+void Trunk::watch_next_deadline() {
+  watched_until_ = machine_->circuits_deadline();
+  if (watched_until_ == TimePoint::max() || closed_) return deadline_alarm_.reset();
+  if (!deadline_alarm_) deadline_alarm_ = clock_.make_alarm(executor_);
+  deadline_alarm_->set(watched_until_, [weak = weak_from_this()] {
+    const std::shared_ptr<Trunk> trunk = weak.lock();
+    if (!trunk) return;
+    trunk->watched_until_ = TimePoint::max();
+    trunk->tick();
+    trunk->watch_deadlines();
+  });
+}
+
 void Trunk::release(TrunkCircuit& circuit) {
   let_go(circuit);
+  settle();
+}
+
+void Trunk::refuse(TrunkCircuit& circuit, error reason, std::string text) {
+  delete std::exchange(circuit.waits, nullptr);
+  machine_->refuse(circuit, reason, std::move(text), {}); // releases it
   settle();
 }
 
@@ -152,6 +173,7 @@ void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
       if (waits) waits->changed.notify_all(woken);
       return;
     case Kind::ended:
+      if (event.circuit->owner) event.circuit->owner->ended();
       wake_all(*event.circuit, woken);
       metadata_changed_.notify_all(woken);
       if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
@@ -163,6 +185,7 @@ void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
     case Kind::metadata: metadata_changed_.notify_all(woken); break;
     case Kind::closed:
       closed_ = true;
+      deadline_alarm_.reset();
       writer_idle_.notify_all();
       break;
   }

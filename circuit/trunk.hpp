@@ -124,9 +124,15 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
     else note_deadline(); // what waits for credit has one
     return outcome;
   }
-  std::optional<Fragment> take(TrunkCircuit& circuit) {
+  /// Takes a fragment, or a word about a call (see Fragment::cancels).
+  std::optional<Fragment> take_with_words(TrunkCircuit& circuit) {
     std::optional<Fragment> fragment = machine_->take(circuit);
     if (fragment) note_consumed();
+    return fragment;
+  }
+  std::optional<Fragment> take(TrunkCircuit& circuit) {
+    std::optional<Fragment> fragment = take_with_words(circuit);
+    while (fragment && fragment->cancels()) fragment = take_with_words(circuit);
     return fragment;
   }
   std::optional<Fragment> take_error(TrunkCircuit& circuit) {
@@ -134,12 +140,18 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
     if (fragment) note_consumed();
     return fragment;
   }
+  /// Ticks the machine when the deadline of a circuit passes, also while there is no session yet that does it. To be
+  /// called when a circuit has been opened.
+  void watch_deadlines() {
+    if (machine_->circuits_deadline() < watched_until_) watch_next_deadline();
+  }
   /// Tells the owner of a circuit that a handle has just opened.
   void opened_here(TrunkCircuit& circuit);
   void release(TrunkCircuit& circuit);
   /// For a handle that an exception drops on its way: releases the circuit in a turn of its own, so that a peer whose
   /// service the exception leaves can first set the reason with which its circuits end.
   void release_later(TrunkCircuit& circuit) noexcept;
+  void refuse(TrunkCircuit& circuit, error reason, std::string text);
   void close_and_release(TrunkCircuit& circuit);
   void reset_and_release(TrunkCircuit& circuit, End reason);
 
@@ -149,6 +161,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   void settle_events(Wakeups* woken = nullptr);
   void wake(TrunkEvent& event, Wakeups* woken);
   void let_go(TrunkCircuit& circuit);
+  void watch_next_deadline();
   void note_output() {
     if (output_ready_.has_waiters()) output_ready_.notify_all();
   }
@@ -182,6 +195,8 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   std::vector<TrunkEvent> events_; // scratch, empty between calls
   std::size_t write_bytes_ = 64 * 1024;
   TimePoint deadline_seen_ = TimePoint::max();
+  std::unique_ptr<Alarm> deadline_alarm_; // there once a circuit had a deadline
+  TimePoint watched_until_ = TimePoint::max(); // when it goes off
   bool settling_ = false;
   bool closed_ = false;
 };

@@ -62,6 +62,7 @@ std::string_view to_string(error code) noexcept {
     case error::cannot_decode: return "cannot decode";
     case error::already_registered: return "already registered";
     case error::connect_failed: return "connect failed";
+    case error::answered_with_error: return "answered with error";
     case error::handle_misused: return "handle misused";
   }
   return "unknown reason";

@@ -58,6 +58,7 @@ enum class error : std::uint16_t {
   cannot_decode = 84,
   already_registered = 85,
   connect_failed = 86,
+  answered_with_error = 88, // a request, with an error fragment
   handle_misused = 87, // a call that the state of a handle rules out: the program is wrong, not the far side
 };
 

@@ -81,4 +81,11 @@ Fragment Fragment::error(std::string text, std::int32_t operation) {
   return fragment;
 }
 
+Fragment Fragment::cancelling(std::int64_t part) {
+  Fragment fragment;
+  fragment.part = part;
+  fragment.deadline_ = TimePoint::min();
+  return fragment;
+}
+
 } // namespace trunkline

@@ -6,6 +6,7 @@
 #include "fragment/ids.hpp"
 #include "fragment/payload.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -132,9 +133,24 @@ class Fragment {
     err.clear();
     names_.reset();
     serial_ = 0;
+    deadline_ = TimePoint();
   }
 
   FragmentType type() const noexcept { return err.empty() ? FragmentType::data : FragmentType::error; }
+
+  /// When the caller gives up waiting for the reply to this fragment; none when it waits for ever. What a far side
+  /// said arrives as the time that was left when it was written.
+  std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept {
+    if (deadline_ == TimePoint() || cancels()) return std::nullopt;
+    return deadline_;
+  }
+  void set_deadline(std::chrono::steady_clock::time_point deadline) noexcept { deadline_ = deadline; }
+
+  // For the library: a word about a call, which `receive` does not show.
+  /// Makes the word that the call of this part was given up.
+  static Fragment cancelling(std::int64_t part);
+  bool cancels() const noexcept { return deadline_ == TimePoint::min(); }
+  bool says_deadline() const noexcept { return deadline_ != TimePoint(); }
 
   /// The number of this fragment among those received on its circuit, from 1; 0 for one that was not received.
   std::uint64_t serial() const noexcept { return serial_; }
@@ -152,8 +168,11 @@ class Fragment {
   }
 
  private:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   std::shared_ptr<const CircuitNames> names_;
   std::uint64_t serial_ = 0;
+  TimePoint deadline_{}; // the epoch: none; the least: it cancels
 };
 
 } // namespace trunkline

@@ -1,8 +1,11 @@
 #include "peer/local_peer.hpp"
 
+#include "async/clock.hpp"
 #include "async/within.hpp"
+#include "circuit/circuit_ended.hpp"
 #include "circuit/owned_circuit.hpp"
 #include "circuit/trunk.hpp"
+#include "fragment/quote.hpp"
 #include "peer/node_core.hpp"
 #include "peer/peer_state.hpp"
 
@@ -13,6 +16,18 @@
 #include <utility>
 
 namespace trunkline {
+
+ErrorReply::ErrorReply(Fragment reply)
+    : system_error(make_error_code(error::answered_with_error), "the far side says: " + escape(reply.err)),
+      reply_(std::make_shared<const Fragment>(std::move(reply))) {}
+
+void ServiceOptions::check() const {
+  if (circuits_max == 0 && queue_max == 0)
+    throw std::invalid_argument("queue_max is 0, expected at least 1 for a service without circuits_max: every circuit "
+                                "passes through its queue");
+  if (queue_deadline <= Duration::zero())
+    throw std::invalid_argument("queue_deadline is not a time from now on, expected more than 0 ms");
+}
 
 LocalPeer::LocalPeer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
@@ -44,6 +59,7 @@ Circuit LocalPeer::open(const std::string& address, OpenMode mode, PeerId to, co
   request.name = std::move(options.name);
   request.user_string = std::move(options.user_string);
   request.wants_answer = options.wants_answer;
+  request.deadline = options.reset_at(Clock::of(executor()).now());
   return state_->core->open(address, std::move(request), std::move(first), this);
 }
 
@@ -65,6 +81,38 @@ Circuit LocalPeer::start(const std::string& address, const std::string& service,
 Circuit LocalPeer::join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                                  CircuitOptions options) {
   return open(address, OpenMode::join_or_start, PeerId(), service, std::move(first), std::move(options));
+}
+
+awaitable<Fragment> LocalPeer::request(std::string address, std::string service, Fragment fragment,
+                                       CircuitOptions options) {
+  return request(shared_from_this(), std::move(address), std::move(service), std::move(fragment), std::move(options));
+}
+
+awaitable<Fragment> LocalPeer::request(std::string address, std::string service, Fragment fragment, Duration deadline) {
+  CircuitOptions options;
+  options.deadline = deadline;
+  return request(shared_from_this(), std::move(address), std::move(service), std::move(fragment), std::move(options));
+}
+
+awaitable<Fragment> LocalPeer::request(std::shared_ptr<LocalPeer> peer, std::string address, std::string service,
+                                       Fragment fragment, CircuitOptions options) {
+  Circuit circuit = peer->join_or_start(address, service, std::move(fragment), std::move(options));
+  circuit.finish();
+  std::optional<Fragment> reply;
+  try {
+    reply = co_await circuit.receive_any();
+  } catch (const boost::system::system_error& thrown) {
+    // A finished circuit that is dropped is closed, and would let the handler go on.
+    if (thrown.code() == asio::error::operation_aborted)
+      circuit.reset(End(error::circuit_abandoned, "the request was cancelled"));
+    throw;
+  }
+  if (!reply)
+    throw CircuitEnded(End(error::circuit_closed, "service " + quote(service, 64) + " ended without a reply"),
+                       circuit.state()->names, true);
+  circuit.close();
+  if (!reply->err.empty()) throw ErrorReply(std::move(*reply));
+  co_return std::move(*reply);
 }
 
 awaitable<RemotePeer> LocalPeer::start_only(std::string address, std::string service, Duration wait_up_to) {
@@ -101,9 +149,9 @@ awaitable<RemotePeer> LocalPeer::start_only(std::shared_ptr<LocalPeer> peer, std
 awaitable<std::optional<Circuit>> CircuitInbox::next() {
   const std::shared_ptr<LocalPeer> peer = peer_->shared_from_this();
   LocalPeer::State& state = *peer->state_;
-  while (state.inbox.empty() && !state.is_ending) {
+  while (!state.has_circuit() && !state.is_ending) {
     co_await state.inbox_changed.wait();
-    if (!state.is_ending && !state.inbox.empty()) {
+    if (!state.is_ending && state.has_circuit()) {
       const auto cancellation = co_await asio::this_coro::cancellation_state;
       if (cancellation.cancelled() != asio::cancellation_type::none) {
         state.inbox_changed.notify_one(); // the circuit is for another coroutine that waits
@@ -120,17 +168,25 @@ std::optional<Circuit> CircuitInbox::try_next() { return take(*peer_); }
 std::optional<Circuit> CircuitInbox::take(LocalPeer& peer) {
   LocalPeer::State& state = *peer.state_;
   std::optional<Circuit> circuit;
-  if (state.is_ending || state.inbox.empty()) return circuit;
-  circuit.emplace(std::move(state.inbox.front()));
+  if (state.is_ending || !state.has_circuit()) return circuit;
+  circuit.emplace(std::move(state.inbox.front().circuit));
   state.inbox.pop_front();
   circuit->trunk()->left_backlog(*circuit->state());
   return circuit;
 }
 
+LocalPeer::Working::Working(std::shared_ptr<LocalPeer> peer) : peer_(std::move(peer)) { ++peer_->state_->working; }
+
+LocalPeer::Working::~Working() {
+  if (!peer_) return;
+  --peer_->state_->working;
+  peer_->state_->inbox_changed.notify_one(); // circuits_max leaves room for another one
+}
+
 // The function is a copy that lives in this frame: a coroutine lambda's captures must outlive the coroutine.
 awaitable<void> LocalPeer::run_circuit(std::shared_ptr<LocalPeer> peer,
                                        std::function<awaitable<void>(Circuit)> function, OwnedCircuit owned,
-                                       Circuit circuit) {
+                                       Circuit circuit, Working) {
   std::exception_ptr failure;
   try {
     awaitable<void> running = function(std::move(circuit));
@@ -143,7 +199,7 @@ awaitable<void> LocalPeer::run_circuit(std::shared_ptr<LocalPeer> peer,
     owned.close();
   } else if (peer->state_->is_ending) {
     owned.reset(peer->state_->end); // it was cancelled; the circuit has been ended with the peer already
-  } else if (peer->state_->core->peers().caller_left(*peer, &owned.names(), failure)) {
+  } else if (peer->state_->core->peers().caller_left(*peer, owned, failure)) {
     owned.release();
   } else {
     owned.reset(peer->state_->core->peers().handler_failed(*peer, &owned.names(), failure));
@@ -154,7 +210,11 @@ void LocalPeer::spawn_circuit(std::function<awaitable<void>(Circuit)> function, 
   circuit.require("spawn");
   if (state_->is_ending) return; // with all its circuits
   OwnedCircuit owned(circuit); // before the task begins: the caller's task may end before that
-  state_->tasks.spawn(run_circuit(shared_from_this(), std::move(function), std::move(owned), std::move(circuit)));
+  TrunkCircuit& state = *circuit.state();
+  Task& task = state_->tasks.spawn_cancellable(
+      run_circuit(shared_from_this(), std::move(function), std::move(owned), std::move(circuit),
+                  Working(shared_from_this())));
+  if (!state_->options.runs_on) state.owner->cancel_by(task); // the owner is in the task's frame by now
 }
 
 awaitable<void> LocalPeer::run_task(std::shared_ptr<LocalPeer>, awaitable<void> task) { co_await std::move(task); }

@@ -8,7 +8,9 @@
 
 #include <boost/system/system_error.hpp>
 
+#include <cstddef>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,6 +64,38 @@ class ServiceLimitReached : public boost::system::system_error {
   std::string existing_url_;
 };
 
+/// Thrown by a request that was answered with an error fragment.
+class ErrorReply : public boost::system::system_error {
+ public:
+  explicit ErrorReply(Fragment reply);
+
+  const Fragment& reply() const noexcept { return *reply_; }
+
+ private:
+  std::shared_ptr<const Fragment> reply_; // shared: exceptions are copied
+};
+
+/// What a service says of itself when it is registered.
+struct ServiceOptions {
+  std::size_t instances_max = 0; // at once; 0: any number. Beyond it a start is refused with the URL of one that runs
+  /// Circuits on which an instance works at once: those of the tasks that `serve` or LocalPeer::spawn runs; 0: any
+  /// number. The others wait in its inbox.
+  std::size_t circuits_max = 0;
+  /// Circuits that may wait there; more are refused as error::service_limit_reached, with a text that names this limit.
+  std::size_t queue_max = std::numeric_limits<std::size_t>::max();
+  /// A circuit that has waited there for longer is refused in the same way.
+  Duration queue_deadline = Duration::max();
+  /// A task that works on a circuit goes on when its caller is gone: it resets the circuit, its deadline passes, the
+  /// connection is lost. Otherwise the task is cancelled where it waits, unless it waits on the circuit and hears it.
+  bool runs_on = false;
+
+  ServiceOptions() = default;
+  explicit ServiceOptions(std::size_t instances) : instances_max(instances) {}
+
+  /// Throws std::invalid_argument that names the member, its value and what it must be.
+  void check() const;
+};
+
 /// One call is the whole life of one peer: when it returns or throws, the peer ends.
 using PeerServiceFunc = std::function<awaitable<void>(LocalPeer&, CircuitInbox&)>;
 /// The short form, for services without a state of their own: one call for each circuit, which it owns.
@@ -94,6 +128,16 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   /// extant" in rpc25519). The peer that answers is known once Circuit::accepted has returned.
   Circuit join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                         CircuitOptions options = CircuitOptions());
+
+  /// One request, one reply: opens a circuit to a service (as `join_or_start`), says all there is to say, takes the
+  /// first fragment that comes back and closes the circuit. After `deadline` the request is given up on both sides, and
+  /// the service's handler of it is cancelled, as it is when this is cancelled. Errors: ErrorReply for an error
+  /// fragment; the reason why the circuit ended, such as a refusal or error::deadline_passed; error::circuit_closed for
+  /// a service that ended without a reply.
+  awaitable<Fragment> request(std::string address, std::string service, Fragment fragment,
+                              Duration deadline = Duration::max());
+  /// The same with more to say about the circuit; the deadline is in the options.
+  awaitable<Fragment> request(std::string address, std::string service, Fragment fragment, CircuitOptions options);
 
   /// Starts a new instance of a service at an address without a circuit to it, and waits until it runs. Errors also:
   /// the reason of a refusal (ServiceLimitReached where it is that), error::timed_out after `wait_up_to`, the failure
@@ -145,6 +189,18 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   friend class CircuitInbox;
   struct State;
 
+  /// A task that works on a circuit, as circuits_max counts them.
+  class Working {
+   public:
+    explicit Working(std::shared_ptr<LocalPeer> peer);
+    Working(Working&&) noexcept = default;
+    Working& operator=(Working&&) = delete;
+    ~Working();
+
+   private:
+    std::shared_ptr<LocalPeer> peer_;
+  };
+
   explicit LocalPeer(std::unique_ptr<State> state);
   void check_running() const;
   Circuit open(const std::string& address, OpenMode mode, PeerId to, const std::string& service,
@@ -152,7 +208,9 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   void spawn_circuit(std::function<awaitable<void>(Circuit)> function, Circuit circuit);
   // Coroutines keep the peer alive, so these take it by value.
   static awaitable<void> run_circuit(std::shared_ptr<LocalPeer> peer, std::function<awaitable<void>(Circuit)> function,
-                                     OwnedCircuit owned, Circuit circuit);
+                                     OwnedCircuit owned, Circuit circuit, Working working);
+  static awaitable<Fragment> request(std::shared_ptr<LocalPeer> peer, std::string address, std::string service,
+                                     Fragment fragment, CircuitOptions options);
   static awaitable<RemotePeer> start_only(std::shared_ptr<LocalPeer> peer, std::string address, std::string service,
                                           Duration wait_up_to);
   static awaitable<void> run_task(std::shared_ptr<LocalPeer> peer, awaitable<void> task);

@@ -39,15 +39,24 @@ Node::~Node() {
 }
 
 void Node::register_service(std::string name, PeerServiceFunc function, std::size_t instances_max) {
-  core_->peers().registry().add_service(std::move(name), std::move(function), instances_max);
+  register_service(std::move(name), std::move(function), ServiceOptions(instances_max));
+}
+
+void Node::register_service(std::string name, PeerServiceFunc function, ServiceOptions options) {
+  core_->peers().registry().add_service(std::move(name), std::move(function), options);
 }
 
 void Node::serve(std::string name, CircuitServiceFunc function) {
+  serve(std::move(name), std::move(function), ServiceOptions());
+}
+
+void Node::serve(std::string name, CircuitServiceFunc function, ServiceOptions options) {
+  options.instances_max = 1;
   if (!function) throw std::invalid_argument("service " + quote(name) + " needs a function");
   const auto shared = std::make_shared<const CircuitServiceFunc>(std::move(function));
   register_service(
       std::move(name),
-      [shared](LocalPeer& peer, CircuitInbox& circuits) { return serve_circuits(shared, peer, circuits); }, 1);
+      [shared](LocalPeer& peer, CircuitInbox& circuits) { return serve_circuits(shared, peer, circuits); }, options);
 }
 
 std::string Node::listen(std::string_view address) { return core_->listen(address); }

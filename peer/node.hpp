@@ -106,9 +106,13 @@ class Node {
   /// Registers a service by name, at any time. Beyond `instances_max` (0: any number) a start is refused with the URL
   /// of an instance that runs. Errors: error::already_registered; std::invalid_argument for an empty name or function.
   void register_service(std::string name, PeerServiceFunc function, std::size_t instances_max = 0);
+  /// The same with more options. Errors also: std::invalid_argument for options that cannot be.
+  void register_service(std::string name, PeerServiceFunc function, ServiceOptions options);
   /// Registers a service that answers one circuit per call of `function`; at most one instance runs, started by the
   /// first circuit that asks for it (LocalPeer::join_or_start, or a PeerUrl without a peer id).
   void serve(std::string name, CircuitServiceFunc function);
+  /// The same with more options; instances_max stays 1.
+  void serve(std::string name, CircuitServiceFunc function, ServiceOptions options);
 
   /// Binds the address and accepts from now on; returns the real address ("tcp://127.0.0.1:0" gets its port). May be
   /// called for several addresses; existing trunks are not told of it. Errors: boost::system::system_error that names

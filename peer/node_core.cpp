@@ -195,7 +195,9 @@ Circuit NodeCore::open(const std::string& address, OpenRequest request, std::opt
   return trunk->with([&](Machine& machine) {
     TrunkCircuit* const state = machine.open(std::move(request), std::move(first), trunk->now());
     state->dialled = dialled;
-    return Circuit(trunk, *state);
+    Circuit circuit(trunk, *state);
+    trunk->watch_deadlines();
+    return circuit;
   });
 }
 

@@ -1,6 +1,7 @@
 // The state of one node, kept alive by everything that still runs for it; Node is the handle that ends it.
 #pragma once
 
+#include "async/clock.hpp"
 #include "circuit/circuit.hpp"
 #include "peer/links.hpp"
 #include "peer/local_peer.hpp"
@@ -34,6 +35,7 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   Phase phase() const noexcept { return phase_; }
   Peers& peers() noexcept { return peers_; }
   const TrunkTable& trunks() const noexcept { return trunks_; }
+  TimePoint now() const { return Clock::of(executor()).now(); }
   PeerId draw_id() { return PeerId::draw(options_.random); }
   /// Where far sides reach it: a listening address, or "node://ID".
   std::string base_address() const;

@@ -1,6 +1,7 @@
 // The state of a LocalPeer, shared between its handle, its inbox and its node.
 #pragma once
 
+#include "async/clock.hpp"
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "circuit/circuit.hpp"
@@ -21,16 +22,33 @@ struct LocalPeer::State {
       : core(std::move(node)), name(std::move(peer_name)), has_inbox(takes_circuits),
         tasks(std::move(executor), std::move(on_failure)) {}
 
+  /// Whether there is a circuit that the service may take now.
+  bool has_circuit() const noexcept {
+    return !inbox.empty() && (options.circuits_max == 0 || working < options.circuits_max);
+  }
+  /// How many circuits may be in the inbox: those that wait, and those that will be taken at once.
+  bool has_room_in_queue() const noexcept {
+    const std::size_t at_once = options.circuits_max > working ? options.circuits_max - working : 0;
+    return options.queue_max >= inbox.size() || inbox.size() - options.queue_max < at_once;
+  }
+
   std::shared_ptr<NodeCore> core;
   std::shared_ptr<const PeerName> name; // replaced when the node's address changes; the id never does
   bool has_inbox;                       // false: it opens circuits and takes none
   bool of_others = false;               // started from the far side of a trunk
   std::weak_ptr<NodeLink> starter; // that trunk
+  ServiceOptions options;
+  std::size_t working = 0; // tasks that work on a circuit
   bool is_ending = false;
   End end; // once it is ending
   /// The circuits that others have opened and that the service has not yet taken, oldest first. The trunks hold it to
   /// open_backlog_max each. A deque, because a queue that is never empty must not grow.
-  std::deque<Circuit> inbox;
+  struct Waiting {
+    Circuit circuit;
+    TimePoint since;
+  };
+  std::deque<Waiting> inbox;
+  std::unique_ptr<Alarm> queue_alarm; // for the queue_deadline of the oldest; there once it was needed
   Signal inbox_changed; // a circuit came, or the peer is ending
   Signal ending; // is_ending became true
   Metadata metadata;

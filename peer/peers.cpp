@@ -1,10 +1,15 @@
 #include "peer/peers.hpp"
 
+#include "async/clock.hpp"
 #include "circuit/circuit_ended.hpp"
+#include "circuit/owned_circuit.hpp"
 #include "fragment/quote.hpp"
 #include "peer/node_core.hpp"
 #include "peer/peer_state.hpp"
 
+#include <boost/asio/error.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
+#include <boost/system/system_error.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,6 +18,21 @@
 #include <utility>
 
 namespace trunkline {
+namespace {
+
+bool is_cancellation(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const boost::system::system_error& thrown) {
+    return thrown.code() == asio::error::operation_aborted;
+  } catch (const asio::multiple_exceptions& several) {
+    return is_cancellation(several.first_exception());
+  } catch (...) {
+    return false;
+  }
+}
+
+} // namespace
 
 // Starting.
 
@@ -83,11 +103,11 @@ Peers::Answer Peers::start(const std::string& service, PeerId id, const std::sha
             error::access_denied,
             fmt::format("peer id {} is in use on node {}", id.to_string(), core_.name()),
             {}};
-  if (registered->instances_max != 0 && registered->running.size() >= registered->instances_max) {
+  if (registered->options.instances_max != 0 && registered->running.size() >= registered->options.instances_max) {
     std::string url = registered->running.begin()->second->url().to_string();
     std::string text =
         fmt::format("service {} on node {} is limited to {} instance{}; there is {}", quote(service, 64), core_.name(),
-                    registered->instances_max, registered->instances_max == 1 ? "" : "s", url);
+                    registered->options.instances_max, registered->options.instances_max == 1 ? "" : "s", url);
     return {nullptr, error::service_limit_reached, std::move(text), std::move(url)};
   }
   std::string reached = starter ? limit_reached(*starter) : std::string();
@@ -95,6 +115,7 @@ Peers::Answer Peers::start(const std::string& service, PeerId id, const std::sha
 
   Answer answer;
   answer.peer = make_peer(service, id, true);
+  answer.peer->state_->options = registered->options;
   if (starter) {
     answer.peer->state_->of_others = true;
     answer.peer->state_->starter = starter;
@@ -117,23 +138,37 @@ awaitable<void> Peers::run_service(std::shared_ptr<LocalPeer> peer, PeerServiceF
   }
   NodeCore& core = *peer->state_->core;
   if (peer->is_ending()) co_return; // what it threw is its cancellation
-  const bool failed = failure && !core.peers().caller_left(*peer, nullptr, failure);
+  const bool failed = failure && !core.peers().caller_left(*peer, failure);
   End reason = failed ? core.peers().handler_failed(*peer, nullptr, failure) : End(error::peer_ended);
   core.peers().end(*peer, std::move(reason), failed);
 }
 
-bool Peers::caller_left(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure) {
+bool Peers::caller_left(const LocalPeer& peer, std::exception_ptr failure) {
   const std::shared_ptr<const CircuitEnded> ended = circuit_end_of(failure);
-  if (!ended) return false;
-  const CircuitNames& names = ended->names();
-  const bool is_own = circuit ? names.circuit_id == circuit->circuit_id && names.local->id == circuit->local->id &&
-                                    names.remote->id == circuit->remote->id
-                              : !ended->opened_here() && names.local->id == peer.id();
-  if (!is_own) return false; // what it asked others for is its own business
+  // What it asked others for is its own business.
+  if (!ended || ended->opened_here() || ended->names().local->id != peer.id()) return false;
+  note_caller_left(peer, ended->names(), ended->what());
+  return true;
+}
+
+bool Peers::caller_left(const LocalPeer& peer, const OwnedCircuit& circuit, std::exception_ptr failure) {
+  const CircuitNames& own = circuit.names();
+  if (!circuit.cancelled_for().clean() && is_cancellation(failure)) {
+    note_caller_left(peer, own, circuit.cancelled_for().to_string());
+    return true;
+  }
+  const std::shared_ptr<const CircuitEnded> ended = circuit_end_of(failure);
+  if (!ended || ended->names().circuit_id != own.circuit_id || ended->names().local->id != own.local->id ||
+      ended->names().remote->id != own.remote->id)
+    return false;
+  note_caller_left(peer, own, ended->what());
+  return true;
+}
+
+void Peers::note_caller_left(const LocalPeer& peer, const CircuitNames& names, const std::string& end) {
   ++callers_left_;
   core_.log(LogLevel::debug, fmt::format("service {} ended with circuit {} of peer {}: {}", quote(peer.service()),
-                                         names.circuit_id, names.remote->id.to_string(), ended->what()));
-  return true;
+                                         names.circuit_id, names.remote->id.to_string(), end));
 }
 
 End Peers::handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure) {
@@ -186,6 +221,13 @@ Peers::Answer Peers::find_or_start(const std::shared_ptr<NodeLink>& link, const 
 
 void Peers::answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit, const OpenRequest& open) {
   Answer answer = find_or_start(link, open);
+  if (answer.peer && open.mode != OpenMode::start_only && !answer.peer->state_->has_room_in_queue()) {
+    answer.reason = error::service_limit_reached;
+    answer.text = fmt::format("{} circuits wait for service {} on node {}: its queue_max is {}",
+                              answer.peer->state_->inbox.size(), quote(answer.peer->service(), 64), core_.name(),
+                              answer.peer->state_->options.queue_max);
+    answer.peer = nullptr;
+  }
   if (!answer.peer) {
     ++circuits_refused_;
     core_.log(LogLevel::info, fmt::format("circuit from {} refused: {}", link->remote(), answer.text));
@@ -204,8 +246,38 @@ void Peers::answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit,
     machine.release(circuit);
   });
   if (!wants_circuit) return;
-  peer.inbox.push_back(Circuit(link->trunk(), circuit));
+  const bool was_empty = peer.inbox.empty();
+  peer.inbox.push_back({Circuit(link->trunk(), circuit), core_.now()});
   peer.inbox_changed.notify_one();
+  if (was_empty) watch_queue(*answer.peer);
+}
+
+/// Refuses the circuits that have waited for their service longer than its queue_deadline.
+void Peers::refuse_overdue(LocalPeer& peer) {
+  LocalPeer::State& state = *peer.state_;
+  const Duration deadline = state.options.queue_deadline;
+  while (!state.inbox.empty() && core_.now() - state.inbox.front().since >= deadline) {
+    Circuit circuit = std::move(state.inbox.front().circuit);
+    state.inbox.pop_front();
+    ++circuits_refused_;
+    std::string text = fmt::format("a circuit waited for service {} on node {} for its queue_deadline of {} ms",
+                                   quote(peer.service(), 64), core_.name(),
+                                   std::chrono::ceil<std::chrono::milliseconds>(deadline).count());
+    core_.log(LogLevel::info, "circuit refused: " + text);
+    circuit.refuse(error::service_limit_reached, std::move(text));
+  }
+  watch_queue(peer);
+}
+
+void Peers::watch_queue(LocalPeer& peer) {
+  LocalPeer::State& state = *peer.state_;
+  const Duration deadline = state.options.queue_deadline;
+  if (deadline == Duration::max() || state.inbox.empty() || state.is_ending) return;
+  if (!state.queue_alarm) state.queue_alarm = Clock::of(core_.executor()).make_alarm(core_.executor());
+  state.queue_alarm->set(state.inbox.front().since + deadline, [weak = peer.weak_from_this()] {
+    const std::shared_ptr<LocalPeer> waited = weak.lock();
+    if (waited && !waited->state_->is_ending) waited->state_->core->peers().refuse_overdue(*waited);
+  });
 }
 
 void Peers::introduce(NodeLink& link, const LocalPeer& peer) {
@@ -270,6 +342,7 @@ void Peers::end(LocalPeer& peer, End reason, bool failed) {
     });
   }
   state.inbox.clear();
+  state.queue_alarm.reset();
   state.inbox_changed.notify_all(); // before the cancellation, so that the inbox says nullopt
   state.tasks.cancel();
   state.ending.notify_all();

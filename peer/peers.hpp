@@ -55,9 +55,11 @@ class Peers {
   /// Notes and logs an exception that left a service, or its handler of one circuit. Returns the reason with which the
   /// circuits that it served end.
   End handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure);
-  /// Notes and logs that what left a service, or its handler of one circuit, is the end of a circuit that a caller had
-  /// opened to it: callers may leave. False for anything else.
-  bool caller_left(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure);
+  /// Notes and logs that what left a service is the end of a circuit that a caller had opened to it: callers may leave.
+  /// False for anything else.
+  bool caller_left(const LocalPeer& peer, std::exception_ptr failure);
+  /// The same of a task that works on one circuit; also when it was cancelled because that has ended.
+  bool caller_left(const LocalPeer& peer, const OwnedCircuit& circuit, std::exception_ptr failure);
   /// Peers that have ended and may still have tasks.
   const std::vector<std::weak_ptr<LocalPeer>>& ending() const noexcept { return ending_; }
   /// The number of ended peers that still have tasks.
@@ -72,6 +74,9 @@ class Peers {
   std::shared_ptr<LocalPeer> make_peer(std::string service, PeerId id, bool takes_circuits);
   Answer find_or_start(const std::shared_ptr<NodeLink>& link, const OpenRequest& open);
   std::string limit_reached(const NodeLink& starter) const;
+  void note_caller_left(const LocalPeer& peer, const CircuitNames& names, const std::string& end);
+  void refuse_overdue(LocalPeer& peer);
+  void watch_queue(LocalPeer& peer);
 
   NodeCore& core_;
   Registry registry_;

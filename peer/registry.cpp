@@ -8,13 +8,14 @@
 
 namespace trunkline {
 
-void Registry::add_service(std::string name, PeerServiceFunc function, std::size_t instances_max) {
+void Registry::add_service(std::string name, PeerServiceFunc function, ServiceOptions options) {
   if (name.empty()) throw std::invalid_argument("a service needs a name");
   if (!function) throw std::invalid_argument("service " + quote(name) + " needs a function");
+  options.check();
   if (services_.contains(name))
     throw_error(error::already_registered,
                 "service " + quote(name) + " is registered already; a name has one function");
-  services_.emplace(std::move(name), Service{std::move(function), instances_max, {}});
+  services_.emplace(std::move(name), Service{std::move(function), options, {}});
 }
 
 Registry::Service* Registry::find_service(std::string_view name) {

@@ -19,12 +19,13 @@ class Registry {
  public:
   struct Service {
     PeerServiceFunc function;
-    std::size_t instances_max = 0; // 0: any number
+    ServiceOptions options;
     std::map<std::uint64_t, std::shared_ptr<LocalPeer>> running; // in the order in which they started
   };
 
-  /// Errors: error::already_registered; std::invalid_argument for a name or function that is empty.
-  void add_service(std::string name, PeerServiceFunc function, std::size_t instances_max);
+  /// Errors: error::already_registered; std::invalid_argument for a name or function that is empty, or options that
+  /// cannot be.
+  void add_service(std::string name, PeerServiceFunc function, ServiceOptions options);
   Service* find_service(std::string_view name);
   const Service* find_service(std::string_view name) const;
   /// The names for error texts: "store, status", cut after a few; "nothing" when there is none.

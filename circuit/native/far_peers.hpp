@@ -25,6 +25,9 @@ class FarPeers {
   const RemoteNode* node() const noexcept { return node_ ? &*node_ : nullptr; }
   /// `fragment_bytes_max` is what it takes; 0: it did not say.
   void introduce(RemoteNode node, std::uint64_t fragment_bytes_max);
+  /// It understands words about calls: what gives one up.
+  bool knows_calls() const noexcept { return knows_calls_; }
+  void note_knows_calls() noexcept { knows_calls_ = true; }
   /// What it takes, as far as known.
   std::size_t fragment_bytes_max() const noexcept { return fragment_bytes_max_; }
 
@@ -49,6 +52,7 @@ class FarPeers {
  private:
   Whole& whole_;
   std::optional<RemoteNode> node_;
+  bool knows_calls_ = false;
   std::size_t fragment_bytes_max_ = std::size_t{1} << 30;
   boost::unordered_flat_map<PeerId, std::weak_ptr<const PeerName>, std::hash<PeerId>> names_;
   std::size_t sweep_at_ = 0;

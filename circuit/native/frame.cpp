@@ -1,5 +1,6 @@
 #include "circuit/native/frame.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <string_view>
@@ -11,6 +12,8 @@ constexpr std::uint64_t tag_bytes(std::uint32_t field) { return field << 3 | 2; 
 constexpr std::uint64_t tag_subject = tag_bytes(1);
 constexpr std::uint64_t tag_arg = tag_bytes(2);
 constexpr std::uint64_t tag_err = tag_bytes(3);
+constexpr std::uint64_t tag_remaining_ms = 4 << 3 | 5; // of a fixed size: what it costs is known before it is written
+constexpr std::uint64_t tag_cancels = 5 << 3;
 constexpr std::uint64_t tag_key = tag_bytes(1);
 constexpr std::uint64_t tag_value = tag_bytes(2);
 
@@ -55,10 +58,11 @@ class Fields {
   bool next(std::uint64_t& tag, std::string_view& value) {
     if (at_ == end_ || malformed_) return false;
     value = {};
+    number_ = 0;
     if (!varint(tag) || tag >> 3 == 0) return fail();
     std::uint64_t number = 0;
     switch (tag & 7) {
-      case 0: return varint(number) || fail();
+      case 0: return varint(number_) || fail();
       case 1: return skip(8) || fail();
       case 2: {
         if (!varint(number)) return fail();
@@ -67,10 +71,12 @@ class Fields {
         value = {start, static_cast<std::size_t>(number)};
         return true;
       }
-      case 5: return skip(4) || fail();
+      case 5: return fixed32() || fail();
       default: return fail();
     }
   }
+  /// Of a field that is a number.
+  std::uint64_t number() const { return number_; }
   bool malformed() const { return malformed_; }
 
  private:
@@ -87,6 +93,12 @@ class Fields {
     }
     return false;
   }
+  bool fixed32() {
+    const std::byte* const start = at_;
+    if (!skip(4)) return false;
+    for (int i = 0; i < 4; ++i) number_ |= static_cast<std::uint64_t>(start[i]) << (8 * i);
+    return true;
+  }
   bool skip(std::uint64_t count) {
     if (count > static_cast<std::uint64_t>(end_ - at_)) return false;
     at_ += count;
@@ -95,6 +107,7 @@ class Fields {
 
   const std::byte* at_;
   const std::byte* end_;
+  std::uint64_t number_ = 0;
   bool malformed_ = false;
 };
 
@@ -183,16 +196,24 @@ Parsed get_data_head(std::span<const std::byte> body, std::size_t length, std::u
 }
 
 std::size_t metadata_bytes(const Fragment& fragment) noexcept {
-  if (fragment.subject.empty() && fragment.args.empty() && fragment.err.empty()) return 0;
+  if (fragment.subject.empty() && fragment.args.empty() && fragment.err.empty() && !fragment.says_deadline()) return 0;
   std::size_t size = field_size(fragment.subject.size()) + field_size(fragment.err.size());
   for (const auto& arg : fragment.args) {
     const std::size_t inner = arg_size(arg);
     size += 1 + varint_size(inner) + inner;
   }
+  if (fragment.says_deadline()) size += fragment.cancels() ? 2 : 5;
   return size;
 }
 
-void put_metadata(std::vector<std::byte>& into, const Fragment& fragment) {
+std::uint32_t remaining_ms(std::chrono::steady_clock::time_point deadline,
+                           std::chrono::steady_clock::time_point now) noexcept {
+  if (deadline <= now) return 1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now).count();
+  return static_cast<std::uint32_t>(std::min<std::int64_t>(left, std::numeric_limits<std::uint32_t>::max()));
+}
+
+void put_metadata(std::vector<std::byte>& into, const Fragment& fragment, std::chrono::steady_clock::time_point now) {
   append_field(into, tag_subject, fragment.subject);
   for (const auto& arg : fragment.args) {
     append_varint(into, tag_arg);
@@ -201,17 +222,30 @@ void put_metadata(std::vector<std::byte>& into, const Fragment& fragment) {
     append_field(into, tag_value, arg.second);
   }
   append_field(into, tag_err, fragment.err);
+  if (fragment.cancels()) {
+    append_varint(into, tag_cancels);
+    append_varint(into, 1);
+  } else if (fragment.says_deadline()) {
+    append_varint(into, tag_remaining_ms);
+    const std::uint32_t left = remaining_ms(*fragment.deadline(), now);
+    for (int i = 0; i < 4; ++i) into.push_back(static_cast<std::byte>(left >> (8 * i)));
+  }
 }
 
-bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment) {
+bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment, std::chrono::steady_clock::time_point now) {
   Fields fields(bytes);
   std::uint64_t tag = 0;
   std::string_view value;
+  bool cancels = false;
   while (fields.next(tag, value)) {
     if (tag == tag_subject) {
       fragment.subject = value;
     } else if (tag == tag_err) {
       fragment.err = value;
+    } else if (tag == tag_remaining_ms) {
+      if (fields.number() != 0) fragment.set_deadline(now + std::chrono::milliseconds(fields.number()));
+    } else if (tag == tag_cancels) {
+      cancels = fields.number() != 0;
     } else if (tag == tag_arg) {
       Fields inner(std::as_bytes(std::span(value)));
       std::string_view key;
@@ -226,6 +260,7 @@ bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment) {
       fragment.args.append(key, text);
     }
   }
+  if (cancels) fragment.set_deadline(std::chrono::steady_clock::time_point::min());
   return !fields.malformed();
 }
 

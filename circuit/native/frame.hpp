@@ -6,6 +6,7 @@
 #include "fragment/fragment.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -96,6 +97,7 @@ inline std::byte* put_header(std::byte* at, std::size_t length, FrameType type, 
 
 /// Field 1 of the control frames that are about one circuit: most say no more.
 inline constexpr std::byte circuit_tag{0x08};
+inline constexpr std::byte open_remaining_ms_tag{0x50}; // field 10 of an OPEN
 inline constexpr std::size_t circuit_frame_bytes_max = header_bytes + 1 + varint_bytes_max;
 
 /// A whole control frame; `rest` are its other fields, as protobuf writes them. Needs circuit_frame_bytes_max and
@@ -131,9 +133,14 @@ Parsed get_data_head(std::span<const std::byte> body, std::size_t length, std::u
 
 /// Bytes of the fragment's metadata (a FragmentMetadata of proto/trunk.proto); 0 when all of it is empty.
 std::size_t metadata_bytes(const Fragment& fragment) noexcept;
-/// Appends exactly metadata_bytes().
-void put_metadata(std::vector<std::byte>& into, const Fragment& fragment);
-/// Sets subject, args and err. Unknown fields are skipped. False when malformed.
-bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment);
+/// Appends exactly metadata_bytes(). A deadline is written as the time that is left of it now.
+void put_metadata(std::vector<std::byte>& into, const Fragment& fragment,
+                  std::chrono::steady_clock::time_point now = {});
+/// Sets subject, args, err and the deadline. Unknown fields are skipped. False when malformed.
+bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment,
+                  std::chrono::steady_clock::time_point now = {});
+/// The time that is left until a deadline, as the wire has it: at least a millisecond.
+std::uint32_t remaining_ms(std::chrono::steady_clock::time_point deadline,
+                           std::chrono::steady_clock::time_point now) noexcept;
 
 } // namespace trunkline::wire

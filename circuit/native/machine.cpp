@@ -14,7 +14,9 @@ using wire::FrameType;
 
 namespace {
 
+constexpr const char* feature_calls = "calls"; // we understand what gives up a call
 constexpr std::size_t open_rest_bytes_max = 1024; // of an OPEN, kept to know the next one by
+constexpr std::uint64_t remaining_ms_max = std::uint64_t{1} << 32; // more is as good as no deadline
 constexpr std::uint64_t credit_tiny = 1024;       // smaller grants count as control frames
 
 Limits checked(Limits limits) {
@@ -48,9 +50,9 @@ struct NativeMachine::Heard {
 
 NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
     : Whole(checked(options.limits), begins), options_(std::move(options)), heard_(std::make_unique<Heard>()),
-      writer_(limits), farewell_(*this, writer_), far_peers_(*this), flood_guard_(*this),
+      writer_(limits, Whole::now), farewell_(*this, writer_), far_peers_(*this), flood_guard_(*this),
       keepalive_(*this, writer_, far_peers_), circuits_(*this, options_.dialled),
-      window_(*this, writer_, nodes_, circuits_, keepalive_), scheduler_(*this, writer_, nodes_),
+      window_(*this, writer_, nodes_, circuits_, keepalive_), scheduler_(*this, writer_, nodes_), deadlines_(*this),
       reader_(*this, {writer_, farewell_, far_peers_, flood_guard_, circuits_, window_, nodes_}) {
   writer_.put_preface();
   wire::Hello hello;
@@ -61,6 +63,7 @@ NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
   for (const std::string& address : options_.addresses)
     if (hello.ByteSizeLong() + address.size() < control_bytes_max - 64) hello.add_addresses(address);
   hello.set_fragment_bytes_max(limits.fragment_bytes_max);
+  hello.add_features(feature_calls);
   writer_.put_control(FrameType::hello, hello);
   window_.grant_initial();
   keepalive_.ping(); // times the round trip
@@ -93,6 +96,7 @@ std::optional<End> NativeMachine::why_not_open(const OpenRequest& request, const
                                                std::size_t metadata) const {
   if (!farewell_.running()) return End(error::trunk_lost, "the trunk is closed" + from());
   if (draining()) return End(error::draining, "the trunk takes no new circuits" + from());
+  if (request.deadline <= now) return End(error::deadline_passed, "before the circuit was opened");
   if (first && !crosses(*first, metadata)) return End(error::fragment_too_large, "first " + why_not(*first));
   if (request.to_service.size() > limits.name_bytes_max)
     return End(error::no_service, fmt::format("no service has a name of {} bytes: name_bytes_max is {}",
@@ -122,6 +126,8 @@ TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> f
       circuits_.open_here(id, make_names(request.from, far_peers_.name(request.to_peer, request.to_service), id,
                                          std::move(request.name), std::move(request.user_string)));
   if (!answer) circuit.answer = Answer::unasked;
+  circuit.deadline = request.deadline;
+  deadlines_.add(circuit);
   if (first) scheduler_.enqueue(circuit, *first, metadata);
   return &circuit;
 }
@@ -255,6 +261,7 @@ void NativeMachine::end_circuit(NativeCircuit& circuit, End reason) {
   if (std::exchange(circuit.ended, true)) return;
   if (!reason.clean()) circuit.end = std::make_unique<End>(std::move(reason));
   circuits_.leave(circuit);
+  deadlines_.remove(circuit);
   reader_.forget(circuit);
   window_.drop_assembly(circuit);
   scheduler_.drop(circuit);
@@ -430,6 +437,7 @@ Instant NativeMachine::deadline() const {
   first = std::min(first, farewell_.drain_deadline());
   first = std::min(first, scheduler_.deadline());
   first = std::min(first, window_.deadline());
+  first = std::min(first, deadlines_.next());
   return first;
 }
 
@@ -444,6 +452,7 @@ void NativeMachine::tick(Instant at) {
   if (pinged) nodes_.free_spares(); // a quiet trunk holds no memory for a busy one
   scheduler_.tick();
   window_.tick();
+  deadlines_.tick();
   if (farewell_.drain_overdue()) end_drain();
 }
 
@@ -457,6 +466,7 @@ void NativeMachine::check() {
   circuits_.check(full);
   window_.check(full);
   scheduler_.check(full);
+  deadlines_.check(full);
   reader_.check();
   nodes_.check(full);
 }
@@ -543,6 +553,8 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
   node.name = escape_markup(hello.node_name(), limits.name_bytes_max);
   node.addresses.assign(hello.addresses().begin(), hello.addresses().end());
   far_peers_.introduce(std::move(node), hello.fragment_bytes_max());
+  for (const std::string& feature : hello.features())
+    if (feature == feature_calls) far_peers_.note_knows_calls();
   emit(TrunkEvent::Kind::hello);
 }
 
@@ -591,9 +603,13 @@ void NativeMachine::on_open(std::span<const std::byte> body) {
   request->name = message.name();
   request->user_string = message.user_string();
   request->wants_answer = message.wants_answer();
+  if (message.remaining_ms() != 0)
+    request->deadline = now + std::chrono::milliseconds(std::min<std::uint64_t>(message.remaining_ms(), remaining_ms_max));
   NativeCircuit& circuit =
       circuits_.open_there(id, make_names(nullptr, request->from, id, request->name, request->user_string), strings);
   if (!request->wants_answer) circuit.answer = Answer::unasked;
+  circuit.deadline = request->deadline;
+  deadlines_.add(circuit);
   emit(TrunkEvent::Kind::opened, &circuit).open = std::move(request);
 }
 
@@ -674,6 +690,7 @@ void NativeMachine::on_close(std::span<const std::byte> body) {
   if (circuit->assembly)
     return reset_circuit(*circuit, End(error::protocol_violation_on_circuit, "close inside a fragment"));
   circuit->in.finish();
+  circuit->closed_there = true;
   End reason = message.reason() != 0 ? reason_in(message, error::none) : End();
   if (circuit->closing == NativeCircuit::Closing::said) { // each is the answer to the other
     if (circuit->end) reason = *circuit->end;

@@ -5,6 +5,7 @@
 #include "circuit/invariant.hpp"
 #include "circuit/machine.hpp"
 #include "circuit/native/circuits.hpp"
+#include "circuit/native/deadlines.hpp"
 #include "circuit/native/far_peers.hpp"
 #include "circuit/native/farewell.hpp"
 #include "circuit/native/flood_guard.hpp"
@@ -95,6 +96,8 @@ class NativeMachine final : public Machine, private Whole {
   std::size_t fragment_bytes_max() const override {
     return std::min(limits.fragment_bytes_max, far_peers_.fragment_bytes_max());
   }
+  Instant circuits_deadline() const override { return deadlines_.next(); }
+  bool far_knows_calls() const override { return far_peers_.knows_calls(); }
   std::size_t credit_bytes(const TrunkCircuit& circuit) const override;
   std::size_t memory_bytes() const override { return window_.memory_bytes() + reader_.memory_bytes(); }
   const TrunkCounters& counters() const override { return Whole::counters; }
@@ -162,6 +165,7 @@ class NativeMachine final : public Machine, private Whole {
   Circuits circuits_;
   Window window_;
   Scheduler scheduler_;
+  Deadlines deadlines_;
   Reader reader_;
   Checks checks_;
 };

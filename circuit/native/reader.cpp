@@ -252,7 +252,7 @@ void Reader::start_fragment(NativeCircuit& circuit, const wire::DataHead& head, 
   node->cost = cost;
   node->fragment.op = head.op;
   node->fragment.part = head.part;
-  if (!head.metadata.empty() && !wire::get_metadata(head.metadata, node->fragment)) {
+  if (!head.metadata.empty() && !wire::get_metadata(head.metadata, node->fragment, whole_.now)) {
     around_.nodes.free(node);
     whole_.violate(error::protocol_error, fmt::format("circuit {}: malformed fragment metadata", circuit.id));
     return around_.window.skip(cost);

@@ -24,6 +24,7 @@ void append_frame(Output& into, FrameType type, const google::protobuf::MessageL
 struct Writer::Said {
   wire::Open open; // the last one, without its circuit; `open_rest` is how it is written
   std::string open_rest;
+  std::string open_timed; // scratch
   wire::Accept accept;
   wire::Refuse refuse;
   wire::Credit credit;
@@ -33,7 +34,8 @@ struct Writer::Said {
   wire::Pong pong;
 };
 
-Writer::Writer(const Limits& limits) : limits_(limits), said_(std::make_unique<Said>()) {}
+Writer::Writer(const Limits& limits, const Instant& now)
+    : limits_(limits), now_(now), said_(std::make_unique<Said>()) {}
 
 Writer::~Writer() = default;
 
@@ -96,7 +98,13 @@ void Writer::put_open(CircuitId id, const OpenRequest& request, bool wants_answe
     message.set_wants_answer(wants_answer);
     message.SerializeToString(&rest);
   }
-  put_control(FrameType::open, id, rest);
+  if (request.deadline == Instant::max()) return put_control(FrameType::open, id, rest);
+  // Behind the cached fields: it is another one each time.
+  std::byte bytes[1 + wire::varint_bytes_max] = {wire::open_remaining_ms_tag};
+  const std::byte* const end = wire::put_varint(bytes + 1, wire::remaining_ms(request.deadline, now_));
+  said_->open_timed = rest;
+  said_->open_timed.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(end - bytes));
+  put_control(FrameType::open, id, said_->open_timed);
 }
 
 void Writer::put_accept(CircuitId id, const PeerName& peer) {

@@ -24,7 +24,8 @@ namespace trunkline {
 
 class Writer {
  public:
-  explicit Writer(const Limits& limits);
+  /// `now` is read when something is written that depends on the time.
+  Writer(const Limits& limits, const Instant& now);
   ~Writer();
 
   std::size_t bytes() const noexcept { return pending_.bytes; }
@@ -39,6 +40,7 @@ class Writer {
   void put_control(wire::FrameType type, const google::protobuf::MessageLite& message);
   /// `rest` are the fields behind the circuit.
   void put_control(wire::FrameType type, CircuitId circuit, std::string_view rest = {});
+  /// With a deadline of Instant::max() it has none.
   void put_open(CircuitId id, const OpenRequest& request, bool wants_answer);
   void put_accept(CircuitId id, const PeerName& peer);
   void put_refuse(CircuitId id, error reason, const std::string& text, const std::string& existing);
@@ -77,6 +79,7 @@ class Writer {
   void put_in_band(wire::FrameType type, CircuitId circuit, bool is_answer);
 
   const Limits& limits_;
+  const Instant& now_;
   std::unique_ptr<Said> said_;
   Output pending_;
   std::size_t answers_bytes_ = 0;
@@ -102,7 +105,7 @@ inline void Writer::put_data(CircuitId id, Fragment& fragment, std::size_t offse
   }
   if (metadata != 0) {
     metadata_.clear();
-    wire::put_metadata(metadata_, fragment);
+    wire::put_metadata(metadata_, fragment, now_);
     head.flags |= wire::flag_metadata;
     head.metadata = metadata_;
   }

@@ -1,5 +1,6 @@
 // The snippets of docs/tour.md and docs/lifetime.md that are not in examples/: compiled, run, and true.
 #include "async/within.hpp"
+#include "circuit/caller.hpp"
 #include "circuit/while_open.hpp"
 #include "peer/node.hpp"
 #include "tests/support/coroutine.hpp"
@@ -133,6 +134,46 @@ awaitable<void> searching(Node& here, Node&, std::string address) {
   CHECK(answer.value().payload.text() == "no needle anywhere");
 }
 
+awaitable<void> asking(Node& here, Node&, std::string address) {
+  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
+  const Fragment answer = co_await me->request(address, "find", Fragment(op_line, "needle"), std::chrono::seconds(2));
+  CHECK(answer.payload.text() == "no needle anywhere");
+
+  CircuitOptions limited;
+  limited.deadline = std::chrono::seconds(20);
+  const std::shared_ptr<LocalPeer> helper = here.new_peer("helper");
+  Circuit circuit = me->join_or_start(address, "collect", std::nullopt, std::move(limited));
+  CircuitOptions options;
+  options.inherit(circuit); // no later than our own caller waits
+  Circuit elsewhere = helper->join_or_start(address, "collect", std::nullopt, std::move(options));
+  CHECK(elsewhere.deadline() == circuit.deadline());
+  circuit.close();
+  elsewhere.close();
+}
+
+awaitable<Fragment> answer_slowly(Fragment call) {
+  co_await sleep_for(std::chrono::milliseconds(1));
+  call.payload = Payload("42");
+  co_return call;
+}
+
+awaitable<void> answer_all(Circuit circuit) {
+  co_await answer_calls(circuit, [](Fragment call) { return answer_slowly(std::move(call)); });
+}
+
+awaitable<void> calling(Node& here, Node& there, std::string address) {
+  ServiceOptions few;
+  few.circuits_max = 8; // at once
+  few.queue_max = 100;
+  few.queue_deadline = std::chrono::seconds(1);
+  there.serve("answer", answer_all, few);
+  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
+  Caller caller(me->join_or_start(address, "answer", std::nullopt));
+  const Fragment reply = co_await caller.call(Fragment(op_line, "?"), std::chrono::seconds(2));
+  CHECK(reply.payload.text() == "42");
+  caller.circuit().close();
+}
+
 awaitable<void> follow_leader(Circuit circuit) {
   while (!circuit.remote_metadata() || !circuit.remote_metadata()->contains("role"))
     co_await circuit.metadata_changed(); // returns when it has changed
@@ -230,5 +271,11 @@ TEST_CASE("snippets: a peer's metadata is known before its first fragment is tak
 }
 
 TEST_CASE("snippets: a change of a peer's metadata is waited for") { test::run_coroutine(with_nodes(following)); }
+
+TEST_CASE("snippets: a request has a deadline, which its handler can hand on") { test::run_coroutine(with_nodes(asking)); }
+
+TEST_CASE("snippets: calls have deadlines, and a service says how many circuits it works on") {
+  test::run_coroutine(with_nodes(calling));
+}
 
 TEST_CASE("snippets: work for a circuit goes on while it is open") { test::run_coroutine(with_nodes(searching)); }

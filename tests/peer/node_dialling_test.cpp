@@ -188,7 +188,7 @@ awaitable<void> stream(Circuit circuit, std::string name) {
   co_await circuit.finish_acknowledged();
 }
 
-awaitable<void> echo_stream(Circuit circuit) { co_await echo(std::move(circuit)); }
+awaitable<void> echo_stream(Circuit circuit) { return echo(std::move(circuit)); }
 
 /// Both sides open a circuit, `turns` handlers apart, and stream over it both ways. Nothing may be lost, and afterwards
 /// new circuits of both use the same trunk: the one that the node with the smaller id dialled.

@@ -121,6 +121,7 @@ struct Open {
   Bytes name = {};
   Bytes user_string = {};
   bool wants_answer = false;
+  std::uint64_t remaining_ms = 0;
 };
 
 inline Bytes open(std::uint64_t circuit, const Open& said = Open()) {
@@ -133,7 +134,8 @@ inline Bytes open(std::uint64_t circuit, const Open& said = Open()) {
                          .text(6, said.to_service)
                          .text(7, said.name)
                          .text(8, said.user_string)
-                         .number(9, said.wants_answer));
+                         .number(9, said.wants_answer)
+                         .number(10, said.remaining_ms));
 }
 
 /// Everything in a data frame beside circuit and payload.
