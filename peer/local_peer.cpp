@@ -179,8 +179,9 @@ LocalPeer::Working::Working(std::shared_ptr<LocalPeer> peer) : peer_(std::move(p
 
 LocalPeer::Working::~Working() {
   if (!peer_) return;
-  --peer_->state_->working;
-  peer_->state_->inbox_changed.notify_one(); // circuits_max leaves room for another one
+  State& state = *peer_->state_;
+  --state.working;
+  if (state.options.circuits_max != 0) state.inbox_changed.notify_one(); // there is room for another one
 }
 
 // The function is a copy that lives in this frame: a coroutine lambda's captures must outlive the coroutine.
