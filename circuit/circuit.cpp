@@ -405,15 +405,15 @@ awaitable<void> Circuit::metadata_changed() {
   require("metadata_changed");
   const Held held(trunk_, state_);
   TrunkCircuit* const state = state_;
-  const PeerId peer = state->names->remote->id;
-  const auto now = [&] {
-    const Metadata* const known = held.trunk->machine().remote_metadata(peer);
+  const auto now = [&] { // an accept may still say which peer it is
+    const Metadata* const known = held.trunk->machine().remote_metadata(state->names->remote->id);
     return known ? *known : Metadata();
   };
   const Metadata before = now();
   while (now() == before) {
     if (state->ended) throw_end(*state);
-    co_await held.trunk->metadata_changed();
+    const Trunk::MetadataWatch watch(*held.trunk, *state);
+    co_await held.trunk->waits(*state).changed.wait();
     check_released(*state);
   }
 }

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -25,10 +26,11 @@ template <class Circuit, CircuitHook Circuit::* hook> using CircuitList =
     boost::intrusive::list<Circuit, boost::intrusive::member_hook<Circuit, CircuitHook, hook>,
                            boost::intrusive::constant_time_size<false>>;
 
-/// `Circuit` is a TrunkCircuit with a CircuitHook `of_trunk`.
+/// `Circuit` is a TrunkCircuit with the CircuitHooks `of_trunk` and `of_peer`.
 template <class Circuit, class Key> class CircuitTable {
  public:
   using All = CircuitList<Circuit, &Circuit::of_trunk>;
+  using OfPeer = CircuitList<Circuit, &Circuit::of_peer>;
 
   /// `held` counts the circuits that have ended and whose handle is still there.
   explicit CircuitTable(std::uint64_t& held) : held_(held) {}
@@ -46,9 +48,25 @@ template <class Circuit, class Key> class CircuitTable {
     return *circuit;
   }
   void enter(const Key& key, Circuit& circuit) { on_wire_.emplace(key, &circuit); }
+  /// It is now one of the peer that it names as ours; of another one before, maybe.
+  void join_peer(Circuit& circuit) {
+    const PeerId& local = circuit.names->local->id;
+    if (!peer_last_ || peer_last_->first != local) peer_last_ = &*of_peers_.try_emplace(local).first;
+    circuit.of_peer.unlink();
+    peer_last_->second.push_back(circuit);
+  }
+  /// One of our peers has ended; false when no circuit was ever one of it.
+  bool forget_peer(const PeerId& local) {
+    const auto found = of_peers_.find(local);
+    if (found == of_peers_.end()) return false;
+    if (peer_last_ == &*found) peer_last_ = nullptr;
+    of_peers_.erase(found); // its circuits leave the list
+    return true;
+  }
   /// Takes it off the wire; may be called for one that was never entered.
   void leave(const Key& key, Circuit& circuit) {
     if (found_last_ == &circuit) found_last_ = nullptr;
+    circuit.of_peer.unlink();
     const auto found = on_wire_.find(key);
     if (found != on_wire_.end() && found->second == &circuit) on_wire_.erase(found);
   }
@@ -109,9 +127,10 @@ template <class Circuit, class Key> class CircuitTable {
   /// See Machine::circuits_of.
   void of_peer(const PeerId& local, std::vector<TrunkCircuit*>& into) {
     into.clear();
-    for (Circuit& circuit : all_)
-      if (!circuit.ended && !circuit.released() && circuit.names->local && circuit.names->local->id == local)
-        into.push_back(&circuit);
+    const auto found = of_peers_.find(local);
+    if (found == of_peers_.end()) return;
+    for (Circuit& circuit : found->second)
+      if (!circuit.released()) into.push_back(&circuit);
   }
 
   /// all == on the wire + held. Counts them when `full`.
@@ -125,6 +144,13 @@ template <class Circuit, class Key> class CircuitTable {
       ++count;
       ended += circuit.ended ? 1 : 0;
     }
+    std::size_t of_peers = 0;
+    for (const auto& [peer, circuits] : of_peers_)
+      for (const Circuit& circuit : circuits) {
+        ++of_peers;
+        invariant(!circuit.ended && circuit.names->local->id == peer, "circuit table: a peer's circuits name it");
+      }
+    invariant(of_peers <= on_wire_.size(), "circuit table: circuits of our peers <= on the wire");
     invariant(count == all_count_, "circuit table: all == circuits in the list");
     invariant(ended == held_, "circuit table: held == ended circuits in the list");
   }
@@ -141,6 +167,8 @@ template <class Circuit, class Key> class CircuitTable {
   std::size_t all_count_ = 0;
   std::uint64_t& held_;
   Circuit* found_last_ = nullptr;
+  std::unordered_map<PeerId, OfPeer> of_peers_; // an entry stays until its peer ends; the outside sees no order of it
+  typename std::unordered_map<PeerId, OfPeer>::value_type* peer_last_ = nullptr; // that a circuit came to
   std::vector<std::unique_ptr<Circuit>> buried_;
   std::vector<std::unique_ptr<Circuit>> buried_before_;
 };

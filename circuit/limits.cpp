@@ -20,6 +20,8 @@ void Limits::check() const {
   demand(circuits_max >= 1, "circuits_max", circuits_max, "at least 1");
   demand(open_backlog_max >= 1, "open_backlog_max", open_backlog_max, "at least 1");
   demand(pings_per_second_max >= 1, "pings_per_second_max", pings_per_second_max, "at least 1");
+  demand(cancelled_opens_per_second_max >= 1, "cancelled_opens_per_second_max", cancelled_opens_per_second_max,
+         "at least 1");
   demand(control_frames_per_second_max >= 1, "control_frames_per_second_max", control_frames_per_second_max,
          "at least 1");
   demand(remote_peers_max >= 1, "remote_peers_max", remote_peers_max, "at least 1");

@@ -23,13 +23,13 @@ struct Limits {
   std::size_t circuit_window_bytes_max = 4 << 20; // how far a circuit's window may tune itself up
   std::size_t send_queue_bytes_max = 4 << 20; // taken for sending and covered by circuit credit, per trunk
   std::uint32_t circuits_max = 131072; // opened by the far side and not yet released here
-  std::uint32_t open_backlog_max = 256; // opened by the far side and not yet taken by a service
+  std::uint32_t open_backlog_max = 131072; // opened by far sides to one peer and not yet taken by its service
   std::uint32_t empty_frames_max = 10; // data frames in a row that carry nothing, per circuit
   std::uint32_t pings_answered_per_second_max = 10; // more are coalesced
   std::uint32_t pings_per_second_max = 100; // more break the trunk
   std::uint32_t unknown_frames_per_minute_max = 100; // optional ones; more break the trunk
-  std::uint32_t cancelled_opens_per_second_max = 200; // sustained for five seconds; more break the trunk
-  std::uint32_t control_frames_per_second_max = 10000; // metadata, peer ends, tiny credits; more break the trunk
+  std::uint32_t cancelled_opens_per_second_max = 200; // sustained for five seconds; beyond it opens wait
+  std::uint32_t control_frames_per_second_max = 10000; // metadata, peer ends, tiny credits; beyond it reading pauses
   std::size_t metadata_bytes_max = 4096; // user metadata of one peer, keys and values
   std::uint32_t remote_peers_max = 4096; // peers of the far side whose metadata is kept
   std::size_t remote_metadata_bytes_max = 4 << 20; // of all peers of the far side together

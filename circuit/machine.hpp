@@ -115,7 +115,7 @@ class Direction {
 /// The machine writes it, all others only read it, but for what is said of its handle.
 struct TrunkCircuit {
   /// A close of ours. It finishes our direction, too, and what arrives is dropped from then on.
-  enum class Closing : std::uint8_t { no, asked, said };
+  enum class Closing : std::uint8_t { no, asked, said, answered };
 
   TrunkCircuit(CircuitId number, bool is_ours) noexcept : id(number), opened_here(is_ours) {}
   TrunkCircuit(const TrunkCircuit&) = delete;
@@ -164,6 +164,7 @@ struct TrunkCircuit {
   bool ended = false;            // nothing more crosses; what was received is still readable
   Answer answer = Answer::awaited;
   Handle handle = Handle::held;
+  bool cancelled = false;        // its opener gave it up before a service took it: there is nothing to serve
   bool dialled = false;          // opening it started a new connection
   bool closed_there = false;     // the far side closed it: what it sent before that is to be served
   Instant deadline = Instant::max(); // when it is reset
@@ -186,9 +187,11 @@ struct TrunkEvent {
     writable,        // circuit: a send that said no_credit may be tried again
     finished,        // circuit: our finish was acknowledged
     ended,           // circuit: see end
+    lost,            // circuit: it was closed and let go, and what was sent on it may not have arrived
     metadata,        // peer: the far peer's user metadata changed
     peer_ended,      // peer: the far peer ended; end says why
     draining,        // the far side takes no new circuits
+    may_open,        // an open that `may_open` denied may be tried again
     closed,          // the trunk is over; end says why. All its circuits have ended
   };
   Kind kind;
@@ -211,8 +214,16 @@ struct TrunkCounters {
   std::uint64_t frames_for_forgotten_circuits = 0;
   std::uint64_t unknown_frames = 0;
   std::uint64_t pings_coalesced = 0;
+  std::uint64_t circuits_opened = 0; // by this side
   std::uint64_t circuits_refused = 0;
+  std::uint64_t circuits_lost = 0; // see TrunkEvent::Kind::lost
   std::uint64_t circuits_held = 0; // now: over, but their handles are still there
+  std::uint64_t opens_cancelled = 0; // circuits of the far side that ended by its doing within a second, unanswered
+  std::uint64_t opens_delayed = 0; // opens of the far side that had to wait because it cancels many
+  std::uint64_t opens_waiting = 0; // now: of them, those that still wait
+  std::uint64_t reading_pauses = 0; // because of more control frames than control_frames_per_second_max
+  std::uint64_t metadata_dropped = 0; // of far peers: there was no room for it here
+  std::uint64_t metadata_withheld = 0; // of our peers: there is no room for it there
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_sent = 0;
 };
@@ -235,11 +246,15 @@ class Machine {
   virtual void tick(Instant now) = 0;
 
   // Inputs from our side.
+  /// False while an open would be refused because the far side takes no more circuits than there are now; the event
+  /// `may_open` follows when that has changed. True where an open fails for another reason: waiting does not help.
+  virtual bool may_open() { return true; }
   virtual TrunkCircuit* open(OpenRequest request, std::optional<Fragment> first, Instant now) = 0;
   virtual void accept(TrunkCircuit& circuit, std::shared_ptr<const PeerName> local) = 0;
   /// `existing` is the URL of an instance that the refused could join; may be empty. Releases the circuit.
   virtual void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) = 0;
-  /// Tells the machine that a service has taken the circuit from its inbox (it leaves the open backlog).
+  /// Tells the machine that a service has taken the circuit from its inbox: from now on a reset by its opener is one
+  /// that has cost work.
   virtual void left_backlog(TrunkCircuit& circuit) = 0;
   /// Moves from `fragment` only when it returns `queued`. Returns `closed` also for a fragment that can never cross
   /// (see `why_not`).
@@ -258,9 +273,11 @@ class Machine {
   /// The handle is gone. A circuit that has neither ended nor been closed is closed when it was finished, and reset as
   /// abandoned otherwise. The pointer is invalid afterwards.
   virtual void release(TrunkCircuit& circuit) = 0;
+  /// Tells the far side about one of our peers. Of several values between two writes it hears the last.
   virtual void set_metadata(const PeerName& local, const Metadata& metadata) = 0;
   virtual const Metadata* remote_metadata(const PeerId& peer) const = 0;
-  /// Tells the far side that one of our peers ended; its circuits are closed by the caller.
+  /// Tells the far side that one of our peers ended, if it has heard of that one; its circuits are closed by the
+  /// caller, and `circuits_of` does not find them any more.
   virtual void end_peer(const PeerName& local, const End& reason) = 0;
   /// No new circuits either way; closes by itself when none is left, and resets what is left at the deadline.
   /// Opens that the far side sent before it heard of this are refused as draining, or served where `serve_late`.
@@ -290,15 +307,15 @@ class Machine {
   virtual Instant deadline() const = 0;
   /// True when nothing more will be read or written: the connection can be closed.
   virtual bool over() const = 0;
-  /// False while the connection should not be read, until something was consumed or dropped. Only for a dialect without
-  /// credit, which has no other way to hold its far side back.
+  /// False while the connection should not be read: until something was consumed or dropped in a dialect without
+  /// credit, which has no other way to hold its far side back; until a tick where the far side says too much too fast.
   virtual bool wants_input() const { return true; }
 
   virtual const RemoteNode* remote() const = 0; // null before its Hello
   virtual bool draining() const = 0; // either side
   virtual std::size_t circuits_count() const = 0;
   /// Fills `into` (cleared first) with the circuits of one of our peers that have not ended and whose handle is still
-  /// there, in the order in which they were opened. Looks at all circuits, so it is meant for the end of a peer only.
+  /// there, in the order in which they came to it.
   virtual void circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) = 0;
   virtual std::size_t fragment_bytes_max() const = 0; // the smaller of both sides' limits, as far as known
   /// The first deadline of a circuit; Instant::max() when none has one.

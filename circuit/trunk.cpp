@@ -149,9 +149,15 @@ void Trunk::settle_events(Wakeups* woken) {
   }
 }
 
+void Trunk::wake_watching(const PeerId& peer, Wakeups* woken) {
+  const auto [first, last] = watching_.equal_range(peer);
+  for (auto at = first; at != last; ++at)
+    if (CircuitWaits* const waits = at->second->waits) waits->changed.notify_all(woken);
+}
+
 void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
   using Kind = TrunkEvent::Kind;
-  if (event.circuit && event.circuit->released()) return;
+  if (event.circuit && event.circuit->released() && event.kind != Kind::lost) return;
   CircuitWaits* const waits = event.circuit ? event.circuit->waits : nullptr;
   switch (event.kind) {
     case Kind::readable:
@@ -175,18 +181,20 @@ void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
     case Kind::ended:
       if (event.circuit->owner) event.circuit->owner->ended();
       wake_all(*event.circuit, woken);
-      metadata_changed_.notify_all(woken);
       if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
       break;
     case Kind::hello:
     case Kind::opened:
-    case Kind::peer_ended:
-    case Kind::draining: break;
-    case Kind::metadata: metadata_changed_.notify_all(woken); break;
+    case Kind::lost: break;
+    case Kind::metadata:
+    case Kind::peer_ended: wake_watching(event.peer, woken); break;
+    case Kind::may_open: open_wanted_.notify_all(woken); return;
+    case Kind::draining: open_wanted_.notify_all(woken); break;
     case Kind::closed:
       closed_ = true;
       deadline_alarm_.reset();
       writer_idle_.notify_all();
+      open_wanted_.notify_all();
       break;
   }
   if (const auto owner = owner_.lock()) owner->on_event(event);

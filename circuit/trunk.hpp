@@ -7,6 +7,7 @@
 #include "circuit/machine.hpp"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -35,8 +36,8 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   /// Receives the events of a trunk while the trunk dispatches them: it may call the trunk, and must not wait.
   class Owner {
    public:
-    /// Every event that is more than a wake-up for a circuit's handle: hello, opened, ended, metadata, peer_ended,
-    /// draining, closed.
+    /// Every event that is more than a wake-up for a circuit's handle: hello, opened, ended, lost, metadata,
+    /// peer_ended, draining, closed.
     virtual void on_event(TrunkEvent& event) = 0;
     /// A handle has opened a circuit without the owner (Circuit::new_circuit).
     virtual void on_opened_here(TrunkCircuit& /*circuit*/) {}
@@ -116,8 +117,21 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   bool congested(const TrunkCircuit& circuit) const noexcept { return congested() && machine_->has_queued(circuit); }
   /// Returns when congested() may have become false.
   awaitable<void> writer_idle() { return writer_idle_.wait(); }
-  /// Returns when the metadata of some far peer has changed, or a circuit has ended.
-  awaitable<void> metadata_changed() { return metadata_changed_.wait(); }
+  /// Returns when Machine::may_open may say yes again, or the trunk takes no more circuits at all.
+  awaitable<void> open_wanted() { return open_wanted_.wait(); }
+  /// As long as it lives, `waits(circuit).changed` is also told when the metadata of its far peer changes.
+  class MetadataWatch {
+   public:
+    MetadataWatch(Trunk& trunk, TrunkCircuit& circuit)
+        : trunk_(trunk), at_(trunk.watching_.emplace(circuit.names->remote->id, &circuit)) {}
+    MetadataWatch(const MetadataWatch&) = delete;
+    MetadataWatch& operator=(const MetadataWatch&) = delete;
+    ~MetadataWatch() { trunk_.watching_.erase(at_); }
+
+   private:
+    Trunk& trunk_;
+    std::multimap<PeerId, TrunkCircuit*>::iterator at_;
+  };
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) {
     const SendOutcome outcome = machine_->send(circuit, fragment);
     if (outcome == SendOutcome::queued) note_output();
@@ -160,6 +174,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   void settle();
   void settle_events(Wakeups* woken = nullptr);
   void wake(TrunkEvent& event, Wakeups* woken);
+  void wake_watching(const PeerId& peer, Wakeups* woken);
   void let_go(TrunkCircuit& circuit);
   void watch_next_deadline();
   void note_output() {
@@ -191,7 +206,8 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   Signal deadline_changed_;
   Signal input_wanted_;
   Signal writer_idle_;
-  Signal metadata_changed_;
+  Signal open_wanted_;
+  std::multimap<PeerId, TrunkCircuit*> watching_; // circuits on which a MetadataWatch is set, by their far peer
   std::vector<TrunkEvent> events_; // scratch, empty between calls
   std::size_t write_bytes_ = 64 * 1024;
   TimePoint deadline_seen_ = TimePoint::max();

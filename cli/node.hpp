@@ -13,13 +13,12 @@
 
 namespace trunkline::cli {
 
-/// A file on its way is a circuit and an open file: a thousand may be under way, the default allows a few hundred.
+/// A file on its way is a circuit and an open file: a thousand may be under way.
 inline constexpr std::size_t files_outstanding_max = 1024;
 
 inline NodeOptions node_options(std::string name) {
   NodeOptions options;
   options.name = std::move(name);
-  options.limits.open_backlog_max = 4 * files_outstanding_max;
   return options;
 }
 

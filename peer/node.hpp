@@ -85,8 +85,12 @@ struct NodeCounters {
   std::uint64_t trunks_lost = 0;
   std::uint64_t trunks_open = 0;
   std::uint64_t circuits_refused = 0;
+  std::uint64_t circuits_lost = 0; // let go by this side when they were closed, and refused or lost after that
   std::uint64_t callers_left = 0; // a handler ended because its circuit had: no failure
   std::uint64_t services_failed = 0;
+  std::uint64_t opens_cancelled = 0; // by their openers, within a second and unanswered
+  std::uint64_t opens_delayed = 0; // had to wait, because their node cancels more than cancelled_opens_per_second_max
+  std::uint64_t reading_pauses = 0; // of a connection that says more than control_frames_per_second_max
   std::uint64_t peers_ending = 0; // now: ended for all others, but their service has not returned yet
   std::uint64_t circuits_held = 0; // now: over, but their service still has the handle: it may be stuck
   std::uint64_t connections_unrecognised = 0; // TLS, HTTP, garbage

@@ -50,6 +50,14 @@ NodeOptions complete(NodeOptions options) {
   return options;
 }
 
+/// What counts on for the node when the trunk is gone.
+void add(NodeCounters& counters, const TrunkCounters& trunk) {
+  counters.opens_cancelled += trunk.opens_cancelled;
+  counters.opens_delayed += trunk.opens_delayed;
+  counters.reading_pauses += trunk.reading_pauses;
+  counters.circuits_lost += trunk.circuits_lost;
+}
+
 LinksOptions links_options(const NodeOptions& options) {
   LinksOptions links;
   links.media = options.media;
@@ -75,7 +83,9 @@ NodeCounters NodeCore::counters() const {
   counters.services_failed = peers_.services_failed();
   for (const auto& link : trunks_.all()) {
     counters.trunks_open += link->phase() == Link::Phase::open;
-    counters.circuits_held += link->trunk()->machine().counters().circuits_held;
+    const TrunkCounters& trunk = link->trunk()->machine().counters();
+    counters.circuits_held += trunk.circuits_held;
+    add(counters, trunk);
   }
   for (const auto& weak : lost_trunks_)
     if (const auto trunk = weak.lock()) counters.circuits_held += trunk->machine().counters().circuits_held;
@@ -175,6 +185,7 @@ awaitable<bool> NodeCore::dial(std::shared_ptr<NodeCore> core, std::string addre
 
 void NodeCore::on_gone(const std::shared_ptr<Link>& link) {
   trunks_.erase(link);
+  add(counters_, link->trunk()->machine().counters());
   const auto held = [](const std::weak_ptr<Trunk>& weak) {
     const auto trunk = weak.lock();
     return trunk && trunk->machine().counters().circuits_held > 0;
@@ -211,9 +222,18 @@ void NodeCore::on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event
     case Kind::draining:
       log(LogLevel::debug, fmt::format("{} takes no new circuits", link->remote()));
       return set_draining(link);
+    case Kind::lost: return on_lost(*link, *event.circuit);
     case Kind::closed: return on_closed(link, event.end ? std::move(*event.end) : End());
     default: return; // circuits tell their handles
   }
+}
+
+/// Nobody holds it any more, so the log hears of it.
+void NodeCore::on_lost(const NodeLink& link, const TrunkCircuit& circuit) {
+  links_.log(lost_lines_, LogLevel::warning,
+             fmt::format("what was sent on circuit {} to {} of {} may not have arrived, and its handle is gone: {}",
+                         circuit.id, quote(circuit.names->remote->service, 64), link.remote(),
+                         circuit.end ? circuit.end->to_string() : "it has ended"));
 }
 
 /// A handle has opened another circuit to its far peer: this trunk may be new to the local peer, or that peer may be
@@ -221,7 +241,10 @@ void NodeCore::on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event
 void NodeCore::on_opened_here(NodeLink& link, TrunkCircuit& circuit) {
   const auto peer = peers_.registry().find_peer(circuit.names->local->id);
   if (peer) Peers::introduce(link, *peer);
-  else link.trunk()->with([&](Machine& machine) { machine.reset(circuit, End(error::peer_ended)); });
+  else link.trunk()->with([&](Machine& machine) {
+    machine.reset(circuit, End(error::peer_ended));
+    machine.end_peer(*circuit.names->local, End(error::peer_ended));
+  });
 }
 
 void NodeCore::on_hello(const std::shared_ptr<NodeLink>& link) {
@@ -331,7 +354,8 @@ awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadlin
   }
   const End reason(error::draining, "node " + core->name_ + " drains");
   for (const auto& link : std::vector(core->trunks_.all())) {
-    if (link->phase() == Link::Phase::connecting && link->trunk()->machine().circuits_count() == 0) {
+    // What was opened before the connection is there is served, too, also where its handle is gone.
+    if (link->phase() == Link::Phase::connecting && link->trunk()->machine().counters().circuits_opened == 0) {
       core->links_.abandon(link, reason);
     } else {
       link->trunk()->with([&](Machine& machine) { machine.drain(due); });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "async/clock.hpp"
+#include "async/log_rate.hpp"
 #include "circuit/circuit.hpp"
 #include "peer/links.hpp"
 #include "peer/local_peer.hpp"
@@ -63,6 +64,7 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   // For its links. Called while a trunk dispatches events: nothing here waits, and the trunk takes calls.
   void on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event);
   void on_opened_here(NodeLink& link, TrunkCircuit& circuit);
+  void on_lost(const NodeLink& link, const TrunkCircuit& circuit);
 
  private:
   std::shared_ptr<void> keep() override { return shared_from_this(); }
@@ -89,6 +91,7 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   std::vector<std::weak_ptr<Trunk>> lost_trunks_; // gone, but a handle still had a circuit of theirs
   std::size_t handshakes_count_ = 0; // accepted, no Hello yet
   NodeCounters counters_;
+  LogRate lost_lines_;
   Links links_;
 };
 

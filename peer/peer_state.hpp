@@ -9,10 +9,12 @@
 #include "peer/local_peer.hpp"
 #include "peer/node_link.hpp"
 
+#include <cstddef>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace trunkline {
 
@@ -22,8 +24,22 @@ struct LocalPeer::State {
       : core(std::move(node)), name(std::move(peer_name)), has_inbox(takes_circuits),
         tasks(std::move(executor), std::move(on_failure)) {}
 
-  /// Whether there is a circuit that the service may take now.
-  bool has_circuit() const noexcept {
+  /// One more circuit comes. Forgets those that were given up before the service took them: there is nothing to serve.
+  /// Looks at all of them, so it does that only after as many have come; sooner where few may wait.
+  void forget_cancelled(std::size_t waiting_max) {
+    if (++came < inbox.size() || (inbox.size() < 16 && inbox.size() < waiting_max)) return;
+    came = 0;
+    std::vector<Circuit> cancelled; // dropped when the inbox is in order again
+    for (Waiting& waiting : inbox)
+      if (waiting.circuit.state()->cancelled) cancelled.push_back(std::move(waiting.circuit));
+    if (!cancelled.empty()) std::erase_if(inbox, [](const Waiting& waiting) { return !waiting.circuit.state(); });
+  }
+  /// Whether there is a circuit that the service may take now; forgets those before it that were given up.
+  bool has_circuit() {
+    while (!inbox.empty() && inbox.front().circuit.state()->cancelled) {
+      const Circuit cancelled = std::move(inbox.front().circuit);
+      inbox.pop_front();
+    }
     return !inbox.empty() && (options.circuits_max == 0 || working < options.circuits_max);
   }
   /// How many circuits may be in the inbox: those that wait, and those that will be taken at once.
@@ -41,13 +57,14 @@ struct LocalPeer::State {
   std::size_t working = 0; // tasks that work on a circuit
   bool is_ending = false;
   End end; // once it is ending
-  /// The circuits that others have opened and that the service has not yet taken, oldest first. The trunks hold it to
-  /// open_backlog_max each. A deque, because a queue that is never empty must not grow.
+  /// The circuits that others have opened and that the service has not yet taken, oldest first: at most
+  /// open_backlog_max. A deque, because a queue that is never empty must not grow.
   struct Waiting {
     Circuit circuit;
     TimePoint since;
   };
   std::deque<Waiting> inbox;
+  std::size_t came = 0; // circuits, since forget_cancelled looked at all
   std::unique_ptr<Alarm> queue_alarm; // for the queue_deadline of the oldest; there once it was needed
   Signal inbox_changed; // a circuit came, or the peer is ending
   Signal ending; // is_ending became true

@@ -115,6 +115,7 @@ Peers::Answer Peers::start(const std::string& service, PeerId id, const std::sha
 
   Answer answer;
   answer.peer = make_peer(service, id, true);
+  answer.is_new = true;
   answer.peer->state_->options = registered->options;
   if (starter) {
     answer.peer->state_->of_others = true;
@@ -219,15 +220,24 @@ Peers::Answer Peers::find_or_start(const std::shared_ptr<NodeLink>& link, const 
   return answer;
 }
 
+/// Refuses where no more circuits may wait for the peer.
+void Peers::find_room(Answer& answer) const {
+  LocalPeer::State& peer = *answer.peer->state_;
+  const std::size_t backlog_max = core_.options().limits.open_backlog_max;
+  peer.forget_cancelled(std::min(backlog_max, peer.options.queue_max));
+  const bool is_full = peer.inbox.size() >= backlog_max;
+  if (!is_full && peer.has_room_in_queue()) return;
+  answer.reason = is_full ? error::open_backlog_full : error::service_limit_reached;
+  answer.text = fmt::format("{} circuits wait for service {} on node {}: {} is {}", peer.inbox.size(),
+                            quote(answer.peer->service(), 64), core_.name(),
+                            is_full ? "open_backlog_max" : "its queue_max",
+                            is_full ? backlog_max : peer.options.queue_max);
+  answer.peer = nullptr;
+}
+
 void Peers::answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit, const OpenRequest& open) {
   Answer answer = find_or_start(link, open);
-  if (answer.peer && open.mode != OpenMode::start_only && !answer.peer->state_->has_room_in_queue()) {
-    answer.reason = error::service_limit_reached;
-    answer.text = fmt::format("{} circuits wait for service {} on node {}: its queue_max is {}",
-                              answer.peer->state_->inbox.size(), quote(answer.peer->service(), 64), core_.name(),
-                              answer.peer->state_->options.queue_max);
-    answer.peer = nullptr;
-  }
+  if (answer.peer && open.mode != OpenMode::start_only) find_room(answer);
   if (!answer.peer) {
     ++circuits_refused_;
     core_.log(LogLevel::info, fmt::format("circuit from {} refused: {}", link->remote(), answer.text));
@@ -241,6 +251,7 @@ void Peers::answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit,
   const bool wants_circuit = open.mode != OpenMode::start_only;
   link->trunk()->with([&](Machine& machine) {
     machine.accept(circuit, peer.name);
+    if (answer.is_new) machine.left_backlog(circuit); // the start was for this circuit, and has been paid
     if (wants_circuit) return;
     machine.close(circuit, End());
     machine.release(circuit);
@@ -259,6 +270,7 @@ void Peers::refuse_overdue(LocalPeer& peer) {
   while (!state.inbox.empty() && core_.now() - state.inbox.front().since >= deadline) {
     Circuit circuit = std::move(state.inbox.front().circuit);
     state.inbox.pop_front();
+    if (circuit.state()->cancelled) continue;
     ++circuits_refused_;
     std::string text = fmt::format("a circuit waited for service {} on node {} for its queue_deadline of {} ms",
                                    quote(peer.service(), 64), core_.name(),

@@ -33,6 +33,7 @@ class Peers {
     error reason = error::none;
     std::string text;
     std::string existing_url; // of an instance that could be joined instead
+    bool is_new = false;      // it has just been started
   };
   /// Starts an instance of a service. `starter`: the trunk whose far side asks for it; null when this side does.
   Answer start(const std::string& service, PeerId id, const std::shared_ptr<NodeLink>& starter = nullptr);
@@ -73,6 +74,7 @@ class Peers {
   static awaitable<void> run_service(std::shared_ptr<LocalPeer> peer, PeerServiceFunc function);
   std::shared_ptr<LocalPeer> make_peer(std::string service, PeerId id, bool takes_circuits);
   Answer find_or_start(const std::shared_ptr<NodeLink>& link, const OpenRequest& open);
+  void find_room(Answer& answer) const;
   std::string limit_reached(const NodeLink& starter) const;
   void note_caller_left(const LocalPeer& peer, const CircuitNames& names, const std::string& end);
   void refuse_overdue(LocalPeer& peer);

@@ -62,6 +62,13 @@ struct Assembly {
   }
 };
 
+/// An open of the far side that waits to be handed out.
+struct HeldOpen {
+  NativeCircuit* circuit = nullptr;
+  std::unique_ptr<OpenRequest> open;
+  boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> of_opener;
+};
+
 /// Each group of members belongs to the part that is named, and only that part writes it, except for the reset at the
 /// end of a circuit. What an idle circuit occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31
 /// bits, as on the wire.
@@ -92,16 +99,19 @@ struct NativeCircuit final : TrunkCircuit {
   std::int64_t counted_cost = 0; // of which the trunk's sum of sendable bytes holds
   Instant stalled_since{};
 
-  Instant opened_at{}; // Circuits
+  Instant opened_at{}; // Circuits; of one that was held: when it was handed out
   Instant granted_at{}; // Window
   Instant consumed_at{}; // Window; or when the queue became readable
 
   std::uint32_t empty_frames = 0; // Reader: in a row
   std::uint16_t strings = 0; // Circuits: bytes of the names that its opener, the far side, gave it
-  bool in_backlog : 1 = false; // Circuits: opened by the far side and not yet taken
+  bool in_backlog : 1 = false; // opened by the far side and not yet taken by a service
   bool wants_credit : 1 = false; // Scheduler: a send was told no_credit
 
+  std::unique_ptr<HeldOpen> held; // HeldOpens: not handed out to our side yet
+
   CircuitHook of_trunk; // Circuits: every circuit of the trunk
+  CircuitHook of_peer; // Circuits: those of one of our peers
   CircuitHook sendable; // Scheduler: has something that its credit covers; the trunk's, too, or it is in blocked_
   CircuitHook stalled; // Scheduler: waits for credit or for an answer to its close
   CircuitHook waiting; // Scheduler: wants room in the trunk's send queue

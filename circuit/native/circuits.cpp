@@ -44,6 +44,7 @@ NativeCircuit& Circuits::add(CircuitId id, bool opened_here, std::shared_ptr<con
 }
 
 NativeCircuit& Circuits::open_here(CircuitId id, std::shared_ptr<const CircuitNames> names) {
+  if (id != 0) opened_here_ += 1 + static_cast<std::uint32_t>(off_by_one("circuits"));
   return add(id, true, std::move(names));
 }
 
@@ -51,8 +52,6 @@ std::optional<End> Circuits::why_no_more(std::size_t strings) const {
   const Limits& limits = whole_.limits;
   if (opened_there_ >= limits.circuits_max)
     return End(error::circuit_limit_reached, fmt::format("circuits_max {} reached", limits.circuits_max));
-  if (backlog_ >= limits.open_backlog_max)
-    return End(error::open_backlog_full, fmt::format("open_backlog_max {} reached", limits.open_backlog_max));
   if (strings_there_ + strings > limits.circuit_strings_bytes_max)
     return End(error::circuit_limit_reached,
                fmt::format("circuit_strings_bytes_max {} reached", limits.circuit_strings_bytes_max));
@@ -65,13 +64,7 @@ NativeCircuit& Circuits::open_there(CircuitId id, std::shared_ptr<const CircuitN
   circuit.strings = static_cast<std::uint16_t>(strings); // their limits fit
   strings_there_ += strings;
   ++opened_there_;
-  backlog_ += 1 + static_cast<std::uint32_t>(off_by_one("circuits"));
   return circuit;
-}
-
-void Circuits::leave_backlog(NativeCircuit& circuit) noexcept {
-  if (circuit.in_backlog) --backlog_;
-  circuit.in_backlog = false;
 }
 
 void Circuits::rename(NativeCircuit& circuit, std::shared_ptr<const CircuitNames> names) {
@@ -102,22 +95,22 @@ void Circuits::free_all_buried() {
 }
 
 void Circuits::check(bool full) const {
-  invariant(backlog_ <= opened_there_, "circuits: backlog <= opened_there");
+  invariant(opened_here_ <= table_.size(), "circuits: opened_here <= on the wire");
   invariant(opened_there_ <= table_.all_count(), "circuits: opened_there <= all");
   invariant((next_here_ & 1) != (next_there_ & 1), "circuits: the two sides' numbers differ in parity");
   table_.check(full);
   if (!full) return;
   std::size_t opened_there = 0;
   std::size_t strings = 0;
-  std::size_t backlog = 0;
+  std::size_t opened_here = 0;
   for (const NativeCircuit& circuit : table_.all()) {
     opened_there += circuit.opened_here ? 0 : 1;
     strings += circuit.opened_here ? 0 : circuit.strings;
-    backlog += circuit.in_backlog ? 1 : 0;
+    opened_here += circuit.opened_here && !circuit.ended ? 1 : 0;
   }
   invariant(opened_there == opened_there_, "circuits: opened_there == the far side's circuits in the table");
   invariant(strings == strings_there_, "circuits: strings == the sum of the circuits'");
-  invariant(backlog == backlog_, "circuits: backlog == circuits that wait for a service");
+  invariant(opened_here == opened_here_, "circuits: opened_here == our circuits on the wire in the table");
 }
 
 } // namespace trunkline

@@ -38,6 +38,10 @@ class Circuits {
   /// Also the ended ones that a handle keeps.
   CircuitTable<NativeCircuit, CircuitId>::All& all() noexcept { return table_.all(); }
   void of_peer(const PeerId& local, std::vector<TrunkCircuit*>& into) { table_.of_peer(local, into); }
+  /// The circuit is now one of the peer that it names as ours.
+  void join_peer(NativeCircuit& circuit) { table_.join_peer(circuit); }
+  /// One of our peers has ended; false when no circuit was ever one of it.
+  bool forget_peer(const PeerId& local) { return table_.forget_peer(local); }
 
   /// The number of the next circuit that this side opens; numbers are never used again.
   CircuitId take_number() noexcept;
@@ -45,19 +49,22 @@ class Circuits {
   CircuitId expected_number() const noexcept { return next_there_; }
   void note_number_there() noexcept { next_there_ += 2; }
 
+  /// Circuits of this side on the wire.
+  std::uint32_t opened_here() const noexcept { return opened_here_; }
   /// `id` 0: a circuit that never reaches the wire.
   NativeCircuit& open_here(CircuitId id, std::shared_ptr<const CircuitNames> names);
   /// The reason why no more circuits of the far side are taken, if there is one; `strings` are the bytes of its names.
   std::optional<End> why_no_more(std::size_t strings) const;
   NativeCircuit& open_there(CircuitId id, std::shared_ptr<const CircuitNames> names, std::size_t strings);
-  /// A service has taken it, or it is over.
-  void leave_backlog(NativeCircuit& circuit) noexcept;
   /// Another peer than the one it was opened to has accepted it. Views into the old names stay valid for as long as the
   /// circuit is there.
   void rename(NativeCircuit& circuit, std::shared_ptr<const CircuitNames> names);
 
   /// Takes it off the wire: its number is not found any more.
-  void leave(NativeCircuit& circuit) { table_.leave(circuit.id, circuit); }
+  void leave(NativeCircuit& circuit) {
+    if (circuit.opened_here && circuit.id != 0) --opened_here_;
+    table_.leave(circuit.id, circuit);
+  }
   /// After it has ended: buries it unless its handle is still there.
   void retire(NativeCircuit& circuit);
   /// The handle of an ended circuit is gone.
@@ -66,7 +73,7 @@ class Circuits {
     if (table_.has_buried()) free_all_buried();
   }
 
-  /// backlog <= opened_there <= all. Sums everything up when `full`.
+  /// opened_here <= on the wire, opened_there <= all. Sums everything up when `full`.
   void check(bool full) const;
 
  private:
@@ -79,9 +86,9 @@ class Circuits {
   CircuitTable<NativeCircuit, CircuitId> table_;
   CircuitId next_here_;
   CircuitId next_there_;
+  std::uint32_t opened_here_ = 0;  // circuits of this side on the wire
   std::uint32_t opened_there_ = 0; // circuits of the far side that are not buried
   std::size_t strings_there_ = 0; // bytes of the names that it gave them
-  std::uint32_t backlog_ = 0; // of them, not yet taken by a service
   boost::unordered_flat_map<CircuitId, std::shared_ptr<const CircuitNames>>
       names_before_; // those that an accept replaced
 };

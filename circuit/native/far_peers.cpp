@@ -2,30 +2,26 @@
 
 #include "circuit/invariant.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
 namespace trunkline {
-namespace {
-
-/// Bytes that a peer's metadata occupies, about: its strings, and a node of the map for each item.
-std::size_t memory_of(const Metadata& metadata) {
-  constexpr std::size_t per_item = 128;
+std::size_t metadata_bytes(const Metadata& metadata) noexcept {
   std::size_t bytes = 0;
-  for (const auto& [key, value] : metadata) bytes += key.size() + value.size() + per_item;
+  for (const auto& [key, value] : metadata) bytes += key.size() + value.size();
   return bytes;
 }
 
-} // namespace
+std::size_t metadata_memory(const Metadata& metadata) noexcept {
+  constexpr std::size_t per_item = 128;
+  return metadata_bytes(metadata) + per_item * metadata.size();
+}
 
 FarPeers::FarPeers(Whole& whole) : whole_(whole) {}
 
-void FarPeers::introduce(RemoteNode node, std::uint64_t fragment_bytes_max) {
+void FarPeers::introduce(RemoteNode node, const FarLimits& takes) {
   node_ = std::move(node);
-  if (fragment_bytes_max > 0)
-    fragment_bytes_max_ = static_cast<std::size_t>(std::min<std::uint64_t>(fragment_bytes_max, 1u << 30));
+  takes_ = takes;
 }
 
 std::shared_ptr<const PeerName> FarPeers::name(const PeerId& id, const std::string& service) {
@@ -48,36 +44,24 @@ const Metadata* FarPeers::metadata(const PeerId& peer) const {
   return found == metadata_.end() ? nullptr : &found->second;
 }
 
-bool FarPeers::keep(const PeerId& peer, Metadata metadata) {
+void FarPeers::keep(const PeerId& peer, Metadata metadata) {
   const Limits& limits = whole_.limits;
-  const auto found = metadata_.find(peer);
-  const bool is_new = found == metadata_.end();
-  if (is_new && metadata_.size() >= limits.remote_peers_max) {
-    whole_.violate(error::too_many_control_frames,
-                   fmt::format("metadata of more than remote_peers_max {} peers", limits.remote_peers_max));
-    return false;
+  forget(peer);
+  if (metadata.empty()) return;
+  const std::size_t bytes = metadata_memory(metadata);
+  if (metadata_bytes(metadata) > limits.metadata_bytes_max || metadata_.size() >= limits.remote_peers_max ||
+      metadata_bytes_ + bytes > limits.remote_metadata_bytes_max) {
+    ++whole_.counters.metadata_dropped;
+    return;
   }
-  const std::size_t before = is_new ? 0 : memory_of(found->second);
-  const std::size_t bytes = metadata_bytes_ - before + memory_of(metadata);
-  if (bytes > limits.remote_metadata_bytes_max) {
-    whole_.violate(error::too_many_control_frames,
-                   fmt::format("metadata of {} peers exceeds remote_metadata_bytes_max {}",
-                               metadata_.size() + (is_new ? 1 : 0), limits.remote_metadata_bytes_max));
-    return false;
-  }
-  metadata_bytes_ = bytes + static_cast<std::size_t>(off_by_one("far peers"));
-  if (!metadata.empty()) {
-    metadata_[peer] = std::move(metadata);
-  } else if (!is_new) {
-    metadata_.erase(found);
-  }
-  return true;
+  metadata_bytes_ += bytes + static_cast<std::size_t>(off_by_one("far peers"));
+  metadata_.emplace(peer, std::move(metadata));
 }
 
 void FarPeers::forget(const PeerId& peer) {
   const auto found = metadata_.find(peer);
   if (found == metadata_.end()) return;
-  metadata_bytes_ -= memory_of(found->second);
+  metadata_bytes_ -= metadata_memory(found->second);
   metadata_.erase(found);
 }
 
@@ -94,7 +78,7 @@ void FarPeers::check(bool full) const {
             "far peers: metadata_bytes <= remote_metadata_bytes_max");
   if (!full) return;
   std::size_t bytes = 0;
-  for (const auto& [peer, metadata] : metadata_) bytes += memory_of(metadata);
+  for (const auto& [peer, metadata] : metadata_) bytes += metadata_memory(metadata);
   invariant(bytes == metadata_bytes_, "far peers: metadata_bytes == the sum of its peers'");
 }
 

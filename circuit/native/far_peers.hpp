@@ -16,6 +16,23 @@
 
 namespace trunkline {
 
+/// What a far side takes. These values are assumed until its Hello says others (docs/wire.md).
+struct FarLimits {
+  std::size_t fragment_bytes_max = std::size_t{1} << 30;
+  std::size_t circuits_max = 131072;
+  std::size_t name_bytes_max = 128;
+  std::size_t user_string_bytes_max = 1024;
+  std::size_t metadata_bytes_max = 4096;
+  std::size_t remote_peers_max = 4096;
+  std::size_t remote_metadata_bytes_max = 4 << 20;
+  std::size_t control_frames_per_second_max = 10000;
+};
+
+/// Bytes of the keys and values.
+std::size_t metadata_bytes(const Metadata& metadata) noexcept;
+/// What it counts for in remote_metadata_bytes_max: about what it occupies, with a node of a map for each item.
+std::size_t metadata_memory(const Metadata& metadata) noexcept;
+
 class FarPeers {
  public:
   explicit FarPeers(Whole& whole);
@@ -23,21 +40,19 @@ class FarPeers {
   bool introduced() const noexcept { return node_.has_value(); }
   /// Null before its Hello.
   const RemoteNode* node() const noexcept { return node_ ? &*node_ : nullptr; }
-  /// `fragment_bytes_max` is what it takes; 0: it did not say.
-  void introduce(RemoteNode node, std::uint64_t fragment_bytes_max);
+  void introduce(RemoteNode node, const FarLimits& takes);
   /// It understands words about calls: what gives one up.
   bool knows_calls() const noexcept { return knows_calls_; }
   void note_knows_calls() noexcept { knows_calls_ = true; }
-  /// What it takes, as far as known.
-  std::size_t fragment_bytes_max() const noexcept { return fragment_bytes_max_; }
+  const FarLimits& takes() const noexcept { return takes_; }
 
   /// The same one for all circuits of a peer, for as long as one of them is there.
   std::shared_ptr<const PeerName> name(const PeerId& id, const std::string& service);
 
   /// Null when it has none.
   const Metadata* metadata(const PeerId& peer) const;
-  /// Replaces the metadata of a peer. False when it exceeds a limit, which has ended the trunk.
-  bool keep(const PeerId& peer, Metadata metadata);
+  /// Instead of what it had before. What there is no room for is dropped, and the peer then has none.
+  void keep(const PeerId& peer, Metadata metadata);
   void forget(const PeerId& peer);
 
   /// A circuit was opened, either way: one more peer may end without being counted as a flood.
@@ -53,7 +68,7 @@ class FarPeers {
   Whole& whole_;
   std::optional<RemoteNode> node_;
   bool knows_calls_ = false;
-  std::size_t fragment_bytes_max_ = std::size_t{1} << 30;
+  FarLimits takes_;
   boost::unordered_flat_map<PeerId, std::weak_ptr<const PeerName>, std::hash<PeerId>> names_;
   std::size_t sweep_at_ = 0;
   std::map<PeerId, Metadata> metadata_;

@@ -17,7 +17,11 @@ bool RateLimit::count(Instant now, std::uint32_t max, std::chrono::nanoseconds p
   return count_ <= max;
 }
 
-FloodGuard::FloodGuard(Whole& whole) : whole_(whole), cancelled_opens_tokens_(burst()) {}
+FloodGuard::FloodGuard(Whole& whole)
+    : whole_(whole),
+      control_frames_(whole.limits.control_frames_per_second_max, whole.limits.control_frames_per_second_max),
+      cancelled_opens_(whole.limits.cancelled_opens_per_second_max, 5.0 * whole.limits.cancelled_opens_per_second_max) {
+}
 
 bool FloodGuard::count_ping() {
   const std::uint32_t max = whole_.limits.pings_per_second_max;
@@ -38,24 +42,37 @@ bool FloodGuard::count_unknown_frame() {
   return false;
 }
 
-bool FloodGuard::count_control_frame() {
-  const std::uint32_t max = whole_.limits.control_frames_per_second_max;
-  if (control_frames_.count(whole_.now, max, std::chrono::seconds(1))) return true;
-  whole_.violate(error::too_many_control_frames, fmt::format("more than control_frames_per_second_max {}", max));
-  return false;
+/// Frames that were read together are handled together, so more may be owed than one.
+void FloodGuard::count_control_frame() {
+  control_frames_.refill(whole_.now);
+  control_frames_.take();
+  if (control_frames_.tokens() >= 0) return;
+  if (!paused()) ++whole_.counters.reading_pauses;
+  resumes_at_ = control_frames_.when(0);
 }
 
-bool FloodGuard::count_cancelled_open() {
-  const std::uint32_t rate = whole_.limits.cancelled_opens_per_second_max;
-  const double seconds = std::chrono::duration<double>(whole_.now - cancelled_opens_at_).count();
-  cancelled_opens_at_ = whole_.now;
-  cancelled_opens_tokens_ = std::min(burst(), cancelled_opens_tokens_ + seconds * rate);
-  if (cancelled_opens_tokens_ < 1) {
-    whole_.violate(error::too_many_control_frames,
-                   fmt::format("more than cancelled_opens_per_second_max {} circuits opened and reset", rate));
-    return false;
-  }
-  cancelled_opens_tokens_ -= 1;
+void FloodGuard::tick() {
+  if (whole_.now < resumes_at_) return;
+  resumes_at_ = Instant::max();
+  control_frames_.refill(whole_.now);
+}
+
+void FloodGuard::charge_cancelled_open() {
+  cancelled_opens_.refill(whole_.now);
+  cancelled_opens_.take();
+}
+
+void FloodGuard::give_back() noexcept {
+  cancelled_opens_.give_back();
+  hand_out_at_ = std::min(hand_out_at_, whole_.now);
+}
+
+bool FloodGuard::may_hand_out_slowly() {
+  cancelled_opens_.refill(whole_.now);
+  if (cancelled_opens_.has_one()) return true;
+  if (whole_.now < hand_out_at_) return false;
+  hand_out_at_ = whole_.now + std::chrono::nanoseconds(std::chrono::seconds(1)) /
+                                  whole_.limits.cancelled_opens_per_second_max;
   return true;
 }
 
@@ -64,10 +81,7 @@ void FloodGuard::check() const {
   invariant(pings_.counted() <= limits.pings_per_second_max + 1, "flood guard: pings <= max + 1");
   invariant(unknown_frames_.counted() <= limits.unknown_frames_per_minute_max + 1,
             "flood guard: unknown frames <= max + 1");
-  invariant(control_frames_.counted() <= limits.control_frames_per_second_max + 1,
-            "flood guard: control frames <= max + 1");
-  invariant(cancelled_opens_tokens_ >= 0 && cancelled_opens_tokens_ <= burst(),
-            "flood guard: 0 <= tokens of cancelled opens <= burst");
+  invariant(paused() || control_frames_.tokens() >= -1e-3, "flood guard: control frames are owed only during a pause");
 }
 
 } // namespace trunkline

@@ -26,6 +26,40 @@ Limits checked(Limits limits) {
   return limits;
 }
 
+/// What it does not say is as the specification assumes.
+FarLimits limits_in(const wire::Hello& hello) {
+  FarLimits takes;
+  if (const std::uint64_t bytes = hello.fragment_bytes_max(); bytes > 0)
+    takes.fragment_bytes_max = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, takes.fragment_bytes_max));
+  const auto say = [](bool has, std::uint64_t value, std::size_t& into) {
+    if (has) into = static_cast<std::size_t>(value);
+  };
+  say(hello.has_circuits_max(), hello.circuits_max(), takes.circuits_max);
+  say(hello.has_name_bytes_max(), hello.name_bytes_max(), takes.name_bytes_max);
+  say(hello.has_user_string_bytes_max(), hello.user_string_bytes_max(), takes.user_string_bytes_max);
+  say(hello.has_metadata_bytes_max(), hello.metadata_bytes_max(), takes.metadata_bytes_max);
+  say(hello.has_remote_peers_max(), hello.remote_peers_max(), takes.remote_peers_max);
+  say(hello.has_remote_metadata_bytes_max(), hello.remote_metadata_bytes_max(), takes.remote_metadata_bytes_max);
+  say(hello.has_control_frames_per_second_max(), hello.control_frames_per_second_max(),
+      takes.control_frames_per_second_max);
+  return takes;
+}
+
+/// Those that differ from what the specification assumes.
+void say_limits(const Limits& limits, wire::Hello& hello) {
+  const FarLimits assumed;
+  if (limits.circuits_max != assumed.circuits_max) hello.set_circuits_max(limits.circuits_max);
+  if (limits.name_bytes_max != assumed.name_bytes_max) hello.set_name_bytes_max(limits.name_bytes_max);
+  if (limits.user_string_bytes_max != assumed.user_string_bytes_max)
+    hello.set_user_string_bytes_max(limits.user_string_bytes_max);
+  if (limits.metadata_bytes_max != assumed.metadata_bytes_max) hello.set_metadata_bytes_max(limits.metadata_bytes_max);
+  if (limits.remote_peers_max != assumed.remote_peers_max) hello.set_remote_peers_max(limits.remote_peers_max);
+  if (limits.remote_metadata_bytes_max != assumed.remote_metadata_bytes_max)
+    hello.set_remote_metadata_bytes_max(limits.remote_metadata_bytes_max);
+  if (limits.control_frames_per_second_max != assumed.control_frames_per_second_max)
+    hello.set_control_frames_per_second_max(limits.control_frames_per_second_max);
+}
+
 std::string cut(std::string text, std::size_t bytes_max) {
   if (text.size() > bytes_max) text.resize(bytes_max);
   return text;
@@ -50,7 +84,8 @@ struct NativeMachine::Heard {
 
 NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
     : Whole(checked(options.limits), begins), options_(std::move(options)), heard_(std::make_unique<Heard>()),
-      writer_(limits, Whole::now), farewell_(*this, writer_), far_peers_(*this), flood_guard_(*this),
+      writer_(limits, Whole::now), farewell_(*this, writer_), far_peers_(*this),
+      local_peers_(*this, writer_, far_peers_), flood_guard_(*this), held_opens_(*this),
       keepalive_(*this, writer_, far_peers_), circuits_(*this, options_.dialled),
       window_(*this, writer_, nodes_, circuits_, keepalive_), scheduler_(*this, writer_, nodes_), deadlines_(*this),
       reader_(*this, {writer_, farewell_, far_peers_, flood_guard_, circuits_, window_, nodes_}) {
@@ -64,6 +99,7 @@ NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
     if (hello.ByteSizeLong() + address.size() < control_bytes_max - 64) hello.add_addresses(address);
   hello.set_fragment_bytes_max(limits.fragment_bytes_max);
   hello.add_features(feature_calls);
+  say_limits(limits, hello);
   writer_.put_control(FrameType::hello, hello);
   window_.grant_initial();
   keepalive_.ping(); // times the round trip
@@ -98,17 +134,43 @@ std::optional<End> NativeMachine::why_not_open(const OpenRequest& request, const
   if (draining()) return End(error::draining, "the trunk takes no new circuits" + from());
   if (request.deadline <= now) return End(error::deadline_passed, "before the circuit was opened");
   if (first && !crosses(*first, metadata)) return End(error::fragment_too_large, "first " + why_not(*first));
-  if (request.to_service.size() > limits.name_bytes_max)
+  const FarLimits& there = far_peers_.takes();
+  const std::size_t name_bytes_max = std::min(limits.name_bytes_max, there.name_bytes_max);
+  const std::size_t user_string_bytes_max = std::min(limits.user_string_bytes_max, there.user_string_bytes_max);
+  if (request.to_service.size() > name_bytes_max)
     return End(error::no_service, fmt::format("no service has a name of {} bytes: name_bytes_max is {}",
-                                              request.to_service.size(), limits.name_bytes_max));
+                                              request.to_service.size(), name_bytes_max));
   const std::size_t name_bytes = std::max(request.name.size(), request.from->service.size());
-  if (name_bytes > limits.name_bytes_max || request.user_string.size() > limits.user_string_bytes_max)
+  if (name_bytes > name_bytes_max || request.user_string.size() > user_string_bytes_max)
     return End(
         error::protocol_violation_on_circuit,
         fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or user_string_bytes_max {}",
-                    std::max(name_bytes, request.to_service.size()), request.user_string.size(), limits.name_bytes_max,
-                    limits.user_string_bytes_max));
+                    std::max(name_bytes, request.to_service.size()), request.user_string.size(), name_bytes_max,
+                    user_string_bytes_max));
+  if (!has_room_to_open())
+    return End(error::circuit_limit_reached,
+               circuits_.opened_here() >= there.circuits_max
+                   ? fmt::format("there are {} circuits of this side, circuits_max of the far side is {}{}",
+                                 circuits_.opened_here(), there.circuits_max, from())
+                   : fmt::format("{} bytes of output wait to be written, trunk_memory_bytes_max is {}{}",
+                                 writer_.bytes(), limits.trunk_memory_bytes_max, from()));
   return std::nullopt;
+}
+
+/// Opens are small, and no credit holds them back: a far side that does not read must not fill our memory with them.
+bool NativeMachine::has_room_to_open() const {
+  return circuits_.opened_here() < far_peers_.takes().circuits_max && writer_.bytes() <= limits.trunk_memory_bytes_max;
+}
+
+bool NativeMachine::may_open() {
+  wants_to_open_ = farewell_.running() && !draining() && !has_room_to_open();
+  return !wants_to_open_;
+}
+
+void NativeMachine::note_room_to_open() {
+  if (!wants_to_open_ || (!has_room_to_open() && farewell_.running() && !draining())) return;
+  wants_to_open_ = false;
+  emit(TrunkEvent::Kind::may_open);
 }
 
 TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> first, Instant at) {
@@ -119,6 +181,8 @@ TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> f
     return &add_stillborn(request, std::move(*why));
   const CircuitId id = circuits_.take_number();
   far_peers_.note_opened();
+  ++Whole::counters.circuits_opened;
+  local_peers_.introduce(request.from->id);
   const bool answer =
       request.wants_answer || request.mode == OpenMode::join_or_start || request.mode == OpenMode::start_only;
   writer_.put_open(id, request, answer);
@@ -128,6 +192,7 @@ TrunkCircuit* NativeMachine::open(OpenRequest request, std::optional<Fragment> f
   if (!answer) circuit.answer = Answer::unasked;
   circuit.deadline = request.deadline;
   deadlines_.add(circuit);
+  circuits_.join_peer(circuit);
   if (first) scheduler_.enqueue(circuit, *first, metadata);
   return &circuit;
 }
@@ -142,7 +207,11 @@ void NativeMachine::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> l
         make_names(local, circuit.names->remote, circuit.id, circuit.names->name, circuit.names->user_string);
   }
   const bool is_awaited = std::exchange(circuit.answer, Answer::given) == Answer::awaited;
-  if (!circuit.ended && is_awaited) writer_.put_accept(circuit.id, *local);
+  if (circuit.ended) return;
+  circuits_.join_peer(circuit);
+  if (!is_awaited) return;
+  local_peers_.introduce(local->id);
+  writer_.put_accept(circuit.id, *local);
 }
 
 void NativeMachine::refuse(TrunkCircuit& base, error reason, std::string text, std::string existing) {
@@ -156,10 +225,7 @@ void NativeMachine::refuse(TrunkCircuit& base, error reason, std::string text, s
   release(circuit);
 }
 
-void NativeMachine::left_backlog(TrunkCircuit& circuit) {
-  const Input input(*this, checks_);
-  circuits_.leave_backlog(static_cast<NativeCircuit&>(circuit));
-}
+void NativeMachine::left_backlog(TrunkCircuit& circuit) { static_cast<NativeCircuit&>(circuit).in_backlog = false; }
 
 SendOutcome NativeMachine::send(TrunkCircuit& base, Fragment& fragment) {
   const Input input(*this, checks_);
@@ -239,16 +305,43 @@ void NativeMachine::reset_circuit(NativeCircuit& circuit, End reason) {
   end_circuit(circuit, std::move(reason));
 }
 
+void NativeMachine::reset_provoked(NativeCircuit& circuit, End reason) {
+  note_cancelled(circuit);
+  reset_circuit(circuit, std::move(reason));
+}
+
+/// The far side ends a circuit in the middle. One that it had opened just before, and that got no answer, has cost work
+/// for nothing: more where a service has begun with it.
+void NativeMachine::note_cancelled(NativeCircuit& circuit) {
+  if (circuit.opened_here) return;
+  circuit.cancelled = circuit.in_backlog;
+  const bool is_answered = circuit.counters.fragments_sent > 0 || circuit.finished_here();
+  if (is_answered || now - circuit.opened_at >= std::chrono::seconds(1)) return;
+  ++Whole::counters.opens_cancelled;
+  if (circuit.in_backlog) flood_guard_.count_control_frame();
+  else flood_guard_.charge_cancelled_open();
+}
+
+/// Our side hears of a circuit that was held, and of what has arrived on it meanwhile.
+void NativeMachine::hand_out(NativeCircuit& circuit) {
+  circuit.opened_at = now;
+  emit(TrunkEvent::Kind::opened, &circuit).open = held_opens_.let_go(circuit);
+  if (!circuit.reads.empty() || circuit.finished_there()) emit(TrunkEvent::Kind::readable, &circuit);
+  if (!circuit.errors.empty() || circuit.finished_there()) emit(TrunkEvent::Kind::error_readable, &circuit);
+}
+
+void NativeMachine::hand_out_held() {
+  while (!held_opens_.empty() && flood_guard_.may_hand_out()) hand_out(held_opens_.next());
+}
+
 void NativeMachine::release(TrunkCircuit& base) {
   const Input input(*this, checks_);
   auto& circuit = static_cast<NativeCircuit&>(base);
   if (!circuit.release()) return;
   circuit.waits = nullptr;
-  circuits_.leave_backlog(circuit);
   window_.drop_unread(circuit);
   if (circuit.ended) return circuits_.let_go(circuit);
-  if (circuit.closing == NativeCircuit::Closing::said) return end_circuit(circuit, End());
-  if (circuit.closed_here()) return;
+  if (circuit.closed_here()) return; // it stays until the far side has answered: nobody else would hear of a loss
   if (circuit.finished_here()) {
     close(circuit, End());
   } else {
@@ -265,9 +358,31 @@ void NativeMachine::end_circuit(NativeCircuit& circuit, End reason) {
   reader_.forget(circuit);
   window_.drop_assembly(circuit);
   scheduler_.drop(circuit);
-  emit(TrunkEvent::Kind::ended, &circuit);
+  if (circuit.held) { // our side never hears of it
+    held_opens_.let_go(circuit);
+    circuit.release();
+    window_.drop_unread(circuit);
+  } else {
+    emit(TrunkEvent::Kind::ended, &circuit);
+    if (circuit.released() && circuit.closed_here()) note_unheard(circuit);
+  }
+  if (circuit.opened_here) {
+    if (wants_to_open_) note_room_to_open();
+  } else if (circuit.counters.fragments_sent > 0) {
+    flood_guard_.note_answered();
+    if (!held_opens_.empty()) hand_out_held();
+  }
   circuits_.retire(circuit);
   goodbye_when_drained();
+}
+
+/// Nobody holds the circuit any more who could be told how it has ended. A far side that ends it knows what it does not
+/// take; one that refuses it, and a trunk that breaks, leave the loss to us.
+void NativeMachine::note_unheard(NativeCircuit& circuit) {
+  const bool is_whole = circuit.closing == NativeCircuit::Closing::answered || circuit.out.is_acknowledged();
+  if (is_whole || circuit.counters.fragments_sent == 0) return;
+  ++Whole::counters.circuits_lost;
+  emit(TrunkEvent::Kind::lost, &circuit);
 }
 
 /// Once, when everything before the far side's finish was taken.
@@ -286,6 +401,7 @@ void NativeMachine::end_when_done(NativeCircuit& circuit) {
   if (circuit.closing == NativeCircuit::Closing::no) {
     end_circuit(circuit, End());
   } else if (circuit.closing == NativeCircuit::Closing::said) {
+    circuit.closing = NativeCircuit::Closing::answered;
     end_circuit(circuit, circuit.end ? *circuit.end : End());
   }
 }
@@ -304,25 +420,15 @@ std::size_t NativeMachine::credit_bytes(const TrunkCircuit& base) const {
 
 void NativeMachine::set_metadata(const PeerName& local, const Metadata& metadata) {
   const Input input(*this, checks_);
-  wire::PeerMetadata message;
-  message.set_peer(local.id.bytes().data(), RandomId::bytes_count);
-  for (const auto& [key, value] : metadata) {
-    auto* item = message.add_items();
-    item->set_key(key);
-    item->set_value(value);
-  }
-  if (message.ByteSizeLong() > control_bytes_max || metadata.size() > Args::items_max)
-    return; // LocalPeer refuses it by name
-  writer_.put_control(FrameType::peer_metadata, message);
+  // LocalPeer refuses by name what no frame can hold.
+  if (!farewell_.running() || metadata.size() > Args::items_max || metadata_bytes(metadata) > control_bytes_max / 2)
+    return;
+  local_peers_.set_metadata(local.id, metadata);
 }
 
 void NativeMachine::end_peer(const PeerName& local, const End& reason) {
   const Input input(*this, checks_);
-  wire::PeerEnded message;
-  message.set_peer(local.id.bytes().data(), RandomId::bytes_count);
-  message.set_reason(static_cast<std::uint32_t>(Writer::reason_of(reason)));
-  message.set_text(cut(reason.text, limits.reason_bytes_max));
-  writer_.put_control(FrameType::peer_ended, message);
+  local_peers_.end(local.id, circuits_.forget_peer(local.id), reason);
 }
 
 // The end of the trunk.
@@ -353,6 +459,10 @@ void NativeMachine::close(End reason) {
   const Input input(*this, checks_);
   if (!farewell_.running()) return;
   farewell_.say_goodbye(Writer::reason_of(reason), reason.text);
+  if (Whole::counters.bytes_sent > 0) // there is a connection: what has been said is still written
+    circuits_.for_each([](NativeCircuit& circuit) {
+      if (circuit.closing == NativeCircuit::Closing::said) circuit.closing = NativeCircuit::Closing::answered;
+    });
   end_all(reason.clean() ? End(error::trunk_lost, "the trunk was closed") : reason);
   emit_closed(std::move(reason));
 }
@@ -412,8 +522,10 @@ void NativeMachine::collect_output(Output& into, std::size_t bytes_max, Instant 
   if (farewell_.over()) return;
   keepalive_.connected();
   keepalive_.put_pong();
+  local_peers_.put();
   scheduler_.fill(bytes_max);
   writer_.collect(into);
+  if (wants_to_open_) note_room_to_open();
   scheduler_.wake_waiting();
   if (into.empty()) return;
   keepalive_.write_began();
@@ -428,7 +540,8 @@ void NativeMachine::written(Instant at) {
 
 bool NativeMachine::has_output() const {
   if (farewell_.over()) return false;
-  return writer_.bytes() > 0 || keepalive_.has_pong() || scheduler_.has_output();
+  return writer_.bytes() > 0 || keepalive_.has_pong() || scheduler_.has_output() ||
+         (local_peers_.has_output() && farewell_.running());
 }
 
 Instant NativeMachine::deadline() const {
@@ -438,6 +551,9 @@ Instant NativeMachine::deadline() const {
   first = std::min(first, scheduler_.deadline());
   first = std::min(first, window_.deadline());
   first = std::min(first, deadlines_.next());
+  first = std::min(first, flood_guard_.deadline());
+  first = std::min(first, local_peers_.deadline());
+  if (!held_opens_.empty()) first = std::min(first, flood_guard_.hand_out_at());
   return first;
 }
 
@@ -446,6 +562,7 @@ void NativeMachine::tick(Instant at) {
   note_time(at);
   if (farewell_.over()) return;
   if (!farewell_.running()) return farewell_.tick_goodbye(unwritten());
+  if (flood_guard_.paused()) keepalive_.heard(); // what it says lies unread, for that is our doing
   bool pinged = false;
   if (End dead = keepalive_.tick(pinged); !dead.clean())
     return violate(static_cast<error>(dead.code.value()), std::move(dead.text));
@@ -453,15 +570,20 @@ void NativeMachine::tick(Instant at) {
   scheduler_.tick();
   window_.tick();
   deadlines_.tick();
+  flood_guard_.tick();
+  local_peers_.tick();
+  hand_out_held();
   if (farewell_.drain_overdue()) end_drain();
 }
 
 void NativeMachine::check() {
-  const bool full = checks_.is_full(circuits_.size() + far_peers_.check_weight());
+  const bool full = checks_.is_full(circuits_.size() + far_peers_.check_weight() + local_peers_.check_weight());
   writer_.check(full);
   farewell_.check();
   far_peers_.check(full);
+  local_peers_.check(full);
   flood_guard_.check();
+  held_opens_.check(full);
   keepalive_.check();
   circuits_.check(full);
   window_.check(full);
@@ -552,9 +674,11 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
   node.id = *id;
   node.name = escape_markup(hello.node_name(), limits.name_bytes_max);
   node.addresses.assign(hello.addresses().begin(), hello.addresses().end());
-  far_peers_.introduce(std::move(node), hello.fragment_bytes_max());
+  far_peers_.introduce(std::move(node), limits_in(hello));
   for (const std::string& feature : hello.features())
     if (feature == feature_calls) far_peers_.note_knows_calls();
+  local_peers_.hear_limits();
+  if (wants_to_open_) note_room_to_open();
   emit(TrunkEvent::Kind::hello);
 }
 
@@ -610,7 +734,9 @@ void NativeMachine::on_open(std::span<const std::byte> body) {
   if (!request->wants_answer) circuit.answer = Answer::unasked;
   circuit.deadline = request->deadline;
   deadlines_.add(circuit);
-  emit(TrunkEvent::Kind::opened, &circuit).open = std::move(request);
+  if (held_opens_.empty() && flood_guard_.may_hand_out())
+    emit(TrunkEvent::Kind::opened, &circuit).open = std::move(request);
+  else held_opens_.hold(circuit, std::move(request));
 }
 
 void NativeMachine::on_accept(std::span<const std::byte> body) {
@@ -648,7 +774,7 @@ void NativeMachine::on_credit(std::span<const std::byte> body) {
   if (!parse(message, body)) return;
   const std::uint64_t bytes = message.bytes();
   if (bytes == 0) return violate(error::flow_control_violated, "credit of 0 bytes");
-  if (bytes < credit_tiny && !flood_guard_.count_control_frame()) return;
+  if (bytes < credit_tiny) flood_guard_.count_control_frame();
   if (message.circuit() == 0) return scheduler_.add_credit(bytes);
   NativeCircuit* circuit = nullptr;
   if (circuits_.find_for(FrameType::credit, message.circuit(), circuit) != Circuits::Known::live) return;
@@ -661,9 +787,10 @@ void NativeMachine::on_finish(std::span<const std::byte> body) {
   NativeCircuit* circuit = nullptr;
   if (circuits_.find_for(FrameType::finish, message.circuit(), circuit) != Circuits::Known::live) return;
   if (circuit->finished_there() || circuit->assembly)
-    return reset_circuit(*circuit, End(error::protocol_violation_on_circuit,
-                                       circuit->assembly ? "finish inside a fragment" : "a second finish"));
+    return reset_provoked(*circuit, End(error::protocol_violation_on_circuit,
+                                        circuit->assembly ? "finish inside a fragment" : "a second finish"));
   circuit->in.finish();
+  if (circuit->held) return acknowledge_finish(*circuit); // it is told when it is handed out
   emit(TrunkEvent::Kind::readable, circuit);
   emit(TrunkEvent::Kind::error_readable, circuit);
   acknowledge_finish(*circuit);
@@ -688,11 +815,14 @@ void NativeMachine::on_close(std::span<const std::byte> body) {
   NativeCircuit* circuit = nullptr;
   if (circuits_.find_for(FrameType::close, message.circuit(), circuit) != Circuits::Known::live) return;
   if (circuit->assembly)
-    return reset_circuit(*circuit, End(error::protocol_violation_on_circuit, "close inside a fragment"));
+    return reset_provoked(*circuit, End(error::protocol_violation_on_circuit, "close inside a fragment"));
+  if (circuit->held) hand_out(*circuit); // nothing is cancelled here
   circuit->in.finish();
   circuit->closed_there = true;
+  const bool was_said = circuit->closing == NativeCircuit::Closing::said;
+  if (circuit->closed_here()) circuit->closing = NativeCircuit::Closing::answered;
   End reason = message.reason() != 0 ? reason_in(message, error::none) : End();
-  if (circuit->closing == NativeCircuit::Closing::said) { // each is the answer to the other
+  if (was_said) { // each is the answer to the other
     if (circuit->end) reason = *circuit->end;
   } else {
     writer_.put_control(FrameType::close_received, circuit->id);
@@ -707,6 +837,7 @@ void NativeMachine::on_close_received(std::span<const std::byte> body) {
   if (circuits_.find_for(FrameType::close_received, message.circuit(), circuit) != Circuits::Known::live) return;
   if (circuit->closing != NativeCircuit::Closing::said)
     return violate(error::protocol_error, fmt::format("circuit {}: an unsent close is answered", circuit->id));
+  circuit->closing = NativeCircuit::Closing::answered;
   end_circuit(*circuit, circuit->end ? *circuit->end : End());
 }
 
@@ -715,14 +846,15 @@ void NativeMachine::on_reset(std::span<const std::byte> body) {
   if (!parse(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (circuits_.find_for(FrameType::reset, message.circuit(), circuit) != Circuits::Known::live) return;
-  const bool is_cancelled_open = !circuit->opened_here && now - circuit->opened_at < std::chrono::seconds(1);
-  if (is_cancelled_open && !flood_guard_.count_cancelled_open()) return;
+  note_cancelled(*circuit);
+  if (circuit->closed_here()) circuit->closing = NativeCircuit::Closing::answered;
   end_circuit(*circuit, reason_in(message, error::circuit_reset));
 }
 
 void NativeMachine::on_peer_metadata(std::span<const std::byte> body) {
   wire::PeerMetadata message;
-  if (!flood_guard_.count_control_frame() || !parse(message, body)) return;
+  flood_guard_.count_control_frame();
+  if (!parse(message, body)) return;
   const auto peer = PeerId::from_bytes(message.peer());
   if (!peer) return violate(error::protocol_error, "metadata of a malformed peer id");
   Metadata metadata;
@@ -731,16 +863,19 @@ void NativeMachine::on_peer_metadata(std::span<const std::byte> body) {
     bytes += item.key().size() + item.value().size();
     metadata[item.key()] = item.value();
   }
-  if (bytes > limits.metadata_bytes_max || metadata.size() > Args::items_max)
+  // A side may say as much as is assumed before it has heard of our limits: what there is no room for is dropped.
+  constexpr std::size_t bytes_max = FarLimits().metadata_bytes_max;
+  if (bytes > bytes_max || metadata.size() > Args::items_max)
     return violate(error::protocol_error,
                    fmt::format("metadata of {} bytes in {} items exceeds metadata_bytes_max {} or {} items", bytes,
-                               metadata.size(), limits.metadata_bytes_max, Args::items_max));
-  if (far_peers_.keep(*peer, std::move(metadata))) emit(TrunkEvent::Kind::metadata).peer = *peer;
+                               metadata.size(), bytes_max, Args::items_max));
+  far_peers_.keep(*peer, std::move(metadata));
+  emit(TrunkEvent::Kind::metadata).peer = *peer;
 }
 
 void NativeMachine::on_peer_ended(std::span<const std::byte> body) {
   wire::PeerEnded message;
-  if (!far_peers_.end_is_expected() && !flood_guard_.count_control_frame()) return;
+  if (!far_peers_.end_is_expected()) flood_guard_.count_control_frame();
   if (!parse(message, body)) return;
   const auto peer = PeerId::from_bytes(message.peer());
   if (!peer) return violate(error::protocol_error, "the end of a malformed peer id");
@@ -760,11 +895,13 @@ void NativeMachine::on_ping(std::span<const std::byte> body) {
 
 void NativeMachine::on_pong(std::span<const std::byte> body) {
   auto& message = heard_->pong;
-  if (parse(message, body) && flood_guard_.count_control_frame()) keepalive_.heard_pong(message.number());
+  flood_guard_.count_control_frame();
+  if (parse(message, body)) keepalive_.heard_pong(message.number());
 }
 
 void NativeMachine::on_drain(std::span<const std::byte> body) {
-  if (wire::Drain message; !parse(message, body) || !flood_guard_.count_control_frame()) return;
+  flood_guard_.count_control_frame();
+  if (wire::Drain message; !parse(message, body)) return;
   if (farewell_.heard_drain()) emit(TrunkEvent::Kind::draining);
   goodbye_when_drained();
 }

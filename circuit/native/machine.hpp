@@ -10,7 +10,9 @@
 #include "circuit/native/farewell.hpp"
 #include "circuit/native/flood_guard.hpp"
 #include "circuit/native/frame.hpp"
+#include "circuit/native/held_opens.hpp"
 #include "circuit/native/keepalive.hpp"
+#include "circuit/native/local_peers.hpp"
 #include "circuit/native/node_pool.hpp"
 #include "circuit/native/reader.hpp"
 #include "circuit/native/scheduler.hpp"
@@ -57,6 +59,7 @@ class NativeMachine final : public Machine, private Whole {
   void disconnected(End cause) override;
   void tick(Instant now) override;
 
+  bool may_open() override;
   TrunkCircuit* open(OpenRequest request, std::optional<Fragment> first, Instant now) override;
   void accept(TrunkCircuit& circuit, std::shared_ptr<const PeerName> local) override;
   void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) override;
@@ -88,13 +91,14 @@ class NativeMachine final : public Machine, private Whole {
   }
   Instant deadline() const override;
   bool over() const override { return farewell_.over(); }
+  bool wants_input() const override { return !flood_guard_.paused(); }
 
   const RemoteNode* remote() const override { return far_peers_.node(); }
   bool draining() const override { return farewell_.draining(); }
   std::size_t circuits_count() const override { return circuits_.size(); }
   void circuits_of(const PeerId& local, std::vector<TrunkCircuit*>& into) override { circuits_.of_peer(local, into); }
   std::size_t fragment_bytes_max() const override {
-    return std::min(limits.fragment_bytes_max, far_peers_.fragment_bytes_max());
+    return std::min(limits.fragment_bytes_max, far_peers_.takes().fragment_bytes_max);
   }
   Instant circuits_deadline() const override { return deadlines_.next(); }
   bool far_knows_calls() const override { return far_peers_.knows_calls(); }
@@ -112,6 +116,7 @@ class NativeMachine final : public Machine, private Whole {
   void violate(error reason, std::string text) override;
   void refuse_connection(End cause) override;
   void reset_circuit(NativeCircuit& circuit, End reason) override;
+  void reset_provoked(NativeCircuit& circuit, End reason) override;
   void end_circuit(NativeCircuit& circuit, End reason) override;
   void on_control(wire::FrameType type, std::span<const std::byte> body) override;
 
@@ -143,6 +148,12 @@ class NativeMachine final : public Machine, private Whole {
   bool crosses(const Fragment& fragment, std::size_t metadata) const;
   void note_time(Instant at) noexcept { now = std::max(now, at); }
   NativeCircuit& add_stillborn(OpenRequest& request, End reason);
+  bool has_room_to_open() const;
+  void note_room_to_open();
+  void note_cancelled(NativeCircuit& circuit);
+  void note_unheard(NativeCircuit& circuit);
+  void hand_out(NativeCircuit& circuit);
+  void hand_out_held();
   void acknowledge_finish(NativeCircuit& circuit);
   void end_when_done(NativeCircuit& circuit);
   void end_all(const End& reason);
@@ -160,13 +171,16 @@ class NativeMachine final : public Machine, private Whole {
   Writer writer_;
   Farewell farewell_;
   FarPeers far_peers_;
+  LocalPeers local_peers_;
   FloodGuard flood_guard_;
+  HeldOpens held_opens_;
   Keepalive keepalive_;
   Circuits circuits_;
   Window window_;
   Scheduler scheduler_;
   Deadlines deadlines_;
   Reader reader_;
+  bool wants_to_open_ = false; // may_open has said no
   Checks checks_;
 };
 

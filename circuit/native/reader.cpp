@@ -210,7 +210,7 @@ void Reader::start_data(const wire::DataHead& head) {
   const bool inside = circuit->assembly != nullptr;
   if (circuit->finished_there()) {
     discard_chunk(head.payload_bytes, cost);
-    return whole_.reset_circuit(*circuit, End(error::protocol_violation_on_circuit, "data after finish"));
+    return whole_.reset_provoked(*circuit, End(error::protocol_violation_on_circuit, "data after finish"));
   }
   if (circuit->closed_here()) return discard_chunk(head.payload_bytes, cost);
   if (continues != inside) {
@@ -223,7 +223,7 @@ void Reader::start_data(const wire::DataHead& head) {
   circuit->empty_frames = empty && !continues ? circuit->empty_frames + 1 : 0;
   if (circuit->empty_frames > whole_.limits.empty_frames_max) {
     discard_chunk(head.payload_bytes, cost);
-    return whole_.reset_circuit(*circuit, End(error::protocol_violation_on_circuit,
+    return whole_.reset_provoked(*circuit, End(error::protocol_violation_on_circuit,
                                               fmt::format("more than empty_frames_max {} empty fragments in a row",
                                                           whole_.limits.empty_frames_max)));
   }
@@ -239,7 +239,7 @@ void Reader::start_fragment(NativeCircuit& circuit, const wire::DataHead& head, 
   const bool more = head.flags & wire::flag_first_of_more;
   if (more && head.total > whole_.limits.fragment_bytes_max) {
     discard_chunk(head.payload_bytes, cost);
-    return whole_.reset_circuit(
+    return whole_.reset_provoked(
         circuit, End(error::fragment_too_large, fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}",
                                                             head.total, whole_.limits.fragment_bytes_max)));
   }
@@ -343,7 +343,7 @@ void Reader::deliver(NativeCircuit& circuit, FragmentNode* node) {
   const bool all_empty = circuit.reads.empty() && circuit.errors.empty();
   queue.push(node);
   around_.window.note_delivered(circuit, *node, all_empty);
-  if (!was_empty) return;
+  if (!was_empty || circuit.held) return;
   whole_.emit(is_error ? TrunkEvent::Kind::error_readable : TrunkEvent::Kind::readable, &circuit);
 }
 

@@ -239,7 +239,6 @@ void Scheduler::end_sending(NativeCircuit& circuit) {
     circuit.closing = NativeCircuit::Closing::said;
     circuit.out.finish();
     writer_.put_close(circuit);
-    if (circuit.released()) whole_.end_circuit(circuit, End());
   } else if (circuit.closing == NativeCircuit::Closing::no && circuit.out.is_finishing()) {
     circuit.out.finish();
     writer_.put_finish(circuit);

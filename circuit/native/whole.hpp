@@ -31,6 +31,8 @@ class Whole {
   virtual void refuse_connection(End cause) = 0;
   /// Resets the circuit, and tells the far side.
   virtual void reset_circuit(NativeCircuit& circuit, End reason) = 0;
+  /// The same because of what the far side said on it: that counts as a reset of its own.
+  virtual void reset_provoked(NativeCircuit& circuit, End reason) = 0;
   /// Ends the circuit without telling the far side, which knows already.
   virtual void end_circuit(NativeCircuit& circuit, End reason) = 0;
   /// A whole control frame has arrived.

@@ -139,6 +139,14 @@ void Writer::put_credit(CircuitId id, std::uint64_t bytes) {
   put_control(FrameType::credit, message);
 }
 
+void Writer::put_peer_ended(const PeerId& peer, const End& reason) {
+  wire::PeerEnded message;
+  message.set_peer(peer.bytes().data(), RandomId::bytes_count);
+  message.set_reason(static_cast<std::uint32_t>(reason_of(reason)));
+  message.set_text(cut(reason.text));
+  put_control(FrameType::peer_ended, message);
+}
+
 void Writer::put_ping(std::uint64_t number) {
   wire::Ping& message = said_->ping;
   message.set_number(number);

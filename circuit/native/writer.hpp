@@ -46,6 +46,7 @@ class Writer {
   void put_refuse(CircuitId id, error reason, const std::string& text, const std::string& existing);
   void put_reset(CircuitId id, const End& reason);
   void put_credit(CircuitId id, std::uint64_t bytes);
+  void put_peer_ended(const PeerId& peer, const End& reason);
   void put_ping(std::uint64_t number);
   void put_pong(std::uint64_t number);
 

@@ -94,7 +94,7 @@ struct Watch {
 /// How much a sync has under way at once.
 struct Tuning {
   std::size_t files_sending_max = 64;         // by a Giver; their data takes turns
-  std::size_t files_outstanding_max = 200; // wanted by a Taker and not yet there; less than Limits::open_backlog_max
+  std::size_t files_outstanding_max = 200; // wanted by a Taker and not yet there
   std::size_t files_open_max = 512; // that all syncs of a node read, and as many that they write
   std::size_t fragment_bytes = 256 * 1024; // of a file's data; at most fragment_bytes_max of both ends
   std::size_t entries_max = 10'000'000; // in a listing

@@ -31,7 +31,6 @@ NodeOptions node_options(const Options& options) {
   node.trunks_max = 100'000;
   node.handshakes_max = 100'000;
   node.limits.circuits_max = 1'000'000;
-  node.limits.open_backlog_max = 65'536;
   if (options.workload == Workload::idle_circuit_bytes) node.limits.cancelled_opens_per_second_max = 1'000'000;
   return node;
 }

@@ -30,6 +30,7 @@ struct ClusterCircuit final : TrunkCircuit {
   std::size_t unread_before = 0;   // cost of the inbox when the last `feed` that added to it began
   std::uint64_t received_last = 0; // its number
   CircuitHook of_trunk; // every circuit of the trunk
+  CircuitHook of_peer;  // those of one of our peers
   CircuitHook waiting;  // a send was told no_credit
 };
 

@@ -37,6 +37,7 @@ ClusterCircuit& ClusterCircuits::add(const Route& route, bool opened_here, const
   circuit.answer = Answer::unasked; // the protocol has none
   circuit.names = std::move(names);
   table_.enter(route, circuit);
+  if (circuit.names->local) table_.join_peer(circuit);
   return circuit;
 }
 

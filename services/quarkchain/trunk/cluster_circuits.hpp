@@ -38,6 +38,9 @@ class ClusterCircuits {
   /// The circuit that a frame is for; it may open it. Null: the frame is dropped, or has broken the connection.
   ClusterCircuit* find_for(const FrameHeader& header, bool draining);
 
+  /// The circuit is now one of the peer that it names as ours.
+  void join_local(ClusterCircuit& circuit) { table_.join_peer(circuit); }
+  void forget_local(const PeerId& local) { table_.forget_peer(local); }
   void leave(ClusterCircuit& circuit) { table_.leave(circuit.route, circuit); }
   void retire(ClusterCircuit& circuit) {
     if (table_.retire(circuit)) bury(circuit);

@@ -62,10 +62,12 @@ TrunkCircuit* ClusterMachine::open(OpenRequest request, std::optional<Fragment> 
   return &circuit;
 }
 
-void ClusterMachine::accept(TrunkCircuit& circuit, std::shared_ptr<const PeerName> local) {
+void ClusterMachine::accept(TrunkCircuit& base, std::shared_ptr<const PeerName> local) {
+  auto& circuit = static_cast<ClusterCircuit&>(base);
   auto names = std::make_shared<CircuitNames>(*circuit.names);
   names->local = std::move(local);
   circuit.names = std::move(names);
+  if (!circuit.ended) circuits_.join_local(circuit);
 }
 
 void ClusterMachine::refuse(TrunkCircuit& circuit, error reason, std::string text, std::string) {
@@ -176,7 +178,7 @@ std::size_t ClusterMachine::credit_bytes(const TrunkCircuit& circuit) const {
 // The protocol has no words about peers.
 void ClusterMachine::set_metadata(const PeerName&, const Metadata&) {}
 const Metadata* ClusterMachine::remote_metadata(const PeerId&) const { return nullptr; }
-void ClusterMachine::end_peer(const PeerName&, const End&) {}
+void ClusterMachine::end_peer(const PeerName& local, const End&) { circuits_.forget_local(local.id); }
 
 // The end of the connection.
 

@@ -32,9 +32,11 @@ inline const char* to_string(TrunkEvent::Kind kind) {
     case Kind::writable: return "writable";
     case Kind::finished: return "finished";
     case Kind::ended: return "ended";
+    case Kind::lost: return "lost";
     case Kind::metadata: return "metadata";
     case Kind::peer_ended: return "peer_ended";
     case Kind::draining: return "draining";
+    case Kind::may_open: return "may_open";
     case Kind::closed: return "closed";
   }
   return "?";

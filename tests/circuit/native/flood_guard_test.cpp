@@ -69,17 +69,56 @@ TEST_CASE("flood: at most one pong waits for a far side that does not read (F37)
   CHECK(dialogue.says() == "PONG 90");
 }
 
-TEST_CASE("flood: a pong that answers nothing is ignored, many of them are counted (F37)") {
+TEST_CASE("flood: a pong that answers nothing is ignored, and many of them make reading pause (F37)") {
   Limits limits;
   limits.control_frames_per_second_max = 100;
   Introduced dialogue(limits);
-  dialogue.hears(say::pong(12345));
+  for (int pong = 0; pong < 100; ++pong) dialogue.hears(say::pong(12345));
+  CHECK(dialogue.machine().wants_input());
+
+  dialogue.hears(say::pong(1));
+
+  CHECK_FALSE(dialogue.machine().wants_input());
   CHECK(dialogue.state() == "open");
+}
 
-  for (int pong = 0; pong < 100; ++pong) dialogue.hears(say::pong(1));
+TEST_CASE("flood: reading pauses until the control frames are made up for, and the trunk lives (F37)") {
+  Limits limits;
+  limits.control_frames_per_second_max = 100;
+  Introduced dialogue(limits);
 
-  CHECK(dialogue.state() == "too many control frames");
-  CHECK(contains(dialogue.end().text, "control_frames_per_second_max 100"));
+  int frames = 0;
+  for (int tenth = 0; tenth < 100; ++tenth) { // 10 s, as a session that does not read during a pause
+    for (; dialogue.machine().wants_input(); ++frames) {
+      std::string read;
+      for (int frame = 0; frame < 20; ++frame) read += say::peer_ended("peer-of-far-side");
+      dialogue.hears(read);
+      frames += 19;
+    }
+    dialogue.passes(100ms);
+  }
+
+  CHECK(frames >= 1000);
+  CHECK(frames <= 100 + 1000 + 20);
+  CHECK(dialogue.state() == "open");
+  CHECK(dialogue.machine().counters().reading_pauses >= 50);
+  CHECK(dialogue.machine().wants_input() == (dialogue.machine().deadline() > dialogue.now + 1s));
+}
+
+TEST_CASE("flood: a far side that is not read is not taken for dead, however long that lasts (F37)") {
+  Limits limits;
+  limits.control_frames_per_second_max = 1;
+  Introduced dialogue(limits);
+  std::string read;
+  for (int frame = 0; frame < 100; ++frame) read += say::pong(1);
+
+  dialogue.hears(read); // 99 s to make up for
+  dialogue.passes(90s);
+
+  CHECK_FALSE(dialogue.machine().wants_input());
+  CHECK(dialogue.state() == "open");
+  dialogue.passes(10s);
+  CHECK(dialogue.machine().wants_input());
 }
 
 TEST_CASE(
@@ -108,8 +147,7 @@ TEST_CASE(
 
 TEST_CASE(
     "flood: closes that a far side makes us say and does not read break the trunk before they fill memory (F34)") {
-  Limits limits;
-  limits.cancelled_opens_per_second_max = 1'000'000;
+  const Limits limits;
   Introduced dialogue(limits);
   dialogue.clogged = true;
 

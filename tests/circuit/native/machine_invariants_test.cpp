@@ -31,12 +31,38 @@ TEST_CASE("reader: a chunk that is longer than its frame is noticed") {
   CHECK(broken == "reader: chunk_left <= chunk <= its maximum");
 }
 
-TEST_CASE("circuits: a circuit that counts twice in the backlog is noticed") {
+TEST_CASE("circuits: a circuit of ours that counts twice is noticed") {
   Introduced dialogue;
 
-  const std::string broken = noticed("circuits", [&] { dialogue.hears(say::open(1)); });
+  const std::string broken = noticed("circuits", [&] { dialogue.opens(); });
 
-  CHECK(broken == "circuits: backlog <= opened_there");
+  CHECK(broken == "circuits: opened_here <= on the wire");
+}
+
+TEST_CASE("held opens: an open that waits twice is noticed") {
+  Limits limits;
+  limits.cancelled_opens_per_second_max = 1;
+  Introduced dialogue(limits);
+  for (CircuitId id = 1; id <= 11; id += 2) { // the burst, and one that is handed out without
+    dialogue.hears(say::open(id));
+    dialogue.accepts(id);
+    dialogue.hears(say::reset(id));
+    dialogue.releases(id);
+  }
+  dialogue.hears(say::open(13));
+
+  const std::string broken = noticed("held opens", [&] { dialogue.hears(say::open(15)); });
+
+  CHECK(broken == "held opens: opens_waiting == the sum over the peers");
+}
+
+TEST_CASE("local peers: a byte of metadata that takes no room is noticed") {
+  Introduced dialogue;
+
+  const std::string broken =
+      noticed("local peers", [&] { dialogue.machine().set_metadata(*our_peer(), {{"key", "value"}}); });
+
+  CHECK(broken == "local peers: room == the sum of the peers'");
 }
 
 TEST_CASE("scheduler: a byte promised to nobody is noticed") {

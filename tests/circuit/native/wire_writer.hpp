@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -98,6 +99,7 @@ struct Hello {
   std::vector<Bytes> features = {};
   std::vector<Bytes> mandatory_features = {};
   std::uint64_t fragment_bytes_max = 4 << 20;
+  std::map<unsigned, std::uint64_t> limits = {}; // by their field numbers; others are not said
 };
 
 inline Bytes hello(const Hello& said = Hello()) {
@@ -106,7 +108,9 @@ inline Bytes hello(const Hello& said = Hello()) {
   for (const Bytes& address : said.addresses) body.element(5, address);
   for (const Bytes& feature : said.features) body.element(6, feature);
   for (const Bytes& feature : said.mandatory_features) body.element(7, feature);
-  return frame(HELLO, body.number(8, said.fragment_bytes_max));
+  body.number(8, said.fragment_bytes_max);
+  for (const auto& [field, limit] : said.limits) body.number(field, limit);
+  return frame(HELLO, body);
 }
 
 /// What every side says first.
