@@ -231,7 +231,7 @@ void NodeCore::on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event
 
 /// Nobody holds it any more, so the log hears of it.
 void NodeCore::on_lost(const NodeLink& link, const TrunkCircuit& circuit) {
-  links_.log(lost_lines_, LogLevel::warning,
+  links_.log("lost", LogLevel::warning,
              fmt::format("what was sent on circuit {} to {} of {} may not have arrived, and its handle is gone: {}",
                          circuit.id, quote(circuit.names->remote->service, 64), link.remote(),
                          circuit.end ? circuit.end->to_string() : "it has ended"));
@@ -242,10 +242,11 @@ void NodeCore::on_lost(const NodeLink& link, const TrunkCircuit& circuit) {
 void NodeCore::on_opened_here(NodeLink& link, TrunkCircuit& circuit) {
   const auto peer = peers_.registry().find_peer(circuit.names->local->id);
   if (peer) Peers::introduce(link, *peer);
-  else link.trunk()->with([&](Machine& machine) {
-    machine.reset(circuit, End(error::peer_ended));
-    machine.end_peer(*circuit.names->local, End(error::peer_ended));
-  });
+  else
+    link.trunk()->with([&](Machine& machine) {
+      machine.reset(circuit, End(error::peer_ended));
+      machine.end_peer(*circuit.names->local, End(error::peer_ended));
+    });
 }
 
 void NodeCore::on_hello(const std::shared_ptr<NodeLink>& link) {

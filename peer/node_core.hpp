@@ -2,7 +2,6 @@
 #pragma once
 
 #include "async/clock.hpp"
-#include "async/log_rate.hpp"
 #include "circuit/circuit.hpp"
 #include "peer/links.hpp"
 #include "peer/local_peer.hpp"
@@ -92,7 +91,6 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   TrunkTable trunks_; // including those that are over, until their connection is gone
   std::vector<std::weak_ptr<Trunk>> lost_trunks_; // gone, but a handle still had a circuit of theirs
   NodeCounters counters_;
-  LogRate lost_lines_;
   Links links_;
 };
 
