@@ -6,6 +6,7 @@
 #include "peer/session.hpp"
 #include "peer/url.hpp"
 
+#include <boost/asio/error.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/system/system_error.hpp>
 
@@ -24,16 +25,20 @@ using namespace asio::experimental::awaitable_operators;
 struct Attempt {
   std::unique_ptr<Transport> transport;
   std::string failure;
+  std::string so_far; // how far it had come when it was cancelled, where the medium says so
 };
 
-awaitable<Attempt> attempt(std::shared_ptr<Medium> medium, std::string address) {
-  Attempt outcome;
+/// Into the frame of the caller, who also wants to know what it came to when something else ended first.
+awaitable<void> attempt(std::shared_ptr<Medium> medium, std::string address, Attempt& outcome) {
   try {
     outcome.transport = co_await medium->dial(std::move(address));
+  } catch (const boost::system::system_error& failure) {
+    outcome.failure = text_of(failure);
+    if (failure.code() == asio::error::operation_aborted && outcome.failure != failure.code().message())
+      outcome.so_far = outcome.failure;
   } catch (const std::exception& failure) {
     outcome.failure = text_of(failure);
   }
-  co_return outcome;
 }
 
 } // namespace
@@ -59,13 +64,15 @@ void Link::set_over(End reason) {
 
 Links::Links(Executor executor, LinksOptions options, Owner& owner)
     : executor_(std::move(executor)), options_(std::move(options)), owner_(owner),
-      turned_away_lines_(options_.log_lines_max), over_lines_(options_.log_lines_max), tasks_(executor_) {}
+      newcomers_(options_.newcomers_max, options_.newcomers_per_host_max), lines_(options_.log), tasks_(executor_) {}
 
 std::string Links::listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted) {
   std::shared_ptr<Listener> listener = medium_for(options_.media, address)->listen(executor_, address);
   std::string real_address = listener->address();
   listeners_.push_back(listener);
   addresses_.push_back(real_address);
+  // It is called inside of accept, which keeps this.
+  listener->on_shortage([this, at = listener.get()](const Shortage& shortage) { note_shortage(*at, shortage); });
   tasks_.spawn(accept_all(self(), std::move(listener), std::move(accepted)));
   log(LogLevel::info, "listening on " + real_address);
   return real_address;
@@ -76,13 +83,13 @@ awaitable<void> Links::accept_all(std::shared_ptr<Links> self, std::shared_ptr<L
   try {
     for (;;) {
       std::unique_ptr<Transport> transport = co_await listener->accept();
-      const std::string limit = self->owner_.limit_reached(*transport);
+      const std::string limit = self->make_room(*transport);
       if (limit.empty()) {
         ++self->counters_.accepted;
         accepted(std::move(transport));
       } else {
         ++self->counters_.turned_away;
-        self->log(self->turned_away_lines_, LogLevel::warning,
+        self->log("turned away", LogLevel::warning,
                   fmt::format("connection from {} turned away: {} reached", transport->remote(), limit));
       }
     }
@@ -91,6 +98,45 @@ awaitable<void> Links::accept_all(std::shared_ptr<Links> self, std::shared_ptr<L
     if (!closed)
       self->log(LogLevel::error, fmt::format("no longer listening on {}: {}", listener->address(), failure.what()));
   }
+}
+
+/// Makes room for a connection at the cost of one that says nothing, or is over and only waits for its far side to
+/// close. Returns the limit that stands against it all the same.
+std::string Links::make_room(const Transport& transport) {
+  if (Newcomers::Who who = newcomers_.who_goes(transport.remote_host(), Clock::of(executor_).now()))
+    close_newcomer(*static_cast<Link*>(const_cast<void*>(who)));
+  std::string limit = owner_.limit_reached(transport);
+  if (limit.empty()) return limit;
+  if (Newcomers::Who who = newcomers_.oldest()) close_newcomer(*static_cast<Link*>(const_cast<void*>(who)));
+  for (const auto& [number, link] : running_)
+    if (link->phase_ == Link::Phase::over && !std::exchange(link->cut_, true)) {
+      link->session_->cut();
+      return {};
+    }
+  return limit;
+}
+
+void Links::close_newcomer(Link& link) {
+  ++counters_.turned_away;
+  const auto silent_for =
+      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::of(executor_).now() - link.began_at_);
+  std::string text = fmt::format("it has not said who it is for {} ms, and there are {} like it", silent_for.count(),
+                                 newcomers_.size());
+  log("silent", LogLevel::warning, fmt::format("connection from {} turned away: {}", link.remote_, text));
+  newcomers_.erase(&link);
+  link.trunk_->with([&](Machine& machine) { machine.close(End(error::handshake_timeout, std::move(text))); });
+}
+
+void Links::note_shortage(const Listener& listener, const Shortage& shortage) {
+  if (shortage.began)
+    log("shortage", LogLevel::warning,
+        fmt::format("no descriptor, or no memory, for connections to {}: {}; they are closed until there is",
+                    listener.address(), shortage.reason.message()));
+  if (!shortage.reason)
+    log("shortage over", LogLevel::info,
+        fmt::format("connections to {} are accepted again; {} were closed meanwhile", listener.address(),
+                    shortage.turned_away));
+  counters_.turned_away += shortage.turned_one_away;
 }
 
 void Links::close_listeners() {
@@ -121,12 +167,16 @@ awaitable<std::unique_ptr<Transport>> Links::connect(std::shared_ptr<Links> self
   const std::shared_ptr<Medium> medium = medium_for(self->options_.media, link->dialled_address());
   ++self->counters_.dials;
   const auto deadline = self->options_.connect_deadline;
-  auto outcome = co_await (attempt(medium, link->dialled_address()) || (sleep_for(deadline) || abandoned(link)));
+  Attempt made;
+  const auto first =
+      co_await (attempt(medium, link->dialled_address(), made) || (sleep_for(deadline) || abandoned(link)));
   co_await throw_if_cancelled();
-  if (outcome.index() != 0)
-    throw_error(error::connect_failed, fmt::format("no answer from {} within connect_deadline {} ms",
-                                                   link->dialled_address(), deadline.count()));
-  Attempt& made = std::get<0>(outcome);
+  if (first.index() != 0) {
+    std::string text =
+        fmt::format("no answer from {} within connect_deadline {} ms", link->dialled_address(), deadline.count());
+    if (!made.so_far.empty()) text += ": " + made.so_far;
+    throw_error(error::connect_failed, text);
+  }
   if (!made.transport) throw_error(error::connect_failed, made.failure);
   co_return std::move(made.transport);
 }
@@ -141,7 +191,7 @@ awaitable<void> Links::run_dialled(std::shared_ptr<Links> self, std::shared_ptr<
     failure = text_of(thrown);
   }
   if (transport && link->phase_ == Link::Phase::connecting) {
-    set_connected(*link, *transport);
+    self->set_connected(*link, *transport);
     co_await run_connected(self, link, std::move(transport));
     co_return;
   }
@@ -158,31 +208,38 @@ void Links::abandon(const std::shared_ptr<Link>& link, End reason) const {
 
 // Running.
 
-void Links::run(std::shared_ptr<Link> link, std::unique_ptr<Transport> transport) {
+void Links::run(std::shared_ptr<Link> link, std::unique_ptr<Transport> transport, bool is_known) {
   ++count_;
   set_connected(*link, *transport);
+  if (!link->dialled() && !is_known) newcomers_.add(link.get(), link->remote_host_, link->began_at_);
   tasks_.spawn(run_connected(self(), std::move(link), std::move(transport)));
 }
 
-void Links::set_connected(Link& link, const Transport& transport) {
+void Links::set_connected(Link& link, const Transport& transport) const {
   link.phase_ = Link::Phase::handshaking;
+  link.began_at_ = Clock::of(executor_).now();
   link.remote_host_ = transport.remote_host();
 }
 
 awaitable<void> Links::run_connected(std::shared_ptr<Links> self, std::shared_ptr<Link> link,
                                      std::unique_ptr<Transport> transport) {
   Session session(link->trunk_, std::move(transport), self->options_.goodbye_deadline);
+  link->session_ = &session;
+  link->number_ = ++self->number_last_;
+  self->running_.emplace(link->number_, link.get());
   co_await session.run();
+  self->running_.erase(link->number_);
+  self->newcomers_.erase(link.get());
+  link->session_ = nullptr;
   self->forget(link);
 }
 
-bool Links::log_over(const Link& link, bool limited) {
+bool Links::note_over(const Link& link) {
+  newcomers_.erase(&link);
   const End& end = link.end_;
   const bool in_order = end.clean() || end.code == error::node_closed || end.code == error::draining;
-  const LogLevel level = in_order ? LogLevel::info : LogLevel::warning;
-  std::string line = fmt::format("{} with {} is over: {}", link.kind(), link.remote_, end.to_string());
-  if (limited) log(over_lines_, level, std::move(line));
-  else log(level, line);
+  log("over", in_order ? LogLevel::info : LogLevel::warning,
+      fmt::format("{} with {} is over: {}", link.kind(), link.remote_, end.to_string()));
   return in_order;
 }
 
@@ -200,12 +257,8 @@ awaitable<void> Links::gone() { return gone(self()); }
 
 // Log lines.
 
-void Links::log(LogLevel level, std::string_view text) const {
-  if (options_.log) options_.log(level, escape(text, 4096));
-}
-
-void Links::log(LogRate& rate, LogLevel level, std::string text) const {
-  if (const auto line = rate.pass(std::move(text), Clock::of(executor_).now())) log(level, *line);
+void Links::log(const char* kind, LogLevel level, std::string_view text) noexcept {
+  lines_.write(kind, level, text, Clock::of(executor_).now());
 }
 
 } // namespace trunkline

@@ -2,25 +2,28 @@
 // limits, runs sessions, and logs all of it.
 #pragma once
 
-#include "async/log_rate.hpp"
+#include "async/limited_log.hpp"
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "async/types.hpp"
 #include "circuit/trunk.hpp"
 #include "fragment/log.hpp"
+#include "peer/newcomers.hpp"
 #include "transport/media.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <limits>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace trunkline {
+
+class Session;
 
 /// One connection and the trunk on it, from the attempt to connect until the connection is closed. A node and a cluster
 /// each derive a class with their own data from it.
@@ -75,6 +78,10 @@ class Link : public Trunk::Owner, public std::enable_shared_from_this<Link> {
   Signal changed_;
   bool abandoned_ = false; // connecting: not wanted any more
   Signal abandon_;
+  std::uint64_t number_ = 0; // in the order in which they began to run
+  TimePoint began_at_{}; // the same as a time
+  Session* session_ = nullptr; // while it runs
+  bool cut_ = false; // over, and its far side is not waited for
 };
 
 struct LinksOptions {
@@ -82,9 +89,9 @@ struct LinksOptions {
   std::chrono::milliseconds connect_deadline{10000};
   std::chrono::milliseconds goodbye_deadline{1000}; // of a session, to flush its last words
   LogSink log;
-  /// How many lines per ten seconds are written of each kind that far sides can cause at will; further ones are only
-  /// counted.
-  std::uint32_t log_lines_max = std::numeric_limits<std::uint32_t>::max();
+  /// Accepted connections that have not said who they are, and those of one host; beyond it the oldest is closed.
+  std::size_t newcomers_max = 256;
+  std::size_t newcomers_per_host_max = 64;
 
   LinksOptions() = default;
 };
@@ -92,7 +99,7 @@ struct LinksOptions {
 struct LinksCounters {
   std::uint64_t dials = 0;
   std::uint64_t accepted = 0;
-  std::uint64_t turned_away = 0; // at a limit
+  std::uint64_t turned_away = 0; // at a limit, for want of descriptors, or because it said nothing and others came
 };
 
 /// Listens and dials for one owner, and runs a session on each connection. The owner keeps the list of links. One
@@ -104,7 +111,8 @@ class Links {
    public:
     /// Returns a reference that keeps the owner alive; each coroutine of the Links holds one.
     virtual std::shared_ptr<void> keep() = 0;
-    /// The limit that an accepted connection has reached ("trunks_max 1024"): it is then turned away. Empty for none.
+    /// The limit that an accepted connection has reached ("trunks_max 1024"): it is then turned away, unless another
+    /// one gives way. Empty for none. Links bounds newcomers itself.
     virtual std::string limit_reached(const Transport& transport) const = 0;
     /// Throws error::connect_failed for a link that must not be connected.
     virtual void check_dial(const Link& /*link*/) const {}
@@ -136,12 +144,14 @@ class Links {
   /// The first half of `dial`, for a link that gets its trunk afterwards. Errors: error::connect_failed, which names
   /// the address, also after connect_deadline; error::unknown_scheme.
   awaitable<std::unique_ptr<Transport>> connect(std::shared_ptr<Link> link);
-  /// Runs a session on a link that has its trunk.
-  void run(std::shared_ptr<Link> link, std::unique_ptr<Transport> transport);
+  /// Runs a session on a link that has its trunk. One that was accepted is a newcomer until `identified`.
+  void run(std::shared_ptr<Link> link, std::unique_ptr<Transport> transport, bool is_known = false);
+  /// The far side has said who it is: the link does not give way to others any more.
+  void identified(const Link& link) { newcomers_.erase(&link); }
   /// Gives up a link that is still connecting. Its circuits end with this reason.
   void abandon(const std::shared_ptr<Link>& link, End reason) const;
-  /// Logs that a link is over. Returns false when it was lost instead of closed.
-  bool log_over(const Link& link, bool limited = true);
+  /// Logs that the trunk of a link is over. Returns false when it was lost instead of closed.
+  bool note_over(const Link& link);
 
   std::size_t size() const noexcept { return count_; }
   /// Waits until no link is left.
@@ -153,8 +163,10 @@ class Links {
 
   const Executor& executor() const noexcept { return executor_; }
   const LinksCounters& counters() const noexcept { return counters_; }
-  void log(LogLevel level, std::string_view text) const;
-  void log(LogRate& rate, LogLevel level, std::string text) const;
+  /// A line that only this side's own doings cause.
+  void log(LogLevel level, std::string_view text) noexcept { lines_.write(level, text); }
+  /// One that a far side can cause as often as it likes; see LimitedLog.
+  void log(const char* kind, LogLevel level, std::string_view text) noexcept;
 
  private:
   // Coroutines keep the owner, so they take these by value.
@@ -167,7 +179,10 @@ class Links {
                                        std::unique_ptr<Transport> transport);
   static awaitable<void> gone(std::shared_ptr<Links> self);
   std::shared_ptr<Links> self() { return {owner_.keep(), this}; }
-  static void set_connected(Link& link, const Transport& transport);
+  void set_connected(Link& link, const Transport& transport) const;
+  std::string make_room(const Transport& transport);
+  void close_newcomer(Link& link);
+  void note_shortage(const Listener& listener, const Shortage& shortage);
   void forget(const std::shared_ptr<Link>& link);
 
   Executor executor_;
@@ -177,9 +192,11 @@ class Links {
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::string> addresses_;
   std::size_t count_ = 0; // of links that are connecting or have a connection
+  std::uint64_t number_last_ = 0;
+  std::map<std::uint64_t, Link*> running_; // those with a connection, in the order in which they came
+  Newcomers newcomers_; // of those
   Signal one_gone_;
-  LogRate turned_away_lines_;
-  LogRate over_lines_;
+  LimitedLog lines_;
   Tasks tasks_; // listeners and links
 };
 

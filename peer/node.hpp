@@ -59,14 +59,16 @@ struct NodeOptions {
   std::size_t trunks_max = 1024;
   std::size_t peers_max = 65536; // that far sides started and that run; only their starts are refused beyond it
   std::size_t peers_per_trunk_max = 4096; // of those, the ones that one trunk's far side started
-  std::size_t handshakes_max = 256; // accepted connections that have not yet said Hello
+  std::size_t handshakes_max = 256; // accepted connections that have not yet said Hello; beyond it the oldest one goes
+  std::size_t handshakes_per_host_max = 64; // of those, the ones of one host, or of one /64 of IPv6
   std::chrono::milliseconds connect_deadline{10000};
   /// Where random ids come from; the system's generator unless given.
   std::function<std::uint64_t()> random;
-  /// Receives the log lines. Called while the node is dispatching events: it must not call back into the node.
+  /// Receives the log lines. Called while the node is dispatching events: it must not call back into the node. A line
+  /// for which it throws is lost, and nothing else. Of lines that far sides cause, ten of a kind come in ten seconds.
   LogSink log;
   /// Called for each link once the far side's hello has arrived, and when it drains and ends. Called while the node is
-  /// dispatching events: it must not call back into the node.
+  /// dispatching events: it must not call back into the node. What it throws is logged.
   std::function<void(LinkChange, const LinkInfo&)> on_link;
   /// Media by scheme, in addition to those of default_media() or instead of them.
   Media media;
@@ -94,7 +96,7 @@ struct NodeCounters {
   std::uint64_t peers_ending = 0; // now: ended for all others, but their service has not returned yet
   std::uint64_t circuits_held = 0; // now: over, but their service still has the handle: it may be stuck
   std::uint64_t connections_unrecognised = 0; // TLS, HTTP, garbage
-  std::uint64_t connections_turned_away = 0; // beyond handshakes_max or trunks_max
+  std::uint64_t connections_turned_away = 0; // beyond handshakes_max or trunks_max, or for want of descriptors
 };
 
 /// One endpoint of a process. Everything of it runs on one executor; not thread safe.

@@ -39,6 +39,7 @@ NodeOptions complete(NodeOptions options) {
   demand_one(options.peers_max, "peers_max");
   demand_one(options.peers_per_trunk_max, "peers_per_trunk_max");
   demand_one(options.handshakes_max, "handshakes_max");
+  demand_one(options.handshakes_per_host_max, "handshakes_per_host_max");
   demand(options.connect_deadline.count() >= 1 && options.connect_deadline <= std::chrono::days(365),
          "connect_deadline", options.connect_deadline.count(), "1 millisecond to 365 days");
   if (!options.random) {
@@ -64,6 +65,8 @@ LinksOptions links_options(const NodeOptions& options) {
   links.connect_deadline = options.connect_deadline;
   links.goodbye_deadline = options.limits.goodbye_deadline;
   links.log = options.log;
+  links.newcomers_max = options.handshakes_max;
+  links.newcomers_per_host_max = options.handshakes_per_host_max;
   return links;
 }
 
@@ -139,14 +142,12 @@ std::string NodeCore::listen(std::string_view address) {
 }
 
 std::string NodeCore::limit_reached(const Transport&) const {
-  if (handshakes_count_ >= options_.handshakes_max) return fmt::format("handshakes_max {}", options_.handshakes_max);
   if (trunks_.size() >= options_.trunks_max) return fmt::format("trunks_max {}", options_.trunks_max);
   return {};
 }
 
 void NodeCore::accepted(std::unique_ptr<Transport> transport) {
   if (phase_ != Phase::running) return;
-  ++handshakes_count_;
   const auto link = std::make_shared<NodeLink>(weak_from_this(), transport->remote(), transport->remote_host());
   links_.make_trunk(link, make_machine(*link));
   trunks_.add(link);
@@ -220,7 +221,7 @@ void NodeCore::on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event
     case Kind::hello: return on_hello(link);
     case Kind::opened: return peers_.answer(link, *event.circuit, *event.open);
     case Kind::draining:
-      log(LogLevel::debug, fmt::format("{} takes no new circuits", link->remote()));
+      log("draining", LogLevel::debug, fmt::format("{} takes no new circuits", link->remote()));
       return set_draining(link);
     case Kind::lost: return on_lost(*link, *event.circuit);
     case Kind::closed: return on_closed(link, event.end ? std::move(*event.end) : End());
@@ -230,7 +231,7 @@ void NodeCore::on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event
 
 /// Nobody holds it any more, so the log hears of it.
 void NodeCore::on_lost(const NodeLink& link, const TrunkCircuit& circuit) {
-  links_.log(lost_lines_, LogLevel::warning,
+  links_.log("lost", LogLevel::warning,
              fmt::format("what was sent on circuit {} to {} of {} may not have arrived, and its handle is gone: {}",
                          circuit.id, quote(circuit.names->remote->service, 64), link.remote(),
                          circuit.end ? circuit.end->to_string() : "it has ended"));
@@ -241,23 +242,25 @@ void NodeCore::on_lost(const NodeLink& link, const TrunkCircuit& circuit) {
 void NodeCore::on_opened_here(NodeLink& link, TrunkCircuit& circuit) {
   const auto peer = peers_.registry().find_peer(circuit.names->local->id);
   if (peer) Peers::introduce(link, *peer);
-  else link.trunk()->with([&](Machine& machine) {
-    machine.reset(circuit, End(error::peer_ended));
-    machine.end_peer(*circuit.names->local, End(error::peer_ended));
-  });
+  else
+    link.trunk()->with([&](Machine& machine) {
+      machine.reset(circuit, End(error::peer_ended));
+      machine.end_peer(*circuit.names->local, End(error::peer_ended));
+    });
 }
 
 void NodeCore::on_hello(const std::shared_ptr<NodeLink>& link) {
   const RemoteNode& remote = *link->trunk()->machine().remote();
   if (link->phase() != Link::Phase::handshaking) return;
-  if (!link->dialled()) --handshakes_count_;
+  links_.identified(*link);
   ++counters_.trunks_opened;
   const auto superfluous = trunks_.identify(link, remote, links_.addresses());
   if (link->trunk()->remote_base().empty())
     link->trunk()->set_remote_base(link->addresses.empty() ? "node://" + remote.id.to_string()
                                                            : url_base(link->addresses.front()));
-  log(LogLevel::info, fmt::format("trunk with {} is open, node {}", link->remote(),
-                                  remote.name.empty() ? remote.id.to_string() : quote(remote.name)));
+  log("open", LogLevel::info,
+      fmt::format("trunk with {} is open, node {}", link->remote(),
+                  remote.name.empty() ? remote.id.to_string() : quote(remote.name)));
 
   const auto preferred = trunks_.find(remote.id);
   for (const auto& other : trunks_.all())
@@ -268,7 +271,8 @@ void NodeCore::on_hello(const std::shared_ptr<NodeLink>& link) {
 
   // Its circuits go on; what the far side opened before it heard of this is served.
   for (const auto& other : superfluous) {
-    log(LogLevel::debug, fmt::format("trunk with {} drains: there is another one to its node", other->remote()));
+    log("superfluous", LogLevel::debug,
+        fmt::format("trunk with {} drains: there is another one to its node", other->remote()));
     set_draining(other);
     other->trunk()->with([](Machine& machine) { machine.drain(Instant::max(), true); });
   }
@@ -277,9 +281,8 @@ void NodeCore::on_hello(const std::shared_ptr<NodeLink>& link) {
 
 void NodeCore::on_closed(const std::shared_ptr<NodeLink>& link, End reason) {
   const Link::Phase before = link->phase();
-  if (before == Link::Phase::handshaking && !link->dialled()) --handshakes_count_;
   trunks_.set_over(link, std::move(reason));
-  const bool in_order = links_.log_over(*link);
+  const bool in_order = links_.note_over(*link);
   if (link->end().code == error::not_trunkline) ++counters_.connections_unrecognised;
   if (before == Link::Phase::open && !in_order) ++counters_.trunks_lost;
   if (before == Link::Phase::open) tell(LinkChange::over, *link);
@@ -304,8 +307,14 @@ LinkInfo NodeCore::info_of(const NodeLink& link) {
   return info;
 }
 
-void NodeCore::tell(LinkChange change, const NodeLink& link) const {
-  if (options_.on_link) options_.on_link(change, info_of(link));
+/// What the program throws is its own affair: the node is in the middle of something.
+void NodeCore::tell(LinkChange change, const NodeLink& link) noexcept {
+  if (!options_.on_link) return;
+  try {
+    options_.on_link(change, info_of(link));
+  } catch (...) {
+    log("on_link", LogLevel::error, "on_link threw: " + words_of(std::current_exception()));
+  }
 }
 
 void NodeCore::set_draining(const std::shared_ptr<NodeLink>& link) {

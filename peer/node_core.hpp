@@ -2,7 +2,6 @@
 #pragma once
 
 #include "async/clock.hpp"
-#include "async/log_rate.hpp"
 #include "circuit/circuit.hpp"
 #include "peer/links.hpp"
 #include "peer/local_peer.hpp"
@@ -41,7 +40,9 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   /// Where far sides reach it: a listening address, or "node://ID".
   std::string base_address() const;
   std::shared_ptr<const PeerName> make_name(std::string service, PeerId id) const;
-  void log(LogLevel level, std::string_view text) const { links_.log(level, text); }
+  void log(LogLevel level, std::string_view text) noexcept { links_.log(level, text); }
+  /// A line that a far side can cause as often as it likes; see LimitedLog.
+  void log(const char* kind, LogLevel level, std::string_view text) noexcept { links_.log(kind, level, text); }
 
   // What a Node offers. Coroutines keep the core alive, so they are static and take it by value.
   std::string listen(std::string_view address);
@@ -80,7 +81,7 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   void on_closed(const std::shared_ptr<NodeLink>& link, End reason);
   void set_draining(const std::shared_ptr<NodeLink>& link);
   static LinkInfo info_of(const NodeLink& link);
-  void tell(LinkChange change, const NodeLink& link) const;
+  void tell(LinkChange change, const NodeLink& link) noexcept;
 
   NodeOptions options_;
   NodeId id_;
@@ -89,9 +90,7 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   Peers peers_;
   TrunkTable trunks_; // including those that are over, until their connection is gone
   std::vector<std::weak_ptr<Trunk>> lost_trunks_; // gone, but a handle still had a circuit of theirs
-  std::size_t handshakes_count_ = 0; // accepted, no Hello yet
   NodeCounters counters_;
-  LogRate lost_lines_;
   Links links_;
 };
 

@@ -43,13 +43,13 @@ std::shared_ptr<LocalPeer> Peers::make_peer(std::string service, PeerId id, bool
     try {
       std::rethrow_exception(failure);
     } catch (const CircuitEnded& ended) {
-      core->log(ended.opened_here() ? LogLevel::error : LogLevel::debug,
+      core->log("task ended", ended.opened_here() ? LogLevel::error : LogLevel::debug,
                 fmt::format("a task of a {} peer ended with circuit {}: {}", quote(service), ended.names().circuit_id,
                             ended.what()));
     } catch (const std::exception& thrown) {
-      core->log(LogLevel::error, fmt::format("a task of a {} peer threw: {}", quote(service), thrown.what()));
+      core->log("task", LogLevel::error, fmt::format("a task of a {} peer threw: {}", quote(service), thrown.what()));
     } catch (...) {
-      core->log(LogLevel::error, fmt::format("a task of a {} peer threw", quote(service)));
+      core->log("task", LogLevel::error, fmt::format("a task of a {} peer threw", quote(service)));
     }
   };
   auto state = std::make_unique<LocalPeer::State>(core_.shared_from_this(), core_.make_name(std::move(service), id),
@@ -168,15 +168,16 @@ bool Peers::caller_left(const LocalPeer& peer, const OwnedCircuit& circuit, std:
 
 void Peers::note_caller_left(const LocalPeer& peer, const CircuitNames& names, const std::string& end) {
   ++callers_left_;
-  core_.log(LogLevel::debug, fmt::format("service {} ended with circuit {} of peer {}: {}", quote(peer.service()),
-                                         names.circuit_id, names.remote->id.to_string(), end));
+  core_.log("ended", LogLevel::debug,
+            fmt::format("service {} ended with circuit {} of peer {}: {}", quote(peer.service()), names.circuit_id,
+                        names.remote->id.to_string(), end));
 }
 
 End Peers::handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure) {
   const std::string what = what_of(failure);
   ++services_failed_;
   core_.log(
-      LogLevel::error,
+      "service", LogLevel::error,
       circuit ? fmt::format("service {} threw on circuit {} with peer {}: {}", quote(peer.service()),
                             circuit->circuit_id, circuit->remote->id.to_string(), what)
               : fmt::format("service {} threw, peer {} ends: {}", quote(peer.service()), peer.id().to_string(), what));
@@ -240,7 +241,7 @@ void Peers::answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit,
   if (answer.peer && open.mode != OpenMode::start_only) find_room(answer);
   if (!answer.peer) {
     ++circuits_refused_;
-    core_.log(LogLevel::info, fmt::format("circuit from {} refused: {}", link->remote(), answer.text));
+    core_.log("refused", LogLevel::info, fmt::format("circuit from {} refused: {}", link->remote(), answer.text));
     link->trunk()->with([&](Machine& machine) {
       machine.refuse(circuit, answer.reason, std::move(answer.text), std::move(answer.existing_url));
     });
@@ -275,7 +276,7 @@ void Peers::refuse_overdue(LocalPeer& peer) {
     std::string text = fmt::format("a circuit waited for service {} on node {} for its queue_deadline of {} ms",
                                    quote(peer.service(), 64), core_.name(),
                                    std::chrono::ceil<std::chrono::milliseconds>(deadline).count());
-    core_.log(LogLevel::info, "circuit refused: " + text);
+    core_.log("refused", LogLevel::info, "circuit refused: " + text);
     circuit.refuse(error::service_limit_reached, std::move(text));
   }
   watch_queue(peer);

@@ -25,6 +25,8 @@ class Session {
   /// Moves bytes until the trunk is over and its last words are written, or until the transport fails and the trunk is
   /// lost. Cancelled: the trunk is lost at once. Throws nothing.
   awaitable<void> run();
+  /// Closes the connection under a `run`, which then returns soon: what was not written is lost.
+  void cut() noexcept { transport_->close(); }
 
  private:
   awaitable<void> pump_in();

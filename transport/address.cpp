@@ -5,6 +5,7 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -71,7 +72,7 @@ HostPort parse_host_port_address(std::string_view address, std::string_view sche
 std::string to_address(std::string_view scheme, std::string_view host, std::uint16_t port) {
   std::string text(scheme);
   text += "://";
-  if (host.find(':') != std::string_view::npos) text.append("[").append(host).append("]");
+  if (host.find(':') != std::string_view::npos && !host.starts_with('[')) text.append("[").append(host).append("]");
   else text += host;
   return text.append(":").append(std::to_string(port));
 }
@@ -117,6 +118,15 @@ bool is_loopback_host(std::string_view host) noexcept {
   if (host == "localhost") return true;
   const auto ip = ip_of(host);
   return ip && ip->is_loopback();
+}
+
+std::string network_of(std::string_view host) {
+  const auto ip = ip_of(host);
+  if (!ip) return std::string(host);
+  if (ip->is_v4()) return ip->to_string();
+  auto bytes = ip->to_v6().to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), 0);
+  return ip::address_v6(bytes).to_string() + "/64";
 }
 
 } // namespace trunkline

@@ -29,7 +29,7 @@ HostPortFlaw parse_host_port(std::string_view authority, HostPort& into);
 /// Splits "SCHEME://host:port". Errors: error::bad_url, `address "tcp:/x" is not tcp://host:port`.
 HostPort parse_host_port_address(std::string_view address, std::string_view scheme);
 
-/// Makes "SCHEME://host:port", with brackets around a host that contains a colon.
+/// Makes "SCHEME://host:port", with brackets around a host that contains a colon, unless it has them.
 std::string to_address(std::string_view scheme, std::string_view host, std::uint16_t port);
 
 /// The part of an address after PREFIX ("mem://", "unix:"). Errors: error::bad_url when the prefix differs or nothing
@@ -52,5 +52,9 @@ bool is_unspecified(std::string_view address) noexcept;
 /// Whether a host is this machine itself: 127.0.0.0/8, ::1, either of them mapped into IPv6, or "localhost". Does not
 /// resolve: false for every other name.
 bool is_loopback_host(std::string_view host) noexcept;
+
+/// What counts as one place on the network: of an IPv6 host its /64, which one subscriber has to itself; any other host
+/// as it is.
+std::string network_of(std::string_view host);
 
 } // namespace trunkline

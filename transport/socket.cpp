@@ -13,6 +13,8 @@
 
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -22,6 +24,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -271,11 +274,13 @@ class ReserveDescriptor {
   void give() noexcept {
     if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
   }
-  void shed_one_of(int listening) noexcept {
+  /// Returns whether there was one to close.
+  bool shed_one_of(int listening) noexcept {
     give();
     const int shed = ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (shed >= 0) ::close(shed);
     take();
+    return shed >= 0;
   }
 
  private:
@@ -288,18 +293,26 @@ class ListenerState {
   ListenerState(StreamAcceptor acceptor, ListenerPieces pieces)
       : acceptor_(std::move(acceptor)), pieces_(std::move(pieces)) {
     error_code ignored;
-    acceptor_.native_non_blocking(true, ignored); // shedding a connection must not wait for one
+    acceptor_.native_non_blocking(true, ignored); // accepting and shedding must not wait for a connection
+    const auto local = acceptor_.local_endpoint(ignored);
+    if (!ignored) protocol_ = local.protocol();
   }
 
   static awaitable<std::unique_ptr<Transport>> accept(std::shared_ptr<ListenerState> self);
+  void on_shortage(std::function<void(const Shortage&)> callback) { on_shortage_ = std::move(callback); }
   void close() noexcept;
   const std::string& address() const noexcept { return pieces_.address; }
 
  private:
   static awaitable<void> pause(std::shared_ptr<ListenerState> self, Duration duration);
+  error_code accept_now(StreamSocket& into);
+  void note_shortage(const error_code& reason, bool shed);
 
   StreamAcceptor acceptor_;
+  asio::generic::stream_protocol protocol_{AF_UNSPEC, 0};
   ListenerPieces pieces_;
+  std::function<void(const Shortage&)> on_shortage_;
+  Shortage shortage_; // the present one
   ReserveDescriptor reserve_;
   Signal closing_;
   bool closed_ = false;
@@ -340,19 +353,46 @@ awaitable<std::unique_ptr<Transport>> ListenerState::accept(std::shared_ptr<List
   Duration pause_next = pause_min;
   for (;;) {
     if (self->closed_) throw_aborted();
-    auto [failure, socket] = co_await self->acceptor_.async_accept(as_result_tuple);
-    if (self->closed_ || failure == asio::error::operation_aborted) throw_aborted();
+    auto [waited] = co_await self->acceptor_.async_wait(asio::socket_base::wait_read, as_result_tuple);
+    if (self->closed_ || waited == asio::error::operation_aborted) throw_aborted();
+    if (waited) throw_transport_error(waited, "cannot accept on " + self->pieces_.address);
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    throw_if_cancelled(cancellation);
+
+    StreamSocket socket(self->acceptor_.get_executor());
+    const error_code failure = self->accept_now(socket);
     if (!failure) {
+      if (self->shortage_.reason) self->note_shortage({}, false);
       auto transport = self->pieces_.adopt(std::move(socket));
       if (transport) co_return transport;
     } else if (lacks_resources(failure)) {
-      self->reserve_.shed_one_of(self->acceptor_.native_handle());
+      const bool shed = self->reserve_.shed_one_of(self->acceptor_.native_handle());
+      self->note_shortage(failure, shed);
       co_await pause(self, pause_next);
       pause_next = std::min(2 * pause_next, pause_max);
-    } else if (!concerns_one_connection(failure)) {
+    } else if (!would_block(failure) && !concerns_one_connection(failure)) {
       throw_transport_error(failure, "cannot accept on " + self->pieces_.address);
     }
   }
+}
+
+/// Asio's own accept sets close-on-exec afterwards, if at all.
+error_code ListenerState::accept_now(StreamSocket& into) {
+  const int descriptor = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (descriptor < 0) return last_error();
+  error_code failure;
+  into.assign(protocol_, descriptor, failure);
+  if (failure) ::close(descriptor);
+  return failure;
+}
+
+void ListenerState::note_shortage(const error_code& reason, bool shed) {
+  shortage_.began = reason && !shortage_.reason;
+  if (shortage_.began) shortage_.turned_away = 0;
+  shortage_.reason = reason;
+  shortage_.turned_one_away = shed;
+  shortage_.turned_away += shed;
+  if (on_shortage_) on_shortage_(shortage_);
 }
 
 /// Ends early when the listener is closed.
@@ -384,6 +424,7 @@ class SocketListener final : public Listener {
   ~SocketListener() override { state_->close(); }
 
   awaitable<std::unique_ptr<Transport>> accept() override { return ListenerState::accept(state_); }
+  void on_shortage(std::function<void(const Shortage&)> callback) override { state_->on_shortage(std::move(callback)); }
   void close() noexcept override { state_->close(); }
   std::string address() const override { return state_->address(); }
 
@@ -391,7 +432,44 @@ class SocketListener final : public Listener {
   std::shared_ptr<ListenerState> state_;
 };
 
+void set_option(int socket, int level, int name, int value) noexcept {
+  ::setsockopt(socket, level, name, &value, sizeof value); // a connection that just broke says so at its first read
+}
+
+int as_int(std::size_t bytes) noexcept {
+  return static_cast<int>(std::min<std::size_t>(bytes, std::numeric_limits<int>::max()));
+}
+
+void set_keep_alive(int socket, const SocketOptions& options) noexcept {
+  set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  if (const auto idle = options.keep_alive_idle.count(); idle > 0)
+    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(idle));
+  if (const auto interval = options.keep_alive_interval.count(); interval > 0)
+    set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(interval));
+  if (options.keep_alive_probes > 0) set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, options.keep_alive_probes);
+}
+
 } // namespace
+
+int new_stream_socket(int family, int protocol) noexcept {
+  return ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+}
+
+void set_options(int socket, const SocketOptions& options, bool is_tcp) noexcept {
+  if (options.send_buffer_bytes > 0) set_option(socket, SOL_SOCKET, SO_SNDBUF, as_int(options.send_buffer_bytes));
+  if (options.receive_buffer_bytes > 0) set_option(socket, SOL_SOCKET, SO_RCVBUF, as_int(options.receive_buffer_bytes));
+  if (!is_tcp) return;
+  set_option(socket, IPPROTO_TCP, TCP_NODELAY, options.no_delay);
+  if (options.keep_alive) set_keep_alive(socket, options);
+  if (options.traffic_class > 0) { // of the two, a socket takes its own family's
+    set_option(socket, IPPROTO_IP, IP_TOS, options.traffic_class);
+    set_option(socket, IPPROTO_IPV6, IPV6_TCLASS, options.traffic_class);
+  }
+}
+
+int backlog_of(const SocketOptions& options) noexcept {
+  return options.listen_backlog > 0 ? options.listen_backlog : SOMAXCONN;
+}
 
 std::unique_ptr<Transport> make_socket_transport(StreamSocket socket, std::string remote, std::string remote_host) {
   return std::make_unique<SocketTransport>(std::move(socket), std::move(remote), std::move(remote_host));

@@ -1,16 +1,19 @@
 #include "transport/tcp.hpp"
 
-#include "async/signal.hpp"
+#include "fragment/quote.hpp"
 #include "transport/address.hpp"
+#include "transport/connect_race.hpp"
 #include "transport/failure.hpp"
 #include "transport/socket.hpp"
 
-#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <fmt/format.h>
 
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -34,100 +37,95 @@ std::string address_of(const tcp::endpoint& endpoint) {
 }
 
 std::unique_ptr<Transport> make_tcp_transport(StreamSocket socket, const tcp::endpoint& remote) {
-  error_code ignored; // a connection that just broke says so at its first read
-  socket.set_option(tcp::no_delay(true), ignored);
-  socket.set_option(asio::socket_base::keep_alive(true), ignored);
   return make_socket_transport(std::move(socket), address_of(remote), host_of(remote));
 }
 
-/// The answer of the system's resolver, which cannot be interrupted: it is waited for in here, and a wait that is
-/// cancelled leaves it behind.
-struct Resolution {
-  explicit Resolution(const Executor& executor) : resolver(executor) {}
-
-  tcp::resolver resolver;
-  Signal answered;
-  bool done = false;
-  error_code failure;
-  std::vector<tcp::endpoint> endpoints;
+/// What a dial or a listen is about; in the frame of a dial, because the medium may go while it runs.
+struct Request {
+  std::string context; // of its error texts
+  HostPort where;
+  TcpOptions options;
+  std::shared_ptr<Names> names;
 };
 
-awaitable<std::vector<tcp::endpoint>> resolve(HostPort where, std::string context) {
+std::optional<asio::ip::address> as_number(const std::string& host) {
   error_code not_numeric;
-  const auto address = asio::ip::make_address(where.host, not_numeric);
-  if (!not_numeric) co_return std::vector<tcp::endpoint>(1, tcp::endpoint(address, where.port));
-
-  const Executor executor = co_await asio::this_coro::executor;
-  const auto resolution = std::make_shared<Resolution>(executor);
-  resolution->resolver.async_resolve(where.host, std::to_string(where.port), tcp::resolver::numeric_service,
-                                     [resolution](error_code failure, tcp::resolver::results_type results) {
-                                       resolution->done = true;
-                                       resolution->failure = failure;
-                                       for (const auto& entry : results)
-                                         resolution->endpoints.push_back(entry.endpoint());
-                                       resolution->answered.notify_all();
-                                     });
-  while (!resolution->done) co_await resolution->answered.wait();
-  if (resolution->failure) throw_transport_error(resolution->failure, context);
-  co_return std::move(resolution->endpoints);
+  const auto address = asio::ip::make_address(host, not_numeric);
+  if (not_numeric) return std::nullopt;
+  return address;
 }
 
-/// A connection to a local port without a listener can meet itself, when the port that the system picks for it
-/// is the same.
-bool connected_to_itself(const tcp::socket& socket) {
-  error_code local_failure;
-  error_code remote_failure;
-  const auto local = socket.local_endpoint(local_failure);
-  const auto remote = socket.remote_endpoint(remote_failure);
-  return !local_failure && !remote_failure && local == remote;
+std::string unresolved(const Request& request, const Names::Answer& answer) {
+  std::string text = fmt::format("{}: the name {} was not resolved within resolve_deadline {} ms", request.context,
+                                 quote(request.where.host), request.options.resolve_deadline.count());
+  if (answer.queued) text += fmt::format(", {} other names had no answer either", request.names->lookups_running());
+  return text;
 }
 
-awaitable<std::unique_ptr<Transport>> dial_tcp(std::string address) {
-  const Executor executor = co_await asio::this_coro::executor;
-  const std::string context = "cannot connect to " + address;
-  HostPort where = parse_host_port_address(address, tcp_scheme);
-  const auto endpoints = co_await resolve(std::move(where), context);
+awaitable<std::vector<asio::ip::address>> resolve(Request& request) {
+  Names::Answer answer = co_await request.names->look_up(request.where.host, request.options.resolve_deadline);
+  if (answer.failure == asio::error::timed_out) throw_transport_text(answer.failure, unresolved(request, answer));
+  if (answer.failure) throw_transport_error(answer.failure, request.context);
+  co_return std::move(answer.addresses);
+}
 
-  error_code failure = asio::error::host_not_found;
-  for (const tcp::endpoint& endpoint : endpoints) {
-    tcp::socket socket(executor);
-    socket.open(endpoint.protocol(), failure);
-    if (failure) continue;
-    const auto [connected] = co_await socket.async_connect(endpoint, asio::as_tuple(asio::use_awaitable));
-    failure = connected;
-    if (failure == asio::error::operation_aborted) throw_aborted();
-    if (!failure && connected_to_itself(socket)) failure = asio::error::connection_refused;
-    if (!failure) co_return make_tcp_transport(StreamSocket(std::move(socket)), endpoint);
+awaitable<std::unique_ptr<Transport>> connect(Request& request, std::string& progress) {
+  std::vector<asio::ip::address> addresses;
+  const std::optional<asio::ip::address> number = as_number(request.where.host);
+  if (number) {
+    addresses.push_back(*number);
+  } else {
+    progress = fmt::format("the name {} is not resolved yet", quote(request.where.host));
+    addresses = co_await resolve(request);
   }
-  throw_transport_error(failure, context);
+  const bool alone = number.has_value();
+  const auto race = std::make_shared<ConnectRace>(addresses, request.where.port, request.options);
+  std::optional<tcp::socket> socket;
+  try {
+    socket = co_await ConnectRace::run(race);
+  } catch (...) {
+    progress = alone ? std::string() : race->tried(false);
+    throw;
+  }
+  if (!socket) throw_transport_text(race->failure(), request.context + ": " + race->tried(alone));
+  co_return make_tcp_transport(StreamSocket(std::move(*socket)), race->winner());
+}
+
+awaitable<std::unique_ptr<Transport>> dial_tcp(std::string address, TcpOptions options, std::shared_ptr<Names> names) {
+  Request request{.context = "cannot connect to " + address,
+                  .where = parse_host_port_address(address, tcp_scheme),
+                  .options = options,
+                  .names = names ? std::move(names) : Names::system()};
+  std::string progress; // for whoever gives the dial up
+  try {
+    co_return co_await connect(request, progress);
+  } catch (const boost::system::system_error& thrown) {
+    if (thrown.code() != asio::error::operation_aborted || progress.empty()) throw;
+    throw_transport_text(thrown.code(), progress);
+  }
 }
 
 /// The first address of the name that can be bound; blocks while a name is resolved.
-std::vector<tcp::endpoint> endpoints_to_listen_on(const Executor& executor, const HostPort& where,
-                                                  const std::string& context) {
-  error_code failure;
-  const auto address = asio::ip::make_address(where.host, failure);
-  if (!failure) return {tcp::endpoint(address, where.port)};
-
-  tcp::resolver resolver(executor);
-  const auto results = resolver.resolve(where.host, std::to_string(where.port),
-                                        tcp::resolver::passive | tcp::resolver::numeric_service, failure);
-  if (failure) throw_transport_error(failure, context);
-  std::vector<tcp::endpoint> endpoints;
-  for (const auto& entry : results) endpoints.push_back(entry.endpoint());
-  return endpoints;
+std::vector<asio::ip::address> addresses_to_listen_on(const Request& request) {
+  if (const auto number = as_number(request.where.host)) return {*number};
+  Names::Answer answer = request.names->look_up_blocking(request.where.host, request.options.resolve_deadline);
+  if (answer.failure == asio::error::timed_out) throw_transport_text(answer.failure, unresolved(request, answer));
+  if (answer.failure) throw_transport_error(answer.failure, request.context);
+  return std::move(answer.addresses);
 }
 
-error_code bind_and_listen(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
-  error_code failure;
-  acceptor.open(endpoint.protocol(), failure);
-  if (!failure) acceptor.set_option(asio::socket_base::reuse_address(true), failure);
+error_code bind_and_listen(tcp::acceptor& acceptor, const tcp::endpoint& endpoint, const SocketOptions& options) {
+  error_code failure = open_socket(acceptor, endpoint.protocol());
+  if (failure) return failure;
+  set_options(acceptor.native_handle(), options, true);
+  acceptor.set_option(asio::socket_base::reuse_address(true), failure);
   if (!failure) acceptor.bind(endpoint, failure);
-  if (!failure) acceptor.listen(asio::socket_base::max_listen_connections, failure);
+  if (!failure) acceptor.listen(backlog_of(options), failure);
   return failure;
 }
 
-std::unique_ptr<Transport> adopt_tcp(StreamSocket accepted) {
+std::unique_ptr<Transport> adopt_tcp(StreamSocket accepted, const SocketOptions& options) {
+  set_options(accepted.native_handle(), options, true);
   error_code failure;
   const auto remote = accepted.remote_endpoint(failure);
   if (failure) return nullptr;
@@ -139,32 +137,47 @@ std::unique_ptr<Transport> adopt_tcp(StreamSocket accepted) {
 
 class TcpMedium final : public Medium {
  public:
+  TcpMedium(TcpOptions options, std::shared_ptr<Names> names) : options_(options), names_(std::move(names)) {}
+
   std::string_view scheme() const noexcept override { return tcp_scheme; }
   std::string_view form() const noexcept override { return "tcp://host:port"; }
   bool has_hosts() const noexcept override { return true; }
   bool has_ports() const noexcept override { return true; }
   bool is_local() const noexcept override { return false; }
 
-  awaitable<std::unique_ptr<Transport>> dial(std::string address) override { return dial_tcp(std::move(address)); }
+  awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
+    return dial_tcp(std::move(address), options_, names_);
+  }
 
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
-    const std::string context = "cannot listen on " + std::string(address);
-    const HostPort where = parse_host_port_address(address, tcp_scheme);
+    const Request request{.context = "cannot listen on " + std::string(address),
+                          .where = parse_host_port_address(address, tcp_scheme),
+                          .options = options_,
+                          .names = names_ ? names_ : Names::system()};
     error_code failure = asio::error::host_not_found;
-    for (const tcp::endpoint& endpoint : endpoints_to_listen_on(executor, where, context)) {
+    for (const asio::ip::address& number : addresses_to_listen_on(request)) {
       tcp::acceptor acceptor(executor);
-      failure = bind_and_listen(acceptor, endpoint);
+      failure = bind_and_listen(acceptor, tcp::endpoint(number, request.where.port), options_.sockets);
       if (failure) continue;
       const tcp::endpoint bound = acceptor.local_endpoint();
+      const auto adopt = [options = options_.sockets](StreamSocket accepted) {
+        return adopt_tcp(std::move(accepted), options);
+      };
       return make_socket_listener(StreamAcceptor(std::move(acceptor)),
-                                  {.address = address_of(bound), .adopt = adopt_tcp, .on_close = {}});
+                                  {.address = address_of(bound), .adopt = adopt, .on_close = {}});
     }
-    throw_transport_error(failure, context);
+    throw_transport_error(failure, request.context);
   }
+
+ private:
+  TcpOptions options_;
+  std::shared_ptr<Names> names_; // null: the system's
 };
 
 } // namespace
 
-std::shared_ptr<Medium> make_tcp_medium() { return std::make_shared<TcpMedium>(); }
+std::shared_ptr<Medium> make_tcp_medium(TcpOptions options, std::shared_ptr<Names> names) {
+  return std::make_shared<TcpMedium>(options, std::move(names));
+}
 
 } // namespace trunkline

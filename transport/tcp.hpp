@@ -2,15 +2,17 @@
 #pragma once
 
 #include "transport/medium.hpp"
+#include "transport/names.hpp"
+#include "transport/socket_options.hpp"
 
 #include <memory>
 
 namespace trunkline {
 
-/// Dials the addresses of a name in turn until one answers; sets nodelay and keepalive on every connection. Listening
-/// on port 0 picks a free port; listening on a name blocks while it is resolved. A cancelled dial returns at once, but
-/// a name that is still being resolved keeps the context's run() from returning until the system's resolver has
-/// answered.
-std::shared_ptr<Medium> make_tcp_medium();
+/// Dials all addresses of a name until one answers, the next one after `next_address_delay`; the text of a failure
+/// names those that were tried. A dial that is cancelled is over at once, whatever the system's resolver does.
+/// Listening on port 0 picks a free port; listening on a name blocks while it is resolved, at most for
+/// `resolve_deadline`. `names` resolves them; the system's unless given.
+std::shared_ptr<Medium> make_tcp_medium(TcpOptions options = TcpOptions(), std::shared_ptr<Names> names = nullptr);
 
 } // namespace trunkline

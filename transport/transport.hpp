@@ -3,8 +3,11 @@
 
 #include "async/types.hpp"
 
+#include <boost/system/error_code.hpp>
+
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -50,6 +53,14 @@ class Transport {
   virtual std::string remote_host() const = 0;
 };
 
+/// A time in which a listener cannot accept, because the process or the system has no more descriptors or memory.
+struct Shortage {
+  boost::system::error_code reason; // of the system; none when it is over
+  bool began = false; // this is the first word of it
+  bool turned_one_away = false; // just now
+  std::uint64_t turned_away = 0; // closed unaccepted because of it, so far
+};
+
 /// Accepts connections on one address.
 class Listener {
  public:
@@ -58,6 +69,10 @@ class Listener {
   /// Waits for the next connection. Errors of one connection and a lack of descriptors are handled inside; after a
   /// throw the listener is of no more use. Cancelled: throws operation_aborted.
   virtual awaitable<std::unique_ptr<Transport>> accept() = 0;
+
+  /// Hears of each Shortage: when it begins, of each connection that it costs, and when a connection is accepted again.
+  /// Set it before the first accept. Called inside accept; must not throw. Media that never lack anything never call.
+  virtual void on_shortage(std::function<void(const Shortage&)> /*callback*/) {}
 
   /// Stops accepting; the address is free at once, and a waiting accept throws operation_aborted. Idempotent.
   virtual void close() noexcept = 0;

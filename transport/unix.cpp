@@ -55,28 +55,25 @@ std::optional<FileIdentity> socket_file_at(const std::string& path) {
 /// True when the path is a socket file whose listener is gone.
 bool is_stale(const Executor& executor, const std::string& path) {
   if (!socket_file_at(path)) return false;
-  stream_protocol::socket probe(executor);
-  error_code failure;
-  probe.open(stream_protocol(), failure);
-  probe.native_non_blocking(true, failure); // a live listener whose queue is full must not hold us up
-  if (failure) return false;
+  stream_protocol::socket probe(executor); // never blocks: a live listener's queue may be full
+  if (open_socket(probe, stream_protocol())) return false;
   const stream_protocol::endpoint endpoint(path);
   const int connected = ::connect(probe.native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size()));
   return connected != 0 && errno == ECONNREFUSED;
 }
 
-error_code bind_and_listen(stream_protocol::acceptor& acceptor, const std::string& path) {
+error_code bind_and_listen(stream_protocol::acceptor& acceptor, const std::string& path, const SocketOptions& options) {
   const stream_protocol::endpoint endpoint(path);
-  error_code failure;
-  acceptor.open(endpoint.protocol(), failure);
+  error_code failure = open_socket(acceptor, endpoint.protocol());
   if (failure) return failure;
+  set_options(acceptor.native_handle(), options, false);
   acceptor.bind(endpoint, failure);
   if (failure == asio::error::address_in_use && is_stale(acceptor.get_executor(), path)) {
     ::unlink(path.c_str());
     acceptor.bind(endpoint, failure);
   }
   if (failure) return failure;
-  acceptor.listen(asio::socket_base::max_listen_connections, failure);
+  acceptor.listen(backlog_of(options), failure);
   return failure;
 }
 
@@ -88,10 +85,13 @@ std::string remote_of(StreamSocket& accepted, const std::string& address) {
   return address + " (pid " + std::to_string(credentials.pid) + ")";
 }
 
-awaitable<std::unique_ptr<Transport>> dial_unix(std::string address) {
+awaitable<std::unique_ptr<Transport>> dial_unix(std::string address, SocketOptions options) {
   const Executor executor = co_await asio::this_coro::executor;
   const stream_protocol::endpoint endpoint(parse_path(address));
   stream_protocol::socket socket(executor);
+  const error_code unopened = open_socket(socket, endpoint.protocol());
+  if (unopened) throw_transport_error(unopened, "cannot connect to " + address);
+  set_options(socket.native_handle(), options, false);
   const auto [failure] = co_await socket.async_connect(endpoint, asio::as_tuple(asio::use_awaitable));
   if (failure == asio::error::operation_aborted) throw_aborted();
   if (failure) throw_transport_error(failure, "cannot connect to " + address);
@@ -100,22 +100,27 @@ awaitable<std::unique_ptr<Transport>> dial_unix(std::string address) {
 
 class UnixMedium final : public Medium {
  public:
+  explicit UnixMedium(SocketOptions options) : options_(options) {}
+
   std::string_view scheme() const noexcept override { return scheme_of(prefix); }
   std::string_view form() const noexcept override { return form_of_address; }
   bool has_hosts() const noexcept override { return false; }
   bool has_ports() const noexcept override { return false; }
   bool is_local() const noexcept override { return true; }
 
-  awaitable<std::unique_ptr<Transport>> dial(std::string address) override { return dial_unix(std::move(address)); }
+  awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
+    return dial_unix(std::move(address), options_);
+  }
 
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view where) override {
     const std::string address(where);
     const std::string path = parse_path(address);
     stream_protocol::acceptor acceptor(executor);
-    const error_code failure = bind_and_listen(acceptor, path);
+    const error_code failure = bind_and_listen(acceptor, path, options_);
     if (failure) throw_transport_error(failure, "cannot listen on " + address);
 
-    auto adopt = [address](StreamSocket accepted) {
+    auto adopt = [address, options = options_](StreamSocket accepted) {
+      set_options(accepted.native_handle(), options, false);
       std::string remote = remote_of(accepted, address);
       return make_socket_transport(std::move(accepted), std::move(remote), {});
     };
@@ -125,10 +130,13 @@ class UnixMedium final : public Medium {
     return make_socket_listener(StreamAcceptor(std::move(acceptor)),
                                 {.address = address, .adopt = std::move(adopt), .on_close = std::move(remove)});
   }
+
+ private:
+  SocketOptions options_;
 };
 
 } // namespace
 
-std::shared_ptr<Medium> make_unix_medium() { return std::make_shared<UnixMedium>(); }
+std::shared_ptr<Medium> make_unix_medium(SocketOptions options) { return std::make_shared<UnixMedium>(options); }
 
 } // namespace trunkline

@@ -69,7 +69,7 @@ void Connections::on_opened(Remote& far, const LinkInfo& link) {
     if (count(true) > options.connections_outbound_max) evict(true, link.trunk.get());
   } else if (count(false) > options.connections_inbound_max && !evict(false, link.trunk.get())) {
     ++turned_away_;
-    state_.log(LogLevel::warning,
+    state_.log("turned away", LogLevel::warning,
                fmt::format("connection from {} turned away: connections_inbound_max {} reached, and none is idle",
                            link.remote, options.connections_inbound_max));
     state_.node().end_link(
@@ -113,7 +113,7 @@ bool Connections::is_idle(const LinkInfo& link, Duration for_at_least) const {
 
 void Connections::end(const LinkInfo& link, const std::string& reason) {
   ++evictions_;
-  state_.log(LogLevel::info, fmt::format("connection with {} is closed: {}", link.remote, reason));
+  state_.log("closed", LogLevel::info, fmt::format("connection with {} is closed: {}", link.remote, reason));
   const RemotePointer far = state_.remotes().get(link.node);
   state_.node().end_link(link.trunk, close_deadline, End(error::draining, reason));
   lines_.retire_all(far, link.trunk.get());

@@ -127,7 +127,7 @@ awaitable<Dialler::Attempt> Dialler::try_addresses(RemotePointer remote) {
     try {
       addresses = co_await within(options.node.connect_deadline, options.resolver->resolve(remote->id));
     } catch (...) {
-      state_.log(LogLevel::warning,
+      state_.log("dial", LogLevel::warning,
                  fmt::format("{} cannot be resolved: {}", node_text(remote->id), words_of(std::current_exception())));
     }
   }

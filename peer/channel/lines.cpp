@@ -85,7 +85,7 @@ awaitable<void> Lines::read(Alive alive, RemotePointer remote, std::shared_ptr<C
       if (line->has_carried_unacked()) // senders that wait for an ack count the failure themselves
         for (Traffic* const traffic : traffic_of(*remote, *channel))
           ++traffic->send_failures[static_cast<std::size_t>(SendError::unknown_channel)];
-      state_.log(LogLevel::info, fmt::format("{}: {}", node_text(remote->id), line->end().to_string()));
+      state_.log("line", LogLevel::info, fmt::format("{}: {}", node_text(remote->id), line->end().to_string()));
     }
   }
 }

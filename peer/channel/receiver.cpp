@@ -86,7 +86,7 @@ void Receiver::note_unknown_channel(Remote& remote, const std::string& name) {
   ++remote.metrics.drops;
   if (const std::shared_ptr<ChannelState> known = state_.channels().find(name)) ++known->traffic.drops;
   if (unknown_channels_logged_.size() < unknown_channels_logged_max && unknown_channels_logged_.insert(name).second)
-    state_.log(LogLevel::warning,
+    state_.log("unknown channel", LogLevel::warning,
                fmt::format("a message for channel {}, which has no processor, from node {}; said once", quote(name),
                            remote.id.to_string()));
 }
@@ -151,8 +151,9 @@ awaitable<void> Receiver::process(RemotePointer remote, std::shared_ptr<ChannelS
     if (state_.phase() == NetworkState::Phase::closed) std::rethrow_exception(failure); // it was cancelled
     ++channel->traffic.processor_failures;
     ++remote->metrics.processor_failures;
-    state_.log(LogLevel::error, fmt::format("the processor of channel {} threw on a message from node {}: {}",
-                                            quote(channel->name), remote->id.to_string(), words_of(failure)));
+    state_.log("processor", LogLevel::error,
+               fmt::format("the processor of channel {} threw on a message from node {}: {}", quote(channel->name),
+                           remote->id.to_string(), words_of(failure)));
     co_return;
   }
   if (!wants_ack) co_return;

@@ -25,15 +25,11 @@ bool is_aborted(const boost::system::system_error& thrown) { return thrown.code(
 
 NetworkState::NetworkState(Executor executor, NetworkOptions options)
     : executor_(std::move(executor)), clock_(Clock::of(executor_)), options_(with_random(std::move(options))),
-      remotes_(node_, clock_, options_.nodes_remembered_max),
+      lines_(options_.node.log), remotes_(node_, clock_, options_.nodes_remembered_max),
       node_(executor_, LinkChanges::reporting_to(link_changes_, options_.node)),
       tasks_(executor_, [this](std::exception_ptr failure) {
-        log(LogLevel::error, "a task of the network threw: " + words_of(failure));
+        log("task", LogLevel::error, "a task of the network threw: " + words_of(failure));
       }) {}
-
-void NetworkState::log(LogLevel level, const std::string& text) const {
-  if (options_.node.log) options_.node.log(level, escape(text, 4096));
-}
 
 Duration NetworkState::backoff(std::uint32_t failures) const {
   Duration wait = options_.redial_backoff_min;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "async/clock.hpp"
+#include "async/limited_log.hpp"
 #include "async/tasks.hpp"
 #include "peer/channel/channels.hpp"
 #include "peer/channel/link_changes.hpp"
@@ -44,7 +45,8 @@ class NetworkState {
 
   const Executor& executor() const noexcept { return executor_; }
   TimePoint now() const noexcept { return clock_.now(); }
-  void log(LogLevel level, const std::string& text) const;
+  /// A line that far sides can cause as often as they like; see LimitedLog.
+  void log(const char* kind, LogLevel level, std::string_view text) noexcept { lines_.write(kind, level, text, now()); }
   /// Time until the next attempt to connect: doubled with each failure, and up to a quarter longer at random, so that
   /// many nodes that lost the same one do not return at once.
   Duration backoff(std::uint32_t failures) const;
@@ -55,6 +57,7 @@ class NetworkState {
   Executor executor_;
   Clock& clock_;
   NetworkOptions options_;
+  LimitedLog lines_;
   Phase phase_ = Phase::idle;
   std::shared_ptr<LinkChanges> link_changes_ = std::make_shared<LinkChanges>();
   Channels channels_;

@@ -260,7 +260,10 @@ awaitable<void> Service::answer(CircuitInbox& circuits) {
     outcome = std::to_string(report.files) + " files, " + std::to_string(report.bytes) + " bytes, " +
               std::to_string(report.deleted) + " deleted, " + std::to_string(report.errors) + " errors";
   }
-  if (options_.log) options_.log(what + ": " + outcome);
+  const Executor executor = co_await asio::this_coro::executor;
+  LogRate& rate = failure ? failed_lines_ : done_lines_;
+  const auto line = rate.pass(what + ": " + outcome, Clock::of(executor).now());
+  if (line && options_.log) options_.log(*line);
 }
 
 awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circuits, std::string& what) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "async/clock.hpp"
+#include "async/log_rate.hpp"
 #include "async/signal.hpp"
 #include "async/types.hpp"
 #include "peer/node.hpp"
@@ -83,6 +84,8 @@ class Service : public std::enable_shared_from_this<Service> {
   std::size_t answered_count_ = 0; // of those, the ones that are answered, <= answered_max
   std::map<std::string, std::size_t> answered_of_; // of those, by remote, <= answered_per_remote_max
   Signal ended_;
+  LogRate done_lines_{100}; // of syncs that did what they were asked to
+  LogRate failed_lines_;
 };
 
 } // namespace trunkline::sync

@@ -5,7 +5,8 @@
    reason names the number: the receiver's checks are real.
 3. A workload that a peer cannot do is a reason and exit status 77, never a row.
 4. The same for the library that is measured, and for its network facade, whose broadcasts have rows of their own for messages and bytes.
-5. Instructions are counted from two runs, compared with an earlier count, and a figure that has grown fails the run.
+5. A driver that fails costs its own row, with its reason, and no other.
+6. Instructions are counted from two runs, compared with an earlier count, and a figure that has grown fails the run.
 """
 
 import argparse
@@ -58,6 +59,31 @@ class OfRaw(unittest.TestCase):
                 self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
                 self.assertRegex(done.stderr, r"sequence \d+ on stream \d+, expected \d+")
                 self.assertNotIn("ratio", done.stdout)
+
+    def test_a_driver_that_fails_costs_its_own_row_only_and_what_is_measured_is_written_as_it_goes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(os.path.join(BUILD, "bench_raw"), os.path.join(folder, "bench_raw"))
+            path = os.path.join(folder, "rows.json")
+            broken = os.path.join(folder, "bench_zeromq")  # fails in one workload, and looks at what is written by the next
+            with open(broken, "w") as file:
+                file.write(f"""#!/bin/sh
+if [ "$2" = one_way_64 ]; then echo "no such port" >&2; exit 3; fi
+if [ ! -e {path} ]; then echo "nothing is written" >&2; exit 3; fi
+exec {folder}/bench_raw "$@"
+""")
+            os.chmod(broken, 0o755)
+
+            done = subprocess.run([sys.executable, os.path.join(HERE, "run.py"), "--build", folder, "--quick", "--peers",
+                                   "raw,zeromq", "--workloads", "one_way_64,round_trip", "--rounds", "2", "--count", "300",
+                                   "--json", path], capture_output=True, text=True)
+
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            with open(path) as file:
+                rows = [(row["workload"], row["peer"]) for row in json.load(file)]
+        self.assertEqual(rows, [("one_way_64", "raw"), ("round_trip", "raw"), ("round_trip", "zeromq")])
+        self.assertIn("ratio to raw", done.stdout)
+        self.assertEqual(done.stderr.count("zeromq, one_way_64:"), 2, done.stderr)  # at once, and at the end
+        self.assertIn("no such port", done.stderr)
 
     def test_an_unsupported_workload_is_a_reason_and_not_a_row(self):
         done = subprocess.run([os.path.join(BUILD, "bench_raw"), "serve", "idle_circuit_bytes"], capture_output=True,

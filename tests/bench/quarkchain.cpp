@@ -117,9 +117,16 @@ awaitable<bench::Result> drive_calls(ClusterConnections& connections, const Opti
 
 // Forwarding. The driving process dials twice: first as the slave, then as the peer.
 
+/// What has arrived, or why no more will; kept by the connections that tell it.
 struct Receiver {
   std::uint64_t expected = 0;
+  std::exception_ptr failure;
   Signal arrived;
+
+  void fail(std::exception_ptr thrown) {
+    if (!failure) failure = std::move(thrown);
+    arrived.notify_all();
+  }
 };
 
 awaitable<void> send_all(Circuit circuit, Goal goal, bool skip_one, std::uint64_t* sent) {
@@ -134,10 +141,10 @@ awaitable<void> send_all(Circuit circuit, Goal goal, bool skip_one, std::uint64_
   circuit.finish();
 }
 
-awaitable<void> receive_all(Circuit circuit, Receiver* receiver) {
+awaitable<void> receive_all(Circuit circuit, std::shared_ptr<Receiver> receiver) {
   for (;;) {
     const std::optional<Fragment> fragment = co_await circuit.receive();
-    if (!fragment) co_return;
+    if (!fragment) throw std::runtime_error(fmt::format("the circuit ended after {} frames", receiver->expected));
     if (fragment->payload.size() != forwarded_bytes || number_in(fragment->payload) != receiver->expected)
       throw std::runtime_error(
           fmt::format("sequence {} on stream 0, expected {}", number_in(fragment->payload), receiver->expected));
@@ -151,20 +158,20 @@ awaitable<bench::Result> drive_forward(ClusterConnections& connections, const Op
   const auto slave = co_await connections.dial(address, Framing::cluster, calls_server());
   // The master knows who is who by the order; a reply of the first says that it is known.
   co_await slave->control()->call(op_get_account_data, Payload(pattern(request_bytes, 1)));
-  Receiver receiver;
-  std::exception_ptr failure;
-  Tasks tasks(connections.executor(), [&](std::exception_ptr thrown) {
-    failure = std::move(thrown);
-    receiver.arrived.notify_all();
-  });
-  tasks.spawn(receive_all(slave->control()->new_circuit(to_text(Route(branch, peer_id))), &receiver));
-  const auto peer = co_await connections.dial(address, Framing::p2p, calls_server());
+  const auto receiver = std::make_shared<Receiver>();
+  Tasks tasks(connections.executor(), [receiver](std::exception_ptr thrown) { receiver->fail(std::move(thrown)); });
+  tasks.spawn(receive_all(slave->control()->new_circuit(to_text(Route(branch, peer_id))), receiver));
+  const auto server = calls_server();
+  server->on_ended = [receiver](RpcCircuit&, const End& end) {
+    receiver->fail(std::make_exception_ptr(std::runtime_error("the peer's connection ended: " + end.to_string())));
+  };
+  const auto peer = co_await connections.dial(address, Framing::p2p, server);
   std::uint64_t sent = 0;
   const double begin = bench::now_seconds();
   co_await send_all(peer->control()->new_circuit(to_text(Route(branch, 0))), Goal(options), options.skip_one, &sent);
-  while (receiver.expected < sent && !failure) co_await receiver.arrived.wait();
+  while (receiver->expected < sent && !receiver->failure) co_await receiver->arrived.wait();
   const double elapsed = bench::now_seconds() - begin;
-  if (failure) std::rethrow_exception(failure);
+  if (receiver->failure) std::rethrow_exception(receiver->failure);
   peer->close();
   slave->close();
   co_return bench::Result{static_cast<double>(sent) / elapsed, "frames/s"};
@@ -206,7 +213,9 @@ awaitable<void> drive(ClusterConnections& connections, const Options& options, b
 /// The first connection is a slave (or who calls), the second one a peer.
 struct Serving {
   explicit Serving(asio::io_context& io)
-      : connections(io.get_executor(), connections_options()), forwarding(io.get_executor()) {}
+      : connections(io.get_executor(), connections_options()), forwarding(io.get_executor()) {
+    forwarding.set_on_peer_failed([this](std::uint64_t, const End& reason) { failed = reason.to_string(); });
+  }
 
   void accepted(std::unique_ptr<Transport> transport) {
     auto server = calls_server();
@@ -228,6 +237,7 @@ struct Serving {
   Forwarding forwarding;
   int made = 0;
   int ended = 0;
+  std::string failed; // why nothing more is forwarded
 };
 
 void serve() {
@@ -236,7 +246,10 @@ void serve() {
   const std::string address = serving.connections.listen(
       "tcp://127.0.0.1:0", [&](std::unique_ptr<Transport> transport) { serving.accepted(std::move(transport)); });
   bench::say_listening(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
-  while (serving.made == 0 || serving.connections.size() > 0) io.run_one(); // over when all connections are gone again
+  while (serving.made == 0 || serving.connections.size() > 0) { // over when all connections are gone again
+    io.run_one();
+    if (!serving.failed.empty()) throw std::runtime_error(serving.failed);
+  }
 }
 
 } // namespace

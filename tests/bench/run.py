@@ -3,7 +3,8 @@
 
 Two processes on loopback and one TCP connection per measurement. The rounds of all peers are interleaved, so that
 what else the machine does hits all alike; the table shows medians, and each figure as a share of raw sockets in the
-same run. A receiver that misses a message, or sees one twice or of the wrong size, fails the run.
+same run. A receiver that misses a message, or sees one twice or of the wrong size, fails its row: the reason is said at
+once and again at the end, all other rows are measured, and the exit status is 1.
 
 With --instructions nothing is timed: valgrind counts what one operation costs each side, serving and driving, in user
 space. A process is run with n1 and with n2 operations, and (I(n2) - I(n1)) / (n2 - n1) is the figure, so that start and
@@ -71,6 +72,7 @@ TARGETS = {
 
 UNSUPPORTED = 77
 STARTED_WITHIN = 20  # seconds for a driver to listen
+DONE_WITHIN = 60  # seconds beyond those that it measures; under valgrind ten minutes more
 
 
 class Unsupported(Exception):
@@ -160,7 +162,7 @@ def measure(driver, workload, options, cores, under=((), ())):
             raise Failed(f"{serving.name()} did not listen: {serving.complaint()}")
         command = [driver, "drive", workload, line.split()[1], "--far-pid", str(serving.process.pid)] + both
         with Process(command + options.drive_only, drive_core, under[1]) as driving:
-            wait_both(serving, driving, (600 if under[0] else options.seconds) + 120)
+            wait_both(serving, driving, (600 if under[0] else options.seconds) + DONE_WITHIN)
             return json.loads(driving.process.stdout.read())
 
 
@@ -188,6 +190,10 @@ class Progress:
         else:
             print(text, file=sys.stderr, flush=True)
         self.done += 1
+
+    def say(self, text):
+        self.end()
+        print(text, file=sys.stderr, flush=True)
 
     def end(self):
         if self.terminal:
@@ -223,9 +229,11 @@ def does(peer, workload):
 
 
 def run(drivers, workloads, options):
-    """{workload: {peer: [measurement, ...]}} and notes. Peers take turns within a round, another first each round."""
+    """{workload: {peer: [measurement, ...]}}, notes and failures. Peers take turns within a round, another first each
+    round. One that fails takes part in its workload no more, and has no row there; what is measured is written to
+    --json after each workload."""
     results = {workload: {peer: [] for peer in drivers if does(peer, workload)} for workload in workloads}
-    notes = []
+    notes, failures = [], []
     progress = Progress(sum(map(len, results.values())) * options.rounds)
     for workload in workloads:
         order = list(results[workload])
@@ -234,21 +242,25 @@ def run(drivers, workloads, options):
                 progress.at(f"{workload}, round {number + 1} of {options.rounds}, {peer}")
                 try:
                     results[workload][peer].append(measure(drivers[peer], workload, options, cores_for(workload)))
+                    continue
                 except Unsupported as reason:
                     notes.append(str(reason))
-                    order.remove(peer)
-                    progress.done += options.rounds - number - 1
                 except Failed as reason:
-                    progress.end()
-                    raise Failed(f"{peer}, {workload}: {reason}") from None
+                    failures.append(f"{peer}, {workload}: {reason}")
+                    progress.say(f"failed: {failures[-1]}")
+                    results[workload][peer].clear()
+                order.remove(peer)
+                progress.done += options.rounds - number - 1
             order = order[1:] + order[:1]
+        if options.json:
+            write_json(rows_of(results), options.json)
     progress.end()
-    return results, notes
+    return results, notes, failures
 
 
 def count_instructions(drivers, workloads, options):
-    """The rows of instructions.py and notes."""
-    rows, notes = [], []
+    """The rows of instructions.py, notes and failures; as `run`."""
+    rows, notes, failures = [], [], []
     chosen = [(workload, peer) for workload in workloads for peer in drivers
               if does(peer, workload) and (workload, peer) not in instructions.LEFT_OUT]
     times = {workload: 1 if options.quick else instructions.REPETITIONS.get(workload, 1) for workload in workloads}
@@ -268,11 +280,14 @@ def count_instructions(drivers, workloads, options):
             notes.append(str(reason))
             continue
         except (Failed, instructions.Unreadable) as reason:
-            progress.end()
-            raise Failed(f"{peer}, {workload}: {reason}") from None
+            failures.append(f"{peer}, {workload}: {reason}")
+            progress.say(f"failed: {failures[-1]}")
+            continue
         rows.append(instructions.row(workload, peer, counts, repetitions))
+        if options.json:
+            write_json(rows, options.json)
     progress.end()
-    return rows, notes
+    return rows, notes, failures
 
 
 def count_once(driver, workload, options, count, core):
@@ -441,12 +456,10 @@ def main(arguments):
     if options.instructions:
         return main_of_instructions(drivers, missing, options)
     load = Load()
-    try:
-        results, notes = run(drivers, options.workloads or ALL_WORKLOADS, options)
-    except Failed as reason:
-        print(f"run failed: {reason}", file=sys.stderr)
-        return 1
+    results, notes, failures = run(drivers, options.workloads or ALL_WORKLOADS, options)
     rows = rows_of(results)
+    if not rows:
+        return said(failures)
 
     cores = len(os.sched_getaffinity(0))
     print(f"medians of {options.rounds} interleaved rounds, "
@@ -464,9 +477,14 @@ def main(arguments):
     if load.others() > 0.05:
         print(f"note: other programs took {100 * load.others():.0f} % of the machine meanwhile: rates come out low, "
               f"and ratios favour peers with several threads; measure again on a quiet machine")
-    if options.json:
-        write_json(rows, options.json)
-    return 0
+    return said(failures)
+
+
+def said(failures):
+    """The exit status, after the failures have been said again, below everything else."""
+    for failure in failures:
+        print(f"run failed: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 def write_json(rows, path):
@@ -482,29 +500,27 @@ def main_of_instructions(drivers, missing, options):
         return 2
     try:
         before = instructions.read_rows(options.against) if options.against else None
-        rows, notes = count_instructions(drivers, options.workloads or list(instructions.COUNTS), options)
-    except (Failed, instructions.Unreadable) as reason:
+    except instructions.Unreadable as reason:
         print(f"run failed: {reason}", file=sys.stderr)
         return 1
+    rows, notes, failures = count_instructions(drivers, options.workloads or list(instructions.COUNTS), options)
     if not rows:
-        print("run failed: none of these peers does any of these workloads", file=sys.stderr)
-        return 1
+        return said(failures or ["none of these peers does any of these workloads"])
     print("instructions in user space per operation" + (" (--quick: a look, not a measurement)" if options.quick else ""))
     print(instructions.table(rows))
     for note in notes:
         print(f"note: {note}")
     for peer in missing:
         print(f"note: {peer} left out, its driver is not built")
-    if options.json:
-        write_json(rows, options.json)
+    status = said(failures)
     if before is None:
-        return 0
+        return status
     text, wrong = instructions.compare(before, rows, options.tolerance)
     print(f"\nagainst {options.against}, {options.tolerance:g} % more at most")
     print(text)
     for complaint in wrong:
         print(complaint, file=sys.stderr)
-    return 1 if wrong else 0
+    return 1 if wrong else status
 
 
 if __name__ == "__main__":

@@ -315,18 +315,39 @@ awaitable<void> too_many_trunks(Neighbours& world) {
   co_await close_both(world);
 }
 
+awaitable<bool> is_closed(Transport& transport) {
+  std::vector<std::byte> bytes(4096);
+  std::size_t count = 1;
+  while (count != 0) count = co_await transport.read_some(bytes); // its Hello and its goodbye
+  co_return true;
+}
+
+/// The oldest ones go: they have had the longest time to say something.
 awaitable<void> too_many_handshakes(Neighbours& world) {
   std::vector<std::unique_ptr<Transport>> silent;
-  for (int i = 0; i < 3; ++i) silent.push_back(co_await world.memory->dial("mem://other"));
-  std::vector<std::byte> bytes(64);
-  const std::size_t third = co_await silent[2]->read_some(bytes);
-  CHECK(third == 0);
-  CHECK(world.other.counters().connections_turned_away == 1);
+  for (int i = 0; i < 4; ++i) silent.push_back(co_await world.memory->dial("mem://other"));
+  for (int i = 0; i < 2; ++i) {
+    const bool closed = co_await is_closed(*silent[static_cast<std::size_t>(i)]);
+    CHECK(closed);
+  }
+  CHECK(world.other.counters().connections_turned_away == 2);
+  CHECK(world.log.has_line("turned away: it has not said who it is"));
 
-  silent[0]->close(); // a slot is free again once the node has noticed
-  while (world.other.links_count() == 2) co_await asio::post(asio::use_awaitable);
+  const bool dialled = co_await world.one.dial("mem://other"); // the third one makes room for it
+  CHECK(dialled);
+  CHECK(world.other.counters().connections_turned_away == 3);
+  silent.clear();
+  co_await close_both(world);
+}
+
+/// A node that is full of connections takes one that speaks for one that does not.
+awaitable<void> silent_at_trunks_max(Neighbours& world) {
+  std::vector<std::unique_ptr<Transport>> silent;
+  for (int i = 0; i < 2; ++i) silent.push_back(co_await world.memory->dial("mem://other"));
+  while (world.other.links_count() < 2) co_await asio::post(asio::use_awaitable);
   const bool dialled = co_await world.one.dial("mem://other");
   CHECK(dialled);
+  CHECK(world.other.counters().connections_turned_away == 1);
   silent.clear();
   co_await close_both(world);
 }
@@ -343,9 +364,14 @@ TEST_CASE("node: trunks_max bounds what it dials and what it accepts") {
   run_coroutine(world.io, too_many_trunks(world));
 }
 
-TEST_CASE("node: handshakes_max bounds the connections that have not said Hello") {
+TEST_CASE("node: handshakes_max bounds the connections that have not said Hello; a new one takes the oldest's place") {
   Neighbours world([](NodeOptions& options) { options.handshakes_max = 2; });
   run_coroutine(world.io, too_many_handshakes(world));
+}
+
+TEST_CASE("node: at trunks_max a silent connection gives way to one that speaks") {
+  Neighbours world([](NodeOptions& options) { options.trunks_max = 2; });
+  run_coroutine(world.io, silent_at_trunks_max(world));
 }
 
 namespace {

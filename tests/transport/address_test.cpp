@@ -69,4 +69,19 @@ TEST_CASE("address: a loopback host is one in every spelling, and no name but lo
     CHECK_FALSE_MESSAGE(is_loopback_host(host), host);
 }
 
+TEST_CASE("address: a host in brackets keeps them, and a bare IPv6 host gets them") {
+  CHECK(to_address("tcp", "::1", 80) == "tcp://[::1]:80");
+  CHECK(to_address("tcp", "[::1]", 80) == "tcp://[::1]:80");
+  CHECK(to_address("tcp", "10.0.0.7", 80) == "tcp://10.0.0.7:80");
+}
+
+TEST_CASE("address: hosts of one IPv6 network count as one place, all others for themselves") {
+  CHECK(network_of("2001:db8:1:2::7") == network_of("2001:db8:1:2:ffff::9"));
+  CHECK(network_of("2001:db8:1:2::7") != network_of("2001:db8:1:3::7"));
+  CHECK(network_of("10.0.0.7") == "10.0.0.7");
+  CHECK(network_of("::ffff:10.0.0.7") == "10.0.0.7");
+  CHECK(network_of("name") == "name");
+  CHECK(network_of("") == "");
+}
+
 } // namespace trunkline::test

@@ -167,16 +167,27 @@ awaitable<void> accept_without_descriptors() {
   };
   accepting.spawn(accept_one(*listener, accepted));
 
+  Shortage seen;
+  int begun = 0;
+  listener->on_shortage([&](const Shortage& shortage) {
+    seen = shortage;
+    begun += shortage.began;
+  });
   DescriptorsTaken taken(1); // one is left, for the socket that dials
   const auto shed = co_await medium->dial(listener->address());
   const bool closed = co_await closed_by_far_side(*shed);
   CHECK(closed);
   CHECK_FALSE(accepted);
+  CHECK(seen.reason == boost::system::errc::too_many_files_open);
+  CHECK(seen.turned_away == 1);
 
   taken.give(10);
   const auto served = co_await medium->dial(listener->address());
   co_await accepting.join();
   CHECK(accepted);
+  CHECK_FALSE(seen.reason); // it has said that it is over
+  CHECK(seen.turned_away == 1);
+  CHECK(begun == 1);
 }
 
 awaitable<void> close_without_descriptors() {
@@ -232,7 +243,7 @@ TEST_CASE("tcp: both ends of a connection send small writes at once and are kept
 
 TEST_CASE("tcp: a name is dialled at every address it stands for") { run_coroutine(dial_by_name()); }
 
-TEST_CASE("tcp: accepting survives a lack of descriptors, and who dialled meanwhile is told") {
+TEST_CASE("tcp: accepting survives a lack of descriptors, says so, and who dialled meanwhile is told") {
   run_coroutine(accept_without_descriptors());
 }
 

@@ -22,7 +22,8 @@ struct ClusterConnections::State final : std::enable_shared_from_this<State>, Li
     options.connect_deadline = of.connect_deadline;
     options.goodbye_deadline = of.limits.goodbye_deadline;
     options.log = of.log;
-    options.log_lines_max = LogRate::lines_max_default;
+    options.newcomers_max = of.newcomers_max;
+    options.newcomers_per_host_max = of.newcomers_per_host_max;
     return options;
   }
   std::shared_ptr<void> keep() override { return shared_from_this(); }
@@ -40,7 +41,6 @@ struct ClusterConnections::State final : std::enable_shared_from_this<State>, Li
   ClusterConnectionsOptions options;
   std::vector<std::shared_ptr<ClusterConnection>> connections; // until their transport is closed
   bool closed = false;
-  LogRate stalled_lines, pause_lines;
   Links links;
 };
 
@@ -66,12 +66,12 @@ void ClusterConnection::on_event(TrunkEvent& event) {
     case TrunkEvent::Kind::ended:
       if (event.circuit->end && event.circuit->end->code == error::stalled &&
           !ClusterMachine::route_of(*event.circuit).is_control())
-        connections->links.log(connections->stalled_lines, LogLevel::warning,
+        connections->links.log("stalled", LogLevel::warning,
                                fmt::format("a virtual peer was closed: {}", event.circuit->end->text));
       return;
     case TrunkEvent::Kind::closed:
       set_over(event.end ? std::move(*event.end) : End());
-      connections->links.log_over(*this, framing_ != Framing::cluster); // of the cluster's own there are few
+      connections->links.note_over(*this);
       return;
     default: return;
   }
@@ -119,7 +119,7 @@ void ClusterConnections::State::start(const std::shared_ptr<ClusterConnection>& 
   with.identified = identified;
   with.far_end = connection->remote();
   with.on_first_pause = [weak = weak_from_this()](const std::string& why) {
-    if (const auto state = weak.lock()) state->links.log(state->pause_lines, LogLevel::warning, why);
+    if (const auto state = weak.lock()) state->links.log("pause", LogLevel::warning, why);
   };
   with.remote = std::make_shared<const PeerName>(PeerName{{}, server->kind(), connection->remote()});
 
@@ -131,7 +131,12 @@ void ClusterConnections::State::start(const std::shared_ptr<ClusterConnection>& 
   connection->control_ = RpcCircuit::start(Circuit(trunk, connection->machine_->control()), std::move(server));
   if (closed) return connection->close(End(error::node_closed));
   connections.push_back(connection);
-  links.run(connection, std::move(transport));
+  links.run(connection, std::move(transport), identified);
+}
+
+void ClusterConnection::identify() {
+  machine_->identify();
+  if (const auto connections = connections_.lock()) connections->links.identified(*this);
 }
 
 awaitable<std::shared_ptr<ClusterConnection>> ClusterConnections::dial(std::string address, Framing framing,
@@ -169,7 +174,10 @@ awaitable<void> ClusterConnections::close() {
 }
 
 void ClusterConnections::spawn(awaitable<void> task) { state_->links.spawn(std::move(task)); }
-void ClusterConnections::log(LogLevel level, std::string_view text) const { state_->links.log(level, text); }
+void ClusterConnections::log(LogLevel level, std::string_view text) const noexcept { state_->links.log(level, text); }
+void ClusterConnections::log(const char* kind, LogLevel level, std::string_view text) const noexcept {
+  state_->links.log(kind, level, text);
+}
 std::shared_ptr<ClusterConnection> ClusterConnections::find(const RpcCircuit& control) const {
   const auto found = std::ranges::find_if(
       state_->connections, [&](const auto& connection) { return connection->control_.get() == &control; });

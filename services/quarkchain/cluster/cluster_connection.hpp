@@ -27,6 +27,8 @@ struct ClusterConnectionsOptions {
   std::shared_ptr<const Branches> branches;
   std::size_t connections_max = 1024; // further ones that are accepted are turned away,
   std::function<bool(const Transport&)> always_welcome; // except these; null: no exception
+  std::size_t newcomers_max = 256; // accepted and not identified; beyond it the oldest is closed
+  std::size_t newcomers_per_host_max = 64; // of those, the ones of one host
   std::chrono::milliseconds connect_deadline{10000};
   Media media; // in addition to those of default_media() or instead of them
   LogSink log;
@@ -60,7 +62,9 @@ class ClusterConnections {
 
   /// A task that is cancelled and joined by `close`.
   void spawn(awaitable<void> task);
-  void log(LogLevel level, std::string_view text) const;
+  /// As those of Links.
+  void log(LogLevel level, std::string_view text) const noexcept;
+  void log(const char* kind, LogLevel level, std::string_view text) const noexcept;
   /// The connection with this control circuit; null when there is none, or it is gone.
   std::shared_ptr<ClusterConnection> find(const RpcCircuit& control) const;
   std::size_t size() const noexcept;
@@ -86,7 +90,7 @@ class ClusterConnection final : public Link {
   void forget_peer(std::uint64_t cluster_peer_id) { machine_->forget_peer(cluster_peer_id); }
 
   /// The far side has said who it is; see ClusterMachineOptions.
-  void identify() { machine_->identify(); }
+  void identify();
 
   void close(End reason = {}) { control_->close(std::move(reason)); }
   bool is_open() const noexcept { return control_->is_open(); }

@@ -101,12 +101,12 @@ void ClusterMaster::State::start() {
   hear_first(*options.root_server, [weak = weak_from_this()](RpcCircuit& circuit, const End& reason) {
     if (const auto self = weak.lock()) self->on_root_ended(circuit, reason);
   });
-  forwarding.on_peer_failed = [weak = weak_from_this()](std::uint64_t peer, const End& reason) {
+  forwarding.set_on_peer_failed([weak = weak_from_this()](std::uint64_t peer, const End& reason) {
     const auto self = weak.lock();
     if (!self) return;
     const auto found = self->admitted.find(peer);
     if (found != self->admitted.end()) self->p2p.at(found->second).connection->close(reason); // its end dismisses it
-  };
+  });
 }
 
 // Slaves.

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace trunkline::quarkchain {
@@ -21,6 +22,7 @@ struct ClusterSlave::State : std::enable_shared_from_this<State> {
   /// The master is accepted also beyond connections_max.
   static ClusterConnectionsOptions for_slave(ClusterConnectionsOptions of,
                                              const std::shared_ptr<std::function<bool(const Transport&)>>& welcome) {
+    of.newcomers_max = of.newcomers_per_host_max = std::numeric_limits<std::size_t>::max(); // the pool bounds them
     of.always_welcome = [welcome](const Transport& transport) { return *welcome && (*welcome)(transport); };
     return of;
   }
@@ -130,7 +132,7 @@ void ClusterSlave::State::accepted(std::unique_ptr<Transport> transport) {
 void ClusterSlave::State::set_master(std::shared_ptr<RpcCircuit> control) {
   if (phase == Phase::stopped) return control->close(End(error::node_closed));
   if (master) master->close(End(error::duplicate_trunk, "another master has come"));
-  connections.log(LogLevel::info, "the master is " + control->remote());
+  connections.log("master", LogLevel::info, "the master is " + control->remote());
   had_master = true;
   master = control;
   peers.set_master(std::move(control));
@@ -146,7 +148,7 @@ void ClusterSlave::State::on_master_ended(const RpcCircuit& circuit, const End& 
   if (phase == Phase::stopped) return;
   const End reason(error::trunk_lost, "the master is gone: " + end_of_it.to_string());
   if (options.waits_for_new_master) {
-    connections.log(LogLevel::warning, reason.text + "; waiting for a new one");
+    connections.log("master lost", LogLevel::warning, reason.text + "; waiting for a new one");
   } else {
     close(reason);
   }

@@ -1,9 +1,9 @@
 #include "services/quarkchain/cluster/forward.hpp"
 
 #include "async/clock.hpp"
+#include "async/limited_log.hpp"
 #include "circuit/trunk.hpp"
 #include "fragment/quote.hpp"
-#include "async/log_rate.hpp"
 #include "services/quarkchain/protocol/opcodes.hpp"
 
 #include <fmt/format.h>
@@ -136,11 +136,9 @@ struct Peer {
 } // namespace
 
 struct Forwarding::State : std::enable_shared_from_this<State> {
-  explicit State(Executor on) : executor(std::move(on)) {}
-  void log(LogRate& rate, std::string text) {
-    if (!log_to) return;
-    if (const auto line = rate.pass(std::move(text), Clock::of(executor).now()))
-      log_to(LogLevel::warning, escape(*line, 4096));
+  State(Executor on, LogSink log) : executor(std::move(on)), lines(std::move(log)) {}
+  void log(const char* kind, std::string_view text) {
+    lines.write(kind, LogLevel::warning, text, Clock::of(executor).now());
   }
   bool runs(const RpcCircuit& slave, std::uint32_t branch) const {
     return std::ranges::any_of(slaves, [&](const auto& entry) {
@@ -151,17 +149,16 @@ struct Forwarding::State : std::enable_shared_from_this<State> {
   void on_pair_ended(Pair& pair, const End& end);
 
   Executor executor;
-  LogSink log_to;
-  LogRate foreign_lines, unroutable_lines, ended_lines;
+  LimitedLog lines;
   ForwardCounters counters;
+  std::function<void(std::uint64_t, const End&)> on_peer_failed;
   std::size_t pairs_count = 0;
   std::vector<std::pair<std::shared_ptr<RpcCircuit>, std::vector<std::uint32_t>>> slaves;
   std::map<std::uint64_t, Peer> peers;
 };
 
-Forwarding::Forwarding(Executor executor, LogSink log) : state_(std::make_shared<State>(std::move(executor))) {
-  state_->log_to = std::move(log);
-}
+Forwarding::Forwarding(Executor executor, LogSink log)
+    : state_(std::make_shared<State>(std::move(executor), std::move(log))) {}
 
 Forwarding::~Forwarding() {
   for (const auto& [id, peer] : std::exchange(state_->peers, {}))
@@ -211,17 +208,21 @@ void Forwarding::peer_opened(std::uint64_t cluster_peer_id, std::uint32_t branch
   ++state.counters.unroutable;
   const End reason(error::no_service,
                    fmt::format("peer {} speaks to branch 0x{:08x}, which no slave runs", cluster_peer_id, branch));
-  state.log(state.unroutable_lines, reason.text);
+  state.log("unroutable", reason.text);
   circuit.close(reason);
-  if (on_peer_failed) on_peer_failed(cluster_peer_id, reason);
+  if (state.on_peer_failed) state.on_peer_failed(cluster_peer_id, reason);
+}
+
+void Forwarding::set_on_peer_failed(std::function<void(std::uint64_t, const End&)> callback) {
+  state_->on_peer_failed = std::move(callback);
 }
 
 void Forwarding::slave_opened(const RpcCircuit& slave, const Route& route, Circuit circuit) {
   State& state = *state_;
   if (!state.runs(slave, route.branch)) { // it would take the shard of another one away
     ++state.counters.foreign;
-    state.log(state.foreign_lines, fmt::format("the slave at {} speaks for {}, which it does not run: dropped",
-                                               slave.remote(), describe(route)));
+    state.log("foreign", fmt::format("the slave at {} speaks for {}, which it does not run: dropped", slave.remote(),
+                                     describe(route)));
     return circuit.close(End(error::no_service));
   }
   const auto found = state.peers.find(route.cluster_peer_id);
@@ -249,7 +250,11 @@ void Forwarding::State::on_pair_ended(Pair& pair, const End& end) {
   found->second.pairs[pair.route.branch].reset();
   --pairs_count;
   ++counters.pairs_ended;
-  log(ended_lines, fmt::format("no more forwarding for {}: {}", describe(pair.route), end.to_string()));
+  log("ended", fmt::format("no more forwarding for {}: {}", describe(pair.route), end.to_string()));
+  // What is missing from its conversation would be missed for as long as it is connected: it comes back and begins
+  // anew.
+  const bool lacks_something = end.code == error::stalled || end.code == error::protocol_violation_on_circuit;
+  if (lacks_something && on_peer_failed) on_peer_failed(pair.route.cluster_peer_id, end);
 }
 
 std::size_t Forwarding::pairs() const noexcept { return state_->pairs_count; }

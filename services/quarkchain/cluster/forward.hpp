@@ -50,8 +50,9 @@ class Forwarding {
   void slave_opened(const RpcCircuit& slave, const Route& route, Circuit circuit);
 
   /// Called when a peer broke a rule of forwarding (an unknown branch, for example, for which pyquarkchain closes the
-  /// connection). Its frames are not forwarded any more.
-  std::function<void(std::uint64_t cluster_peer_id, const End& reason)> on_peer_failed;
+  /// connection), or does not read what a slave has for it. Its frames are not forwarded any more: its connection is to
+  /// be closed.
+  void set_on_peer_failed(std::function<void(std::uint64_t cluster_peer_id, const End& reason)> callback);
 
   std::size_t pairs() const noexcept;
   const ForwardCounters& counters() const noexcept;

@@ -1,9 +1,11 @@
 #include "services/quarkchain/cluster/slave_pool.hpp"
 
 #include "async/clock.hpp"
+#include "async/limited_log.hpp"
 #include "async/within.hpp"
 #include "fragment/quote.hpp"
-#include "async/log_rate.hpp"
+#include "peer/newcomers.hpp"
+#include "transport/address.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/system/system_error.hpp>
@@ -45,16 +47,16 @@ std::string list_of(const std::vector<std::uint32_t>& shards) {
 struct SlavePool::State : std::enable_shared_from_this<State> {
   State(Executor on, SlavePoolOptions with)
       : executor(std::move(on)), options(std::move(with)), routes(options.branches, options.strict_parity),
-        tasks(executor) {}
+        unidentified(options.unidentified_max, options.unidentified_per_host_max), lines(options.log), tasks(executor) {
+  }
 
   using Pointer = std::shared_ptr<State>;
 
-  void log(LogLevel level, std::string_view text) const {
-    if (options.log) options.log(level, escape(text, 4096));
+  void log(LogLevel level, std::string_view text) { lines.write(level, text); }
+  void log(const char* kind, LogLevel level, std::string_view text) {
+    lines.write(kind, level, text, Clock::of(executor).now());
   }
-  void log(LogRate& rate, LogLevel level, std::string text) {
-    if (const auto line = rate.pass(std::move(text), Clock::of(executor).now())) log(level, *line);
-  }
+  void make_room(const RpcCircuit& circuit);
   std::string why_not(const SlaveIdentity& identity) const;
   void close_oldest(const std::string& id);
   std::shared_ptr<Link> find(const RpcCircuit& circuit) const {
@@ -88,11 +90,11 @@ struct SlavePool::State : std::enable_shared_from_this<State> {
   SlavePoolCounters counters;
   std::map<const RpcCircuit*, std::shared_ptr<Link>> links;
   std::uint64_t number_last = 0;
-  std::size_t unidentified = 0; // inbound
+  Newcomers unidentified; // inbound, by circuit
   std::map<std::string, SlaveTarget> targets; // where each slave is, as the master said last
   std::map<std::string, std::shared_ptr<Attempt>> attempts;
   std::set<std::string> redialling;
-  LogRate refused_lines, silent_lines, identity_lines, connected_lines, replaced_lines;
+  LimitedLog lines;
   bool closed = false;
   Tasks tasks;
 };
@@ -233,24 +235,31 @@ awaitable<void> SlavePool::State::redial(Pointer self, SlaveTarget target) {
 
 bool SlavePool::accept(std::shared_ptr<RpcCircuit> circuit) {
   State& state = *state_;
-  const bool full = state.unidentified >= state.options.unidentified_max;
-  if (state.closed || full || !circuit->is_open()) {
-    if (full && !state.closed) {
-      ++state.counters.unidentified_refused;
-      state.log(state.refused_lines, LogLevel::warning,
-                fmt::format("connection from {} refused: {} connections have not said PING, unidentified_max is {}",
-                            circuit->remote(), state.unidentified, state.options.unidentified_max));
-    }
-    circuit->close(End(error::open_backlog_full));
+  if (state.closed || !circuit->is_open()) {
+    circuit->close(End(error::node_closed));
     return false;
   }
+  state.make_room(*circuit);
   auto link = std::make_shared<Link>();
   link->circuit = std::move(circuit);
   link->inbound = true;
   state.add(link);
-  ++state.unidentified;
+  state.unidentified.add(link->circuit.get(), host_of(link->circuit->remote()), Clock::of(state.executor).now());
   state.tasks.spawn(State::watch_inbound(state_, std::move(link)));
   return true;
+}
+
+void SlavePool::State::make_room(const RpcCircuit& circuit) {
+  const Newcomers::Who who = unidentified.who_goes(host_of(circuit.remote()), Clock::of(executor).now());
+  if (!who) return;
+  const std::shared_ptr<RpcCircuit> silent = links.find(static_cast<const RpcCircuit*>(who))->second->circuit;
+  unidentified.erase(who);
+  ++counters.unidentified_closed;
+  const std::string text =
+      fmt::format("it has not said PING, others want to, and unidentified_max is {}, {} of one host",
+                  options.unidentified_max, options.unidentified_per_host_max);
+  log("silent", LogLevel::warning, fmt::format("connection from {} closed: {}", silent->remote(), text));
+  silent->close(End(error::handshake_timeout, text));
 }
 
 awaitable<void> SlavePool::State::identified(std::shared_ptr<Link> link) {
@@ -264,8 +273,7 @@ awaitable<void> SlavePool::State::watch_inbound(Pointer self, std::shared_ptr<Li
   ++self->counters.identify_timeouts;
   const std::string text =
       fmt::format("no PING within identify_deadline {} ms", self->options.identify_deadline.count());
-  self->log(self->silent_lines, LogLevel::warning,
-            fmt::format("connection from {} closed: {}", link->circuit->remote(), text));
+  self->log("silent", LogLevel::warning, fmt::format("connection from {} closed: {}", link->circuit->remote(), text));
   link->circuit->close(End(error::handshake_timeout, text));
 }
 
@@ -274,18 +282,17 @@ bool SlavePool::identify(RpcCircuit& circuit, SlaveIdentity identity) {
   if (!link || link->identified) return link != nullptr;
   if (const std::string text = state_->why_not(identity); !text.empty()) {
     ++state_->counters.identities_refused;
-    state_->log(state_->identity_lines, LogLevel::warning,
-                fmt::format("connection from {} closed: {}", circuit.remote(), text));
+    state_->log("identity", LogLevel::warning, fmt::format("connection from {} closed: {}", circuit.remote(), text));
     circuit.close(End(error::protocol_violation_on_circuit, text));
     return false;
   }
   link->identity = std::move(identity);
   link->identified = true;
-  if (link->inbound) --state_->unidentified;
+  state_->unidentified.erase(&circuit);
   ++state_->counters.identified;
   state_->routes.add(link->identity, link->circuit);
   if (state_->options.on_identified) state_->options.on_identified(circuit);
-  state_->log(state_->connected_lines, LogLevel::info,
+  state_->log("connected", LogLevel::info,
               fmt::format("slave {} has connected from {}", quote(link->identity.id), circuit.remote()));
   link->changed.notify_all();
   state_->close_oldest(link->identity.id);
@@ -317,7 +324,7 @@ void SlavePool::State::close_oldest(const std::string& id) {
   ++counters.links_replaced;
   const std::string text = fmt::format("slave {} has connected more than links_per_slave_max {} times", quote(id),
                                        options.links_per_slave_max);
-  log(replaced_lines, LogLevel::warning, fmt::format("connection from {} closed: {}", oldest->circuit->remote(), text));
+  log("replaced", LogLevel::warning, fmt::format("connection from {} closed: {}", oldest->circuit->remote(), text));
   oldest->circuit->close(End(error::duplicate_trunk, text));
 }
 
@@ -334,7 +341,7 @@ void SlavePool::ended(RpcCircuit& circuit) {
   if (!link) return;
   state.links.erase(&circuit);
   link->changed.notify_all();
-  if (link->inbound && !link->identified) --state.unidentified;
+  state.unidentified.erase(&circuit);
   if (!link->identified) return;
   ++state.counters.lost;
   state.routes.erase(circuit);
@@ -359,7 +366,7 @@ std::vector<std::shared_ptr<RpcCircuit>> SlavePool::circuits() const {
   return all;
 }
 
-std::size_t SlavePool::unidentified() const noexcept { return state_->unidentified; }
+std::size_t SlavePool::unidentified() const noexcept { return state_->unidentified.size(); }
 const SlavePoolCounters& SlavePool::counters() const noexcept { return state_->counters; }
 
 } // namespace trunkline::quarkchain

@@ -33,7 +33,8 @@ struct SlavePoolOptions {
   std::function<awaitable<SlaveIdentity>(std::shared_ptr<RpcCircuit>)> greet;
   std::chrono::milliseconds greet_deadline{10000};    // from the connection to PONG
   std::chrono::milliseconds identify_deadline{10000}; // of an inbound connection, to its PING
-  std::size_t unidentified_max = 64;                  // inbound connections that have not said PING
+  std::size_t unidentified_max = 256;                 // inbound connections that have not said PING,
+  std::size_t unidentified_per_host_max = 64;         // and those of one host; beyond either the oldest is closed
   std::vector<std::string> known_ids;                 // others are closed at their PING; empty: any may come
   std::size_t links_per_slave_max = 8;                // inbound, of one id; beyond it the oldest is closed
   std::function<void(RpcCircuit&)> on_identified;     // an inbound connection has said an acceptable PING
@@ -51,7 +52,7 @@ struct SlavePoolCounters {
   std::uint64_t redials = 0;
   std::uint64_t dials_failed = 0;        // also a wrong id or shard list
   std::uint64_t identified = 0;          // inbound
-  std::uint64_t unidentified_refused = 0; // unidentified_max
+  std::uint64_t unidentified_closed = 0;  // unidentified_max, or unidentified_per_host_max
   std::uint64_t identify_timeouts = 0;    // identify_deadline
   std::uint64_t identities_refused = 0;   // PINGs of ids that are not known, or of no or too many shards
   std::uint64_t links_replaced = 0;       // links_per_slave_max
@@ -71,7 +72,8 @@ class SlavePool {
   /// dialling again. One result for each target, in its order: empty for success, else a text. Errors: none.
   awaitable<std::vector<std::string>> connect(std::vector<SlaveTarget> targets);
 
-  /// Takes an inbound connection. False when unidentified_max is reached; the connection is then closed.
+  /// Takes an inbound connection. At unidentified_max the one that has been silent for longest is closed for it. False
+  /// when the pool is closed, or the connection has ended already.
   bool accept(std::shared_ptr<RpcCircuit> circuit);
   /// Notes the identity in the first PING of a connection; call it before the reply. Later PINGs change nothing. An id
   /// that is not one of known_ids, no shards or too many shards close the connection and return false.

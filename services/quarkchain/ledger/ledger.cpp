@@ -7,6 +7,7 @@
 #include "services/quarkchain/ledger/ledger.hpp"
 
 #include "async/all_at_once.hpp"
+#include "async/limited_log.hpp"
 #include "async/mutex.hpp"
 #include "async/tasks.hpp"
 #include "fragment/quote.hpp"
@@ -163,8 +164,10 @@ class EmbeddedLedger final : public Ledger {
   const LedgerCounters& counters() const noexcept override { return counters_; }
 
  private:
-  void log(LogLevel level, const std::string& text) const {
-    if (options_.log) options_.log(level, text);
+  void log(LogLevel level, std::string_view text) noexcept { lines_.write(level, text); }
+  /// A line that far sides can cause as often as they like.
+  void log(const char* kind, LogLevel level, std::string_view text) {
+    lines_.write(kind, level, text, TimePoint(std::chrono::seconds(now())));
   }
   std::uint64_t now() const { return options_.unix_time(); }
   std::shared_ptr<BackendHost> host() const;
@@ -195,6 +198,7 @@ class EmbeddedLedger final : public Ledger {
   bool enqueue(const TypedTransaction& transaction);
 
   LedgerOptions options_;
+  LimitedLog lines_{options_.log};
   std::unique_ptr<Store> store_;
   RootView root_;
   XshardLists lists_;
@@ -338,7 +342,8 @@ void EmbeddedLedger::check_minor_headers(const RootBlock& block, const Hash256& 
 void EmbeddedLedger::switch_root(const RootBlock& block, const Hash256& hash) {
   if (root_.switch_to(block, hash)) {
     ++counters_.root_switches;
-    log(LogLevel::info, fmt::format("the root chain ends at {} at height {} now", hash.hex(), block.header.height));
+    log("root chain", LogLevel::info,
+        fmt::format("the root chain ends at {} at height {} now", hash.hex(), block.header.height));
   }
   for (auto& [id, of] : shards_)
     if (of.chain.exists()) of.chain.choose_tip();
@@ -536,7 +541,7 @@ awaitable<void> EmbeddedLedger::on(PeerShard from, NewBlockMinorCommand command)
     added = co_await take_block(from.branch, std::move(block));
   } catch (const Refused& refused) {
     if (refused.code() != static_cast<std::uint32_t>(Refusal::failed)) throw; // its fault: its circuit is closed
-    log(LogLevel::warning, refused.what());
+    log("refused", LogLevel::warning, refused.what());
   }
   if (!added) co_return;
   for (const PeerShard& peer : host()->peers_of(from.branch)) {
@@ -603,7 +608,7 @@ awaitable<void> EmbeddedLedger::on(PeerShard from, NewMinorBlockHeaderListComman
     co_await follow(from, std::move(tip));
   } catch (const Refused& refused) {
     if (refused.code() != static_cast<std::uint32_t>(Refusal::failed)) throw;
-    log(LogLevel::warning, refused.what());
+    log("refused", LogLevel::warning, refused.what());
   }
 }
 

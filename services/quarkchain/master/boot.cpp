@@ -4,6 +4,7 @@
 #include "fragment/quote.hpp"
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/master/master_node.hpp"
+#include "transport/address.hpp"
 
 #include <fmt/format.h>
 
@@ -83,8 +84,8 @@ awaitable<void> Boot::one_of(Pointer self, SlaveList::Slave& slave) {
 
 awaitable<void> Boot::dial(Pointer self, SlaveList::Slave& slave) {
   const SlaveConfig& config = slave.config;
-  const std::string address = self->options_.address_of ? self->options_.address_of(config)
-                                                        : fmt::format("tcp://{}:{}", config.host, config.port);
+  const std::string address =
+      self->options_.address_of ? self->options_.address_of(config) : to_address("tcp", config.host, config.port);
   self->enter(fmt::format("dialling slave {} at {}", quote(config.id), address));
   struct Dialling {
     bool& flag;

@@ -16,7 +16,7 @@ namespace trunkline::quarkchain {
 
 MasterLobby::MasterLobby(Executor executor, std::shared_ptr<RootBackend> backend, PeerOptions options,
                          ServiceOptions with)
-    : backend_(std::move(backend)), options_(std::move(options)), with_(std::move(with)),
+    : backend_(std::move(backend)), options_(std::move(options)), with_(std::move(with)), lines_(with_.log),
       executor_(std::move(executor)), tasks_(executor_) {
   if (!options_.peer_id.is_zero()) return;
   std::random_device random;
@@ -53,9 +53,8 @@ void MasterLobby::close() {
   for (const auto& [circuit, guest] : std::exchange(guests_, {})) guest->changed.notify_all();
 }
 
-void MasterLobby::log(LogRate& rate, std::string text) {
-  const auto line = rate.pass(std::move(text), Clock::of(executor_).now());
-  if (line && with_.log) with_.log(LogLevel::warning, *line);
+void MasterLobby::log(const char* kind, std::string_view text) {
+  lines_.write(kind, LogLevel::warning, text, Clock::of(executor_).now());
 }
 
 // Guests.
@@ -70,7 +69,7 @@ std::shared_ptr<MasterLobby::Guest> MasterLobby::enter(const std::shared_ptr<Clu
 void MasterLobby::leave(const std::shared_ptr<Guest>& guest, End reason) {
   if (!guest->connection) return;
   guests_.erase(guest->connection->control().get());
-  log(refused_lines_, fmt::format("peer {} is not admitted: {}", guest->connection->remote(), reason.to_string()));
+  log("not admitted", fmt::format("peer {} is not admitted: {}", guest->connection->remote(), reason.to_string()));
   guest->connection->close(std::move(reason));
 }
 
@@ -88,10 +87,23 @@ void MasterLobby::check(const HelloCommand& hello) const {
       throw Refused(Refusal::failed, "HELLO: the peer is connected already");
 }
 
+/// Only of those that have dialled us. One that has not said HELLO takes nobody's place: Links bounds those.
+void MasterLobby::check_room(const RpcCircuit& circuit) {
+  const auto found = guests_.find(&circuit); // a dialled one may be faster than whoever dialled it
+  if (found == guests_.end() || !found->second->connection || found->second->connection->dialled()) return;
+  const auto taken = std::ranges::count_if(guests_, [](const auto& guest) { return guest.second->hello.has_value(); });
+  if (static_cast<std::size_t>(taken) < options_.peers_max) return;
+  const std::string text = fmt::format("peers_max is {}", options_.peers_max);
+  ++turned_away_;
+  log("turned away", fmt::format("peer {} is turned away: {}", circuit.remote(), text));
+  throw Refused(Refusal::failed, text);
+}
+
 void MasterLobby::hello(RpcCircuit& circuit, HelloCommand hello) {
   const auto found = guests_.find(&circuit);
   if (found != guests_.end() && found->second->hello) throw Refused(Refusal::failed, "a second HELLO");
   check(hello);
+  check_room(circuit);
   std::shared_ptr<Guest>& guest = guests_[&circuit]; // it may be faster than whoever dialled it
   if (!guest) guest = std::make_shared<Guest>();
   if (guest->connection) guest->connection->identify();
@@ -203,12 +215,6 @@ std::string MasterLobby::listen(std::string_view address) {
   return cluster_->listen(address, [weak = weak_from_this()](std::shared_ptr<ClusterConnection> connection) {
     const Pointer self = weak.lock();
     if (!self || !self->cluster_) return connection->close(End(error::node_closed));
-    if (self->guests_.size() >= self->options_.peers_max) {
-      const std::string text = fmt::format("peers_max is {}", self->options_.peers_max);
-      ++self->turned_away_;
-      self->log(self->turned_away_lines_, fmt::format("peer {} is turned away: {}", connection->remote(), text));
-      return connection->close(End(error::access_denied, text));
-    }
     self->tasks_.spawn(welcome(self, self->enter(connection)));
   });
 }
@@ -241,8 +247,9 @@ awaitable<void> MasterLobby::farewell(Pointer self, std::uint64_t id) {
   try {
     co_await self->destroy_(id);
   } catch (const std::exception& failure) {
-    if (self->with_.log)
-      self->with_.log(LogLevel::info, fmt::format("DESTROY of peer {}: {}", id, trunkline::text_of(failure)));
+    self->lines_.write("destroy", LogLevel::info,
+                       fmt::format("DESTROY of peer {}: {}", id, trunkline::text_of(failure)),
+                       Clock::of(self->executor_).now());
   }
 }
 

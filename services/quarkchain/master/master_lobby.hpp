@@ -2,9 +2,9 @@
 // MasterNode.
 #pragma once
 
+#include "async/limited_log.hpp"
 #include "async/tasks.hpp"
 #include "services/quarkchain/cluster/cluster_master.hpp"
-#include "async/log_rate.hpp"
 #include "services/quarkchain/master/master_node.hpp"
 #include "services/quarkchain/master/peer_root_service.hpp"
 
@@ -52,10 +52,11 @@ class MasterLobby final : public PeerLobby, public std::enable_shared_from_this<
     Signal changed; // HELLO came
   };
 
-  void log(LogRate& rate, std::string text);
+  void log(const char* kind, std::string_view text);
   std::shared_ptr<Guest> enter(const std::shared_ptr<ClusterConnection>& connection);
   void leave(const std::shared_ptr<Guest>& guest, End reason);
   void check(const HelloCommand& hello) const;
+  void check_room(const RpcCircuit& circuit);
   static awaitable<void> welcome(Pointer self, std::shared_ptr<Guest> guest);
   static awaitable<std::uint64_t> dial(Pointer self, std::string address);
   static awaitable<void> say_hello(Pointer self, std::shared_ptr<Guest> guest);
@@ -67,13 +68,13 @@ class MasterLobby final : public PeerLobby, public std::enable_shared_from_this<
   std::shared_ptr<RootBackend> backend_;
   PeerOptions options_;
   ServiceOptions with_;
+  LimitedLog lines_;
   std::unique_ptr<PeerRootService> service_;
   ClusterMaster* cluster_ = nullptr; // null before open and after close
   TellSlaves create_;
   TellSlaves destroy_;
   std::uint64_t id_last_ = 0;
   std::uint64_t turned_away_ = 0; // peers_max
-  LogRate turned_away_lines_, refused_lines_;
   std::map<const RpcCircuit*, std::shared_ptr<Guest>> guests_;
   Executor executor_;
   Tasks tasks_;

@@ -138,9 +138,10 @@ awaitable<RpcReply> RpcCircuit::call_on(Pointer self, std::uint8_t op, Payload p
   if (calls.admitted() >= calls_max) {
     ++self->server_->count().calls_delayed;
     if (!std::exchange(self->calls_logged_, true))
-      self->server_->log(LogLevel::warning,
+      self->server_->log("calls", LogLevel::warning,
                          fmt::format("{} {}: calls_in_flight_max {} of {} wait for replies, further ones wait",
-                                     self->server_->kind(), self->circuit_.remote_peer().url, calls_max, self->name()));
+                                     self->server_->kind(), self->circuit_.remote_peer().url, calls_max, self->name()),
+                         self->now());
   }
   while (!self->end_ && !call.done() && calls.admitted() >= calls_max) {
     co_await calls.room();
@@ -268,7 +269,8 @@ void RpcCircuit::admit(RpcRequest request) {
 void RpcCircuit::note_delay() {
   const RpcLimits& limits = server_->limits();
   const auto say = [this](const std::string& what) {
-    server_->log(LogLevel::warning, fmt::format("{} {}: {}", server_->kind(), circuit_.remote_peer().url, what));
+    server_->log("delay", LogLevel::warning,
+                 fmt::format("{} {}: {}", server_->kind(), circuit_.remote_peer().url, what), now());
   };
   if (waiting_bytes_ >= limits.requests_read_ahead_bytes_max && !std::exchange(read_ahead_logged_, true))
     say(fmt::format(
@@ -356,11 +358,13 @@ awaitable<void> RpcCircuit::run(Slot slot, RpcRequest request, const RpcServer::
   }
 }
 
+TimePoint RpcCircuit::now() const { return circuit_.trunk()->now(); }
+
 /// Closes this circuit and nothing else; on a control circuit that is the connection.
 void RpcCircuit::violate(std::uint64_t& counter, const std::string& text) {
   ++counter;
-  server_->log(LogLevel::warning,
-               fmt::format("{} {}, {}: {}", server_->kind(), circuit_.remote_peer().url, name(), text));
+  server_->log("violation", LogLevel::warning,
+               fmt::format("{} {}, {}: {}", server_->kind(), circuit_.remote_peer().url, name(), text), now());
   const bool failed = &counter == &server_->count().handlers_failed;
   close(End(failed ? error::handler_failed : error::protocol_violation_on_circuit, text));
 }

@@ -67,6 +67,7 @@ class RpcCircuit final : public std::enable_shared_from_this<RpcCircuit>, privat
   /// Another circuit of the same connection, to a route.
   Circuit new_circuit(const std::string& route) { return circuit_.new_circuit(CircuitOptions(route)); }
   RpcServer& server() const noexcept { return *server_; }
+  TimePoint now() const;
   std::size_t calls_pending() const noexcept;
   std::size_t requests_running() const noexcept { return running_; }
   std::size_t requests_waiting() const noexcept { return waiting_.size(); }

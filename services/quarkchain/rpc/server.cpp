@@ -7,7 +7,7 @@
 namespace trunkline::quarkchain {
 
 RpcServer::RpcServer(std::string kind, RpcLimits limits, LogSink log)
-    : kind_(std::move(kind)), limits_(limits), log_(std::move(log)) {
+    : kind_(std::move(kind)), limits_(limits), lines_(std::move(log)) {
   limits_.check();
 }
 
@@ -37,10 +37,6 @@ void RpcServer::know(std::uint8_t op, std::string name) { add(op, std::move(name
 
 std::string RpcServer::name_of(std::uint8_t op) const {
   return entries_[op] ? fmt::format("{} {}", op, entries_[op]->name) : std::to_string(op);
-}
-
-void RpcServer::log(LogLevel level, std::string_view text) const {
-  if (log_) log_(level, text);
 }
 
 const RpcServer::Entry* RpcServer::find(std::int32_t op) const noexcept {

@@ -1,6 +1,7 @@
 // What one kind of connection serves: opcode -> handler, shared by all its circuits, and what it costs together.
 #pragma once
 
+#include "async/limited_log.hpp"
 #include "async/types.hpp"
 #include "fragment/error.hpp"
 #include "fragment/log.hpp"
@@ -80,7 +81,10 @@ class RpcServer {
   const RpcCounters& counters() const noexcept { return counters_; }
   /// "141 GET_ACCOUNT_DATA_REQUEST"; the number alone for one that is not known.
   std::string name_of(std::uint8_t op) const;
-  void log(LogLevel level, std::string_view text) const;
+  /// A line that far sides can cause as often as they like; see LimitedLog.
+  void log(const char* kind, LogLevel level, std::string_view text, TimePoint now) noexcept {
+    lines_.write(kind, level, text, now);
+  }
 
   // For its circuits.
 
@@ -112,7 +116,7 @@ class RpcServer {
 
   std::string kind_;
   RpcLimits limits_;
-  LogSink log_;
+  LimitedLog lines_;
   RpcCounters counters_;
   std::size_t running_bytes_ = 0; // of the requests of all circuits
   std::vector<std::weak_ptr<RpcCircuit>> starved_;

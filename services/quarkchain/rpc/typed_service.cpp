@@ -28,9 +28,11 @@ std::optional<Payload> reply_for(const std::exception& failure, const OpInfo& op
   const auto* const refused = dynamic_cast<const Refused*>(&failure);
   ++(refused ? counters.refused : counters.unserved);
   const RpcCircuit& circuit = *request.circuit;
-  circuit.server().log(LogLevel::info, fmt::format("{} {}, {}: {} was {}: {}", circuit.server().kind(),
-                                                   circuit.remote(), circuit.name(), circuit.server().name_of(op.code),
-                                                   refused ? "refused" : "not served", escape(failure.what(), 1024)));
+  circuit.server().log(
+      "refused", LogLevel::info,
+      fmt::format("{} {}, {}: {} was {}: {}", circuit.server().kind(), circuit.remote(), circuit.name(),
+                  circuit.server().name_of(op.code), refused ? "refused" : "not served", escape(failure.what(), 1024)),
+      circuit.now());
   // A reply without an error_code cannot say that something was refused.
   if (!op.fallback || (refused && op.unserved != Unserved::error)) return std::nullopt;
   return op.fallback(refused ? refused->code() : static_cast<std::uint32_t>(Refusal::failed));

@@ -6,6 +6,7 @@
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/slave/slave_service.hpp"
 #include "services/quarkchain/slave/xshard_service.hpp"
+#include "transport/address.hpp"
 
 #include <boost/system/system_error.hpp>
 #include <fmt/format.h>
@@ -70,7 +71,7 @@ struct SlaveNode::State final : Membership, BackendHost, std::enable_shared_from
   // Membership: what services ask for.
   const SlaveIdentity& own() const override { return options.own; }
   std::string address_of(const SlaveInfo& info) const override {
-    return options.address_of ? options.address_of(info) : fmt::format("tcp://{}:{}", info.host, info.port);
+    return options.address_of ? options.address_of(info) : to_address("tcp", info.host, info.port);
   }
   awaitable<std::vector<std::string>> connect(std::vector<SlaveTarget> targets) override {
     return cluster->slaves().connect(std::move(targets));
@@ -161,8 +162,9 @@ void SlaveNode::State::start(const Executor& executor) {
 bool SlaveNode::State::create_peer(std::uint64_t cluster_peer_id) {
   const VirtualPeers& peers = cluster->peers();
   if (cluster->peers().create(cluster_peer_id)) return true;
-  cluster->connections().log(LogLevel::warning, fmt::format("peer {} refused: there are {}, peers_max is {}",
-                                                            cluster_peer_id, peers.peers().size(), options.peers_max));
+  cluster->connections().log("peers", LogLevel::warning,
+                             fmt::format("peer {} refused: there are {}, peers_max is {}", cluster_peer_id,
+                                         peers.peers().size(), options.peers_max));
   return false;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -12,7 +13,10 @@ constexpr std::size_t spare_frames_max = 1024;
 
 } // namespace
 
-Inboxes::Inboxes(ClusterWhole& whole, ClusterCircuits& circuits) : whole_(whole), circuits_(circuits) {}
+Inboxes::Inboxes(ClusterWhole& whole, ClusterCircuits& circuits)
+    : whole_(whole), circuits_(circuits),
+      peers_unread_held_back_(whole.options.framing == Framing::p2p ? whole.options.limits.peer_inbox_bytes_max
+                                                                    : std::numeric_limits<std::size_t>::max()) {}
 
 Inboxes::~Inboxes() {
   for (ClusterCircuit& circuit : circuits_.all())
@@ -23,6 +27,7 @@ Inboxes::~Inboxes() {
 /// A reader that keeps up may be sent any frame, one that does not is closed at its limit; no other has to wait for
 /// it. What has come in the same `feed` does not count as unread: the reader has had no turn since.
 void Inboxes::admit(ClusterCircuit& circuit, std::size_t arrived) {
+  if (holds_peers_back()) return; // once this read is done
   const ClusterLimits& limits = whole_.options.limits;
   const std::size_t cost = arrived + frame_cost_bytes;
   const std::size_t before = circuit.received_last == feeds_ ? circuit.unread_before : circuit.unread;
@@ -60,11 +65,10 @@ void Inboxes::push(ClusterCircuit& circuit, const FrameHeader& header, Payload&&
   const std::size_t cost = frame->payload.size() + frame_cost_bytes;
   if (std::exchange(circuit.received_last, feeds_) != feeds_) circuit.unread_before = circuit.unread;
   circuit.unread += cost;
-  if (!control) {
-    peers_unread_ += cost + static_cast<std::size_t>(off_by_one("inboxes"));
-  } else if (circuit.unread > whole_.options.limits.control_inbox_bytes_max) {
-    update_pause();
-  }
+  if (!control) peers_unread_ += cost + static_cast<std::size_t>(off_by_one("inboxes"));
+  const bool too_much = control ? circuit.unread > whole_.options.limits.control_inbox_bytes_max
+                                : peers_unread_ > peers_unread_held_back_;
+  if (too_much && !paused()) update_pause(false);
   if (was_empty) whole_.emit(TrunkEvent::Kind::readable, &circuit);
 }
 
@@ -82,7 +86,7 @@ std::optional<Fragment> Inboxes::take(ClusterCircuit& circuit) {
   fragment->stamp(circuit.names, ++circuit.counters.fragments_received);
   circuit.counters.bytes_received += fragment->payload.size();
   free_frame(frame);
-  if (paused()) update_pause();
+  if (paused()) update_pause(true);
   return fragment;
 }
 
@@ -94,26 +98,38 @@ void Inboxes::drop(ClusterCircuit& circuit) {
   }
   if (!circuit.route.is_control()) peers_unread_ -= circuit.unread;
   circuit.unread = 0;
-  update_pause();
+  if (paused()) update_pause(true);
 }
 
-/// The connection is not read from control_inbox_bytes_max until half of it has been taken.
-void Inboxes::update_pause() {
+bool Inboxes::has_room_again() const noexcept {
+  const ClusterLimits& limits = whole_.options.limits;
+  return circuits_.control()->unread <= limits.control_inbox_bytes_max / 2 &&
+         peers_unread_ <= peers_unread_held_back_ / 2;
+}
+
+/// Of whichever has too much.
+std::string Inboxes::unread() const {
+  const ClusterLimits& limits = whole_.options.limits;
+  const std::size_t of_control = circuits_.control()->unread;
+  if (of_control > limits.control_inbox_bytes_max / 2)
+    return fmt::format("{} bytes unread on the control circuit, control_inbox_bytes_max is {}", of_control,
+                       limits.control_inbox_bytes_max);
+  return fmt::format("{} bytes unread for shards, peer_inbox_bytes_max is {}", peers_unread_,
+                     limits.peer_inbox_bytes_max);
+}
+
+/// The connection is not read from the limit on until half of it has been taken.
+void Inboxes::update_pause(bool taken) {
   if (!running_) return;
-  const std::size_t unread = circuits_.control()->unread;
-  const std::size_t max = whole_.options.limits.control_inbox_bytes_max;
   if (!paused()) {
-    if (unread <= max) return;
     if (++whole_.cluster_counters.pauses == 1 && whole_.options.on_first_pause)
-      whole_.options.on_first_pause(
-          fmt::format("{} bytes unread on the control circuit, control_inbox_bytes_max is {}: reading pauses{}", unread,
-                      max, whole_.from()));
+      whole_.options.on_first_pause(unread() + ": reading pauses" + whole_.from());
     paused_since_ = whole_.now;
     taken_since_pause_ = false;
-  } else if (unread <= max / 2) {
+  } else if (has_room_again()) {
     paused_since_ = Instant::max();
   } else {
-    taken_since_pause_ = true;
+    taken_since_pause_ |= taken;
   }
 }
 
@@ -127,12 +143,9 @@ Instant Inboxes::deadline() const noexcept {
 
 End Inboxes::tick() {
   if (whole_.now < deadline()) return End();
-  const ClusterLimits& limits = whole_.options.limits;
   if (!std::exchange(taken_since_pause_, false))
-    return End(error::stalled,
-               fmt::format("{} bytes unread on the control circuit, control_inbox_bytes_max is {}: nothing taken for "
-                           "stall_deadline {} ms",
-                           circuits_.control()->unread, limits.control_inbox_bytes_max, limits.stall_deadline.count()));
+    return End(error::stalled, fmt::format("{}: nothing taken for stall_deadline {} ms", unread(),
+                                           whole_.options.limits.stall_deadline.count()));
   paused_since_ = whole_.now;
   return End();
 }

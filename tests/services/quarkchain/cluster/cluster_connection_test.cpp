@@ -96,7 +96,7 @@ CO_TEST_CASE("cluster slave: with an allow-list a stranger never becomes the mas
   co_await stop_all(slave.slave);
 }
 
-CO_TEST_CASE("cluster slave: a thousand silent connections are bounded, named, and gone at their deadline", in_world,
+CO_TEST_CASE("cluster slave: a thousand silent connections are bounded, named, and keep no slave out", in_world,
              sim::World& world) {
   TestSlave slave(world, s0);
   auto outside = world.medium("outside");
@@ -105,16 +105,24 @@ CO_TEST_CASE("cluster slave: a thousand silent connections are bounded, named, a
   for (int i = 0; i < 1000; ++i) silent.push_back(co_await outside->dial(slave.address));
   co_await sleep_for(1s);
   SlavePool& pool = slave.slave.slaves();
-  CHECK(pool.unidentified() == 64);
-  CHECK(pool.counters().unidentified_refused == 1000 - 64);
-  CHECK(slave.log.has_line("unidentified_max is 64"));
+  const std::size_t kept = pool.unidentified();
+  CHECK(kept <= 256);
+  CHECK(pool.counters().unidentified_closed == 1000 - kept);
+  CHECK(slave.log.has_line("unidentified_max is 256, 64 of one host"));
   CHECK(slave.log.has_line("connection from sim://outside"));
   CHECK(slave.log.lines().size() < 60); // not one for each
+  for (const char* host : {"outside", "elsewhere"}) { // the real one comes from where the silent ones come from, or not
+    const auto real = co_await world.medium(host)->dial(slave.address);
+    const TimePoint began_at = world.now();
+    co_await write_text(*real, ping(Framing::slave, to_text(s1)));
+    CHECK(co_await read_frames(*real, Framing::slave, 1) == "130 #1 \"S0;10001,20001,\";");
+    CHECK(world.now() - began_at < 1s);
+  }
   co_await write_text(*master, ping(Framing::cluster, ""));
   CHECK(co_await read_frames(*master, Framing::cluster, 1) == "130 #1 \"S0;10001,20001,\";");
   co_await sleep_for(10s);
   CHECK(pool.unidentified() == 0);
-  CHECK(pool.counters().identify_timeouts == 64);
+  CHECK(pool.counters().identify_timeouts + pool.counters().unidentified_closed == 1000);
   CHECK(slave.log.has_line("no PING within identify_deadline 10000 ms"));
   CHECK(slave.log.lines().size() < 120);
   co_await until([&] { return slave.slave.connections().size() == 1; });
@@ -181,8 +189,13 @@ CO_TEST_CASE("cluster slave: the master finds room however many have connected, 
   CHECK(slave.log.has_line("links_per_slave_max 3"));
   co_await until([&] { return slave.slave.connections().size() == 3; });
 
-  for (int i = 0; i < 2; ++i) strangers.push_back(co_await outside->dial(slave.address));
-  co_await until([&] { return slave.slave.connections().counters().turned_away > 0; });
+  for (int i = 0; i < 2; ++i) strangers.push_back(co_await outside->dial(slave.address)); // the first gives way
+  co_await until([&] { return slave.slave.connections().counters().turned_away == 1; });
+  CHECK(slave.log.has_line("it has not said who it is"));
+  co_await write_text(*strangers.back(), ping(Framing::slave, to_text(s2)));
+  CHECK(co_await read_frames(*strangers.back(), Framing::slave, 1) == "130 #1 \"S0;10001,20001,\";");
+  strangers.push_back(co_await outside->dial(slave.address)); // and where all have said who they are, nobody does
+  co_await until([&] { return slave.slave.connections().counters().turned_away == 2; });
   CHECK(slave.log.has_line("turned away: connections_max 4 reached"));
   const auto keeper = co_await world.medium("keeper")->dial(slave.address);
   co_await write_text(*keeper, ping(Framing::cluster, ""));
@@ -575,23 +588,85 @@ CO_TEST_CASE("forwarding: a peer reaches a shard again whose slave was away", in
   co_await two.stop();
 }
 
-CO_TEST_CASE("forwarding: a shard that takes nothing costs its peers on that shard, and nobody else", in_world,
-             sim::World& world) {
-  // What the slave at A does not read waits at its master, for this peer and this shard only.
+/// How many commands have arrived, and whether in order and each once: their text is their number.
+std::size_t commands_in_order(const std::string& heard, const std::string& from, std::size_t bytes) {
+  std::size_t count = 0;
+  std::size_t at = 0;
+  for (;; ++count) {
+    std::string expected = from + " " + std::to_string(count);
+    expected.resize(from.size() + 1 + bytes, 'x');
+    expected += ';';
+    if (heard.compare(at, expected.size(), expected) != 0) break;
+    at += expected.size();
+  }
+  CHECK(at == heard.size());
+  return count;
+}
+
+/// Sends its commands as fast as it may.
+awaitable<void> flood(std::shared_ptr<RpcCircuit> peer, std::size_t count, std::size_t bytes) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::string text = std::to_string(i);
+    text.resize(bytes, 'x');
+    Payload payload(text);
+    co_await peer->command(op_peer_command, std::move(payload));
+  }
+}
+
+/// Far more than every limit on the way, for a slave whose link pauses: the peer's own connection is not read
+/// meanwhile.
+CO_TEST_CASE("forwarding: a slave's link that pauses holds its peer back, loses nothing of it, and delays nobody else",
+             in_world, sim::World& world) {
   TwoTextClusters two(world, [](ClusterMasterOptions& options) {
     options.connections.limits.peer_inbox_bytes_max = 64 * 1024;
     options.connections.limits.peer_output_bytes_max = 64 * 1024;
   });
+  TestSlave other(world, SlaveIdentity("S9", {0x30001}));
+  co_await two.a.master.connect_slave(other.address, other.identity.full_shard_ids);
   co_await two.meet();
   co_await two.admit();
   const auto first = two.slave_b.slave.peers().find(0x10001, 1);
-  CHECK((co_await first->call(op_peer_request, Payload("x"))).payload.text() == "00010001/7 answers x");
-  world.stall("A", "S0", 1h);
-  for (int i = 0; i < 2000; ++i) co_await first->command(op_peer_command, Payload(std::string(1000, 'x')));
-  co_await until([&] { return two.a.master.forwarding().counters().pairs_ended == 1; });
-  CHECK(two.a.log.has_line("peer_inbox_bytes_max 65536"));
+  Tasks tasks(world.executor());
+  for (const Duration pause : {Duration(200ms), Duration(5s)}) {
+    two.slave_a.heard.clear();
+    world.stall("A", "S0", pause);
+    tasks.spawn(flood(first, 3000, 1000));
+    co_await sleep_for(pause / 2);
+    CHECK(two.a.accepted->machine().memory_bytes() < 64 * 1024 + (256 << 10)); // and what one read brought
+    const auto at_other = two.a.master.slaves().front();
+    CHECK((co_await at_other->call(op_ping, Payload())).payload.text() == to_text(other.identity)); // as ever
+    co_await tasks.join();
+    co_await until([&] { return two.slave_a.heard.size() >= 3000 * 1012; });
+    CHECK(commands_in_order(two.slave_a.heard, "00010001/7", 1000) == 3000);
+  }
+  CHECK(two.a.accepted->counters().pauses > 0);
+  CHECK(two.a.master.forwarding().counters().pairs_ended == 0);
+  CHECK(two.a.log.has_line("bytes unread for shards, peer_inbox_bytes_max is 65536: reading pauses"));
   CHECK((co_await two.of_b->control()->call(3, Payload("root"))).payload.text() == "root");
-  CHECK(two.a.accepted->is_open());
+  co_await stop_all(other.slave);
+  co_await two.stop();
+}
+
+/// The slave's connection is everybody's: what one peer does not take is not waited for. The peer misses something from
+/// then on, so it is closed as a whole, and comes back.
+CO_TEST_CASE("forwarding: a peer that does not read is closed with the reason, and the slave goes on", in_world,
+             sim::World& world) {
+  TwoTextClusters two(world, [](ClusterMasterOptions& options) {
+    options.connections.limits.peer_inbox_bytes_max = 64 * 1024;
+    options.connections.limits.peer_output_bytes_max = 64 * 1024;
+    options.connections.limits.output_bytes_max = 64 * 1024;
+  });
+  co_await two.meet();
+  co_await two.admit();
+  const auto at_a = two.slave_a.slave.peers().find(0x10001, 7);
+  world.stall("A", "B", 1h);
+  co_await flood(at_a, 3000, 1000);
+  co_await until([&] { return !two.a.gone.empty(); });
+  CHECK(two.a.gone == "7: stalled;");
+  CHECK(two.a.log.has_line("no more forwarding for peer 7 on branch 0x00010001: stalled"));
+  CHECK(two.a.log.has_line(" is over: stalled"));
+  const auto control = two.a.master.slaves().front();
+  CHECK((co_await control->call(op_ping, Payload())).payload.text() == to_text(s0));
   co_await two.stop();
 }
 

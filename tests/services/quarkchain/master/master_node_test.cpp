@@ -207,17 +207,31 @@ CO_TEST_CASE("cluster: a peer asks a shard again whose slave was away", in_world
   co_await b.stop();
 }
 
-/// One more than peers_max.
-CO_TEST_CASE("cluster: connections of other clusters beyond peers_max are turned away and counted", in_world,
-             sim::World& world) {
+/// One more than peers_max; connections that say nothing are not counted, however many there are.
+CO_TEST_CASE("cluster: clusters beyond peers_max are turned away and counted, and silent connections keep none out",
+             in_world, sim::World& world) {
   SimCluster a(world, cluster_config(1, 1), {}, [](MasterNodeOptions& options) { options.peers.peers_max = 1; }, "A-");
-  co_await a.boot();
+  SimCluster b(world, cluster_config(1, 1), {}, {}, "B-");
+  SimCluster c(world, cluster_config(1, 1), {}, {}, "C-");
+  for (SimCluster* cluster : {&a, &b, &c}) co_await cluster->boot();
   a.master->listen_for_peers("sim://A-M:38291");
-  const auto first = co_await world.medium("one")->dial("sim://A-M:38291");
-  const auto second = co_await world.medium("two")->dial("sim://A-M:38291");
-  co_await until([&] { return a.master->peers_turned_away() == 1; });
+  std::vector<std::unique_ptr<Transport>> silent;
+  for (int i = 0; i < 300; ++i)
+    silent.push_back(co_await world.medium("outside-" + std::to_string(i % 10))->dial("sim://A-M:38291"));
+  co_await b.master->connect_peer("sim://A-M:38291");
+  co_await until([&] { return a.master->peers().size() == 1; });
+  CHECK(a.log.has_line("turned away: it has not said who it is"));
+
+  bool refused = false;
+  try {
+    (void)co_await c.master->connect_peer("sim://A-M:38291");
+  } catch (const std::exception&) {
+    refused = true;
+  }
+  CHECK(refused);
+  CHECK(a.master->peers_turned_away() == 1);
   CHECK(a.log.has_line("is turned away: peers_max is 1"));
-  co_await a.stop();
+  for (SimCluster* cluster : {&a, &b, &c}) co_await cluster->stop();
 }
 
 /// P2P_COMMAND_SIZE_LIMIT is of connections with other clusters, and not of those with slaves.

@@ -401,6 +401,48 @@ TEST_CASE("cluster trunk: a virtual peer that is not read is closed alone at pee
   CHECK(machine->memory_bytes() == 0);
 }
 
+TEST_CASE("cluster trunk: a p2p connection is not read while its shards hold too much, and loses nothing") {
+  ClusterLimits limits;
+  limits.peer_inbox_bytes_max = 10'000;
+  MachineUnderTest machine(Framing::p2p, limits);
+  const Route one(0x10001, 0);
+  const Route two(0x20001, 0);
+  machine.hears(frame(9, 1, std::string(50'000, 'x'), one)); // one is always let in
+  CHECK_FALSE(machine->wants_input());
+  CHECK(machine.takes(machine.at(one)) == "9 #1 50000 bytes");
+  CHECK(machine->wants_input());
+  std::uint64_t id = 1;
+  for (; machine->wants_input(); ++id) machine.hears(frame(9, id, std::string(1000, 'x'), id % 2 == 0 ? one : two));
+  CHECK(machine->memory_bytes() <= 10'000 + 1128); // of both together
+  CHECK(machine->cluster_counters().pauses == 2);
+  machine.takes(machine.at(one), 1);
+  CHECK_FALSE(machine->wants_input()); // not before half of it is taken
+  machine.takes(machine.at(one));
+  machine.takes(machine.at(two), 1);
+  CHECK(machine->wants_input());
+  machine.takes(machine.at(two));
+  machine.hears(frame(129, 1, "control"));
+  CHECK(machine.takes(machine.control()) == "129 #1 \"control\"");
+  CHECK(machine.state() == "open");
+  CHECK(machine->cluster_counters().peers_overflowed == 0);
+}
+
+TEST_CASE("cluster trunk: a p2p connection whose frames nobody takes ends at stall_deadline, with the reason") {
+  ClusterLimits limits;
+  limits.peer_inbox_bytes_max = 10'000;
+  MachineUnderTest machine(Framing::p2p, limits);
+  const Route one(0x10001, 0);
+  for (std::uint64_t id = 1; machine->wants_input(); ++id) machine.hears(frame(9, id, std::string(1000, 'x'), one));
+  machine.passes(59s);
+  machine.takes(machine.at(one), 1);
+  machine.passes(59s); // it moves
+  CHECK(machine.state() == "open");
+  machine.passes(62s);
+  CHECK(machine.state() == "stalled");
+  CHECK(machine.end().text.find("bytes unread for shards, peer_inbox_bytes_max is 10000: nothing taken for "
+                                "stall_deadline 60000 ms") != std::string::npos);
+}
+
 TEST_CASE("cluster trunk: a virtual peer that is read may be sent a frame above its inbox, empty ones count") {
   ClusterLimits limits;
   limits.peer_inbox_bytes_max = 10'000;

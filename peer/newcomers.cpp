@@ -1,0 +1,46 @@
+#include "peer/newcomers.hpp"
+
+#include "transport/address.hpp"
+
+#include <algorithm>
+
+namespace trunkline {
+
+Newcomers::Who Newcomers::who_goes(std::string_view host, TimePoint now) const {
+  const std::string network = network_of(host);
+  const auto oldest_of = [&](const auto& is_meant) -> const Entry* {
+    for (const auto& [number, entry] : entries_)
+      if (is_meant(entry)) return &entry;
+    return nullptr;
+  };
+  const auto count = counts_.find(network);
+  if (!host.empty() && count != counts_.end() && count->second >= per_host_max_) {
+    const Entry* const own = oldest_of([&](const Entry& entry) { return entry.network == network; });
+    if (now - own->came_at >= patience) return own->who;
+  }
+  if (entries_.size() < max_) return nullptr;
+  std::size_t most = 0;
+  for (const auto& [other, of_it] : counts_) most = std::max(most, of_it);
+  return oldest_of([&](const Entry& entry) { return counts_.find(entry.network)->second == most; })->who;
+}
+
+void Newcomers::add(Who who, std::string_view host, TimePoint now) {
+  if (!numbers_.emplace(who, number_last_ + 1).second) return;
+  Entry& entry = entries_[++number_last_];
+  entry.who = who;
+  entry.network = network_of(host);
+  entry.came_at = now;
+  ++counts_[entry.network];
+}
+
+void Newcomers::erase(Who who) {
+  const auto number = numbers_.find(who);
+  if (number == numbers_.end()) return;
+  const auto entry = entries_.find(number->second);
+  const auto count = counts_.find(entry->second.network);
+  if (--count->second == 0) counts_.erase(count);
+  entries_.erase(entry);
+  numbers_.erase(number);
+}
+
+} // namespace trunkline
