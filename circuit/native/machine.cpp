@@ -15,10 +15,10 @@ using wire::FrameType;
 namespace {
 
 constexpr const char* feature_calls = "calls"; // we understand what gives up a call
+constexpr const char* feature_shares = "shares"; // we grant so that the far side can share the trunk's credit
 constexpr std::size_t open_rest_bytes_max = 1024; // of an OPEN, kept to know the next one by
 constexpr std::uint64_t remaining_ms_max = std::uint64_t{1} << 32; // more is as good as no deadline
 constexpr std::uint64_t credit_tiny = 1024;       // smaller grants count as control frames
-constexpr char feature_shares[] = "shares";
 
 Limits checked(Limits limits) {
   limits.check();
