@@ -122,7 +122,8 @@ awaitable<std::unique_ptr<Transport>> Links::connect(std::shared_ptr<Links> self
   const std::shared_ptr<Medium> medium = medium_for(self->options_.media, link->dialled_address());
   ++self->counters_.dials;
   const auto deadline = self->options_.connect_deadline;
-  auto outcome = co_await (attempt(medium, link->dialled_address()) || (sleep_for(in_nanoseconds(deadline)) || abandoned(link)));
+  auto outcome =
+      co_await (attempt(medium, link->dialled_address()) || (sleep_for(in_nanoseconds(deadline)) || abandoned(link)));
   co_await throw_if_cancelled();
   if (outcome.index() != 0)
     throw_error(error::connect_failed, fmt::format("no answer from {} within connect_deadline {} ms",

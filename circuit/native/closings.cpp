@@ -31,10 +31,10 @@ void Closings::tick(Instant credited_at) {
     if (circuit.looks < looks_max) ++circuit.looks;
     if (circuit.looks == looks_max && keepalive_.answers() >= circuit.answered_from) {
       whole_.reset_circuit(
-          circuit, End(error::stalled, fmt::format("{} within stall_deadline {} ms, though the far side answers pings",
-                                                   circuit.outgoing_cost > 0 ? "nothing of it could be sent"
-                                                                             : "no answer to the close",
-                                                   whole_.limits.stall_deadline.count())));
+          circuit, End(error::stalled,
+                       fmt::format("{} within stall_deadline {} ms, though the far side answers pings",
+                                   circuit.outgoing_cost > 0 ? "nothing of it could be sent" : "no answer to the close",
+                                   whole_.limits.stall_deadline.count())));
       continue;
     }
     keepalive_.probe();

@@ -89,8 +89,7 @@ NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
       local_peers_(*this, writer_, far_peers_), flood_guard_(*this), held_opens_(*this),
       keepalive_(*this, writer_, far_peers_), circuits_(*this, options_.dialled),
       window_(*this, writer_, nodes_, circuits_, keepalive_), scheduler_(*this, writer_, nodes_, keepalive_),
-      deadlines_(*this),
-      reader_(*this, {writer_, farewell_, far_peers_, flood_guard_, circuits_, window_, nodes_}) {
+      deadlines_(*this), reader_(*this, {writer_, farewell_, far_peers_, flood_guard_, circuits_, window_, nodes_}) {
   writer_.put_preface();
   wire::Hello hello;
   hello.set_version_min(1);
@@ -734,7 +733,8 @@ void NativeMachine::on_open(std::span<const std::byte> body) {
   request->user_string = message.user_string();
   request->wants_answer = message.wants_answer();
   if (message.remaining_ms() != 0)
-    request->deadline = now + std::chrono::milliseconds(std::min<std::uint64_t>(message.remaining_ms(), remaining_ms_max));
+    request->deadline =
+        now + std::chrono::milliseconds(std::min<std::uint64_t>(message.remaining_ms(), remaining_ms_max));
   NativeCircuit& circuit =
       circuits_.open_there(id, make_names(nullptr, request->from, id, request->name, request->user_string), strings);
   if (!request->wants_answer) circuit.answer = Answer::unasked;

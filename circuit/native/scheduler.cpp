@@ -15,17 +15,17 @@
 // order. Small fragments may pass by a large one that the credit is too little for, but not forever: after some times
 // nothing new begins before it.
 //
-// Nor may circuits whose readers pause use up the trunk's credit, however many they are and in whatever order they come.
-// One half of it goes to whoever comes first. Of the rest, a fragment takes credit only while n times what its circuit
-// then holds (sent, and not granted again) is at most what is free then, where n circuits hold anything: a dynamic
-// threshold, as Choudhury and Hahne have it for queues that share a buffer, which shrinks with the number of those that
-// have stopped. When each new circuit takes all that it may and is never read, 1 / (n + 1) of the credit is still free
-// after the n-th. The last part is only for circuits that hold next to nothing: 512 bytes for each. A circuit that has
-// its share waits in `share_line_`, for its own reader, as long as it takes.
+// Nor may circuits whose readers pause use up the trunk's credit, however many they are and in whatever order they
+// come. One half of it goes to whoever comes first. Of the rest, a fragment takes credit only while n times what its
+// circuit then holds (sent, and not granted again) is at most what is free then, where n circuits hold anything: a
+// dynamic threshold, as Choudhury and Hahne have it for queues that share a buffer, which shrinks with the number of
+// those that have stopped. When each new circuit takes all that it may and is never read, 1 / (n + 1) of the credit is
+// still free after the n-th. The last part is only for circuits that hold next to nothing: 512 bytes for each. A
+// circuit that has its share waits in `share_line_`, for its own reader, as long as it takes.
 //
-// A fragment can need more than the share of a circuit that holds nothing. Then it begins short: with a first frame that
-// is too small for anything else, and without a promise. Its receiver grants all the rest to the trunk as soon as memory
-// is set aside for it.
+// A fragment can need more than the share of a circuit that holds nothing. Then it begins short: with a first frame
+// that is too small for anything else, and without a promise. Its receiver grants all the rest to the trunk as soon as
+// memory is set aside for it.
 //
 // All this needs a far side that grants early, and says what a grant is for. With one that does not, circuits begin
 // while there is credit, as in the first version of the protocol.

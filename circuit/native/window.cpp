@@ -1,7 +1,7 @@
 // How credit goes round. A frame uses up credit of its circuit and of the trunk when it arrives (`charge`); taking its
 // fragment makes that consumed (`settle`), and what is consumed is granted again in portions worth a frame: half a
-// circuit's window, a quarter of the trunk's, or less when the far side has little left. Its circuits then share what is
-// left by what they hold, and must not be held to what was consumed long ago: of each, half of what it has used is
+// circuit's window, a quarter of the trunk's, or less when the far side has little left. Its circuits then share what
+// is left by what they hold, and must not be held to what was consumed long ago: of each, half of what it has used is
 // granted as soon as it is due, and all that is due when the trunk's credit has halved. At every moment
 //
 //   receive_credit + consumed + unread == window + extras
@@ -30,8 +30,8 @@ namespace trunkline {
 namespace {
 
 constexpr std::int64_t grant_bytes_usual = 64 * 1024; // of the trunk's credit: less is not worth a frame of its own
-constexpr std::int64_t grant_bytes_min = 1024;        // less counts as a control frame
-constexpr std::int64_t grant_bytes_least = 256;       // when hardly anything is left
+constexpr std::int64_t grant_bytes_min = 1024; // less counts as a control frame
+constexpr std::int64_t grant_bytes_least = 256; // when hardly anything is left
 // A sender that waits to see its data move sees it so often, however little that is.
 constexpr std::chrono::seconds grant_after{1};
 // Sender and receiver hold each other up for longer than the network does when they take turns on one processor.
@@ -236,8 +236,8 @@ std::size_t Window::pool_free() const noexcept {
   return used >= pool_ ? 0 : pool_ - used;
 }
 
-/// Circuits of which nothing was ever taken leave half of the pool to others: their fragments may never be taken either.
-/// The smallest of them are few kilobytes, and of the largest, only two fit the pool anyway.
+/// Circuits of which nothing was ever taken leave half of the pool to others: their fragments may never be taken
+/// either. The smallest of them are few kilobytes, and of the largest, only two fit the pool anyway.
 bool Window::is_restricted(const NativeCircuit& circuit) const {
   const std::size_t total = circuit.assembly->total;
   return shares_ && !circuit.read_here && total > short_beginning_bytes_max && total <= pool_ / 8;
@@ -271,8 +271,7 @@ bool Window::reserve(NativeCircuit& circuit) {
     circuit.receive_credit += static_cast<std::int32_t>(extra);
     writer_.put_credit(circuit.id, static_cast<std::uint64_t>(extra), 0, circuit.id);
   }
-  const bool is_ample =
-      !assembly.is_short && receive_credit_ - static_cast<std::int64_t>(pool_missing_) >= window_ / 2;
+  const bool is_ample = !assembly.is_short && receive_credit_ - static_cast<std::int64_t>(pool_missing_) >= window_ / 2;
   assembly.node->trunk_extra = is_ample ? static_cast<std::size_t>(extra) : missing;
   if (assembly.node->trunk_extra == 0) return true;
   receive_credit_ += static_cast<std::int64_t>(assembly.node->trunk_extra);
@@ -367,7 +366,8 @@ void Window::check_stalled_readers() {
       whole_.reset_circuit(*worst, std::move(reason));
     }
   }
-  const auto again = is_over() ? limits.stall_deadline : std::max(limits.stall_deadline / 4, std::chrono::milliseconds(1));
+  const auto again =
+      is_over() ? limits.stall_deadline : std::max(limits.stall_deadline / 4, std::chrono::milliseconds(1));
   stall_check_at_ = is_short_of_memory() ? after(whole_.now, again) : Instant::max();
 }
 

@@ -98,8 +98,9 @@ class Window {
   void check(bool full);
 
  private:
-  using Reserving = boost::intrusive::list<Assembly, boost::intrusive::member_hook<Assembly, CircuitHook, &Assembly::reserving>,
-                                           boost::intrusive::constant_time_size<false>>;
+  using Reserving =
+      boost::intrusive::list<Assembly, boost::intrusive::member_hook<Assembly, CircuitHook, &Assembly::reserving>,
+                             boost::intrusive::constant_time_size<false>>;
 
   bool overcharge(const NativeCircuit* circuit, std::int64_t bytes);
   void settle(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting);

@@ -72,7 +72,8 @@ template <class Ending> Taken taken_over_a_slow_link(MachinePair& pair, Ending&&
   return taken;
 }
 
-TEST_CASE("closings: over a slow link that never stops everything arrives before a close, a finish, or a drop after one") {
+TEST_CASE(
+    "closings: over a slow link that never stops everything arrives before a close, a finish, or a drop after one") {
   SUBCASE("close") {
     MachinePair pair(impatient(), impatient());
     std::vector<TrunkCircuit*> closed;
@@ -163,9 +164,8 @@ TEST_CASE("closings: a reader that takes a little now and then keeps a closed ci
 
 TEST_CASE("machine: without deadlines nothing is ever due but what was asked for, and no sum overflows") {
   Limits limits;
-  for (std::chrono::milliseconds* deadline :
-       {&limits.handshake_deadline, &limits.keepalive_interval, &limits.write_deadline, &limits.stall_deadline,
-        &limits.goodbye_deadline})
+  for (std::chrono::milliseconds* deadline : {&limits.handshake_deadline, &limits.keepalive_interval,
+                                              &limits.write_deadline, &limits.stall_deadline, &limits.goodbye_deadline})
     *deadline = std::chrono::milliseconds::max();
   MachinePair pair(limits, limits);
   auto [here, there] = pair.join(pair.dialler());

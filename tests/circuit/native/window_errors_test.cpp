@@ -56,7 +56,8 @@ TEST_CASE("errors: one that is larger than the bound is kept until the next one 
   CHECK(pair.dialler().machine().memory_bytes() == 0);
 }
 
-TEST_CASE("errors: a circuit of which both sides have finished ends though nobody took the errors, which stay readable") {
+TEST_CASE(
+    "errors: a circuit of which both sides have finished ends though nobody took the errors, which stay readable") {
   MachinePair pair;
   auto [caller, service] = pair.join(pair.dialler());
   Fragment failed = Fragment::error("that was not a number");
