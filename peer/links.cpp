@@ -2,6 +2,7 @@
 
 #include "async/clock.hpp"
 #include "async/within.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "peer/session.hpp"
 #include "peer/url.hpp"
@@ -169,7 +170,7 @@ awaitable<std::unique_ptr<Transport>> Links::connect(std::shared_ptr<Links> self
   const auto deadline = self->options_.connect_deadline;
   Attempt made;
   const auto first =
-      co_await (attempt(medium, link->dialled_address(), made) || (sleep_for(deadline) || abandoned(link)));
+      co_await (attempt(medium, link->dialled_address(), made) || (sleep_for(in_nanoseconds(deadline)) || abandoned(link)));
   co_await throw_if_cancelled();
   if (first.index() != 0) {
     std::string text =
@@ -223,7 +224,7 @@ void Links::set_connected(Link& link, const Transport& transport) const {
 
 awaitable<void> Links::run_connected(std::shared_ptr<Links> self, std::shared_ptr<Link> link,
                                      std::unique_ptr<Transport> transport) {
-  Session session(link->trunk_, std::move(transport), self->options_.goodbye_deadline);
+  Session session(link->trunk_, std::move(transport), in_nanoseconds(self->options_.goodbye_deadline));
   link->session_ = &session;
   link->number_ = ++self->number_last_;
   self->running_.emplace(link->number_, link.get());

@@ -2,6 +2,7 @@
 
 #include "async/clock.hpp"
 #include "circuit/native/machine.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -343,7 +344,7 @@ void NodeCore::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, 
     known->ended_here = true;
     set_draining(known);
     trunk->with([&](Machine& machine) {
-      if (deadline > Duration::zero()) machine.drain(trunk->now() + deadline, true);
+      if (deadline > Duration::zero()) machine.drain(after(trunk->now(), deadline), true);
       else machine.close(std::move(reason));
     });
     return;
@@ -355,7 +356,7 @@ void NodeCore::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, 
 awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadline) {
   using namespace asio::experimental::awaitable_operators;
   const TimePoint now = Clock::of(core->executor()).now();
-  const TimePoint due = deadline < TimePoint::max() - now ? now + deadline : TimePoint::max();
+  const TimePoint due = after(now, deadline);
   if (core->phase_ == Phase::running) {
     core->phase_ = Phase::draining;
     core->log(LogLevel::info, fmt::format("draining {} trunks", core->trunks_.size()));

@@ -343,6 +343,7 @@ void Reader::deliver(NativeCircuit& circuit, FragmentNode* node) {
   const bool all_empty = circuit.reads.empty() && circuit.errors.empty();
   queue.push(node);
   around_.window.note_delivered(circuit, *node, all_empty);
+  if (is_error) around_.window.note_error(circuit, *node);
   if (!was_empty || circuit.held) return;
   whole_.emit(is_error ? TrunkEvent::Kind::error_readable : TrunkEvent::Kind::readable, &circuit);
 }
