@@ -101,7 +101,7 @@ struct NativeCircuit final : TrunkCircuit {
   std::int64_t counted_cost = 0; // of which the trunk's sum of sendable bytes holds
   // How much of the far side's window our side uses: what it has sent and not been granted again.
   std::int32_t send_window = circuit_window_bytes_initial; // as far as the far side has told
-  std::int64_t held() const noexcept { return std::int64_t{send_window} - send_credit; }
+  std::int64_t outstanding() const noexcept { return std::int64_t{send_window} - send_credit; }
   std::int64_t share_place = 0; // in ShareLine
 
   // Closings, of a circuit that we closed.
@@ -119,7 +119,7 @@ struct NativeCircuit final : TrunkCircuit {
   bool wants_credit : 1 = false; // Scheduler: a send was told no_credit
   bool in_share_line : 1 = false; // ShareLine
   bool begun_short : 1 = false; // Scheduler: waits for the far side's memory; outgoing.first() has begun
-  bool is_holder : 1 = false; // Scheduler: held() is more than a little
+  bool is_holder : 1 = false; // Scheduler: outstanding() is more than a little
   bool read_here : 1 = false; // Window: our application has taken something
 
   std::unique_ptr<HeldOpen> held; // HeldOpens: not handed out to our side yet

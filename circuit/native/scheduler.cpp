@@ -138,7 +138,7 @@ void Scheduler::displace(NativeCircuit& circuit) {
 /// When less than half of the credit is free.
 bool Scheduler::is_within_share(const NativeCircuit& circuit, std::int64_t cost) const {
   const std::int64_t free = free_credit();
-  const std::int64_t held = std::max<std::int64_t>(0, circuit.held()) + cost;
+  const std::int64_t held = std::max<std::int64_t>(0, circuit.outstanding()) + cost;
   return held * holders_with(circuit) <= free - cost - small_part() || (held <= small_share && cost <= free);
 }
 
@@ -153,7 +153,7 @@ bool Scheduler::begins(const NativeCircuit& circuit, Beginning& first) const {
   const std::int64_t shared = free_credit() - small_part();
   const std::int64_t holders = holders_with(circuit);
   if (needed * (holders + 1) <= shared) return false; // it fits when what the circuit has sent is read
-  const std::int64_t held = std::max<std::int64_t>(0, circuit.held());
+  const std::int64_t held = std::max<std::int64_t>(0, circuit.outstanding());
   const std::int64_t credit =
       std::max((shared - held * holders) / (holders + 1), std::min(small_share - held, free_credit()));
   const std::int64_t size = std::min({std::int64_t{short_beginning_bytes_max}, payload - 1,
@@ -167,12 +167,12 @@ bool Scheduler::begins(const NativeCircuit& circuit, Beginning& first) const {
 
 /// Those that hold least come first. A fragment that has begun waits for what is promised to it.
 std::int64_t Scheduler::place_in_line(const NativeCircuit& circuit) const {
-  return circuit.begun != 0 ? std::numeric_limits<std::int64_t>::max() : std::max<std::int64_t>(0, circuit.held());
+  return circuit.begun != 0 ? std::numeric_limits<std::int64_t>::max() : std::max<std::int64_t>(0, circuit.outstanding());
 }
 
 /// The circuit holds less, or nothing any more.
 void Scheduler::note_granted(NativeCircuit& circuit) {
-  if (!circuit.is_holder || (!circuit.ended && circuit.held() > held_little)) return;
+  if (!circuit.is_holder || (!circuit.ended && circuit.outstanding() > held_little)) return;
   circuit.is_holder = false;
   --holders_;
 }

@@ -88,7 +88,7 @@ class Scheduler {
   bool begins(const NativeCircuit& circuit, Beginning& first) const;
   std::int64_t place_in_line(const NativeCircuit& circuit) const;
   void note_held(NativeCircuit& circuit) {
-    if (!circuit.is_holder && circuit.held() > held_little) {
+    if (!circuit.is_holder && circuit.outstanding() > held_little) {
       circuit.is_holder = true;
       ++holders_;
     }
