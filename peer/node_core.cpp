@@ -209,9 +209,15 @@ Circuit NodeCore::open(const std::string& address, OpenRequest request, std::opt
     TrunkCircuit* const state = machine.open(std::move(request), std::move(first), trunk->now());
     state->dialled = dialled;
     Circuit circuit(trunk, *state);
-    trunk->watch_deadlines();
+    if (state->deadline != Instant::max()) trunk->watch_deadlines();
     return circuit;
   });
+}
+
+std::shared_ptr<Trunk> NodeCore::trunk_without_room(const std::string& address) const {
+  const std::shared_ptr<NodeLink> link = trunks_.find(address);
+  if (!link || link->trunk()->with([](Machine& machine) { return machine.may_open(); })) return nullptr;
+  return link->trunk();
 }
 
 // What happens on links.
