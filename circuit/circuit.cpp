@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <string_view>
 #include <utility>
 
 namespace trunkline {
@@ -137,6 +138,11 @@ void Circuit::drop(bool assigned) noexcept {
 void Circuit::throw_empty(const char* call) {
   throw_error(error::handle_misused,
               fmt::format("{} on an empty circuit handle, which was moved from or never opened", call));
+}
+
+void Circuit::check_home(const char* call) const {
+  const bool is_named = std::string_view(call).find("::") != std::string_view::npos;
+  trunk_->home().check(call, is_named ? "" : "Circuit::");
 }
 
 const CircuitNames& Circuit::no_names() noexcept {

@@ -41,7 +41,8 @@ struct CircuitOptions {
   }
 };
 
-/// An ordered two-way conversation between two peers. Move only; one executor; not thread safe.
+/// An ordered two-way conversation between two peers. Move only; one executor; not thread safe. In builds with
+/// assertions a call from a wrong thread aborts; docs/threads.md says which may call.
 /// Dropping the handle of a circuit that was neither finished nor closed resets the circuit as abandoned, so that a
 /// half written stream never looks complete to the far side. The parameter of a function that LocalPeer::spawn or
 /// Node::serve runs is the one exception: it goes when the function has ended, and how that ended decides.
@@ -153,10 +154,14 @@ class Circuit {
   /// Throws error::handle_misused, which names the call, when the handle is empty.
   void require(const char* call) const {
     if (!state_) throw_empty(call);
+#ifndef NDEBUG
+    check_home(call);
+#endif
   }
 
  private:
   [[noreturn]] static void throw_empty(const char* call);
+  void check_home(const char* call) const;
   const CircuitNames& names() const noexcept { return state_ ? *state_->names : no_names(); }
   static const CircuitNames& no_names() noexcept;
   Circuit open_again(std::optional<Fragment> first, CircuitOptions options);

@@ -12,12 +12,13 @@
 namespace trunkline {
 
 Trunk::Trunk(Executor executor, std::unique_ptr<Machine> machine, std::weak_ptr<Owner> owner)
-    : executor_(std::move(executor)), clock_(Clock::of(executor_)), machine_(std::move(machine)),
+    : executor_(std::move(executor)), clock_(Clock::of(executor_)), home_(HomeThread::of(executor_)), machine_(std::move(machine)),
       owner_(std::move(owner)) {}
 
 Trunk::~Trunk() = default;
 
 void Trunk::feed(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken) {
+  const HomeThread::Visit visit(*home_, "Trunk::feed");
   machine_->feed(bytes, now());
   if (!rest.empty()) machine_->feed(rest, now());
   const bool has_woken = machine_->has_events();
@@ -29,6 +30,7 @@ void Trunk::feed(std::span<const std::byte> bytes, std::span<const std::byte> re
 }
 
 void Trunk::disconnected(End cause) {
+  const HomeThread::Visit visit(*home_, "Trunk::disconnected");
   with([&](Machine& machine) { machine.disconnected(std::move(cause)); });
 }
 
@@ -37,6 +39,7 @@ void Trunk::tick() {
 }
 
 void Trunk::collect_output(Output& into, std::size_t bytes_max) {
+  const HomeThread::Visit visit(*home_, "Trunk::collect_output");
   machine_->collect_output(into, bytes_max, now());
   writer_idle_.notify_all();
   settle();
@@ -61,6 +64,7 @@ void Trunk::opened_here(TrunkCircuit& circuit) {
 }
 
 void Trunk::let_go(TrunkCircuit& circuit) {
+  home_->check("the end of a Circuit handle");
   delete std::exchange(circuit.waits, nullptr);
   machine_->release(circuit);
 }

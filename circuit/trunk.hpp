@@ -3,6 +3,7 @@
 #pragma once
 
 #include "async/clock.hpp"
+#include "async/home_thread.hpp"
 #include "async/signal.hpp"
 #include "circuit/machine.hpp"
 
@@ -54,6 +55,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
 
   const Executor& executor() const noexcept { return executor_; }
   TimePoint now() const noexcept { return clock_.now(); }
+  HomeThread& home() const noexcept { return *home_; }
   /// The machine, for reading; changes go through `with`.
   const Machine& machine() const noexcept { return *machine_; }
   /// Calls `input` with the machine, then handles the effects: state first, then wake-ups (posted), then the owner. A
@@ -202,6 +204,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
 
   Executor executor_;
   Clock& clock_;
+  std::shared_ptr<HomeThread> home_;
   std::unique_ptr<Machine> machine_;
   std::weak_ptr<Owner> owner_;
   std::string remote_base_;

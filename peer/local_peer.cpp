@@ -65,22 +65,26 @@ Circuit LocalPeer::open(const std::string& address, OpenMode mode, PeerId to, co
 }
 
 Circuit LocalPeer::new_circuit(const PeerUrl& there, Fragment first, CircuitOptions options) {
+  state_->core->home().check("LocalPeer::new_circuit");
   const OpenMode mode = there.peer_id().empty() ? OpenMode::join_or_start : OpenMode::join;
   return open(there.address(), mode, there.peer_id(), there.service(), std::move(first), std::move(options));
 }
 
 Circuit LocalPeer::new_circuit(const PeerUrl& there, CircuitOptions options) {
+  state_->core->home().check("LocalPeer::new_circuit");
   const OpenMode mode = there.peer_id().empty() ? OpenMode::join_or_start : OpenMode::join;
   return open(there.address(), mode, there.peer_id(), there.service(), std::nullopt, std::move(options));
 }
 
 Circuit LocalPeer::start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                          CircuitOptions options) {
+  state_->core->home().check("LocalPeer::start");
   return open(address, OpenMode::start, state_->core->draw_id(), service, std::move(first), std::move(options));
 }
 
 Circuit LocalPeer::join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                                  CircuitOptions options) {
+  state_->core->home().check("LocalPeer::join_or_start");
   return open(address, OpenMode::join_or_start, PeerId(), service, std::move(first), std::move(options));
 }
 
@@ -150,6 +154,7 @@ awaitable<RemotePeer> LocalPeer::start_only(std::string address, std::string ser
 
 awaitable<RemotePeer> LocalPeer::start_only(std::shared_ptr<LocalPeer> peer, std::string address, std::string service,
                                             Duration wait_up_to) {
+  peer->state_->core->home().check("LocalPeer::start_only");
   peer->check_running();
   NodeCore& core = *peer->state_->core;
   const PeerId id = core.draw_id();
@@ -196,6 +201,7 @@ std::optional<Circuit> CircuitInbox::try_next() { return take(*peer_); }
 
 std::optional<Circuit> CircuitInbox::take(LocalPeer& peer) {
   LocalPeer::State& state = *peer.state_;
+  state.core->home().check("CircuitInbox::next");
   std::optional<Circuit> circuit;
   if (state.is_ending || !state.has_circuit()) return circuit;
   circuit.emplace(std::move(state.inbox.front().circuit));
@@ -237,6 +243,7 @@ awaitable<void> LocalPeer::run_circuit(std::shared_ptr<LocalPeer> peer,
 }
 
 void LocalPeer::spawn_circuit(std::function<awaitable<void>(Circuit)> function, Circuit circuit) {
+  state_->core->home().check("LocalPeer::spawn");
   circuit.require("spawn");
   if (state_->is_ending) return; // with all its circuits
   OwnedCircuit owned(circuit); // before the task begins: the caller's task may end before that
@@ -249,11 +256,15 @@ void LocalPeer::spawn_circuit(std::function<awaitable<void>(Circuit)> function, 
 
 awaitable<void> LocalPeer::run_task(std::shared_ptr<LocalPeer>, awaitable<void> task) { co_await std::move(task); }
 
-void LocalPeer::spawn(awaitable<void> task) { state_->tasks.spawn(run_task(shared_from_this(), std::move(task))); }
+void LocalPeer::spawn(awaitable<void> task) {
+  state_->core->home().check("LocalPeer::spawn");
+  state_->tasks.spawn(run_task(shared_from_this(), std::move(task)));
+}
 
 // Metadata.
 
 void LocalPeer::set_metadata(std::string key, std::string value) {
+  state_->core->home().check("LocalPeer::set_metadata");
   Metadata changed = state_->metadata;
   changed.insert_or_assign(std::move(key), std::move(value));
   std::size_t bytes = 0;
@@ -270,12 +281,14 @@ void LocalPeer::set_metadata(std::string key, std::string value) {
 }
 
 void LocalPeer::remove_metadata(const std::string& key) {
+  state_->core->home().check("LocalPeer::remove_metadata");
   if (state_->metadata.erase(key) != 0) state_->core->peers().set_metadata(*this);
 }
 
 // Ending.
 
 void LocalPeer::close(End reason) {
+  state_->core->home().check("LocalPeer::close");
   if (reason.clean()) reason = End(error::peer_ended);
   state_->core->peers().end(*this, std::move(reason), false);
 }
@@ -289,6 +302,9 @@ awaitable<void> LocalPeer::ended() { return join(shared_from_this()); }
 
 bool LocalPeer::is_ending() const noexcept { return state_->is_ending; }
 
-std::size_t LocalPeer::circuits_count() const { return state_->core->peers().circuits_count(*this); }
+std::size_t LocalPeer::circuits_count() const {
+  state_->core->home().check("LocalPeer::circuits_count");
+  return state_->core->peers().circuits_count(*this);
+}
 
 } // namespace trunkline

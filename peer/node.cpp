@@ -35,7 +35,9 @@ Node& Node::operator=(Node&& other) noexcept {
 }
 
 Node::~Node() {
-  if (core_) core_->begin_close();
+  if (!core_) return;
+  core_->home().check("Node::~Node");
+  core_->begin_close();
 }
 
 void Node::register_service(std::string name, PeerServiceFunc function, std::size_t instances_max) {
@@ -43,6 +45,7 @@ void Node::register_service(std::string name, PeerServiceFunc function, std::siz
 }
 
 void Node::register_service(std::string name, PeerServiceFunc function, ServiceOptions options) {
+  core_->home().check("Node::register_service");
   core_->peers().registry().add_service(std::move(name), std::move(function), options);
 }
 
@@ -59,13 +62,39 @@ void Node::serve(std::string name, CircuitServiceFunc function, ServiceOptions o
       [shared](LocalPeer& peer, CircuitInbox& circuits) { return serve_circuits(shared, peer, circuits); }, options);
 }
 
-std::string Node::listen(std::string_view address) { return core_->listen(address); }
+std::string Node::listen(std::string_view address) {
+  core_->home().check("Node::listen");
+  return core_->listen(address);
+}
 
-std::vector<std::string> Node::addresses() const { return core_->addresses(); }
+std::vector<std::string> Node::addresses() const {
+  core_->home().check("Node::addresses");
+  return core_->addresses();
+}
+
+awaitable<LinkInfo> Node::wait_for_connection(std::string address, Duration deadline) {
+  return Redialler::wait_for(core_, std::move(address), deadline);
+}
+
+void Node::keep_connected(std::string address) {
+  core_->home().check("Node::keep_connected");
+  core_->redialler().keep(std::move(address));
+}
+
+void Node::stop_keeping_connected(std::string_view address) {
+  core_->home().check("Node::stop_keeping_connected");
+  core_->redialler().stop_keeping(address);
+}
+
+std::vector<std::string> Node::kept_connected() const {
+  core_->home().check("Node::kept_connected");
+  return core_->redialler().kept();
+}
 
 awaitable<bool> Node::dial(std::string address) { return NodeCore::dial(core_, std::move(address)); }
 
 std::shared_ptr<LocalPeer> Node::start_local_peer(const std::string& service) {
+  core_->home().check("Node::start_local_peer");
   Peers::Answer answer = core_->peers().start(service, core_->draw_id());
   if (answer.reason == error::service_limit_reached)
     throw ServiceLimitReached(answer.text, std::move(answer.existing_url));
@@ -73,9 +102,13 @@ std::shared_ptr<LocalPeer> Node::start_local_peer(const std::string& service) {
   return std::move(answer.peer);
 }
 
-std::shared_ptr<LocalPeer> Node::new_peer(std::string name) { return core_->peers().new_peer(std::move(name)); }
+std::shared_ptr<LocalPeer> Node::new_peer(std::string name) {
+  core_->home().check("Node::new_peer");
+  return core_->peers().new_peer(std::move(name));
+}
 
 std::vector<std::shared_ptr<LocalPeer>> Node::local_peers(std::string_view service) const {
+  core_->home().check("Node::local_peers");
   return core_->peers().registry().peers(service);
 }
 
@@ -87,15 +120,28 @@ const NodeId& Node::id() const noexcept { return core_->id(); }
 
 Executor Node::executor() const { return core_->executor(); }
 
-NodeCounters Node::counters() const { return core_->counters(); }
+NodeCounters Node::counters() const {
+  core_->home().check("Node::counters");
+  return core_->counters();
+}
 
-std::size_t Node::links_count() const { return core_->trunks().size(); }
+std::size_t Node::links_count() const {
+  core_->home().check("Node::links_count");
+  return core_->trunks().size();
+}
 
-std::vector<LinkInfo> Node::links() const { return core_->links(); }
+std::vector<LinkInfo> Node::links() const {
+  core_->home().check("Node::links");
+  return core_->links();
+}
 
-std::optional<LinkInfo> Node::link_with(const NodeId& node) const { return core_->link_with(node); }
+std::optional<LinkInfo> Node::link_with(const NodeId& node) const {
+  core_->home().check("Node::link_with");
+  return core_->link_with(node);
+}
 
 void Node::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason) {
+  core_->home().check("Node::end_link");
   core_->end_link(trunk, deadline, std::move(reason));
 }
 

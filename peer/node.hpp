@@ -5,6 +5,7 @@
 #include "circuit/limits.hpp"
 #include "fragment/ids.hpp"
 #include "fragment/log.hpp"
+#include "peer/backoff.hpp"
 #include "peer/local_peer.hpp"
 #include "peer/url.hpp"
 #include "transport/media.hpp"
@@ -31,6 +32,7 @@ struct LinkInfo {
   std::string remote_host;            // as the transport knows it; empty where its medium has no hosts
   std::vector<std::string> addresses; // under which the far side listens and is believed
   bool dialled = false;               // by us
+  bool reconnected = false;           // the node had a link before, and none when this one was opened
   bool draining = false;              // takes no new circuits
   bool ended_here = false;            // by end_link
   End end;                            // why, once it is over
@@ -62,6 +64,9 @@ struct NodeOptions {
   std::size_t handshakes_max = 256; // accepted connections that have not yet said Hello; beyond it the oldest one goes
   std::size_t handshakes_per_host_max = 64; // of those, the ones of one host, or of one /64 of IPv6
   std::chrono::milliseconds connect_deadline{10000};
+  /// For how long an address is left alone after an attempt that failed, or a connection that was over within
+  /// redial.initial. Whoever dials or opens meanwhile fails at once, with error::connect_failed and words about it.
+  Backoff redial;
   /// Where random ids come from; the system's generator unless given.
   std::function<std::uint64_t()> random;
   /// Receives the log lines. Called while the node is dispatching events: it must not call back into the node. A line
@@ -75,6 +80,9 @@ struct NodeOptions {
   /// Makes the machine of each trunk, and so decides which dialect the node speaks; the native one unless given. Both
   /// sides of a trunk must speak the same.
   std::function<std::unique_ptr<Machine>(MachineSetup, Instant now)> dialect;
+  /// The program promises that one thread at a time runs the node's context, although several could: an io_context
+  /// that was not made with the concurrency hint 1, say. See docs/threads.md.
+  bool context_has_one_thread = false;
   /// Further addresses under which others may reach this node (behind a proxy, say).
   std::vector<std::string> advertise;
 
@@ -83,6 +91,8 @@ struct NodeOptions {
 
 struct NodeCounters {
   std::uint64_t dials = 0;
+  std::uint64_t dials_held_back = 0; // failed at once, because an attempt had failed a moment ago: NodeOptions::redial
+  std::uint64_t reconnects = 0; // links to a node whose last one was over
   std::uint64_t trunks_opened = 0; // both sides have said Hello
   std::uint64_t trunks_lost = 0;
   std::uint64_t trunks_open = 0;
@@ -99,11 +109,15 @@ struct NodeCounters {
   std::uint64_t connections_turned_away = 0; // beyond handshakes_max or trunks_max, or for want of descriptors
 };
 
-/// One endpoint of a process. Everything of it runs on one executor; not thread safe.
+/// One endpoint of a process. Everything of it runs on one executor, whose context one thread runs; not thread safe.
+/// `id` and `executor` alone may be called from any thread. Builds with assertions abort, with the name of the call,
+/// when another thread than that of the context makes it.
 /// Destroying it closes it: its coroutines are cancelled and end on the executor, after which io.run() returns by
 /// itself.
 class Node {
  public:
+  /// Errors: std::invalid_argument for options that cannot be, and for an executor whose context several threads may
+  /// run (NodeOptions::context_has_one_thread).
   explicit Node(Executor executor, NodeOptions options = NodeOptions());
   Node(Node&&) noexcept;
   Node& operator=(Node&&) noexcept;
@@ -128,8 +142,21 @@ class Node {
 
   /// Makes sure that there is a trunk to the address; returns whether it had to dial. Waits until the far side has said
   /// Hello. Concurrent dials to one address share one attempt; cancelling one of them does not end the attempt.
-  /// Errors: error::connect_failed, error::dialled_self, what the handshake said.
+  /// Errors: error::connect_failed (at once while NodeOptions::redial holds it back), error::dialled_self, what the
+  /// handshake said.
   awaitable<bool> dial(std::string address);
+  /// Waits until there is an open trunk to the address, and dials as often as NodeOptions::redial allows. For
+  /// "node://ID" it waits until that node connects. Errors: error::timed_out after `deadline`, with the words of the
+  /// last failure; error::unknown_scheme; error::node_closed and error::draining of this node, also while it waits.
+  awaitable<LinkInfo> wait_for_connection(std::string address, Duration deadline = Duration::max());
+  /// Dials the address, and again whenever there is no trunk to it, at the pace of NodeOptions::redial, until
+  /// `stop_keeping_connected`, `drain` or `close`. NodeOptions::on_link tells of each trunk (LinkInfo::reconnected).
+  /// Errors: error::unknown_scheme; error::connect_failed for "node://ID", which cannot be dialled.
+  void keep_connected(std::string address);
+  /// The trunk that there is stays; it is not made again when it is over.
+  void stop_keeping_connected(std::string_view address);
+  /// The addresses that are kept connected.
+  std::vector<std::string> kept_connected() const;
 
   /// Starts an instance of a registered service here. Errors: error::no_service, ServiceLimitReached.
   std::shared_ptr<LocalPeer> start_local_peer(const std::string& service);

@@ -9,6 +9,7 @@ awaitable<void> NodeComponent::run(std::shared_ptr<Scope> scope) {
   std::exception_ptr failure;
   try {
     for (const std::string& address : listen_) node_.listen(address);
+    for (const std::string& address : keep_connected_) node_.keep_connected(address);
   } catch (...) {
     failure = std::current_exception();
   }

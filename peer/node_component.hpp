@@ -10,13 +10,14 @@
 
 namespace trunkline {
 
-/// Ready when it listens on all addresses, done when the node is closed. Register services before the start.
+/// Ready when it listens on all addresses, whether or not there is a connection to those of `keep_connected` yet; done when the node is closed. Register services before the start.
 class NodeComponent final : public Component {
  public:
   NodeComponent(std::string name, Node node, std::vector<std::string> listen,
-                std::chrono::milliseconds stop_deadline = std::chrono::seconds(2))
+                std::chrono::milliseconds stop_deadline = std::chrono::seconds(2),
+                std::vector<std::string> keep_connected = {})
       : Component(node.executor(), std::move(name)), node_(std::move(node)), listen_(std::move(listen)),
-        stop_deadline_(stop_deadline) {}
+        stop_deadline_(stop_deadline), keep_connected_(std::move(keep_connected)) {}
 
   Node& node() noexcept { return node_; }
 
@@ -27,6 +28,7 @@ class NodeComponent final : public Component {
   Node node_;
   std::vector<std::string> listen_;
   std::chrono::milliseconds stop_deadline_;
+  std::vector<std::string> keep_connected_;
 };
 
 } // namespace trunkline

@@ -36,6 +36,7 @@ NodeOptions complete(NodeOptions options) {
     if (!good) throw std::invalid_argument(fmt::format("{} is {}, expected {}", name, value, expected));
   };
   const auto demand_one = [&](std::size_t value, const char* name) { demand(value >= 1, name, 0, "at least 1"); };
+  options.redial.check("redial");
   demand_one(options.trunks_max, "trunks_max");
   demand_one(options.peers_max, "peers_max");
   demand_one(options.peers_per_trunk_max, "peers_per_trunk_max");
@@ -76,11 +77,20 @@ LinksOptions links_options(const NodeOptions& options) {
 NodeCore::NodeCore(Executor executor, NodeOptions options)
     : options_(complete(std::move(options))), id_(options_.id.empty() ? NodeId::draw(options_.random) : options_.id),
       name_(options_.name.empty() ? id_.to_string() : escape(options_.name)), peers_(*this),
-      trunks_(id_, options_.media), links_(std::move(executor), links_options(options_), *this) {}
+      trunks_(id_, options_.media), links_(std::move(executor), links_options(options_), *this), home_(HomeThread::of(links_.executor())) {
+  if (options_.context_has_one_thread) return;
+  if (const std::string why = why_many_threads(links_.executor()); !why.empty())
+    throw std::invalid_argument(fmt::format(
+        "node {} got the executor of {}, which several threads may run; a node runs on one: give it an io_context(1) "
+        "of its own, see docs/threads.md",
+        name_, why));
+}
 
 NodeCounters NodeCore::counters() const {
   NodeCounters counters = counters_;
   counters.dials = links_.counters().dials;
+  counters.dials_held_back = redialler_.dials_held_back();
+  counters.reconnects = redialler_.reconnects();
   counters.connections_turned_away = links_.counters().turned_away;
   counters.circuits_refused = peers_.circuits_refused();
   counters.callers_left = peers_.callers_left();
@@ -171,12 +181,14 @@ void NodeCore::check_dial(const Link& link) const {
   if (address.starts_with("node://"))
     throw_error(error::connect_failed, "no trunk to " + quote(address) +
                                            ": a node that listens nowhere is reached only while it is connected");
+  redialler_.check(address);
   if (trunks_.size() > options_.trunks_max)
     throw_error(error::connect_failed,
                 fmt::format("a trunk to {} would exceed trunks_max {}", address, options_.trunks_max));
 }
 
 awaitable<bool> NodeCore::dial(std::shared_ptr<NodeCore> core, std::string address) {
+  core->home().check("Node::dial");
   core->check_running();
   bool dialled = false;
   const std::shared_ptr<NodeLink> link = core->link_to(address, dialled);
@@ -262,6 +274,7 @@ void NodeCore::on_hello(const std::shared_ptr<NodeLink>& link) {
   links_.identified(*link);
   ++counters_.trunks_opened;
   const auto superfluous = trunks_.identify(link, remote, links_.addresses());
+  redialler_.note_open(*link);
   if (link->trunk()->remote_base().empty())
     link->trunk()->set_remote_base(link->addresses.empty() ? "node://" + remote.id.to_string()
                                                            : url_base(link->addresses.front()));
@@ -294,6 +307,7 @@ void NodeCore::on_closed(const std::shared_ptr<NodeLink>& link, End reason) {
   if (before == Link::Phase::open && !in_order) ++counters_.trunks_lost;
   if (before == Link::Phase::open) tell(LinkChange::over, *link);
   link->announce();
+  redialler_.note_over(*link);
 }
 
 // Introspection and control of links.
@@ -306,6 +320,7 @@ LinkInfo NodeCore::info_of(const NodeLink& link) {
   info.remote_host = link.remote_host();
   info.addresses = link.addresses;
   info.dialled = link.dialled();
+  info.reconnected = link.reconnected;
   info.draining = link.draining;
   info.ended_here = link.ended_here;
   info.end = link.end();
@@ -361,12 +376,14 @@ void NodeCore::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, 
 
 awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadline) {
   using namespace asio::experimental::awaitable_operators;
+  core->home().check("Node::drain");
   const TimePoint now = Clock::of(core->executor()).now();
   const TimePoint due = after(now, deadline);
   if (core->phase_ == Phase::running) {
     core->phase_ = Phase::draining;
     core->log(LogLevel::info, fmt::format("draining {} trunks", core->trunks_.size()));
     core->links_.close_listeners();
+    core->redialler_.stop();
   }
   const End reason(error::draining, "node " + core->name_ + " drains");
   for (const auto& link : std::vector(core->trunks_.all())) {
@@ -387,6 +404,7 @@ awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadlin
 void NodeCore::begin_close() {
   if (std::exchange(phase_, Phase::closing) == Phase::closing) return;
   links_.close_listeners();
+  redialler_.stop();
   const End reason(error::node_closed, "node " + name_ + " is closed");
   for (const auto& link : std::vector(trunks_.all())) {
     if (link->phase() == Link::Phase::connecting) {
@@ -400,6 +418,7 @@ void NodeCore::begin_close() {
 }
 
 awaitable<void> NodeCore::close(std::shared_ptr<NodeCore> core) {
+  core->home().check("Node::close");
   core->begin_close();
   for (const auto& weak : std::vector(core->peers_.ending())) {
     const std::shared_ptr<LocalPeer> peer = weak.lock();

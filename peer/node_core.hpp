@@ -2,11 +2,13 @@
 #pragma once
 
 #include "async/clock.hpp"
+#include "async/home_thread.hpp"
 #include "circuit/circuit.hpp"
 #include "peer/links.hpp"
 #include "peer/local_peer.hpp"
 #include "peer/node.hpp"
 #include "peer/peers.hpp"
+#include "peer/redialler.hpp"
 #include "peer/trunk_table.hpp"
 
 #include <cstddef>
@@ -19,7 +21,7 @@
 namespace trunkline {
 
 /// What a Node does, and what happens on its links. The peers are in Peers, the connections in Links, the names of the
-/// trunks in TrunkTable.
+/// trunks in TrunkTable, and when an address is dialled again in Redialler.
 class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Links::Owner {
  public:
   /// Each is entered once, in this order; draining may be left out.
@@ -35,6 +37,8 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   Phase phase() const noexcept { return phase_; }
   Peers& peers() noexcept { return peers_; }
   const TrunkTable& trunks() const noexcept { return trunks_; }
+  Redialler& redialler() noexcept { return redialler_; }
+  HomeThread& home() const noexcept { return *home_; }
   TimePoint now() const { return Clock::of(executor()).now(); }
   PeerId draw_id() { return PeerId::draw(options_.random); }
   /// Where far sides reach it: a listening address, or "node://ID".
@@ -57,6 +61,14 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   std::optional<LinkInfo> link_with(const NodeId& node) const;
   void end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason);
 
+  // For Redialler.
+  /// Throws when this side is closing or draining.
+  void check_running() const;
+  /// The trunk to an address, which is dialled where there is none.
+  std::shared_ptr<NodeLink> link_to(const std::string& address, bool& dialled);
+  static LinkInfo info_of(const NodeLink& link);
+  void spawn(awaitable<void> task) { links_.spawn(std::move(task)); }
+
   // For LocalPeer.
   /// Opens a circuit over the trunk to an address, which is dialled where there is none. Throws only when this side is
   /// closing or draining.
@@ -77,14 +89,11 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   void check_dial(const Link& link) const override;
   void on_gone(const std::shared_ptr<Link>& link) override;
 
-  void check_running() const;
   std::unique_ptr<Machine> make_machine(const NodeLink& link) const;
-  std::shared_ptr<NodeLink> link_to(const std::string& address, bool& dialled);
   void accepted(std::unique_ptr<Transport> transport);
   void on_hello(const std::shared_ptr<NodeLink>& link);
   void on_closed(const std::shared_ptr<NodeLink>& link, End reason);
   void set_draining(const std::shared_ptr<NodeLink>& link);
-  static LinkInfo info_of(const NodeLink& link);
   void tell(LinkChange change, const NodeLink& link) noexcept;
 
   NodeOptions options_;
@@ -95,7 +104,9 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   TrunkTable trunks_; // including those that are over, until their connection is gone
   std::vector<std::weak_ptr<Trunk>> lost_trunks_; // gone, but a handle still had a circuit of theirs
   NodeCounters counters_;
+  Redialler redialler_{*this};
   Links links_;
+  std::shared_ptr<HomeThread> home_;
 };
 
 } // namespace trunkline

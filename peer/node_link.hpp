@@ -27,6 +27,8 @@ class NodeLink final : public Link {
   std::vector<std::string> addresses; // that the far side claims and is believed
   bool draining = false;              // not used for new circuits any more
   bool ended_here = false;            // by end_link
+  TimePoint opened_at;                // when its Hello came
+  bool reconnected = false;           // see LinkInfo
   std::set<PeerId> peers;             // ours that the far side has heard of
   std::size_t peers_started = 0;      // ours that the far side started and that run
 

@@ -16,6 +16,7 @@ NetworkOptions with_random(NetworkOptions options) {
     const auto device = std::make_shared<std::random_device>();
     options.node.random = [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
   }
+  options.node.redial.initial = options.node.redial.initial.zero(); // the network paces what it dials itself
   return options;
 }
 
@@ -32,10 +33,10 @@ NetworkState::NetworkState(Executor executor, NetworkOptions options)
       }) {}
 
 Duration NetworkState::backoff(std::uint32_t failures) const {
-  Duration wait = options_.redial_backoff_min;
-  for (std::uint32_t i = 1; i < failures && wait < options_.redial_backoff_max; ++i) wait *= 2;
-  wait = std::min<Duration>(wait, options_.redial_backoff_max);
-  return wait + wait / 4 * static_cast<int>(options_.node.random() % 256) / 256;
+  Backoff backoff;
+  backoff.initial = options_.redial_backoff_min;
+  backoff.maximum = options_.redial_backoff_max;
+  return backoff.after(failures, options_.node.random);
 }
 
 SendResult NetworkState::failure_of(const Remote& remote, const boost::system::system_error& thrown) const {

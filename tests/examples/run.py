@@ -139,6 +139,26 @@ def errors_are_told_apart(programs):
 
 
 @check
+def threads_ask_through_a_mailbox_of_the_node_thread(programs):
+    matches(programs.output("threads_mailbox"), "worker 0 heard ONE", "worker 1 heard TWO", "worker 2 heard THREE",
+            "after the end: the mailbox is closed")
+
+
+@check
+def threads_run_a_node_each_and_talk_over_circuits(programs):
+    lines = programs.output("threads_cores").splitlines()
+    assert len(lines) >= 2, lines
+    for core, line in enumerate(lines):
+        assert line == f"core {core} heard: hello from core {(core + 1) % len(lines)}", lines
+
+
+@check
+def threads_of_a_pool_work_while_the_node_answers_others(programs):
+    matches(programs.output("threads_pool"), "2 is the smallest factor of 1000000000000",
+            "7919 is the smallest factor of 62710561", "the node's thread did none of the work")
+
+
+@check
 def drain_lets_the_running_circuit_finish(programs):
     program = programs.start("drain")
     heard = []

@@ -151,6 +151,35 @@ awaitable<void> asking(Node& here, Node&, std::string address) {
   elsewhere.close();
 }
 
+std::vector<std::string> noted;
+
+void note(std::string text) { noted.push_back(std::move(text)); }
+
+NodeOptions with_notes() {
+  NodeOptions options;
+  options.on_link = [](LinkChange change, const LinkInfo& link) {
+    if (change == LinkChange::opened && link.reconnected) note(link.name + " is back");
+  };
+  return options;
+}
+
+awaitable<void> come_back(Node& node, std::string address) {
+  node.keep_connected(address); // whether anybody listens there yet or not
+  const LinkInfo link = co_await node.wait_for_connection(address, std::chrono::seconds(10));
+  CHECK(link.dialled);
+}
+
+awaitable<void> reconnecting(Node&, Node& there, std::string address) {
+  noted.clear();
+  Node node(there.executor(), with_notes());
+  co_await come_back(node, address);
+  CHECK(noted.empty());
+  node.end_link(node.links().at(0).trunk, Duration::zero(), End());
+  while (noted.empty()) co_await sleep_for(std::chrono::milliseconds(1));
+  CHECK(noted.at(0) == " is back"); // a node without a name
+  co_await node.close();
+}
+
 awaitable<Fragment> answer_slowly(Fragment call) {
   co_await sleep_for(std::chrono::milliseconds(1));
   call.payload = Payload("42");
@@ -274,6 +303,9 @@ TEST_CASE("snippets: a change of a peer's metadata is waited for") { test::run_c
 
 TEST_CASE("snippets: a request has a deadline, which its handler can hand on") { test::run_coroutine(with_nodes(asking)); }
 
+TEST_CASE("snippets: a connection that is kept comes back, and on_link says so") {
+  test::run_coroutine(with_nodes(reconnecting));
+}
 TEST_CASE("snippets: calls have deadlines, and a service says how many circuits it works on") {
   test::run_coroutine(with_nodes(calling));
 }

@@ -130,8 +130,8 @@ awaitable<void> nobody_there(Neighbours& world) {
   CHECK_FALSE(me->is_ending());
 
   world.other.listen("mem://nobody"); // now somebody is
-  const bool dialled = co_await world.one.dial("mem://nobody");
-  CHECK(dialled);
+  const LinkInfo link = co_await world.one.wait_for_connection("mem://nobody", std::chrono::seconds(30));
+  CHECK(link.dialled);
   co_await close_both(world);
 }
 
@@ -165,7 +165,7 @@ TEST_CASE("node: concurrent dials and opens to one address share one attempt") {
 }
 
 TEST_CASE(
-    "node: a dial that fails ends the circuits on it with words about the address, and the next one tries again") {
+    "node: a dial that fails ends the circuits on it with words about the address, and a later one tries again") {
   Neighbours world;
   run_coroutine(world.io, nobody_there(world));
 }

@@ -471,13 +471,13 @@ awaitable<void> named_as_it_listens(Node& node) {
 } // namespace
 
 TEST_CASE("node: listening on port 0 gives peers a url with the real port") {
-  asio::io_context io;
+  asio::io_context io(1);
   Node node(io.get_executor());
   run_coroutine(io, real_port(node));
 }
 
 TEST_CASE("peer: its url is node://ID until its node listens, and prefers a host that others can dial") {
-  asio::io_context io;
+  asio::io_context io(1);
   Node node(io.get_executor());
   run_coroutine(io, named_as_it_listens(node));
 }

@@ -323,7 +323,7 @@ void register_twice(Node& node) { node.serve("echo", echo); }
 } // namespace
 
 TEST_CASE("node: options that cannot work are refused by name") {
-  asio::io_context io;
+  asio::io_context io(1);
   const auto refusal = [&io](const Tweak& tweak) {
     NodeOptions options;
     tweak(options);
@@ -343,6 +343,7 @@ TEST_CASE("node: options that cannot work are refused by name") {
   CHECK(refusal([](NodeOptions& o) { o.handshakes_max = 0; }) == "handshakes_max is 0, expected at least 1");
   CHECK(refusal([](NodeOptions& o) { o.connect_deadline = std::chrono::milliseconds(-1); }) ==
         "connect_deadline is -1, expected 1 millisecond to 365 days");
+  CHECK(refusal([](NodeOptions& o) { o.redial.multiplier = 0; }) == "redial.multiplier is 0, expected 1 to 1000");
   CHECK(refusal([](NodeOptions& o) { o.limits.pings_per_second_max = 0; }) ==
         "pings_per_second_max is 0, expected at least 1");
   CHECK(refusal([](NodeOptions& o) { o.limits.control_frames_per_second_max = 0; }) ==
@@ -350,8 +351,25 @@ TEST_CASE("node: options that cannot work are refused by name") {
   CHECK(refusal([](NodeOptions& o) { o.limits.remote_peers_max = 0; }) == "remote_peers_max is 0, expected at least 1");
 }
 
-TEST_CASE("node: a name has one service") {
+TEST_CASE("node: a context that several threads may run is refused, unless the program promises that one does") {
   asio::io_context io;
+  NodeOptions options;
+  options.name = "mine";
+  try {
+    const Node node(io.get_executor(), options);
+    FAIL("made");
+  } catch (const std::invalid_argument& thrown) {
+    CHECK(std::string(thrown.what()) ==
+          "node mine got the executor of an io_context made without the concurrency hint 1, which several threads may "
+          "run; a node runs on one: give it an io_context(1) of its own, see docs/threads.md");
+  }
+
+  options.context_has_one_thread = true;
+  const Node node(io.get_executor(), options);
+}
+
+TEST_CASE("node: a name has one service") {
+  asio::io_context io(1);
   Node node(io.get_executor());
   register_twice(node);
   try {
