@@ -65,6 +65,7 @@ struct Opening {
   bool wants_answer = false;
   bool starts = false;              // a new instance
   std::string refusal;              // what it runs into
+  Duration deadline = Duration::max();
 
   Opening(const char* of_kind, std::string to_service, std::string on) : kind(of_kind), service(std::move(to_service)), host(std::move(on)) {}
 };
@@ -76,6 +77,8 @@ Opened open(Act& act, LocalPeer& peer, const Opening& opening) {
   std::optional<Fragment> first;
   if (opening.first) first = stage.streams.next(name, forth, *opening.first);
   CircuitOptions options(name, {}, opening.wants_answer);
+  options.deadline = opening.deadline;
+  if (opening.deadline != Duration::max()) stage.ledger.of(name).deadline = stage.world.now() + opening.deadline;
   try {
     const std::string address = "sim://" + opening.host;
     auto circuit = opening.starts ? peer.start(address, opening.service, std::move(first), std::move(options))
@@ -609,20 +612,103 @@ awaitable<void> be_refused(Act& act) {
   if (opened.circuit) co_await told(act, opened.name, be_refused(act, opened));
 }
 
+/// A service that works on few at once, with a short queue: the others are told which limit that is.
+awaitable<void> queue_up(Act& act, Opened& opened) {
+  const std::optional<Fragment> answer = co_await opened.circuit->receive();
+  if (answer) act.stage.streams.received(opened.name, back, *answer);
+  if (answer) co_await end_well(act, opened, false);
+  else complain(act, "circuit " + opened.name + " ended cleanly without an answer");
+}
+
+awaitable<void> queue_up(Act& act) {
+  Opening opening("queue", "narrow", act.draw_host());
+  opening.first = 20;
+  opening.refusal = "queue_";
+  const std::uint64_t count = act.draw_count(20);
+  std::vector<Opened> all;
+  for (std::uint64_t i = 0; i < count; ++i) all.push_back(open(act, opening));
+  for (Opened& opened : all)
+    if (opened.circuit) co_await told(act, opened.name, queue_up(act, opened));
+}
+
+// Deadlines.
+
+/// The circuit has so much time: both sides hear when it is over, in time.
+awaitable<void> hurry(Act& act, Opened& opened) {
+  HonestStage& stage = act.stage;
+  co_await send_all(opened.circuit, stage, forth, act.random.magnitude(30), 5000, Random(act.random()));
+  co_await end_well(act, opened, act.random.one_in(2));
+}
+
+awaitable<void> hurry(Act& act) {
+  static constexpr const char* services[] = {"echo", "sink", "pauser"};
+  Opening opening("hurry", services[act.random.below(3)], act.draw_host());
+  opening.deadline = act.draw_time(20'000'000);
+  if (act.random.one_in(2)) opening.first = 10;
+  Opened opened = open(act, opening);
+  if (!opened.circuit) co_return;
+  co_await told(act, opened.name, hurry(act, opened));
+  const Duration late = act.stage.world.now() - act.stage.ledger.of(opened.name).deadline;
+  if (late > std::chrono::seconds(1)) complain(act, "circuit " + opened.name + " lived longer than its deadline");
+  act.stage.ledger.of(opened.name).closed = true; // the handle goes, whatever came
+}
+
+void check_reply(Act& act, const std::string& circuit, const Fragment& reply, const std::string& words) {
+  if (!(reply.payload == Payload(words))) complain(act, "a call on circuit " + circuit + " got the reply of another");
+}
+
+/// One question, one answer, in one call; some are given up.
+awaitable<void> request(Act& act, const std::string& host, const std::string& name, bool has_little_time) {
+  const std::string words = "request on " + name;
+  Fragment question(3, Payload(words));
+  CircuitOptions options(name);
+  Ledger::Entry& entry = act.stage.ledger.of(name);
+  entry.closed = true;
+  Duration time = Duration::max();
+  if (has_little_time) {
+    time = act.draw_time(600'000);
+    entry.deadline = act.stage.world.now() + time;
+    entry.given_up = true;
+  }
+  const bool is_for_them = act.random.one_in(2); // to know
+  if (is_for_them) options.deadline = time;
+  auto asking = act.actor.peer->request("sim://" + host, "calls", std::move(question), std::move(options));
+  if (is_for_them || time == Duration::max()) {
+    const Fragment reply = co_await std::move(asking);
+    check_reply(act, name, reply, words);
+  } else {
+    const Fragment reply = co_await within(time, std::move(asking));
+    check_reply(act, name, reply, words);
+  }
+}
+
+awaitable<void> request(Act& act) {
+  const std::string host = act.draw_host();
+  const std::uint64_t count = act.draw_count(60);
+  const std::shared_ptr<LocalPeer> kept = act.actor.peer;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::string name = act.stage.ledger.open("request", act.actor.host, host);
+    co_await told(act, name, request(act, host, name, act.random.one_in(4)));
+  }
+}
+
 awaitable<void> call_in_time(std::shared_ptr<Caller> caller, Act& act, std::string name, Duration time, int number) {
   const std::string words = "request " + std::to_string(number);
   Fragment request(3, Payload(words));
-  const trunkline::Outcome<Fragment> reply = co_await outcome_of(within(time, caller->call(std::move(request))));
+  const bool is_for_them = number % 2 == 0; // to know
+  auto calling = is_for_them ? caller->call(std::move(request), time) : within(time, caller->call(std::move(request)));
+  const trunkline::Outcome<Fragment> reply = co_await outcome_of(std::move(calling));
   if (reply.failure && is_timed_out(reply.failure)) co_return; // the program's own deadline
   if (reply.failure) std::rethrow_exception(reply.failure);
-  if (!(reply.value->payload == Payload(words))) complain(act, "a call on circuit " + name + " got the reply of another");
+  check_reply(act, name, *reply.value, words);
 }
 
 /// Calls side by side, some of them with little time.
 awaitable<void> call(Act& act) {
-  Opened opened = open(act, Opening("call", "calls", act.draw_host()));
+  Opened opened = open(act, Opening("call", act.random.one_in(2) ? "calls" : "answers", act.draw_host()));
   if (!opened.circuit) co_return;
   const auto caller = std::make_shared<Caller>(std::move(*opened.circuit));
+  act.stage.circuits.erase(opened.name);
   const int count = static_cast<int>(act.random.magnitude(40));
   Tasks tasks(act.stage.world.executor(), [&act, name = opened.name](std::exception_ptr failure) {
     try {

@@ -2,6 +2,7 @@
 
 #include "async/clock.hpp"
 #include "async/within.hpp"
+#include "circuit/caller.hpp"
 #include "fragment/error.hpp"
 #include "tests/sim/streaming.hpp"
 
@@ -214,6 +215,25 @@ awaitable<void> serve_calls(Served& served) {
   served.circuit->finish();
 }
 
+awaitable<Fragment> answer_late(Fragment request, Random* random) {
+  if (random->one_in(4)) co_await sleep_for(std::chrono::microseconds(random->magnitude(400'000)));
+  co_return request;
+}
+
+/// The same side by side.
+awaitable<void> serve_answers(Served& served) {
+  Random* const random = &served.random;
+  co_await answer_calls(*served.circuit, [random](Fragment request) { return answer_late(std::move(request), random); });
+  served.circuit->finish();
+}
+
+/// Takes its time for one answer.
+awaitable<void> serve_narrow(Served& served) {
+  co_await sleep_for(std::chrono::microseconds(served.random.magnitude(2'000'000)));
+  co_await answer_all(served.circuit, served.stage);
+  co_await finish_back(served, false);
+}
+
 /// Owns the circuit for its service; what fails is told to the ledger, and fails the circuit.
 awaitable<void> serve(Circuit owned, HonestStage& stage, std::shared_ptr<LocalPeer> peer, Serve function) {
   const std::string name = owned.name();
@@ -261,11 +281,19 @@ void register_honest_services(Node& node, HonestStage& stage) {
   node.register_service("sink", each(serve_sink));
   node.register_service("source", each(serve_source));
   node.register_service("pauser", each(serve_pauser));
-  node.register_service("office", each(serve_office));
+  ServiceOptions untiring;
+  untiring.runs_on = true;
+  node.register_service("office", each(serve_office), untiring);
   node.register_service("hands", each(serve_hands));
   node.register_service("halves", each(serve_halves));
   node.register_service("moods", each(serve_moods));
   node.register_service("calls", each(serve_calls));
+  node.register_service("answers", each(serve_answers));
+  ServiceOptions few;
+  few.circuits_max = 3;
+  few.queue_max = 4;
+  few.queue_deadline = std::chrono::seconds(3);
+  node.register_service("narrow", each(serve_narrow), few);
   node.register_service("single", each(serve_sink), 1);
   node.register_service("solo", [stage = &stage](LocalPeer& peer, CircuitInbox& circuits) {
     return serve_one(peer, circuits, stage, serve_sink);

@@ -59,14 +59,15 @@ bool Ledger::is_excused(const Entry& entry, const boost::system::error_code& cod
     return limited || (broken && code == error::no_peer); // it ended with its node
   }
   if (code == error::circuit_reset) return entry.given_up && text.find(circuit) != std::string::npos;
-  const bool rebooted = was_down(entry.opener, entry.opened_at) || was_down(entry.server, entry.opened_at);
-  if (code == error::circuit_abandoned) return entry.given_up || rebooted; // its task was cancelled
+  if (code == error::circuit_abandoned) return entry.given_up || broken; // or its task was cancelled
   if (code == error::handler_failed) return entry.throws;
   if (code == error::circuit_closed) return entry.closed || entry.given_up;
   if (code == error::stalled) return entry.pause_max >= Limits().stall_deadline;
-  if (code == error::timed_out) return world_.now() >= entry.deadline;
+  if (code == error::timed_out || code == error::deadline_passed) return world_.now() >= entry.deadline;
   if (code == error::peer_ended && entry.peer_ends) return true;
-  if (code == asio::error::operation_aborted) return was_down(entry.opener, world_.now()) || was_down(entry.server, world_.now());
+  if (code == asio::error::operation_aborted) // a service whose caller is gone, a task whose node is
+    return broken || entry.given_up || entry.peer_ends || world_.now() >= entry.deadline ||
+           entry.pause_max >= Limits().stall_deadline;
   return is_loss(code) && broken;
 }
 
