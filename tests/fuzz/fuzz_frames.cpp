@@ -4,6 +4,7 @@
 
 #include "circuit/native/machine.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -109,15 +110,9 @@ class Fed {
   TrunkCircuit* own_ = nullptr;
 };
 
-} // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  // The first byte says how the rest is cut, and whether a preface and a hello come before it.
-  if (size == 0) return 0;
-  const std::uint8_t how = data[0];
-  std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data + 1), size - 1);
-  Fed fed;
-  if (how & 1) {
+/// What a far side says first. Made once: it costs as much as an input.
+const std::vector<std::byte>& greeting() {
+  static const std::vector<std::byte> bytes = [] {
     NativeMachineOptions options;
     options.dialled = true;
     std::uint64_t next = 99;
@@ -127,9 +122,39 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     greeter.collect_output(output, 1 << 16, Instant());
     std::vector<std::span<const std::byte>> pieces;
     output.gather(pieces);
-    for (const auto piece : pieces) fed.receive(piece);
+    std::vector<std::byte> said;
+    for (const auto piece : pieces) said.insert(said.end(), piece.begin(), piece.end());
+    return said;
+  }();
+  return bytes;
+}
+
+/// The input with its runs written out: 0xFE and n stand for n times 512 bytes of 'x', so that a short input can hold a
+/// large payload; 0xFE and 0 for 0xFE. At most so many bytes.
+std::vector<std::byte> expanded(std::span<const std::uint8_t> input, std::size_t bytes_max) {
+  std::vector<std::byte> bytes;
+  for (std::size_t i = 0; i < input.size() && bytes.size() < bytes_max; ++i) {
+    const bool is_run = input[i] == 0xFE && i + 1 < input.size() && input[i + 1] != 0;
+    if (is_run) bytes.resize(bytes.size() + std::size_t{512} * input[i + 1], std::byte{'x'});
+    else bytes.push_back(std::byte{input[i]});
+    if (input[i] == 0xFE) ++i;
   }
-  const std::size_t portion = std::size_t{1} << (how >> 1 & 15);
+  return bytes;
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  // The first byte says how the rest is cut, whether time passes in between, and whether a preface and a hello come
+  // before it.
+  if (size == 0) return 0;
+  const std::uint8_t how = data[0];
+  const std::vector<std::byte> input = expanded(std::span(data + 1, size - 1), 1 << 20);
+  std::span<const std::byte> bytes(input);
+  Fed fed;
+  if (how & 1) fed.receive(greeting());
+  constexpr std::size_t portions_max = 64; // as many as make sense
+  const std::size_t portion = std::max(std::size_t{1} << (how >> 1 & 15), bytes.size() / portions_max);
   while (!bytes.empty()) {
     const std::size_t count = std::min(portion, bytes.size());
     fed.receive(bytes.first(count));

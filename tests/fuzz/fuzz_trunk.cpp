@@ -15,18 +15,23 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace trunkline::test;
+  // Short and with the smallest memory: hundreds of conversations a second find more than a few long ones.
   ByteChoices choices(std::span<const std::uint8_t>(data, size));
   trunkline::Limits limits;
-  limits.fragment_bytes_max = 512 * 1024;
+  limits.fragment_bytes_max = 160 * 1024; // three frames
   limits.trunk_memory_bytes_max = 2 << 20;
-  MachinePair pair(limits, limits);
+  limits.circuit_window_bytes_max = 256 * 1024;
+  limits.send_queue_bytes_max = 128 * 1024;
   try {
+    MachinePair pair(limits, limits);
     ConversationOptions options;
     options.fragment_bytes_max = limits.fragment_bytes_max; // what is larger is refused, and not a finding
+    options.sums = choices.one_in(16);
+    options.losses = !choices.one_in(4);
     Conversation conversation(choices, pair, options);
     conversation.expect_memory_below(limits.trunk_memory_bytes_max, limits.trunk_memory_bytes_max);
-    for (int round = 0; round < 4 && choices.more(); ++round) {
-      conversation.run(100);
+    for (int round = 0; round < 2 && choices.more(); ++round) {
+      conversation.run(150);
       conversation.settle();
     }
   } catch (const std::exception& broken) {

@@ -24,6 +24,16 @@ open(os.path.join(corpus, "found"), "w").close()
 sys.exit(77)
 """
 
+MERGER = """#!/usr/bin/env python3
+import os, sys
+corpus = sys.argv[-1]
+if "-set_cover_merge=1" in sys.argv:
+    assert "found" in os.listdir(corpus)
+    open(os.path.join(sys.argv[-2], "small"), "w").close()
+else:
+    open(os.path.join(corpus, "found"), "w").close()
+"""
+
 check("every target has a source file", "canary" in run.targets() and "trunk" in run.targets(), run.targets())
 for target in run.targets():
     check(f"{target} is in meson.build", f"'{target}'" in open(os.path.join(HERE, "meson.build"), encoding="utf-8").read())
@@ -41,6 +51,16 @@ with tempfile.TemporaryDirectory() as directory:
           open(os.path.join(crashes, "trunk-crash"), encoding="utf-8").read().split() == before)
     said = open(os.path.join(crashes, "trunk-arguments"), encoding="utf-8").read().split()
     check("arguments are passed on", "-max_total_time=7" in said and said[-1] == "-runs=1", said)
+with tempfile.TemporaryDirectory() as directory:
+    program, kept = os.path.join(directory, "fuzz_trunk"), os.path.join(directory, "kept")
+    os.makedirs(kept)
+    open(os.path.join(kept, "old"), "w").close()
+    with open(program, "w", encoding="utf-8") as file:
+        file.write(MERGER)
+    os.chmod(program, 0o755)
+    code = run.run(program, "trunk", os.path.join(directory, "crashes"), 7, [], kept)
+    check("a run that keeps ends well", code == 0, code)
+    check("what is kept is the merged corpus and nothing else", os.listdir(kept) == ["small"], os.listdir(kept))
 check("the repository's corpus stays as it is", sorted(os.listdir(corpus)) == before)
 
 finish()

@@ -10,10 +10,12 @@
 namespace trunkline::sim {
 namespace {
 
+constexpr std::size_t offset_max = 1 << 20;
+
 /// Payloads are cut from one block of noise, so that making and comparing them costs next to nothing.
 const std::shared_ptr<const std::vector<std::byte>>& noise() {
   static const auto block = [] {
-    auto bytes = std::make_shared<std::vector<std::byte>>(2 * contents_bytes_max);
+    auto bytes = std::make_shared<std::vector<std::byte>>(offset_max + contents_bytes_max);
     Random random(1);
     for (std::size_t i = 0; i + 8 <= bytes->size(); i += 8) {
       const std::uint64_t word = random();
@@ -29,7 +31,7 @@ struct Features {
   Features(const std::string& stream, int way, std::uint64_t position) {
     Random random = Random::derived(position * 4 + static_cast<std::uint64_t>(way), stream);
     op = static_cast<std::int32_t>(random.below(1000));
-    offset = random.below(contents_bytes_max);
+    offset = random.below(offset_max);
     if (random.one_in(3)) subject = "about " + std::to_string(random.below(1'000'000));
     if (random.one_in(5)) argument = std::string(random.below(200), static_cast<char>('a' + random.below(26)));
   }

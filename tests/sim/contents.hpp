@@ -16,6 +16,6 @@ Fragment make_fragment(const std::string& stream, int way, std::uint64_t positio
 /// What differs from the fragment that belongs there; empty when nothing does.
 std::string difference(const Fragment& received, const std::string& stream, int way, std::uint64_t position);
 
-inline constexpr std::size_t contents_bytes_max = 1 << 20;
+inline constexpr std::size_t contents_bytes_max = 4 << 20;
 
 } // namespace trunkline::sim

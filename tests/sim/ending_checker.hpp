@@ -35,6 +35,12 @@ class EndingChecker {
     for (const auto& [number, what] : running_)
       if (what.starts_with(name)) violations_.report(what + " still runs " + when);
   }
+  /// Whether something runs whose name begins so.
+  bool is_running(const std::string& name) const {
+    for (const auto& [number, what] : running_)
+      if (what.starts_with(name)) return true;
+    return false;
+  }
   void check_world(World& world) {
     report_running("when its node is gone");
     if (world.connections_open() != 0 || !world.idle())

@@ -40,7 +40,7 @@ Scenario draw_scenario(Random& random) {
   scenario.drivers = random.between(1, 3);
   scenario.fragment_bytes_max = std::size_t{1} << random.between(10, scenario.narrow ? 17 : 19);
 
-  scenario.limits.fragment_bytes_max = contents_bytes_max;
+  scenario.limits.fragment_bytes_max = 1024 * 1024;
   if (scenario.narrow) {
     scenario.limits.fragment_bytes_max = 128 * 1024;
     scenario.limits.trunk_memory_bytes_max = 2 * 1024 * 1024;

@@ -61,6 +61,11 @@ void StreamChecker::refused(const std::string& stream, const std::string& reason
   if (streams_[stream].served) report(stream, forth, "refused with \"" + reason + "\" although a service got it");
 }
 
+bool StreamChecker::is_complete(const std::string& stream, int way) const {
+  const Way& direction = streams_.at(stream).ways[way];
+  return direction.finished && direction.end_seen && direction.received == direction.sent;
+}
+
 void StreamChecker::check_complete(const std::string& stream, int way, const char* who) {
   const Way& direction = streams_[stream].ways[way];
   if (!direction.finished) report(stream, way, std::string(who) + " was told of an end that nobody had asked for");

@@ -42,6 +42,9 @@ class StreamChecker {
   /// The opener was told that the circuit was refused.
   void refused(const std::string& stream, const std::string& reason);
 
+  /// Whether a finished direction has arrived as a whole.
+  bool is_complete(const std::string& stream, int way) const;
+
   std::uint64_t fragments() const noexcept { return fragments_; }
   std::uint64_t bytes() const noexcept { return bytes_; }
   std::uint64_t streams() const noexcept { return opened_; }

@@ -66,12 +66,18 @@ awaitable<bool> take_cancelling(std::shared_ptr<Circuit> circuit, Stage& stage, 
 
 awaitable<bool> take_hurried(std::shared_ptr<Circuit> circuit, Stage& stage, int way, Random& random) {
   for (;;) {
-    const auto received = co_await as_result(within(draw_pause(random, 200'000), circuit->receive()));
-    if (received.has_value()) {
-      if (*received) take(stage, *circuit, way, **received);
-      co_return received->has_value();
+    const trunkline::Outcome<std::optional<Fragment>> received =
+        co_await outcome_of(within(draw_pause(random, 200'000), circuit->receive()));
+    if (!received.failure) {
+      const std::optional<Fragment>& fragment = *received.value;
+      if (fragment) take(stage, *circuit, way, *fragment);
+      co_return fragment.has_value();
     }
-    if (received.error() != error::timed_out) throw boost::system::system_error(received.error());
+    try {
+      std::rethrow_exception(received.failure);
+    } catch (const boost::system::system_error& failure) {
+      if (failure.code() != error::timed_out) throw;
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 // Runs whole nodes under virtual time with faults and checkers, one world per seed, and says which seeds broke a
 // promise.
+#include "tests/sim/honest_run.hpp"
 #include "tests/sim/simulation.hpp"
 
 #include <CLI/CLI.hpp>
@@ -28,6 +29,7 @@ struct Arguments {
   double minutes = 1;
   std::string plant = "none";
   unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
+  bool honest = false;
   bool verbose = false;
   bool traces = false;
 };
@@ -41,12 +43,18 @@ RunOptions options_for(const Arguments& arguments, std::uint64_t seed) {
   return options;
 }
 
+RunReport run_seed(const Arguments& arguments, std::uint64_t seed) {
+  const RunOptions options = options_for(arguments, seed);
+  return arguments.honest ? simulate_honest(options) : simulate(options);
+}
+
 void print_failure(const Arguments& arguments, std::uint64_t seed, const RunReport& report) {
   std::printf("seed %llu broke %llu promises, in a world of %s\n", static_cast<unsigned long long>(seed),
               static_cast<unsigned long long>(report.violations_count), report.world.c_str());
   for (const std::string& violation : report.violations) std::printf("  %s\n", violation.c_str());
-  std::printf("  replay: trunkline-sim --seed %llu --minutes %g%s\n", static_cast<unsigned long long>(seed),
-              arguments.minutes, arguments.plant == "none" ? "" : (" --plant " + arguments.plant).c_str());
+  std::printf("  replay: trunkline-sim%s --seed %llu --minutes %g%s\n", arguments.honest ? " --honest" : "",
+              static_cast<unsigned long long>(seed), arguments.minutes,
+              arguments.plant == "none" ? "" : (" --plant " + arguments.plant).c_str());
   std::fflush(stdout);
 }
 
@@ -63,7 +71,7 @@ void print_summary(const RunReport& sum, std::uint64_t seeds, std::uint64_t fail
 }
 
 int run_one(const Arguments& arguments) {
-  const RunReport report = simulate(options_for(arguments, *arguments.seed));
+  const RunReport report = run_seed(arguments, *arguments.seed);
   if (report.violations_count != 0) print_failure(arguments, *arguments.seed, report);
   std::printf("seed %llu: trace hash %016llx\n", static_cast<unsigned long long>(*arguments.seed),
               static_cast<unsigned long long>(report.trace_hash));
@@ -81,7 +89,7 @@ Share run_share(const Arguments& arguments, unsigned job, std::span<std::uint64_
   Share share;
   for (std::uint64_t i = job; i < arguments.seeds; i += arguments.jobs) {
     const std::uint64_t seed = arguments.first + i;
-    const RunReport report = simulate(options_for(arguments, seed));
+    const RunReport report = run_seed(arguments, seed);
     share.sum.add(report);
     if (!traces.empty()) traces[i] = report.trace_hash;
     if (report.violations_count == 0) continue;
@@ -198,9 +206,12 @@ int main(int argc, char** argv) {
       ->excludes("--seed");
   app.add_option("--minutes", arguments.minutes, "of virtual time with faults, per world")->capture_default_str();
   app.add_option("--jobs", arguments.jobs, "processes")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--plant", arguments.plant, "a bug, to see that it is caught")
-      ->capture_default_str()
-      ->check(CLI::IsMember(bug_names()));
+  CLI::Option* const plant = app.add_option("--plant", arguments.plant, "a bug, to see that it is caught")
+                                 ->capture_default_str()
+                                 ->check(CLI::IsMember(bug_names()));
+  app.add_flag("--honest", arguments.honest,
+               "a program that keeps the rules, at every rate, with default limits: nothing may break it off")
+      ->excludes(plant);
   app.add_flag("--verbose", arguments.verbose, "prints what nodes log and which faults strike");
   CLI11_PARSE(app, argc, argv);
   return arguments.seed ? run_one(arguments) : run_many(arguments);

@@ -1,0 +1,757 @@
+#include "tests/sim/honest_acts.hpp"
+
+#include "async/clock.hpp"
+#include "async/tasks.hpp"
+#include "async/within.hpp"
+#include "circuit/caller.hpp"
+#include "fragment/error.hpp"
+#include "tests/sim/streaming.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trunkline::sim {
+namespace {
+
+using namespace asio::experimental::awaitable_operators;
+
+/// One act in progress.
+struct Act {
+  Actor actor;
+  HonestStage& stage;
+  Random random;
+
+  Act(Actor of, HonestStage& on, std::uint64_t seed) : actor(std::move(of)), stage(on), random(seed) {}
+
+  /// Another host.
+  std::string draw_host() {
+    const auto own = std::ranges::find(stage.hosts, actor.host) - stage.hosts.begin();
+    const std::size_t others = stage.hosts.size() - 1;
+    const std::size_t index = (static_cast<std::size_t>(own) + 1 + random.below(others)) % stage.hosts.size();
+    return stage.hosts[index];
+  }
+  /// How many to open in one go.
+  std::uint64_t draw_count(std::uint64_t most) {
+    const std::uint64_t count = std::min(random.magnitude(most), stage.opens_left);
+    stage.opens_left -= count;
+    return count;
+  }
+  Duration draw_time(std::uint64_t microseconds_max) { return std::chrono::microseconds(random.magnitude(microseconds_max)); }
+};
+
+/// A circuit of an act, and what the ledger calls it. Its handle is empty when it could not be opened.
+struct Opened {
+  std::string name;
+  std::shared_ptr<Circuit> circuit;
+
+  Opened(std::string of, std::shared_ptr<Circuit> handle) : name(std::move(of)), circuit(std::move(handle)) {}
+};
+
+struct Opening {
+  const char* kind;
+  std::string service;
+  std::string host;
+  std::optional<std::size_t> first; // bytes of a fragment that comes with it
+  bool wants_answer = false;
+  bool starts = false;              // a new instance
+  std::string refusal;              // what it runs into
+  Duration deadline = Duration::max();
+
+  Opening(const char* of_kind, std::string to_service, std::string on) : kind(of_kind), service(std::move(to_service)), host(std::move(on)) {}
+};
+
+Opened open(Act& act, LocalPeer& peer, const Opening& opening) {
+  HonestStage& stage = act.stage;
+  const std::string name = stage.ledger.open(opening.kind, act.actor.host, opening.host);
+  stage.ledger.of(name).refusal = opening.refusal;
+  std::optional<Fragment> first;
+  if (opening.first) first = stage.streams.next(name, forth, *opening.first);
+  CircuitOptions options(name, {}, opening.wants_answer);
+  options.deadline = opening.deadline;
+  if (opening.deadline != Duration::max()) stage.ledger.of(name).deadline = stage.world.now() + opening.deadline;
+  try {
+    const std::string address = "sim://" + opening.host;
+    auto circuit = opening.starts ? peer.start(address, opening.service, std::move(first), std::move(options))
+                                  : peer.join_or_start(address, opening.service, std::move(first), std::move(options));
+    if (opening.first) stage.streams.sent(name, forth, *opening.first);
+    stage.memory.watch(circuit.trunk());
+    auto kept = std::make_shared<Circuit>(std::move(circuit));
+    stage.circuits[name] = kept;
+    return Opened(name, std::move(kept));
+  } catch (const boost::system::system_error& failure) {
+    stage.ledger.ended(name, failure);
+    return Opened(name, nullptr);
+  }
+}
+
+Opened open(Act& act, const Opening& opening) { return open(act, *act.actor.peer, opening); }
+
+/// Null when the node is gone. An act that waits must not keep the node.
+std::shared_ptr<LocalPeer> new_peer(Act& act) {
+  const std::shared_ptr<Node> node = act.actor.node.lock();
+  return node ? node->new_peer("guest") : nullptr;
+}
+
+/// Lets go of a circuit whose way forth is finished: what was sent arrives, what comes is not taken.
+void leave_behind(Act& act, Opened& opened) {
+  Ledger::Entry& entry = act.stage.ledger.of(opened.name);
+  entry.closed = true;
+  entry.is_left_behind = true;
+  act.stage.streams.finished(opened.name, forth);
+  opened.circuit->finish();
+  opened.circuit.reset();
+}
+
+void abandon(Act& act, Opened& opened) {
+  act.stage.ledger.of(opened.name).given_up = true;
+  if (act.random.one_in(2)) opened.circuit->reset(given_up(opened.name));
+  opened.circuit.reset();
+}
+
+awaitable<void> hear_end(Act& act, Opened& opened) {
+  const End end = co_await opened.circuit->ended();
+  act.stage.ledger.ended(opened.name, end);
+}
+
+awaitable<void> take_rest(Act& act, Opened& opened) {
+  co_await take_all(opened.circuit, act.stage, back, Pace::at_once, Random(0));
+}
+
+/// The usual end: finishes, and takes what comes until the far side has finished, too.
+awaitable<void> end_well(Act& act, Opened& opened, bool wait) {
+  co_await finish(opened.circuit, act.stage, forth, wait);
+  co_await take_rest(act, opened);
+}
+
+/// What one circuit of an act comes to. An end that the ledger knows a reason for is none of the act.
+awaitable<void> told(Act& act, std::string name, awaitable<void> body) {
+  try {
+    co_await std::move(body);
+  } catch (const boost::system::system_error& failure) {
+    act.stage.ledger.ended(name, failure);
+  }
+}
+
+bool is_timed_out(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const boost::system::system_error& thrown) {
+    return thrown.code() == error::timed_out;
+  }
+}
+
+void complain(Act& act, const std::string& what) { act.stage.violations.report(what + ", on " + act.actor.host); }
+
+// Short conversations in great numbers.
+
+/// An answer to the first fragment, and one of the ways to end.
+awaitable<void> take_answer(Act& act, Opened& opened) {
+  std::optional<Fragment> answer = co_await opened.circuit->receive();
+  if (!answer) {
+    complain(act, "circuit " + opened.name + " ended cleanly without an answer");
+    co_return;
+  }
+  act.stage.streams.received(opened.name, back, *answer);
+  Ledger::Entry& entry = act.stage.ledger.of(opened.name);
+  switch (act.random.below(4)) {
+    case 0: // its handle goes
+      entry.given_up = true;
+      opened.circuit.reset();
+      break;
+    case 1:
+      entry.closed = true;
+      act.stage.streams.finished(opened.name, forth);
+      opened.circuit->close();
+      opened.circuit.reset();
+      break;
+    case 2: leave_behind(act, opened); break;
+    default: co_await end_well(act, opened, false); break;
+  }
+}
+
+/// Thousands of opens in one go, each answered.
+awaitable<void> burst(Act& act) {
+  Opening opening("burst", "echo", act.draw_host());
+  const std::uint64_t count = act.draw_count(3000);
+  const bool rests = act.random.one_in(2);
+  std::vector<Opened> all;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    opening.first = act.random.magnitude(400);
+    all.push_back(open(act, opening));
+    if (rests && act.random.one_in(30)) co_await sleep_for(act.draw_time(20'000));
+  }
+  for (Opened& opened : all)
+    if (opened.circuit) co_await told(act, opened.name, take_answer(act, opened));
+}
+
+/// Ask, take the answer, let go, one after the other.
+awaitable<void> rattle(Act& act) {
+  Opening opening("rattle", "echo", act.draw_host());
+  const std::uint64_t count = act.draw_count(300);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    opening.first = act.random.magnitude(100);
+    Opened opened = open(act, opening);
+    if (opened.circuit) co_await told(act, opened.name, take_answer(act, opened));
+  }
+}
+
+/// A search box: what was asked is of no interest any more when the next letter comes.
+awaitable<void> cancel(Act& act) {
+  Opening opening("cancel", act.random.one_in(2) ? "echo" : "sink", act.draw_host());
+  const std::uint64_t count = act.draw_count(3000);
+  const std::uint64_t rest = act.random.magnitude(3000);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    if (act.random.one_in(2)) opening.first = act.random.magnitude(100);
+    else opening.first.reset();
+    Opened opened = open(act, opening);
+    if (act.random.one_in(rest)) co_await sleep_for(act.draw_time(10'000));
+    if (opened.circuit) abandon(act, opened);
+  }
+}
+
+/// Metadata at any rate: the last value is heard.
+awaitable<void> change_mood(Act& act, const std::shared_ptr<LocalPeer>& peer, Opened& opened) {
+  const std::uint64_t count = act.random.magnitude(8000);
+  const std::uint64_t rest = act.random.magnitude(8000);
+  std::string mood;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    mood = std::to_string(i) + std::string(act.random.magnitude(60), 'm');
+    peer->set_metadata("mood", mood);
+    if (act.random.one_in(rest)) co_await sleep_for(act.draw_time(20'000));
+  }
+  Fragment wanted(1);
+  wanted.subject = mood;
+  act.stage.ledger.of(opened.name).closed = true; // by the service, once it has heard
+  co_await opened.circuit->send(std::move(wanted));
+  constexpr Duration patience = std::chrono::minutes(10);
+  const trunkline::Outcome<std::optional<Fragment>> answer = co_await outcome_of(within(patience, opened.circuit->receive()));
+  if (!answer.failure) co_return;
+  if (!is_timed_out(answer.failure)) std::rethrow_exception(answer.failure);
+  complain(act, "metadata that was set last was not heard within ten minutes, circuit " + opened.name);
+}
+
+awaitable<void> change_mood(Act& act) {
+  const std::shared_ptr<LocalPeer> peer = new_peer(act);
+  if (!peer) co_return;
+  Opened opened = open(act, *peer, Opening("mood", "moods", act.draw_host()));
+  if (!opened.circuit) co_return;
+  co_await told(act, opened.name, change_mood(act, peer, opened));
+  act.stage.ledger.of(opened.name).peer_ends = true;
+  peer->close();
+}
+
+/// Many peers that come and go.
+awaitable<void> come_and_go(Act& act) {
+  Opening opening("guest", "echo", act.draw_host());
+  const std::uint64_t count = act.draw_count(400);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::shared_ptr<LocalPeer> peer = new_peer(act);
+    if (!peer) co_return;
+    if (act.random.one_in(2)) peer->set_metadata("number", std::to_string(i));
+    opening.first = 30;
+    Opened opened = open(act, *peer, opening);
+    if (opened.circuit && act.random.one_in(4)) {
+      act.stage.ledger.of(opened.name).peer_ends = true;
+      co_await told(act, opened.name, take_answer(act, opened));
+    }
+    if (opened.circuit) act.stage.ledger.of(opened.name).peer_ends = true;
+    peer->close();
+    if (act.random.one_in(50)) co_await peer->ended();
+  }
+}
+
+// Neighbours.
+
+/// Initial windows that nobody reads for minutes.
+awaitable<void> sit_unread(Act& act) {
+  HonestStage& stage = act.stage;
+  const Opening opening("unread", "pauser", act.draw_host());
+  const std::uint64_t count = act.random.between(1, 60);
+  const std::size_t bytes = act.random.between(1000, 60'000);
+  std::vector<Opened> all;
+  for (std::uint64_t i = 0; i < count; ++i) all.push_back(open(act, opening));
+  for (int round = 0; round < 3; ++round) {
+    for (Opened& opened : all) {
+      while (opened.circuit) {
+        Fragment fragment = stage.streams.next(opened.name, forth, bytes);
+        if (opened.circuit->send_one_way(fragment) != SendOutcome::queued) break;
+        stage.streams.sent(opened.name, forth, bytes);
+      }
+    }
+    co_await sleep_for(act.draw_time(2'000'000));
+  }
+  for (Opened& opened : all) {
+    if (!opened.circuit) continue;
+    if (act.random.one_in(2)) leave_behind(act, opened);
+    else co_await told(act, opened.name, finish(opened.circuit, stage, forth, false));
+  }
+  for (Opened& opened : all)
+    if (opened.circuit) co_await told(act, opened.name, take_rest(act, opened));
+}
+
+/// Small questions, each answered before the next, whatever the neighbours do.
+awaitable<void> ask(Act& act, Opened& opened) {
+  HonestStage& stage = act.stage;
+  const bool is_measured = stage.calm && stage.is_fast(act.actor.host, stage.ledger.of(opened.name).server);
+  co_await opened.circuit->accepted(); // the dial is not what we measure
+  for (int i = 0; i < 10; ++i) {
+    const TimePoint before = stage.world.now();
+    Fragment question = stage.streams.next(opened.name, forth, 10);
+    co_await opened.circuit->send(std::move(question));
+    stage.streams.sent(opened.name, forth, 10);
+    const bool ended = co_await take_all(opened.circuit, stage, back, Pace::at_once, Random(0), 1);
+    if (ended) break;
+    if (is_measured) stage.delays.answered(opened.name, stage.world.now() - before);
+    co_await sleep_for(act.draw_time(5'000'000));
+  }
+  co_await end_well(act, opened, true);
+}
+
+awaitable<void> ask(Act& act) {
+  Opening opening("ask", "echo", act.draw_host());
+  opening.wants_answer = true;
+  Opened opened = open(act, opening);
+  if (opened.circuit) co_await told(act, opened.name, ask(act, opened));
+}
+
+/// Reads the answers only; the complaints lie unread.
+awaitable<void> ignore_errors(Act& act, Opened& opened) {
+  HonestStage& stage = act.stage;
+  const std::uint64_t count = act.random.magnitude(2500);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    Fragment line = stage.streams.next(opened.name, forth, 20);
+    co_await opened.circuit->send(std::move(line));
+    stage.streams.sent(opened.name, forth, 20);
+    if (i < 4) continue; // some are on their way
+    co_await take_all(opened.circuit, stage, back, Pace::at_once, Random(0), 1);
+  }
+  co_await finish(opened.circuit, stage, forth, false);
+  co_await take_rest(act, opened);
+  std::int64_t last = 0;
+  for (;;) {
+    const std::optional<Fragment> complaint = co_await opened.circuit->receive_error();
+    if (!complaint) break;
+    if (complaint->part <= last) complain(act, "complaints on circuit " + opened.name + " came out of order");
+    last = complaint->part;
+  }
+}
+
+awaitable<void> ignore_errors(Act& act) {
+  Opened opened = open(act, Opening("ignore", "office", act.draw_host()));
+  if (opened.circuit) co_await told(act, opened.name, ignore_errors(act, opened));
+}
+
+// Streams.
+
+awaitable<void> upload(Act& act, Opened& opened) {
+  HonestStage& stage = act.stage;
+  const std::uint64_t count = act.random.magnitude(60);
+  const std::size_t bytes_max = act.random.magnitude(stage.fragment_bytes_max);
+  co_await send_all(opened.circuit, stage, forth, count, bytes_max, Random(act.random()));
+  Ledger::Entry& entry = stage.ledger.of(opened.name);
+  switch (act.random.below(6)) {
+    case 0: // all of it arrives
+      stage.streams.finished(opened.name, forth);
+      entry.closed = true;
+      opened.circuit->close();
+      co_await hear_end(act, opened);
+      break;
+    case 1: abandon(act, opened); break;
+    case 2: leave_behind(act, opened); break;
+    default: co_await end_well(act, opened, act.random.one_in(2)); break;
+  }
+}
+
+awaitable<void> upload(Act& act) {
+  Opening opening("upload", act.random.one_in(3) ? "solo" : "sink", act.draw_host());
+  opening.starts = opening.service == "solo";
+  if (act.random.one_in(2)) opening.first = act.random.magnitude(2000);
+  Opened opened = open(act, opening);
+  if (opened.circuit) co_await told(act, opened.name, upload(act, opened));
+}
+
+awaitable<void> download(Act& act, Opened& opened) {
+  HonestStage& stage = act.stage;
+  if (act.random.one_in(2)) co_await finish(opened.circuit, stage, forth, false);
+  const Pace pace = draw_pace(act.random);
+  for (;;) {
+    const bool pauses = act.random.one_in(6);
+    const std::uint64_t most = pauses || act.random.one_in(8) ? act.random.magnitude(20) : UINT64_MAX;
+    const bool ended = co_await take_all(opened.circuit, stage, back, pace, Random(act.random()), most);
+    if (ended) break;
+    if (!pauses) { // it has seen enough
+      stage.ledger.of(opened.name).closed = true;
+      stage.ledger.of(opened.name).given_up = true;
+      co_return;
+    }
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(stage.pause_max).count();
+    const auto time = std::chrono::seconds(act.random.magnitude(static_cast<std::uint64_t>(seconds)));
+    co_await pause(stage, opened.name, time);
+  }
+  stage.ledger.of(opened.name).closed = true;
+  if (!opened.circuit->state()->finished_here()) stage.streams.finished(opened.name, forth);
+  opened.circuit->close();
+}
+
+awaitable<void> download(Act& act) {
+  Opened opened = open(act, Opening("download", "source", act.draw_host()));
+  if (opened.circuit) co_await told(act, opened.name, download(act, opened));
+}
+
+awaitable<void> send_and_finish(std::shared_ptr<Circuit> circuit, HonestStage& stage, std::uint64_t count,
+                                std::size_t bytes_max, Random random) {
+  co_await send_all(circuit, stage, forth, count, bytes_max, random);
+  co_await finish(circuit, stage, forth, true);
+}
+
+/// Sends and receives at once.
+awaitable<void> converse(Act& act, Opened& opened) {
+  HonestStage& stage = act.stage;
+  const std::uint64_t count = act.random.magnitude(40);
+  const std::size_t bytes_max = act.random.magnitude(20'000);
+  const Pace pace = draw_pace(act.random);
+  auto sending = outcome_of(send_and_finish(opened.circuit, stage, count, bytes_max, Random(act.random())));
+  auto taking = outcome_of(take_all(opened.circuit, stage, back, pace, Random(act.random())));
+  const auto results = co_await (std::move(sending) && std::move(taking));
+  if (std::get<0>(results).failure) std::rethrow_exception(std::get<0>(results).failure);
+  if (std::get<1>(results).failure) std::rethrow_exception(std::get<1>(results).failure);
+}
+
+awaitable<void> converse(Act& act) {
+  Opened opened = open(act, Opening("converse", act.random.one_in(2) ? "echo" : "hands", act.draw_host()));
+  if (opened.circuit) co_await told(act, opened.name, converse(act, opened));
+}
+
+/// A few fragments as large as the limit allows.
+awaitable<void> send_large(Act& act, Opened& opened) {
+  const std::uint64_t count = act.random.between(1, 3);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::size_t bytes = act.stage.large_bytes_max - act.random.magnitude(100'000);
+    Fragment fragment = act.stage.streams.next(opened.name, forth, bytes);
+    co_await opened.circuit->send(std::move(fragment));
+    act.stage.streams.sent(opened.name, forth, bytes);
+  }
+  if (act.random.one_in(3)) {
+    leave_behind(act, opened);
+  } else if (act.random.one_in(3)) {
+    act.stage.ledger.of(opened.name).closed = true;
+    act.stage.streams.finished(opened.name, forth);
+    opened.circuit->close();
+    co_await hear_end(act, opened);
+  } else {
+    co_await end_well(act, opened, true);
+  }
+}
+
+awaitable<void> send_large(Act& act) {
+  Opened opened = open(act, Opening("large", "sink", act.draw_host()));
+  if (opened.circuit) co_await told(act, opened.name, send_large(act, opened));
+}
+
+/// Both sides end their ways in every order.
+awaitable<void> halve(Act& act, Opened& opened) {
+  HonestStage& stage = act.stage;
+  const std::uint64_t count = act.random.magnitude(10);
+  Ledger::Entry& entry = stage.ledger.of(opened.name);
+  switch (act.random.below(6)) {
+    case 0:
+      co_await end_well(act, opened, false);
+      break;
+    case 1:
+      co_await take_all(opened.circuit, stage, back, Pace::slow, Random(act.random()));
+      co_await send_all(opened.circuit, stage, forth, count, 5000, Random(act.random()));
+      co_await finish(opened.circuit, stage, forth, false);
+      break;
+    case 2:
+      co_await send_all(opened.circuit, stage, forth, count, 5000, Random(act.random()));
+      stage.streams.finished(opened.name, forth);
+      entry.closed = true;
+      opened.circuit->close();
+      break;
+    case 3:
+      co_await finish(opened.circuit, stage, forth, false);
+      co_await sleep_for(act.draw_time(100'000));
+      entry.given_up = true;
+      opened.circuit->reset(given_up(opened.name));
+      break;
+    case 4:
+      co_await send_all(opened.circuit, stage, forth, count, 5000, Random(act.random()));
+      leave_behind(act, opened);
+      entry.is_left_behind = false; // its service may close first
+      break;
+    default:
+      co_await send_all(opened.circuit, stage, forth, count, 5000, Random(act.random()));
+      abandon(act, opened);
+      break;
+  }
+}
+
+awaitable<void> halve(Act& act) {
+  Opened opened = open(act, Opening("halve", "halves", act.draw_host()));
+  if (!opened.circuit) co_return;
+  co_await told(act, opened.name, halve(act, opened));
+  act.stage.ledger.of(opened.name).closed = true; // the handle goes, whatever came
+}
+
+// Who holds a circuit.
+
+/// Another task of the peer goes on with it.
+awaitable<void> go_on(Circuit owned, HonestStage* stage, std::uint64_t seed) {
+  Random random(seed);
+  const auto circuit = std::make_shared<Circuit>(std::move(owned));
+  const std::string name = circuit->name();
+  const EndingChecker::Running running(stage->endings, "the second task of circuit " + name);
+  try {
+    co_await send_all(circuit, *stage, forth, random.magnitude(5), 500, Random(random()));
+    co_await finish(circuit, *stage, forth, false);
+    co_await take_all(circuit, *stage, back, Pace::at_once, Random(0));
+  } catch (const boost::system::system_error& failure) {
+    stage->ledger.ended(name, failure);
+    throw;
+  }
+}
+
+awaitable<void> hand_over(Act& act) {
+  Opening opening("handover", act.random.one_in(2) ? "hands" : "echo", act.draw_host());
+  const std::uint64_t count = act.draw_count(30);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    if (act.random.one_in(2)) opening.first = 10;
+    else opening.first.reset();
+    Opened opened = open(act, opening);
+    if (!opened.circuit) continue;
+    act.stage.circuits.erase(opened.name);
+    act.actor.peer->spawn(go_on, std::move(*opened.circuit), &act.stage, act.random());
+  }
+  co_return;
+}
+
+/// A second circuit to the same far peer.
+awaitable<void> open_again(Act& act, Opened& one) {
+  HonestStage& stage = act.stage;
+  co_await take_all(one.circuit, stage, back, Pace::at_once, Random(0), 1);
+  const std::string name = stage.ledger.open("next", act.actor.host, stage.ledger.of(one.name).server);
+  Fragment first = stage.streams.next(name, forth, 10);
+  CircuitOptions options(name);
+  Opened other(name, std::make_shared<Circuit>(one.circuit->new_circuit(std::move(first), std::move(options))));
+  stage.streams.sent(name, forth, 10);
+  co_await told(act, name, end_well(act, other, true));
+  co_await end_well(act, one, true);
+}
+
+awaitable<void> open_again(Act& act) {
+  Opening opening("again", "echo", act.draw_host());
+  opening.first = 10;
+  Opened opened = open(act, opening);
+  if (opened.circuit) co_await told(act, opened.name, open_again(act, opened));
+}
+
+/// Open, send, finish, let go.
+awaitable<void> fire_and_forget(Act& act) {
+  Opening opening("forget", "sink", act.draw_host());
+  const std::uint64_t count = act.draw_count(100);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    opening.first = act.random.magnitude(3000);
+    Opened opened = open(act, opening);
+    if (opened.circuit) leave_behind(act, opened);
+  }
+  co_return;
+}
+
+/// A node that is there for one thing, and drains before it is connected.
+awaitable<void> visit(Act& act) {
+  HonestStage& stage = act.stage;
+  const std::string host = "visitor-" + std::to_string(++stage.guests);
+  const std::string own = std::exchange(act.actor.host, host);
+  NodeOptions options;
+  options.name = host;
+  options.random = stage.world.random(host);
+  options.media["sim"] = stage.world.medium(host);
+  Node node(stage.world.executor(), std::move(options));
+  const std::shared_ptr<LocalPeer> peer = node.new_peer("visitor");
+  Opening opening("visit", "sink", own);
+  const std::uint64_t count = act.draw_count(20);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    opening.first = act.random.magnitude(2000);
+    Opened opened = open(act, *peer, opening);
+    if (opened.circuit) leave_behind(act, opened);
+    if (act.random.one_in(5)) co_await sleep_for(act.draw_time(50'000));
+  }
+  stage.ledger.closes(host);
+  co_await node.drain(std::chrono::minutes(30));
+  co_await node.close();
+}
+
+// Limits that the program sets itself.
+
+awaitable<void> be_refused(Act& act, Opened& opened) {
+  co_await opened.circuit->accepted();
+  co_await end_well(act, opened, false);
+}
+
+awaitable<void> be_refused(Act& act) {
+  Opening opening("refused", "nowhere", act.draw_host());
+  opening.first = 100;
+  opening.wants_answer = true;
+  opening.refusal = "no service \"nowhere\"";
+  if (act.random.one_in(2)) {
+    opening.service = "single";
+    opening.starts = true;
+    opening.refusal = "is limited to 1 instance";
+  }
+  Opened opened = open(act, opening);
+  if (opened.circuit) co_await told(act, opened.name, be_refused(act, opened));
+}
+
+/// A service that works on few at once, with a short queue: the others are told which limit that is.
+awaitable<void> queue_up(Act& act, Opened& opened) {
+  const std::optional<Fragment> answer = co_await opened.circuit->receive();
+  if (answer) act.stage.streams.received(opened.name, back, *answer);
+  if (answer) co_await end_well(act, opened, false);
+  else complain(act, "circuit " + opened.name + " ended cleanly without an answer");
+}
+
+awaitable<void> queue_up(Act& act) {
+  Opening opening("queue", "narrow", act.draw_host());
+  opening.first = 20;
+  opening.refusal = "queue_";
+  const std::uint64_t count = act.draw_count(20);
+  std::vector<Opened> all;
+  for (std::uint64_t i = 0; i < count; ++i) all.push_back(open(act, opening));
+  for (Opened& opened : all)
+    if (opened.circuit) co_await told(act, opened.name, queue_up(act, opened));
+}
+
+// Deadlines.
+
+/// The circuit has so much time: both sides hear when it is over, in time.
+awaitable<void> hurry(Act& act, Opened& opened) {
+  HonestStage& stage = act.stage;
+  co_await send_all(opened.circuit, stage, forth, act.random.magnitude(30), 5000, Random(act.random()));
+  co_await end_well(act, opened, act.random.one_in(2));
+}
+
+awaitable<void> hurry(Act& act) {
+  static constexpr const char* services[] = {"echo", "sink", "pauser"};
+  Opening opening("hurry", services[act.random.below(3)], act.draw_host());
+  opening.deadline = act.draw_time(20'000'000);
+  if (act.random.one_in(2)) opening.first = 10;
+  Opened opened = open(act, opening);
+  if (!opened.circuit) co_return;
+  co_await told(act, opened.name, hurry(act, opened));
+  const Duration late = act.stage.world.now() - act.stage.ledger.of(opened.name).deadline;
+  if (late > std::chrono::seconds(1)) complain(act, "circuit " + opened.name + " lived longer than its deadline");
+  act.stage.ledger.of(opened.name).closed = true; // the handle goes, whatever came
+}
+
+void check_reply(Act& act, const std::string& circuit, const Fragment& reply, const std::string& words) {
+  if (!(reply.payload == Payload(words))) complain(act, "a call on circuit " + circuit + " got the reply of another");
+}
+
+/// One question, one answer, in one call; some are given up.
+awaitable<void> request(Act& act, const std::string& host, const std::string& name, bool has_little_time) {
+  const std::string words = "request on " + name;
+  Fragment question(3, Payload(words));
+  CircuitOptions options(name);
+  Ledger::Entry& entry = act.stage.ledger.of(name);
+  entry.closed = true;
+  Duration time = Duration::max();
+  if (has_little_time) {
+    time = act.draw_time(600'000);
+    entry.deadline = act.stage.world.now() + time;
+    entry.given_up = true;
+  }
+  const bool is_for_them = act.random.one_in(2); // to know
+  if (is_for_them) options.deadline = time;
+  auto asking = act.actor.peer->request("sim://" + host, "calls", std::move(question), std::move(options));
+  if (is_for_them || time == Duration::max()) {
+    const Fragment reply = co_await std::move(asking);
+    check_reply(act, name, reply, words);
+  } else {
+    const Fragment reply = co_await within(time, std::move(asking));
+    check_reply(act, name, reply, words);
+  }
+}
+
+awaitable<void> request(Act& act) {
+  const std::string host = act.draw_host();
+  const std::uint64_t count = act.draw_count(60);
+  const std::shared_ptr<LocalPeer> kept = act.actor.peer;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::string name = act.stage.ledger.open("request", act.actor.host, host);
+    co_await told(act, name, request(act, host, name, act.random.one_in(4)));
+  }
+}
+
+awaitable<void> call_in_time(std::shared_ptr<Caller> caller, Act& act, std::string name, Duration time, int number) {
+  const std::string words = "request " + std::to_string(number);
+  Fragment request(3, Payload(words));
+  const bool is_for_them = number % 2 == 0; // to know
+  auto calling = is_for_them ? caller->call(std::move(request), time) : within(time, caller->call(std::move(request)));
+  const trunkline::Outcome<Fragment> reply = co_await outcome_of(std::move(calling));
+  if (reply.failure && is_timed_out(reply.failure)) co_return; // the program's own deadline
+  if (reply.failure) std::rethrow_exception(reply.failure);
+  check_reply(act, name, *reply.value, words);
+}
+
+/// Calls side by side, some of them with little time.
+awaitable<void> call(Act& act) {
+  Opened opened = open(act, Opening("call", act.random.one_in(2) ? "calls" : "answers", act.draw_host()));
+  if (!opened.circuit) co_return;
+  const auto caller = std::make_shared<Caller>(std::move(*opened.circuit));
+  act.stage.circuits.erase(opened.name);
+  const int count = static_cast<int>(act.random.magnitude(40));
+  Tasks tasks(act.stage.world.executor(), [&act, name = opened.name](std::exception_ptr failure) {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const boost::system::system_error& thrown) {
+      act.stage.ledger.ended(name, thrown);
+    }
+  });
+  for (int i = 0; i < count; ++i) {
+    const Duration time = act.random.one_in(3) ? act.draw_time(500'000) : std::chrono::hours(1);
+    tasks.spawn(call_in_time(caller, act, opened.name, time, i));
+    if (act.random.one_in(4)) co_await sleep_for(act.draw_time(50'000));
+  }
+  co_await tasks.join();
+  act.stage.ledger.of(opened.name).closed = true;
+  caller->circuit().close();
+}
+
+struct Kind {
+  const char* name;
+  awaitable<void> (*run)(Act& act);
+};
+
+constexpr Kind kinds[] = {
+    {"burst", burst},       {"rattle", rattle},           {"cancel", cancel},       {"cancel", cancel},
+    {"mood", change_mood},  {"guests", come_and_go},      {"unread", sit_unread},   {"unread", sit_unread},
+    {"ask", ask},           {"ask", ask},                 {"ask", ask},             {"ignore", ignore_errors},
+    {"upload", upload},     {"upload", upload},           {"download", download},   {"download", download},
+    {"converse", converse}, {"large", send_large},        {"halve", halve},         {"halve", halve},
+    {"halve", halve},       {"handover", hand_over},      {"again", open_again},    {"forget", fire_and_forget},
+    {"visit", visit},       {"refused", be_refused},      {"call", call}};
+
+} // namespace
+
+awaitable<void> act(Actor actor, HonestStage& stage, Random random) {
+  Act acting(std::move(actor), stage, random());
+  const Kind& kind = kinds[random.below(std::size(kinds))];
+  const EndingChecker::Running running(stage.endings, std::string("act ") + kind.name + " on " + acting.actor.host);
+  try {
+    co_await kind.run(acting);
+  } catch (const boost::system::system_error& failure) {
+    stage.ledger.failed(acting.actor.host, kind.name, failure);
+  }
+}
+
+} // namespace trunkline::sim

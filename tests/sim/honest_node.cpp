@@ -1,0 +1,90 @@
+#include "tests/sim/honest_node.hpp"
+
+#include "async/clock.hpp"
+#include "tests/sim/honest_acts.hpp"
+#include "tests/sim/honest_services.hpp"
+
+#include <chrono>
+#include <exception>
+#include <string_view>
+#include <utility>
+
+namespace trunkline::sim {
+
+HonestNode::HonestNode(HonestStage& stage, std::string host, std::function<void(const std::string&)> log)
+    : stage_(stage), host_(std::move(host)), log_(std::move(log)) {
+  boot();
+}
+
+void HonestNode::boot() {
+  NodeOptions options; // with the limits that everybody has
+  options.name = host_;
+  options.random = stage_.world.random(host_);
+  options.media["sim"] = stage_.world.medium(host_);
+  options.on_link = [this](LinkChange change, const LinkInfo& link) {
+    if (change == LinkChange::over) stage_.ledger.link_over(host_, link);
+  };
+  if (log_)
+    options.log = [this](LogLevel, std::string_view text) {
+      log_(to_text(stage_.world.now()) + " " + host_ + ": " + std::string(text));
+    };
+  node_ = std::make_shared<Node>(stage_.world.executor(), std::move(options));
+  register_honest_services(*node_, stage_);
+  node_->listen("sim://" + host_);
+  peer_ = node_->new_peer("program");
+  acts_ = std::make_unique<Tasks>(stage_.world.executor(), [this](std::exception_ptr failure) {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& thrown) {
+      stage_.violations.report("an act on " + host_ + " failed: " + thrown.what());
+    }
+  });
+}
+
+void HonestNode::check_failures() {
+  const std::uint64_t failed = failures_ + (node_ ? node_->counters().services_failed : 0);
+  const std::uint64_t thrown = stage_.ledger.throws_at(host_);
+  if (failed > thrown)
+    stage_.violations.report("node " + host_ + " counts " + std::to_string(failed) + " services that failed, and " +
+                             std::to_string(thrown) + " threw");
+}
+
+awaitable<void> HonestNode::keep_acting(std::shared_ptr<HonestNode> self, Random random) {
+  constexpr std::size_t acts_max = 12;
+  while (!self->stage_.stopping) {
+    if (self->node_ && self->acts_->running() < acts_max)
+      self->acts_->spawn(act(Actor(self->host_, self->node_, self->peer_), self->stage_, Random(random())));
+    co_await sleep_for(std::chrono::microseconds(random.magnitude(5'000'000)));
+  }
+}
+
+awaitable<void> HonestNode::keep_rebooting(std::shared_ptr<HonestNode> self, Random random) {
+  while (!self->stage_.stopping) {
+    co_await sleep_for(std::chrono::milliseconds(random.magnitude(90'000)));
+    if (self->stage_.stopping) co_return;
+    const EndingChecker::Running running(self->stage_.endings, "rebooting " + self->host_);
+    const std::shared_ptr<Node> node = std::exchange(self->node_, nullptr);
+    const std::unique_ptr<Tasks> acts = std::move(self->acts_);
+    self->peer_.reset();
+    self->stage_.ledger.closes(self->host_);
+    if (random.one_in(2)) co_await node->drain(std::chrono::seconds(10)); // the acts go on, and are told
+    acts->cancel();
+    co_await acts->join();
+    co_await node->close();
+    self->failures_ += node->counters().services_failed;
+    self->stage_.ledger.runs(self->host_);
+    self->boot();
+  }
+}
+
+awaitable<void> HonestNode::shut(std::shared_ptr<HonestNode> self, Random random) {
+  const EndingChecker::Running running(self->stage_.endings, "shutting down " + self->host_);
+  const std::shared_ptr<Node> node = std::exchange(self->node_, nullptr);
+  self->peer_.reset();
+  self->stage_.ledger.closes(self->host_);
+  const std::uint64_t way = random.below(3);
+  if (way == 0) co_await node->drain(std::chrono::seconds(5));
+  if (way != 2) co_await node->close();
+}
+
+} // namespace trunkline::sim

@@ -1,0 +1,262 @@
+#include "tests/sim/honest_run.hpp"
+
+#include "async/clock.hpp"
+#include "async/tasks.hpp"
+#include "tests/sim/contents.hpp"
+#include "tests/sim/honest_node.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace trunkline::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration answer_time_max = 30s; // on a fast link
+
+/// Everything about a world that its seed decides.
+struct Scenario {
+  std::vector<std::string> hosts;
+  bool strikes = false; // connections break, hosts are cut off from each other
+  bool reboots = false; // orderly ones
+  std::size_t fragment_bytes_max = 0;
+  Duration pause_max{};
+};
+
+Scenario draw_scenario(Random& random) {
+  Scenario scenario;
+  const char* names[] = {"alpha", "beta", "gamma", "delta"};
+  scenario.hosts.assign(names, names + random.between(2, 4));
+  scenario.strikes = random.one_in(3);
+  scenario.reboots = random.one_in(4);
+  scenario.fragment_bytes_max = std::size_t{1} << random.between(10, 19);
+  scenario.pause_max = std::chrono::seconds(random.magnitude(300));
+  return scenario;
+}
+
+/// A room, a country, or a telephone.
+LinkOptions draw_link(Random& random) {
+  LinkOptions link;
+  switch (random.below(4)) {
+    case 0:
+    case 1:
+      link.delay = std::chrono::microseconds(random.magnitude(5000));
+      break;
+    case 2:
+      link.delay = std::chrono::microseconds(random.between(5000, 100'000));
+      link.jitter = link.delay / 4;
+      link.bytes_per_second = 250'000 * random.magnitude(40);
+      break;
+    default:
+      link.delay = std::chrono::microseconds(random.between(5000, 60'000));
+      link.bytes_per_second = 50'000 * random.magnitude(10);
+      break;
+  }
+  if (random.one_in(4)) link.split = Split::never;
+  // What waits in a connection is in nobody's hand: a system keeps it small on a slow link.
+  if (link.bytes_per_second != 0)
+    link.buffer_bytes_max = std::clamp<std::size_t>(link.bytes_per_second / 2, 16 * 1024, link.buffer_bytes_max);
+  return link;
+}
+
+/// What crosses such a link in a second, at least.
+std::uint64_t rate_of(const LinkOptions& link) {
+  const auto turn = std::chrono::duration_cast<std::chrono::microseconds>(link.delay + link.jitter).count() + 1;
+  const std::uint64_t rate = link.buffer_bytes_max * 1'000'000 / static_cast<std::uint64_t>(turn);
+  return link.bytes_per_second == 0 ? rate : std::min(rate, link.bytes_per_second);
+}
+
+std::string to_words(const Scenario& scenario) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(scenario.pause_max).count();
+  return std::to_string(scenario.hosts.size()) + " hosts, fragments of up to " +
+         std::to_string(scenario.fragment_bytes_max) + " bytes, pauses of up to " + std::to_string(seconds) + " s" +
+         (scenario.strikes ? ", faults" : "") + (scenario.reboots ? ", reboots" : "");
+}
+
+class Run {
+ public:
+  explicit Run(const RunOptions& options)
+      : options_(options), random_(Random::derived(options.seed, "honest")), scenario_(draw_scenario(random_)) {}
+
+  RunReport run() {
+    set_stage();
+    start_nodes();
+    run_for(options_.time);
+    run_to_calm();
+    end_nodes();
+    return report();
+  }
+
+ private:
+  void set_stage() {
+    for (std::size_t i = 0; i < scenario_.hosts.size(); ++i)
+      for (std::size_t j = i + 1; j < scenario_.hosts.size(); ++j) {
+        const LinkOptions link = draw_link(random_);
+        world_.set_link(scenario_.hosts[i], scenario_.hosts[j], link);
+        stage_.rates[std::minmax(scenario_.hosts[i], scenario_.hosts[j])] = rate_of(link);
+      }
+    stage_.hosts = scenario_.hosts;
+    stage_.calm = !scenario_.strikes && !scenario_.reboots;
+    stage_.fragment_bytes_max = scenario_.fragment_bytes_max;
+    stage_.large_bytes_max = Limits().fragment_bytes_max;
+    stage_.pause_max = scenario_.pause_max;
+    stage_.opens_left = 4000;
+    memory_.set_limit(Limits().trunk_memory_bytes_max);
+    delays_.set_limit(answer_time_max);
+  }
+
+  void start_nodes() {
+    std::function<void(const std::string&)> log = options_.log;
+    for (const std::string& host : scenario_.hosts) {
+      nodes_.push_back(std::make_shared<HonestNode>(stage_, host, log));
+      going_on_.spawn(HonestNode::keep_acting(nodes_.back(), Random(random_())));
+    }
+    if (scenario_.reboots) going_on_.spawn(HonestNode::keep_rebooting(nodes_.front(), Random(random_())));
+    if (scenario_.strikes) going_on_.spawn(keep_striking(*this, Random(random_())));
+  }
+
+  /// Faults whose hosts the ledger knows.
+  static awaitable<void> keep_striking(Run& self, Random random) {
+    const auto& hosts = self.scenario_.hosts;
+    while (!self.stage_.stopping) {
+      co_await sleep_for(std::chrono::milliseconds(random.magnitude(30'000)));
+      if (self.stage_.stopping) co_return;
+      const std::size_t first = random.below(hosts.size());
+      const std::string& one = hosts[first];
+      const std::string& other = hosts[(first + 1 + random.below(hosts.size() - 1)) % hosts.size()];
+      ++self.faults_;
+      switch (random.below(4)) {
+        case 0:
+          self.ledger_.strike(one, other);
+          self.world_.reset(one, other);
+          break;
+        case 1:
+          self.ledger_.strike(one, other);
+          self.world_.lose_one_way(one, other);
+          break;
+        case 2: {
+          const Duration time = std::chrono::milliseconds(random.magnitude(5000));
+          self.ledger_.strike(one, other, time);
+          self.world_.stall(one, other, time);
+          break;
+        }
+        default: {
+          const Duration time = std::chrono::milliseconds(random.magnitude(60'000));
+          self.ledger_.strike(one, other, time);
+          self.world_.partition(one, other);
+          co_await sleep_for(time);
+          self.world_.heal(one, other);
+          break;
+        }
+      }
+    }
+  }
+
+  void run_for(Duration time) {
+    const TimePoint until = world_.now() + time;
+    while (world_.now() < until && violations_.count() == 0)
+      if (!step()) break;
+  }
+
+  /// Nothing new begins, and everything comes to its end by itself, however long a reader pauses.
+  void run_to_calm() {
+    stage_.stopping = true;
+    const TimePoint limit = world_.now() + 3h;
+    while (!has_ended() && violations_.count() == 0) {
+      if (!step()) return violations_.report("nothing can happen any more, " + world_.describe());
+      if (world_.now() <= limit) continue;
+      endings_.report_running("three hours after the last act began");
+      for (const auto& [stream, circuit] : stage_.circuits)
+        if (!circuit.expired()) violations_.report(stage_.describe(stream));
+      return;
+    }
+    if (violations_.count() != 0) return;
+    ledger_.check_arrivals();
+    for (const auto& node : nodes_) node->check_failures();
+  }
+
+  bool has_ended() {
+    if (going_on_.running() != 0) return false;
+    for (const auto& node : nodes_)
+      if (node->acts_running() != 0) return false;
+    return !endings_.is_running("the se"); // "the service of circuit ...", "the second task of circuit ..."
+  }
+
+  void end_nodes() {
+    if (violations_.count() != 0) return; // the world may be too broken to end
+    Tasks shutting(world_.executor(), note_failure());
+    for (const auto& node : nodes_) shutting.spawn(HonestNode::shut(node, Random(random_())));
+    const TimePoint limit = world_.now() + 15min;
+    while (step())
+      if (world_.now() > limit) return violations_.report("alarms ring for ever after the end, " + world_.describe());
+    endings_.check_world(world_);
+  }
+
+  std::function<void(std::exception_ptr)> note_failure() {
+    return [this](std::exception_ptr failure) {
+      try {
+        std::rethrow_exception(failure);
+      } catch (const std::exception& thrown) {
+        violations_.report(std::string("the run itself failed: ") + thrown.what());
+      }
+    };
+  }
+
+  bool step() {
+    const bool something = world_.step();
+    memory_.check();
+    return something;
+  }
+
+  RunReport report() const {
+    RunReport report;
+    report.trace_hash = world_.trace_hash();
+    report.violations = violations_.texts();
+    report.violations_count = violations_.count();
+    report.world = to_words(scenario_);
+    report.streams = streams_.streams();
+    report.fragments = streams_.fragments();
+    report.bytes = streams_.bytes();
+    report.acknowledgements = streams_.acknowledgements();
+    report.refusals = streams_.refusals();
+    report.answers = delays_.answers();
+    report.faults = faults_;
+    report.memory_peak = 100 * memory_.peak() / memory_.limit();
+    report.delay_peak = static_cast<std::uint64_t>(100 * delays_.slowest() / delays_.limit());
+    report.seconds =
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(world_.elapsed()).count());
+    return report;
+  }
+
+  RunOptions options_;
+  Random random_;
+  Scenario scenario_;
+  std::uint64_t faults_ = 0;
+  // The checkers outlive the world, in which coroutines tell them things to the last moment; the violations ask it for
+  // the time until then.
+  std::function<TimePoint()> now_ = [this] { return world_.now(); };
+  Violations violations_{now_};
+  StreamChecker streams_{violations_};
+  MemoryChecker memory_{violations_};
+  DelayChecker delays_{violations_};
+  EndingChecker endings_{violations_};
+  Ledger ledger_{world_, violations_, streams_};
+  HonestStage stage_{world_, violations_, streams_, memory_, delays_, endings_, ledger_};
+  World world_{options_.seed};
+  std::vector<std::shared_ptr<HonestNode>> nodes_;
+  Tasks going_on_{world_.executor(), note_failure()};
+};
+
+} // namespace
+
+RunReport simulate_honest(const RunOptions& options) {
+  const auto run = std::make_unique<Run>(options);
+  return run->run();
+}
+
+} // namespace trunkline::sim

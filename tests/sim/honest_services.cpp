@@ -1,0 +1,303 @@
+#include "tests/sim/honest_services.hpp"
+
+#include "async/clock.hpp"
+#include "async/within.hpp"
+#include "circuit/caller.hpp"
+#include "fragment/error.hpp"
+#include "tests/sim/streaming.hpp"
+
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+namespace trunkline::sim {
+
+awaitable<void> pause(HonestStage& stage, std::string circuit, Duration time) {
+  Ledger::Entry& entry = stage.ledger.of(circuit);
+  entry.pause_max = std::max(entry.pause_max, time); // beforehand: what it causes is heard while it lasts
+  co_await sleep_for(time);
+}
+
+namespace {
+
+/// What a service is given for one circuit.
+struct Served {
+  HonestStage& stage;
+  std::shared_ptr<LocalPeer> peer;
+  std::shared_ptr<Circuit> circuit;
+  std::string name;
+  Random random;
+
+  Ledger::Entry& entry() const { return stage.ledger.of(name); }
+};
+
+using Serve = awaitable<void> (*)(Served& served);
+
+/// What leaves a service on purpose.
+struct Thrown : std::runtime_error {
+  Thrown() : runtime_error("the program throws") {}
+};
+
+Duration draw_pause(Served& served) {
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(served.stage.pause_max).count();
+  return std::chrono::milliseconds(served.random.magnitude(static_cast<std::uint64_t>(milliseconds)));
+}
+
+awaitable<void> finish_back(Served& served, bool wait) {
+  co_await finish(served.circuit, served.stage, back, wait);
+}
+
+/// Takes all, with pauses of any length in some cases.
+awaitable<void> take_forth(Served& served) {
+  const Pace pace = draw_pace(served.random);
+  const bool pauses = served.random.one_in(4);
+  for (;;) {
+    const std::uint64_t most = pauses ? served.random.magnitude(20) : UINT64_MAX;
+    const bool ended =
+        co_await take_all(served.circuit, served.stage, forth, pace, Random(served.random()), most);
+    if (ended) co_return;
+    const Duration time = draw_pause(served);
+    co_await pause(served.stage, served.name, time);
+  }
+}
+
+awaitable<void> serve_echo(Served& served) {
+  co_await answer_all(served.circuit, served.stage);
+  const bool wait = served.random.one_in(2);
+  co_await finish_back(served, wait);
+}
+
+awaitable<void> serve_sink(Served& served) {
+  co_await take_forth(served);
+  co_await finish_back(served, false);
+}
+
+awaitable<void> serve_pauser(Served& served) {
+  const Duration time = draw_pause(served);
+  co_await pause(served.stage, served.name, time);
+  co_await take_all(served.circuit, served.stage, forth, Pace::at_once, Random(0));
+  co_await finish_back(served, false);
+}
+
+/// Half a stream: the handle is dropped, the service throws, or it resets the circuit.
+void give_up(Served& served) {
+  served.entry().given_up = true;
+  switch (served.random.below(3)) {
+    case 0: served.circuit.reset(); return;
+    case 1: served.circuit->reset(given_up(served.name)); return;
+    default: served.stage.ledger.note_throw(served.name); throw Thrown();
+  }
+}
+
+awaitable<void> serve_source(Served& served) {
+  const std::uint64_t count = served.random.magnitude(60);
+  const std::size_t bytes_max = served.random.magnitude(served.stage.fragment_bytes_max);
+  const bool gives_up = served.random.one_in(6);
+  const std::uint64_t sent = gives_up ? served.random.below(count + 1) : count;
+  co_await send_all(served.circuit, served.stage, back, sent, bytes_max, Random(served.random()));
+  if (gives_up) give_up(served);
+  else co_await finish_back(served, true);
+}
+
+/// Answers each line, and complains of every other one on the error queue, which its caller may never read.
+awaitable<void> serve_office(Served& served) {
+  std::uint64_t lines = 0;
+  for (;;) {
+    const std::optional<Fragment> line = co_await served.circuit->receive();
+    if (!line) break;
+    served.stage.streams.received(served.name, forth, *line);
+    if (++lines % 2 == 0) {
+      Fragment complaint(7, Payload(std::string(served.random.below(600), 'e')));
+      complaint.part = static_cast<std::int64_t>(lines);
+      complaint.err = "a bad line";
+      co_await served.circuit->send(std::move(complaint));
+    }
+    Fragment answer = served.stage.streams.next(served.name, back, 50);
+    co_await served.circuit->send(std::move(answer));
+    served.stage.streams.sent(served.name, back, 50);
+  }
+  served.stage.streams.end_seen(served.name, forth);
+  co_await finish_back(served, false);
+}
+
+awaitable<void> take_in_another_task(Circuit owned, HonestStage* stage) {
+  const auto circuit = std::make_shared<Circuit>(std::move(owned));
+  const std::string name = circuit->name();
+  const EndingChecker::Running running(stage->endings, "the second service of circuit " + name);
+  try {
+    co_await answer_all(circuit, *stage);
+    co_await finish(circuit, *stage, back, false);
+  } catch (const boost::system::system_error& failure) {
+    stage->ledger.ended(name, failure);
+    throw;
+  }
+}
+
+/// Answers a few, and passes the circuit to another task, which answers the rest.
+awaitable<void> serve_hands(Served& served) {
+  const std::uint64_t few = served.random.below(4);
+  for (std::uint64_t i = 0; i < few; ++i) {
+    const std::optional<Fragment> question = co_await served.circuit->receive();
+    if (!question) {
+      served.stage.streams.end_seen(served.name, forth);
+      co_await finish_back(served, false);
+      co_return;
+    }
+    served.stage.streams.received(served.name, forth, *question);
+    Fragment answer = served.stage.streams.next(served.name, back, 20);
+    co_await served.circuit->send(std::move(answer));
+    served.stage.streams.sent(served.name, back, 20);
+  }
+  served.peer->spawn(take_in_another_task, std::move(*served.circuit), &served.stage);
+  co_await sleep_for(std::chrono::microseconds(served.random.magnitude(3'000'000))); // and lives on, or not
+}
+
+/// Ends in one of the orders that there are.
+awaitable<void> serve_halves(Served& served) {
+  const std::uint64_t count = served.random.magnitude(10);
+  switch (served.random.below(5)) {
+    case 0: // first, before anything is read
+      co_await send_all(served.circuit, served.stage, back, count, 5000, Random(served.random()));
+      co_await finish_back(served, false);
+      co_await take_all(served.circuit, served.stage, forth, Pace::at_once, Random(0));
+      break;
+    case 1: // last
+      co_await take_all(served.circuit, served.stage, forth, Pace::at_once, Random(0));
+      co_await send_all(served.circuit, served.stage, back, count, 5000, Random(served.random()));
+      co_await finish_back(served, true);
+      break;
+    case 2: // closes in the middle: what it sent arrives, what comes is dropped
+      co_await send_all(served.circuit, served.stage, back, count, 5000, Random(served.random()));
+      served.stage.streams.finished(served.name, back);
+      served.entry().closed = true;
+      served.circuit->close();
+      co_await served.circuit->ended();
+      break;
+    case 3: // finishes and lets go
+      co_await send_all(served.circuit, served.stage, back, count, 5000, Random(served.random()));
+      served.entry().closed = true;
+      co_await finish_back(served, false);
+      break;
+    default:
+      co_await send_all(served.circuit, served.stage, back, count, 5000, Random(served.random()));
+      give_up(served);
+      break;
+  }
+}
+
+/// Waits until its caller's metadata is what the first fragment says.
+awaitable<void> serve_moods(Served& served) {
+  const std::optional<Fragment> wanted = co_await served.circuit->receive();
+  if (!wanted) co_return;
+  const auto heard = [&] {
+    const Metadata* const metadata = served.circuit->remote_metadata();
+    const auto mood = metadata ? metadata->find("mood") : Metadata::const_iterator();
+    return metadata && mood != metadata->end() && mood->second == wanted->subject;
+  };
+  while (!heard()) co_await served.circuit->metadata_changed();
+  Fragment answer(1);
+  co_await served.circuit->send(std::move(answer));
+  served.entry().closed = true;
+  served.circuit->close();
+}
+
+/// Answers requests, some of them late.
+awaitable<void> serve_calls(Served& served) {
+  for (;;) {
+    std::optional<Fragment> request = co_await served.circuit->receive();
+    if (!request) break;
+    if (served.random.one_in(4)) co_await sleep_for(std::chrono::microseconds(served.random.magnitude(400'000)));
+    co_await served.circuit->send(std::move(*request));
+  }
+  served.circuit->finish();
+}
+
+awaitable<Fragment> answer_late(Fragment request, Random* random) {
+  if (random->one_in(4)) co_await sleep_for(std::chrono::microseconds(random->magnitude(400'000)));
+  co_return request;
+}
+
+/// The same side by side.
+awaitable<void> serve_answers(Served& served) {
+  Random* const random = &served.random;
+  co_await answer_calls(*served.circuit, [random](Fragment request) { return answer_late(std::move(request), random); });
+  served.circuit->finish();
+}
+
+/// Takes its time for one answer.
+awaitable<void> serve_narrow(Served& served) {
+  co_await sleep_for(std::chrono::microseconds(served.random.magnitude(2'000'000)));
+  co_await answer_all(served.circuit, served.stage);
+  co_await finish_back(served, false);
+}
+
+/// Owns the circuit for its service; what fails is told to the ledger, and fails the circuit.
+awaitable<void> serve(Circuit owned, HonestStage& stage, std::shared_ptr<LocalPeer> peer, Serve function) {
+  const std::string name = owned.name();
+  Served served{stage, std::move(peer), std::make_shared<Circuit>(std::move(owned)), name,
+                Random::derived(stage.world.seed(), name)};
+  const EndingChecker::Running running(stage.endings, "the service of circuit " + name);
+  stage.streams.served(name);
+  stage.memory.watch(served.circuit->trunk());
+  try {
+    co_await function(served);
+  } catch (const boost::system::system_error& failure) {
+    stage.ledger.ended(name, failure);
+    throw;
+  }
+}
+
+awaitable<void> serve_each(LocalPeer& peer, CircuitInbox& circuits, HonestStage* stage, Serve function) {
+  const EndingChecker::Running running(stage->endings, "an instance of " + peer.service());
+  const std::shared_ptr<LocalPeer> self = peer.shared_from_this();
+  for (;;) {
+    std::optional<Circuit> circuit = co_await circuits.next();
+    if (!circuit) co_return;
+    peer.spawn([stage, self, function](Circuit owned) { return serve(std::move(owned), *stage, self, function); },
+               std::move(*circuit));
+  }
+}
+
+awaitable<void> serve_one(LocalPeer& peer, CircuitInbox& circuits, HonestStage* stage, Serve function) {
+  const EndingChecker::Running running(stage->endings, "an instance for one circuit");
+  const std::shared_ptr<LocalPeer> self = peer.shared_from_this();
+  std::optional<Circuit> circuit = co_await circuits.next();
+  if (!circuit) co_return;
+  co_await serve(std::move(*circuit), *stage, self, function);
+}
+
+} // namespace
+
+void register_honest_services(Node& node, HonestStage& stage) {
+  const auto each = [&stage](Serve function) -> PeerServiceFunc {
+    return [stage = &stage, function](LocalPeer& peer, CircuitInbox& circuits) {
+      return serve_each(peer, circuits, stage, function);
+    };
+  };
+  node.register_service("echo", each(serve_echo));
+  node.register_service("sink", each(serve_sink));
+  node.register_service("source", each(serve_source));
+  node.register_service("pauser", each(serve_pauser));
+  ServiceOptions untiring;
+  untiring.runs_on = true;
+  node.register_service("office", each(serve_office), untiring);
+  node.register_service("hands", each(serve_hands));
+  node.register_service("halves", each(serve_halves));
+  node.register_service("moods", each(serve_moods));
+  node.register_service("calls", each(serve_calls));
+  node.register_service("answers", each(serve_answers));
+  ServiceOptions few;
+  few.circuits_max = 3;
+  few.queue_max = 4;
+  few.queue_deadline = std::chrono::seconds(3);
+  node.register_service("narrow", each(serve_narrow), few);
+  node.register_service("single", each(serve_sink), 1);
+  node.register_service("solo", [stage = &stage](LocalPeer& peer, CircuitInbox& circuits) {
+    return serve_one(peer, circuits, stage, serve_sink);
+  });
+}
+
+} // namespace trunkline::sim
