@@ -60,6 +60,9 @@ void FloodGuard::tick() {
 void FloodGuard::charge_cancelled_open() {
   cancelled_opens_.refill(whole_.now);
   cancelled_opens_.take();
+  // The rule of old, for a test that shows that an honest program meets it.
+  if (off_by_one("cancelled opens") != 0 && cancelled_opens_.tokens() < 0)
+    whole_.violate(error::too_many_control_frames, "more than cancelled_opens_per_second_max circuits opened and reset");
 }
 
 void FloodGuard::give_back() noexcept {

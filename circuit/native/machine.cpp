@@ -319,7 +319,7 @@ void NativeMachine::note_cancelled(NativeCircuit& circuit) {
   const bool is_answered = circuit.counters.fragments_sent > 0 || circuit.finished_here();
   if (is_answered || now - circuit.opened_at >= std::chrono::seconds(1)) return;
   ++Whole::counters.opens_cancelled;
-  if (circuit.in_backlog) flood_guard_.count_control_frame();
+  if (circuit.in_backlog && off_by_one("cancelled opens") == 0) flood_guard_.count_control_frame();
   else flood_guard_.charge_cancelled_open();
 }
 

@@ -1,6 +1,6 @@
 // Two trunks joined: the input chooses what both applications do and how the bytes between them are cut. The reference
-// model of the machine's own tests watches order, credit, memory and endings, and every part of both machines its own sums
-// (circuit/invariant.hpp).
+// model of the machine's own tests watches order, credit, memory and endings, and every part of both machines its own
+// sums (circuit/invariant.hpp).
 
 #include "tests/circuit/native/choices.hpp"
 #include "tests/circuit/native/random_conversation.hpp"

@@ -46,7 +46,9 @@ struct Act {
     stage.opens_left -= count;
     return count;
   }
-  Duration draw_time(std::uint64_t microseconds_max) { return std::chrono::microseconds(random.magnitude(microseconds_max)); }
+  Duration draw_time(std::uint64_t microseconds_max) {
+    return std::chrono::microseconds(random.magnitude(microseconds_max));
+  }
 };
 
 /// A circuit of an act, and what the ledger calls it. Its handle is empty when it could not be opened.
@@ -67,7 +69,8 @@ struct Opening {
   std::string refusal;              // what it runs into
   Duration deadline = Duration::max();
 
-  Opening(const char* of_kind, std::string to_service, std::string on) : kind(of_kind), service(std::move(to_service)), host(std::move(on)) {}
+  Opening(const char* of_kind, std::string to_service, std::string on)
+      : kind(of_kind), service(std::move(to_service)), host(std::move(on)) {}
 };
 
 Opened open(Act& act, LocalPeer& peer, const Opening& opening) {
@@ -234,7 +237,8 @@ awaitable<void> change_mood(Act& act, const std::shared_ptr<LocalPeer>& peer, Op
   act.stage.ledger.of(opened.name).closed = true; // by the service, once it has heard
   co_await opened.circuit->send(std::move(wanted));
   constexpr Duration patience = std::chrono::minutes(10);
-  const trunkline::Outcome<std::optional<Fragment>> answer = co_await outcome_of(within(patience, opened.circuit->receive()));
+  const trunkline::Outcome<std::optional<Fragment>> answer =
+      co_await outcome_of(within(patience, opened.circuit->receive()));
   if (!answer.failure) co_return;
   if (!is_timed_out(answer.failure)) std::rethrow_exception(answer.failure);
   complain(act, "metadata that was set last was not heard within ten minutes, circuit " + opened.name);
@@ -464,9 +468,7 @@ awaitable<void> halve(Act& act, Opened& opened) {
   const std::uint64_t count = act.random.magnitude(10);
   Ledger::Entry& entry = stage.ledger.of(opened.name);
   switch (act.random.below(6)) {
-    case 0:
-      co_await end_well(act, opened, false);
-      break;
+    case 0: co_await end_well(act, opened, false); break;
     case 1:
       co_await take_all(opened.circuit, stage, back, Pace::slow, Random(act.random()));
       co_await send_all(opened.circuit, stage, forth, count, 5000, Random(act.random()));
@@ -732,14 +734,20 @@ struct Kind {
   awaitable<void> (*run)(Act& act);
 };
 
-constexpr Kind kinds[] = {
-    {"burst", burst},       {"rattle", rattle},           {"cancel", cancel},       {"cancel", cancel},
-    {"mood", change_mood},  {"guests", come_and_go},      {"unread", sit_unread},   {"unread", sit_unread},
-    {"ask", ask},           {"ask", ask},                 {"ask", ask},             {"ignore", ignore_errors},
-    {"upload", upload},     {"upload", upload},           {"download", download},   {"download", download},
-    {"converse", converse}, {"large", send_large},        {"halve", halve},         {"halve", halve},
-    {"halve", halve},       {"handover", hand_over},      {"again", open_again},    {"forget", fire_and_forget},
-    {"visit", visit},       {"refused", be_refused},      {"call", call}};
+constexpr Kind kinds[] = {{"burst", burst},       {"rattle", rattle},
+                          {"cancel", cancel},     {"cancel", cancel},
+                          {"mood", change_mood},  {"guests", come_and_go},
+                          {"unread", sit_unread}, {"unread", sit_unread},
+                          {"ask", ask},           {"ask", ask},
+                          {"ask", ask},           {"ignore", ignore_errors},
+                          {"upload", upload},     {"upload", upload},
+                          {"download", download}, {"download", download},
+                          {"converse", converse}, {"large", send_large},
+                          {"halve", halve},       {"halve", halve},
+                          {"halve", halve},       {"handover", hand_over},
+                          {"again", open_again},  {"forget", fire_and_forget},
+                          {"visit", visit},       {"refused", be_refused},
+                          {"call", call}};
 
 } // namespace
 

@@ -44,9 +44,7 @@ LinkOptions draw_link(Random& random) {
   LinkOptions link;
   switch (random.below(4)) {
     case 0:
-    case 1:
-      link.delay = std::chrono::microseconds(random.magnitude(5000));
-      break;
+    case 1: link.delay = std::chrono::microseconds(random.magnitude(5000)); break;
     case 2:
       link.delay = std::chrono::microseconds(random.between(5000, 100'000));
       link.jitter = link.delay / 4;

@@ -51,11 +51,11 @@ std::uint64_t caught(const char* bug, const std::string& complaint) {
 } // namespace
 
 TEST_CASE("honest program: a trunk that breaks at 200 cancelled opens a second is caught") {
-  CHECK(caught("breaks at cancelled opens", "ended, and nobody wanted it") != 0);
+  CHECK(caught("cancelled opens", "ended, and nobody wanted it") != 0);
 }
 
 TEST_CASE("honest program: a trunk that keeps no credit for circuits that read is caught") {
-  CHECK(caught("keeps no reserve", "") != 0);
+  CHECK(caught("reserve", "a") != 0);
 }
 
 #endif

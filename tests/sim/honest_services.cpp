@@ -46,9 +46,7 @@ Duration draw_pause(Served& served) {
   return std::chrono::milliseconds(served.random.magnitude(static_cast<std::uint64_t>(milliseconds)));
 }
 
-awaitable<void> finish_back(Served& served, bool wait) {
-  co_await finish(served.circuit, served.stage, back, wait);
-}
+awaitable<void> finish_back(Served& served, bool wait) { co_await finish(served.circuit, served.stage, back, wait); }
 
 /// Takes all, with pauses of any length in some cases.
 awaitable<void> take_forth(Served& served) {
@@ -56,8 +54,7 @@ awaitable<void> take_forth(Served& served) {
   const bool pauses = served.random.one_in(4);
   for (;;) {
     const std::uint64_t most = pauses ? served.random.magnitude(20) : UINT64_MAX;
-    const bool ended =
-        co_await take_all(served.circuit, served.stage, forth, pace, Random(served.random()), most);
+    const bool ended = co_await take_all(served.circuit, served.stage, forth, pace, Random(served.random()), most);
     if (ended) co_return;
     const Duration time = draw_pause(served);
     co_await pause(served.stage, served.name, time);
@@ -223,7 +220,8 @@ awaitable<Fragment> answer_late(Fragment request, Random* random) {
 /// The same side by side.
 awaitable<void> serve_answers(Served& served) {
   Random* const random = &served.random;
-  co_await answer_calls(*served.circuit, [random](Fragment request) { return answer_late(std::move(request), random); });
+  const auto answer = [random](Fragment request) { return answer_late(std::move(request), random); };
+  co_await answer_calls(*served.circuit, answer);
   served.circuit->finish();
 }
 

@@ -15,8 +15,8 @@ namespace trunkline::sim {
 
 /// Stands outside of the world and outlives it.
 struct HonestStage : Stage {
-  HonestStage(World& in, Violations& found, StreamChecker& of_streams, MemoryChecker& of_memory, DelayChecker& of_delays,
-              EndingChecker& of_endings, Ledger& of_ends)
+  HonestStage(World& in, Violations& found, StreamChecker& of_streams, MemoryChecker& of_memory,
+              DelayChecker& of_delays, EndingChecker& of_endings, Ledger& of_ends)
       : Stage(in, found, of_streams, of_memory, of_delays, of_endings), ledger(of_ends) {}
 
   Ledger& ledger;

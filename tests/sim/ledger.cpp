@@ -84,8 +84,8 @@ void Ledger::link_over(const std::string& host, const LinkInfo& link) {
   const bool drained = link.draining && (link.end.clean() || link.end.code == error::draining);
   const TimePoint now = world_.now();
   if (drained || was_down(host, now) || was_down(link.name, now) || was_struck(host, link.name, now)) return;
-  violations_.report("a trunk of " + host + " with " + link.name + " ended, and nobody wanted it: " +
-                     link.end.to_string());
+  violations_.report("a trunk of " + host + " with " + link.name +
+                     " ended, and nobody wanted it: " + link.end.to_string());
 }
 
 void Ledger::check_arrivals() {

@@ -1,6 +1,6 @@
-// Checks that every end has somebody who is to blame for it. A program that keeps the rules is never broken off: a trunk
-// ends because the program or a fault ended it, a circuit for a reason of its own, a refusal names a limit that the
-// program set, and what was finished arrives.
+// Checks that every end has somebody who is to blame for it. A program that keeps the rules is never broken off: a
+// trunk ends because the program or a fault ended it, a circuit for a reason of its own, a refusal names a limit that
+// the program set, and what was finished arrives.
 //
 // The program says beforehand what it is about to do to a circuit, and the source of faults which hosts it strikes.
 #pragma once
