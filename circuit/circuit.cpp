@@ -368,7 +368,7 @@ Circuit Circuit::open_again(std::optional<Fragment> first, CircuitOptions option
     TrunkCircuit* const state = machine.open(std::move(request), std::move(first), trunk->now());
     Circuit circuit(trunk, *state);
     trunk->opened_here(*state);
-    trunk->watch_deadlines();
+    if (state->deadline != Instant::max()) trunk->watch_deadlines();
     return circuit;
   });
 }

@@ -65,6 +65,10 @@ void Trunk::let_go(TrunkCircuit& circuit) {
   machine_->release(circuit);
 }
 
+void Trunk::pass_over_words(TrunkCircuit& circuit, std::optional<Fragment>& fragment) {
+  while (fragment && fragment->cancels()) fragment = take_with_words(circuit);
+}
+
 void Trunk::watch_next_deadline() {
   watched_until_ = machine_->circuits_deadline();
   if (watched_until_ == TimePoint::max() || closed_) return deadline_alarm_.reset();

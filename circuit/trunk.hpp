@@ -145,8 +145,11 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
     return fragment;
   }
   std::optional<Fragment> take(TrunkCircuit& circuit) {
-    std::optional<Fragment> fragment = take_with_words(circuit);
-    while (fragment && fragment->cancels()) fragment = take_with_words(circuit);
+    std::optional<Fragment> fragment = machine_->take(circuit);
+    if (fragment) {
+      note_consumed();
+      if (fragment->cancels()) pass_over_words(circuit, fragment);
+    }
     return fragment;
   }
   std::optional<Fragment> take_error(TrunkCircuit& circuit) {
@@ -177,6 +180,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   void wake_watching(const PeerId& peer, Wakeups* woken);
   void let_go(TrunkCircuit& circuit);
   void watch_next_deadline();
+  void pass_over_words(TrunkCircuit& circuit, std::optional<Fragment>& fragment);
   void note_output() {
     if (output_ready_.has_waiters()) output_ready_.notify_all();
   }

@@ -59,7 +59,7 @@ Circuit LocalPeer::open(const std::string& address, OpenMode mode, PeerId to, co
   request.name = std::move(options.name);
   request.user_string = std::move(options.user_string);
   request.wants_answer = options.wants_answer;
-  request.deadline = options.reset_at(Clock::of(executor()).now());
+  request.deadline = options.deadline != Duration::max() ? options.reset_at(state_->core->now()) : options.not_after;
   return state_->core->open(address, std::move(request), std::move(first), this);
 }
 

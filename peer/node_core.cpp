@@ -207,7 +207,7 @@ Circuit NodeCore::open(const std::string& address, OpenRequest request, std::opt
     TrunkCircuit* const state = machine.open(std::move(request), std::move(first), trunk->now());
     state->dialled = dialled;
     Circuit circuit(trunk, *state);
-    trunk->watch_deadlines();
+    if (state->deadline != Instant::max()) trunk->watch_deadlines();
     return circuit;
   });
 }

@@ -258,9 +258,10 @@ void Peers::answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit,
   });
   if (!wants_circuit) return;
   const bool was_empty = peer.inbox.empty();
-  peer.inbox.push_back({Circuit(link->trunk(), circuit), core_.now()});
+  const bool is_timed = peer.options.queue_deadline != Duration::max();
+  peer.inbox.push_back({Circuit(link->trunk(), circuit), is_timed ? core_.now() : TimePoint()});
   peer.inbox_changed.notify_one();
-  if (was_empty) watch_queue(*answer.peer);
+  if (was_empty && is_timed) watch_queue(*answer.peer);
 }
 
 /// Refuses the circuits that have waited for their service longer than its queue_deadline.
