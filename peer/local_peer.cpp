@@ -9,6 +9,7 @@
 #include "peer/node_core.hpp"
 #include "peer/peer_state.hpp"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <fmt/format.h>
 
 #include <exception>
@@ -81,6 +82,34 @@ Circuit LocalPeer::start(const std::string& address, const std::string& service,
 Circuit LocalPeer::join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                                  CircuitOptions options) {
   return open(address, OpenMode::join_or_start, PeerId(), service, std::move(first), std::move(options));
+}
+
+awaitable<Circuit> LocalPeer::new_circuit_when_room(PeerUrl there, std::optional<Fragment> first,
+                                                    CircuitOptions options) {
+  return new_circuit_when_room(shared_from_this(), std::move(there), std::move(first), std::move(options));
+}
+
+awaitable<Circuit> LocalPeer::new_circuit_when_room(std::shared_ptr<LocalPeer> peer, PeerUrl there,
+                                                    std::optional<Fragment> first, CircuitOptions options) {
+  const std::string address = there.address();
+  NodeCore& core = *peer->state_->core;
+  options.not_after = options.reset_at(core.now());
+  options.deadline = Duration::max();
+  for (;;) {
+    peer->check_running();
+    const std::shared_ptr<Trunk> full = core.trunk_without_room(address);
+    if (!full) break;
+    if (options.not_after == TimePoint::max()) {
+      co_await full->open_wanted();
+    } else {
+      using namespace asio::experimental::awaitable_operators;
+      co_await (full->open_wanted() || sleep_until(options.not_after));
+      if (core.now() >= options.not_after)
+        throw_error(error::deadline_passed, fmt::format("{} takes no more circuits than there are", address));
+    }
+  }
+  const OpenMode mode = there.peer_id().empty() ? OpenMode::join_or_start : OpenMode::join;
+  co_return peer->open(address, mode, there.peer_id(), there.service(), std::move(first), std::move(options));
 }
 
 awaitable<Fragment> LocalPeer::request(std::string address, std::string service, Fragment fragment,

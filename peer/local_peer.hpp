@@ -129,6 +129,12 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   Circuit join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                         CircuitOptions options = CircuitOptions());
 
+  /// As `new_circuit`, but where that would be refused because the far side takes no more circuits of this node than
+  /// there are (its circuits_max), this waits until one has ended. The deadline of the options counts from now on.
+  /// Cancelled: nothing was opened. Errors: as `new_circuit`; error::deadline_passed.
+  awaitable<Circuit> new_circuit_when_room(PeerUrl there, std::optional<Fragment> first,
+                                           CircuitOptions options = CircuitOptions());
+
   /// One request, one reply: opens a circuit to a service (as `join_or_start`), says all there is to say, takes the
   /// first fragment that comes back and closes the circuit. After `deadline` the request is given up on both sides, and
   /// the service's handler of it is cancelled, as it is when this is cancelled. Errors: ErrorReply for an error
@@ -209,6 +215,8 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   // Coroutines keep the peer alive, so these take it by value.
   static awaitable<void> run_circuit(std::shared_ptr<LocalPeer> peer, std::function<awaitable<void>(Circuit)> function,
                                      OwnedCircuit owned, Circuit circuit, Working working);
+  static awaitable<Circuit> new_circuit_when_room(std::shared_ptr<LocalPeer> peer, PeerUrl there,
+                                                  std::optional<Fragment> first, CircuitOptions options);
   static awaitable<Fragment> request(std::shared_ptr<LocalPeer> peer, std::string address, std::string service,
                                      Fragment fragment, CircuitOptions options);
   static awaitable<RemotePeer> start_only(std::shared_ptr<LocalPeer> peer, std::string address, std::string service,

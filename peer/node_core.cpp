@@ -212,6 +212,12 @@ Circuit NodeCore::open(const std::string& address, OpenRequest request, std::opt
   });
 }
 
+std::shared_ptr<Trunk> NodeCore::trunk_without_room(const std::string& address) const {
+  const std::shared_ptr<NodeLink> link = trunks_.find(address);
+  if (!link || link->trunk()->with([](Machine& machine) { return machine.may_open(); })) return nullptr;
+  return link->trunk();
+}
+
 // What happens on links.
 
 void NodeCore::on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event) {

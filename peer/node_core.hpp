@@ -61,6 +61,10 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   /// closing or draining.
   Circuit open(const std::string& address, OpenRequest request, std::optional<Fragment> first, const LocalPeer* peer);
 
+  /// The trunk that a circuit to an address would take, when there is no room for it there now; null otherwise. See
+  /// Trunk::open_wanted.
+  std::shared_ptr<Trunk> trunk_without_room(const std::string& address) const;
+
   // For its links. Called while a trunk dispatches events: nothing here waits, and the trunk takes calls.
   void on_event(const std::shared_ptr<NodeLink>& link, TrunkEvent& event);
   void on_opened_here(NodeLink& link, TrunkCircuit& circuit);

@@ -248,6 +248,48 @@ CO_TEST_CASE("cancellation: a handler that gives its circuit up itself goes on",
   CHECK(log->has("ended"));
 }
 
+// Room.
+
+awaitable<void> open_and_note(std::shared_ptr<LocalPeer> me, PeerUrl there, std::shared_ptr<std::vector<Circuit>> open) {
+  Circuit circuit = co_await me->new_circuit_when_room(there, Fragment(1));
+  open->push_back(std::move(circuit));
+}
+
+awaitable<void> wait_for_room(NodePair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  const auto store = pair.there.start_local_peer("store");
+  const auto me = pair.here.new_peer("asker");
+  const PeerUrl there = pair.url_there(*store);
+  const auto open = std::make_shared<std::vector<Circuit>>();
+  for (int i = 0; i < 10; ++i) me->spawn(open_and_note(me, there, open));
+  co_await settle();
+  CHECK(open->size() == 3); // circuits_max
+  Circuit refused = me->new_circuit(there);
+  const End end = co_await refused.ended();
+  CHECK(end.code == make_error_code(error::circuit_limit_reached));
+  const auto late = co_await failure_of(me->new_circuit_when_room(there, std::nullopt, in(5ms)));
+  CHECK(late == make_error_code(error::deadline_passed));
+
+  std::vector<Circuit> far;
+  for (int ended = 0; ended < 10; ++ended) {
+    while (far.empty()) far.push_back(co_await keeper.next());
+    REQUIRE_FALSE(open->empty());
+    open->front().close();
+    open->erase(open->begin());
+    far.clear();
+    co_await settle();
+    CHECK(open->size() <= 3);
+  }
+  CHECK(open->empty());
+  CHECK(pair.there.counters().circuits_refused == 0);
+}
+
+TEST_CASE("room: an open that waits for room is never refused, and goes on when a circuit has ended") {
+  const auto few = [](NodeOptions& options) { options.limits.circuits_max = 3; };
+  both_ways(wait_for_room, few);
+}
+
 // Requests.
 
 awaitable<void> doubles(Circuit circuit) {
