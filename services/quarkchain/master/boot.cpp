@@ -2,6 +2,7 @@
 
 #include "async/all_at_once.hpp"
 #include "fragment/quote.hpp"
+#include "services/quarkchain/chain/host_address.hpp"
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/master/master_node.hpp"
 
@@ -83,8 +84,8 @@ awaitable<void> Boot::one_of(Pointer self, SlaveList::Slave& slave) {
 
 awaitable<void> Boot::dial(Pointer self, SlaveList::Slave& slave) {
   const SlaveConfig& config = slave.config;
-  const std::string address = self->options_.address_of ? self->options_.address_of(config)
-                                                        : fmt::format("tcp://{}:{}", config.host, config.port);
+  const std::string address =
+      self->options_.address_of ? self->options_.address_of(config) : tcp_address(config.host, config.port);
   self->enter(fmt::format("dialling slave {} at {}", quote(config.id), address));
   struct Dialling {
     bool& flag;
