@@ -28,5 +28,6 @@ Command add_quarkchain_encode(CLI::App& quarkchain);
 Command add_quarkchain_master(CLI::App& quarkchain);
 Command add_quarkchain_slave(CLI::App& quarkchain);
 Command add_quarkchain_state(CLI::App& quarkchain);
+Command add_quarkchain_checkdb(CLI::App& quarkchain);
 
 } // namespace trunkline::cli

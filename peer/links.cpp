@@ -187,6 +187,8 @@ awaitable<void> Links::run_dialled(std::shared_ptr<Links> self, std::shared_ptr<
   std::string failure;
   try {
     self->owner_.check_dial(*link);
+    const TimePoint at = self->owner_.dial_at(*link);
+    if (at > Clock::of(self->executor_).now()) co_await (sleep_until(at) || abandoned(link));
     transport = co_await connect(self, link);
   } catch (const boost::system::system_error& thrown) {
     failure = text_of(thrown);

@@ -116,6 +116,8 @@ class Links {
     virtual std::string limit_reached(const Transport& transport) const = 0;
     /// Throws error::connect_failed for a link that must not be connected.
     virtual void check_dial(const Link& /*link*/) const {}
+    /// The dial waits until then.
+    virtual TimePoint dial_at(const Link& /*link*/) { return TimePoint::min(); }
     /// The connection of a link is closed, or its dial has failed.
     virtual void on_gone(const std::shared_ptr<Link>& link) = 0;
 

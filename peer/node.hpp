@@ -65,7 +65,7 @@ struct NodeOptions {
   std::size_t handshakes_per_host_max = 64; // of those, the ones of one host, or of one /64 of IPv6
   std::chrono::milliseconds connect_deadline{10000};
   /// For how long an address is left alone after an attempt that failed, or a connection that was over within
-  /// redial.initial. Whoever dials or opens meanwhile fails at once, with error::connect_failed and words about it.
+  /// redial.initial. A dial or an open meanwhile waits for that.
   Backoff redial;
   /// Where random ids come from; the system's generator unless given.
   std::function<std::uint64_t()> random;
@@ -91,7 +91,7 @@ struct NodeOptions {
 
 struct NodeCounters {
   std::uint64_t dials = 0;
-  std::uint64_t dials_held_back = 0; // failed at once, because an attempt had failed a moment ago: NodeOptions::redial
+  std::uint64_t dials_held_back = 0; // waited, because an attempt had failed a moment ago: NodeOptions::redial
   std::uint64_t reconnects = 0; // links to a node whose last one was over
   std::uint64_t trunks_opened = 0; // both sides have said Hello
   std::uint64_t trunks_lost = 0;
@@ -142,7 +142,7 @@ class Node {
 
   /// Makes sure that there is a trunk to the address; returns whether it had to dial. Waits until the far side has said
   /// Hello. Concurrent dials to one address share one attempt; cancelling one of them does not end the attempt.
-  /// Errors: error::connect_failed (at once while NodeOptions::redial holds it back), error::dialled_self, what the
+  /// Errors: error::connect_failed (NodeOptions::redial may hold a dial back for a while), error::dialled_self, what the
   /// handshake said.
   awaitable<bool> dial(std::string address);
   /// Waits until there is an open trunk to the address, and dials as often as NodeOptions::redial allows. For

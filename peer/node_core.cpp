@@ -181,10 +181,15 @@ void NodeCore::check_dial(const Link& link) const {
   if (address.starts_with("node://"))
     throw_error(error::connect_failed, "no trunk to " + quote(address) +
                                            ": a node that listens nowhere is reached only while it is connected");
-  redialler_.check(address);
   if (trunks_.size() > options_.trunks_max)
     throw_error(error::connect_failed,
                 fmt::format("a trunk to {} would exceed trunks_max {}", address, options_.trunks_max));
+}
+
+TimePoint NodeCore::dial_at(const Link& link) {
+  const TimePoint at = redialler_.next_attempt(link.dialled_address());
+  if (at > now()) redialler_.note_held_back();
+  return at;
 }
 
 awaitable<bool> NodeCore::dial(std::shared_ptr<NodeCore> core, std::string address) {

@@ -87,6 +87,7 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   std::shared_ptr<void> keep() override { return shared_from_this(); }
   std::string limit_reached(const Transport& transport) const override;
   void check_dial(const Link& link) const override;
+  TimePoint dial_at(const Link& link) override;
   void on_gone(const std::shared_ptr<Link>& link) override;
 
   std::unique_ptr<Machine> make_machine(const NodeLink& link) const;

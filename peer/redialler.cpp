@@ -34,17 +34,10 @@ std::int64_t milliseconds(Duration duration) { return std::chrono::ceil<std::chr
 
 TimePoint Redialler::now() const { return core_.now(); }
 
-void Redialler::check(const std::string& address) const {
+TimePoint Redialler::next_attempt(const std::string& address) const {
   const auto found = addresses_.find(address);
-  if (found == addresses_.end() || core_.options().redial.initial.count() == 0) return;
-  const Address& entry = *found->second;
-  if (now() >= entry.next_attempt) return;
-  throw_error(error::connect_failed,
-              fmt::format("{} is not dialled again for {} ms, because {}: {}", address,
-                          milliseconds(entry.next_attempt - now()),
-                          entry.failures == 1 ? std::string("the last attempt failed")
-                                              : fmt::format("{} attempts in a row failed", entry.failures),
-                          entry.failure));
+  if (found == addresses_.end() || core_.options().redial.initial.count() == 0) return TimePoint::min();
+  return found->second->next_attempt;
 }
 
 std::shared_ptr<Redialler::Address> Redialler::entry_of(const std::string& address) {
@@ -114,9 +107,8 @@ void Redialler::note_attempt(const NodeLink& link, bool was_open) {
   if (core_.options().redial.initial.count() == 0 && !addresses_.contains(address)) return;
   const std::shared_ptr<Address> entry = entry_of(address);
   const Duration lived = now() - link.opened_at;
-  if (!was_open && now() < entry->next_attempt) {
-    ++dials_held_back_;
-  } else if (!was_open) {
+  if (!was_open && now() < entry->next_attempt) return; // it was given up before it dialled
+  if (!was_open) {
     add_failure(*entry, link.end().words());
   } else if (lived < backoff().initial) {
     // A connection that ends as soon as it is made counts like one that was not made, whatever reason the far side

@@ -29,8 +29,10 @@ class Redialler {
   Redialler(const Redialler&) = delete;
   Redialler& operator=(const Redialler&) = delete;
 
-  /// Throws error::connect_failed for an address that is left alone now; the text says how long and why.
-  void check(const std::string& address) const;
+  /// When an address may be dialled next: in the past unless an attempt has failed a moment ago.
+  TimePoint next_attempt(const std::string& address) const;
+  /// A dial waits for that.
+  void note_held_back() noexcept { ++dials_held_back_; }
   /// The far side of a link has said Hello.
   void note_open(NodeLink& link);
   /// A link is over, and the tables do not know it any more.

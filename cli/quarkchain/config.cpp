@@ -1,6 +1,7 @@
 #include "cli/quarkchain/config.hpp"
 
 #include "cli/exit_code.hpp"
+#include "services/quarkchain/chain/unread_settings.hpp"
 #include "services/sync/disk.hpp"
 
 #include <CLI/CLI.hpp>
@@ -105,6 +106,7 @@ LoadedConfig load_cluster_config(const std::string& path) {
     Json json = Json::parse(*text);
     apply_environment(json, environment());
     loaded.config = ClusterConfig::from_json(json);
+    loaded.unread = unread_settings(json);
     const std::string directory = loaded.config.genesis_dir;
     if (!directory.empty())
       loaded.notes = add_genesis_accounts(loaded.config.quarkchain,

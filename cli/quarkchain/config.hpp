@@ -27,6 +27,7 @@ IgnoredFlags add_ignored_flags(CLI::App& command);
 struct LoadedConfig {
   quarkchain::ClusterConfig config;
   std::vector<std::string> notes; // what was left out, one phrase each
+  std::vector<std::string> unread; // settings that nobody looks at
 };
 
 /// Reads the file, applies QKC__... variables of the environment, adds the accounts of GENESIS_DIR. Errors:

@@ -134,11 +134,11 @@ int run_master(const MasterOptions& options) {
   node.ends_with_slave = !options.survives_slaves;
   node.boot_deadline = milliseconds_of(options.boot_seconds);
   node.request_deadline = milliseconds_of(options.request_seconds);
-  const auto chain =
-      std::make_shared<RootChain>(program.config.quarkchain, program.open_store("trunkline-master"), log);
+  const auto chain = std::make_shared<RootChain>(program.config.quarkchain,
+                                                 program.open_store(program.directory_of("trunkline-master")), log);
   MasterNode master(io.get_executor(), std::move(node), chain);
 
-  Operated operated{master, *chain, options.json};
+  Operated operated{master, *chain, program.config, milliseconds_of(options.request_seconds), options.json};
   std::exception_ptr failure;
   Running running;
   running.stopped = [&] { return operate_until_end(&operated, &screen, &options, &failure); };

@@ -15,6 +15,11 @@
 namespace trunkline::cli {
 namespace {
 
+const char* name_of_signal(int signal) {
+  if (signal == SIGHUP) return "SIGHUP";
+  return signal == SIGINT ? "SIGINT" : "SIGTERM";
+}
+
 awaitable<void> wait_and_stop(const NodeProgram* program, Running node, asio::signal_set* signals, End* end) {
   using namespace asio::experimental::awaitable_operators;
   const std::chrono::seconds grace(program->options.grace_seconds);
@@ -25,7 +30,7 @@ awaitable<void> wait_and_stop(const NodeProgram* program, Running node, asio::si
     signals->clear(); // the next one is the system's: it ends the process
     if (node.on_signal) node.on_signal();
     program->logger->info("{}: ending, what runs may take {} s more; a second one ends it at once",
-                          std::get<1>(first) == SIGINT ? "SIGINT" : "SIGTERM", grace.count());
+                          name_of_signal(std::get<1>(first)), grace.count());
   }
   End reason = *end;
   co_await node.stop(grace, std::move(reason));
@@ -42,7 +47,7 @@ void add_node_options(CLI::App& command, NodeProgramOptions& options, const std:
       .add_option("--data", options.data,
                   "Where " + kept + " kept; unless given below DB_PATH_ROOT, or in memory where that is empty")
       ->type_name("DIR");
-  command.add_option("--grace", options.grace_seconds, "How long what runs may go on after SIGINT or SIGTERM")
+  command.add_option("--grace", options.grace_seconds, "How long what runs may go on after SIGINT, SIGTERM or SIGHUP")
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0, 86'400));
@@ -57,14 +62,19 @@ NodeProgram::NodeProgram(const NodeProgramOptions& with, bool calm) : options(wi
   const LogLevel configured = log_level_of(config);
   logger = make_logger(options.verbose ? LogLevel::debug : options.quiet || calm ? LogLevel::warning : configured);
   for (const std::string& note : loaded.notes) logger->warn("{}", note);
+  for (const std::string& key : loaded.unread)
+    logger->info("{}: the setting {} is read by nobody", options.config_file, key);
   for (const std::string& flag : options.ignored.given())
     logger->warn("{} says nothing next to --cluster_config", flag);
   raise_files_limit();
 }
 
-std::unique_ptr<quarkchain::Store> NodeProgram::open_store(const std::string& name) const {
-  std::string directory = options.data;
-  if (directory.empty() && !config.db_path_root.empty()) directory = config.db_path_root + "/" + name;
+std::string NodeProgram::directory_of(const std::string& name) const {
+  if (!options.data.empty() || config.db_path_root.empty()) return options.data;
+  return config.db_path_root + "/" + name;
+}
+
+std::unique_ptr<quarkchain::Store> NodeProgram::open_store(const std::string& directory) const {
   if (directory.empty()) {
     logger->info("keeping what comes in memory: neither --data nor DB_PATH_ROOT names a directory");
     return quarkchain::make_memory_store();
@@ -73,7 +83,7 @@ std::unique_ptr<quarkchain::Store> NodeProgram::open_store(const std::string& na
   return quarkchain::open_store(directory, config.clean);
 }
 
-Signals::Signals(asio::io_context& io) : io_(io), set_(io, SIGINT, SIGTERM) {}
+Signals::Signals(asio::io_context& io) : io_(io), set_(io, SIGINT, SIGTERM, SIGHUP) {}
 
 End Signals::run(const NodeProgram& program, Running node) {
   End end;

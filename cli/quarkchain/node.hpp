@@ -38,8 +38,10 @@ struct NodeProgram {
   quarkchain::ClusterConfig config;
   Logger logger;
 
-  /// --data; else DB_PATH_ROOT/NAME, next to what a Python node keeps there; in memory where that is empty.
-  std::unique_ptr<quarkchain::Store> open_store(const std::string& name) const;
+  /// --data; else DB_PATH_ROOT/NAME, next to what a Python node keeps there; nothing where that is empty.
+  std::string directory_of(const std::string& name) const;
+  /// The database in this directory; in memory without one.
+  std::unique_ptr<quarkchain::Store> open_store(const std::string& directory) const;
 };
 
 /// A node that runs until it, or a signal, says so.
@@ -49,7 +51,8 @@ struct Running {
   std::function<void()> on_signal;                    // before it is stopped; may be empty
 };
 
-/// From when it is made until it is gone, SIGINT and SIGTERM are heard; so it comes before anybody is told that we run.
+/// From when it is made until it is gone, SIGINT, SIGTERM and SIGHUP are heard; so it comes before anybody is told that
+/// we run.
 class Signals {
  public:
   explicit Signals(asio::io_context& io);

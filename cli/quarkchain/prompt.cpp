@@ -17,6 +17,7 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -95,31 +96,76 @@ Table done(std::string note) {
   return table;
 }
 
+/// Null when it is not connected.
+std::shared_ptr<RpcCircuit> circuit_of(const MasterNode& master, std::string_view id) {
+  for (const auto& [name, client] : master.slaves())
+    if (name == id) return client.circuit();
+  return nullptr;
+}
+
+/// What a shard has that has not reported since this master began: as far as other requests tell.
+awaitable<ShardStats> asked_stats(Operated* on, std::uint32_t shard) {
+  ShardStats stats;
+  const SlaveClient slave = on->master.slave_of(shard);
+  const GetEcoInfoListRequest everything;
+  const GetEcoInfoListResponse reply = co_await slave.ask(everything);
+  for (const EcoInfo& info : reply.eco_info_list) {
+    if (info.branch.value != shard || info.height == 0) continue;
+    GetMinorBlockRequest tip;
+    tip.branch.value = shard;
+    tip.height = info.height - 1; // the eco info is of the next block
+    const std::optional<GetMinorBlockResponse> block = co_await slave.find(tip);
+    if (!block) continue;
+    stats.height = block->minor_block.header.height;
+    stats.difficulty = block->minor_block.header.difficulty;
+    stats.timestamp = block->minor_block.header.create_time;
+  }
+  co_return stats;
+}
+
 // The commands. Each is given its words, of which the first is its name.
 
 awaitable<Table> status(Operated* on, Words) {
   const RootBlock& tip = on->chain.tip();
-  Table table({"cluster", "slaves", "root_height", "root_hash", "root_time"});
+  Table table({"cluster", "slaves", "root_height", "root_hash", "root_time", "members"});
   const std::uint64_t slaves = on->master.slaves().size();
+  std::string members;
+  for (const SlaveConfig& slave : on->config.slave_list)
+    members +=
+        fmt::format("{}{}{}: {}", members.empty() ? "" : "; ", slave.id,
+                    circuit_of(on->master, slave.id) ? "" : " (not connected)", shards_text(slave.full_shard_id_list));
   table.rows.push_back(
-      {on->master.progress(), slaves, tip.header.height, hash_of(tip.header).hex(), tip.header.create_time});
+      {on->master.progress(), slaves, tip.header.height, hash_of(tip.header).hex(), tip.header.create_time, members});
   co_return table;
 }
 
 awaitable<Table> slaves(Operated* on, Words) {
-  Table table({"slave", "address", "calls_pending"});
-  for (const auto& [id, client] : on->master.slaves())
-    table.rows.push_back({id, client.circuit()->remote(), std::uint64_t{client.circuit()->calls_pending()}});
-  table.note = "no slave is connected";
+  Table table({"slave", "address", "calls_pending", "shards"});
+  for (const SlaveConfig& slave : on->config.slave_list) {
+    const auto circuit = circuit_of(on->master, slave.id);
+    const std::string address = circuit ? circuit->remote() : "not connected";
+    const std::uint64_t pending = circuit ? circuit->calls_pending() : 0;
+    table.rows.push_back({slave.id, address, pending, shards_text(slave.full_shard_id_list)});
+  }
+  table.note = "SLAVE_LIST has no slave";
   co_return table;
 }
 
 awaitable<Table> stats(Operated* on, Words) {
-  Table table({"shard", "height", "difficulty", "timestamp", "pending", "transactions", "blocks_60s"});
-  for (const auto& [shard, of] : on->chain.stats())
+  Table table({"shard", "height", "difficulty", "timestamp", "pending", "transactions", "blocks_60s", "slave"});
+  std::map<std::uint32_t, std::string> slaves; // by what they run
+  for (const SlaveConfig& slave : on->config.slave_list)
+    for (const std::uint32_t shard : slave.full_shard_id_list) slaves.emplace(shard, slave.id);
+  for (const auto& [shard, slave] : slaves) {
+    const auto& reported = on->chain.stats();
+    const auto found = reported.find(shard);
+    ShardStats of;
+    if (found != reported.end()) of = found->second;
+    else if (circuit_of(on->master, slave)) of = co_await asked_stats(on, shard);
     table.rows.push_back({shard_text(shard), of.height, of.difficulty.to_decimal(), of.timestamp, of.pending_tx_count,
-                          of.total_tx_count, of.block_count60s});
-  table.note = "no slave has reported a block";
+                          of.total_tx_count, of.block_count60s, slave});
+  }
+  table.note = "SLAVE_LIST has no shard";
   co_return table;
 }
 
@@ -251,8 +297,8 @@ struct Known {
 
 constexpr Known known[] = {
     {"status", "", "the cluster in one look", 1, 1, &status},
-    {"slaves", "", "those that are connected", 1, 1, &slaves},
-    {"stats", "", "what each shard has reported last", 1, 1, &stats},
+    {"slaves", "", "those of the configuration, and where they are connected", 1, 1, &slaves},
+    {"stats", "", "what each shard has reported last, or says now", 1, 1, &stats},
     {"account", "ADDRESS [HEIGHT]", "transactions and balances in every shard, or at a height in its own", 2, 3,
      &account},
     {"block", "SHARD HEIGHT|HASH", "a minor block", 3, 3, &block},
@@ -292,11 +338,12 @@ awaitable<std::string> call(Operated* on, Words words) {
   std::string text;
   for (const Asked& asked : all) {
     Payload payload(static_cast<std::span<const std::byte>>(asked.payload));
+    const CallVia via(slave.circuit(), on->request_deadline);
     if (asked.op->op_class == OpClass::command) {
-      co_await slave.circuit()->command(asked.op->code, std::move(payload));
+      co_await raw_command(via, asked.op->code, std::move(payload));
       continue;
     }
-    const RpcReply reply = co_await slave.circuit()->call(asked.op->code, std::move(payload));
+    const RpcReply reply = co_await raw_call(via, asked.op->code, std::move(payload));
     std::string note;
     text += reply_text(asked, reply, words[1], note) + "\n";
   }

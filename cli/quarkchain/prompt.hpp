@@ -13,7 +13,9 @@ namespace trunkline::cli {
 struct Operated {
   quarkchain::MasterNode& master;
   quarkchain::RootChain& chain;
-  bool json = false; // what is printed
+  const quarkchain::ClusterConfig& config;
+  Duration request_deadline; // zero: none
+  bool json = false;         // what is printed
 };
 
 /// Does what the line says and returns what to print, with its line ends. Errors: UsageError for what is no command;

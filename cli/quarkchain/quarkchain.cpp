@@ -14,7 +14,7 @@ Command add_quarkchain(CLI::App& program) {
   const std::vector<Command> below = {add_quarkchain_master(*command), add_quarkchain_slave(*command),
                                       add_quarkchain_call(*command),   add_quarkchain_decode(*command),
                                       add_quarkchain_encode(*command), add_quarkchain_check(*command),
-                                      add_quarkchain_state(*command)};
+                                      add_quarkchain_state(*command),  add_quarkchain_checkdb(*command)};
   command->footer("Example:\n  trunkline quarkchain decode recorded.pcap");
   return {command, [below] {
             for (const Command& one : below)

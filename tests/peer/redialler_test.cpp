@@ -82,15 +82,12 @@ TEST_CASE("redialler: a loop of dials to an address that fails costs as many att
   // 0.1 s, 0.2 s, ... 6.4 s are 12.7 s together; then every 10 s, and up to a quarter more.
   CHECK(pair.alpha.counters().dials >= 9);
   CHECK(pair.alpha.counters().dials <= 13);
-  CHECK(pair.alpha.counters().dials_held_back > 5'000);
-  REQUIRE(told.size() > 5'000);
-  CHECK(has(told[0], "cannot connect to sim://beta"));
-  INFO(told[1]);
-  CHECK(has(told[1], "sim://beta is not dialled again for "));
-  CHECK(has(told[1], " ms, because the last attempt failed: "));
-  CHECK(has(told[1], told[0]));
-  INFO(told.back());
-  CHECK(has(told.back(), " attempts in a row failed: "));
+  CHECK(pair.alpha.counters().dials_held_back >= pair.alpha.counters().dials - 1);
+  REQUIRE(told.size() >= 9);
+  for (const std::string& words : told) {
+    INFO(words);
+    CHECK(has(words, "cannot connect to sim://beta"));
+  }
 }
 
 /// Takes connections and ends them at once.
@@ -125,24 +122,23 @@ awaitable<void> open_meanwhile(Pair& pair) {
   const TimePoint before = pair.world.now();
 
   Circuit second = me->join_or_start("sim://beta", "echo", Fragment(0, "too early"));
-  const End end = co_await second.ended();
-  CHECK(end.code == error::connect_failed);
-  INFO(end.to_string());
-  CHECK(has(end.to_string(), "is not dialled again for "));
-  CHECK(pair.world.now() == before);
+  Circuit third = me->join_or_start("sim://beta", "echo", Fragment(0, "too early, too"));
   CHECK(pair.alpha.counters().dials == 1);
+  const std::optional<Fragment> answer = co_await second.receive();
+  CHECK(answer.value().payload.text() == "too early");
+  const std::optional<Fragment> other = co_await third.receive();
+  CHECK(other.value().payload.text() == "too early, too");
+  CHECK(pair.world.now() >= before + 100ms);
+  CHECK(pair.world.now() < before + 200ms);
+  CHECK(pair.alpha.counters().dials == 2);
   CHECK(pair.alpha.counters().dials_held_back == 1);
-
-  co_await sleep_for(125ms);
-  Circuit third = me->join_or_start("sim://beta", "echo", Fragment(0, "in time"));
-  const std::optional<Fragment> answer = co_await third.receive();
-  CHECK(answer.value().payload.text() == "in time");
+  second.close();
   third.close();
   co_await pair.alpha.close();
   co_await pair.beta->close();
 }
 
-TEST_CASE("redialler: an open during the backoff ends at once, and one after it dials") {
+TEST_CASE("redialler: opens during the backoff wait for it and share the dial that follows") {
   Pair pair(3);
   pair.world.run(open_meanwhile(pair));
 }

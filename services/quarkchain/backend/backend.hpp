@@ -63,6 +63,8 @@ class Backend {
 
   /// Called once, before everything else; `host` may be kept and dies with the slave.
   virtual void attach(std::weak_ptr<BackendHost> host) { (void)host; }
+  /// Called when the slave has ended: what runs by itself ends, too.
+  virtual void detach() {}
   /// The full shard ids that exist here; they never become fewer. Asked after each create_shards and
   /// AddRootBlockRequest.
   virtual std::vector<std::uint32_t> shards() const { return {}; }

@@ -1,12 +1,14 @@
 #include "services/quarkchain/chain/config.hpp"
 
 #include "services/quarkchain/chain/shard.hpp"
+#include "services/quarkchain/chain/unread_settings.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 #include <set>
 
@@ -22,11 +24,15 @@ constexpr unsigned percent = 100; // the largest denominator of a rate
   throw ConfigFailure("cluster_config: " + key + ": expected " + expected + ", seen " + seen);
 }
 
+/// What was asked for, while somebody wants to know: see unread_settings.
+thread_local std::set<const Json*>* asked_for = nullptr;
+
 /// One object of the file and where it is. Members that nobody asks for are left alone; those that may be missing keep
 /// what they have; null is like missing.
 class Section {
  public:
   Section(const Json& json, std::string path) : json_(json), path_(std::move(path)) {
+    if (asked_for) asked_for->insert(&json);
     if (json.kind != Json::Kind::object) fail(path_.empty() ? "the file" : path_, "an object", json.describe());
   }
 
@@ -35,7 +41,13 @@ class Section {
   }
   const Json* find(std::string_view name) const {
     const Json* found = json_.find(name);
+    if (found && asked_for) asked_for->insert(found);
     return found && !found->is_null() ? found : nullptr;
+  }
+  /// These were checked, and nobody makes anything of them.
+  void unused(std::initializer_list<std::string_view> names) const {
+    if (!asked_for) return;
+    for (const std::string_view name : names) asked_for->erase(json_.find(name));
   }
   const Json& required(std::string_view name, const char* what) const {
     const Json* found = find(name);
@@ -196,6 +208,7 @@ void read_root(const Section& section, RootConfig& config) {
   section.read("DIFFICULTY_ADJUSTMENT_FACTOR", config.difficulty_adjustment_factor);
   section.read("MAX_STALE_ROOT_BLOCK_HEIGHT_DIFF", config.max_stale_root_block_height_diff);
   section.read("MAX_ROOT_BLOCKS_IN_MEMORY", config.max_root_blocks_in_memory);
+  section.unused({"MAX_ROOT_BLOCKS_IN_MEMORY"});
   read_posw(section.section("POSW_CONFIG"), config.posw_config);
 }
 
@@ -240,6 +253,7 @@ GenesisAccount read_account(const Section& alloc, const JsonMember& member) {
   if (const Json* storage = section.find("storage")) {
     const Section words = section.section("storage");
     for (const JsonMember& word : storage->members) {
+      (void)words.find(word.name);
       if (word.value.kind != Json::Kind::text)
         fail(words.key(word.name), "at most 32 bytes in hexadecimal", word.value.describe());
       account.storage.emplace_back(storage_word(words.key(word.name), word.name),
@@ -287,6 +301,7 @@ ChainConfig read_chain(const Section& section, std::uint64_t base_eth_chain_id) 
   section.read("DIFFICULTY_ADJUSTMENT_FACTOR", chain.difficulty_adjustment_factor);
   section.read_up_to("EXTRA_SHARD_BLOCKS_IN_ROOT_BLOCK", 1'000'000, chain.extra_shard_blocks_in_root_block);
   section.read("MAX_MINOR_BLOCKS_IN_MEMORY", chain.max_minor_blocks_in_memory);
+  section.unused({"MAX_MINOR_BLOCKS_IN_MEMORY"});
   read_posw(section.section("POSW_CONFIG"), chain.posw_config);
   return chain;
 }
@@ -362,6 +377,8 @@ void read_quarkchain(const Section& section, QuarkChainConfig& config) {
   section.read("ENABLE_POSW_STAKING_DECAY_TIMESTAMP", config.enable_posw_staking_decay_timestamp);
   section.read("XSHARD_GAS_DDOS_FIX_ROOT_HEIGHT", config.xshard_gas_ddos_fix_root_height);
   section.read("ROOT_CHAIN_POSW_CONTRACT_BYTECODE_HASH", config.root_chain_posw_contract_bytecode_hash);
+  section.unused(
+      {"GUARDIAN_PUBLIC_KEY", "ROOT_SIGNER_PRIVATE_KEY", "SKIP_ROOT_DIFFICULTY_CHECK", "SKIP_ROOT_COINBASE_CHECK"});
   read_root(section.section("ROOT"), config.root);
   read_chains(section, config);
 }
@@ -409,6 +426,7 @@ SlaveConfig read_slave(const Section& section, const QuarkChainConfig& config) {
   section.read("PORT", slave.port);
   if (section.find("WEBSOCKET_JSON_RPC_PORT"))
     section.read("WEBSOCKET_JSON_RPC_PORT", slave.websocket_json_rpc_port.emplace());
+  section.unused({"WEBSOCKET_JSON_RPC_PORT"});
   const bool listed = has_items(section, "FULL_SHARD_ID_LIST");
   const bool masked = has_items(section, "CHAIN_MASK_LIST");
   if (listed == masked)
@@ -429,7 +447,38 @@ SlaveConfig read_slave(const Section& section, const QuarkChainConfig& config) {
   return slave;
 }
 
+/// What was asked for is looked into, the rest is named.
+void name_unread(const Json& json, const std::string& path, const std::set<const Json*>& asked,
+                 std::vector<std::string>& into) {
+  for (const JsonMember& member : json.members) {
+    const std::string key = path.empty() ? member.name : path + "." + member.name;
+    if (!asked.contains(&member.value)) {
+      into.push_back(key);
+      continue;
+    }
+    name_unread(member.value, key, asked, into);
+    for (std::size_t i = 0; i < member.value.items.size(); ++i)
+      name_unread(member.value.items[i], fmt::format("{}[{}]", key, i), asked, into);
+  }
+}
+
 } // namespace
+
+std::vector<std::string> unread_settings(const Json& config) {
+  std::set<const Json*> asked;
+  struct Asking {
+    explicit Asking(std::set<const Json*>* of) { asked_for = of; }
+    Asking(const Asking&) = delete;
+    ~Asking() { asked_for = nullptr; }
+  };
+  {
+    const Asking asking(&asked);
+    (void)ClusterConfig::from_json(config);
+  }
+  std::vector<std::string> unread;
+  name_unread(config, {}, asked, unread);
+  return unread;
+}
 
 QuarkChainConfig QuarkChainConfig::from_json(const Json& json) {
   QuarkChainConfig config;
@@ -503,7 +552,10 @@ ClusterConfig ClusterConfig::from_json(const Json& json) {
     const Section network = section.section("SIMPLE_NETWORK");
     network.read("BOOTSTRAP_HOST", config.simple_network.emplace().bootstrap_host);
     network.read("BOOTSTRAP_PORT", config.simple_network->bootstrap_port);
+    section.unused({"SIMPLE_NETWORK"});
   }
+  section.unused({"JSON_RPC_PORT", "PRIVATE_JSON_RPC_PORT", "JSON_RPC_HOST", "PRIVATE_JSON_RPC_HOST",
+                  "ENABLE_PUBLIC_JSON_RPC", "ENABLE_PRIVATE_JSON_RPC", "MONITORING", "P2P"});
   const auto& slaves = section.list("SLAVE_LIST");
   for (std::size_t i = 0; i < slaves.size(); ++i) {
     const Section slave(slaves[i], fmt::format("SLAVE_LIST[{}]", i));

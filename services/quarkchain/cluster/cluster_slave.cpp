@@ -56,6 +56,7 @@ struct ClusterSlave::State : std::enable_shared_from_this<State> {
   std::unique_ptr<SlavePool> slaves;
   std::shared_ptr<RpcCircuit> master;
   bool had_master = false;
+  std::optional<End> master_end;
   Phase phase = Phase::running;
   End end; // once it has stopped
   Signal changed; // the master, the phase
@@ -143,6 +144,7 @@ void ClusterSlave::State::set_master(std::shared_ptr<RpcCircuit> control) {
 void ClusterSlave::State::on_master_ended(const RpcCircuit& circuit, const End& end_of_it) {
   if (master.get() != &circuit) return;
   const std::shared_ptr<RpcCircuit> lost = std::exchange(master, nullptr);
+  master_end = end_of_it;
   peers.clear(End(error::trunk_lost, "the master is gone"));
   changed.notify_all();
   if (phase == Phase::stopped) return;
@@ -216,6 +218,7 @@ awaitable<void> ClusterSlave::stop(Duration deadline, End reason) {
 void ClusterSlave::stop_now(End reason) { state_->close(std::move(reason)); }
 awaitable<End> ClusterSlave::stopped() { return State::stopped(state_); }
 const std::shared_ptr<RpcCircuit>& ClusterSlave::master() const noexcept { return state_->master; }
+const std::optional<End>& ClusterSlave::master_end() const noexcept { return state_->master_end; }
 SlavePool& ClusterSlave::slaves() noexcept { return *state_->slaves; }
 VirtualPeers& ClusterSlave::peers() noexcept { return state_->peers; }
 ClusterConnections& ClusterSlave::connections() noexcept { return state_->connections; }

@@ -7,6 +7,7 @@
 #include "services/quarkchain/cluster/virtual_peers.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +47,9 @@ class ClusterSlave {
 
   /// The control circuit of the master; null before it came and after it was lost.
   const std::shared_ptr<RpcCircuit>& master() const noexcept;
+  /// How the connection of the last master ended; nothing before the first was lost. Clean: the master has closed it
+  /// between two frames, which is how masters end their slaves.
+  const std::optional<End>& master_end() const noexcept;
   /// Waits for the first or the next master; null when everything has ended instead.
   awaitable<std::shared_ptr<RpcCircuit>> wait_for_master();
   SlavePool& slaves() noexcept;

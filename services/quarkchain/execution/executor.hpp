@@ -116,6 +116,11 @@ class Executor {
   virtual void check(const Hash256& state, const BlockSetting& setting, const SignedTransaction& transaction,
                      const BigUint& gas_price_min) = 0;
 
+  /// What a transaction gives back that runs now and leaves nothing behind; nothing when it fails. It needs no signature.
+  /// Errors: TransactionRefused, CapabilityMissing.
+  virtual std::optional<std::string> call(const Hash256& state, const BlockSetting& setting,
+                                          const SignedTransaction& transaction) const = 0;
+
   virtual bool holds(const Hash256& state) const = 0;
   virtual AccountState account(const Hash256& state, const Recipient& who) const = 0;
   virtual std::string code(const Hash256& state, const Recipient& who) const = 0;

@@ -131,6 +131,15 @@ void TransfersExecutor::check(const Hash256& state, const BlockSetting& setting,
                             ", whose code executor transfers does not run");
 }
 
+/// A plain transfer gives nothing back.
+std::optional<std::string> TransfersExecutor::call(const Hash256& state, const BlockSetting& setting,
+                                                   const SignedTransaction& transaction) const {
+  TransferRun run(config_, rules_, setting, nodes_, state);
+  run.apply(transaction);
+  FreshNodes fresh;
+  return run.finish(fresh).receipts.back().success ? std::optional(std::string()) : std::nullopt;
+}
+
 bool TransfersExecutor::holds(const Hash256& state) const { return state == blank_root() || nodes_.has(state); }
 
 AccountState TransfersExecutor::account(const Hash256& state, const Recipient& who) const {

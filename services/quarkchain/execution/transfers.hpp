@@ -25,6 +25,8 @@ class TransfersExecutor final : public Executor {
   void check(const Hash256& state, const BlockSetting& setting, const SignedTransaction& transaction,
              const BigUint& gas_price_min) override;
 
+  std::optional<std::string> call(const Hash256& state, const BlockSetting& setting,
+                                  const SignedTransaction& transaction) const override;
   bool holds(const Hash256& state) const override;
   AccountState account(const Hash256& state, const Recipient& who) const override;
   std::string code(const Hash256& state, const Recipient& who) const override;

@@ -18,7 +18,7 @@
 #include "services/quarkchain/ledger/keys.hpp"
 #include "services/quarkchain/ledger/mining.hpp"
 #include "services/quarkchain/ledger/minor_chain.hpp"
-#include "services/quarkchain/ledger/peer_blocks.hpp"
+#include "services/quarkchain/backend/peer_blocks.hpp"
 #include "services/quarkchain/ledger/root_view.hpp"
 #include "services/quarkchain/ledger/transaction_index.hpp"
 #include "services/quarkchain/ledger/transaction_queue.hpp"

@@ -157,14 +157,44 @@ void BlockRules::check_root(const MinorBlock& block, const MinorPointPtr& parent
                                            below->hash.hex(), root->hash.hex()));
 }
 
+bool BlockRules::has_rotation(const MinorBlockHeader& header) const noexcept {
+  return config_.enable_qkchashx_height && header.height >= *config_.enable_qkchashx_height;
+}
+
+bool BlockRules::is_sealed(const MinorBlockHeader& header, const BigUint& difficulty) const {
+  return config_.disable_pow_check ||
+         quarkchain::is_sealed(shard_.consensus_type,
+                               {mining_hash_of(header), header.height, header.nonce, header.mixhash, difficulty},
+                               has_rotation(header));
+}
+
 bool BlockRules::is_sealed(const MinorBlockHeader& header) const {
   if (config_.disable_pow_check) return true;
   const auto posw = posw_of(header);
-  const bool rotation = config_.enable_qkchashx_height && header.height >= *config_.enable_qkchashx_height;
-  return quarkchain::is_sealed(shard_.consensus_type,
-                               {mining_hash_of(header), header.height, header.nonce, header.mixhash,
-                                posw ? posw->difficulty : header.difficulty},
-                               rotation);
+  return is_sealed(header, posw ? posw->difficulty : header.difficulty);
+}
+
+bool BlockRules::may_be_sealed(const MinorBlockHeader& header) const {
+  const PoswConfig& posw = shard_.posw_config;
+  return is_sealed(header,
+                   posw.enabled ? header.difficulty / posw_divider(posw, header.create_time) : header.difficulty);
+}
+
+void BlockRules::seal(MinorBlockHeader& header, std::uint64_t nonce) const {
+  header.nonce = nonce;
+  header.mixhash = Hash256();
+  if (shard_.consensus_type != ConsensusType::pow_ethash && shard_.consensus_type != ConsensusType::pow_qkchash) return;
+  header.mixhash =
+      work_of(shard_.consensus_type, {mining_hash_of(header), header.height, nonce, Hash256(), header.difficulty},
+              has_rotation(header))
+          .mixhash;
+}
+
+BigUint BlockRules::stake_per_block(const MinorBlockHeader& header) const {
+  const BigUint& whole = shard_.posw_config.total_stake_per_block;
+  const auto& begin = config_.enable_posw_staking_decay_timestamp;
+  if (!begin || header.create_time <= *begin) return whole;
+  return decayed(whole, header.height, shard_.epoch_interval, config_.block_reward_decay_factor);
 }
 
 std::optional<PoswResult> BlockRules::posw_of(const MinorBlockHeader& header) const {
@@ -179,11 +209,26 @@ std::optional<PoswResult> BlockRules::posw_of(const MinorBlockHeader& header) co
   miner.stakes = executor_.account(parent->meta.hash_evm_state_root, who).balances.of(genesis_token_);
   const auto counts = window_.counts(parent);
   if (const auto count = counts.find(who); count != counts.end()) miner.mined_in_window = count->second;
-  miner.stake_per_block = shard_.posw_config.total_stake_per_block;
-  if (config_.enable_posw_staking_decay_timestamp && header.create_time > *config_.enable_posw_staking_decay_timestamp)
-    miner.stake_per_block =
-        decayed(miner.stake_per_block, header.height, shard_.epoch_interval, config_.block_reward_decay_factor);
+  miner.stake_per_block = stake_per_block(header);
   return posw(shard_.posw_config, miner);
+}
+
+std::pair<std::uint64_t, std::uint64_t> BlockRules::mined_and_mineable(const MinorPointPtr& tip, const Recipient& who,
+                                                                       const BigUint& stakes) const {
+  const auto counts = window_.counts(tip);
+  const auto count = counts.find(who);
+  const std::uint64_t mined = count == counts.end() ? 0 : count->second;
+  if (!posw_enabled(shard_.posw_config, tip->header.create_time)) return {mined, 0};
+  PoswMiner miner;
+  MinorBlockHeader next;
+  miner.height = next.height = tip->header.height + 1;
+  miner.create_time = next.create_time = tip->header.create_time + 1;
+  miner.difficulty = tip->header.difficulty;
+  miner.stakes = stakes;
+  miner.mined_in_window = mined;
+  miner.stake_per_block = stake_per_block(next);
+  const auto result = posw(shard_.posw_config, miner);
+  return {mined, result ? result->mineable : 0};
 }
 
 std::map<Recipient, BigUint> BlockRules::locked(const MinorPointPtr& parent,

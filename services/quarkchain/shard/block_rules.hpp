@@ -9,6 +9,7 @@
 #include "services/quarkchain/shard/shard_database.hpp"
 
 #include <cstdint>
+#include <utility>
 
 namespace trunkline::quarkchain {
 
@@ -38,12 +39,22 @@ class BlockRules {
   std::uint64_t stale_max() const noexcept;
   /// Its proof of work, staked work counted; all are sealed where seals are not checked.
   bool is_sealed(const MinorBlockHeader& header) const;
+  /// Whether stakes could make it sealed. Needs no parent.
+  bool may_be_sealed(const MinorBlockHeader& header) const;
+  /// Tries a nonce: the mixhash, where there is one, follows from it.
+  void seal(MinorBlockHeader& header, std::uint64_t nonce) const;
+  /// How many blocks of the window up to the tip an account has mined, and how many its stakes, after the tip, are for.
+  std::pair<std::uint64_t, std::uint64_t> mined_and_mineable(const MinorPointPtr& tip, const Recipient& who,
+                                                             const BigUint& stakes) const;
   /// Nothing while PoSW is not on.
   std::optional<PoswResult> posw_of(const MinorBlockHeader& header) const;
   /// What those in the window up to `parent` may not spend in the next block, which `coinbase` mines.
   std::map<Recipient, BigUint> locked(const MinorPointPtr& parent, const std::optional<Recipient>& coinbase) const;
 
  private:
+  bool is_sealed(const MinorBlockHeader& header, const BigUint& difficulty) const;
+  bool has_rotation(const MinorBlockHeader& header) const noexcept;
+  BigUint stake_per_block(const MinorBlockHeader& header) const;
   void check_place(const MinorBlock& block, std::uint64_t now) const;
   void check_content(const MinorBlock& block) const;
   void check_root(const MinorBlock& block, const MinorPointPtr& parent) const;

@@ -83,6 +83,27 @@ void ShardCL::start(const RootBlock& root_tip) {
   if (!held) add_root(root_tip);
 }
 
+void ShardCL::look() {
+  Tips seen;
+  const std::string family = shard_keys::of_hash("rblock_", Hash256()).substr(0, 7);
+  database_.store().scan(family, family, [&](std::string_view key, std::string_view) {
+    const auto hash = Hash256::from_bytes(bytes_of(key.substr(family.size())));
+    const RootPointPtr root = hash ? database_.root(*hash) : nullptr;
+    if (root && (!seen.root || seen.root->header.total_difficulty < root->header.total_difficulty)) seen.root = root;
+    return true;
+  });
+  std::optional<Hash256> top;
+  for (std::uint64_t height = 0;; ++height) {
+    const auto hash = database_.minor_at(height);
+    if (!hash) break;
+    top = hash;
+  }
+  if (top) seen.minor = database_.minor(*top);
+  if (!seen.root || !seen.minor)
+    throw StoreFailure(fmt::format("the database has no blocks of shard {}", shard_text(shard_.full_shard_id)));
+  tips_ = std::move(seen);
+}
+
 AddedRoot ShardCL::add_root(const RootBlock& block) {
   const MinorPointPtr last = root_rules_.check(block);
   const Hash256 hash = hash_of(block.header);

@@ -67,6 +67,10 @@ class ShardCL {
   /// but follows one that is, is added. Errors: ConsensusRefusal.
   void start(const RootBlock& root_tip);
 
+  /// Stands where the index ends, below the heaviest root block that is held, and writes nothing: for verify, and not
+  /// to be added to. Errors: StoreFailure when there is nothing.
+  void look();
+
   /// Errors: ConsensusRefusal, and nothing has changed.
   AddedRoot add_root(const RootBlock& block);
   /// Errors: ConsensusRefusal and TransactionRefused: the block is invalid, nothing has changed. CapabilityMissing:

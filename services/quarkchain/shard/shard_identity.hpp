@@ -5,7 +5,6 @@
 #include "services/quarkchain/execution/executor.hpp"
 #include "services/quarkchain/store/store.hpp"
 
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,9 +12,9 @@
 namespace trunkline::quarkchain {
 
 /// Names what differs, what this shard has and what the database has.
-class AnotherDatabase : public std::runtime_error {
+class AnotherDatabase : public ConfigFailure {
  public:
-  using std::runtime_error::runtime_error;
+  using ConfigFailure::ConfigFailure;
 };
 
 class ShardIdentity {

@@ -3,6 +3,7 @@
 #include "services/quarkchain/chain/big_endian.hpp"
 #include "services/quarkchain/chain/hashes.hpp"
 #include "services/quarkchain/shard/shard_keys.hpp"
+#include "services/quarkchain/shard/shard_logs.hpp"
 
 #include <fmt/format.h>
 
@@ -150,6 +151,7 @@ std::optional<ShardReads::FoundWithReceipt> ShardReads::receipt(const Hash256& h
   receipt.gas_used = kept.cumulative_gas;
   receipt.prev_gas_used = before;
   receipt.bloom = kept.bloom;
+  receipt.logs = ShardLogs(shard_).of(block, found->index);
   if (kept.contract) receipt.contract_address = {*kept.contract, kept.full_shard_key};
   return result;
 }

@@ -67,6 +67,7 @@ struct SlaveNode::State final : Membership, BackendHost, std::enable_shared_from
   State(SlaveNodeOptions with, std::shared_ptr<Backend> to) : options(std::move(with)), backend(std::move(to)) {}
 
   void start(const Executor& executor);
+  static awaitable<void> stop(std::shared_ptr<State> self, Duration deadline, End reason);
 
   // Membership: what services ask for.
   const SlaveIdentity& own() const override { return options.own; }
@@ -235,12 +236,20 @@ SlaveNode::SlaveNode(Executor executor, SlaveNodeOptions options, std::shared_pt
   state_->start(executor);
 }
 
-SlaveNode::~SlaveNode() { state_->cluster->stop_now(End(error::node_closed)); }
+SlaveNode::~SlaveNode() {
+  state_->cluster->stop_now(End(error::node_closed));
+  state_->backend->detach();
+}
 
 std::string SlaveNode::listen() { return state_->cluster->listen(state_->options.address); }
 awaitable<End> SlaveNode::stopped() { return state_->cluster->stopped(); }
+awaitable<void> SlaveNode::State::stop(std::shared_ptr<State> self, Duration deadline, End reason) {
+  co_await self->cluster->stop(deadline, std::move(reason));
+  self->backend->detach();
+}
+
 awaitable<void> SlaveNode::stop(Duration deadline, End reason) {
-  return state_->cluster->stop(deadline, std::move(reason));
+  return State::stop(state_, deadline, std::move(reason));
 }
 MasterClient SlaveNode::master() const { return state_->master(); }
 ClusterSlave& SlaveNode::connections() noexcept { return *state_->cluster; }

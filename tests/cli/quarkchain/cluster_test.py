@@ -137,7 +137,7 @@ def test_a_person_is_shown_columns():
 
         shown = place.run("master", "--exec", "slaves", "--exec", f"block {SHARDS[1]} 0", "--exec", f"block {SHARDS[1]} 1").stdout
 
-        assert re.match(r"slave  address +calls_pending\nS0     tcp://127\.0\.0\.1:\d+ +0\nS1 ", shown), shown
+        assert re.match(r"slave  address +calls_pending  shards\nS0     tcp://127\.0\.0\.1:\d+ +0 +0x00000002, 0x00010002\nS1 ", shown), shown
         assert re.search(r"\nshard +0x00000003\nheight +0\nhash +[0-9a-f]{64}\n", shown), shown
         assert shown.endswith("\nno such block\n"), shown
 
@@ -198,6 +198,24 @@ def test_a_signal_ends_a_slave_gracefully_and_so_does_the_loss_of_its_master():
         equal(second.wait(PATIENCE), 0)
         equal(master.wait(PATIENCE), 10)
         assert f"trunkline: the slave at tcp://127.0.0.1:{place.ports['S0']} is gone: " in place.log(), place.log()
+
+
+def test_a_hangup_ends_a_slave_as_a_signal_to_end_does():
+    with Place({"S0": SHARDS}) as place:
+        slave = place.slave("S0")
+        slave.send_signal(signal.SIGHUP)
+        equal(slave.wait(PATIENCE), 0)
+        assert "SIGHUP: ending" in place.log(), place.log()
+
+
+def test_what_a_slave_ends_with_says_how_its_master_ended():
+    frame = lambda op: struct.pack(">IIQBQ", 0, 0, 0, op, 1)  # of no payload, on the control circuit
+    for sent, code in ((b"", 0), (frame(250), 12), (frame(147), 12), (frame(133), 12), (b"\0\0", 10)):
+        with Place({"S0": SHARDS}) as place:
+            slave = place.slave("S0")
+            with socket.create_connection(("127.0.0.1", place.ports["S0"])) as master:
+                master.sendall(sent)
+            equal((sent, slave.wait(PATIENCE)), (sent, code))
 
 
 def test_a_signal_ends_a_master_that_boots_and_one_that_is_active():
@@ -460,6 +478,62 @@ def test_a_directory_of_another_genesis_or_that_cannot_be_is_refused():
         assert place.path in trouble(place.run("master", "--data", place.path, "--exec", "status"), 11)
 
 
+def test_a_slave_refuses_what_shards_of_another_network_or_the_embedded_ledger_have_kept():
+    with Place({"S0": SHARDS}) as place:
+        first = place.slave("S0", "--data", "shards")
+        place.master("root")
+        equal(first.wait(PATIENCE), 0)
+        equal(len(os.listdir(os.path.join(place.directory.name, "shards"))), len(SHARDS))
+        demo = place.slave("S0", "--data", "ledger", "--ledger")
+        place.master("root")
+        equal(demo.wait(PATIENCE), 0)
+        assert "--ledger: for demonstrations" in place.log(), place.log()
+
+        assert "seen what the embedded ledger keeps" in trouble(place.run("slave", "--node_id", "S0", "--data", "ledger"), 1)
+        assert "seen the databases of shards" in trouble(place.run("slave", "--node_id", "S0", "--data", "shards", "--ledger"), 1)
+        place.json["QUARKCHAIN"]["NETWORK_ID"] += 1
+        with open(place.path, "w") as file:
+            json.dump(place.json, file)
+        said = trouble(place.run("slave", "--node_id", "S0", "--data", "shards"), 1)
+        assert "the database of another shard: rules: expected " in said and said.endswith("(the databases are in shards)"), said
+
+
+def test_a_database_is_checked_while_nobody_runs_it_and_damage_is_found():
+    with Place({"S0": SHARDS}) as place:
+        for _ in range(2):
+            slave = place.slave("S0", "--data", "shards")
+            place.run("master", "--data", "master", "--exec", "root")
+            equal(slave.wait(PATIENCE), 0)
+        database = os.path.join("shards", f"shard-0x{SHARDS[0]:08x}")
+        done = place.run("checkdb", "--db", database)
+        equal((done.returncode, done.stdout), (0, f"1 blocks of shard 0x{SHARDS[0]:08x} are right, 0 are not\n"))
+        assert re.match(r"1 of 1 blocks, \d+ a second, 0 s left\n$", done.stderr), done
+        assert "expected the database of a shard" in trouble(place.run("checkdb", "--db", "master"), 1)
+        assert "no/such" in trouble(place.run("checkdb", "--db", "no/such"), 11)
+
+
+def test_settings_that_nobody_reads_are_named_in_the_log():
+    with Place({"S0": SHARDS}, change=lambda config: config["QUARKCHAIN"]["CHAINS"][1].update(SHARD_SIZ=2)) as place:
+        place.slave("S0")
+        for key in ("A_KEY_OF_TOMORROW", "QUARKCHAIN.CHAINS[1].SHARD_SIZ", "JSON_RPC_PORT"):
+            assert f": the setting {key} is read by nobody" in place.log(), place.log()
+        for key in ("LOG_LEVEL", "QUARKCHAIN.CHAINS[0].SHARD_SIZE", "SLAVE_LIST", "P2P_PORT"):
+            assert f" {key} is read by nobody" not in place.log(), place.log()
+
+
+def test_stats_slaves_and_status_name_every_shard_and_slave_also_of_a_master_that_has_heard_nothing():
+    with Place() as place:
+        slaves = [place.slave(name, "--keep-waiting") for name in ("S0", "S1")]
+        place.run("master", "--data", "master", "--exec", "root")
+        rows = [json.loads(line) for line in place.run("master", "--data", "master", "--json", "--exec", "stats", "--exec", "slaves", "--exec", "status").stdout.splitlines()]
+        equal([(row["shard"], row["slave"]) for row in rows[:4]], [(f"0x{shard:08x}", name) for shard in SHARDS for name, shards in TWO.items() if shard in shards])
+        equal([row["slave"] for row in rows[4:6]], ["S0", "S1"])
+        assert all(name in rows[6]["members"] for name in TWO), rows[6]
+        for slave in slaves:
+            slave.send_signal(signal.SIGTERM)
+            equal(slave.wait(PATIENCE), 0)
+
+
 def test_an_address_in_use_is_said():
     with Place() as place, socket.create_server(("0.0.0.0", place.ports["S0"])):
         assert f"tcp://0.0.0.0:{place.ports['S0']}" in trouble(place.run("slave", "--node_id", "S0"), 10)
@@ -500,8 +574,8 @@ def test_a_command_that_does_not_exist_is_said_with_those_that_do():
     def said(*words):
         return trouble(subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=PATIENCE), 1)
 
-    equal(said("quarkchain", "slaev"), 'expected one of the commands master, slave, call, decode, encode, check, state, saw "slaev"; did you mean slave? (see trunkline quarkchain --help)')
-    equal(said("quarkchain"), "expected one of the commands master, slave, call, decode, encode, check, state, saw nothing (see trunkline quarkchain --help)")
+    equal(said("quarkchain", "slaev"), 'expected one of the commands master, slave, call, decode, encode, check, state, checkdb, saw "slaev"; did you mean slave? (see trunkline quarkchain --help)')
+    equal(said("quarkchain"), "expected one of the commands master, slave, call, decode, encode, check, state, checkdb, saw nothing (see trunkline quarkchain --help)")
     assert said("quarkchian").endswith('saw "quarkchian"; did you mean quarkchain? (see trunkline --help)'), said("quarkchian")
     assert "--node_id is required" in said("quarkchain", "slave", "--cluster_config", "x"), said("quarkchain", "slave", "--cluster_config", "x")
 

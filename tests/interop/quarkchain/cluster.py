@@ -1,10 +1,12 @@
 """Clusters of real processes: Python's nodes and ours, on loopback, from one configuration."""
+import contextlib
 import json
 import os
 import select
 import socket
 import subprocess
 import tempfile
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE = 60  # seconds until something that should happen counts as hanging
@@ -36,12 +38,14 @@ def chain(number, rich):
     return dict(proof(10), CHAIN_ID=number, SHARD_SIZE=2, DEFAULT_CHAIN_TOKEN="QKC", GENESIS=genesis)
 
 
-def config(slaves, p2p_port, bootstrap_port, rich):
+def config(slaves, p2p_port, bootstrap_port, rich, db="", rpc_port=38391):
     """Two chains of two shards; `slaves` are (id, port, shards)."""
     zero = "00" * 32
     genesis = {"VERSION": 0, "HEIGHT": 0, "HASH_PREV_BLOCK": zero, "HASH_MERKLE_ROOT": zero, "TIMESTAMP": 1556639999, "DIFFICULTY": 1000000, "NONCE": 0}
     return {
-        "P2P_PORT": p2p_port, "GENESIS_DIR": None, "DB_PATH_ROOT": "", "LOG_LEVEL": "info", "A_KEY_OF_TOMORROW": {"X": 1},
+        "P2P_PORT": p2p_port, "GENESIS_DIR": None, "DB_PATH_ROOT": db, "LOG_LEVEL": "info", "A_KEY_OF_TOMORROW": {"X": 1},
+        "JSON_RPC_PORT": rpc_port, "JSON_RPC_HOST": "127.0.0.1", "ENABLE_PUBLIC_JSON_RPC": bool(db),
+        "ENABLE_TRANSACTION_HISTORY": bool(db),
         "QUARKCHAIN": {
             "CHAIN_SIZE": 2, "NETWORK_ID": 1033, "GUARDIAN_PUBLIC_KEY": "00" * 64, "ROOT_SIGNER_PRIVATE_KEY": None,
             "SKIP_ROOT_DIFFICULTY_CHECK": True, "SKIP_MINOR_DIFFICULTY_CHECK": True,
@@ -73,7 +77,8 @@ class Process:
     def kill(self):
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # what it never read
+            self.process.stdin.close()
         self.process.stdout.close()
 
     def log(self):
@@ -98,15 +103,16 @@ class PythonMaster(Process):
 
 class Cluster:
     """`slaves` says of each whether it is "python" or "ours", and what it runs: {"S0": ("ours", [2, 3])}."""
-    def __init__(self, program, slaves, rich=(RICH,), bootstrap=None):
+    def __init__(self, program, slaves, rich=(RICH,), bootstrap=None, kept=False):
         self.program, self.processes = program, []
         self.directory = tempfile.TemporaryDirectory()
-        self.p2p_port, *ports = free_ports(1 + len(slaves))
+        self.p2p_port, self.rpc_port, *ports = free_ports(2 + len(slaves))
+        db = os.path.join(self.directory.name, "db") if kept else ""
         self.slaves = {name: (kind, port, shards) for port, (name, (kind, shards)) in zip(ports, slaves.items())}
         self.config = os.path.join(self.directory.name, "cluster_config.json")
         listed = [(name, port, shards) for name, (_, port, shards) in self.slaves.items()]
         with open(self.config, "w") as file:
-            json.dump(config(listed, self.p2p_port, bootstrap or self.p2p_port, rich), file)
+            json.dump(config(listed, self.p2p_port, bootstrap or self.p2p_port, rich, db, self.rpc_port), file)
         self.nodes = {name: self.start_slave(name) for name in self.slaves}
         self.master = None
 
@@ -129,6 +135,25 @@ class Cluster:
         self.master = self.start(PythonMaster, "python_master", *self.python("python_master.py"))
         self.master.boot()
         return self.master
+
+    def restart(self):
+        """All slaves anew, on what they have kept."""
+        for node in self.nodes.values():
+            node.ended()
+        self.nodes = {name: self.start_slave(name) for name in self.slaves}
+
+    def python_check_db(self):
+        """The exit code of a Python master that has all slaves check all that they have."""
+        checker = self.start(Process, "check_db", *self.python("python_master.py"), "--check_db=true")
+        return checker.ended()
+
+    def wallet(self, method, *params):
+        """What a wallet is told by the Python master's JSON RPC."""
+        body = json.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": 1}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.rpc_port}", body, {"Content-Type": "application/json"})
+        answer = json.load(urllib.request.urlopen(request, timeout=PATIENCE))
+        assert "error" not in answer, answer
+        return answer["result"]
 
     def our_master(self, *commands):
         """Runs ours to its end with --exec COMMAND...; the lines that it printed."""

@@ -146,11 +146,19 @@ def main():
     master = MasterServer(env, RootState(env))
     master.start()
     master.wait_until_cluster_active()
+    if env.arguments.check_db:
+        checking = asyncio.ensure_future(master.check_db())
+        master.do_loop([])
+        return checking.result()
     network = SimpleNetwork(env, master, loop)
     network.start()
+    ending = [network.shutdown]
+    if env.cluster_config.ENABLE_PUBLIC_JSON_RPC:
+        from quarkchain.cluster.jsonrpc import JSONRPCHttpServer
+        ending.append(JSONRPCHttpServer.start_public_server(env, master).shutdown)
     say(event="active")
     obeying = loop.create_task(obey(Verbs(master, network), loop))  # the loop itself would not keep it
-    master.do_loop([network.shutdown])
+    master.do_loop(ending)
     obeying.cancel()
     say(event="shutdown")
 

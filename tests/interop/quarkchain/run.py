@@ -161,8 +161,8 @@ class PythonMasterAndOurSlaves:
         equal([self.cluster.nodes[name].ended() for name in ("S0", "S1")], [0, 0])
 
 
-# What the embedded backend has no answer to: it executes nothing, has no such block, and nobody may mine from outside.
-REFUSED = ["ADD_MINOR_BLOCK", "GET_MINOR_BLOCK", "GET_TRANSACTION", "EXECUTE_TRANSACTION", "GET_TRANSACTION_RECEIPT", "GEN_TX", "GET_LOG",
+# What a slave of ours refuses: blank requests are of no shard, there is no such block, and nobody may mine from outside.
+REFUSED = ["ADD_MINOR_BLOCK", "GET_MINOR_BLOCK", "GET_TRANSACTION", "EXECUTE_TRANSACTION", "GET_TRANSACTION_RECEIPT", "GEN_TX",
            "ESTIMATE_GAS", "GET_WORK", "SUBMIT_WORK", "CHECK_MINOR_BLOCK", "GET_TOTAL_BALANCE"]
 
 
@@ -483,8 +483,155 @@ class TheSameQuestions:
         self.ours.close()
 
 
+class TransfersBetweenMixedClusters:
+    """Two clusters whose shards are run by the other kind each: every block is made by one and validated by the other."""
+    ROUNDS = 100
+    TRANSFERS = 3  # in each
+    PRICE, GAS, IN_SHARD, ACROSS = 10 ** 10, 39000, 21000, 9000
+
+    def __init__(self):
+        self.cluster = self.source = Cluster(PROGRAM, {"S0": ("ours", [SHARDS[0], SHARDS[2]]), "S1": ("python", [SHARDS[1], SHARDS[3]])}, kept=True)
+        self.source.python_master()
+        self.target = Cluster(PROGRAM, {"T0": ("python", [SHARDS[0], SHARDS[2]]), "T1": ("ours", [SHARDS[1], SHARDS[3]])}, bootstrap=self.source.p2p_port)
+        self.source.processes += self.target.processes  # for the logs
+        self.target.python_master()
+        self.source.processes.append(self.target.master)
+        self.source.master.mine_root_block()  # nothing crosses before
+        self.rich = {shard: AMOUNT for shard in SHARDS}
+        self.small = {shard: 0 for shard in SHARDS}
+        self.nonces = {shard: 0 for shard in SHARDS}
+        self.sent = []
+
+    @staticmethod
+    def key(shard):
+        return shard & 0xFFFF0001
+
+    def send(self, number):
+        start, end = SHARDS[number % 4], SHARDS[number // 4 % 4]
+        value = 1000 + number
+        sent = self.source.master.transfer(key=KEY, from_key=self.key(start), to_key=self.key(end), to=SMALL, value=value, nonce=self.nonces[start])
+        equal(sent["added"], True)
+        self.sent.append((sent["hash"], start, end))
+        self.nonces[start] += 1
+        self.small[end] += value
+        if start == end:
+            self.rich[start] -= value + self.IN_SHARD * self.PRICE
+        else:  # what is left of the gas is given back where it went
+            self.rich[start] -= value + self.GAS * self.PRICE
+            self.rich[end] += (self.GAS - self.IN_SHARD - self.ACROSS) * self.PRICE
+
+    def root_of_all(self):
+        transactions = 0
+        for shard in SHARDS:
+            mined = self.source.master.mine_minor_block(branch=shard)
+            equal(mined["added"], True)
+            transactions += mined["transactions"]
+        return self.source.master.mine_root_block(), transactions
+
+    def check_every_transfer_of_a_hundred_root_blocks_is_in_a_block(self):
+        total, began = 0, time.time()
+        for round in range(self.ROUNDS):
+            # Each block is at least a second later than the one before, and none may be far ahead of the clock.
+            until(lambda: time.time() - began > round - 8)
+            for i in range(self.TRANSFERS):
+                self.send(round * self.TRANSFERS + i)
+            root, transactions = self.root_of_all()
+            total += transactions
+            equal(len(root["minor_headers"]), len(SHARDS))
+        self.tip, _ = self.root_of_all()  # where the last deposits arrive
+        equal(total, self.ROUNDS * self.TRANSFERS)
+
+    def check_balances_are_exact_to_the_last_unit_in_shards_of_both_kinds(self):
+        for recipient, amounts in ((RICH, self.rich), (SMALL, self.small)):
+            seen = self.source.master.account_data(recipient=recipient)
+            equal({shard: seen[str(shard)]["balances"].get("35760") for shard in SHARDS}, {shard: str(amount) for shard, amount in amounts.items()})
+
+    def check_wallets_see_balances_counts_and_receipts(self):
+        for shard in SHARDS:
+            rich, small = (f"0x{recipient}{self.key(shard):08x}" for recipient in (RICH, SMALL))
+            for address, amount in ((rich, self.rich[shard]), (small, self.small[shard])):
+                equal([int(one["balance"], 16) for one in self.source.wallet("getBalances", address)["balances"]], [amount])
+            equal(int(self.source.wallet("getTransactionCount", rich), 16), self.nonces[shard])
+            listed = self.source.wallet("getTransactionsByAddress", rich, "0x", "0x5")
+            assert len(listed["txList"]) == 5, listed
+        for hash, start, end in self.sent[:16]:
+            receipt = self.source.wallet("getTransactionReceipt", f"0x{hash}{self.key(start):08x}")
+            equal((receipt["status"], int(receipt["gasUsed"], 16)), ("0x1", self.IN_SHARD))
+            if start != end:
+                there = self.source.wallet("getTransactionReceipt", f"0x{hash}{self.key(end):08x}")
+                equal((there["status"], int(there["gasUsed"], 16)), ("0x1", self.ACROSS))
+
+    def check_each_cluster_takes_every_block_of_the_other(self):
+        until(lambda: self.target.master.tip()["hash"] == self.tip["hash"])
+        for shard in SHARDS:
+            for height in (1, 50, self.ROUNDS, self.ROUNDS + 1):
+                equal(self.target.master.minor_block(branch=shard, height=height), self.source.master.minor_block(branch=shard, height=height))
+        for recipient in (RICH, SMALL):
+            equal(self.target.master.account_data(recipient=recipient), self.source.master.account_data(recipient=recipient))
+
+    def check_a_block_that_one_cluster_mines_is_announced_and_taken_by_the_other(self):
+        for shard in SHARDS:
+            mined = self.source.master.mine_minor_block(branch=shard)
+            until(lambda: (self.target.master.minor_block(branch=shard, height=mined["height"]) or {}).get("hash") == mined["hash"])
+        for shard in SHARDS:
+            mined = self.target.master.mine_minor_block(branch=shard)
+            until(lambda: (self.source.master.minor_block(branch=shard, height=mined["height"]) or {}).get("hash") == mined["hash"])
+
+    def check_the_real_master_s_check_db_passes_after_a_restart(self):
+        self.source.master.quit()
+        self.source.master.ended()
+        self.source.restart()
+        equal(self.source.python_check_db(), 0)
+        assert "Integrity check completed!" in self.source.processes[-1].log()
+
+    def close(self):
+        self.target.close()
+
+
+class OurSlavesAreKilledUnderAPythonMaster:
+    """kill -9, three times: what the master has confirmed is there again, and the cluster goes on."""
+    def __init__(self):
+        self.cluster = Cluster(PROGRAM, {"S0": ("ours", [SHARDS[0], SHARDS[2]]), "S1": ("ours", [SHARDS[1], SHARDS[3]])}, kept=True)
+        self.master = self.cluster.python_master()
+        self.nonce = 0
+        self.seen = {}  # the accounts as each root block has confirmed them, by its hash
+        self.confirm()
+
+    def confirm(self):
+        for shard in SHARDS:
+            equal(self.master.mine_minor_block(branch=shard)["added"], True)
+        root = self.master.mine_root_block()
+        self.seen[root["hash"]] = [self.master.account_data(recipient=recipient) for recipient in (RICH, SMALL)]
+
+    def send(self):
+        equal(self.master.transfer(key=KEY, from_key=0, to_key=self.nonce % 2 << 16, to=SMALL, value=1000, nonce=self.nonce)["added"], True)
+        self.nonce += 1
+
+    def check_after_each_kill_every_shard_is_where_the_master_s_root_chain_is_and_goes_on(self):
+        for _ in range(3):
+            for _ in range(3):
+                self.send()
+                self.confirm()
+            self.send()
+            self.master.mine_minor_block(branch=SHARDS[0])  # which nothing confirms any more
+            self.cluster.nodes["S0"].process.kill()
+            self.master.ended()
+            self.cluster.restart()
+            self.master = self.cluster.python_master()
+            equal([self.master.account_data(recipient=recipient) for recipient in (RICH, SMALL)], self.seen[self.master.tip()["hash"]])
+            self.nonce = self.master.account_data(recipient=RICH)[str(SHARDS[0])]["transaction_count"]
+            self.confirm()
+
+    def check_all_that_is_kept_passes_the_real_check_db(self):
+        self.master.quit()
+        self.master.ended()
+        self.cluster.restart()
+        equal(self.cluster.python_check_db(), 0)
+
+
 WORLDS = [PythonMasterAndOurSlaves, OurMasterAndPythonSlaves, OurMasterAndMixedSlaves, PythonMasterAndMixedSlaves,
-          OurSlavesSyncFromAPythonCluster, APythonClusterSyncsFromOurMaster, CallAndAPythonSlave, TheSameQuestions]
+          OurSlavesSyncFromAPythonCluster, APythonClusterSyncsFromOurMaster, CallAndAPythonSlave, TheSameQuestions,
+          TransfersBetweenMixedClusters, OurSlavesAreKilledUnderAPythonMaster]
 
 
 def checks_of(world):

@@ -2,6 +2,7 @@
 #include "services/quarkchain/chain/config.hpp"
 #include "services/quarkchain/chain/genesis.hpp"
 #include "services/quarkchain/chain/hashes.hpp"
+#include "services/quarkchain/chain/unread_settings.hpp"
 #include "tests/services/quarkchain/vectors.hpp"
 
 #include <doctest/doctest.h>
@@ -109,6 +110,14 @@ TEST_CASE("config: values, defaults and what follows from them") {
   CHECK(config.unserved_shards().empty());
   CHECK_THROWS_WITH_AS(config.slave("S2"), "cluster_config: SLAVE_LIST: expected a slave with ID \"S2\", seen S0, S1",
                        ConfigFailure);
+}
+
+TEST_CASE("config: settings that nobody reads are named, and of what is below them nothing") {
+  const std::vector<std::string> expected = {"A_KEY_OF_TOMORROW", "QUARKCHAIN.ROOT_SIGNER_PRIVATE_KEY",
+                                             "SLAVE_LIST[1].WEBSOCKET_JSON_RPC_PORT", "SIMPLE_NETWORK", "MONITORING"};
+  CHECK(unread_settings(Json::parse(cluster_text)) == expected);
+  const std::string misspelt = changed("\"ROOT_HEIGHT\": 2", "\"ROOT_HEIGHT\": 2, \"ROOT_HIGHT\": 3");
+  CHECK(unread_settings(Json::parse(misspelt)).at(2) == "QUARKCHAIN.CHAINS[0].GENESIS.ROOT_HIGHT");
 }
 
 TEST_CASE("config: what is wrong is named, with what was expected and what was seen") {

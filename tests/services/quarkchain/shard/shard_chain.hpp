@@ -4,6 +4,7 @@
 
 #include "services/quarkchain/execution/transfers.hpp"
 #include "services/quarkchain/shard/shard_cl.hpp"
+#include "tests/services/quarkchain/signer.hpp"
 
 #include <cstdint>
 #include <limits>
@@ -41,15 +42,6 @@ class FailingStore final : public Store {
 
 /// Everything that is in it.
 std::map<std::string, std::string> contents(const Store& store);
-
-/// Whoever can sign. Two of one number are the same.
-struct Signer {
-  explicit Signer(std::uint8_t number);
-  Hash256 key;
-  Recipient address;
-
-  EvmTransaction& sign(EvmTransaction& tx) const;
-};
 
 /// Chains of one shard each, rewards of 100 with half of them taxed, one account with 10^18. `extra`: JSON members of
 /// QUARKCHAIN and of each chain, as `"GAS_LIMIT": 60000`.

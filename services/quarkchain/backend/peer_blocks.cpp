@@ -1,4 +1,4 @@
-#include "services/quarkchain/ledger/peer_blocks.hpp"
+#include "services/quarkchain/backend/peer_blocks.hpp"
 
 #include "services/quarkchain/chain/hashes.hpp"
 

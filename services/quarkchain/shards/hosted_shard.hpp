@@ -1,0 +1,79 @@
+// One shard of a slave: its database, its executor, its consensus layer, and what goes on around it.
+#pragma once
+
+#include "async/mutex.hpp"
+#include "fragment/log.hpp"
+#include "services/quarkchain/backend/header_query.hpp"
+#include "services/quarkchain/execution/transfers.hpp"
+#include "services/quarkchain/rpc/refusal.hpp"
+#include "services/quarkchain/shard/shard_cl.hpp"
+#include "services/quarkchain/shard/shard_reads.hpp"
+#include "services/quarkchain/shard/shard_work.hpp"
+#include "services/quarkchain/shards/shard_peers.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace trunkline::quarkchain {
+
+class HostedShard {
+ public:
+  /// `config` must outlive it. Errors: ConfigFailure, AnotherDatabase, StoreFailure.
+  HostedShard(const QuarkChainConfig& config, const ShardConfig& shard, std::unique_ptr<Store> store, bool history,
+              LogSink log);
+  HostedShard(const HostedShard&) = delete;
+  HostedShard& operator=(const HostedShard&) = delete;
+
+  std::uint32_t branch() const noexcept { return cl_.shard().full_shard_id; }
+  /// It has a genesis, or was started on a root block that it held.
+  bool is_running() const noexcept { return cl_.is_running(); }
+  ShardCL& cl() noexcept { return cl_; }
+  const ShardCL& cl() const noexcept { return cl_; }
+  ShardWork& work() noexcept { return work_; }
+  const ShardReads& reads() const noexcept { return reads_; }
+  ShardPeers& peers() noexcept { return peers_; }
+  const MinorPoint& tip() const noexcept { return *cl_.tips().minor; }
+
+  /// As the consensus layer adds it, and what is missing is said once. Errors: Refused, with `code` for a block that is
+  /// invalid, and with Refusal::failed for one that nobody can tell of here.
+  AddedBlock add(const MinorBlock& block, const AddOptions& options, Refusal code);
+  /// Errors: Refused with `code`: the block is invalid.
+  void check(const MinorBlock& block, std::uint64_t now, Refusal code) const;
+  /// Runs a block that is held once more, and writes nothing. Errors: Refused.
+  void verify(const Hash256& hash, std::uint64_t now);
+  /// Errors: Refused with Refusal::bad_message.
+  AddedRoot add_root(const RootBlock& block);
+
+  /// `hash` and what is below it, as far as lists and reports may not have gone out; oldest first.
+  std::vector<Hash256> uncommitted(const Hash256& hash) const;
+  /// Canonical, not confirmed, and known to the master: what it may make a root block of.
+  std::vector<MinorBlockHeader> confirmable() const;
+  /// Towards genesis without skips a walk goes by parents, and otherwise along the canonical chain.
+  std::vector<MinorBlockHeader> headers(const HeaderQuery& query) const;
+  /// Whether a root block is one that a peer's block may stand on: held, and not below that of what is confirmed.
+  bool may_stand_on(const Hash256& root) const;
+
+  Mutex adding; // held from before a block is added until it is committed
+  Mutex syncing; // held by whoever follows a peer
+  bool is_syncing = false;
+  bool is_catching_up = false;
+  std::set<std::uint64_t> waiting; // peers that are to be followed next
+  Recent<Hash256, bool> seen{1024}; // blocks that were passed on
+
+ private:
+  template <class Action> auto guarded(Refusal code, Action&& action);
+
+  std::unique_ptr<Store> store_;
+  TransfersExecutor executor_;
+  ShardCL cl_;
+  ShardWork work_;
+  ShardReads reads_;
+  ShardPeers peers_;
+  LogSink log_;
+  std::string said_; // the reason for which it stopped, when it was logged last
+};
+
+} // namespace trunkline::quarkchain
