@@ -58,6 +58,7 @@ struct Village {
     NodeOptions options;
     options.name = name;
     options.media["mem"] = memory;
+    options.redial.initial = {}; // a dial that fails does so at once
     auto node = std::make_unique<Node>(io.get_executor(), std::move(options));
     node->serve("echo", echo);
     node->serve("failing", fail_at_once);
