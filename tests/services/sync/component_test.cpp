@@ -37,7 +37,7 @@ struct Household {
     return Node(world.executor(), std::move(options));
   }
   std::shared_ptr<ServiceComponent> service(std::shared_ptr<Root> served = nullptr) {
-    ServiceOptions options;
+    sync::ServiceOptions options;
     options.root = std::move(served);
     return std::make_shared<ServiceComponent>(world.executor(), "sync", node->node(), std::move(options), 3s);
   }

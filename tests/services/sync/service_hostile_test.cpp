@@ -66,7 +66,7 @@ awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
   scripted.register_service(
       "sync", [script = scene.script](LocalPeer&, CircuitInbox& circuits) { return run_script(script, circuits); });
   const std::string address = scripted.listen("mem://scripted");
-  ServiceOptions settings;
+  sync::ServiceOptions settings;
   settings.random = test::seeded_random();
   settings.tuning = scene.tuning;
   const auto service = Service::register_at(real, std::move(settings));
@@ -191,7 +191,7 @@ awaitable<void> ask_too_often(std::string path) {
   options.media["mem"] = network;
   Node asker(executor, options);
   Node answerer(executor, options);
-  ServiceOptions settings;
+  sync::ServiceOptions settings;
   settings.root = Root::open(path);
   settings.answered_max = 2;
   const auto service = Service::register_at(answerer, std::move(settings));
@@ -235,7 +235,7 @@ awaitable<void> ask_for_much_and_little(std::string path, std::vector<std::strin
   options.media["mem"] = network;
   Node asker(executor, options);
   Node answerer(executor, options);
-  ServiceOptions settings;
+  sync::ServiceOptions settings;
   settings.root = Root::open(path);
   const auto service = Service::register_at(answerer, std::move(settings));
   const std::string address = answerer.listen("mem://answerer");
@@ -250,7 +250,7 @@ awaitable<void> ask_for_much_and_little(std::string path, std::vector<std::strin
 
 /// Two nodes of which one answers syncs.
 struct Town {
-  explicit Town(Executor executor, ServiceOptions settings)
+  explicit Town(Executor executor, sync::ServiceOptions settings)
       : asker(executor, with(network)), answerer(executor, with(network)),
         service(Service::register_at(answerer, std::move(settings))), address(answerer.listen("mem://answerer")),
         me(asker.new_peer("asker")) {}
@@ -278,7 +278,7 @@ struct Town {
 
 /// Three listings of about 15 KB where there is room for two.
 awaitable<void> ask_for_listings(std::string path) {
-  ServiceOptions settings;
+  sync::ServiceOptions settings;
   settings.root = Root::open(path);
   settings.listing_bytes_max = 40'000;
   Town town(co_await asio::this_coro::executor, std::move(settings));
@@ -311,7 +311,7 @@ awaitable<std::string> heard_last(Circuit& control) {
 }
 
 awaitable<void> ask_as_two_remotes(std::string path) {
-  ServiceOptions settings;
+  sync::ServiceOptions settings;
   settings.root = Root::open(path);
   settings.answered_per_remote_max = 2;
   Town town(co_await asio::this_coro::executor, std::move(settings));
@@ -342,7 +342,7 @@ awaitable<void> ask_as_two_remotes(std::string path) {
 Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run = true);
 
 awaitable<void> ask_and_say_nothing(std::string path) {
-  ServiceOptions settings;
+  sync::ServiceOptions settings;
   settings.root = Root::open(path);
   settings.idle_max = std::chrono::milliseconds(50);
   Town town(co_await asio::this_coro::executor, std::move(settings));
@@ -360,7 +360,7 @@ awaitable<void> ask_and_say_nothing(std::string path) {
 }
 
 awaitable<void> end_in_words_of_its_own(std::string path, std::vector<std::string>* log) {
-  ServiceOptions settings;
+  sync::ServiceOptions settings;
   settings.root = Root::open(path);
   settings.log = [log](const std::string& line) { log->push_back(line); };
   Town town(co_await asio::this_coro::executor, std::move(settings));
@@ -373,7 +373,7 @@ awaitable<void> end_in_words_of_its_own(std::string path, std::vector<std::strin
 }
 
 awaitable<void> say_many_notes(std::string path, std::vector<Note>* heard) {
-  ServiceOptions settings;
+  sync::ServiceOptions settings;
   settings.root = Root::open(path);
   settings.notes_max = 10;
   settings.on_note = [heard](const Note& note) { heard->push_back(note); };
@@ -400,7 +400,7 @@ Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run) {
 }
 
 awaitable<void> push_listings(std::string path) {
-  ServiceOptions settings;
+  sync::ServiceOptions settings;
   std::filesystem::create_directories(path);
   settings.root = Root::open(path);
   settings.listing_bytes_max = 120'000;
@@ -432,7 +432,7 @@ awaitable<void> push_listings(std::string path) {
 
 /// Each symlink is a note with its target. How much is listed tells how much of that is kept.
 awaitable<void> push_and_not_listen(std::string path) {
-  ServiceOptions settings;
+  sync::ServiceOptions settings;
   settings.root = Root::open(path);
   std::size_t noted = 0;
   settings.on_note = [&noted](const Note&) { ++noted; };
