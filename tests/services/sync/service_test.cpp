@@ -63,8 +63,8 @@ NodeOptions on(std::shared_ptr<MemoryMedium> network) {
   return options;
 }
 
-ServiceOptions answering(const Setting& setting, std::shared_ptr<Root> root, std::vector<Note>& notes) {
-  ServiceOptions options;
+sync::ServiceOptions answering(const Setting& setting, std::shared_ptr<Root> root, std::vector<Note>& notes) {
+  sync::ServiceOptions options;
   options.root = std::move(root);
   options.read_only = setting.read_only;
   options.random = test::seeded_random();
@@ -79,7 +79,7 @@ awaitable<void> run(Way way, const Setting& setting, std::string from, std::stri
   Node asker(executor, on(network));
   Node answerer(executor, on(network));
   const std::string address = answerer.listen("mem://answerer");
-  ServiceOptions asking;
+  sync::ServiceOptions asking;
   asking.random = test::seeded_random();
   asking.tuning = setting.tuning;
   const auto service = Service::register_at(asker, std::move(asking));
