@@ -258,7 +258,7 @@ void SlavePool::State::make_room(const RpcCircuit& circuit) {
   const std::string text =
       fmt::format("it has not said PING, others want to, and unidentified_max is {}, {} of one host",
                   options.unidentified_max, options.unidentified_per_host_max);
-  log("silent", LogLevel::warning, fmt::format("connection from {} closed: {}", silent->remote(), text));
+  log("gives way", LogLevel::warning, fmt::format("connection from {} closed: {}", silent->remote(), text));
   silent->close(End(error::handshake_timeout, text));
 }
 

@@ -62,7 +62,7 @@ CO_TEST_CASE("bad input: a thousand silent connections are closed for others or 
   CHECK(slave.log.lines().size() < 500); // not two for each
   CHECK(slave.log.has_line("connection from tcp://127.0.0.1:"));
   CHECK(counters.unidentified_closed > 0);
-  CHECK(counters.identify_timeouts >= 16);
+  CHECK(counters.identify_timeouts >= 15); // one has made room for the real one
   CHECK(slave.log.has_line("unidentified_max is 16"));
   CHECK(slave.log.has_line("no PING within identify_deadline 300 ms"));
   co_await still_answers(master.get(), 2);
