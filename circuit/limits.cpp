@@ -1,5 +1,7 @@
 #include "circuit/limits.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <fmt/format.h>
 
 #include <stdexcept>
@@ -16,6 +18,8 @@ void Limits::check() const {
          "at least 2 MiB");
   demand(circuit_window_bytes_max >= circuit_window_bytes_initial && circuit_window_bytes_max <= std::size_t{1} << 29,
          "circuit_window_bytes_max", circuit_window_bytes_max, "256 KiB to 512 MiB");
+  demand(errors_unread_bytes_max >= 1024 && errors_unread_bytes_max <= circuit_window_bytes_initial / 2,
+         "errors_unread_bytes_max", errors_unread_bytes_max, "1 KiB to 128 KiB");
   demand(send_queue_bytes_max >= frame_bytes_max, "send_queue_bytes_max", send_queue_bytes_max, "at least 72 KiB");
   demand(circuits_max >= 1, "circuits_max", circuits_max, "at least 1");
   demand(open_backlog_max >= 1, "open_backlog_max", open_backlog_max, "at least 1");
@@ -30,8 +34,9 @@ void Limits::check() const {
   demand(user_string_bytes_max <= 4096, "user_string_bytes_max", user_string_bytes_max, "at most 4096");
   demand(reason_bytes_max <= 4096, "reason_bytes_max", reason_bytes_max, "at most 4096");
   const auto demand_time = [&](std::chrono::milliseconds value, const char* name) {
-    demand(value.count() >= 1 && value <= std::chrono::days(365), name,
-           static_cast<std::size_t>(value.count() < 0 ? 0 : value.count()), "1 millisecond to 365 days");
+    demand(value.count() >= 1 && (value <= std::chrono::days(365) || is_never(value)), name,
+           static_cast<std::size_t>(value.count() < 0 ? 0 : value.count()),
+           "1 millisecond to 365 days, or the longest for none");
   };
   demand_time(handshake_deadline, "handshake_deadline");
   demand_time(keepalive_interval, "keepalive_interval");

@@ -15,12 +15,15 @@ inline constexpr std::size_t circuit_window_bytes_initial = 256 * 1024;
 inline constexpr std::size_t trunk_window_bytes_initial = 1024 * 1024;
 /// Charged for each fragment beyond its bytes: about what it occupies in memory when it is empty.
 inline constexpr std::size_t fragment_credit_overhead = 256;
+/// A fragment of several frames of which the first has no more payload has begun without credit for the rest.
+inline constexpr std::size_t short_beginning_bytes_max = 4096;
 
 struct Limits {
   std::size_t fragment_bytes_max = 4 << 20; // payload of one fragment; at most 1 GiB
   std::size_t trunk_memory_bytes_max = 16 << 20; // received and not yet consumed, half of it for reassembly;
                                                  // raised to 4 * fragment_bytes_max when that is larger
   std::size_t circuit_window_bytes_max = 4 << 20; // how far a circuit's window may tune itself up
+  std::size_t errors_unread_bytes_max = 64 * 1024; // on one circuit; beyond it the oldest error fragment is dropped
   std::size_t send_queue_bytes_max = 4 << 20; // taken for sending and covered by circuit credit, per trunk
   std::uint32_t circuits_max = 131072; // opened by the far side and not yet released here
   std::uint32_t open_backlog_max = 131072; // opened by far sides to one peer and not yet taken by its service
@@ -40,8 +43,8 @@ struct Limits {
   std::chrono::milliseconds handshake_deadline{5000};
   std::chrono::milliseconds keepalive_interval{15000}; // silence before a ping; twice that is death
   std::chrono::milliseconds write_deadline{20000}; // output handed over and not written
-  std::chrono::milliseconds stall_deadline{60000}; // a circuit whose queued data gets no credit, a close that is not
-                                                   // answered, a reader that holds memory while others starve
+  std::chrono::milliseconds stall_deadline{60000}; // since the last progress: of a circuit that we closed; of readers
+                                                   // that hold the memory which others need
   std::chrono::milliseconds goodbye_deadline{1000}; // to flush the last words
 
   /// Throws std::invalid_argument that names the limit, its value and what it must be.

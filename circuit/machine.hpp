@@ -6,6 +6,7 @@
 
 #include "circuit/limits.hpp"
 #include "circuit/output.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/error.hpp"
 #include "fragment/fragment.hpp"
 
@@ -54,6 +55,7 @@ struct CircuitCounters {
   std::uint64_t fragments_received = 0;
   std::uint64_t bytes_sent = 0;     // payload bytes
   std::uint64_t bytes_received = 0; // payload bytes
+  std::uint64_t errors_dropped = 0; // received error fragments that gave way to later ones before they were taken
 };
 
 struct TrunkEvent;
@@ -224,6 +226,7 @@ struct TrunkCounters {
   std::uint64_t reading_pauses = 0; // because of more control frames than control_frames_per_second_max
   std::uint64_t metadata_dropped = 0; // of far peers: there was no room for it here
   std::uint64_t metadata_withheld = 0; // of our peers: there is no room for it there
+  std::uint64_t errors_dropped = 0; // of all circuits
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_sent = 0;
 };

@@ -2,6 +2,7 @@
 
 #include "async/clock.hpp"
 #include "async/within.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "peer/session.hpp"
 #include "peer/url.hpp"
@@ -121,7 +122,8 @@ awaitable<std::unique_ptr<Transport>> Links::connect(std::shared_ptr<Links> self
   const std::shared_ptr<Medium> medium = medium_for(self->options_.media, link->dialled_address());
   ++self->counters_.dials;
   const auto deadline = self->options_.connect_deadline;
-  auto outcome = co_await (attempt(medium, link->dialled_address()) || (sleep_for(deadline) || abandoned(link)));
+  auto outcome =
+      co_await (attempt(medium, link->dialled_address()) || (sleep_for(in_nanoseconds(deadline)) || abandoned(link)));
   co_await throw_if_cancelled();
   if (outcome.index() != 0)
     throw_error(error::connect_failed, fmt::format("no answer from {} within connect_deadline {} ms",
@@ -171,7 +173,7 @@ void Links::set_connected(Link& link, const Transport& transport) {
 
 awaitable<void> Links::run_connected(std::shared_ptr<Links> self, std::shared_ptr<Link> link,
                                      std::unique_ptr<Transport> transport) {
-  Session session(link->trunk_, std::move(transport), self->options_.goodbye_deadline);
+  Session session(link->trunk_, std::move(transport), in_nanoseconds(self->options_.goodbye_deadline));
   co_await session.run();
   self->forget(link);
 }

@@ -2,6 +2,7 @@
 
 #include "async/clock.hpp"
 #include "circuit/native/machine.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -247,10 +248,11 @@ void NodeCore::on_lost(const NodeLink& link, const TrunkCircuit& circuit) {
 void NodeCore::on_opened_here(NodeLink& link, TrunkCircuit& circuit) {
   const auto peer = peers_.registry().find_peer(circuit.names->local->id);
   if (peer) Peers::introduce(link, *peer);
-  else link.trunk()->with([&](Machine& machine) {
-    machine.reset(circuit, End(error::peer_ended));
-    machine.end_peer(*circuit.names->local, End(error::peer_ended));
-  });
+  else
+    link.trunk()->with([&](Machine& machine) {
+      machine.reset(circuit, End(error::peer_ended));
+      machine.end_peer(*circuit.names->local, End(error::peer_ended));
+    });
 }
 
 void NodeCore::on_hello(const std::shared_ptr<NodeLink>& link) {
@@ -340,7 +342,7 @@ void NodeCore::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, 
     known->ended_here = true;
     set_draining(known);
     trunk->with([&](Machine& machine) {
-      if (deadline > Duration::zero()) machine.drain(trunk->now() + deadline, true);
+      if (deadline > Duration::zero()) machine.drain(after(trunk->now(), deadline), true);
       else machine.close(std::move(reason));
     });
     return;
@@ -352,7 +354,7 @@ void NodeCore::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, 
 awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadline) {
   using namespace asio::experimental::awaitable_operators;
   const TimePoint now = Clock::of(core->executor()).now();
-  const TimePoint due = deadline < TimePoint::max() - now ? now + deadline : TimePoint::max();
+  const TimePoint due = after(now, deadline);
   if (core->phase_ == Phase::running) {
     core->phase_ = Phase::draining;
     core->log(LogLevel::info, fmt::format("draining {} trunks", core->trunks_.size()));

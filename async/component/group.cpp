@@ -1,6 +1,7 @@
 #include "async/component/group.hpp"
 
 #include "async/within.hpp"
+#include "fragment/deadline.hpp"
 
 #include <fmt/format.h>
 
@@ -57,7 +58,7 @@ awaitable<void> ComponentGroup::watch(std::shared_ptr<Component> child) {
 }
 
 void ComponentGroup::watch_lateness() {
-  alarm_->set(Clock::of(executor()).now() + options_.late_after, [this] {
+  alarm_->set(after(Clock::of(executor()).now(), options_.late_after), [this] {
     if (is_done() || (is_ready() && !stopping_)) return;
     std::string names;
     for (const std::string& name_of_child : late()) names += (names.empty() ? "" : ", ") + name_of_child;
@@ -115,7 +116,7 @@ awaitable<void> ComponentGroup::stop(const std::vector<std::shared_ptr<Scope>>& 
   }
   for (std::size_t i = children_.size(); i-- > 0;) {
     scopes[i]->cancel();
-    const TimePoint due = Clock::of(executor()).now() + options_.stop_deadline;
+    const TimePoint due = after(Clock::of(executor()).now(), options_.stop_deadline);
     while (!children_[i]->is_done() && Clock::of(executor()).now() < due)
       co_await (changed_.wait() || sleep_until(due));
   }

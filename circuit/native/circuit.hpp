@@ -53,6 +53,7 @@ struct Assembly {
   std::size_t total = 0;    // payload bytes
   std::size_t arrived = 0;  // payload bytes, the frame being read included
   std::size_t reserved = 0; // still set aside in the pool
+  bool is_short = false;    // it has begun without credit for more than its first frame
   bool granted = false;     // the pool has given; node's payload has its full size
   std::vector<std::byte> held; // what came before that, all that has arrived
   /// Where the last `size` bytes of what has arrived belong.
@@ -88,6 +89,7 @@ struct NativeCircuit final : TrunkCircuit {
   std::int32_t consumed = 0; // taken by the application, not yet granted again; negative: extras to be worked off
   std::int32_t window = circuit_window_bytes_initial;
   std::uint32_t unread = 0; // delivered and not taken
+  std::uint32_t errors_unread = 0; // of which in `errors`
 
   // Scheduler.
   std::int32_t send_credit = circuit_window_bytes_initial;
@@ -97,7 +99,15 @@ struct NativeCircuit final : TrunkCircuit {
   std::uint64_t begun = 0; // its place among the trunk's begun fragments; 0: outgoing.first() has not begun
   std::int64_t outgoing_cost = 0; // queued and not yet in the output
   std::int64_t counted_cost = 0; // of which the trunk's sum of sendable bytes holds
-  Instant stalled_since{};
+  // How much of the far side's window our side uses: what it has sent and not been granted again.
+  std::int32_t send_window = circuit_window_bytes_initial; // as far as the far side has told
+  std::int64_t outstanding() const noexcept { return std::int64_t{send_window} - send_credit; }
+  std::int64_t share_place = 0; // in ShareLine
+
+  // Closings, of a circuit that we closed.
+  Instant looked_at{};
+  std::uint32_t answered_from = 0; // so many answers to pings prove that what we wrote has arrived
+  std::uint8_t looks = 0; // since the last progress
 
   Instant opened_at{}; // Circuits; of one that was held: when it was handed out
   Instant granted_at{}; // Window
@@ -107,13 +117,18 @@ struct NativeCircuit final : TrunkCircuit {
   std::uint16_t strings = 0; // Circuits: bytes of the names that its opener, the far side, gave it
   bool in_backlog : 1 = false; // opened by the far side and not yet taken by a service
   bool wants_credit : 1 = false; // Scheduler: a send was told no_credit
+  bool in_share_line : 1 = false; // ShareLine
+  bool begun_short : 1 = false; // Scheduler: waits for the far side's memory; outgoing.first() has begun
+  bool is_holder : 1 = false; // Scheduler: outstanding() is more than a little
+  bool read_here : 1 = false; // Window: our application has taken something
 
   std::unique_ptr<HeldOpen> held; // HeldOpens: not handed out to our side yet
 
   CircuitHook of_trunk; // Circuits: every circuit of the trunk
   CircuitHook of_peer; // Circuits: those of one of our peers
   CircuitHook sendable; // Scheduler: has something that its credit covers; the trunk's, too, or it is in blocked_
-  CircuitHook stalled; // Scheduler: waits for credit or for an answer to its close
+  CircuitHook closing_hook; // Closings: closed by us and not over
+  CircuitHook ungranted; // Window: some of what was consumed is not granted
   CircuitHook waiting; // Scheduler: wants room in the trunk's send queue
 };
 

@@ -54,7 +54,9 @@ void Farewell::tick_goodbye(bool unwritten) {
   const Instant now = whole_.now;
   Instant& due = unwritten ? write_by_ : over_at_;
   const auto allowed = unwritten ? whole_.limits.write_deadline : whole_.limits.goodbye_deadline;
-  if (due == Instant::max()) due = now + allowed + std::chrono::nanoseconds(off_by_one("farewell"));
+  const Instant latest = Instant::max() - std::chrono::nanoseconds(1); // the last moment means that it is not set yet
+  if (due == Instant::max())
+    due = std::min(after(now, allowed), latest) + std::chrono::nanoseconds(off_by_one("farewell"));
   if (now >= due) state_ = State::over;
 }
 
@@ -62,9 +64,9 @@ void Farewell::check() const {
   const bool has_goodbye_deadline = write_by_ != Instant::max() || over_at_ != Instant::max();
   invariant(!running() || !has_goodbye_deadline, "farewell: deadlines of the goodbye exist only after it");
   const Instant now = whole_.now;
-  invariant(write_by_ == Instant::max() || write_by_ <= now + whole_.limits.write_deadline,
+  invariant(write_by_ == Instant::max() || write_by_ <= after(now, whole_.limits.write_deadline),
             "farewell: write_by <= now + write_deadline");
-  invariant(over_at_ == Instant::max() || over_at_ <= now + whole_.limits.goodbye_deadline,
+  invariant(over_at_ == Instant::max() || over_at_ <= after(now, whole_.limits.goodbye_deadline),
             "farewell: over_at <= now + goodbye_deadline");
   invariant(!serve_late_ || draining_here_, "farewell: late opens are served only by a side that drains");
 }

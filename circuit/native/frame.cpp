@@ -1,5 +1,7 @@
 #include "circuit/native/frame.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -243,7 +245,9 @@ bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment, std::chr
     } else if (tag == tag_err) {
       fragment.err = value;
     } else if (tag == tag_remaining_ms) {
-      if (fields.number() != 0) fragment.set_deadline(now + std::chrono::milliseconds(fields.number()));
+      // More than a clock can count means that there is none.
+      const std::uint64_t left = std::min<std::uint64_t>(fields.number(), std::numeric_limits<std::int64_t>::max());
+      if (left != 0) fragment.set_deadline(after(now, std::chrono::milliseconds(left)));
     } else if (tag == tag_cancels) {
       cancels = fields.number() != 0;
     } else if (tag == tag_arg) {

@@ -61,26 +61,27 @@ void Keepalive::defer_pong() { pong_at_ = whole_.now + std::chrono::seconds(1); 
 
 void Keepalive::heard_pong(std::uint64_t number) {
   if (!std::exchange(timed_, false) || number != ping_number_) return;
+  ++answers_;
   whole_.counters.round_trip = whole_.now - ping_at_;
   round_trip_ = std::max<std::chrono::nanoseconds>(round_trip_min, whole_.counters.round_trip);
 }
 
 bool Keepalive::wants_ping() const {
   const auto interval = whole_.limits.keepalive_interval;
-  return (connected_ && !asked_ && whole_.now >= heard_at_ + interval) ||
-         (says_little() && whole_.now >= writing_since_ + interval);
+  return (connected_ && !asked_ && whole_.now >= after(heard_at_, interval)) ||
+         (says_little() && whole_.now >= after(writing_since_, interval));
 }
 
 End Keepalive::tick(bool& pinged) {
   const Limits& limits = whole_.limits;
   const Instant now = whole_.now;
-  if (connected_ && !far_peers_.introduced() && now >= connected_at_ + limits.handshake_deadline)
+  if (connected_ && !far_peers_.introduced() && now >= after(connected_at_, limits.handshake_deadline))
     return End(error::handshake_timeout,
                fmt::format("no hello within handshake_deadline {} ms", limits.handshake_deadline.count()));
   if (connected_ && asked_ && ping_ == Ping::written && now >= dead_at())
     return End(error::keepalive_timeout,
                fmt::format("nothing heard for twice keepalive_interval {} ms", limits.keepalive_interval.count()));
-  if (writing_ && now >= writing_since_ + limits.write_deadline)
+  if (writing_ && now >= after(writing_since_, limits.write_deadline))
     return End(error::write_timeout,
                fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
   pinged = wants_ping();

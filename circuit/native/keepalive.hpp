@@ -32,6 +32,15 @@ class Keepalive {
   bool writing() const noexcept { return writing_; }
 
   void ping();
+  /// Pings unless an answer is still to come: two answers in a row prove that the far side reads.
+  void probe() {
+    if (!timed_) ping();
+  }
+  /// Answers to pings that were put after the answer before.
+  std::uint32_t answers() const noexcept { return answers_; }
+  /// With so many answers, all that is in the output now has reached the far side: the last of them is to a ping that
+  /// was put when the one before had been collected, and with it the output of now.
+  std::uint32_t answers_that_prove() const noexcept { return answers_ + (timed_ ? 3 : 2); }
   /// One answer is due at a time, for the last ping of those that came.
   void heard_ping(std::uint64_t number);
   bool has_pong_due() const noexcept { return pong_due_.has_value(); }
@@ -63,7 +72,7 @@ class Keepalive {
   /// suspended.
   Instant dead_at() const noexcept {
     const auto interval = whole_.limits.keepalive_interval;
-    return std::max(heard_at_ + 2 * interval, ping_at_ + interval);
+    return std::max(after(after(heard_at_, interval), interval), after(ping_at_, interval));
   }
 
   Whole& whole_;
@@ -77,6 +86,7 @@ class Keepalive {
   std::uint64_t ping_number_ = 0;
   Instant ping_at_{};
   bool timed_ = false; // the pong of the last ping is still to come
+  std::uint32_t answers_ = 0;
   std::optional<std::uint64_t> pong_due_;
   Instant pong_at_{}; // when pong_due_ may go out
   bool writing_ = false;
@@ -89,14 +99,14 @@ inline Instant Keepalive::deadline() const {
   if (!connected_) return Instant::max();
   const Limits& limits = whole_.limits;
   Instant first = Instant::max();
-  if (!far_peers_.introduced()) first = connected_at_ + limits.handshake_deadline;
-  if (says_little()) first = std::min(first, writing_since_ + limits.keepalive_interval);
+  if (!far_peers_.introduced()) first = after(connected_at_, limits.handshake_deadline);
+  if (says_little()) first = std::min(first, after(writing_since_, limits.keepalive_interval));
   if (!asked_) {
-    first = std::min(first, heard_at_ + limits.keepalive_interval);
+    first = std::min(first, after(heard_at_, limits.keepalive_interval));
   } else if (ping_ == Ping::written) {
     first = std::min(first, dead_at());
   }
-  if (writing_) first = std::min(first, writing_since_ + limits.write_deadline);
+  if (writing_) first = std::min(first, after(writing_since_, limits.write_deadline));
   if (pong_due_ && !may_pong()) first = std::min(first, pong_at_);
   return first;
 }

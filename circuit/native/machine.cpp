@@ -15,6 +15,7 @@ using wire::FrameType;
 namespace {
 
 constexpr const char* feature_calls = "calls"; // we understand what gives up a call
+constexpr const char* feature_shares = "shares"; // we grant so that the far side can share the trunk's credit
 constexpr std::size_t open_rest_bytes_max = 1024; // of an OPEN, kept to know the next one by
 constexpr std::uint64_t remaining_ms_max = std::uint64_t{1} << 32; // more is as good as no deadline
 constexpr std::uint64_t credit_tiny = 1024;       // smaller grants count as control frames
@@ -87,8 +88,8 @@ NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
       writer_(limits, Whole::now), farewell_(*this, writer_), far_peers_(*this),
       local_peers_(*this, writer_, far_peers_), flood_guard_(*this), held_opens_(*this),
       keepalive_(*this, writer_, far_peers_), circuits_(*this, options_.dialled),
-      window_(*this, writer_, nodes_, circuits_, keepalive_), scheduler_(*this, writer_, nodes_), deadlines_(*this),
-      reader_(*this, {writer_, farewell_, far_peers_, flood_guard_, circuits_, window_, nodes_}) {
+      window_(*this, writer_, nodes_, circuits_, keepalive_), scheduler_(*this, writer_, nodes_, keepalive_),
+      deadlines_(*this), reader_(*this, {writer_, farewell_, far_peers_, flood_guard_, circuits_, window_, nodes_}) {
   writer_.put_preface();
   wire::Hello hello;
   hello.set_version_min(1);
@@ -99,6 +100,7 @@ NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
     if (hello.ByteSizeLong() + address.size() < control_bytes_max - 64) hello.add_addresses(address);
   hello.set_fragment_bytes_max(limits.fragment_bytes_max);
   hello.add_features(feature_calls);
+  hello.add_features(feature_shares);
   say_limits(limits, hello);
   writer_.put_control(FrameType::hello, hello);
   window_.grant_initial();
@@ -288,7 +290,6 @@ void NativeMachine::close(TrunkCircuit& base, End reason) {
   reader_.forget(circuit);
   window_.drop_unread(circuit);
   window_.drop_assembly(circuit);
-  scheduler_.await_answer(circuit);
   scheduler_.end_sending(circuit);
 }
 
@@ -388,7 +389,7 @@ void NativeMachine::note_unheard(NativeCircuit& circuit) {
 /// Once, when everything before the far side's finish was taken.
 void NativeMachine::acknowledge_finish(NativeCircuit& circuit) {
   if (!circuit.in.is_finished() || circuit.in.is_acknowledged() || circuit.ended || circuit.closed_here()) return;
-  if (!circuit.reads.empty() || !circuit.errors.empty()) return;
+  if (!circuit.reads.empty()) return; // error fragments hold up nothing: they may be dropped, too
   circuit.in.acknowledge();
   writer_.put_control(FrameType::finish_acknowledged, circuit.id);
   end_when_done(circuit);
@@ -675,8 +676,12 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
   node.name = escape_markup(hello.node_name(), limits.name_bytes_max);
   node.addresses.assign(hello.addresses().begin(), hello.addresses().end());
   far_peers_.introduce(std::move(node), limits_in(hello));
-  for (const std::string& feature : hello.features())
+  for (const std::string& feature : hello.features()) {
     if (feature == feature_calls) far_peers_.note_knows_calls();
+    if (feature != feature_shares) continue;
+    window_.share();
+    scheduler_.share();
+  }
   local_peers_.hear_limits();
   if (wants_to_open_) note_room_to_open();
   emit(TrunkEvent::Kind::hello);
@@ -728,7 +733,8 @@ void NativeMachine::on_open(std::span<const std::byte> body) {
   request->user_string = message.user_string();
   request->wants_answer = message.wants_answer();
   if (message.remaining_ms() != 0)
-    request->deadline = now + std::chrono::milliseconds(std::min<std::uint64_t>(message.remaining_ms(), remaining_ms_max));
+    request->deadline =
+        now + std::chrono::milliseconds(std::min<std::uint64_t>(message.remaining_ms(), remaining_ms_max));
   NativeCircuit& circuit =
       circuits_.open_there(id, make_names(nullptr, request->from, id, request->name, request->user_string), strings);
   if (!request->wants_answer) circuit.answer = Answer::unasked;
@@ -775,10 +781,12 @@ void NativeMachine::on_credit(std::span<const std::byte> body) {
   const std::uint64_t bytes = message.bytes();
   if (bytes == 0) return violate(error::flow_control_violated, "credit of 0 bytes");
   if (bytes < credit_tiny) flood_guard_.count_control_frame();
-  if (message.circuit() == 0) return scheduler_.add_credit(bytes);
   NativeCircuit* circuit = nullptr;
+  if (message.circuit() == 0)
+    return scheduler_.add_credit(bytes, message.growth(),
+                                 message.completes() == 0 ? nullptr : circuits_.find(message.completes()));
   if (circuits_.find_for(FrameType::credit, message.circuit(), circuit) != Circuits::Known::live) return;
-  scheduler_.add_credit(*circuit, bytes);
+  scheduler_.add_credit(*circuit, bytes, message.growth());
 }
 
 void NativeMachine::on_finish(std::span<const std::byte> body) {

@@ -224,8 +224,8 @@ void Reader::start_data(const wire::DataHead& head) {
   if (circuit->empty_frames > whole_.limits.empty_frames_max) {
     discard_chunk(head.payload_bytes, cost);
     return whole_.reset_provoked(*circuit, End(error::protocol_violation_on_circuit,
-                                              fmt::format("more than empty_frames_max {} empty fragments in a row",
-                                                          whole_.limits.empty_frames_max)));
+                                               fmt::format("more than empty_frames_max {} empty fragments in a row",
+                                                           whole_.limits.empty_frames_max)));
   }
   if (continues) {
     start_continuation(*circuit, head);
@@ -343,6 +343,7 @@ void Reader::deliver(NativeCircuit& circuit, FragmentNode* node) {
   const bool all_empty = circuit.reads.empty() && circuit.errors.empty();
   queue.push(node);
   around_.window.note_delivered(circuit, *node, all_empty);
+  if (is_error) around_.window.note_error(circuit, *node);
   if (!was_empty || circuit.held) return;
   whole_.emit(is_error ? TrunkEvent::Kind::error_readable : TrunkEvent::Kind::readable, &circuit);
 }

@@ -14,12 +14,28 @@
 // Credit that comes goes first to what has begun, the oldest first, because the far side sets memory aside in that
 // order. Small fragments may pass by a large one that the credit is too little for, but not forever: after some times
 // nothing new begins before it.
+//
+// Nor may circuits whose readers pause use up the trunk's credit, however many they are and in whatever order they
+// come. One half of it goes to whoever comes first. Of the rest, a fragment takes credit only while n times what its
+// circuit then holds (sent, and not granted again) is at most what is free then, where n circuits hold anything: a
+// dynamic threshold, as Choudhury and Hahne have it for queues that share a buffer, which shrinks with the number of
+// those that have stopped. When each new circuit takes all that it may and is never read, 1 / (n + 1) of the credit is
+// still free after the n-th. The last part is only for circuits that hold next to nothing: 512 bytes for each. A
+// circuit that has its share waits in `share_line_`, for its own reader, as long as it takes.
+//
+// A fragment can need more than the share of a circuit that holds nothing. Then it begins short: with a first frame
+// that is too small for anything else, and without a promise. Its receiver grants all the rest to the trunk as soon as
+// memory is set aside for it.
+//
+// All this needs a far side that grants early, and says what a grant is for. With one that does not, circuits begin
+// while there is credit, as in the first version of the protocol.
 #include "circuit/native/scheduler.hpp"
 
 #include "circuit/invariant.hpp"
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <utility>
 
 namespace trunkline {
@@ -30,6 +46,8 @@ constexpr std::int32_t quantum_bytes = 16 * 1024;
 constexpr int passed_at_once_max = 64;             // blocked circuits, each time that credit comes
 constexpr std::int64_t circuit_credit_max = (std::int64_t{1} << 31) - 1;
 constexpr std::int64_t trunk_credit_max = std::int64_t{1} << 40;
+constexpr std::int64_t small_share = 512; // whatever the others hold
+constexpr std::int64_t short_beginning_bytes_min = 256;
 
 /// How much of the fragment at the head of a queue `credit` pays for: payload bytes of its next frame and what that
 /// frame costs. False when it pays for too little.
@@ -47,7 +65,31 @@ bool next_chunk(const FragmentNode& node, std::size_t sent, std::int64_t credit,
 
 } // namespace
 
-Scheduler::Scheduler(Whole& whole, Writer& writer, NodePool& nodes) : whole_(whole), writer_(writer), nodes_(nodes) {}
+Scheduler::Scheduler(Whole& whole, Writer& writer, NodePool& nodes, Keepalive& keepalive)
+    : whole_(whole), writer_(writer), nodes_(nodes), closings_(whole, keepalive) {}
+
+void Scheduler::share() {
+  shares_ = true;
+  half_ = window_ / 2;
+  passed_by_ = 0;
+  while (!blocked_.empty()) {
+    NativeCircuit& circuit = blocked_.front();
+    blocked_.pop_front();
+    place(circuit);
+  }
+}
+
+/// Not at once: there is something before it, or too little credit.
+SendOutcome Scheduler::queue(NativeCircuit& circuit, Fragment& fragment, std::size_t metadata) {
+  const bool room = circuit.send_credit > circuit.outgoing_cost && !circuit.in_share_line;
+  if (!room || queue_is_full()) {
+    circuit.wants_credit = true;
+    if (room && !circuit.waiting.is_linked()) waiting_.push_back(circuit);
+    return SendOutcome::no_credit;
+  }
+  enqueue(circuit, fragment, metadata);
+  return SendOutcome::queued;
+}
 
 void Scheduler::enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t metadata) {
   const std::size_t payload = fragment.payload.size();
@@ -67,29 +109,76 @@ void Scheduler::update_sendable(NativeCircuit& circuit) {
   std::size_t cost = 0;
   const bool queued = !circuit.outgoing.empty();
   const bool can = queued && next_chunk(*circuit.outgoing.first(), circuit.head_sent, circuit.send_credit, size, cost);
-  if (can != circuit.sendable.is_linked()) {
+  if (can != placed(circuit)) {
     if (can) {
-      if (covered(circuit)) {
-        sendable_.push_back(circuit);
-      } else {
-        block(circuit);
-      }
+      place(circuit);
     } else {
-      circuit.sendable.unlink();
+      displace(circuit);
       circuit.deficit = 0;
     }
   }
-  const bool waits = (queued && !can) || circuit.closed_here();
-  if (waits && !circuit.stalled.is_linked()) {
-    circuit.stalled_since = whole_.now;
-    stalled_.push_back(circuit);
-  } else if (!waits && circuit.stalled.is_linked()) {
-    circuit.stalled.unlink();
-  }
   const std::int64_t counted = can ? circuit.outgoing_cost : 0;
   sendable_cost_ += counted - circuit.counted_cost;
+  share_line_.note_queued(circuit, counted - circuit.counted_cost);
   circuit.counted_cost = counted;
 }
+
+void Scheduler::place(NativeCircuit& circuit) {
+  if (covered(circuit)) sendable_.push_back(circuit);
+  else block(circuit);
+}
+
+void Scheduler::displace(NativeCircuit& circuit) {
+  circuit.sendable.unlink();
+  share_line_.remove(circuit);
+}
+
+// Shares.
+
+/// When less than half of the credit is free.
+bool Scheduler::is_within_share(const NativeCircuit& circuit, std::int64_t cost) const {
+  const std::int64_t free = free_credit();
+  const std::int64_t held = std::max<std::int64_t>(0, circuit.outstanding()) + cost;
+  return held * holders_with(circuit) <= free - cost - small_part() || (held <= small_share && cost <= free);
+}
+
+/// Whether the first fragment may begin, and how.
+bool Scheduler::begins(const NativeCircuit& circuit, Beginning& first) const {
+  const FragmentNode& node = *circuit.outgoing.first();
+  const auto payload = static_cast<std::int64_t>(node.fragment.payload.size());
+  const std::int64_t fixed = static_cast<std::int64_t>(node.cost) - payload;
+  const std::int64_t needed = std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.send_credit);
+  first = {};
+  if (has_share(circuit, needed)) return next_chunk(node, 0, circuit.send_credit, first.size, first.cost);
+  const std::int64_t shared = free_credit() - small_part();
+  const std::int64_t holders = holders_with(circuit);
+  if (needed * (holders + 1) <= shared) return false; // it fits when what the circuit has sent is read
+  const std::int64_t held = std::max<std::int64_t>(0, circuit.outstanding());
+  const std::int64_t credit =
+      std::max((shared - held * holders) / (holders + 1), std::min(small_share - held, free_credit()));
+  const std::int64_t size = std::min({std::int64_t{short_beginning_bytes_max}, payload - 1,
+                                      std::min<std::int64_t>(credit, circuit.send_credit) - fixed});
+  if (size < short_beginning_bytes_min) return false;
+  first.size = static_cast<std::size_t>(size);
+  first.cost = static_cast<std::size_t>(size + fixed);
+  first.is_short = true;
+  return true;
+}
+
+/// Those that hold least come first. A fragment that has begun waits for what is promised to it.
+std::int64_t Scheduler::place_in_line(const NativeCircuit& circuit) const {
+  return circuit.begun != 0 ? std::numeric_limits<std::int64_t>::max()
+                            : std::max<std::int64_t>(0, circuit.outstanding());
+}
+
+/// The circuit holds less, or nothing any more.
+void Scheduler::note_granted(NativeCircuit& circuit) {
+  if (!circuit.is_holder || (!circuit.ended && circuit.outstanding() > held_little)) return;
+  circuit.is_holder = false;
+  --holders_;
+}
+
+// The trunk's credit.
 
 /// What the fragment that the circuit has begun still needs of the trunk's credit, as far as its circuit's covers it.
 std::int64_t Scheduler::wanted(const NativeCircuit& circuit) const {
@@ -100,12 +189,16 @@ std::int64_t Scheduler::wanted(const NativeCircuit& circuit) const {
 /// Credit that the circuit's next frame may use: one that continues a fragment leaves others what is promised to them.
 std::int64_t Scheduler::available(const NativeCircuit& circuit) const {
   std::int64_t of_trunk = credit_;
-  if (circuit.begun != 0) of_trunk -= promised_ - circuit.promised;
+  if (circuit.begun != 0) of_trunk = shares_ ? circuit.promised : credit_ - (promised_ - circuit.promised);
   return std::min<std::int64_t>(circuit.send_credit, of_trunk);
 }
 
 /// Whether the trunk's credit, too, lets the circuit send its next frame.
 bool Scheduler::covered(const NativeCircuit& circuit) const {
+  if (shares_ && circuit.begun == 0) {
+    Beginning first;
+    return begins(circuit, first);
+  }
   const FragmentNode& node = *circuit.outgoing.first();
   std::size_t size = 0;
   std::size_t cost = 0;
@@ -121,12 +214,13 @@ bool Scheduler::covered(const NativeCircuit& circuit) const {
 
 /// The circuit waits for the trunk's credit; it is linked nowhere.
 void Scheduler::block(NativeCircuit& circuit) {
-  if (stalled_since_ == Instant::max()) stalled_since_ = whole_.now;
-  blocked_.push_back(circuit);
+  if (shares_) share_line_.add(circuit, place_in_line(circuit));
+  else blocked_.push_back(circuit);
 }
 
 /// The trunk's credit has grown, or less of it is promised: as many circuits go on as it is enough for.
 void Scheduler::unblock() {
+  if (shares_) return unblock_shared();
   std::int64_t left = free_credit();
   int passed = 0;
   for (auto at = blocked_.begin(); at != blocked_.end() && passed < passed_at_once_max;) {
@@ -139,9 +233,18 @@ void Scheduler::unblock() {
     if (!begun) left -= static_cast<std::int64_t>(circuit->outgoing.first()->cost);
     sendable_.splice(sendable_.end(), blocked_, circuit);
   }
-  if (!blocked_.empty()) return;
-  stalled_since_ = Instant::max();
-  passed_by_ = 0;
+  if (blocked_.empty()) passed_by_ = 0;
+}
+
+/// The circuits that hold least go on, as many as the credit is enough for.
+void Scheduler::unblock_shared() {
+  std::int64_t left = free_credit();
+  share_line_.let_go(passed_at_once_max, [&](NativeCircuit& circuit) {
+    if (left <= 0 || circuit.begun != 0 || !covered(circuit)) return false;
+    left -= static_cast<std::int64_t>(circuit.outgoing.first()->cost);
+    sendable_.push_back(circuit);
+    return true;
+  });
 }
 
 /// Afterwards the first of the sendable is one that really can send: has_output() looks no further.
@@ -163,6 +266,10 @@ void Scheduler::promise_more() {
     const std::int64_t free = free_credit();
     if (free <= 0) return;
     promise(*circuit, std::min(wanted(*circuit), circuit->promised + free));
+    if (circuit->in_share_line && covered(*circuit)) {
+      share_line_.remove(*circuit);
+      sendable_.push_back(*circuit);
+    }
   }
 }
 
@@ -170,10 +277,12 @@ void Scheduler::promise_more() {
 void Scheduler::note_sent(NativeCircuit& circuit, std::int64_t cost) {
   if (circuit.head_sent == 0) {
     if (circuit.begun == 0) return; // it was whole
+    circuit.begun_short = false;
     begun_.erase(std::exchange(circuit.begun, 0));
     promise(circuit, 0);
   } else if (circuit.begun == 0) {
     circuit.begun = ++begun_count_;
+    if (circuit.begun_short) return; // it gets its credit with the far side's memory
     begun_.emplace(circuit.begun, &circuit);
     promise(circuit, std::clamp<std::int64_t>(free_credit(), 0, wanted(circuit)));
     return;
@@ -211,8 +320,16 @@ bool Scheduler::send_chunk(NativeCircuit& circuit) {
   FragmentNode* node = circuit.outgoing.first();
   std::size_t size = 0;
   std::size_t cost = 0;
-  if (!covered(circuit)) return false;
-  next_chunk(*node, circuit.head_sent, available(circuit), size, cost);
+  if (shares_ && circuit.begun == 0) {
+    Beginning first;
+    if (!begins(circuit, first)) return false;
+    size = first.size;
+    cost = first.cost;
+    circuit.begun_short = first.is_short;
+  } else {
+    if (!covered(circuit)) return false;
+    next_chunk(*node, circuit.head_sent, available(circuit), size, cost);
+  }
   const std::size_t payload = node->fragment.payload.size();
   writer_.put_data(circuit.id, node->fragment, circuit.head_sent, size,
                    circuit.head_sent == 0 ? node->cost - payload - fragment_credit_overhead : 0);
@@ -220,6 +337,7 @@ bool Scheduler::send_chunk(NativeCircuit& circuit) {
   credit_ -= static_cast<std::int64_t>(cost);
   circuit.outgoing_cost -= static_cast<std::int64_t>(cost);
   circuit.deficit -= static_cast<std::int32_t>(cost);
+  note_held(circuit);
   circuit.head_sent += static_cast<std::uint32_t>(size);
   if (circuit.head_sent == payload) {
     circuit.head_sent = 0;
@@ -228,12 +346,16 @@ bool Scheduler::send_chunk(NativeCircuit& circuit) {
   const bool completed = circuit.begun != 0 && circuit.head_sent == 0;
   note_sent(circuit, static_cast<std::int64_t>(cost));
   update_sendable(circuit);
+  closings_.note_progress(circuit);
   if (completed) unblock(); // less is promised: no credit need come to let the others go on
-  if (circuit.outgoing.empty()) end_sending(circuit);
+  if (!circuit.outgoing.empty()) return true;
+  if (shares_ && circuit.wants_credit && !circuit.waiting.is_linked()) wake_sender(circuit); // it waited for its share
+  end_sending(circuit);
   return true;
 }
 
 void Scheduler::end_sending(NativeCircuit& circuit) {
+  if (circuit.closing == NativeCircuit::Closing::asked && !circuit.closing_hook.is_linked()) closings_.add(circuit);
   if (!circuit.outgoing.empty()) return;
   if (circuit.closing == NativeCircuit::Closing::asked) {
     circuit.closing = NativeCircuit::Closing::said;
@@ -245,44 +367,57 @@ void Scheduler::end_sending(NativeCircuit& circuit) {
   }
 }
 
-void Scheduler::await_answer(NativeCircuit& circuit) {
-  circuit.stalled_since = whole_.now;
-  circuit.stalled.unlink();
-  stalled_.push_back(circuit);
-}
-
 void Scheduler::drop(NativeCircuit& circuit) {
   circuit.waiting.unlink();
   while (!circuit.outgoing.empty()) nodes_.free(circuit.outgoing.pop());
+  displace(circuit);
   circuit.outgoing_cost = 0;
   circuit.head_sent = 0;
-  circuit.sendable.unlink();
   sendable_cost_ -= std::exchange(circuit.counted_cost, 0);
   note_sent(circuit, 0);
+  note_granted(circuit);
   unblock();
   block_uncovered();
   wake_waiting();
-  circuit.stalled.unlink();
+  closings_.remove(circuit);
 }
 
-void Scheduler::add_credit(std::uint64_t bytes) {
+void Scheduler::add_credit(std::uint64_t bytes, std::uint64_t growth, NativeCircuit* completes) {
   if (bytes > static_cast<std::uint64_t>(trunk_credit_max - std::max<std::int64_t>(0, credit_)))
     return whole_.violate(error::flow_control_violated, fmt::format("credit of {} bytes overflows the trunk's", bytes));
   credit_ += static_cast<std::int64_t>(bytes);
-  stalled_since_ = blocked_.empty() ? Instant::max() : whole_.now;
+  window_ = std::min(window_ + static_cast<std::int64_t>(std::min(growth, bytes)), trunk_credit_max);
+  if (shares_) half_ = window_ / 2;
+  credited_at_ = whole_.now;
   const NativeCircuit* const first = blocked_.empty() ? nullptr : &blocked_.front();
+  if (completes && completes->begun != 0) complete(*completes, static_cast<std::int64_t>(bytes));
   promise_more();
   unblock();
   passed_by_ = first && !blocked_.empty() && &blocked_.front() == first ? passed_by_ + 1 : 0;
 }
 
-void Scheduler::add_credit(NativeCircuit& circuit, std::uint64_t bytes) {
+/// The far side has set memory aside for all of the circuit's first fragment, and this credit is for the rest of it.
+void Scheduler::complete(NativeCircuit& circuit, std::int64_t credit) {
+  if (circuit.begun_short) begun_.emplace(circuit.begun, &circuit);
+  circuit.begun_short = false;
+  promise(circuit, std::max<std::int64_t>(circuit.promised, std::min(wanted(circuit), circuit.promised + credit)));
+  closings_.note_progress(circuit);
+  if (!circuit.in_share_line || !covered(circuit)) return;
+  share_line_.remove(circuit);
+  sendable_.push_back(circuit);
+}
+
+void Scheduler::add_credit(NativeCircuit& circuit, std::uint64_t bytes, std::uint64_t growth) {
   if (bytes > static_cast<std::uint64_t>(circuit_credit_max - std::max<std::int64_t>(0, circuit.send_credit)))
     return whole_.violate(error::flow_control_violated,
                           fmt::format("credit of {} bytes overflows circuit {}", bytes, circuit.id));
   circuit.send_credit += static_cast<std::int32_t>(bytes);
-  if (!circuit.closed_here() || !circuit.outgoing.empty()) circuit.stalled.unlink();
+  const std::int64_t widened = std::int64_t{circuit.send_window} + static_cast<std::int64_t>(std::min(growth, bytes));
+  circuit.send_window = static_cast<std::int32_t>(std::min(widened, circuit_credit_max));
+  note_granted(circuit);
+  if (!circuit.outgoing.empty()) closings_.note_progress(circuit);
   promise_more();
+  if (circuit.in_share_line) displace(circuit); // it needs less now
   update_sendable(circuit);
   unblock();
   block_uncovered();
@@ -291,7 +426,7 @@ void Scheduler::add_credit(NativeCircuit& circuit, std::uint64_t bytes) {
 
 /// Credit has come for a circuit of which a send was refused.
 void Scheduler::wake_sender(NativeCircuit& circuit) {
-  if (circuit.send_credit <= circuit.outgoing_cost) return;
+  if (circuit.send_credit <= circuit.outgoing_cost || circuit.in_share_line) return;
   if (queue_is_full()) {
     if (!circuit.waiting.is_linked()) waiting_.push_back(circuit);
     return;
@@ -302,7 +437,7 @@ void Scheduler::wake_sender(NativeCircuit& circuit) {
 
 /// Wakes senders that were refused for lack of room in the queue, the oldest first.
 void Scheduler::wake_all_waiting() {
-  if (sendable_cost_ > static_cast<std::int64_t>(whole_.limits.send_queue_bytes_max / 2)) return;
+  if (queued() > static_cast<std::int64_t>(whole_.limits.send_queue_bytes_max / 2)) return;
   while (!waiting_.empty()) {
     NativeCircuit& circuit = waiting_.front();
     waiting_.pop_front();
@@ -311,25 +446,11 @@ void Scheduler::wake_all_waiting() {
   }
 }
 
-void Scheduler::tick() {
-  const auto deadline = whole_.limits.stall_deadline;
-  while (!stalled_.empty() && whole_.now >= stalled_.front().stalled_since + deadline)
-    whole_.reset_circuit(
-        stalled_.front(),
-        End(error::stalled, fmt::format("no credit or answer within stall_deadline {} ms", deadline.count())));
-  if (stalled_since_ == Instant::max() || whole_.now < stalled_since_ + deadline) return;
-  stalled_since_ = Instant::max();
-  while (!blocked_.empty())
-    whole_.reset_circuit(
-        blocked_.front(),
-        End(error::stalled, fmt::format("no credit for the trunk within stall_deadline {} ms", deadline.count())));
-}
-
 void Scheduler::check(bool full) const {
   invariant(promised_ >= 0 && promised_ <= std::max<std::int64_t>(0, credit_), "scheduler: 0 <= promised <= credit");
   invariant(sendable_cost_ >= 0, "scheduler: sendable_cost >= 0");
-  invariant(blocked_.empty() || stalled_since_ != Instant::max(),
-            "scheduler: its clock runs while circuits are blocked");
+  invariant(shares_ ? blocked_.empty() : share_line_.empty(), "scheduler: circuits wait for a share or for credit");
+  closings_.check();
   if (!full) return;
   std::int64_t promised = 0;
   for (const auto& [number, circuit] : begun_) promised += circuit->promised;
@@ -337,6 +458,10 @@ void Scheduler::check(bool full) const {
   std::int64_t sendable = 0;
   for (const auto* list : {&sendable_, &blocked_})
     for (const NativeCircuit& circuit : *list) sendable += circuit.counted_cost;
+  sendable += share_line_.queued();
+  invariant(holders_ >= 0, "scheduler: holders >= 0");
+  share_line_.check();
+  invariant(share_line_.queued() <= sendable_cost_, "scheduler: what waits for a share <= sendable_cost");
   invariant(sendable == sendable_cost_, "scheduler: sendable_cost == the sum of the circuits'");
 }
 

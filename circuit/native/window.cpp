@@ -1,6 +1,8 @@
 // How credit goes round. A frame uses up credit of its circuit and of the trunk when it arrives (`charge`); taking its
 // fragment makes that consumed (`settle`), and what is consumed is granted again in portions worth a frame: half a
-// circuit's window, a quarter of the trunk's, or less when the far side has little left. So at every moment
+// circuit's window, a quarter of the trunk's, or less when the far side has little left. Its circuits then share what
+// is left by what they hold, and must not be held to what was consumed long ago: of each, half of what it has used is
+// granted as soon as it is due, and all that is due when the trunk's credit has halved. At every moment
 //
 //   receive_credit + consumed + unread == window + extras
 //
@@ -27,7 +29,11 @@
 namespace trunkline {
 namespace {
 
-constexpr std::int64_t grant_bytes_min = 64 * 1024; // of the trunk's credit: less is not worth a frame
+constexpr std::int64_t grant_bytes_usual = 64 * 1024; // of the trunk's credit: less is not worth a frame of its own
+constexpr std::int64_t grant_bytes_min = 1024; // less counts as a control frame
+constexpr std::int64_t grant_bytes_least = 256; // when hardly anything is left
+// A sender that waits to see its data move sees it so often, however little that is.
+constexpr std::chrono::seconds grant_after{1};
 // Sender and receiver hold each other up for longer than the network does when they take turns on one processor.
 constexpr std::chrono::milliseconds turn_time{2};
 
@@ -38,9 +44,15 @@ Window::Window(Whole& whole, Writer& writer, NodePool& nodes, Circuits& circuits
       window_(static_cast<std::int64_t>(whole.limits.trunk_memory_bytes_max / 2)),
       pool_(whole.limits.trunk_memory_bytes_max / 2) {
   consumed_ = window_ - receive_credit_;
+  low_ = window_ / 2;
 }
 
-void Window::grant_initial() { grant_trunk(); }
+void Window::grant_initial() {
+  if (consumed_ <= 0) return;
+  receive_credit_ += consumed_;
+  writer_.put_credit(0, static_cast<std::uint64_t>(consumed_), static_cast<std::uint64_t>(consumed_));
+  consumed_ = 0;
+}
 
 bool Window::overcharge(const NativeCircuit* circuit, std::int64_t bytes) {
   whole_.violate(error::flow_control_violated,
@@ -55,6 +67,8 @@ std::optional<Fragment> Window::take(NativeCircuit& circuit, FragmentQueue& queu
   FragmentNode* node = queue.pop();
   prefetch(queue.first());
   circuit.consumed_at = whole_.now;
+  circuit.read_here = true;
+  if (&queue == &circuit.errors) circuit.errors_unread -= static_cast<std::uint32_t>(node->cost);
   std::optional<Fragment> fragment(std::move(node->fragment));
   fragment->stamp(circuit.names, fragment->serial());
   settle(circuit, *node, &circuit);
@@ -68,48 +82,92 @@ void Window::settle(NativeCircuit& circuit, const FragmentNode& node, NativeCirc
   circuit.unread -= static_cast<std::uint32_t>(node.cost);
   pool_reserved_ -= node.trunk_extra;
   consumed(granting, node.cost, node.extra, node.trunk_extra);
-  if (!reserving_.empty()) serve_reservations();
+  if (stall_check_at_ != Instant::max()) serve_reservations(); // somebody may wait for the pool
 }
 
 void Window::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra) {
   consumed_ += static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(trunk_extra) + off_by_one("window");
   extras_ -= static_cast<std::int64_t>(trunk_extra);
-  // A far side that has little left may wait for the rest of a fragment.
-  const std::int64_t enough = std::clamp<std::int64_t>(receive_credit_, grant_bytes_min, window_ / 4);
-  if (consumed_ >= enough) grant_trunk();
-  const std::int64_t bytes = static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(extra);
-  if (!circuit || circuit->ended || circuit->finished_there() || circuit->closed_here()) return;
-  circuit->consumed += static_cast<std::int32_t>(bytes);
-  if (circuit->consumed >= circuit->window / 2) grant_circuit(*circuit, 0);
+  if (consumed_ >= std::min(std::max(receive_credit_ >> 2, worth_granting()), window_ / 4)) grant_trunk();
+  if (circuit) consumed_of(*circuit, static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(extra));
+}
+
+void Window::consumed_of(NativeCircuit& circuit, std::int64_t bytes) {
+  if (circuit.ended || circuit.finished_there() || circuit.closed_here()) return;
+  circuit.consumed += static_cast<std::int32_t>(bytes);
+  if (circuit.consumed < worth_granting()) return;
+  const bool is_scarce = receive_credit_ < window_ / 2;
+  if (circuit.consumed >= circuit.window / 2 ||
+      (is_scarce && 2 * circuit.consumed >= circuit.window - circuit.receive_credit)) {
+    grant_circuit(circuit, 0);
+  } else if (!circuit.ungranted.is_linked()) {
+    ungranted_.push_back(circuit);
+    if (grant_at_ == Instant::max()) grant_at_ = whole_.now + grant_after;
+  }
+}
+
+std::int64_t Window::worth_granting() const noexcept {
+  return receive_credit_ < window_ / 16 ? grant_bytes_least : grant_bytes_min;
 }
 
 /// Grants what was consumed and `extra` beyond the window. A window of which half is consumed within two round trips
-/// holds its sender back, and doubles.
+/// holds its sender back, and doubles; not while a fragment waits for memory, which would take more of the trunk's
+/// credit from others.
 void Window::grant_circuit(NativeCircuit& circuit, std::int64_t extra) {
   std::int64_t bytes = circuit.consumed + extra;
-  circuit.consumed = 0;
-  if (extra == 0) {
+  std::int64_t growth = 0;
+  if (extra == 0 && circuit.consumed >= circuit.window / 2) {
     const auto window_max =
         std::min<std::int64_t>(static_cast<std::int64_t>(whole_.limits.circuit_window_bytes_max), window_ / 2);
-    if (circuit.window < window_max && whole_.now - circuit.granted_at <= 2 * keepalive_.round_trip() + turn_time) {
-      const std::int64_t growth = std::min<std::int64_t>(circuit.window, window_max - circuit.window);
+    const bool waits = circuit.assembly && !circuit.assembly->granted;
+    if (circuit.window < window_max && !waits &&
+        whole_.now - circuit.granted_at <= 2 * keepalive_.round_trip() + turn_time) {
+      growth = std::min<std::int64_t>(circuit.window, window_max - circuit.window);
       circuit.window += static_cast<std::int32_t>(growth);
       bytes += growth;
     }
     circuit.granted_at = whole_.now;
   }
+  circuit.consumed = 0;
+  circuit.ungranted.unlink();
   if (bytes <= 0) {
     circuit.consumed = static_cast<std::int32_t>(bytes); // an abandoned extra is still to be worked off
     return;
   }
   circuit.receive_credit += static_cast<std::int32_t>(bytes);
-  writer_.put_credit(circuit.id, static_cast<std::uint64_t>(bytes));
+  writer_.put_credit(circuit.id, static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(growth));
+  if (consumed_ >= grant_bytes_usual) grant_trunk(); // a circuit's share is measured by what both have
 }
 
 void Window::grant_trunk() {
   if (consumed_ <= 0) return;
   receive_credit_ += consumed_;
   writer_.put_credit(0, static_cast<std::uint64_t>(std::exchange(consumed_, 0)));
+  note_granted();
+}
+
+/// The trunk's credit has grown.
+void Window::note_granted() {
+  low_ = std::max(receive_credit_ / 2, used_up_below);
+  if (stall_check_at_ != Instant::max()) watch(false);
+}
+
+void Window::grant_what_is_due() {
+  grant_at_ = Instant::max();
+  while (!ungranted_.empty()) {
+    NativeCircuit& circuit = ungranted_.front();
+    ungranted_.pop_front();
+    if (!circuit.ended && !circuit.finished_there() && !circuit.closed_here()) grant_circuit(circuit, 0);
+  }
+  if (consumed_ >= worth_granting()) grant_trunk();
+}
+
+/// The far side has half as much of the trunk's credit left as when it was last granted any: its circuits' shares are
+/// smaller now, and what they wait for may be due.
+void Window::on_low() {
+  grant_what_is_due();
+  low_ = is_used_up() ? 0 : std::max(receive_credit_ / 2, used_up_below);
+  if (is_used_up()) watch(false);
 }
 
 void Window::drop_all_unread(NativeCircuit& circuit) {
@@ -120,6 +178,7 @@ void Window::drop_all_unread(NativeCircuit& circuit) {
       nodes_.free(node);
     }
   }
+  circuit.errors_unread = 0;
 }
 
 // Reassembly.
@@ -131,9 +190,12 @@ void Window::begin_assembly(NativeCircuit& circuit, FragmentNode* node, std::siz
   assembly.node = node;
   assembly.total = total;
   assembly.arrived = arrived;
-  if (reserving_.empty() && reserve(circuit)) return;
-  reserving_.push_back(assembly);
+  assembly.is_short = shares_ && arrived <= short_beginning_bytes_max;
+  Reserving& line = is_restricted(circuit) ? reserving_unread_ : reserving_;
+  if (line.empty() && reserve(circuit)) return;
+  line.push_back(assembly);
   assembly.held.resize(arrived); // small chunks cost no more than their bytes
+  watch(false);
 }
 
 void Window::continue_assembly(NativeCircuit& circuit, std::size_t bytes) {
@@ -161,6 +223,7 @@ FragmentNode* Window::end_assembly(NativeCircuit& circuit) {
     assembly->reserving.unlink();
     node->fragment.payload = Payload::uninitialized(assembly->total);
     std::memcpy(node->fragment.payload.writable().data(), assembly->held.data(), assembly->total);
+    watch(true);
   }
   serve_reservations();
   return node;
@@ -173,12 +236,24 @@ std::size_t Window::pool_free() const noexcept {
   return used >= pool_ ? 0 : pool_ - used;
 }
 
+/// Circuits of which nothing was ever taken leave half of the pool to others: their fragments may never be taken
+/// either. The smallest of them are few kilobytes, and of the largest, only two fit the pool anyway.
+bool Window::is_restricted(const NativeCircuit& circuit) const {
+  const std::size_t total = circuit.assembly->total;
+  return shares_ && !circuit.read_here && total > short_beginning_bytes_max && total <= pool_ / 8;
+}
+
+bool Window::has_room(const NativeCircuit& circuit, std::size_t missing) const {
+  const std::size_t left = pool_free();
+  return left >= missing && (!is_restricted(circuit) || left - missing >= pool_ / 2);
+}
+
 /// Sets aside what the fragment still misses, allocates it whole, and grants it. False when the pool has too little
 /// now.
 bool Window::reserve(NativeCircuit& circuit) {
   Assembly& assembly = *circuit.assembly;
   const std::size_t missing = assembly.total - assembly.arrived;
-  if (pool_free() < missing) return false;
+  if (!has_room(circuit, missing)) return false;
   pool_reserved_ += missing;
   pool_missing_ += missing;
   assembly.reserved = missing;
@@ -194,20 +269,32 @@ bool Window::reserve(NativeCircuit& circuit) {
   if (extra > 0) {
     assembly.node->extra = static_cast<std::size_t>(extra);
     circuit.receive_credit += static_cast<std::int32_t>(extra);
-    writer_.put_credit(circuit.id, static_cast<std::uint64_t>(extra));
+    writer_.put_credit(circuit.id, static_cast<std::uint64_t>(extra), 0, circuit.id);
   }
-  const bool is_ample = receive_credit_ - static_cast<std::int64_t>(pool_missing_) >= window_ / 2;
+  const bool is_ample = !assembly.is_short && receive_credit_ - static_cast<std::int64_t>(pool_missing_) >= window_ / 2;
   assembly.node->trunk_extra = is_ample ? static_cast<std::size_t>(extra) : missing;
   if (assembly.node->trunk_extra == 0) return true;
   receive_credit_ += static_cast<std::int64_t>(assembly.node->trunk_extra);
   extras_ += static_cast<std::int64_t>(assembly.node->trunk_extra);
-  writer_.put_credit(0, assembly.node->trunk_extra);
+  writer_.put_credit(0, assembly.node->trunk_extra, 0, circuit.id);
+  note_granted();
   return true;
 }
 
-/// First come, first served: the fragment that has waited longest gets the pool next, however much it needs.
 void Window::serve_reservations() {
-  while (!reserving_.empty() && reserve(*reserving_.front().circuit)) reserving_.pop_front();
+  serve(reserving_);
+  serve(reserving_unread_);
+}
+
+/// First come, first served: the fragment that has waited longest gets the pool next, however much it needs.
+void Window::serve(Reserving& line) {
+  if (line.empty()) return;
+  bool served = false;
+  while (!line.empty() && reserve(*line.front().circuit)) {
+    line.pop_front();
+    served = true;
+  }
+  if (served) watch(true);
 }
 
 void Window::drop_begun_assembly(NativeCircuit& circuit) {
@@ -219,32 +306,69 @@ void Window::drop_begun_assembly(NativeCircuit& circuit) {
   consumed(nullptr, assembly->node->cost, assembly->node->extra, assembly->node->trunk_extra);
   nodes_.free(assembly->node);
   serve_reservations();
+  if (stall_check_at_ != Instant::max()) watch(false);
 }
 
-/// When more than half of the window lies unread for a stall_deadline, the circuits that hold it and are not read lose
-/// it, the largest first: the others would starve.
+/// Error fragments have a bound of their own: a caller that takes answers only still gets them. So one that is larger
+/// than the bound, and is kept as the latest, must not hold the circuit's credit.
+void Window::bound_errors(NativeCircuit& circuit, FragmentNode& latest) {
+  if (latest.cost > whole_.limits.errors_unread_bytes_max)
+    consumed_of(circuit, static_cast<std::int64_t>(latest.cost - std::exchange(latest.extra, latest.cost)));
+  while (circuit.errors_unread > whole_.limits.errors_unread_bytes_max) {
+    FragmentNode* const node = circuit.errors.first();
+    if (!circuit.errors.after(node)) return; // one is kept, however large it is
+    circuit.errors.pop();
+    circuit.errors_unread -= static_cast<std::uint32_t>(node->cost);
+    ++circuit.counters.errors_dropped;
+    ++whole_.counters.errors_dropped;
+    settle(circuit, *node, &circuit);
+    nodes_.free(node);
+  }
+}
+
+/// Looks whether somebody needs memory that there is not: the clock runs as long as that is so. `progress`: somebody
+/// got some.
+void Window::watch(bool progress) {
+  if (!is_short_of_memory()) stall_check_at_ = Instant::max();
+  else if (progress || stall_check_at_ == Instant::max())
+    stall_check_at_ = after(whole_.now, whole_.limits.stall_deadline);
+}
+
+std::string Window::stalled_text(const NativeCircuit& circuit) const {
+  return fmt::format("{} bytes lay unread for stall_deadline {} ms while {}", circuit.unread,
+                     whole_.limits.stall_deadline.count(),
+                     is_used_up() ? "the trunk's credit was used up" : "a fragment waited for memory");
+}
+
+/// For a stall_deadline the far side has had no credit, or a fragment no memory: the circuits that hold most and are
+/// not read lose it, until that is over.
 void Window::check_stalled_readers() {
   const Limits& limits = whole_.limits;
+  const bool only_unread = !is_used_up() && reserving_.empty(); // what waits may have half of the pool only
   std::vector<NativeCircuit*> holders;
-  if (unread_ > half())
-    for (NativeCircuit& circuit : circuits_.all())
-      if (circuit.unread > 0 && whole_.now - circuit.consumed_at >= limits.stall_deadline) holders.push_back(&circuit);
+  for (NativeCircuit& circuit : circuits_.all()) {
+    const bool holds = circuit.unread > 0 && !(only_unread && circuit.read_here);
+    if (holds && whole_.now >= after(circuit.consumed_at, limits.stall_deadline)) holders.push_back(&circuit);
+  }
   std::ranges::sort(holders, std::ranges::greater(), &NativeCircuit::unread);
+  const Assembly* const waits = is_used_up() ? nullptr : &(reserving_.empty() ? reserving_unread_ : reserving_).front();
+  const auto is_over = [&] {
+    const Reserving& line = reserving_.empty() ? reserving_unread_ : reserving_;
+    return waits ? line.empty() || &line.front() != waits : !is_used_up();
+  };
   for (NativeCircuit* const worst : holders) {
-    if (unread_ <= half()) break;
+    if (is_over()) break;
+    End reason(error::stalled, stalled_text(*worst));
     if (worst->ended) {
-      // What it loses must not look like a clean end.
-      worst->end = std::make_unique<End>(error::stalled, fmt::format("{} bytes lay unread for stall_deadline {} ms",
-                                                                     worst->unread, limits.stall_deadline.count()));
+      worst->end = std::make_unique<End>(std::move(reason)); // what it loses must not look like a clean end
       drop_unread(*worst);
     } else {
-      whole_.reset_circuit(*worst,
-                           End(error::stalled, fmt::format("{} bytes lay unread for stall_deadline {} ms while others "
-                                                           "starved",
-                                                           worst->unread, limits.stall_deadline.count())));
+      whole_.reset_circuit(*worst, std::move(reason));
     }
   }
-  stall_check_at_ = unread_ > half() ? whole_.now + limits.stall_deadline / 4 : Instant::max();
+  const auto again =
+      is_over() ? limits.stall_deadline : std::max(limits.stall_deadline / 4, std::chrono::milliseconds(1));
+  stall_check_at_ = is_short_of_memory() ? after(whole_.now, again) : Instant::max();
 }
 
 void Window::check(bool full) {
@@ -255,6 +379,9 @@ void Window::check(bool full) {
             "window: 0 <= extras <= pool_reserved");
   invariant(pool_missing_ <= pool_reserved_, "window: pool_missing <= pool_reserved");
   invariant(pool_reserved_ <= pool_, "window: pool_reserved <= pool");
+  invariant(is_short_of_memory() ? stall_check_at_ != Instant::max() || is_never(whole_.limits.stall_deadline)
+                                 : stall_check_at_ == Instant::max(),
+            "window: a clock runs exactly while memory is short");
   if (!full) return;
   std::size_t unread = 0;
   for (const NativeCircuit& circuit : circuits_.all()) {

@@ -4,6 +4,8 @@
 // Half of the trunk's memory is its window. The other half reassembles: a fragment of several frames is granted as a
 // whole once its memory is set aside, so that one that has begun can always be completed. Fragments that come while the
 // pool has too little wait in line, and what the window lets through of them meanwhile is held chunk by chunk.
+//
+// Readers may pause for as long as they like, while nobody needs the memory that they hold.
 #pragma once
 
 #include "circuit/invariant.hpp"
@@ -16,9 +18,11 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace trunkline {
 
@@ -28,6 +32,9 @@ class Window {
 
   /// Grants what our window is beyond the one that the far side assumes.
   void grant_initial();
+  /// The far side's Hello says that it shares (docs/wire.md): it waits for what it began short, and takes its shares
+  /// from what we say of each grant.
+  void share() noexcept { shares_ = true; }
 
   // A data frame arrives.
   /// Uses up the credit of a frame, before anything of it is kept. `circuit` is null when the frame is for one that is
@@ -37,8 +44,8 @@ class Window {
     if (bytes > receive_credit_ || (circuit && bytes > circuit->receive_credit)) return overcharge(circuit, bytes);
     receive_credit_ -= bytes;
     if (circuit) circuit->receive_credit -= static_cast<std::int32_t>(bytes);
-    if (stall_check_at_ == Instant::max() && unread_ > half())
-      stall_check_at_ = whole_.now + whole_.limits.stall_deadline;
+    if (receive_credit_ < low_) [[unlikely]]
+      on_low();
     return true;
   }
   /// What was charged is kept from now on.
@@ -66,6 +73,11 @@ class Window {
     circuit.unread += static_cast<std::uint32_t>(node.cost);
     if (newly_readable) circuit.consumed_at = whole_.now;
   }
+  /// An error fragment was delivered: older ones may have to give way.
+  void note_error(NativeCircuit& circuit, FragmentNode& node) {
+    circuit.errors_unread += static_cast<std::uint32_t>(node.cost);
+    if (circuit.errors_unread > whole_.limits.errors_unread_bytes_max) bound_errors(circuit, node);
+  }
   /// Takes the first fragment of `queue`, which has one.
   std::optional<Fragment> take(NativeCircuit& circuit, FragmentQueue& queue);
   void drop_unread(NativeCircuit& circuit) {
@@ -75,29 +87,48 @@ class Window {
   /// Received and not yet consumed.
   std::size_t memory_bytes() const noexcept { return unread_ + pool_missing_; }
 
-  Instant deadline() const noexcept { return stall_check_at_; }
+  Instant deadline() const noexcept { return std::min(stall_check_at_, grant_at_); }
   void tick() {
+    if (whole_.now >= grant_at_) grant_what_is_due();
     if (whole_.now >= stall_check_at_) check_stalled_readers();
   }
 
-  /// receive_credit + consumed + unread == window + extras, and pool_missing <= pool_reserved <= pool. The same of each
-  /// circuit when `full`.
+  /// receive_credit + consumed + unread == window + extras, pool_missing <= pool_reserved <= pool, and a clock runs
+  /// exactly while somebody needs memory that there is not. The sums of each circuit when `full`.
   void check(bool full);
 
  private:
-  std::size_t half() const noexcept { return static_cast<std::size_t>(window_ / 2); }
+  using Reserving =
+      boost::intrusive::list<Assembly, boost::intrusive::member_hook<Assembly, CircuitHook, &Assembly::reserving>,
+                             boost::intrusive::constant_time_size<false>>;
+
   bool overcharge(const NativeCircuit* circuit, std::int64_t bytes);
   void settle(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting);
   void consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra);
+  void consumed_of(NativeCircuit& circuit, std::int64_t bytes);
   void grant_circuit(NativeCircuit& circuit, std::int64_t extra);
   void grant_trunk();
+  void note_granted();
+  std::int64_t worth_granting() const noexcept;
+  void grant_what_is_due();
+  void on_low();
   std::size_t pool_free() const noexcept;
   bool reserve(NativeCircuit& circuit);
+  bool is_restricted(const NativeCircuit& circuit) const;
+  bool has_room(const NativeCircuit& circuit, std::size_t missing) const;
   void serve_reservations();
+  void serve(Reserving& line);
+  void bound_errors(NativeCircuit& circuit, FragmentNode& latest);
   void drop_all_unread(NativeCircuit& circuit);
   void drop_begun_assembly(NativeCircuit& circuit);
+  bool is_used_up() const noexcept { return receive_credit_ < used_up_below; }
+  bool is_short_of_memory() const noexcept { return is_used_up() || !reserving_.empty() || !reserving_unread_.empty(); }
+  void watch(bool progress);
   void check_stalled_readers();
+  std::string stalled_text(const NativeCircuit& circuit) const;
   void check_circuit(const NativeCircuit& circuit) const;
+
+  static constexpr std::int64_t used_up_below = 2 * fragment_credit_overhead; // hardly anything can be sent
 
   Whole& whole_;
   Writer& writer_;
@@ -113,9 +144,12 @@ class Window {
   std::size_t pool_;
   std::size_t pool_reserved_ = 0;
   std::size_t pool_missing_ = 0; // allocated for fragments, and still to arrive
-  boost::intrusive::list<Assembly, boost::intrusive::member_hook<Assembly, CircuitHook, &Assembly::reserving>,
-                         boost::intrusive::constant_time_size<false>>
-      reserving_; // for the pool, the oldest first
+  Reserving reserving_; // for the pool, the oldest first
+  Reserving reserving_unread_; // the same, for a part of it: small ones on circuits of which nothing was taken yet
+  CircuitList<NativeCircuit, &NativeCircuit::ungranted> ungranted_; // consumed enough for a grant of its own
+  Instant grant_at_ = Instant::max(); // all that is due, however little
+  std::int64_t low_ = 0; // when the far side has less than this left, it is granted what is due
+  bool shares_ = false;
   Instant stall_check_at_ = Instant::max();
 };
 

@@ -132,10 +132,12 @@ void Writer::put_reset(CircuitId id, const End& reason) {
   put_control(FrameType::reset, message);
 }
 
-void Writer::put_credit(CircuitId id, std::uint64_t bytes) {
+void Writer::put_credit(CircuitId id, std::uint64_t bytes, std::uint64_t growth, CircuitId completes) {
   wire::Credit& message = said_->credit;
   message.set_circuit(id);
   message.set_bytes(bytes);
+  message.set_growth(growth);
+  message.set_completes(completes);
   put_control(FrameType::credit, message);
 }
 

@@ -1,5 +1,7 @@
 #include "peer/channel/broadcast.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -15,7 +17,7 @@ Broadcast::Broadcast(Alive alive, NetworkState& state, Sender& sender, std::shar
 }
 
 awaitable<std::vector<SendResult>> Broadcast::run(std::shared_ptr<Broadcast> broadcast) {
-  broadcast->due_ = broadcast->state_.now() + broadcast->options_.deadline;
+  broadcast->due_ = after(broadcast->state_.now(), broadcast->options_.deadline);
   Tasks tasks(broadcast->state_.executor()); // cancels the sends when this is cancelled
   for (std::size_t place = 0; place < broadcast->to_.size(); ++place) {
     // Connected nodes are sent to at once; there are at most as many as connections.

@@ -1,5 +1,6 @@
 #include "peer/channel/core.hpp"
 
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "peer/channel/wire.hpp"
 
@@ -54,7 +55,7 @@ awaitable<void> NetworkCore::stop(std::shared_ptr<NetworkCore> core) {
   state.enter(NetworkState::Phase::stopping);
   state.remotes().wake_all(); // senders that wait for a connection give up
   const Duration deadline = state.options().stop_deadline;
-  const TimePoint due = state.now() + deadline;
+  const TimePoint due = after(state.now(), deadline);
 
   Tasks draining(state.executor());
   draining.spawn(state.node().drain(deadline)); // the ports are free from its beginning

@@ -2,6 +2,7 @@
 
 #include "async/within.hpp"
 #include "circuit/trunk.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "peer/channel/wire.hpp"
 
@@ -102,7 +103,7 @@ awaitable<SendResult> Sender::send(Alive alive, std::shared_ptr<ChannelState> ch
   }
   if (state_.node().link_with(to)) note_reuse(*remote);
   if (deadline <= Duration::zero()) deadline = state_.options().send_deadline;
-  const TimePoint due = state_.now() + deadline;
+  const TimePoint due = after(state_.now(), deadline);
   Sending sending(*this, remote, channel, weight, kind);
   SendResult result;
   try {

@@ -1,5 +1,7 @@
 #include "services/gossip/cleaning.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -50,7 +52,7 @@ void Cleaning::ask_next(Rumor& rumor, std::size_t side_number, Instant now) {
   if (!rumor.sides[0].done || !rumor.sides[1].done || !rumor.skipped || rumor.cleaned >= options_.clean_again) return;
   // A silent neighbour may have been away for a moment only.
   ++rumor.cleaned;
-  schedule(rumor, now + options_.clean_again_after);
+  schedule(rumor, after(now, options_.clean_again_after));
 }
 
 void Cleaning::ask(Rumor& rumor, std::size_t side_number, std::uint32_t tries_done, Instant now) {
@@ -59,7 +61,7 @@ void Cleaning::ask(Rumor& rumor, std::size_t side_number, std::uint32_t tries_do
   timer.to = side.asked;
   timer.side = side_number;
   timer.tries = tries_done + 1;
-  side.ticket = timers_.start(now + options_.ack_timeout, std::move(timer));
+  side.ticket = timers_.start(after(now, options_.ack_timeout), std::move(timer));
   ++counters_.questions;
   outgoing_.say(side.asked, Word::Kind::question, rumor.key, false, side.ticket);
 }
@@ -70,7 +72,7 @@ void Cleaning::give(Rumor& rumor, std::size_t side_number, std::uint32_t tries_d
   timer.to = side.asked;
   timer.side = side_number;
   timer.tries = tries_done + 1;
-  side.ticket = timers_.start(now + options_.ack_timeout, std::move(timer));
+  side.ticket = timers_.start(after(now, options_.ack_timeout), std::move(timer));
   ++counters_.given;
   if (tries_done > 0) ++counters_.resends;
   outgoing_.send_rumor(rumor, side.asked, Hop{}, side.ticket);
@@ -131,7 +133,7 @@ void Cleaning::on_question(const NodeId& from, const Key& key, Instant now) {
       return outgoing_.say(from, Word::Kind::later, key, false);
   }
   promise->second.by = from;
-  promise->second.until = now + options_.ack_timeout;
+  promise->second.until = after(now, options_.ack_timeout);
   outgoing_.say(from, Word::Kind::answer, key, true);
 }
 
@@ -161,7 +163,7 @@ void Cleaning::on_later(const NodeId& from, const Key& key, Instant now) {
     Timer again = *timers_.find(side.ticket);
     again.tries = 0; // it answers
     timers_.stop(side.ticket);
-    side.ticket = timers_.start(now + options_.ack_timeout, std::move(again));
+    side.ticket = timers_.start(after(now, options_.ack_timeout), std::move(again));
   }
 }
 

@@ -1,5 +1,7 @@
 #include "services/gossip/machine.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <fmt/format.h>
 
 #include <map>
@@ -133,7 +135,7 @@ void Machine::on_rumor(const NodeId& from, const Word& word, Instant now) {
   if (word.level == 0 && !strategy_->layers().redundant) {
     cleaning_.start(*rumor, now);
   } else {
-    cleaning_.schedule(*rumor, now + options_.clean_after);
+    cleaning_.schedule(*rumor, after(now, options_.clean_after));
   }
 }
 
@@ -194,7 +196,7 @@ RandomId Machine::broadcast(Payload payload, Instant now) {
   if (strategy_->layers().redundant)
     for (std::uint32_t offset = 1; offset < book->size(); ++offset)
       outgoing_.send_rumor(*rumor, book->members()[(*here + offset) % book->size()], Hop{}, 0);
-  if (strategy_->layers().cleans) cleaning_.schedule(*rumor, now + options_.clean_after);
+  if (strategy_->layers().cleans) cleaning_.schedule(*rumor, after(now, options_.clean_after));
   return key.second;
 }
 

@@ -1,5 +1,7 @@
 #include "services/gossip/spreading.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -50,7 +52,7 @@ void Spreading::post(Rumor& rumor, const Hop& hop, Instant now) {
     Timer timer(Timer::Kind::ack, rumor.key);
     timer.to = to;
     timer.hop = hop;
-    ticket = timers_.start(now + options_.ack_timeout, std::move(timer));
+    ticket = timers_.start(after(now, options_.ack_timeout), std::move(timer));
     rumor.unacked[to] = ticket;
   }
   outgoing_.send_rumor(rumor, to, hop, ticket);
@@ -71,7 +73,7 @@ void Spreading::on_no_ack(Rumor& rumor, const Timer& timer, bool unreachable, In
   if (unreachable || timer.tries >= options_.ack_tries) return adopt(rumor, timer.hop, now);
   Timer again = timer;
   ++again.tries;
-  const std::uint64_t ticket = timers_.start(now + options_.ack_timeout, std::move(again));
+  const std::uint64_t ticket = timers_.start(after(now, options_.ack_timeout), std::move(again));
   rumor.unacked[timer.to] = ticket;
   ++counters_.resends;
   outgoing_.send_rumor(rumor, timer.to, timer.hop, ticket);

@@ -1,5 +1,7 @@
 #include "services/gossip/store.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -50,8 +52,8 @@ std::shared_ptr<Rumor> Store::keep(const Key& key, std::shared_ptr<const Book> b
   held_bytes_ += rumor->payload.size();
   rumors_.emplace(key, rumor);
   remembered_.insert(key);
-  remembered_in_order_.emplace_back(now + options_.remember_for, key);
-  rumor->hold_ticket = timers_.start(now + options_.hold_for, Timer(Timer::Kind::hold, key));
+  remembered_in_order_.emplace_back(after(now, options_.remember_for), key);
+  rumor->hold_ticket = timers_.start(after(now, options_.hold_for), Timer(Timer::Kind::hold, key));
   return rumor;
 }
 

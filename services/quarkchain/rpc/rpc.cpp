@@ -1,6 +1,7 @@
 #include "services/quarkchain/rpc/rpc.hpp"
 
 #include "circuit/trunk.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 
 #include <fmt/format.h>
@@ -133,7 +134,7 @@ awaitable<RpcReply> RpcCircuit::call_on(Pointer self, std::uint8_t op, Payload p
   RpcCalls& calls = self->calls();
   RpcCalls::Call call(calls);
   if (deadline > Duration::zero())
-    call.set_deadline(self->circuit_.trunk()->now() + deadline, self->circuit_.trunk()->executor());
+    call.set_deadline(after(self->circuit_.trunk()->now(), deadline), self->circuit_.trunk()->executor());
   const std::uint32_t calls_max = self->server_->limits().calls_in_flight_max;
   if (calls.admitted() >= calls_max) {
     ++self->server_->count().calls_delayed;

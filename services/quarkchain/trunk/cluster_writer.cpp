@@ -1,5 +1,7 @@
 #include "services/quarkchain/trunk/cluster_writer.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -105,7 +107,7 @@ void ClusterWriter::wake_senders() {
 }
 
 Instant ClusterWriter::deadline() const noexcept {
-  return writing_ ? writing_since_ + whole_.options.limits.write_deadline : Instant::max();
+  return writing_ ? after(writing_since_, whole_.options.limits.write_deadline) : Instant::max();
 }
 
 End ClusterWriter::tick() const {

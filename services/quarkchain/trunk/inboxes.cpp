@@ -1,5 +1,7 @@
 #include "services/quarkchain/trunk/inboxes.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <fmt/format.h>
 
 #include <string>
@@ -122,7 +124,7 @@ std::size_t Inboxes::memory_bytes() const noexcept {
 }
 
 Instant Inboxes::deadline() const noexcept {
-  return paused() ? paused_since_ + whole_.options.limits.stall_deadline : Instant::max();
+  return paused() ? after(paused_since_, whole_.options.limits.stall_deadline) : Instant::max();
 }
 
 End Inboxes::tick() {

@@ -392,7 +392,9 @@ class Conversation {
     const CircuitId id = line.halves[side].circuit->id;
     const Half& from = line.halves[1 - side];
     std::size_t at = 0;
-    for (std::size_t before = taken; at < from.sent.size(); ++at)
+    // Errors give way to later ones when too many are not taken.
+    const std::size_t dropped = is_error ? line.halves[side].circuit->counters.errors_dropped : 0;
+    for (std::size_t before = taken + dropped; at < from.sent.size(); ++at)
       if (from.sent[at].is_error == is_error && before-- == 0) break;
     demand(at < from.sent.size(), id, "gave a fragment that nobody sent");
     const Fragment expected = from.sent[at].fragment();
@@ -529,7 +531,7 @@ class Conversation {
       const Half& to = line.halves[1 - side];
       if (!line.cut && !from.lossy) {
         demand(to.circuit != nullptr, id, "never reached the far side");
-        demand(to.taken_reads + to.taken_errors == from.sent.size(), id,
+        demand(to.taken_reads + to.taken_errors + to.circuit->counters.errors_dropped == from.sent.size(), id,
                "lost a fragment that was sent before a finish");
         if (!line.halves[0].close_asked && !line.halves[1].close_asked && !to.lossy)
           demand(from.finished_seen && from.circuit->finish_acknowledged(), id, "never acknowledged a finish");

@@ -213,27 +213,77 @@ TEST_CASE("flow: a circuit's window stays as it is when the application is what 
   CHECK(dialogue.model().granted(1) <= 262'144);
 }
 
-TEST_CASE("flow: a reader that holds the trunk's memory for stall_deadline loses its circuit, those who read do not") {
+TEST_CASE("flow: when the trunk's credit is used up for stall_deadline, the reader that holds most loses its circuit") {
   Limits limits;
   limits.keepalive_interval = 1h;
   limits.trunk_memory_bytes_max = 2 * mib;
   limits.fragment_bytes_max = 512 * 1024;
-  Joined dialogue(limits, 4);
-  for (const CircuitId id : {1, 3, 5})
-    dialogue.hears(say::data(id, std::string(65'000, 'd')) + say::data(id, std::string(65'000, 'd')) +
-                   say::data(id, std::string(65'000, 'd')));
+  Joined dialogue(limits, 6);
+  for (const CircuitId id : {1, 3, 5, 7})
+    for (int i = 0; i < 4; ++i) dialogue.hears(say::data(id, std::string(id == 5 ? 64'000 : 60'000, 'd')));
+  while (dialogue.model().granted() >= 60'000) dialogue.hears(say::data(9, std::string(59'000, 'd')));
+  dialogue.hears(say::data(9, std::string(static_cast<std::size_t>(dialogue.model().granted()) - 256, 'd')));
+  REQUIRE(dialogue.model().granted() == 0);
   dialogue.events();
 
-  for (int second = 0; second < 80; ++second) {
-    dialogue.passes(1s);
-    dialogue.hears(say::data(7, "alive"));
-    dialogue.takes(7);
+  dialogue.passes(59s);
+  CHECK(dialogue.events() == "");
+  dialogue.passes(2s);
+
+  CHECK(dialogue.events() == "ended 5: stalled");
+  CHECK(contains(dialogue.circuit(5).end->text,
+                 "257024 bytes lay unread for stall_deadline 60000 ms while the trunk's credit was used up"));
+  CHECK(dialogue.model().granted() >= 257'024);
+  dialogue.passes(1h);
+  CHECK(dialogue.events() == "");
+}
+
+TEST_CASE("flow: readers that hold most of a trunk's memory keep it as long as there is credit left") {
+  Limits limits;
+  limits.keepalive_interval = 100h;
+  limits.trunk_memory_bytes_max = 2 * mib;
+  limits.fragment_bytes_max = 512 * 1024;
+  Joined dialogue(limits, 5);
+  for (const CircuitId id : {1, 3, 5, 7})
+    for (int i = 0; i < 4; ++i) dialogue.hears(say::data(id, std::string(64'000, 'd')));
+  dialogue.events();
+
+  for (int minute = 0; minute < 100; ++minute) {
+    dialogue.passes(1min);
+    dialogue.hears(say::data(9, "alive"));
+    REQUIRE(dialogue.takes(9) == "alive");
   }
 
-  CHECK_FALSE(dialogue.circuit(7).ended);
-  CHECK(contains(dialogue.events(), ": stalled"));
-  CHECK(dialogue.state() == "open");
-  CHECK(dialogue.machine().memory_bytes() <= mib / 2);
+  CHECK_FALSE(contains(dialogue.events(), "ended"));
+}
+
+TEST_CASE("flow: when a large fragment finds no memory for stall_deadline, the reader that holds most of it loses it") {
+  Limits limits;
+  limits.keepalive_interval = 1h;
+  MachinePair pair(limits, limits);
+  std::vector<std::pair<TrunkCircuit*, TrunkCircuit*>> joined;
+  for (int i = 0; i < 4; ++i) joined.push_back(pair.join(pair.dialler()));
+  for (std::size_t i = 0; i < joined.size(); ++i) {
+    Fragment fragment(1, Payload(std::string(i == 1 ? 4 * mib : 3 * mib, 'x')));
+    while (pair.dialler().machine().send(*joined[i].first, fragment) != SendOutcome::queued) pair.pump();
+    pair.pump();
+  }
+  const auto ended = [&] {
+    std::string which;
+    for (const auto& [here, there] : joined) which += there->ended ? '1' : '0';
+    return which;
+  };
+
+  pair.pass(59s);
+  CHECK(ended() == "0000");
+  pair.pass(2s);
+
+  CHECK(ended() == "0100");
+  CHECK(contains(joined[1].second->end->text, "while a fragment waited for memory"));
+  for (const std::size_t i : {0, 2, 3}) { // the last one has waited behind the third
+    CHECK(pair.answerer().machine().take(*joined[i].second).has_value());
+    pair.pump();
+  }
 }
 
 TEST_CASE("flow: a reader that reads nothing but holds little keeps its circuit for ever") {
