@@ -137,8 +137,7 @@ std::size_t metadata_bytes(const Fragment& fragment) noexcept;
 void put_metadata(std::vector<std::byte>& into, const Fragment& fragment,
                   std::chrono::steady_clock::time_point now = {});
 /// Sets subject, args, err and the deadline. Unknown fields are skipped. False when malformed.
-bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment,
-                  std::chrono::steady_clock::time_point now = {});
+bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment, std::chrono::steady_clock::time_point now = {});
 /// The time that is left until a deadline, as the wire has it: at least a millisecond.
 std::uint32_t remaining_ms(std::chrono::steady_clock::time_point deadline,
                            std::chrono::steady_clock::time_point now) noexcept;

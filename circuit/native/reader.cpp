@@ -224,8 +224,8 @@ void Reader::start_data(const wire::DataHead& head) {
   if (circuit->empty_frames > whole_.limits.empty_frames_max) {
     discard_chunk(head.payload_bytes, cost);
     return whole_.reset_provoked(*circuit, End(error::protocol_violation_on_circuit,
-                                              fmt::format("more than empty_frames_max {} empty fragments in a row",
-                                                          whole_.limits.empty_frames_max)));
+                                               fmt::format("more than empty_frames_max {} empty fragments in a row",
+                                                           whole_.limits.empty_frames_max)));
   }
   if (continues) {
     start_continuation(*circuit, head);

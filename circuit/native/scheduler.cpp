@@ -167,7 +167,8 @@ bool Scheduler::begins(const NativeCircuit& circuit, Beginning& first) const {
 
 /// Those that hold least come first. A fragment that has begun waits for what is promised to it.
 std::int64_t Scheduler::place_in_line(const NativeCircuit& circuit) const {
-  return circuit.begun != 0 ? std::numeric_limits<std::int64_t>::max() : std::max<std::int64_t>(0, circuit.outstanding());
+  return circuit.begun != 0 ? std::numeric_limits<std::int64_t>::max()
+                            : std::max<std::int64_t>(0, circuit.outstanding());
 }
 
 /// The circuit holds less, or nothing any more.

@@ -17,7 +17,7 @@ namespace {
 using namespace trunkline;
 using namespace trunkline::test;
 
-/// Of one pair: a kilobyte per 3 ms each way, and what the operating system holds of it.
+/// Of one pair: 60 kB/s each way, and what the operating system holds of it.
 class SlowLink {
  public:
   explicit SlowLink(MachinePair& pair) : pair_(pair) {}
@@ -26,9 +26,9 @@ class SlowLink {
     for (const Instant until = pair_.now + time; pair_.now < until;) {
       for (MachinePair::Side& side : pair_.sides) {
         if (side.in_flight() < socket_bytes) pair_.write(side, 64 * 1024);
-        pair_.deliver(side, 1000);
+        pair_.deliver(side, 600);
       }
-      pair_.now += std::chrono::milliseconds(3);
+      pair_.now += std::chrono::milliseconds(10);
       for (MachinePair::Side& side : pair_.sides) {
         if (side.machine().deadline() <= pair_.now) side.machine().tick(pair_.now);
         pair_.collect(side);
@@ -37,7 +37,7 @@ class SlowLink {
   }
 
  private:
-  static constexpr std::size_t socket_bytes = 2 << 20; // 6 s of this link
+  static constexpr std::size_t socket_bytes = 400'000; // more than 6 s of this link
   MachinePair& pair_;
 };
 
@@ -52,14 +52,14 @@ struct Taken {
   int whole = 0; // ended without a reason, after their data
 };
 
-/// Three fragments of 3 MiB over a slow link, each followed by what `end` does.
+/// Three fragments of 600 kB over a slow link, each followed by what `end` does.
 template <class Ending> Taken taken_over_a_slow_link(MachinePair& pair, Ending&& end) {
   SlowLink link(pair);
   Taken taken;
   std::vector<std::pair<TrunkCircuit*, TrunkCircuit*>> joined;
   for (int i = 0; i < 3; ++i) joined.push_back(pair.join(pair.dialler()));
   for (const auto& [here, there] : joined) {
-    Fragment fragment(1, Payload(std::string(3 * mib, 'x')));
+    Fragment fragment(1, Payload(std::string(600'000, 'x')));
     while (pair.dialler().machine().send(*here, fragment) != SendOutcome::queued) link.pass(1s);
     end(*here);
   }
@@ -81,7 +81,7 @@ TEST_CASE(
       pair.dialler().machine().close(here, End());
       closed.push_back(&here);
     });
-    CHECK(taken.bytes == 9 * mib);
+    CHECK(taken.bytes == 1'800'000);
     CHECK(taken.whole == 3);
     for (const TrunkCircuit* circuit : closed) {
       CHECK(circuit->ended);
@@ -94,7 +94,7 @@ TEST_CASE(
       pair.dialler().machine().finish(here);
       pair.dialler().machine().release(here);
     });
-    CHECK(taken.bytes == 9 * mib);
+    CHECK(taken.bytes == 1'800'000);
     CHECK(taken.whole == 3);
   }
   SUBCASE("finish and wait") {
@@ -104,7 +104,7 @@ TEST_CASE(
       pair.dialler().machine().finish(here);
       finished.push_back(&here);
     });
-    CHECK(taken.bytes == 9 * mib);
+    CHECK(taken.bytes == 1'800'000);
     for (const TrunkCircuit* circuit : finished) CHECK(circuit->finish_acknowledged());
   }
 }
