@@ -15,11 +15,12 @@
 namespace trunkline {
 namespace {
 
-[[noreturn]] void throw_end(const TrunkCircuit& state) {
+/// The end of a circuit that this side has closed is no news to it: it should not have asked. `after_finish`: neither is
+/// that of one that it has finished.
+[[noreturn]] void throw_end(const TrunkCircuit& state, bool after_finish = true) {
   if (state.end) throw CircuitEnded(*state.end, state.names, state.opened_here);
   std::string text = fmt::format("circuit {} is closed", state.id);
-  // The end of a circuit that this side has finished or closed is no news to it: it should not have asked.
-  if (state.finished_here()) throw_error(error::circuit_closed, text);
+  if (after_finish ? state.finished_here() : state.closed_here()) throw_error(error::circuit_closed, text);
   throw CircuitEnded(End(error::circuit_closed, std::move(text)), state.names, state.opened_here);
 }
 
@@ -318,7 +319,7 @@ awaitable<void> Circuit::finish_acknowledged() {
     throw_misused("finish_acknowledged", *state, "this side has not finished it");
   const Held held(trunk_, state);
   while (!state->finish_acknowledged()) {
-    if (state->ended) throw_end(*state);
+    if (state->ended) throw_end(*state, false); // the far side has closed and takes no more
     co_await held.trunk->waits(*state).changed.wait();
     check_released(*state);
   }

@@ -469,11 +469,13 @@ awaitable<void> halve(Act& act, Opened& opened) {
   Ledger::Entry& entry = stage.ledger.of(opened.name);
   switch (act.random.below(6)) {
     case 0: co_await end_well(act, opened, false); break;
-    case 1:
-      co_await take_all(opened.circuit, stage, back, Pace::slow, Random(act.random()));
+    case 1: { // the far side first, if it wants to
+      auto taking = take_all(opened.circuit, stage, back, Pace::slow, Random(act.random()));
+      co_await as_result(within(act.draw_time(2'000'000), std::move(taking)));
       co_await send_all(opened.circuit, stage, forth, count, 5000, Random(act.random()));
       co_await finish(opened.circuit, stage, forth, false);
       break;
+    }
     case 2:
       co_await send_all(opened.circuit, stage, forth, count, 5000, Random(act.random()));
       stage.streams.finished(opened.name, forth);
@@ -585,6 +587,7 @@ awaitable<void> visit(Act& act) {
   for (std::uint64_t i = 0; i < count; ++i) {
     opening.first = act.random.magnitude(2000);
     Opened opened = open(act, *peer, opening);
+    stage.ledger.of(opened.name).is_drained = true;
     if (opened.circuit) leave_behind(act, opened);
     if (act.random.one_in(5)) co_await sleep_for(act.draw_time(50'000));
   }

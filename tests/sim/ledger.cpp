@@ -61,7 +61,7 @@ bool Ledger::is_excused(const Entry& entry, const boost::system::error_code& cod
   if (code == error::circuit_reset) return entry.given_up && text.find(circuit) != std::string::npos;
   if (code == error::circuit_abandoned) return entry.given_up || broken; // or its task was cancelled
   if (code == error::handler_failed) return entry.throws;
-  if (code == error::circuit_closed) return entry.closed || entry.given_up;
+  if (code == error::circuit_closed) return entry.closed || entry.given_up || broken;
   if (code == error::stalled) return entry.pause_max >= Limits().stall_deadline;
   if (code == error::timed_out || code == error::deadline_passed) return world_.now() >= entry.deadline;
   if (code == error::peer_ended && entry.peer_ends) return true;
@@ -92,6 +92,7 @@ void Ledger::check_arrivals() {
   for (const auto& [name, entry] : entries_) {
     if (!entry.is_left_behind || entry.given_up || !entry.refusal.empty()) continue;
     if (entry.pause_max >= Limits().stall_deadline) continue; // its reader may have lost it
+    if (was_down(entry.opener, entry.opened_at) && !entry.is_drained) continue;
     if (was_down(entry.server, entry.opened_at) || was_struck(entry.opener, entry.server, entry.opened_at)) continue;
     if (!streams_.is_complete(name, forth))
       violations_.report("circuit " + name + " from " + entry.opener + " to " + entry.server +

@@ -36,6 +36,7 @@ class Ledger {
     Duration pause_max{};        // how long its reader reads nothing, at a time
     std::string refusal;         // words of the limit that it runs into; empty when there is none
     bool is_left_behind = false; // finished, and the handle dropped: nobody will hear how it ended
+    bool is_drained = false;     // its opener's node waits for it before it closes
     bool is_over = false;        // an end was told to the opener
   };
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Builds a simulator and becomes it."""
 
-# ./dev sim [--cluster] [--seeds N | --seed S] [--first S] [--minutes M | --seconds S] [--jobs N] [--plant BUG] [--verbose] [--traces]
+# ./dev sim [--cluster | --honest] [--seeds N | --seed S] [--first S] [--minutes M | --seconds S] [--jobs N] [--plant BUG]
+#           [--verbose] [--traces]
 #   Builds a release and runs the simulator: whole nodes under a virtual clock, with faults and checkers.
 #   A failure prints its seed; --seed replays that run exactly.
 #   --cluster    QuarkChain clusters of one master and four slaves instead; has --seconds for --minutes, and no --jobs
+#   --honest     a program that keeps the rules, at every rate, with default limits; has no --plant
 #   --seeds N    how many worlds                         --first S    the seed of the first one
 #   --minutes M  of virtual time with faults, per world  --jobs N     processes
 #   --plant BUG  a bug, to see that it is caught; an unknown one lists them
