@@ -32,9 +32,11 @@ void NetworkCore::start() {
   const std::shared_ptr<NetworkCore> self = shared_from_this();
   const std::weak_ptr<Receiver> receiver = std::shared_ptr<Receiver>(self, &receiver_);
   const std::weak_ptr<Operators> operators = std::shared_ptr<Operators>(self, &operators_);
+  ServiceOptions receiving(1);
+  receiving.runs_on = true; // what has arrived over a connection that is lost is processed all the same
   node().register_service(
       network_service,
-      [receiver](LocalPeer& peer, CircuitInbox& inbox) { return Receiver::serve(receiver, peer, inbox); }, 1);
+      [receiver](LocalPeer& peer, CircuitInbox& inbox) { return Receiver::serve(receiver, peer, inbox); }, receiving);
   if (state_.options().answers_operators)
     node().serve(operator_service,
                  [operators](Circuit circuit) { return Operators::answer(operators, std::move(circuit)); });
