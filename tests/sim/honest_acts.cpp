@@ -750,6 +750,8 @@ constexpr Kind kinds[] = {{"burst", burst},       {"rattle", rattle},
                           {"halve", halve},       {"handover", hand_over},
                           {"again", open_again},  {"forget", fire_and_forget},
                           {"visit", visit},       {"refused", be_refused},
+                          {"queue", queue_up},    {"hurry", hurry},
+                          {"hurry", hurry},       {"request", request},
                           {"call", call}};
 
 } // namespace
