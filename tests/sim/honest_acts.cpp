@@ -750,18 +750,21 @@ constexpr Kind kinds[] = {{"burst", burst},       {"rattle", rattle},
                           {"halve", halve},       {"handover", hand_over},
                           {"again", open_again},  {"forget", fire_and_forget},
                           {"visit", visit},       {"refused", be_refused},
+                          {"queue", queue_up},    {"hurry", hurry},
+                          {"hurry", hurry},       {"request", request},
                           {"call", call}};
 
 } // namespace
 
 awaitable<void> act(Actor actor, HonestStage& stage, Random random) {
+  const std::string host = actor.host; // a visit goes on under another name
   Act acting(std::move(actor), stage, random());
   const Kind& kind = kinds[random.below(std::size(kinds))];
   const EndingChecker::Running running(stage.endings, std::string("act ") + kind.name + " on " + acting.actor.host);
   try {
     co_await kind.run(acting);
   } catch (const boost::system::system_error& failure) {
-    stage.ledger.failed(acting.actor.host, kind.name, failure);
+    stage.ledger.failed(host, kind.name, failure);
   }
 }
 

@@ -72,8 +72,11 @@ awaitable<void> serve_sink(Served& served) {
   co_await finish_back(served, false);
 }
 
+/// All of them for about as long, so that many windows lie unread at once.
 awaitable<void> serve_pauser(Served& served) {
-  const Duration time = draw_pause(served);
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(served.stage.pause_max).count();
+  const auto most = static_cast<std::uint64_t>(milliseconds);
+  const Duration time = std::chrono::milliseconds(served.random.between(most / 2, most));
   co_await pause(served.stage, served.name, time);
   co_await take_all(served.circuit, served.stage, forth, Pace::at_once, Random(0));
   co_await finish_back(served, false);
