@@ -4,11 +4,14 @@
 #include "services/sync/path.hpp"
 #include "transport/address.hpp"
 #include "transport/media.hpp"
+#include "transport/stdio.hpp"
 
 #include <algorithm>
 
 namespace trunkline::cli {
 namespace {
+
+constexpr std::string_view ssh_prefix = "ssh://";
 
 bool is_scheme(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char letter) {
@@ -32,10 +35,67 @@ Location parse_path_location(std::string_view text, std::string_view scheme) {
   return location;
 }
 
+/// For the shell at the far end.
+std::string quoted(std::string_view text) {
+  std::string out = "'";
+  for (const char letter : text) {
+    if (letter == '\'') {
+      out += "'\\''";
+    } else {
+      out += letter;
+    }
+  }
+  return out + "'";
+}
+
+/// The directory above the path is the root there, which may be reached through symbolic links, and may not be left.
+Location parse_ssh_location(std::string_view text, const RemoteShell& shell) {
+  const auto refuse = [text](const char* why) {
+    throw UsageError("\"" + sync::printable(text) + "\" " + why + ", expected ssh://[user@]host[:port]/path");
+  };
+  std::string_view rest = text.substr(ssh_prefix.size());
+  const std::size_t slash = rest.find('/');
+  if (slash == std::string_view::npos) refuse("names no path");
+  std::string_view where = rest.substr(0, slash);
+  std::string path = without_slashes(rest.substr(slash));
+  const bool from_home = path == "~" || path.starts_with("~/");
+  if (from_home) path = without_slashes(std::string_view(path).substr(1));
+  Location location;
+  location.path = sync::name_of(path);
+  const std::string above = (from_home ? "./" : "/") + std::string(sync::parent_of(path));
+
+  for (std::string_view words = shell.command; !words.empty();) {
+    const std::string_view word = words.substr(0, words.find(' '));
+    words.remove_prefix(std::min(words.size(), word.size() + 1));
+    if (!word.empty()) location.command.emplace_back(word);
+  }
+  if (location.command.empty()) refuse("cannot be reached: --rsh is empty");
+  if (const std::size_t at = where.rfind('@'); at != std::string_view::npos) {
+    if (at == 0 || where.front() == '-') refuse("has no user");
+    location.command.insert(location.command.end(), {"-l", std::string(where.substr(0, at))});
+    where.remove_prefix(at + 1);
+  }
+  if (const std::size_t colon = where.rfind(':'); colon != std::string_view::npos && where.back() != ']') {
+    const std::string port(where.substr(colon + 1));
+    if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string::npos)
+      refuse("has no port");
+    location.command.insert(location.command.end(), {"-p", port});
+    where = where.substr(0, colon);
+  }
+  if (where.starts_with('[') && where.ends_with(']')) where = where.substr(1, where.size() - 2);
+  // What begins like an option would be one to ssh.
+  if (where.empty() || where.front() == '-') refuse("has no host");
+  location.command.emplace_back(where);
+  location.command.push_back(shell.program + " serve --stdio --root " + quoted(above));
+  location.address = StdioMedium().add_command("ssh", {});
+  return location;
+}
+
 } // namespace
 
-Location parse_location(std::string_view text) {
+Location parse_location(std::string_view text, const RemoteShell& shell) {
   if (text.empty()) throw UsageError("a location is a path, " + location_forms() + ", not \"\"");
+  if (text.starts_with(ssh_prefix)) return parse_ssh_location(text, shell);
   const Media media = default_media();
   const Medium* const medium = find_medium(media, text);
   if (medium && !medium->has_hosts()) return parse_path_location(text, scheme_of(text));
@@ -62,12 +122,13 @@ Location parse_location(std::string_view text) {
 std::string parse_address(const std::string& word) {
   const bool names_medium = word.find("://") != std::string::npos || find_medium(default_media(), word) != nullptr;
   const Location location = parse_location(names_medium ? word : "tcp://" + word);
+  if (!location.command.empty()) throw UsageError("\"" + word + "\" is no address of a node");
   if (!location.path.empty()) throw UsageError("address \"" + word + "\" is followed by a path, expected none");
   return location.address;
 }
 
 std::string location_forms() {
-  std::string text;
+  std::string text = "ssh://[user@]host[:port]/path";
   const Media media = default_media();
   for (const auto& [scheme, medium] : media) {
     if (!text.empty()) text += " or ";

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trunkline::cli {
 
@@ -10,14 +11,22 @@ namespace trunkline::cli {
 struct Location {
   std::string address; // empty: here
   std::string path;    // there: without a slash at either end; "" is the root
+  std::vector<std::string> command; // starts the other node, and its standard input and output lead there
 
   bool is_remote() const noexcept { return !address.empty(); }
+};
+
+/// How another machine is entered, and what is started there.
+struct RemoteShell {
+  std::string command = "ssh"; // with options, separated by blanks
+  std::string program = "trunkline";
 };
 
 /// tcp://host:port/path and unix:/run/socket!/path are there; everything else is a path here ("./unix:x" is one, too),
 /// unless its first component holds a colon, as in "host:path".
 /// Errors: UsageError; error::bad_url.
-Location parse_location(std::string_view text);
+/// ssh://[user@]host[:port]/path is where a shell on another machine leads: /path there, or ~/path from its home.
+Location parse_location(std::string_view text, const RemoteShell& shell = {});
 
 /// The address of a node as a user types it: tcp:// may be left out. Errors: UsageError; error::bad_url.
 std::string parse_address(const std::string& word);

@@ -8,6 +8,7 @@
 #include "cli/signals.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/service.hpp"
+#include "transport/stdio.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -30,6 +31,7 @@ namespace {
 struct ServeOptions {
   std::string root;
   std::vector<std::string> listen;
+  bool stdio = false; // the only connection is to whoever started this
   bool read_only = false;
   bool insecure = false;
   bool quiet = false;
@@ -70,10 +72,31 @@ awaitable<void> serve_until_signal(Node* node, std::shared_ptr<sync::Service> se
   co_await node->close();
 }
 
+/// The connection to whoever started this has come and gone, or has not come.
+awaitable<void> until_left(Node* node) {
+  constexpr int patience_count = 150; // of looks, until it says Hello
+  bool was_there = false;
+  for (int looks = 0; was_there ? !node->links().empty() : looks < patience_count; ++looks) {
+    co_await sleep_for(std::chrono::milliseconds(200));
+    was_there = was_there || !node->links().empty();
+  }
+}
+
+awaitable<void> serve_until_left(Node* node, std::shared_ptr<sync::Service> service, asio::signal_set* signals,
+                                 std::chrono::seconds grace, Logger logger) {
+  using namespace asio::experimental::awaitable_operators;
+  const auto first = co_await (until_left(node) || serve_until_signal(node, service, signals, grace, logger));
+  if (first.index() == 0) co_await node->close();
+}
+
 int serve(const ServeOptions& options) {
+  if (options.stdio && !options.listen.empty()) throw UsageError("--stdio and --listen exclude each other");
+  if (!options.stdio && options.listen.empty()) throw UsageError("--listen ADDRESS or --stdio is needed");
   for (const std::string& address : options.listen) check_listen_address(address, options.insecure);
   raise_files_limit();
-  const Logger logger = make_logger(options.quiet     ? LogLevel::warning
+  // Whoever started it over ssh sees its log between the lines of the other side.
+  const bool is_quiet = options.quiet || (options.stdio && !options.verbose);
+  const Logger logger = make_logger(is_quiet          ? LogLevel::warning
                                     : options.verbose ? LogLevel::debug
                                                       : LogLevel::info);
   const auto root = sync::Root::open(options.root);
@@ -81,6 +104,8 @@ int serve(const ServeOptions& options) {
   asio::io_context io(1);
   NodeOptions node_settings = node_options("serve");
   node_settings.log = [logger](LogLevel level, std::string_view line) { logger->log(level_of(level), line); };
+  const auto stdio = std::make_shared<StdioMedium>();
+  if (options.stdio) node_settings.media.emplace(stdio->scheme(), stdio);
   Node node(io.get_executor(), std::move(node_settings));
   sync::ServiceOptions settings;
   settings.root = root;
@@ -95,7 +120,9 @@ int serve(const ServeOptions& options) {
   for (const std::string& address : options.listen) std::printf("listening on %s\n", node.listen(address).c_str());
   std::fflush(stdout);
   std::exception_ptr failure;
-  asio::co_spawn(io, serve_until_signal(&node, service, &signals, std::chrono::seconds(options.grace_seconds), logger),
+  if (options.stdio) node.listen(StdioMedium::own_address());
+  const auto serving = options.stdio ? serve_until_left : serve_until_signal;
+  asio::co_spawn(io, serving(&node, service, &signals, std::chrono::seconds(options.grace_seconds), logger),
                  [&](std::exception_ptr thrown) {
                    failure = std::move(thrown);
                    signals.cancel();
@@ -113,10 +140,10 @@ Command add_serve(CLI::App& program) {
   command->add_option("--root", options->root, "The directory; nothing outside of it can be read or written")
       ->required()
       ->type_name("DIR");
-  command
-      ->add_option("--listen", options->listen, address_forms() + "; port 0: a free one; may be repeated")
-      ->required()
+  command->add_option("--listen", options->listen, address_forms() + "; port 0: a free one; may be repeated")
       ->type_name("ADDRESS");
+  command->add_flag("--stdio", options->stdio,
+                    "Instead: serve whoever started this, over standard input and output, and end with them");
   command->add_flag("--read-only", options->read_only, "Others may read, not write");
   command->add_flag("--insecure", options->insecure, "Allow addresses that other machines can reach, unencrypted");
   command->add_option("--grace", options->grace_seconds, "How long syncs may go on after SIGINT, SIGTERM or SIGHUP")

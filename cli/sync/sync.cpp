@@ -2,27 +2,35 @@
 #include "async/within.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/json.hpp"
 #include "cli/location.hpp"
 #include "cli/node.hpp"
 #include "cli/signals.hpp"
 #include "cli/sync/rule_options.hpp"
 #include "cli/sync/sync_output.hpp"
+#include "cli/sync/tree_watch.hpp"
 #include "services/sync/filter.hpp"
+#include "services/sync/mode_changes.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/selection.hpp"
 #include "services/sync/service.hpp"
 #include "transport/memory.hpp"
+#include "transport/stdio.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <memory>
@@ -41,6 +49,11 @@ struct SyncOptions {
   std::string to;
   sync::Options wishes;
   SyncOutput::Style style;
+  RemoteShell shell;
+  bool whole_file = false;
+  bool no_whole_file = false;
+  std::string log_file;
+  bool watch = false;
   int timeout_seconds = 0;
   const CLI::Option* suffix = nullptr;
 };
@@ -86,6 +99,11 @@ void check_apart(const SyncOptions& options) {
 NodeOptions quiet_node(const Run& run, std::string name, const std::shared_ptr<MemoryMedium>& medium) {
   NodeOptions options = node_options(std::move(name));
   options.media.emplace(medium->scheme(), medium);
+  const auto programs = std::make_shared<StdioMedium>();
+  for (const Location* location : {&run.from, &run.to})
+    if (!location->command.empty())
+      programs->add_command(location->address.substr(location->address.find(':') + 1), location->command);
+  options.media.emplace(programs->scheme(), programs);
   options.log = [output = run.output.get()](LogLevel, std::string_view line) { output->log(std::string(line)); };
   return options;
 }
@@ -205,20 +223,24 @@ awaitable<ExitCode> sync_raced(Run* run, Node* here, Node* there, asio::signal_s
   co_return code;
 }
 
-int sync_trees(const SyncOptions& options) {
-  raise_files_limit();
+int sync_once(const SyncOptions& options) {
   Run run;
   run.options = options;
-  run.from = parse_location(options.from);
-  run.to = parse_location(options.to);
+  run.from = parse_location(options.from, options.shell);
+  run.to = parse_location(options.to, options.shell);
   if (run.from.is_remote() && run.to.is_remote())
     throw UsageError("both \"" + options.from + "\" and \"" + options.to +
                      "\" are on other nodes: one side has to be here");
   if (!run.from.is_remote() && !run.to.is_remote()) check_apart(options);
   const sync::Filter checked(options.wishes.rules, options.wishes.delete_excluded);
   if (options.wishes.only) const sync::Selection selected(*options.wishes.only);
+  // What crosses no wire is not worth the reading of what is there, unless it is to be changed in its place.
+  sync::Options& wishes = run.options.wishes;
+  const bool is_here = !run.from.is_remote() && !run.to.is_remote() && !wishes.in_place && !wishes.append;
+  wishes.whole_file = !options.no_whole_file && (options.whole_file || is_here);
   run.options.style.pushes = run.to.is_remote();
   run.output = std::make_unique<SyncOutput>(run.options.style, run.watch.progress);
+  if (!options.log_file.empty()) run.output->log_into(options.log_file);
   run.watch.on_note = [output = run.output.get()](const sync::Note& note) { output->note(note); };
 
   asio::io_context io(1);
@@ -238,11 +260,108 @@ int sync_trees(const SyncOptions& options) {
   return static_cast<int>(code);
 }
 
+enum class Woken { changed, waited, interrupted };
+
+/// Until the tree has changed and is at rest, or for as long as `patience`.
+awaitable<Woken> wait_for_change(TreeWatch* watch, asio::signal_set* signals, Duration patience) {
+  using namespace asio::experimental::awaitable_operators;
+  constexpr Duration rest = std::chrono::milliseconds(150);
+  constexpr int batches_max = 15; // a tree that never rests is synced all the same
+  asio::posix::stream_descriptor events(co_await asio::this_coro::executor, ::dup(watch->fd()));
+  bool any = watch->take();
+  for (int batches = 0; batches < batches_max; ++batches) {
+    const Duration pause = any ? rest : patience;
+    const auto first = co_await (events.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable) ||
+                                 signals->async_wait(asio::use_awaitable) || sleep_for(pause));
+    if (first.index() == 1) co_return Woken::interrupted;
+    if (first.index() == 2) break;
+    any = watch->take() || any;
+  }
+  co_return any ? Woken::changed : Woken::waited;
+}
+
+Woken wait_for_change(TreeWatch& watch, Duration patience) {
+  asio::io_context io(1);
+  asio::signal_set signals(io);
+  add_end_signals(signals);
+  auto woken = Woken::interrupted;
+  asio::co_spawn(io, wait_for_change(&watch, &signals, patience), [&](std::exception_ptr thrown, Woken how) {
+    if (!thrown) woken = how;
+    signals.cancel();
+  });
+  io.run();
+  return woken;
+}
+
+void say_watching(const SyncOptions& options, const std::string& line) {
+  if (options.style.quiet) return;
+  if (options.style.json) {
+    JsonLine object;
+    std::printf("%s\n", object.add("event", "waiting").add("text", line).take().c_str());
+  } else {
+    std::printf("%s\n", line.c_str());
+  }
+  std::fflush(stdout);
+}
+
+/// Keeps DST equal to SRC as that changes. Every round is a whole sync of its own, so that nothing is lost that
+/// happened while one side was away, and none of them depends on what was heard of changes.
+int keep_equal(const SyncOptions& options) {
+  constexpr Duration retry_min = std::chrono::seconds(1);
+  constexpr Duration retry_max = std::chrono::seconds(30);
+  constexpr Duration rescan = std::chrono::minutes(10);
+  constexpr Duration rescan_unwatched = std::chrono::seconds(10);
+  if (parse_location(options.from, options.shell).is_remote())
+    throw UsageError("--watch watches SRC, which has to be here; run it where \"" + options.from + "\" is");
+  TreeWatch watch(options.from);
+  Duration retry = retry_min;
+  for (;;) {
+    const bool all = watch.add_all();
+    watch.take();
+    int code = 0;
+    try {
+      code = sync_once(options);
+    } catch (const UsageError&) {
+      throw;
+    } catch (...) { // the tree may come back
+      std::fprintf(stderr, "trunkline: %s\n", line_of(std::current_exception()).c_str());
+      code = static_cast<int>(exit_code_of(std::current_exception()));
+    }
+    Duration patience = all ? rescan : rescan_unwatched;
+    switch (static_cast<ExitCode>(code)) {
+      case ExitCode::interrupted: return code;
+      case ExitCode::socket:
+      case ExitCode::timeout:
+      case ExitCode::file:
+      case ExitCode::protocol: {
+        patience = std::exchange(retry, std::min(retry * 2, retry_max));
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience).count();
+        say_watching(options, "waiting for \"" + sync::printable(options.to) + "\": the next attempt is in " +
+                                  std::to_string(seconds) + " s");
+        break;
+      }
+      default:
+        retry = retry_min;
+        say_watching(options, "waiting for changes in " + std::to_string(watch.directories_count()) +
+                                  " directories of \"" + sync::printable(options.from) + '"' +
+                                  (all ? "" : ", and looking every 10 s, for the system watches no more of them"));
+    }
+    if (wait_for_change(watch, patience) == Woken::interrupted) return static_cast<int>(ExitCode::interrupted);
+  }
+}
+
+int sync_trees(const SyncOptions& options) {
+  raise_files_limit();
+  return options.watch ? keep_equal(options) : sync_once(options);
+}
+
 } // namespace
 
 namespace {
 
 constexpr const char* group_what = "What is sent";
+constexpr const char* group_wire = "The way there";
+constexpr const char* group_attributes = "Attributes";
 constexpr const char* group_deletion = "Deletion and backups";
 constexpr const char* group_output = "Output";
 
@@ -272,6 +391,17 @@ void add_what(CLI::App& command, SyncOptions& options) {
   command.add_flag("--existing,--ignore-non-existing", wishes.existing, "Make nothing that DST does not have")
       ->group(group_what);
   command.add_flag("--ignore-existing", wishes.ignore_existing, "Change nothing that DST has")->group(group_what);
+  command.add_flag("-W,--whole-file", options.whole_file, "Send files whole, also where DST has something of them")
+      ->group(group_what);
+  command.add_flag("--no-whole-file", options.no_whole_file, "Only what differs, also where both are here")
+      ->group(group_what);
+  command
+      .add_flag("--inplace", wishes.in_place, "Overwrite files instead of replacing them: torn until they are whole")
+      ->group(group_what);
+  command
+      .add_flag("--append,--append-verify", wishes.append,
+                "The same, and what DST has of a shorter file is its beginning; a digest of all of it says so")
+      ->group(group_what);
   add_size(command, "--max-size", wishes.size_max, "Leave alone files that are larger: 100, 1.5m, 2GiB, 1GB");
   add_size(command, "--min-size", wishes.size_min, "Leave alone files that are smaller");
   command.add_flag("-x,--one-file-system", wishes.one_file_system, "Enter nothing that is mounted in SRC or DST")
@@ -281,6 +411,68 @@ void add_what(CLI::App& command, SyncOptions& options) {
                   "A file that is the same in DIR, relative to DST, becomes a hard link to it")
       ->type_name("DIR")
       ->group(group_what);
+}
+
+void add_wire(CLI::App& command, SyncOptions& options) {
+  sync::Options& wishes = options.wishes;
+  command.add_flag("-z,--compress", wishes.compress, "zstd, for what shrinks")->group(group_wire);
+  command
+      .add_option_function<std::string>(
+          "--bwlimit",
+          [&wishes](const std::string& rate) {
+            try { // a number alone is KiB, as rsync has it
+              const bool is_number = rate.find_first_not_of("0123456789.") == std::string::npos;
+              wishes.rate_max = parse_size(is_number ? rate + 'k' : rate);
+            } catch (const std::invalid_argument& refused) {
+              throw CLI::ValidationError(refused.what());
+            }
+          },
+          "No more than so many bytes of files a second: 500, which is 500k, or 1.5m")
+      ->type_name("RATE")
+      ->group(group_wire);
+  command.add_option("-e,--rsh", options.shell.command, "How ssh:// enters another machine, with options")
+      ->type_name("COMMAND")
+      ->capture_default_str()
+      ->group(group_wire);
+  command.add_option("--trunkline-path", options.shell.program, "The program to start there")
+      ->type_name("PROGRAM")
+      ->capture_default_str()
+      ->group(group_wire);
+}
+
+void add_attributes(CLI::App& command, SyncOptions& options) {
+  sync::Options& wishes = options.wishes;
+  const auto flag = [&](const char* name, bool& into, const char* text) {
+    command.add_flag(name, into, text)->group(group_attributes);
+  };
+  command
+      .add_flag_callback(
+          "-a,--archive", [&wishes] { wishes.owner = wishes.group = wishes.devices = wishes.all_mode_bits = true; },
+          "-pogD")
+      ->group(group_attributes);
+  command.add_flag_callback("-r,-l,-t,--recursive,--links,--times", [] {}, "Always so")->group(group_attributes);
+  flag("-p,--perms", wishes.all_mode_bits, "Setuid, setgid and sticky bits, too; permissions are always kept");
+  flag("-o,--owner", wishes.owner, "Owners, by name; needs root in DST");
+  flag("-g,--group", wishes.group, "Groups, by name; without root those that one is in");
+  flag("-D,--devices,--specials", wishes.devices, "Devices, fifos and sockets; devices need root in DST");
+  flag("-H,--hard-links", wishes.hard_links, "Which names are one file");
+  flag("-A,--acls", wishes.acls, "ACLs, by number");
+  flag("-X,--xattrs", wishes.xattrs, "Extended attributes; without root those of \"user.\"");
+  flag("--numeric-ids", wishes.numeric_ids, "Owners and groups by number");
+  command.add_option("--chmod", wishes.chmod, "Change modes on the way: D2775,F664 or Dg+s,go-w,+X; may be repeated")
+      ->type_name("CHANGES")
+      ->group(group_attributes);
+  command
+      .add_option_function<std::string>(
+          "--chown",
+          [&wishes](const std::string& who) {
+            const std::size_t colon = who.find(':');
+            wishes.chown_user = who.substr(0, colon);
+            wishes.chown_group = colon == std::string::npos ? std::string() : who.substr(colon + 1);
+          },
+          "Everything in DST belongs to them, by name or number; needs root there")
+      ->type_name("USER:GROUP")
+      ->group(group_attributes);
 }
 
 void add_deletion(CLI::App& command, SyncOptions& options) {
@@ -328,6 +520,18 @@ void take_backups(SyncOptions& options) {
   wishes.rules.push_back(std::move(kept));
 }
 
+/// What would be refused by the far side, or half way.
+void take_changes(SyncOptions& options) {
+  const sync::Options& wishes = options.wishes;
+  if (wishes.backup && (wishes.in_place || wishes.append))
+    throw UsageError("--backup needs what --inplace and --append overwrite");
+  if (wishes.in_place && wishes.append) options.wishes.in_place = false; // which --append means, too
+  if (options.whole_file && options.no_whole_file)
+    throw UsageError("--whole-file and --no-whole-file exclude each other");
+  sync::ModeChanges modes;
+  for (const std::string& text : wishes.chmod) modes.add(text, 0); // throws what is wrong with it
+}
+
 } // namespace
 
 Command add_sync(CLI::App& program) {
@@ -338,7 +542,14 @@ Command add_sync(CLI::App& program) {
   command->add_option("DST", options->to, location)->required()->type_name("");
   add_what(*command, *options);
   const auto rules = std::make_shared<RuleOptions>(*command);
+  add_attributes(*command, *options);
   add_deletion(*command, *options);
+  add_wire(*command, *options);
+  command->add_flag("--watch", options->watch, "Go on: keep DST equal as SRC, which has to be here, changes")
+      ->group(group_what);
+  command->add_option("--log-file", options->log_file, "Also write what is said about files there")
+      ->type_name("FILE")
+      ->group(group_output);
   command->add_option("--timeout", options->timeout_seconds, "Give up when nothing has moved for so long; 0: never")
       ->type_name("SECONDS")
       ->capture_default_str()
@@ -361,9 +572,10 @@ Command add_sync(CLI::App& program) {
                   "the end; a file SRC goes into DST as it is. One of both may be on another node. A file that\n"
                   "is written all the time arrives as it was at one moment, and is named; where there was\n"
                   "no such moment, DST keeps what it has of it.\n\n"
-                  "Content, permissions, times and symbolic links are kept. Owner and group, hard links,\n"
-                  "extended attributes, ACLs, setuid, setgid and sticky bits are not; devices, fifos and\n"
-                  "sockets are skipped. The summary says of how many entries something was not kept.\n\n"
+                  "Content, permissions, times and symbolic links are kept, and what the options of the group\n"
+                  "Attributes name. Owner and group, hard links, extended attributes, ACLs, setuid, setgid\n"
+                  "and sticky bits are not without them; devices, fifos and sockets are skipped. The summary\n"
+                  "says of how many entries something was not kept.\n\n"
                   "Example:\n"
                   "  trunkline sync --delete photos tcp://127.0.0.1:7000/photos\n\n") +
       exit_codes_text);
@@ -371,6 +583,7 @@ Command add_sync(CLI::App& program) {
             options->style.dry_run = options->wishes.dry_run;
             rules->take(options->wishes);
             take_backups(*options);
+            take_changes(*options);
             return sync_trees(*options);
           }};
 }

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -30,12 +31,17 @@ std::string letters_of(const sync::Note& note, bool pushes) {
   switch (note.kind) {
     case sync::Note::Kind::sent: first = pushes ? '<' : '>'; break;
     case sync::Note::Kind::directory:
+    case sync::Note::Kind::special:
     case sync::Note::Kind::symlink: first = 'c'; break;
+    case sync::Note::Kind::hard_link: first = 'h'; break;
     case sync::Note::Kind::attributes: break;
     case sync::Note::Kind::deleted: return "*deleting  ";
     default: return {};
   }
-  const char type = note.type == sync::EntryType::directory ? 'd' : note.type == sync::EntryType::symlink ? 'L' : 'f';
+  const char type = note.type == sync::EntryType::directory ? 'd'
+                    : note.type == sync::EntryType::symlink ? 'L'
+                    : note.type == sync::EntryType::other   ? 'S'
+                                                            : 'f';
   const std::string begin{first, type};
   if (note.changes & sync::Changes::is_new) return begin + "+++++++++";
   std::string letters = ".........";
@@ -43,6 +49,9 @@ std::string letters_of(const sync::Note& note, bool pushes) {
   if (note.changes & sync::Changes::size) letters[1] = 's';
   if (note.changes & sync::Changes::time) letters[2] = 't';
   if (note.changes & sync::Changes::mode) letters[3] = 'p';
+  if (note.changes & sync::Changes::owner) letters[4] = 'o';
+  if (note.changes & sync::Changes::group) letters[5] = 'g';
+  if (note.changes & sync::Changes::xattrs) letters[8] = 'x';
   return begin + letters;
 }
 
@@ -50,6 +59,7 @@ std::string itemized(const sync::Note& note, const std::string& letters) {
   std::string path = note.path.empty() ? "." : sync::printable(note.path);
   if (note.type == sync::EntryType::directory) path += '/';
   if (note.kind == sync::Note::Kind::symlink) path += " -> " + sync::printable(note.text);
+  if (note.kind == sync::Note::Kind::hard_link) path += " => " + sync::printable(note.text);
   return letters + ' ' + path;
 }
 
@@ -70,6 +80,8 @@ const char* name_of_kind(sync::Note::Kind kind) {
     case sync::Note::Kind::deleted: return "deleted";
     case sync::Note::Kind::vanished: return "vanished";
     case sync::Note::Kind::warning: return "warning";
+    case sync::Note::Kind::special: return "special";
+    case sync::Note::Kind::hard_link: return "hard_link";
   }
   return "unknown";
 }
@@ -84,6 +96,8 @@ std::string line_of(const sync::Note& note) {
     case sync::Note::Kind::sent: return "sent " + path;
     case sync::Note::Kind::directory: return "made " + path + "/";
     case sync::Note::Kind::symlink: return "linked " + path + " -> " + sync::printable(note.text);
+    case sync::Note::Kind::hard_link: return "linked " + path + " => " + sync::printable(note.text);
+    case sync::Note::Kind::special: return "made " + path;
     case sync::Note::Kind::attributes: return "set mode and time of " + path;
     case sync::Note::Kind::deleted:
       return "deleted " + path + (note.text.empty() ? "" : ": " + sync::printable_sentence(note.text));
@@ -160,8 +174,28 @@ void SyncOutput::tick_json(double seconds) {
   flush(out_);
 }
 
+void SyncOutput::log_into(const std::string& path) {
+  log_.reset(std::fopen(path.c_str(), "ae"));
+  if (!log_) throw sync::FileError("write", path, errno);
+}
+
+void SyncOutput::put_into_log(const std::string& line) {
+  if (!log_) return;
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::localtime_r(&now, &parts);
+  char time[32];
+  std::strftime(time, sizeof time, "%Y/%m/%d %H:%M:%S", &parts);
+  std::fprintf(log_.get(), "%s [%d] %s\n", time, static_cast<int>(::getpid()), line.c_str());
+  std::fflush(log_.get());
+}
+
 void SyncOutput::note(const sync::Note& note) {
   seen_.count(note);
+  if (log_) {
+    const std::string letters = letters_of(note, style_.pushes);
+    put_into_log(letters.empty() ? line_of(note) : itemized(note, letters));
+  }
   if (style_.json) {
     note_json(note);
   } else if (is_trouble(note.kind)) {
@@ -192,6 +226,7 @@ void SyncOutput::failure(std::exception_ptr failure) { this->failure(cli::line_o
 
 void SyncOutput::failure(const std::string& line) {
   print(err_, "trunkline: " + line);
+  put_into_log(line);
   if (!style_.json) return;
   JsonLine object;
   print_json(object.add("event", "failure").add("text", line).take());
@@ -211,13 +246,14 @@ void SyncOutput::summary(const sync::Report& report, double seconds, ExitCode co
     line.add("not_kept_owners", lost.owners).add("not_kept_hard_links", lost.hard_links);
     line.add("not_kept_xattrs", lost.xattrs).add("not_kept_acls", lost.acls);
     line.add("not_kept_mode_bits", lost.mode_bits).add("not_kept_specials", lost.specials);
+    line.add("bytes_matched", report.bytes_matched).add("specials", report.specials);
     line.add("files_new", report.files_new).add("wire_sent", wire_.sent).add("wire_received", wire_.received);
     line.add("exit_code", static_cast<std::uint64_t>(code));
     print_json(line.take());
     flush(out_);
     return;
   }
-  if (style_.quiet) return;
+  if (style_.quiet && !log_) return;
   const double rate = seconds > 0 ? static_cast<double>(report.bytes) / seconds : 0;
   std::string line =
       fmt::format("{}{} files, {} in {:.2f} s ({}/s) over {} circuits", style_.dry_run ? "dry run: " : "", report.files,
@@ -230,6 +266,9 @@ void SyncOutput::summary(const sync::Report& report, double seconds, ExitCode co
   if (report.vanished > 0) line += fmt::format(", {} vanished", report.vanished);
   if (report.warnings > 0) line += fmt::format(", {} warnings", report.warnings);
   if (report.errors > 0) line += fmt::format(", {} errors", report.errors);
+  if (report.specials > 0) line += fmt::format(", {} special", report.specials);
+  put_into_log(line);
+  if (style_.quiet) return;
   if (style_.stats) say_stats(report);
   print(out_, line);
   say_not_kept(report.not_kept);
@@ -247,10 +286,11 @@ void SyncOutput::say_stats(const sync::Report& report) {
       {"entries deleted", report.deleted},
       {"entries unchanged", report.unchanged},
       {"files linked", report.linked},
+      {"devices, fifos and sockets made", report.specials},
       {"entries passed over", report.passed_over},
       {"bytes of the files sent", report.bytes},
-      {"bytes of them, literal", report.bytes},
-      {"bytes of them, matched", 0},
+      {"bytes of them, literal", report.bytes - std::min(report.bytes, report.bytes_matched)},
+      {"bytes of them, matched", report.bytes_matched},
       {"bytes on the wire, sent", wire_.sent},
       {"bytes on the wire, received", wire_.received},
   };

@@ -37,6 +37,8 @@ class SyncOutput {
   std::chrono::milliseconds interval() const noexcept;
   void tick(double seconds);
   void note(const sync::Note& note);
+  /// Everything that is said about files goes there, too, each line with its time. Errors: sync::FileError.
+  void log_into(const std::string& path);
   /// A line for people in the middle of it all.
   void log(const std::string& line);
   void failure(std::exception_ptr failure);
@@ -54,6 +56,7 @@ class SyncOutput {
   bool finish();
 
  private:
+  void put_into_log(const std::string& line);
   void put(std::FILE* to, const std::string& line);
   void flush(std::FILE* to);
   void clear();
@@ -68,6 +71,7 @@ class SyncOutput {
   const std::shared_ptr<const sync::Progress> progress_;
   std::FILE* const out_;
   std::FILE* const err_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> log_{nullptr, std::fclose};
   std::FILE* const terminal_; // of the progress line; null: none
   bool drawn_ = false;
   int out_error_ = 0; // errno of the first result that could not be written

@@ -1,23 +1,16 @@
 #include "services/sync/digest.hpp"
 
-#include <openssl/evp.h>
+#include <xxhash.h>
 
 #include <algorithm>
-#include <stdexcept>
+#include <new>
 
 namespace trunkline::sync {
-namespace {
-
-void check(int returned) {
-  if (returned != 1) throw std::runtime_error("SHA-256 is not available from OpenSSL");
-}
-
-} // namespace
 
 struct Digester::State {
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  XXH3_state_t* xxh = XXH3_createState();
 
-  ~State() { EVP_MD_CTX_free(context); }
+  ~State() { XXH3_freeState(xxh); }
 };
 
 bool Digest::from_bytes(std::string_view bytes, Digest& into) noexcept {
@@ -26,20 +19,21 @@ bool Digest::from_bytes(std::string_view bytes, Digest& into) noexcept {
   return true;
 }
 
-Digester::Digester() : state_(std::make_unique<State>()) {
-  check(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr));
+Digester::Digester(std::uint64_t seed) : state_(std::make_unique<State>()) {
+  if (!state_->xxh) throw std::bad_alloc();
+  XXH3_128bits_reset_withSeed(state_->xxh, seed);
 }
 
 Digester::~Digester() = default;
 
-void Digester::add(std::span<const std::byte> bytes) {
-  check(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()));
-}
+void Digester::add(std::span<const std::byte> bytes) { XXH3_128bits_update(state_->xxh, bytes.data(), bytes.size()); }
 
-Digest Digester::take() {
+Digest Digester::take() const {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state_->xxh));
   Digest digest;
-  unsigned int size = 0;
-  check(EVP_DigestFinal_ex(state_->context, digest.bytes_.data(), &size));
+  static_assert(sizeof canonical.digest == Digest::bytes_count);
+  std::copy_n(canonical.digest, Digest::bytes_count, digest.bytes_.begin());
   return digest;
 }
 

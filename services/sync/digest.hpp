@@ -1,8 +1,9 @@
-// SHA-256 of a file's content, piece by piece.
+// The digest of a file's content, piece by piece: XXH3, 128 bits.
 #pragma once
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -12,7 +13,7 @@ namespace trunkline::sync {
 /// A whole digest, always: there is no shorter one to compare by accident.
 class Digest {
  public:
-  static constexpr std::size_t bytes_count = 32;
+  static constexpr std::size_t bytes_count = 16;
 
   /// Nothing but exactly bytes_count bytes is a digest.
   static bool from_bytes(std::string_view bytes, Digest& into) noexcept;
@@ -25,16 +26,17 @@ class Digest {
   std::array<unsigned char, bytes_count> bytes_{};
 };
 
+/// Digests are comparable only with the same seed. With one that is drawn for a sync, nobody who writes files can make
+/// two that have the same digest: docs/decisions/0080-sync-deltas.md.
 class Digester {
  public:
-  Digester();
+  explicit Digester(std::uint64_t seed);
   ~Digester();
   Digester(const Digester&) = delete;
   Digester& operator=(const Digester&) = delete;
 
   void add(std::span<const std::byte> bytes);
-  /// Once, at the end.
-  Digest take();
+  Digest take() const;
 
  private:
   struct State;

@@ -34,6 +34,12 @@ int open_at(int directory, const std::string& name, std::uint64_t flags, mode_t 
   }
 }
 
+/// The kernel has no calls for extended attributes of a name in an open directory; this path leads there without
+/// following the name.
+std::string path_of(int directory, const std::string& name) {
+  return "/proc/self/fd/" + std::to_string(directory) + "/" + name;
+}
+
 int answer(int returned) { return returned < 0 ? -errno : returned; }
 
 Status to_status(const struct stat& from) {
@@ -45,6 +51,7 @@ Status to_status(const struct stat& from) {
   status.ctime = {from.st_ctim.tv_sec, static_cast<std::uint32_t>(from.st_ctim.tv_nsec)};
   status.device = from.st_dev;
   status.inode = from.st_ino;
+  status.special_device = from.st_rdev;
   status.names_count = from.st_nlink;
   status.owner = from.st_uid;
   status.group = from.st_gid;
@@ -112,6 +119,11 @@ int Disk::create_file(int directory, const std::string& name, mode_t mode) {
   return open_at(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode, no_way_out);
 }
 
+int Disk::open_to_change(int directory, const std::string& name) {
+  if (const int error = before(DiskCall::open, name)) return -error;
+  return open_at(directory, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, 0, no_way_out);
+}
+
 int Disk::list(int directory, std::vector<std::string>& into) {
   if (const int error = before(DiskCall::list, {})) return -error;
   // A descriptor of its own: the position of a listing belongs to the open directory.
@@ -166,8 +178,7 @@ int Disk::read_link(int directory, const std::string& name, std::string& into) {
 
 int Disk::list_xattrs(int directory, const std::string& name, std::string& into) {
   if (const int error = before(DiskCall::list_xattrs, name)) return -error;
-  // The kernel has no call for a name in an open directory; this path leads there without following the name.
-  const std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
+  const std::string path = path_of(directory, name);
   into.resize(1024);
   for (;;) {
     const ssize_t size = ::llistxattr(path.c_str(), into.data(), into.size());
@@ -178,6 +189,35 @@ int Disk::list_xattrs(int directory, const std::string& name, std::string& into)
     into.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
     return size < 0 ? -errno : 0;
   }
+}
+
+int Disk::xattr(int directory, const std::string& name, const std::string& xattr, std::string& into) {
+  if (const int error = before(DiskCall::xattr, name)) return -error;
+  const std::string path = path_of(directory, name);
+  into.resize(65536);
+  const ssize_t size = ::lgetxattr(path.c_str(), xattr.c_str(), into.data(), into.size());
+  into.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+  return size < 0 ? -errno : 0;
+}
+
+int Disk::set_xattr(int directory, const std::string& name, const std::string& xattr, std::string_view value) {
+  if (const int error = before(DiskCall::xattr, name)) return -error;
+  return answer(::lsetxattr(path_of(directory, name).c_str(), xattr.c_str(), value.data(), value.size(), 0));
+}
+
+int Disk::remove_xattr(int directory, const std::string& name, const std::string& xattr) {
+  if (const int error = before(DiskCall::xattr, name)) return -error;
+  return answer(::lremovexattr(path_of(directory, name).c_str(), xattr.c_str()));
+}
+
+int Disk::set_owner(int directory, const std::string& name, uid_t owner, gid_t group) {
+  if (const int error = before(DiskCall::set_owner, name)) return -error;
+  return answer(::fchownat(directory, name.c_str(), owner, group, AT_SYMLINK_NOFOLLOW));
+}
+
+int Disk::make_special(int directory, const std::string& name, mode_t mode, dev_t device) {
+  if (const int error = before(DiskCall::make_special, name)) return -error;
+  return answer(::mknodat(directory, name.c_str(), mode, device));
 }
 
 ssize_t Disk::read(int fd, std::span<std::byte> into, std::uint64_t offset) {

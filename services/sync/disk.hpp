@@ -74,6 +74,7 @@ struct Status {
   FileTime ctime;
   dev_t device = 0;
   ino_t inode = 0;
+  dev_t special_device = 0; // of a device
   nlink_t names_count = 0; // 0 of an open file that was deleted
   uid_t owner = 0;
   gid_t group = 0;
@@ -106,6 +107,9 @@ enum class DiskCall : std::uint8_t {
   lock,
   list_xattrs,
   link,
+  xattr,
+  set_owner,
+  make_special,
 };
 
 /// The system calls. They return what the kernel returns, or minus the error number, and never throw.
@@ -123,6 +127,8 @@ class Disk {
   int open_file(int directory, const std::string& name);
   /// A new file for writing; -EEXIST when the name is taken.
   int create_file(int directory, const std::string& name, mode_t mode);
+  /// A regular file for reading and writing.
+  int open_to_change(int directory, const std::string& name);
   /// All names in a directory, without "." and "..", in no order.
   int list(int directory, std::vector<std::string>& into);
   int status(int directory, const std::string& name, Status& into);
@@ -130,6 +136,13 @@ class Disk {
   int read_link(int directory, const std::string& name, std::string& into);
   /// The names of the extended attributes of one name, each with a zero byte behind it.
   int list_xattrs(int directory, const std::string& name, std::string& into);
+  int xattr(int directory, const std::string& name, const std::string& xattr, std::string& into);
+  int set_xattr(int directory, const std::string& name, const std::string& xattr, std::string_view value);
+  int remove_xattr(int directory, const std::string& name, const std::string& xattr);
+  /// Owner or group, or both; -1 leaves one as it is.
+  int set_owner(int directory, const std::string& name, uid_t owner, gid_t group);
+  /// A device, a fifo or a socket.
+  int make_special(int directory, const std::string& name, mode_t mode, dev_t device);
   ssize_t read(int fd, std::span<std::byte> into, std::uint64_t offset);
   /// Writes all of it.
   int write(int fd, std::span<const std::byte> bytes, std::uint64_t offset);

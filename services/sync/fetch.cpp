@@ -1,14 +1,20 @@
 #include "services/sync/fetch.hpp"
 
+#include "async/task_group.hpp"
 #include "services/sync/file_digest.hpp"
+#include "services/sync/messages.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/plan.hpp"
 
-#include <cstdint>
+#include <algorithm>
 #include <limits>
+#include <span>
 
 namespace trunkline::sync {
 namespace {
+
+constexpr std::size_t bytes_between_yields = 256 * 1024;
+constexpr std::size_t sums_per_fragment = 4096;
 
 std::uint64_t add(std::uint64_t a, std::uint64_t b) {
   const std::uint64_t sum = a + b;
@@ -19,73 +25,258 @@ std::optional<Status> status_of(Root& root, const std::string& path) {
   return root.directory(parent_of(path))->status(std::string(name_of(path)));
 }
 
-} // namespace
-
-void Fetch::want(std::size_t index) {
-  count_on(index);
-  if (options_.dry_run) return differs(index);
-  wants_.want(index, std::nullopt);
+std::uint64_t key_of(const Entry& entry) {
+  return (entry.size * 0x9E3779B97F4A7C15ull) ^ (static_cast<std::uint64_t>(entry.mtime.seconds) << 20) ^
+         entry.mtime.nanoseconds;
 }
 
-awaitable<void> Fetch::compare(std::size_t index) {
-  std::optional<Digest> ours = co_await digest_of_ours(listing_.entries[index].path);
+} // namespace
+
+void Fetch::want(std::size_t index, const Entry* here) {
+  count_on(index);
+  if (of_.options.dry_run) return differs(index);
+  if (std::optional<Source> source = source_of(of_.listing.entries[index], here))
+    sources_.emplace(index, std::move(*source));
+  of_.wants.want(index, std::nullopt);
+}
+
+awaitable<void> Fetch::compare(std::size_t index, const Entry* here) {
+  std::optional<Digest> ours = co_await digest_of(of_.listing.entries[index].path);
   if (!ours) {
-    want(index);
+    want(index, here);
   } else {
     count_on(index);
-    wants_.want(index, std::move(ours));
+    of_.wants.want(index, std::move(ours));
   }
 }
 
 void Fetch::differs(std::size_t index) {
-  ++voice_.progress().files_done;
-  listing_.say(voice_, Note::Kind::sent, index, listing_.changes[index], {}, listing_.entries[index].size);
+  ++of_.voice.progress().files_done;
+  of_.listing.say(of_.voice, Note::Kind::sent, index, of_.listing.changes[index], {}, of_.listing.entries[index].size);
 }
 
 void Fetch::count_on(std::size_t index) {
-  Progress& progress = voice_.progress();
+  Progress& progress = of_.voice.progress();
   ++progress.files_total;
-  progress.bytes_total = add(progress.bytes_total, listing_.entries[index].size);
+  progress.bytes_total = add(progress.bytes_total, of_.listing.entries[index].size);
 }
 
 bool Fetch::link(const Entry& entry, const Entry* here, bool is_same) {
-  if (!options_.link_root || options_.checksum) return false;
+  const Options& options = of_.options;
+  if (!options.link_root || options.checksum) return false;
   try {
-    const std::shared_ptr<Directory> at = options_.link_root->directory(parent_of(entry.path));
+    const std::shared_ptr<Directory> at = options.link_root->directory(parent_of(entry.path));
     const std::optional<Status> there = at->status(std::string(name_of(entry.path)));
     if (!there || !is_same_file(entry, *there)) return false;
-    if (here && here->type == EntryType::file && tree_) {
-      const std::optional<Status> ours = status_of(tree_->root(), entry.path);
+    if (here && here->type == EntryType::file && of_.tree) {
+      const std::optional<Status> ours = status_of(of_.tree->root(), entry.path);
       if (ours && ours->device == there->device && ours->inode == there->inode) return false;
     }
-    if (!options_.dry_run) tree_->link_file(entry.path, *at, is_same);
+    if (!options.dry_run) of_.tree->link_file(entry.path, *at, std::string(name_of(entry.path)), is_same);
   } catch (const FileError&) {
     return false; // it is sent, then, and says what is wrong with this side if it meets it
   }
-  ++voice_.report().linked;
+  ++of_.voice.report().linked;
   return true;
 }
 
 bool Fetch::is_there(std::size_t index) {
-  if (options_.checksum) return false; // size and time prove nothing then
-  const Entry& entry = listing_.entries[index];
+  if (of_.options.checksum) return false; // size and time prove nothing then
+  const Entry& entry = of_.listing.entries[index];
   try {
-    const std::optional<Status> found = status_of(tree_->root(), entry.path);
+    const std::optional<Status> found = status_of(of_.tree->root(), entry.path);
     if (!found || !is_same_file(entry, *found)) return false;
   } catch (const FileError&) {
     return false;
   }
-  ++voice_.report().unchanged;
-  ++voice_.progress().files_done;
-  voice_.progress().bytes_done = add(voice_.progress().bytes_done, entry.size);
+  forget(index);
+  ++of_.voice.report().unchanged;
+  ++of_.voice.progress().files_done;
+  of_.voice.progress().bytes_done = add(of_.voice.progress().bytes_done, entry.size);
   return true;
 }
 
-/// A file of ours that cannot be read is simply wanted.
-awaitable<std::optional<Digest>> Fetch::digest_of_ours(std::string path) {
+// What is here of a file.
+
+/// Files that have size and time of the new one, and then its content, have been moved, as a log is that makes room.
+const Entry* Fetch::find_moved(const Entry& entry) {
+  const std::vector<Entry>& have = of_.survey.have();
+  if (!has_index_) {
+    has_index_ = true;
+    for (std::size_t i = 0; i < have.size(); ++i)
+      if (have[i].type == EntryType::file && have[i].size >= of_.tuning.basis_bytes_min)
+        by_size_and_time_.emplace(key_of(have[i]), i);
+  }
+  const auto [begin, end] = by_size_and_time_.equal_range(key_of(entry));
+  const Entry* found = nullptr;
+  for (auto at = begin; at != end; ++at) {
+    const Entry& candidate = have[at->second];
+    if (candidate.size != entry.size || candidate.mtime != entry.mtime) continue;
+    if (!found || name_of(candidate.path) == name_of(entry.path)) found = &candidate;
+  }
+  return found;
+}
+
+std::optional<Fetch::Source> Fetch::source_of(const Entry& entry, const Entry* here) {
+  if (of_.options.whole_file || !of_.tree || entry.size < of_.tuning.basis_bytes_min) return std::nullopt;
+  Source source;
+  const bool has_old = here && here->type == EntryType::file && here->size > 0;
+  if (of_.options.append) {
+    if (!has_old || here->size >= entry.size) return std::nullopt;
+    source.paths.push_back(entry.path);
+    return source;
+  }
+  if (has_old && here->size >= of_.tuning.basis_bytes_min) source.paths.push_back(entry.path);
+  if (!of_.options.in_place)
+    if (const std::string* partial = of_.partials.find(entry.path)) source.paths.push_back(*partial);
+  if (!source.paths.empty()) return source;
+  const Entry* const moved = find_moved(entry);
+  if (!moved || moved->path == entry.path) return std::nullopt;
+  source.moved = moved->path;
+  return source;
+}
+
+bool Fetch::asks(std::size_t index) {
+  if (!sources_.contains(index)) return false;
+  to_ask_.push_back(index);
+  asked_.notify_all();
+  return true;
+}
+
+awaitable<void> Fetch::ask_with_bases() {
+  for (;;) {
+    while (to_ask_.empty()) co_await asked_.wait();
+    const std::size_t index = to_ask_.front();
+    to_ask_.pop_front();
+    auto source = sources_.extract(index);
+    bool is_asked = false;
+    try {
+      if (source) is_asked = co_await ask(index, std::move(source.mapped()));
+    } catch (const FileError&) {} // what cannot be read is no help, and nobody asked for it
+    if (!is_asked) of_.voice.want(index);
+  }
+}
+
+awaitable<bool> Fetch::ask(std::size_t index, Source source) {
+  if (source.moved.empty()) co_return co_await ask_with_sums(index, std::move(source.paths));
+  const std::optional<Digest> digest = co_await digest_of(source.moved);
+  if (!digest) co_return false;
+  Moved moved;
+  moved.path = std::move(source.moved);
+  moved.digest = *digest;
+  moved_.insert_or_assign(index, std::move(moved));
+  of_.voice.want(index, digest, false, of_.seed);
+  co_return true;
+}
+
+awaitable<bool> Fetch::ask_with_sums(std::size_t index, std::vector<std::string> paths) {
+  const auto [basis, added] = bases_.emplace(index, Basis(of_.tree->root(), paths, of_.seed, of_.options.append));
+  if (!added) co_return false;
+  wire::Basis header;
+  header.set_index(index);
+  header.set_seed(of_.seed);
+  header.set_block_bytes(static_cast<std::uint32_t>(basis->second.block_bytes()));
+  header.set_prefix_bytes(basis->second.prefix_bytes());
+  Circuit circuit = of_.control.new_circuit(to_fragment(op::basis, header));
+  ++of_.voice.report().circuits;
+  bool is_good = basis->second.bytes() > 0;
   try {
-    const FileDigest found = co_await digest_file(budgets_, tree_->root().directory(parent_of(path)),
-                                                  std::string(name_of(path)), voice_.shared_progress());
+    if (is_good && !of_.options.append) is_good = co_await send_sums(circuit, basis->second);
+  } catch (const FileError&) {
+    is_good = false;
+  }
+  if (is_good) {
+    circuit.finish();
+  } else {
+    bases_.erase(index);
+    circuit.reset(End(error::circuit_reset, "the basis changes"));
+  }
+  co_return is_good;
+}
+
+awaitable<bool> Fetch::send_sums(Circuit& circuit, const Basis& basis) {
+  BudgetShare turn(one_of(of_.budgets, &Budgets::digests));
+  co_await turn.wait_for_one();
+  BasisReader reader(of_.tree->root(), basis);
+  BlockSummer summer(basis.block_bytes(), basis.seed());
+  std::vector<std::byte> buffer(std::max(bytes_between_yields, basis.block_bytes()));
+  for (std::uint64_t from = 0; from < basis.bytes();) {
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), reader.left_of_part(from)));
+    const std::span<std::byte> bytes = std::span(buffer).first(size);
+    if (!reader.read(from, bytes)) co_return false;
+    summer.add(bytes);
+    from += size;
+    ++of_.voice.progress().worked;
+    if (summer.sums().sums.size() >= sums_per_fragment || from == basis.bytes()) {
+      const BlockSums sums = summer.take();
+      Fragment fragment(op::sums, Payload::uninitialized(sums.sums.size() * BlockSums::sum_bytes));
+      sums.encode(0, sums.sums.size(), fragment.payload.writable());
+      co_await circuit.send(std::move(fragment));
+    }
+    co_await let_others_run();
+  }
+  co_return reader.unchanged();
+}
+
+const Basis* Fetch::basis(std::size_t index) const {
+  const auto found = bases_.find(index);
+  return found == bases_.end() ? nullptr : &found->second;
+}
+
+void Fetch::forget(std::size_t index) {
+  sources_.erase(index);
+  bases_.erase(index);
+  moved_.erase(index);
+}
+
+awaitable<bool> Fetch::copy_moved(std::size_t index) {
+  const Entry& entry = of_.listing.entries[index];
+  const Moved moved = moved_.extract(index).mapped();
+  Root& root = of_.tree->root();
+  OutgoingFile from(root.directory(parent_of(moved.path)), std::string(name_of(moved.path)));
+  if (from.status().size != entry.size) co_return false;
+  const bool sparse = from.status().allocated_bytes < from.status().size;
+  const std::unique_ptr<IncomingFile> into = of_.tree->receive_file(entry.path);
+  Digester digester(of_.seed);
+  std::vector<std::byte> buffer(bytes_between_yields);
+  while (const std::size_t size = from.next_bytes_with_holes(buffer.size())) {
+    const std::uint64_t offset = from.offset();
+    const std::size_t count = from.read(std::span(buffer).first(size));
+    if (count == 0) co_return false;
+    const std::span<const std::byte> bytes = std::span(buffer).first(count);
+    digester.add(bytes);
+    if (sparse) {
+      into->write_data(offset, bytes);
+    } else {
+      into->write(offset, bytes);
+    }
+    ++of_.voice.progress().worked;
+    co_await let_others_run();
+  }
+  if (digester.take() != moved.digest) co_return false;
+  place(index, *into, entry.size, entry.mode, entry.mtime);
+  Progress& progress = of_.voice.progress();
+  ++progress.files_done;
+  progress.bytes_done = add(progress.bytes_done, entry.size);
+  of_.voice.report().bytes_matched = add(of_.voice.report().bytes_matched, entry.size);
+  of_.listing.say(of_.voice, Note::Kind::sent, index, of_.listing.changes[index], {}, entry.size);
+  co_return true;
+}
+
+void Fetch::place(std::size_t index, IncomingFile& file, std::uint64_t size, std::uint32_t mode, FileTime mtime) {
+  const std::string& path = of_.listing.entries[index].path;
+  if (of_.listing.replaces_directory.contains(index)) of_.tree->remove(path, EntryType::directory);
+  of_.tree->make_room(path);
+  of_.tree->dress(of_.listing.entries[index], file);
+  file.commit(size, mode & of_.options.mode_mask(), mtime);
+  of_.partials.drop(*of_.tree, path);
+}
+
+/// A file of ours that cannot be read is simply wanted.
+awaitable<std::optional<Digest>> Fetch::digest_of(std::string path) {
+  try {
+    const FileDigest found = co_await digest_file(of_.budgets, of_.tree->root().directory(parent_of(path)),
+                                                  std::string(name_of(path)), of_.voice.shared_progress(), of_.seed);
     if (found.unchanged) co_return found.digest;
   } catch (const FileError&) {}
   co_return std::nullopt;

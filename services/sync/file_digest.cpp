@@ -17,11 +17,12 @@ constexpr std::size_t bytes_between_yields = 256 * 1024;
 } // namespace
 
 awaitable<FileDigest> digest_file(std::shared_ptr<Budgets> budgets, std::shared_ptr<Directory> directory,
-                                  std::string name, std::shared_ptr<Progress> progress, std::uint64_t bytes_max) {
+                                  std::string name, std::shared_ptr<Progress> progress, std::uint64_t seed,
+                                  std::uint64_t bytes_max) {
   BudgetShare turn(one_of(std::move(budgets), &Budgets::digests));
   co_await turn.wait_for_one();
   OutgoingFile file(std::move(directory), std::move(name));
-  Digester digester;
+  Digester digester(seed);
   const std::uint64_t end = std::min(bytes_max, file.status().size);
   std::vector<std::byte> buffer(std::min<std::uint64_t>(bytes_between_yields, end));
   std::vector<std::byte> zeros;

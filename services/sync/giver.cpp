@@ -3,24 +3,25 @@
 #include "async/clock.hpp"
 #include "async/task_group.hpp"
 #include "async/within.hpp"
-#include "services/sync/file_digest.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/messages.hpp"
-#include "services/sync/outgoing_file.hpp"
+#include "services/sync/owners.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/selection.hpp"
+#include "services/sync/sending.hpp"
 #include "services/sync/walk.hpp"
 
 #include <boost/asio/this_coro.hpp>
 
+#include <sys/stat.h>
+
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +30,6 @@ namespace trunkline::sync {
 namespace {
 
 constexpr std::size_t notes_between_yields = 64;
-constexpr std::size_t bytes_between_yields = 1 << 20;
 constexpr Duration pause_between_attempts = std::chrono::milliseconds(2);
 
 struct Listed {
@@ -38,42 +38,32 @@ struct Listed {
   bool is_file = false;
   bool wanted = false;   // content
   bool compared = false; // digest only
+  bool may_fail = false; // what the Taker has of it may turn out to be something else
+  bool again = false;    // it has
 };
 
-struct Wanted {
-  std::size_t index = 0;
-  bool has_digest = false;
-  bool compare_only = false;
-  Digest digest;
-};
+constexpr std::size_t bytes_per_sum = sizeof(BlockSum) + 3 * sizeof(std::uint32_t) + 2; // with what a DeltaFinder needs
 
 /// What the tasks of one Giver share. `control` belongs to the caller of `give`, who outlives them.
-struct Giving {
-  Giving(Circuit& control_circuit, Source from, const Options& options, Watch watcher, Tuning limits,
+struct Giving : Sending {
+  Giving(Circuit& control_circuit, Source from, Options wishes, Watch watcher, Tuning limits,
          std::shared_ptr<Budgets> shared)
-      : control(control_circuit), source(std::move(from)), filter(options.rules, options.delete_excluded),
-        one_file_system(options.one_file_system), watch(std::move(watcher)), tuning(limits), budgets(std::move(shared)),
-        share(budgets) {
+      : Sending(control_circuit, std::move(from), std::move(wishes), std::move(watcher), limits, std::move(shared)),
+        filter(options.rules, options.delete_excluded), share(budgets) {
     if (options.only) only.emplace(*options.only);
   }
 
-  Circuit& control;
-  const Source source;
   const Filter filter;
   std::optional<Selection> only;
-  const bool one_file_system;
-  const Watch watch;
-  const Tuning tuning;
-  const std::shared_ptr<Budgets> budgets;
   ListingShare share;
   std::deque<Listed> listed;
+  std::size_t bases = 0; // circuits with one that are being read, <= twice files_outstanding_max
   std::deque<Wanted> wanted; // at most what is listed
-  std::size_t hands = 0;     // tasks that give what is wanted, <= files_sending_max
+  std::size_t hands = 0; // tasks that give what is wanted, <= files_sending_max
   bool listing_said = false;
-  bool done = false;         // the Taker is
-  Signal at_rest;            // a hand has ended, or the listing
+  bool done = false; // the Taker is
+  Signal at_rest; // a hand has ended, or the listing
   Report report;
-  std::uint64_t circuits = 1;
 
   void note(Note::Kind kind, std::string path, std::string text) const {
     Note note;
@@ -120,7 +110,14 @@ awaitable<void> give_listing(GivingPointer giving) {
   listener.not_kept = &not_kept;
   const Source& source = giving->source;
   WalkScope scope;
-  scope.one_file_system = giving->one_file_system;
+  const Options& options = giving->options;
+  scope.one_file_system = options.one_file_system;
+  scope.xattrs = options.xattr_scope();
+  scope.specials = options.devices;
+  scope.all_mode_bits = options.all_mode_bits;
+  scope.hard_links = options.hard_links;
+  OwnerNames names(options);
+  std::map<std::pair<dev_t, ino_t>, std::size_t> firsts; // of files with several names: the number of the first one
   scope.only = giving->only ? &*giving->only : nullptr;
   Walk walk = source.only.empty() ? Walk(source.root, giving->filter, std::move(listener), scope)
                                   : Walk(source.root, giving->filter, std::move(listener), source.only);
@@ -132,8 +129,18 @@ awaitable<void> give_listing(GivingPointer giving) {
       for (const std::string& path : giving->only->missing())
         add_note(Note::Kind::error, path, '"' + printable(path) + "\" is named, and is not there");
     if (entry) {
-      to_wire(*entry, *batch.add_entries());
-      bytes += entry->path.size() + entry->target.size() + 32;
+      const Status& status = walk.status();
+      if (options.hard_links && entry->type != EntryType::directory && status.names_count > 1) {
+        const auto [first, is_first] =
+            firsts.try_emplace(std::pair(status.device, status.inode), giving->listed.size());
+        if (!is_first) entry->same_as = first->second + 1;
+      }
+      if (entry->type != EntryType::symlink)
+        entry->mode = giving->chmod.of(entry->mode, entry->type == EntryType::directory);
+      wire::Entry& added = *batch.add_entries();
+      to_wire(*entry, added);
+      names.name(added);
+      bytes += entry->path.size() + entry->target.size() + entry->xattrs.size() + 32;
       Listed listed;
       listed.size = entry->size;
       listed.is_file = entry->type == EntryType::file;
@@ -191,136 +198,6 @@ awaitable<void> give_warning(GivingPointer giving, std::string path, std::string
   co_await send_message(giving->control, op::notes, notes);
 }
 
-enum class Given : std::uint8_t { sent, as_it_was, unwanted, same, different, changed };
-
-/// What a send says about a circuit that is over, in the words of its end.
-[[noreturn]] void throw_ended(const Circuit& circuit, const boost::system::error_code& code) {
-  const std::optional<End> end = circuit.end();
-  if (!end || end->text.empty()) throw boost::system::system_error(code);
-  throw boost::system::system_error(code, end->text);
-}
-
-/// Why a circuit for a file is over before the file is: the Taker gave the file up, or everything, and says why on the
-/// control circuit, which may not be read so far yet; or something that ends the whole sync.
-bool taker_gave_up(const Circuit& circuit) {
-  const std::optional<End> end = circuit.end();
-  if (!end) return false;
-  constexpr std::array said_elsewhere{error::circuit_closed, error::circuit_reset, error::circuit_abandoned,
-                                      error::peer_ended, error::no_peer};
-  return end->clean() || std::ranges::any_of(said_elsewhere, [&](error code) { return end->code == code; });
-}
-
-/// The digest of what was sent of a file, holes as the zeros that they are.
-class SentDigest {
- public:
-  awaitable<void> add_hole(std::uint64_t until) {
-    if (done_ < until && zeros_.empty()) zeros_.resize(256 * 1024);
-    while (done_ < until) {
-      const std::size_t count = std::min<std::uint64_t>(zeros_.size(), until - done_);
-      add(std::span(zeros_).first(count));
-      co_await let_others_run();
-    }
-  }
-  void add(std::span<const std::byte> bytes) {
-    digester_.add(bytes);
-    done_ += bytes.size();
-  }
-  Digest take() { return digester_.take(); }
-
- private:
-  Digester digester_;
-  std::vector<std::byte> zeros_;
-  std::uint64_t done_ = 0;
-};
-
-/// Sends the data of a file; the circuit stays unfinished.
-awaitable<Given> give_data(GivingPointer giving, Circuit& circuit, OutgoingFile& file, std::uint64_t& counted,
-                           SentDigest* digest) {
-  std::size_t since_yield = 0;
-  while (const std::size_t size = file.next_bytes(giving->tuning.fragment_bytes)) {
-    if (digest) co_await digest->add_hole(file.offset());
-    Fragment fragment(op::data, Payload::uninitialized(size));
-    fragment.part = static_cast<std::int64_t>(file.offset());
-    const std::size_t count = file.read(fragment.payload.writable());
-    if (count < size) co_return Given::changed; // it has become shorter
-    if (digest) digest->add(fragment.payload.bytes());
-    const result<void> sent = co_await as_result(circuit.send(std::move(fragment)));
-    if (!sent && taker_gave_up(circuit)) co_return Given::unwanted;
-    if (!sent) throw_ended(circuit, sent.error());
-    giving->watch.progress->bytes_done += file.offset() - counted;
-    counted = file.offset();
-    ++giving->watch.progress->worked;
-    since_yield += count;
-    if (since_yield < bytes_between_yields) continue;
-    since_yield = 0;
-    co_await let_others_run();
-  }
-  if (digest) co_await digest->add_hole(file.status().size);
-  co_return file.unchanged() ? Given::sent : Given::changed;
-}
-
-/// A file that is written all the time, as a log is: when a second reading of what was sent finds the same, the file
-/// was like this at the moment between the two.
-awaitable<Given> give_as_it_was(GivingPointer giving, std::size_t index, std::uint64_t size, Digest sent) {
-  const std::string& path = giving->listed[index].path;
-  const std::shared_ptr<Directory> directory = giving->source.root->directory(parent_of(path));
-  const FileDigest again =
-      co_await digest_file(giving->budgets, directory, std::string(name_of(path)), giving->watch.progress, size);
-  co_return again.digest == sent ? Given::as_it_was : Given::changed;
-}
-
-awaitable<Given> give_content(GivingPointer giving, std::size_t index, OutgoingFile& file, bool last_attempt) {
-  wire::FileHeader header;
-  header.set_index(index);
-  header.set_size(file.status().size);
-  header.set_mtime_seconds(file.status().mtime.seconds);
-  header.set_mtime_nanoseconds(file.status().mtime.nanoseconds);
-  header.set_mode(file.status().mode & 07777);
-  Circuit circuit = giving->control.new_circuit(to_fragment(op::file, header));
-  ++giving->circuits;
-
-  std::uint64_t counted = 0; // of the file's size, in the progress
-  Given given = Given::changed;
-  try {
-    std::optional<SentDigest> digest;
-    if (last_attempt) digest.emplace();
-    SentDigest* const digest_of_sent = digest ? &*digest : nullptr;
-    given = co_await give_data(giving, circuit, file, counted, digest_of_sent);
-    if (given == Given::changed && digest && file.offset() >= file.status().size)
-      given = co_await give_as_it_was(giving, index, file.status().size, digest->take());
-  } catch (const FileError&) {
-    giving->watch.progress->bytes_done -= counted;
-    if (taker_gave_up(circuit)) co_return Given::unwanted; // it is done with this file, and wants no word about it
-    circuit.reset(End(error::circuit_reset, "the file cannot be read"));
-    throw;
-  }
-  if (given == Given::sent || given == Given::as_it_was) {
-    giving->watch.progress->bytes_done += file.status().size - counted;
-    circuit.finish();
-    co_return given;
-  }
-  giving->watch.progress->bytes_done -= counted;
-  if (taker_gave_up(circuit)) co_return Given::unwanted;
-  if (given == Given::changed) circuit.reset(End(error::circuit_reset, "the file changes"));
-  co_return given;
-}
-
-awaitable<Given> give_file_once(GivingPointer giving, Wanted wanted, bool last_attempt) {
-  const std::string& path = giving->listed[wanted.index].path;
-  const std::shared_ptr<Directory> directory = giving->source.root->directory(parent_of(path));
-  const std::string name(name_of(path));
-  if (wanted.has_digest) {
-    const FileDigest found = co_await digest_file(giving->budgets, directory, name, giving->watch.progress);
-    if (!found.unchanged) co_return Given::changed;
-    if (found.digest == wanted.digest) co_return Given::same;
-    if (wanted.compare_only) co_return Given::different;
-  }
-  BudgetShare turn(one_of(giving->budgets, &Budgets::files_read));
-  co_await turn.wait_for_one();
-  OutgoingFile file(directory, name);
-  co_return co_await give_content(giving, wanted.index, file, last_attempt);
-}
-
 awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
   const std::string& path = giving->listed[wanted.index].path;
   const std::size_t attempts_max = giving->listed[wanted.index].size <= giving->tuning.fragment_bytes
@@ -331,7 +208,7 @@ awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
     std::string trouble;
     bool is_gone = false;
     try {
-      given = co_await give_file_once(giving, wanted, attempt >= giving->tuning.attempts_max);
+      given = co_await send_file(giving, wanted, path, attempt >= giving->tuning.attempts_max);
     } catch (const FileError& failure) {
       trouble = failure.what();
       is_gone = failure.is_gone();
@@ -364,7 +241,9 @@ awaitable<void> give_files(GivingPointer giving) {
   while (!giving->wanted.empty()) {
     Wanted wanted = giving->wanted.front();
     giving->wanted.pop_front();
+    const std::size_t sums = wanted.sums ? wanted.sums->sums.size() : 0;
     co_await give_file(giving, std::move(wanted));
+    giving->share.give_back(sums * bytes_per_sum);
     co_await let_others_run();
   }
   --giving->hands;
@@ -381,6 +260,8 @@ void give_wanted(GivingPointer giving, TaskGroup group) {
 
 // What the Taker says.
 
+void add_wanted(Giving& giving, Wanted wanted);
+
 void hear_want(Giving& giving, const wire::Want& want) {
   for (const wire::Want::File& file : want.files()) {
     if (file.index() >= giving.listed.size())
@@ -392,16 +273,110 @@ void hear_want(Giving& giving, const wire::Want& want) {
     wanted.compare_only = want.compare_only();
     wanted.has_digest = !file.digest().empty();
     if (!listed.is_file) throw_protocol("entry " + std::to_string(file.index()) + " is wanted and is no file");
+    if (file.again()) {
+      if (!listed.may_fail || listed.again || wanted.has_digest)
+        throw_protocol("entry " + std::to_string(file.index()) + " is wanted again");
+      listed.again = true;
+      giving.wanted.push_back(wanted);
+      continue;
+    }
     if (listed.wanted || (listed.compared && wanted.compare_only))
       throw_protocol("entry " + std::to_string(file.index()) + " is wanted twice");
     if (wanted.has_digest && !Digest::from_bytes(file.digest(), wanted.digest))
       throw_protocol("a digest of " + std::to_string(file.digest().size()) + " bytes");
+    wanted.seed = file.seed();
     if (wanted.compare_only && !wanted.has_digest) throw_protocol("a comparison without a digest");
     (wanted.compare_only ? listed.compared : listed.wanted) = true;
-    giving.wanted.push_back(wanted);
-    if (giving.watch.progress->totals_known) continue;
-    ++giving.watch.progress->files_total;
-    giving.watch.progress->bytes_total += listed.size;
+    listed.may_fail = wanted.has_digest;
+    add_wanted(giving, std::move(wanted));
+  }
+}
+
+void add_wanted(Giving& giving, Wanted wanted) {
+  const std::uint64_t size = giving.listed[wanted.index].size;
+  giving.wanted.push_back(std::move(wanted));
+  Progress& progress = *giving.watch.progress;
+  if (progress.totals_known) return;
+  ++progress.files_total;
+  progress.bytes_total += size;
+}
+
+/// Reads the sums of a basis to their end; null: there is no room for them, and the file comes whole.
+awaitable<std::shared_ptr<const BlockSums>> hear_sums(GivingPointer giving, Circuit& circuit, wire::Basis header) {
+  auto sums = std::make_shared<BlockSums>();
+  sums->block_bytes = header.block_bytes();
+  sums->seed = header.seed();
+  std::size_t charged = 0;
+  bool has_room = true;
+  for (;;) {
+    const std::optional<Fragment> fragment = co_await circuit.receive();
+    if (!fragment) break;
+    ++giving->watch.progress->heard;
+    if (fragment->op != op::sums) throw_protocol("a basis does not say " + std::to_string(fragment->op));
+    if (!has_room) continue;
+    const std::size_t bytes = fragment->payload.size() / BlockSums::sum_bytes * bytes_per_sum;
+    try {
+      giving->share.add(bytes);
+      charged += bytes;
+    } catch (const Failure&) {
+      has_room = false;
+      sums->sums = {};
+      giving->share.give_back(charged);
+      continue;
+    }
+    if (!sums->append(fragment->payload.bytes(), BlockSums::blocks_max))
+      throw_protocol("sums of a basis in " + std::to_string(fragment->payload.size()) + " bytes after " +
+                     std::to_string(sums->sums.size()));
+  }
+  if (sums->sums.empty()) sums = nullptr;
+  co_return sums;
+}
+
+/// A circuit that the Taker has opened: it wants a file, and says what it has of it.
+awaitable<void> hear_basis(GivingPointer giving, Circuit circuit, TaskGroup group) {
+  struct Count {
+    explicit Count(Giving& of) : giving(of) { ++giving.bases; }
+    Count(const Count&) = delete;
+    ~Count() { --giving.bases; }
+    Giving& giving;
+  };
+  const Count count(*giving);
+  if (giving->bases > 2 * giving->tuning.files_outstanding_max)
+    throw_protocol(std::to_string(giving->bases) + " bases at once");
+  try {
+    const std::optional<Fragment> first = co_await circuit.receive();
+    if (!first || first->op != op::basis) throw_protocol("a circuit that does not begin with a basis");
+    const auto header = read_message<wire::Basis>(*first);
+    const std::size_t index = header.index();
+    if (index >= giving->listed.size() || !giving->listed[index].is_file)
+      throw_protocol("entry " + std::to_string(index) + " has a basis and is no file that is listed");
+    if (header.prefix_bytes() == 0 && !BlockSums::is_block_size(header.block_bytes()))
+      throw_protocol("a basis in blocks of " + std::to_string(header.block_bytes()) + " bytes");
+    Wanted wanted;
+    wanted.index = index;
+    wanted.seed = header.seed();
+    wanted.prefix_bytes = header.prefix_bytes();
+    wanted.sums = co_await hear_sums(giving, circuit, header);
+    if (wanted.prefix_bytes > 0) wanted.sums = nullptr;
+    Listed& listed = giving->listed[index];
+    if (listed.wanted) throw_protocol("entry " + std::to_string(index) + " is wanted twice");
+    listed.wanted = true;
+    listed.may_fail = wanted.has_basis();
+    add_wanted(*giving, std::move(wanted));
+    give_wanted(giving, group);
+    circuit.close();
+  } catch (const boost::system::system_error&) {
+    // The Taker has thought better of it; whatever else ends the circuit ends the control circuit, too.
+    if (giving->control.is_open() && circuit.end() && !circuit.end()->clean()) co_return;
+    throw;
+  }
+}
+
+awaitable<void> hear_bases(GivingPointer giving, CircuitInbox& circuits, TaskGroup group) {
+  for (;;) {
+    std::optional<Circuit> circuit = co_await circuits.next();
+    if (!circuit) co_return; // this side ends, and so does the control circuit
+    group.spawn(hear_basis(giving, std::move(*circuit), group));
   }
 }
 
@@ -459,14 +434,15 @@ awaitable<void> give_say_alive(GivingPointer giving) {
 
 } // namespace
 
-awaitable<Report> give(Circuit& control, Source source, Options options, Watch watch, Tuning tuning,
-                       std::shared_ptr<Budgets> budgets) {
-  const auto giving =
-      std::make_shared<Giving>(control, std::move(source), options, std::move(watch), tuning, std::move(budgets));
+awaitable<Report> give(Circuit& control, CircuitInbox& circuits, Source source, Options options, Watch watch,
+                       Tuning tuning, std::shared_ptr<Budgets> budgets) {
+  const auto giving = std::make_shared<Giving>(control, std::move(source), std::move(options), std::move(watch), tuning,
+                                               std::move(budgets));
   TaskGroup group(co_await asio::this_coro::executor);
   group.spawn(give_hearing(giving, group));
   group.spawn(give_listing(giving));
   group.spawn(give_say_alive(giving));
+  group.spawn(hear_bases(giving, circuits, group));
   co_await group.join();
   Report report = giving->report;
   report.circuits = giving->circuits;

@@ -37,9 +37,17 @@ bool is_marked_symlink(const Directory& directory, const std::string& name) {
 } // namespace
 
 IncomingFile::IncomingFile(std::shared_ptr<Directory> directory, std::string name,
-                           const std::function<std::uint64_t()>& random)
-    : directory_(std::move(directory)), name_(std::move(name)) {
+                           const std::function<std::uint64_t()>& random, Writing writing)
+    : directory_(std::move(directory)), name_(std::move(name)), writing_(writing) {
   Disk& disk = directory_->disk();
+  if (writing_ == Writing::in_place) {
+    temporary_ = name_;
+    std::optional<Fd> opened = directory_->open_to_change(name_);
+    if (!opened) opened = directory_->create_file(name_, 0600);
+    if (!opened) throw FileError("create", join(directory_->path(), name_), EEXIST);
+    fd_ = std::move(*opened);
+    return;
+  }
   for (int tried = 0;; ++tried) {
     if (tried == names_tried_max)
       throw FileError("create a temporary file for", join(directory_->path(), name_), EEXIST);
@@ -62,7 +70,7 @@ IncomingFile::IncomingFile(std::shared_ptr<Directory> directory, std::string nam
 }
 
 IncomingFile::~IncomingFile() {
-  if (committed_) return;
+  if (committed_ || left_ || writing_ == Writing::in_place) return;
   try {
     directory_->remove_file(temporary_);
   } catch (const FileError&) { // the next sync reaps it
@@ -78,10 +86,32 @@ void IncomingFile::write(std::uint64_t offset, std::span<const std::byte> bytes)
   written_end_ = std::max(written_end_, offset + bytes.size());
 }
 
+std::string IncomingFile::leave(std::uint64_t bytes_min) {
+  left_ = writing_ == Writing::aside && written_end_ >= bytes_min;
+  return left_ ? join(directory_->path(), temporary_) : std::string();
+}
+
+void IncomingFile::write_data(std::uint64_t offset, std::span<const std::byte> bytes) {
+  constexpr std::size_t page = 4096;
+  while (!bytes.empty()) {
+    const std::span<const std::byte> first = bytes.first(std::min<std::size_t>(bytes.size(), page - offset % page));
+    if (std::ranges::any_of(first, [](std::byte byte) { return byte != std::byte{0}; })) write(offset, first);
+    offset += first.size();
+    bytes = bytes.subspan(first.size());
+  }
+}
+
 void IncomingFile::commit(std::uint64_t size, mode_t mode, FileTime mtime) {
   Disk& disk = directory_->disk();
-  if (size != written_end_) check("write", disk.truncate(fd_.number(), size));
+  if (size != written_end_ || writing_ == Writing::in_place) check("write", disk.truncate(fd_.number(), size));
+  if (dress_) dress_(*directory_, temporary_);
   check("set the time of", disk.set_mtime(fd_.number(), mtime));
+  if (writing_ == Writing::in_place) {
+    check("set the mode of", disk.set_mode(fd_.number(), mode));
+    committed_ = true;
+    check("write", disk.close(std::move(fd_)));
+    return;
+  }
   // The mark stays until the file has its name: whoever dies in between leaves something that can be told.
   const bool marked = disk.set_mode(fd_.number(), mode | temporary_mark) == 0;
   if (!marked) check("set the mode of", disk.set_mode(fd_.number(), mode));
@@ -90,6 +120,19 @@ void IncomingFile::commit(std::uint64_t size, mode_t mode, FileTime mtime) {
   committed_ = true;
   if (marked) check("set the mode of", disk.set_mode(fd_.number(), mode));
   check("write", disk.close(std::move(fd_))); // and with it the lock, which kept others from reaping the file
+}
+
+std::optional<Fd> adopt_temporary(Directory& directory, const std::string& name, std::uint64_t bytes_min) {
+  const std::optional<Status> status = directory.status(name);
+  if (!status || !status->is_file() || status->owner != ::geteuid() || !(status->mode & temporary_mark) ||
+      status->size < bytes_min)
+    return std::nullopt;
+  Status opened;
+  Fd fd = directory.open_file(name, opened);
+  if (directory.disk().lock(fd.number()) < 0) return std::nullopt;
+  const std::optional<Status> now = directory.status(name);
+  if (!now || now->inode != opened.inode || !(now->mode & temporary_mark)) return std::nullopt;
+  return fd;
 }
 
 Reaped reap_temporary(Directory& directory, const std::string& name) {
@@ -119,11 +162,13 @@ Reaped reap_temporary(Directory& directory, const std::string& name) {
   return Reaped::removed;
 }
 
-void place_symlink(Directory& directory, const std::string& name, const std::string& target, FileTime mtime) {
+void place_symlink(Directory& directory, const std::string& name, const std::string& target, FileTime mtime,
+                   const std::function<void(Directory&, const std::string&)>& dress) {
   for (int tried = 0; tried < names_tried_max; ++tried) {
     const std::string temporary = temporary_name(name, symlink_mark(target, tried));
     if (!directory.make_symlink(temporary, target)) continue;
     try {
+      if (dress) dress(directory, temporary);
       directory.set_mtime(temporary, mtime);
       directory.rename(temporary, name);
       return;

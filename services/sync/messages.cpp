@@ -2,6 +2,8 @@
 
 #include "services/sync/path.hpp"
 
+#include <sys/stat.h>
+
 #include <limits>
 #include <utility>
 
@@ -37,7 +39,7 @@ void to_wire(const Entry& entry, wire::Entry& into) {
     case EntryType::file: into.set_type(wire::Entry::FILE); break;
     case EntryType::directory: into.set_type(wire::Entry::DIRECTORY); break;
     case EntryType::symlink: into.set_type(wire::Entry::SYMLINK); break;
-    case EntryType::other: break; // a Giver skips it
+    case EntryType::other: into.set_type(wire::Entry::SPECIAL); break;
   }
   into.set_size(entry.size);
   into.set_mtime_seconds(entry.mtime.seconds);
@@ -46,6 +48,10 @@ void to_wire(const Entry& entry, wire::Entry& into) {
   into.set_target(entry.target);
   into.set_owner(entry.owner);
   into.set_group(entry.group);
+  into.set_special_mode(entry.special_mode);
+  into.set_device(entry.device);
+  into.set_same_as(entry.same_as);
+  into.set_xattrs(entry.xattrs);
 }
 
 void to_wire(const Options& options, wire::Request& into) {
@@ -78,6 +84,21 @@ void to_wire(const Options& options, wire::Request& into) {
   into.set_backup_suffix(options.backup_suffix);
   into.set_backup_dir(options.backup_dir);
   into.set_link_dest(options.link_dest);
+  into.set_in_place(options.in_place);
+  into.set_append(options.append);
+  into.set_compress(options.compress);
+  into.set_rate_max(options.rate_max);
+  into.set_owner(options.owner);
+  into.set_group(options.group);
+  into.set_numeric_ids(options.numeric_ids);
+  into.set_all_mode_bits(options.all_mode_bits);
+  into.set_hard_links(options.hard_links);
+  into.set_acls(options.acls);
+  into.set_xattrs(options.xattrs);
+  into.set_devices(options.devices);
+  for (const std::string& chmod : options.chmod) into.add_chmod(chmod);
+  into.set_chown_user(options.chown_user);
+  into.set_chown_group(options.chown_group);
 }
 
 void to_wire(const Note& note, wire::Note& into) {
@@ -85,7 +106,7 @@ void to_wire(const Note& note, wire::Note& into) {
   into.set_path(note.path);
   into.set_bytes(note.bytes);
   into.set_text(note.text);
-  if (note.type != EntryType::other) into.set_type(static_cast<wire::Entry::Type>(note.type));
+  into.set_type(static_cast<wire::Entry::Type>(note.type));
   into.set_changes(note.changes);
 }
 
@@ -105,6 +126,8 @@ void to_wire(const Report& report, wire::Done& into) {
   into.set_not_deleted(report.not_deleted);
   into.set_linked(report.linked);
   into.set_files_new(report.files_new);
+  into.set_bytes_matched(report.bytes_matched);
+  into.set_specials(report.specials);
   to_wire(report.not_kept, *into.mutable_not_kept());
 }
 
@@ -160,6 +183,21 @@ Options from_wire(const wire::Request& from) {
   options.backup_suffix = from.backup_suffix();
   options.backup_dir = from.backup_dir();
   options.link_dest = from.link_dest();
+  options.in_place = from.in_place();
+  options.append = from.append();
+  options.compress = from.compress();
+  options.rate_max = from.rate_max();
+  options.owner = from.owner();
+  options.group = from.group();
+  options.numeric_ids = from.numeric_ids();
+  options.all_mode_bits = from.all_mode_bits();
+  options.hard_links = from.hard_links();
+  options.acls = from.acls();
+  options.xattrs = from.xattrs();
+  options.devices = from.devices();
+  options.chmod.assign(from.chmod().begin(), from.chmod().end());
+  options.chown_user = from.chown_user();
+  options.chown_group = from.chown_group();
   return options;
 }
 
@@ -180,6 +218,8 @@ Report from_wire(const wire::Done& done) {
   report.not_deleted = done.not_deleted();
   report.linked = done.linked();
   report.files_new = done.files_new();
+  report.bytes_matched = done.bytes_matched();
+  report.specials = done.specials();
   report.not_kept = from_wire(done.not_kept());
   return report;
 }
@@ -237,7 +277,9 @@ Fragment to_failed(std::exception_ptr failure) {
   return to_fragment(op::failed, failed);
 }
 
-std::size_t bytes_of(const Entry& entry) noexcept { return sizeof(Entry) + entry.path.size() + entry.target.size(); }
+std::size_t bytes_of(const Entry& entry) noexcept {
+  return sizeof(Entry) + entry.path.size() + entry.target.size() + entry.xattrs.size();
+}
 
 std::string ListingReader::read(wire::Entry&& from, Entry& into) {
   if (++entries_count_ > entries_max_)
@@ -248,19 +290,26 @@ std::string ListingReader::read(wire::Entry&& from, Entry& into) {
                    printable(last_path_) + "\"");
   last_path_ = from.path();
 
+  leaders_.push_back(from.type() != wire::Entry::DIRECTORY && from.same_as() == 0);
   std::string wrong = wrong_with(from);
   if (wrong.empty() && is_excluded(from)) wrong = "is excluded here";
   if (wrong.empty()) wrong = wrong_with_place(from);
   into.path = std::move(*from.mutable_path());
-  if (!wrong.empty()) return wrong;
-  share_.add(into.path.size() + from.target().size());
+  if (!wrong.empty()) {
+    leaders_.back() = false;
+    return wrong;
+  }
+  share_.add(into.path.size() + from.target().size() + from.xattrs().size());
   into.type = static_cast<EntryType>(from.type());
   into.size = from.size();
   into.mtime = {from.mtime_seconds(), from.mtime_nanoseconds()};
-  into.mode = from.mode();
+  into.mode = from.mode() & options_.mode_mask();
   into.target = std::move(*from.mutable_target());
-  into.owner = from.owner();
-  into.group = from.group();
+  owners_.localize(from, into);
+  into.special_mode = from.special_mode();
+  into.device = from.device();
+  into.same_as = from.same_as();
+  into.xattrs = std::move(*from.mutable_xattrs());
   if (into.type != EntryType::directory) return {};
   while (!directories_.empty() && !is_below(into.path, directories_.back())) directories_.pop_back();
   if (!into.path.empty()) directories_.push_back(into.path);
@@ -276,7 +325,22 @@ bool ListingReader::is_excluded(const wire::Entry& entry) {
   return true;
 }
 
-std::string ListingReader::wrong_with(const wire::Entry& entry) {
+/// What options did not ask for is not believed, whatever the far side thinks.
+std::string ListingReader::wrong_with_attributes(const wire::Entry& entry) const {
+  if (entry.type() == wire::Entry::SPECIAL) {
+    if (!options_.devices) return "is a device, a fifo or a socket, and none was asked for";
+    const std::uint32_t type = entry.special_mode();
+    if (type != S_IFCHR && type != S_IFBLK && type != S_IFIFO && type != S_IFSOCK)
+      return "is special in the unknown way " + std::to_string(type);
+  }
+  if (entry.same_as() != 0 &&
+      (!options_.hard_links || entry.same_as() >= leaders_.size() || !leaders_[entry.same_as() - 1]))
+    return "is the same file as number " + std::to_string(entry.same_as()) + ", which is none that comes";
+  if (!entry.xattrs().empty()) return wrong_with_xattrs(entry.xattrs(), options_.xattr_scope());
+  return {};
+}
+
+std::string ListingReader::wrong_with(const wire::Entry& entry) const {
   std::string wrong = wrong_with_path(entry.path());
   if (!wrong.empty()) return wrong;
   if (!wire::Entry::Type_IsValid(entry.type())) return "has the unknown type " + std::to_string(entry.type());
@@ -291,7 +355,7 @@ std::string ListingReader::wrong_with(const wire::Entry& entry) {
   if (entry.target().size() > path_bytes_max)
     return "has a target of " + std::to_string(entry.target().size()) + " bytes";
   if (entry.target().find('\0') != std::string::npos) return "has a target with a zero byte";
-  return {};
+  return wrong_with_attributes(entry);
 }
 
 std::string ListingReader::wrong_with_place(const wire::Entry& entry) const {

@@ -8,6 +8,7 @@
 #include "services/sync/entry.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/options.hpp"
+#include "services/sync/owners.hpp"
 #include "services/sync/report.hpp"
 
 #include <chrono>
@@ -20,7 +21,7 @@
 
 namespace trunkline::sync {
 
-inline constexpr std::uint32_t protocol_version = 2;
+inline constexpr std::uint32_t protocol_version = 3;
 inline constexpr const char* service_name = "sync";
 
 namespace op {
@@ -36,6 +37,11 @@ enum : std::int32_t {
   failed = 9,
   file = 16, // first on a circuit of its own
   data = 17,
+  copies = 18, // what of the basis belongs here
+  packed_data = 19, // data, compressed
+  whole_digest = 20, // of a file that has a basis, last
+  basis = 32, // first on a circuit that the Taker opens
+  sums = 33,
 };
 } // namespace op
 
@@ -45,6 +51,10 @@ inline constexpr std::size_t message_bytes_max = 256 * 1024;
 inline constexpr Duration alive_interval = std::chrono::milliseconds(500);
 /// Why something is neither sent nor deleted.
 inline constexpr const char* has_temporary_name = "has the name of a temporary file";
+/// What compressed data of a fragment may become at most.
+inline constexpr std::size_t packed_data_bytes_max = 1 << 20;
+/// How many copies a fragment holds at most.
+inline constexpr int copies_per_message = 512;
 /// At about how many bytes a batch is sent.
 inline constexpr std::size_t batch_bytes = 32 * 1024;
 
@@ -77,12 +87,12 @@ Fragment to_failed(std::exception_ptr failure);
 
 /// Takes the listing of a far side, entry by entry, and believes nothing: an entry that cannot be used is refused
 /// alone, and so is what is excluded here, with everything below it, for the far side may have left nothing out; a list
-/// that cannot be sorted is refused whole. Filter and share have to outlive
+/// that cannot be sorted is refused whole. Options, filter and share have to outlive
 /// the reader.
 class ListingReader {
  public:
-  ListingReader(const Filter& filter, std::size_t entries_max, ListingShare& share)
-      : filter_(filter), entries_max_(entries_max), share_(share) {}
+  ListingReader(const Options& options, const Filter& filter, std::size_t entries_max, ListingShare& share)
+      : options_(options), filter_(filter), entries_max_(entries_max), share_(share), owners_(options) {}
 
   /// What is wrong with the entry; empty when it was taken into `into`, which has its path in any case.
   /// Charges what the entry takes; one that is refused is a place in the list and no more.
@@ -92,13 +102,17 @@ class ListingReader {
   std::uint64_t entries_count() const noexcept { return entries_count_; }
 
  private:
-  static std::string wrong_with(const wire::Entry& entry);
+  std::string wrong_with(const wire::Entry& entry) const;
+  std::string wrong_with_attributes(const wire::Entry& entry) const;
   bool is_excluded(const wire::Entry& entry);
   std::string wrong_with_place(const wire::Entry& entry) const;
 
+  const Options& options_;
   const Filter& filter_;
   std::size_t entries_max_;
   ListingShare& share_;
+  OwnerMap owners_;
+  std::vector<bool> leaders_; // of each entry: others may be the same file as this one
   std::uint64_t entries_count_ = 0;
   std::string last_path_;
   std::vector<std::string> directories_; // taken, from the top down to where the list is

@@ -5,6 +5,31 @@
 
 namespace trunkline::sync {
 
+namespace {
+
+Step make(EntryType type) {
+  switch (type) {
+    case EntryType::directory: return Step::make_directory;
+    case EntryType::symlink: return Step::make_symlink;
+    case EntryType::other: return Step::make_special;
+    case EntryType::file: break;
+  }
+  return Step::send_file;
+}
+
+/// What differs of the attributes that an entry is to have, see Changes.
+std::uint8_t attribute_changes(const Entry& entry, const Entry& here, bool xattrs) {
+  std::uint8_t changes = 0;
+  if (entry.mtime != here.mtime) changes |= Changes::time;
+  if (entry.type != EntryType::symlink && entry.mode != here.mode) changes |= Changes::mode;
+  if (entry.keeps_owner && entry.owner != here.owner) changes |= Changes::owner;
+  if (entry.keeps_group && entry.group != here.group) changes |= Changes::group;
+  if (xattrs && entry.xattrs != here.xattrs) changes |= Changes::xattrs;
+  return changes;
+}
+
+} // namespace
+
 Decision Planner::next(const Entry& wanted) {
   found_ = nullptr;
   while (at_ < have_.size()) {
@@ -16,25 +41,21 @@ Decision Planner::next(const Entry& wanted) {
     }
     extras_.push_back(at_++);
   }
-  switch (wanted.type) {
-    case EntryType::directory: return {Step::make_directory};
-    case EntryType::symlink: return {Step::make_symlink};
-    case EntryType::file:
-    case EntryType::other: break;
-  }
-  return {Step::send_file};
+  return {make(wanted.type)};
 }
 
 Decision Planner::compare(const Entry& wanted, std::size_t index) const {
   const Entry& here = have_[index];
-  const std::uint32_t mode = wanted.mode & mode_bits;
-  const bool attributes_differ = wanted.mtime != here.mtime || (wanted.type != EntryType::symlink && mode != here.mode);
   Decision decision;
   if (wanted.type == here.type) {
+    const bool attributes_differ = attribute_changes(wanted, here, xattrs_.any()) != 0;
     decision.step = attributes_differ ? Step::set_attributes : Step::none;
     switch (wanted.type) {
-      case EntryType::directory:
-      case EntryType::other: break;
+      case EntryType::directory: break;
+      case EntryType::other:
+        if (wanted.special_mode != here.special_mode || wanted.device != here.device)
+          decision.step = Step::make_special;
+        break;
       case EntryType::symlink:
         if (wanted.target != here.target) decision.step = Step::make_symlink;
         break;
@@ -54,12 +75,7 @@ Decision Planner::compare(const Entry& wanted, std::size_t index) const {
     const bool full = index + 1 < have_.size() && is_below(have_[index + 1].path, here.path);
     decision.in_the_way = full ? InTheWay::full_directory : InTheWay::empty_directory;
   }
-  switch (wanted.type) {
-    case EntryType::directory: decision.step = Step::make_directory; break;
-    case EntryType::symlink: decision.step = Step::make_symlink; break;
-    case EntryType::file:
-    case EntryType::other: decision.step = Step::send_file; break;
-  }
+  decision.step = make(wanted.type);
   return decision;
 }
 
@@ -75,6 +91,7 @@ bool is_passed_over(const Options& options, const Entry& entry, const Entry* her
   if (entry.type != EntryType::file) return false;
   if (options.size_max && entry.size > *options.size_max) return true;
   if (options.size_min && entry.size < *options.size_min) return true;
+  if (options.append && here && here->type == EntryType::file && here->size >= entry.size) return true;
   return options.update && here && here->type == EntryType::file && entry.mtime.seconds < here->mtime.seconds;
 }
 
@@ -82,15 +99,15 @@ std::uint8_t changes_of(const Entry& entry, const Entry* here, const Decision& d
   if (!here || here->type != entry.type) return Changes::is_new;
   std::uint8_t changes = 0;
   if (entry.type == EntryType::file && entry.size != here->size) changes |= Changes::size;
-  if (entry.mtime != here->mtime) changes |= Changes::time;
-  if (entry.type != EntryType::symlink && (entry.mode & mode_bits) != here->mode) changes |= Changes::mode;
+  changes |= attribute_changes(entry, *here, !entry.xattrs.empty() || !here->xattrs.empty());
   if (decision.step == Step::compare_file || decision.step == Step::make_symlink) changes |= Changes::content;
   return changes;
 }
 
 bool is_same_file(const Entry& entry, const Status& found) noexcept {
   return found.is_file() && found.size == entry.size && found.mtime == entry.mtime &&
-         (found.mode & 07777) == (entry.mode & mode_bits);
+         (found.mode & 07777) == entry.mode && (!entry.keeps_owner || found.owner == entry.owner) &&
+         (!entry.keeps_group || found.group == entry.group);
 }
 
 Plan plan(const std::vector<Entry>& wanted, const std::vector<Entry>& have, bool checksum) {

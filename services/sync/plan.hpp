@@ -15,6 +15,7 @@ enum class Step : std::uint8_t {
   set_attributes, // only mode or mtime differ
   make_directory,
   make_symlink,
+  make_special, // a device, a fifo or a socket
   send_file,
   compare_file,   // same size: the digests decide
 };
@@ -34,7 +35,8 @@ struct Decision {
 class Planner {
  public:
   /// `have` is sorted by path and stays as it is while the planner lives.
-  Planner(const std::vector<Entry>& have, bool checksum) : have_(have), checksum_(checksum) {}
+  Planner(const std::vector<Entry>& have, bool checksum, XattrScope xattrs = {})
+      : have_(have), checksum_(checksum), xattrs_(xattrs) {}
 
   /// For each wanted entry in ascending order.
   Decision next(const Entry& wanted);
@@ -48,6 +50,7 @@ class Planner {
 
   const std::vector<Entry>& have_;
   bool checksum_;
+  XattrScope xattrs_; // that count
   std::size_t at_ = 0; // entries before it are dealt with
   std::vector<std::size_t> extras_;
   const Entry* found_ = nullptr;

@@ -20,6 +20,8 @@ void Report::count(const Note& note) noexcept {
     case Note::Kind::deleted: ++deleted; break;
     case Note::Kind::vanished: ++vanished; break;
     case Note::Kind::warning: ++warnings; break;
+    case Note::Kind::special: ++specials; break;
+    case Note::Kind::hard_link: ++linked; break;
   }
 }
 

@@ -20,18 +20,34 @@ struct Changes {
   static constexpr std::uint8_t size = 4;
   static constexpr std::uint8_t time = 8;
   static constexpr std::uint8_t mode = 16;
+  static constexpr std::uint8_t owner = 32;
+  static constexpr std::uint8_t group = 64;
+  static constexpr std::uint8_t xattrs = 128; // and ACLs
 };
 
 /// One thing that was done (in a dry run: would be), or could not be.
 struct Note {
-  enum class Kind : std::uint8_t { error, skipped, sent, directory, symlink, attributes, deleted, vanished, warning };
+  enum class Kind : std::uint8_t {
+    error,
+    skipped,
+    sent,
+    directory,
+    symlink,
+    attributes,
+    deleted,
+    vanished,
+    warning,
+    special,
+    hard_link
+  };
 
   Kind kind = Kind::error;
   std::string path;        // relative; bytes as they are, see `printable`
   std::uint64_t bytes = 0; // of a file that was sent
   EntryType type = EntryType::file; // of what was done something to
   std::uint8_t changes = 0;         // see Changes
-  std::string text;        // error, vanished, warning: a whole sentence; skipped: why; symlink: its target
+  std::string text;        // error, vanished, warning: a whole sentence; skipped: why; symlink: its target; hard_link:
+                           // the name it is the same as
 };
 
 /// How far it is. Both sides see the same within what is under way between them.
@@ -62,6 +78,7 @@ struct Report {
   std::uint64_t files = 0;       // whose content was sent
   std::uint64_t files_new = 0;   // of those, the ones that were not there
   std::uint64_t bytes = 0;       // of them
+  std::uint64_t bytes_matched = 0; // of those, what was here already
   std::uint64_t directories = 0; // made
   std::uint64_t symlinks = 0;    // made or replaced
   std::uint64_t attributes = 0;  // only mode or mtime set
@@ -71,7 +88,8 @@ struct Report {
   std::uint64_t errors = 0;
   std::uint64_t vanished = 0;    // deleted from the source since they were listed
   std::uint64_t warnings = 0;
-  std::uint64_t linked = 0;      // files that are the same as in another tree of the destination's side
+  std::uint64_t linked = 0;      // second names that were made, of files here or of another tree on this side
+  std::uint64_t specials = 0;    // devices, fifos and sockets, made
   std::uint64_t passed_over = 0; // not looked at any further because an option says so
   std::uint64_t not_deleted = 0; // because deletions_max were
   std::uint64_t circuits = 0;    // that the sync used
@@ -102,6 +120,8 @@ struct Tuning {
       2ull << 30; // of what is listed here and there, in memory, of a sync that this side asks for
   std::size_t attempts_max = 3; // to read a file that changes meanwhile
   std::size_t attempts_small_max = 8; // the same when it fits into a fragment
+  std::uint64_t basis_bytes_min = 16 * 1024; // a smaller file is not worth the sums
+  std::uint64_t partial_bytes_min = 4ull << 20; // of a file that was interrupted, for the next sync to go on from
 };
 
 /// The sync ended before it was done. What both sides have by then is whole files.

@@ -59,6 +59,41 @@ std::string Directory::xattr_names(const std::string& name) const {
   return names;
 }
 
+std::optional<std::string> Directory::xattr(const std::string& name, const std::string& xattr) const {
+  std::string value;
+  if (!name.empty() && !is_one_component(name)) return std::nullopt;
+  if (disk_->xattr(fd_.number(), name.empty() ? "." : name, xattr, value) < 0) return std::nullopt;
+  return value;
+}
+
+bool Directory::set_xattr(const std::string& name, const std::string& xattr, std::string_view value) {
+  if (!name.empty() && !is_one_component(name)) fail("set an attribute of", name, EINVAL);
+  return disk_->set_xattr(fd_.number(), name.empty() ? "." : name, xattr, value) >= 0;
+}
+
+bool Directory::remove_xattr(const std::string& name, const std::string& xattr) {
+  if (!name.empty() && !is_one_component(name)) fail("set an attribute of", name, EINVAL);
+  const int returned = disk_->remove_xattr(fd_.number(), name.empty() ? "." : name, xattr);
+  return returned >= 0 || returned == -ENODATA;
+}
+
+bool Directory::set_owner(const std::string& name, std::optional<uid_t> owner, std::optional<gid_t> group) {
+  if (!name.empty() && !is_one_component(name)) fail("set the owner of", name, EINVAL);
+  const int returned = disk_->set_owner(fd_.number(), name.empty() ? "." : name, owner.value_or(static_cast<uid_t>(-1)),
+                                        group.value_or(static_cast<gid_t>(-1)));
+  if (returned == -EPERM || returned == -EINVAL || returned == -EOPNOTSUPP) return false;
+  check("set the owner of", name, returned);
+  return true;
+}
+
+bool Directory::make_special(const std::string& name, mode_t mode, dev_t device) {
+  if (!is_one_component(name)) fail("create", name, EINVAL);
+  const int returned = disk_->make_special(fd_.number(), name, mode, device);
+  if (returned == -EEXIST) return false;
+  check("create", name, returned);
+  return true;
+}
+
 Fd Directory::open_file(const std::string& name, Status& status) const {
   if (!is_one_component(name)) fail("read", name, EINVAL);
   const int opened = disk_->open_file(fd_.number(), name);
@@ -66,6 +101,18 @@ Fd Directory::open_file(const std::string& name, Status& status) const {
   Fd fd(opened);
   check("read", name, disk_->status(fd.number(), status));
   if (!status.is_file()) fail("read", name, not_a_file); // it was one when it was listed
+  return fd;
+}
+
+std::optional<Fd> Directory::open_to_change(const std::string& name) const {
+  if (!is_one_component(name)) fail("write", name, EINVAL);
+  const int opened = disk_->open_to_change(fd_.number(), name);
+  if (opened == -ENOENT) return std::nullopt;
+  check("write", name, opened);
+  Fd fd(opened);
+  Status status;
+  check("write", name, disk_->status(fd.number(), status));
+  if (!status.is_file()) fail("write", name, not_a_file);
   return fd;
 }
 

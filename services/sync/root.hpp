@@ -33,8 +33,20 @@ class Directory {
   /// cannot be read.
   std::string xattr_names(const std::string& name) const;
 
+  /// Of an extended attribute (no name: the directory's own); nothing when it cannot be read.
+  std::optional<std::string> xattr(const std::string& name, const std::string& xattr) const;
+  /// False when the file system or the system's rules do not let it happen.
+  bool set_xattr(const std::string& name, const std::string& xattr, std::string_view value);
+  bool remove_xattr(const std::string& name, const std::string& xattr);
+  /// The same; what is not given stays.
+  bool set_owner(const std::string& name, std::optional<uid_t> owner, std::optional<gid_t> group);
+  /// A device, a fifo or a socket. False when the name is taken.
+  bool make_special(const std::string& name, mode_t mode, dev_t device);
+
   /// A regular file for reading; anything else fails with not_a_file.
   Fd open_file(const std::string& name, Status& status) const;
+  /// The same for changing what is in it; nothing when there is none of this name.
+  std::optional<Fd> open_to_change(const std::string& name) const;
   /// A new file for writing; nothing when the name is taken.
   std::optional<Fd> create_file(const std::string& name, mode_t mode);
   /// False when the name is taken.

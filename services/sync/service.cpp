@@ -6,6 +6,8 @@
 #include "services/sync/filter.hpp"
 #include "services/sync/giver.hpp"
 #include "services/sync/messages.hpp"
+#include "services/sync/mode_changes.hpp"
+#include "services/sync/owners.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/place.hpp"
 #include "services/sync/selection.hpp"
@@ -218,7 +220,7 @@ awaitable<Report> Service::run_job(Job& job, LocalPeer& peer, CircuitInbox& circ
   std::exception_ptr failure;
   try {
     if (job.role_there == wire::Request::TAKE)
-      co_return co_await give(control, job.source, job.options, job.watch, options_.tuning, budgets);
+      co_return co_await give(control, circuits, job.source, job.options, job.watch, options_.tuning, budgets);
     co_return co_await take(control, circuits, job.root, job.options, job.watch, options_.tuning, options_.random,
                             budgets);
   } catch (...) {
@@ -288,6 +290,11 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
     if (options.only) const Selection selected(*options.only);
     if (options.backup && options.backup_suffix.empty() && options.backup_dir.empty())
       throw std::invalid_argument("a backup without another name");
+    if (options.backup && (options.in_place || options.append))
+      throw std::invalid_argument("backups of files that are written in place");
+    ModeChanges modes;
+    for (const std::string& text : options.chmod) modes.add(text, 0);
+    if (takes) const OwnerMap owners(options);
     if (options.backup_suffix.find_first_of(std::string_view("/\0", 2)) != std::string::npos)
       throw std::invalid_argument("a suffix of backups with a slash or a zero byte");
   } catch (const std::invalid_argument& refused) {
@@ -334,8 +341,9 @@ awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circui
   }
   Source source = open_source(options_.root, request.path());
   check_apart(place_of(source), Place::from_wire(request.place()));
-  co_return co_await watched(give(control, std::move(source), options, std::move(watch), options_.tuning, budgets_),
-                             progress, options_.idle_max);
+  co_return co_await watched(
+      give(control, circuits, std::move(source), options, std::move(watch), options_.tuning, budgets_), progress,
+      options_.idle_max);
 }
 
 /// One host is one remote: whoever is there may call itself as many nodes as it likes. Where the transport knows no

@@ -32,6 +32,7 @@ awaitable<void> Survey::look_around(Tree& tree, std::shared_ptr<void> owner) {
   WalkScope scope;
   scope.for_taker = true;
   scope.one_file_system = options_.one_file_system;
+  scope.xattrs = options_.xattr_scope();
   if (options_.backup_root) { // wherever it lies, what is kept there is not deleted
     const Status kept = options_.backup_root->directory("")->own_status();
     scope.left_alone.emplace(kept.device, kept.inode);
@@ -58,6 +59,7 @@ awaitable<void> Survey::look_around(Tree& tree, std::shared_ptr<void> owner) {
 }
 
 void Survey::reap(Tree& tree, const std::string& path) {
+  if (!options_.whole_file && partials_.adopt(tree, path)) return;
   auto reaped = Reaped::in_use;
   try {
     reaped = tree.reap(path);

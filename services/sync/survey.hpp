@@ -6,6 +6,7 @@
 #include "services/sync/filter.hpp"
 #include "services/sync/options.hpp"
 #include "services/sync/budgets.hpp"
+#include "services/sync/partials.hpp"
 #include "services/sync/taker_voice.hpp"
 #include "services/sync/tree.hpp"
 
@@ -17,12 +18,13 @@
 
 namespace trunkline::sync {
 
-/// Walks the tree once, opens directories that shut us out, and clears away what dead runs have left. Everything that
+/// Walks the tree once, opens directories that shut us out, and clears away what dead runs have left,
+/// but for what is worth going on from. Everything that
 /// it is made with must outlive it.
 class Survey {
  public:
-  Survey(const Options& options, const Filter& filter, ListingShare& share, TakerVoice& voice)
-      : options_(options), filter_(filter), share_(share), voice_(voice) {}
+  Survey(const Options& options, const Filter& filter, ListingShare& share, TakerVoice& voice, Partials& partials)
+      : options_(options), filter_(filter), share_(share), voice_(voice), partials_(partials) {}
   Survey(const Survey&) = delete;
   Survey& operator=(const Survey&) = delete;
 
@@ -47,6 +49,7 @@ class Survey {
   const Filter& filter_;
   ListingShare& share_;
   TakerVoice& voice_;
+  Partials& partials_;
   std::vector<Entry> have_;
   std::unordered_set<std::string> kept_; // directories
   bool complete_ = true;

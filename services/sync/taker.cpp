@@ -9,9 +9,11 @@
 #include "services/sync/incoming_listing.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/path.hpp"
+#include "services/sync/partials.hpp"
 #include "services/sync/plan.hpp"
 #include "services/sync/survey.hpp"
 #include "services/sync/taken_directories.hpp"
+#include "services/sync/taken_links.hpp"
 #include "services/sync/taker_voice.hpp"
 #include "services/sync/tree.hpp"
 #include "services/sync/want_list.hpp"
@@ -38,18 +40,23 @@ class Taker {
  public:
   Taker(Circuit& control, std::shared_ptr<Root> root, Options options, Watch watch, Tuning tuning,
         std::function<std::uint64_t()> random, std::shared_ptr<Budgets> budgets, std::string place)
-      : control_(control), options_(std::move(options)), filter_(options_.rules, options_.delete_excluded),
-        budgets_(std::move(budgets)), share_(budgets_), voice_(control, std::move(watch)),
-        wants_(tuning.files_outstanding_max, options_.dry_run, voice_, budgets_), place_(std::move(place)),
-        survey_(options_, filter_, share_, voice_), reader_(filter_, tuning.entries_max, share_),
-        directories_(listing_, tree_, options_.dry_run, voice_), deletion_(options_, filter_, tree_, survey_, voice_),
-        fetch_(options_, listing_, tree_, wants_, voice_, budgets_) {
+      : control_(control), options_(std::move(options)), tuning_(tuning),
+        filter_(options_.rules, options_.delete_excluded), budgets_(std::move(budgets)), share_(budgets_),
+        voice_(control, std::move(watch)), wants_(tuning.files_outstanding_max, options_.dry_run, voice_, budgets_),
+        place_(std::move(place)), partials_(tuning.partial_bytes_min, voice_),
+        survey_(options_, filter_, share_, voice_, partials_), reader_(options_, filter_, tuning.entries_max, share_),
+        directories_(listing_, tree_, options_.dry_run, voice_), links_(listing_, tree_, options_.dry_run, voice_),
+        deletion_(options_, filter_, tree_, survey_, voice_), seed_(random()),
+        fetch_({control_, options_, tuning, listing_, survey_, partials_, tree_, wants_, voice_, budgets_, seed_}) {
+    wants_.set_seed(seed_);
     if (root) {
       tree_.emplace(std::move(root), std::move(random));
+      tree_->keep_attributes(options_.xattr_scope(), not_kept_);
       if (options_.backup) tree_->keep_backups(options_.backup_root, options_.backup_suffix);
     }
     voice_.report().circuits = 1;
     if (tree_ && !options_.dry_run) {
+      wants_.ask_by([this](std::size_t index) { return fetch_.asks(index); });
       wants_.look_again([this](std::size_t index) { return fetch_.is_there(index); },
                         [this](std::size_t index) { return join(place_, listing_.entries[index].path); });
     }
@@ -76,14 +83,16 @@ class Taker {
   static awaitable<void> hear(Pointer taker);
   awaitable<void> hear_listing(wire::Listing listing);
   void hear_listing_end(const wire::ListingEnd& end);
-  void hear_withheld(const wire::Withheld& withheld);
+  awaitable<void> hear_withheld(wire::Withheld withheld);
+  awaitable<void> take_same(std::size_t index);
   awaitable<void> hear_notes(wire::Notes notes);
 
   // One entry of the listing.
   awaitable<void> take_entry(std::size_t index);
   void count_owner(const Entry& entry, const Decision& decision);
   void take_symlink(std::size_t index);
-  void take_symlink_for_directory(std::size_t index);
+  void take_special(std::size_t index);
+  bool make_room_for(std::size_t index);
   void take_attributes(std::size_t index);
 
   // The end.
@@ -93,6 +102,7 @@ class Taker {
 
   Circuit& control_;
   const Options options_;
+  const Tuning tuning_;
   const Filter filter_;
   const std::shared_ptr<Budgets> budgets_;
   ListingShare share_;
@@ -101,15 +111,19 @@ class Taker {
   WantList wants_;
   const std::string place_;
 
+  Partials partials_;
   Survey survey_;
   ListingReader reader_;
   std::optional<Planner> planner_;
   IncomingListing listing_;
   TakenDirectories directories_;
+  TakenLinks links_;
   Deletion deletion_;
+  const std::uint64_t seed_;
   Fetch fetch_;
   std::vector<std::size_t> blocked_; // a directory with something in it has their name
   std::size_t steps_ = 0; // of the filter, since others had their turn
+  NotKept not_kept_; // what this side could not keep
   bool listing_complete_ = false;
   std::size_t changing_count_ = 0; // files that could not be read as they were at one time, each an error
 };
@@ -118,6 +132,7 @@ void Taker::start(const Pointer& taker, CircuitInbox& circuits, TaskGroup group)
   group.spawn(hear(taker));
   group.spawn(keep(taker, taker->voice_.speak()));
   group.spawn(keep(taker, taker->wants_.revisit()));
+  group.spawn(keep(taker, taker->fetch_.ask_with_bases()));
   group.spawn(keep(taker, taker->voice_.say_alive()));
   group.spawn(take_circuits(taker, circuits, group));
   group.spawn(keep(taker, taker->finish(group)));
@@ -132,8 +147,8 @@ awaitable<void> Taker::take_circuits(Pointer taker, CircuitInbox& circuits, Task
 }
 
 awaitable<void> Taker::arrive(Pointer taker, Circuit circuit) {
-  Arrival arrival(taker->tree_ ? &*taker->tree_ : nullptr, taker->listing_, taker->wants_, taker->voice_,
-                  taker->budgets_);
+  Arrival arrival(taker->tree_ ? &*taker->tree_ : nullptr, taker->listing_, taker->options_, taker->tuning_,
+                  taker->fetch_, taker->wants_, taker->voice_, taker->budgets_);
   co_await arrival.take(std::move(circuit));
 }
 
@@ -152,7 +167,7 @@ awaitable<void> Taker::look_around(Pointer taker) {
 awaitable<void> Taker::hear(Pointer taker) {
   co_await look_around(taker);
   Taker& self = *taker;
-  self.planner_.emplace(self.survey_.have(), self.options_.checksum);
+  self.planner_.emplace(self.survey_.have(), self.options_.checksum, self.options_.xattr_scope());
   for (;;) {
     const result<std::optional<Fragment>> heard = co_await as_result(self.control_.receive());
     ++self.voice_.progress().heard;
@@ -166,7 +181,7 @@ awaitable<void> Taker::hear(Pointer taker) {
       case op::withheld: {
         const auto withheld = read_message<wire::Withheld>(*fragment);
         co_await self.wants_.last_arrival(withheld.index());
-        self.hear_withheld(withheld);
+        co_await self.hear_withheld(withheld);
         break;
       }
       case op::notes: co_await self.hear_notes(read_message<wire::Notes>(*fragment)); break;
@@ -204,20 +219,27 @@ void Taker::hear_listing_end(const wire::ListingEnd& end) {
                    std::to_string(end.entries()));
   directories_.end();
   listing_complete_ = end.complete();
-  const std::uint64_t owners = voice_.report().not_kept.owners;
-  voice_.report().not_kept = from_wire(end.not_kept());
-  voice_.report().not_kept.owners = owners;
+  const NotKept lost = from_wire(end.not_kept());
+  not_kept_.hard_links += lost.hard_links;
+  not_kept_.xattrs += lost.xattrs;
+  not_kept_.acls += lost.acls;
+  not_kept_.mode_bits += lost.mode_bits;
+  not_kept_.specials += lost.specials;
   voice_.progress().totals_known = true;
   voice_.say_totals();
   wants_.end_listing();
 }
 
-void Taker::hear_withheld(const wire::Withheld& withheld) {
+awaitable<void> Taker::hear_withheld(wire::Withheld withheld) {
   const std::size_t index = withheld.index();
   wants_.withheld(index);
   const Entry& entry = listing_.entries[index];
   switch (withheld.why()) {
     case wire::Withheld::SAME:
+      if (fetch_.is_moved(index)) {
+        co_await take_same(index);
+        co_return;
+      }
       if (listing_.attributes_differ.contains(index)) {
         take_attributes(index);
       } else {
@@ -240,6 +262,23 @@ void Taker::hear_withheld(const wire::Withheld& withheld) {
       voice_.note_here(note);
     }
   }
+  fetch_.forget(index);
+  wants_.resolve(index);
+}
+
+/// The content is here already, under another name.
+awaitable<void> Taker::take_same(std::size_t index) {
+  bool is_copied = false;
+  std::string trouble;
+  try {
+    is_copied = co_await fetch_.copy_moved(index);
+  } catch (const FileError& failure) {
+    throw_if_hopeless(failure);
+    if (!failure.is_gone()) trouble = failure.what();
+  }
+  if (!is_copied && trouble.empty()) co_return wants_.ask_again(index);
+  if (!trouble.empty()) voice_.note(Note::Kind::error, listing_.entries[index].path, std::move(trouble));
+  fetch_.forget(index);
   wants_.resolve(index);
 }
 
@@ -259,10 +298,13 @@ awaitable<void> Taker::hear_notes(wire::Notes notes) {
 void Taker::count_owner(const Entry& entry, const Decision& decision) {
   const Entry* const here = planner_->found();
   const bool stays = here && here->type == entry.type && decision.step != Step::send_file &&
-                     decision.step != Step::make_symlink && decision.step != Step::make_directory;
+                     decision.step != Step::make_symlink && decision.step != Step::make_directory &&
+                     decision.step != Step::make_special;
   const std::uint32_t owner = stays ? here->owner : ::geteuid();
   const std::uint32_t group = stays ? here->group : ::getegid();
-  if (entry.owner != owner || entry.group != group) ++voice_.report().not_kept.owners;
+  const bool keeps_owner = entry.keeps_owner || entry.owner == owner;
+  const bool keeps_group = entry.keeps_group || entry.group == group;
+  if (!keeps_owner || !keeps_group) ++not_kept_.owners;
 }
 
 awaitable<void> Taker::take_entry(std::size_t index) {
@@ -282,6 +324,11 @@ awaitable<void> Taker::take_entry(std::size_t index) {
     directories_.take(index, decision);
     co_return;
   }
+  if (entry.same_as > 0) {
+    if (decision.in_the_way == InTheWay::empty_directory) listing_.replaces_directory.insert(index);
+    links_.add(index);
+    co_return;
+  }
   switch (decision.step) {
     case Step::none:
       if (entry.type != EntryType::file || !fetch_.link(entry, planner_->found(), true)) ++voice_.report().unchanged;
@@ -290,20 +337,22 @@ awaitable<void> Taker::take_entry(std::size_t index) {
       if (entry.type != EntryType::file || !fetch_.link(entry, planner_->found(), true)) take_attributes(index);
       break;
     case Step::make_symlink:
-      if (decision.in_the_way == InTheWay::empty_directory) {
-        take_symlink_for_directory(index);
-      } else {
+    case Step::make_special:
+      if (decision.in_the_way == InTheWay::empty_directory && !make_room_for(index)) break;
+      if (entry.type == EntryType::symlink) {
         take_symlink(index);
+      } else {
+        take_special(index);
       }
       break;
     case Step::send_file:
       if (decision.in_the_way != InTheWay::empty_directory && fetch_.link(entry, planner_->found(), false)) break;
       if (decision.in_the_way == InTheWay::empty_directory) listing_.replaces_directory.insert(index);
-      fetch_.want(index);
+      fetch_.want(index, planner_->found());
       break;
     case Step::compare_file:
       if (decision.attributes_differ) listing_.attributes_differ.insert(index);
-      co_await fetch_.compare(index);
+      co_await fetch_.compare(index, planner_->found());
       break;
     case Step::make_directory: break; // directories are above
   }
@@ -316,36 +365,50 @@ void Taker::take_symlink(std::size_t index) {
   listing_.say(voice_, Note::Kind::symlink, index, listing_.changes[index], std::exchange(entry.target, {}));
 }
 
-/// An empty directory makes room at once for a symlink; for a file when the file is whole.
-void Taker::take_symlink_for_directory(std::size_t index) {
+/// An empty directory makes room at once for a symlink or a special file; for a file when the file is whole.
+bool Taker::make_room_for(std::size_t index) {
   const Entry& entry = listing_.entries[index];
-  if (!options_.dry_run && !attempt(voice_, entry.path, [&] {
-        if (tree_->remove(entry.path, EntryType::directory) == Tree::Removal::not_empty)
-          throw FileError("replace the directory", entry.path, ENOTEMPTY);
-      }))
-    return;
-  take_symlink(index);
+  return options_.dry_run || attempt(voice_, entry.path, [&] {
+           if (tree_->remove(entry.path, EntryType::directory) == Tree::Removal::not_empty)
+             throw FileError("replace the directory", entry.path, ENOTEMPTY);
+         });
+}
+
+void Taker::take_special(std::size_t index) {
+  const Entry& entry = listing_.entries[index];
+  bool is_made = true;
+  if (!options_.dry_run && !attempt(voice_, entry.path, [&] { is_made = tree_->make_special(entry); })) return;
+  if (is_made) {
+    listing_.say(voice_, Note::Kind::special, index, listing_.changes[index]);
+  } else {
+    ++not_kept_.specials;
+    voice_.note(Note::Kind::skipped, entry.path, "cannot be made without more privilege");
+  }
 }
 
 void Taker::take_attributes(std::size_t index) {
   const Entry& entry = listing_.entries[index];
   if (!options_.dry_run && !attempt(voice_, entry.path, [&] { tree_->set_attributes(entry); })) return;
-  listing_.say(voice_, Note::Kind::attributes, index, listing_.changes[index] & (Changes::time | Changes::mode));
+  listing_.say(voice_, Note::Kind::attributes, index, listing_.changes[index] & ~(Changes::size | Changes::content));
 }
 
 // The end.
 
 awaitable<void> Taker::finish(TaskGroup group) {
   co_await wants_.all_resolved();
+  co_await links_.finish();
   if (!blocked_.empty() && options_.delete_extra && why_not_delete().empty()) {
     co_await deletion_.run(planner_->extras(), why_not_delete());
     take_blocked(true);
     co_await wants_.all_resolved();
+    co_await links_.finish();
   } else {
     take_blocked(false);
     co_await deletion_.run(planner_->extras(), why_not_delete());
   }
+  if (tree_ && !options_.dry_run) partials_.drop_all(*tree_);
   co_await directories_.finish();
+  voice_.report().not_kept = not_kept_;
   co_await voice_.say_done();
   group.cancel();
 }
@@ -367,11 +430,18 @@ void Taker::take_blocked(bool emptied) {
                       "\": it is not empty, and nothing was to be deleted");
       continue;
     }
-    if (entry.type == EntryType::symlink) {
-      take_symlink_for_directory(index);
-    } else {
+    if (entry.same_as > 0) {
+      listing_.replaces_directory.insert(index);
+      links_.add(index);
+    } else if (entry.type == EntryType::file) {
       if (!options_.dry_run) listing_.replaces_directory.insert(index);
-      fetch_.want(index);
+      fetch_.want(index, nullptr);
+    } else if (make_room_for(index)) {
+      if (entry.type == EntryType::symlink) {
+        take_symlink(index);
+      } else {
+        take_special(index);
+      }
     }
   }
 }

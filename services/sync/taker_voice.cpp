@@ -46,11 +46,21 @@ void TakerVoice::note_here(const Note& note) {
   watch_.note(note);
 }
 
-void TakerVoice::want(std::size_t index, const std::optional<Digest>& ours, bool compare_only) {
+void TakerVoice::want(std::size_t index, const std::optional<Digest>& ours, bool compare_only, std::uint64_t seed) {
   want_pending_.set_compare_only(compare_only);
   wire::Want::File& file = *want_pending_.add_files();
   file.set_index(index);
-  if (ours) file.set_digest(ours->bytes().data(), ours->bytes().size());
+  if (ours) {
+    file.set_digest(ours->bytes().data(), ours->bytes().size());
+    file.set_seed(seed);
+  }
+  outgoing_.notify_all();
+}
+
+void TakerVoice::want_again(std::size_t index) {
+  wire::Want::File& file = *want_pending_.add_files();
+  file.set_index(index);
+  file.set_again(true);
   outgoing_.notify_all();
 }
 

@@ -28,7 +28,11 @@ class TakerVoice {
   void note(Note::Kind kind, std::string path, std::string text = {}, std::uint64_t bytes = 0);
   /// The same for what the Giver knows already: only this side is told, and only trouble is counted.
   void note_here(const Note& note);
-  void want(std::size_t index, const std::optional<Digest>& ours, bool compare_only);
+  /// With a digest, made with `seed`, only if the Giver's content has another one; or only whether it has.
+  void want(std::size_t index, const std::optional<Digest>& ours = {}, bool compare_only = false,
+            std::uint64_t seed = 0);
+  /// All of the content after all.
+  void want_again(std::size_t index);
   /// The totals of the progress will not grow any more.
   void say_totals();
 

@@ -22,6 +22,29 @@ void Tree::keep_backups(std::shared_ptr<Root> root, std::string suffix) {
   backup_suffix_ = std::move(suffix);
 }
 
+void Tree::keep_attributes(XattrScope scope, NotKept& not_kept) {
+  xattr_scope_ = scope;
+  not_kept_ = &not_kept;
+}
+
+/// An empty name is the directory itself. Setting an owner takes setuid bits away, and ACLs belong to a mode: the mode
+/// comes after this.
+void Tree::dress(const Entry& entry, Directory& directory, const std::string& its_name) {
+  if (entry.keeps_owner || entry.keeps_group) {
+    const auto owner = entry.keeps_owner ? std::optional<uid_t>(entry.owner) : std::nullopt;
+    const auto group = entry.keeps_group ? std::optional<gid_t>(entry.group) : std::nullopt;
+    if (!directory.set_owner(its_name, owner, group) && not_kept_) ++not_kept_->owners;
+  }
+  if (!xattr_scope_.any() || entry.type == EntryType::symlink) return;
+  if (set_xattrs(directory, its_name, xattr_scope_, entry.xattrs) || !not_kept_) return;
+  ++(entry.xattrs.find("system.posix_acl_") == std::string::npos ? not_kept_->xattrs : not_kept_->acls);
+}
+
+void Tree::dress(const Entry& entry, IncomingFile& file) {
+  file.on_commit(
+      [this, &entry](Directory& directory, const std::string& its_name) { dress(entry, directory, its_name); });
+}
+
 /// The directory of this path among the backups; made as it is needed.
 std::shared_ptr<Directory> Tree::backup_directory(const std::string& path) {
   if (path.empty()) return backup_root_->directory("");
@@ -60,7 +83,7 @@ void Tree::make_directory(const Entry& entry, bool something_in_the_way) {
       if (failure.error_number() != ENOENT && failure.error_number() != EISDIR) throw;
     }
   }
-  if (!above->make_directory(name(entry.path), (entry.mode & mode_bits) | owner_all)) open_directory(entry);
+  if (!above->make_directory(name(entry.path), (entry.mode & 0777) | owner_all)) open_directory(entry);
 }
 
 void Tree::open_directory(const Entry& entry) {
@@ -78,12 +101,14 @@ void Tree::open_directory(const Entry& entry) {
 }
 
 bool Tree::finish_directory(const Entry& entry) {
-  const mode_t mode = entry.mode & mode_bits;
+  const mode_t mode = entry.mode;
   shut_.erase(entry.path);
   const std::shared_ptr<Directory> at = entry.path.empty() ? root_->directory("") : parent(entry.path);
   const std::optional<Status> status = entry.path.empty() ? at->own_status() : at->status(name(entry.path));
   if (!status || !status->is_directory()) throw FileError("open the directory", entry.path, ENOTDIR);
-  const bool other_mode = (status->mode & 07777) != mode;
+  dress(entry, *at, entry.path.empty() ? std::string() : name(entry.path));
+  const bool is_dressed = entry.keeps_owner || entry.keeps_group || xattr_scope_.any(); // which may change the mode
+  const bool other_mode = is_dressed || (status->mode & 07777) != mode;
   const bool other_mtime = status->mtime != entry.mtime;
   if (entry.path.empty()) {
     if (other_mode) at->set_own_mode(mode);
@@ -97,17 +122,44 @@ bool Tree::finish_directory(const Entry& entry) {
 
 void Tree::make_symlink(const Entry& entry) {
   make_room(entry.path);
-  place_symlink(*parent(entry.path), name(entry.path), entry.target, entry.mtime);
+  place_symlink(*parent(entry.path), name(entry.path), entry.target, entry.mtime,
+                [&](Directory& directory, const std::string& its_name) { dress(entry, directory, its_name); });
 }
 
-std::unique_ptr<IncomingFile> Tree::receive_file(const std::string& path) {
-  return std::make_unique<IncomingFile>(parent(path), name(path), random_);
+bool Tree::make_special(const Entry& entry) {
+  const std::shared_ptr<Directory> at = parent(entry.path);
+  const std::string temporary = temporary_name(name(entry.path), random_());
+  try {
+    const mode_t type = entry.special_mode & S_IFMT;
+    if (!at->make_special(temporary, type | 0600, static_cast<dev_t>(entry.device)))
+      throw FileError("create", entry.path, EEXIST);
+  } catch (const FileError& failure) {
+    if (failure.error_number() != EPERM) throw;
+    return false;
+  }
+  try {
+    dress(entry, *at, temporary);
+    at->set_mode(temporary, entry.mode);
+    at->set_mtime(temporary, entry.mtime);
+    make_room(entry.path);
+    at->rename(temporary, name(entry.path));
+  } catch (...) {
+    try {
+      at->remove_file(temporary);
+    } catch (const FileError&) {} // it has the name by now, or the disk is gone
+    throw;
+  }
+  return true;
 }
 
-void Tree::link_file(const std::string& path, const Directory& there, bool is_same) {
+std::unique_ptr<IncomingFile> Tree::receive_file(const std::string& path, Writing writing) {
+  return std::make_unique<IncomingFile>(parent(path), name(path), random_, writing);
+}
+
+void Tree::link_file(const std::string& path, const Directory& there, const std::string& name_there, bool is_same) {
   const std::shared_ptr<Directory> here = parent(path);
   const std::string temporary = temporary_name(name(path), random_());
-  if (!there.link(name(path), *here, temporary)) throw FileError("link", path, EXDEV);
+  if (!there.link(name_there, *here, temporary)) throw FileError("link", path, EXDEV);
   if (!is_same) make_room(path);
   const auto tidy = [&] {
     try {
@@ -125,7 +177,8 @@ void Tree::link_file(const std::string& path, const Directory& there, bool is_sa
 
 void Tree::set_attributes(const Entry& entry) {
   const std::shared_ptr<Directory> above = parent(entry.path);
-  if (entry.type != EntryType::symlink) above->set_mode(name(entry.path), entry.mode & mode_bits);
+  dress(entry, *above, name(entry.path));
+  if (entry.type != EntryType::symlink) above->set_mode(name(entry.path), entry.mode);
   above->set_mtime(name(entry.path), entry.mtime);
 }
 
@@ -190,6 +243,12 @@ void Tree::shut_again() noexcept {
   }
   shut_.clear();
 }
+
+std::optional<Fd> Tree::adopt(const std::string& path, std::uint64_t bytes_min) {
+  return adopt_temporary(*parent(path), name(path), bytes_min);
+}
+
+void Tree::drop(const std::string& path) { parent(path)->remove_file(name(path)); }
 
 Reaped Tree::reap(const std::string& path) { return reap_temporary(*parent(path), name(path)); }
 

@@ -3,12 +3,15 @@
 
 #include "services/sync/entry.hpp"
 #include "services/sync/incoming_file.hpp"
+#include "services/sync/report.hpp"
 #include "services/sync/root.hpp"
+#include "services/sync/xattrs.hpp"
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace trunkline::sync {
@@ -19,6 +22,9 @@ class Tree {
  public:
   Tree(std::shared_ptr<Root> root, std::function<std::uint64_t()> random)
       : root_(std::move(root)), random_(std::move(random)) {}
+  /// From now on entries get the extended attributes and ACLs of this scope, and owner and group where they keep them.
+  /// What cannot be kept is counted there, which must outlive the tree.
+  void keep_attributes(XattrScope scope, NotKept& not_kept);
   Tree(const Tree&) = delete;
   Tree& operator=(const Tree&) = delete;
   ~Tree() { shut_again(); }
@@ -44,10 +50,14 @@ class Tree {
 
   /// In place of whatever file or symlink has the name; a directory has to be removed before.
   void make_symlink(const Entry& entry);
-  std::unique_ptr<IncomingFile> receive_file(const std::string& path);
-  /// A second name for the file of the same name in `there`, at once in place of what has the name here; a file
+  /// A device, a fifo or a socket, likewise. False when it cannot be made without more privilege.
+  bool make_special(const Entry& entry);
+  /// The file gets the entry's attributes when it is committed.
+  void dress(const Entry& entry, IncomingFile& file);
+  std::unique_ptr<IncomingFile> receive_file(const std::string& path, Writing writing = Writing::aside);
+  /// A second name for a file in `there`, at once in place of what has the name here; a file
   /// that is the same is no loss, and no backup of it is kept.
-  void link_file(const std::string& path, const Directory& there, bool is_same);
+  void link_file(const std::string& path, const Directory& there, const std::string& name_there, bool is_same);
   /// Mode and time of a file or symlink that is as it should be otherwise.
   void set_attributes(const Entry& entry);
   Fd open_file(const std::string& path, Status& status);
@@ -56,17 +66,24 @@ class Tree {
   Removal remove(const std::string& path, EntryType type);
   /// See reap_temporary.
   Reaped reap(const std::string& path);
+  /// See adopt_temporary.
+  std::optional<Fd> adopt(const std::string& path, std::uint64_t bytes_min);
+  /// Removes what was adopted.
+  void drop(const std::string& path);
 
   Root& root() noexcept { return *root_; }
 
  private:
   std::shared_ptr<Directory> parent(const std::string& path);
+  void dress(const Entry& entry, Directory& directory, const std::string& its_name);
   bool back_up(const std::string& path, bool stays);
   std::shared_ptr<Directory> backup_directory(const std::string& path);
   void remove_once(const std::string& path, EntryType type);
 
   std::shared_ptr<Root> root_;
   std::function<std::uint64_t()> random_;
+  XattrScope xattr_scope_;
+  NotKept* not_kept_ = nullptr;
   bool keeps_backups_ = false;
   std::shared_ptr<Root> backup_root_;
   std::string backup_suffix_;

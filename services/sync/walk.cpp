@@ -35,6 +35,8 @@ Entry to_entry(std::string path, const Status& status) {
     entry.type = EntryType::directory;
   } else if (!status.is_file()) {
     entry.type = EntryType::other;
+    entry.special_mode = status.mode & S_IFMT;
+    if (S_ISCHR(status.mode) || S_ISBLK(status.mode)) entry.device = status.special_device;
   } else {
     entry.size = status.size;
   }
@@ -59,6 +61,10 @@ bool is_temporary_name(std::string_view name) noexcept {
          tail.find_first_not_of(letters) == std::string_view::npos;
 }
 
+std::string_view name_of_temporary(std::string_view name) noexcept {
+  return name.substr(1, name.size() - temporary_letters - temporary_infix.size() - 1);
+}
+
 Walk::Walk(std::shared_ptr<Root> root, const Filter& filter, WalkListener listener, WalkScope scope)
     : root_(std::move(root)), filter_(filter), listener_(std::move(listener)), scope_(scope), rules_(filter) {}
 
@@ -77,7 +83,12 @@ std::optional<Entry> Walk::next() {
     const Status status = top->own_status();
     device_ = status.device;
     if (listener_.not_kept && !scope_.only) count_not_kept(*top, "", status);
-    if (!scope_.only) return to_entry("", status);
+    status_ = status;
+    if (!scope_.only) {
+      Entry entry = to_entry("", status);
+      add_xattrs(*top, "", entry);
+      return entry;
+    }
   }
   if (pending_) enter(*std::exchange(pending_, std::nullopt));
   for (;;) {
@@ -129,11 +140,12 @@ void Walk::count_not_kept(const Directory& parent, const std::string& name, cons
   NotKept& counts = *listener_.not_kept;
   if (status.is_symlink()) return;
   if (!status.is_directory() && !status.is_file()) {
-    ++counts.specials;
+    if (!scope_.specials) ++counts.specials;
     return;
   }
-  if (status.is_file() && status.names_count > 1) ++counts.hard_links;
-  if (status.mode & 07000) ++counts.mode_bits;
+  if (!scope_.hard_links && status.is_file() && status.names_count > 1) ++counts.hard_links;
+  if (!scope_.all_mode_bits && (status.mode & 07000)) ++counts.mode_bits;
+  if (scope_.xattrs.acls && scope_.xattrs.others) return; // what of them is too much is counted where they are read
   bool has_acl = false;
   bool has_others = false;
   const std::string names = parent.xattr_names(name);
@@ -145,8 +157,19 @@ void Walk::count_not_kept(const Directory& parent, const std::string& name, cons
     // A label belongs to the machine's policy, which gives every file one.
     has_others = has_others || (!is_acl && xattr != "security.selinux");
   }
-  counts.acls += has_acl;
-  counts.xattrs += has_others;
+  if (!scope_.xattrs.acls) counts.acls += has_acl;
+  if (!scope_.xattrs.others) counts.xattrs += has_others;
+}
+
+void Walk::add_xattrs(const Directory& parent, const std::string& name, Entry& entry) const {
+  if (!scope_.xattrs.any() || entry.type == EntryType::symlink) return;
+  bool too_much = false;
+  entry.xattrs = read_xattrs(parent, name, scope_.xattrs, too_much);
+  if (!too_much) return;
+  if (listener_.not_kept) ++listener_.not_kept->xattrs;
+  if (listener_.on_skipped)
+    listener_.on_skipped(entry.path, "has more than " + std::to_string(xattrs_bytes_max) +
+                                         " bytes of extended attributes, which do not come");
 }
 
 void Walk::enter_rules(const std::string& directory) {
@@ -202,7 +225,7 @@ std::optional<Entry> Walk::look(const std::string& directory, const std::string&
       throw FileError("list", path, ENAMETOOLONG, "its path " + wrong);
     if (listener_.not_kept) count_not_kept(*parent, name, *status);
     const bool is_other = !status->is_file() && !status->is_directory() && !status->is_symlink();
-    if (is_other && listener_.on_skipped) {
+    if (is_other && !scope_.specials && listener_.on_skipped) {
       listener_.on_skipped(path, std::string(kind_of(status->mode)));
       return std::nullopt;
     }
@@ -211,6 +234,8 @@ std::optional<Entry> Walk::look(const std::string& directory, const std::string&
     if (is_mount_ && listener_.on_excluded) listener_.on_excluded(join(path, "."));
     Entry entry = to_entry(std::move(path), *status);
     if (status->is_symlink()) entry.target = parent->read_link(name);
+    add_xattrs(*parent, name, entry);
+    status_ = *status;
     return entry;
   } catch (const FileError& failure) {
     report_error(join(directory, name), failure);

@@ -6,6 +6,7 @@
 #include "services/sync/report.hpp"
 #include "services/sync/root.hpp"
 #include "services/sync/selection.hpp"
+#include "services/sync/xattrs.hpp"
 
 #include <functional>
 #include <memory>
@@ -37,6 +38,10 @@ struct WalkScope {
   bool one_file_system = false;
   std::optional<std::pair<dev_t, ino_t>> left_alone; // a directory that is none of it
   Selection* only = nullptr; // nothing else, and not the top
+  XattrScope xattrs; // that entries have with them
+  bool specials = false; // are listed as `other` beside on_skipped
+  bool all_mode_bits = false; // are kept, and hard links, and owners: then they are not counted as lost
+  bool hard_links = false;
 };
 
 /// A walk through everything below a root, in the order of `compare_paths`; the root itself comes first. Symlinks are
@@ -55,6 +60,8 @@ class Walk {
   std::optional<Entry> next();
   bool ended() const noexcept { return !at_start_ && !pending_ && levels_.empty(); }
   static constexpr std::size_t names_between_yields = 128;
+  /// Of the entry that was returned last.
+  const Status& status() const noexcept { return status_; }
   /// Everything that there is was listed, as far as the walk has come.
   bool complete() const noexcept { return complete_; }
 
@@ -70,6 +77,7 @@ class Walk {
   bool opens(const std::string& path, const FileError& failure) const;
   std::optional<Entry> look(const std::string& directory, const std::string& name);
   void count_not_kept(const Directory& parent, const std::string& name, const Status& status) const;
+  void add_xattrs(const Directory& parent, const std::string& name, Entry& entry) const;
   void report_error(const std::string& path, const FileError& failure);
 
   std::shared_ptr<Root> root_;
@@ -83,6 +91,7 @@ class Walk {
   bool at_start_ = true;
   bool is_mount_ = false; // the entry that was looked at last begins another file system
   bool complete_ = true;
+  Status status_;
   std::size_t names_ = 0; // looked at since `next` returned nothing
   std::size_t steps_ = 0; // of the filter, since then
 };
@@ -92,5 +101,7 @@ class Walk {
 inline constexpr std::size_t temporary_letters = 8;
 std::string temporary_name(std::string_view name, std::uint64_t random);
 bool is_temporary_name(std::string_view name) noexcept;
+/// Whose temporary name it is; a long name lacks its end.
+std::string_view name_of_temporary(std::string_view name) noexcept;
 
 } // namespace trunkline::sync

@@ -44,7 +44,8 @@ void WantList::ask() {
     }
     ++outstanding_;
     states_[queued.index] = compare_only_ ? State::compared : State::wanted;
-    voice_.want(queued.index, queued.ours, compare_only_);
+    if (!queued.ours && asks_ && asks_(queued.index)) continue;
+    voice_.want(queued.index, queued.ours, compare_only_, seed_);
   }
   check();
 }
@@ -104,6 +105,11 @@ void WantList::add_circuit() {
 void WantList::arriving(std::size_t index) {
   if (!is(index, State::wanted)) throw_protocol("entry " + std::to_string(index) + " comes and was not wanted");
   states_[index] = State::arriving;
+}
+
+void WantList::ask_again(std::size_t index) {
+  again(index);
+  voice_.want_again(index);
 }
 
 void WantList::again(std::size_t index) {

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -35,6 +36,10 @@ class WantList {
   /// about to get what has the same key. `is_there` counts the file.
   void look_again(std::function<bool(std::size_t)> is_there, std::function<std::string(std::size_t)> key);
   bool is_there(std::size_t index) const { return is_there_ && is_there_(index); }
+  /// A file that could be asked for now may be asked for by somebody else: true when it is, now or a little later.
+  void ask_by(std::function<bool(std::size_t)> asks) { asks_ = std::move(asks); }
+  /// Digests that come with a `want` are made with it.
+  void set_seed(std::uint64_t seed) noexcept { seed_ = seed; }
   /// Asks for what others were about to get and did not bring, or not soon. Runs until it is cancelled.
   awaitable<void> revisit();
 
@@ -50,6 +55,8 @@ class WantList {
   void remove_circuit() noexcept { --circuits_count_; }
   /// The circuit of a file that is wanted has said which one it brings.
   void arriving(std::size_t index);
+  /// What has come, or was said to be the same, is not what the Giver has: all of it has to come, once.
+  void ask_again(std::size_t index);
   /// The Giver takes the file back and comes again, or says why not.
   void again(std::size_t index);
   /// No content of the file comes: it is the same here and there, or cannot be read.
@@ -86,6 +93,8 @@ class WantList {
   std::shared_ptr<Budgets> budgets_;
   std::function<bool(std::size_t)> is_there_;
   std::function<std::string(std::size_t)> key_;
+  std::function<bool(std::size_t)> asks_;
+  std::uint64_t seed_ = 0;
   std::unordered_map<std::size_t, std::string> claimed_; // by this sync, with their keys
   std::deque<Queued> queued_; // wanted once there is room
   std::deque<Queued> elsewhere_; // another sync is about to get it

@@ -754,7 +754,7 @@ def test_interrupted_and_timeout(here):
     assert_equal(f"{here}/from", f"{here}/root")
 
 
-def test_an_interrupted_sync_leaves_nothing_behind_and_counts_what_it_did(here):
+def test_an_interrupted_sync_leaves_only_what_the_next_one_goes_on_from_and_counts_what_it_did(here):
     tree(f"{here}/from", 5)
     write(f"{here}/from/too large for what lies between", os.urandom(1_000_000) * 48)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -776,8 +776,118 @@ def test_an_interrupted_sync_leaves_nothing_behind_and_counts_what_it_did(here):
                 assert client.returncode in (EQUAL, -number), client.returncode
             serve.process.send_signal(signal.SIGCONT)
             assert serve.end() == EQUAL
+        left = temporaries(f"{here}/root")
+        assert len(left) <= 1 and all(b"too large for what lies between" in path for path in left), left
+        with Serve(f"{here}/root") as serve:
+            expect(run("sync", f"{here}/from", serve.address), EQUAL)
         assert temporaries(f"{here}/root") == []
+        assert_equal(f"{here}/from", f"{here}/root")
         shutil.rmtree(f"{here}/root")
+
+
+def stats_of(result):
+    return {line.split(": ")[0]: line.split(": ")[1] for line in result.stdout.decode().splitlines() if ": " in line}
+
+
+def test_of_a_large_file_only_what_differs_is_sent(here):
+    write(f"{here}/from/big", os.urandom(4_000_000), mtime=10**18)
+    os.makedirs(f"{here}/root")
+    with Serve(f"{here}/root") as serve:
+        expect(run("sync", f"{here}/from", serve.address), EQUAL)
+        with open(f"{here}/from/big", "r+b") as file:
+            file.seek(2_000_000)
+            file.write(b"something else")
+        stats = stats_of(expect(run("sync", "--stats", f"{here}/from", serve.address), EQUAL))
+        assert int(stats["bytes of them, literal"]) < 10_000 and int(stats["bytes of them, matched"]) > 3_900_000, stats
+        assert int(stats["bytes on the wire, sent"]) + int(stats["bytes on the wire, received"]) < 200_000, stats
+        assert_equal(f"{here}/from", f"{here}/root")
+        os.rename(f"{here}/from/big", f"{here}/from/moved")
+        stats = stats_of(expect(run("sync", "--delete", "--stats", f"{here}/from", serve.address), EQUAL))
+        assert int(stats["bytes of them, literal"]) == 0 and int(stats["bytes on the wire, sent"]) < 20_000, stats
+        assert_equal(f"{here}/from", f"{here}/root")
+        write(f"{here}/from/moved", os.urandom(100_000))
+        stats = stats_of(expect(run("sync", "-W", "--stats", f"{here}/from", serve.address), EQUAL))
+        assert int(stats["bytes of them, matched"]) == 0, stats
+
+
+def test_slow_links_are_spared(here):
+    write(f"{here}/from/text", b"the same line again\n" * 100_000)
+    os.makedirs(f"{here}/root")
+    with Serve(f"{here}/root") as serve:
+        stats = stats_of(expect(run("sync", "-z", "--stats", f"{here}/from", serve.address), EQUAL))
+        assert int(stats["bytes on the wire, sent"]) < 200_000, stats
+        assert_equal(f"{here}/from", f"{here}/root")
+        begin = time.monotonic()
+        expect(run("sync", "--bwlimit", "2m", serve.address, f"{here}/back"), EQUAL)
+        assert time.monotonic() - begin > 0.7, "2 MB at 2 MiB a second"
+    expect(run("sync", "--bwlimit", "fast", f"{here}/from", f"{here}/to"), USAGE, "size")
+
+
+def test_attributes_are_kept_where_they_are_asked_for(here):
+    write(f"{here}/from/f", b"x", 0o4755)
+    os.link(f"{here}/from/f", f"{here}/from/hard")
+    os.mkfifo(f"{here}/from/pipe")
+    root = os.geteuid() == 0
+    if root:
+        os.chown(f"{here}/from/f", 1234, 5678)
+        os.chmod(f"{here}/from/f", 0o4755)
+    result = expect(run("sync", "-aH", "-i", f"{here}/from", f"{here}/to"), EQUAL)
+    assert b"not kept" not in result.stdout, result.stdout
+    assert b"hf+++++++++ hard => f\n" in result.stdout, result.stdout
+    status = os.lstat(f"{here}/to/f")
+    assert status.st_ino == os.lstat(f"{here}/to/hard").st_ino and status.st_mode & 0o7777 == 0o4755
+    assert not root or (status.st_uid, status.st_gid) == (1234, 5678)
+    assert_equal(f"{here}/from", f"{here}/to")
+    result = expect(run("sync", "-aH", "-i", "--chmod", "Fgo-rx", f"{here}/from", f"{here}/to"), EQUAL)
+    assert os.lstat(f"{here}/to/f").st_mode & 0o7777 == 0o4700 and b".f...p..... f\n" in result.stdout, result.stdout
+    expect(run("sync", "--chmod", "u+q", f"{here}/from", f"{here}/to"), USAGE, 'mode "u+q" is not understood')
+    expect(run("sync", "--inplace", "-b", f"{here}/from", f"{here}/to"), USAGE, "--backup")
+
+
+def test_what_is_done_is_in_the_log_file(here):
+    write(f"{here}/from/a", b"x")
+    expect(run("sync", "-q", "--log-file", f"{here}/log", f"{here}/from", f"{here}/to"), EQUAL)
+    with open(f"{here}/log") as file:
+        lines = file.read().splitlines()
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] [<>]f\+{9} a", lines[0]), lines
+    assert "1 files, 1 B" in lines[-1], lines
+
+
+def until(holds, what):
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, f"{what} never happened"
+        time.sleep(0.02)  # lint-allow: another process is watched from outside
+
+
+def test_watch_keeps_trees_equal_while_servers_come_and_go(here):
+    write(f"{here}/from/a", b"x")
+    os.makedirs(f"{here}/root")
+    watch = None
+    address = f"unix:{here}/socket"
+    try:
+        with Serve(f"{here}/root", listen=(address,)):
+            watch = subprocess.Popen([PROGRAM, "sync", "--watch", "--delete", f"{here}/from", address], stdin=subprocess.DEVNULL,
+                                     stdout=open(f"{here}/out", "wb"), stderr=open(f"{here}/err", "wb"))
+            until(lambda: os.path.exists(f"{here}/root/a"), "the first sync")
+            write(f"{here}/from/dir/b", b"new")
+            until(lambda: os.path.exists(f"{here}/root/dir/b"), "a new directory")
+            write(f"{here}/from/dir/c", b"in it")
+            until(lambda: os.path.exists(f"{here}/root/dir/c"), "a file in the new directory")
+            os.unlink(f"{here}/from/a")
+            until(lambda: not os.path.exists(f"{here}/root/a"), "a deletion")
+        write(f"{here}/from/while it was away", b"y")
+        until(lambda: b"the next attempt is in" in open(f"{here}/out", "rb").read(), "a word about the server that is gone")
+        with Serve(f"{here}/root", listen=(address,)):
+            until(lambda: os.path.exists(f"{here}/root/while it was away"), "the server's return")
+            watch.send_signal(signal.SIGTERM)
+            assert watch.wait(PATIENCE) == INTERRUPTED
+        assert_equal(f"{here}/from", f"{here}/root")
+    finally:
+        if watch:
+            watch.kill()
+            watch.wait()
+    expect(run("sync", "--watch", "tcp://127.0.0.1:1", f"{here}/to"), USAGE, "--watch watches SRC")
 
 
 def test_a_hangup_that_is_ignored_stays_ignored(here):
