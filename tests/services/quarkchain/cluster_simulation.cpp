@@ -7,9 +7,14 @@
 //   3. On top of what came of it, a block on each shard and two root blocks must succeed; every list that was ever
 //      acknowledged, and every list of every block of every chain, must be at its destinations; all slaves must have
 //      the master's root tip.
+//   4. When what crosses shards has arrived: money is neither made nor lost, each transfer of the canonical chains has
+//      been credited once and no other at all, each canonical block is right when it runs again, and a twin of each
+//      shard to which nothing ever happened comes to the same tip.
 #include "tests/services/quarkchain/cluster_simulation.hpp"
 
 #include "async/tasks.hpp"
+#include "tests/services/quarkchain/shard_twin.hpp"
+#include "tests/services/quarkchain/signer.hpp"
 #include "tests/services/quarkchain/whole_cluster.hpp"
 #include "transport/sim/random.hpp"
 
@@ -18,12 +23,23 @@
 #include <exception>
 #include <map>
 #include <set>
+#include <span>
 
 namespace trunkline::quarkchain::test {
 namespace {
 
 constexpr std::size_t slaves_count = 4;
 constexpr std::size_t violations_kept = 8;
+constexpr std::uint8_t signers_count = 4; // who have much in every shard
+constexpr std::uint32_t no_chain = 0x90000;
+
+std::string rich_in(std::size_t chain) {
+  std::string alloc;
+  for (std::uint8_t i = 1; i <= signers_count; ++i)
+    alloc += fmt::format("{}\"{}{:08x}\": {{\"QKC\": 1000000000000}}", i == 1 ? "" : ", ", Signer(i).address.hex(),
+                         chain << 16);
+  return alloc;
+}
 
 std::uint32_t shard(std::size_t chain) { return static_cast<std::uint32_t>(chain << 16 | 1); }
 
@@ -86,7 +102,7 @@ class ForgetfulStore final : public Store {
   void write(const StoreBatch& batch) override {
     StoreBatch rest;
     for (const auto& [key, value] : batch.changes()) {
-      if (key.starts_with('X') && value) lists_[key] = *value;
+      if (is_list(key) && value) lists_[key] = *value;
       else if (value) rest.put(key, *value);
       else rest.erase(key);
     }
@@ -106,7 +122,13 @@ class Run {
  public:
   explicit Run(const ClusterRunOptions& options)
       : options_(options), world_(options.seed), random_(sim::Random::derived(options.seed, "cluster")),
-        cluster_(world_, cluster_config(slaves_count, chains()), tweak_slave(), tweak_master()) {}
+        cluster_(world_,
+                 cluster_config(slaves_count, chains(), 0, &rich_in,
+                                R"("MIN_TX_POOL_GAS_PRICE": 0, "MIN_MINING_GAS_PRICE": 0)"),
+                 tweak_slave(), tweak_master()) {
+    cluster_.checks = true;
+    cluster_.root_coinbase.full_shard_key = no_chain; // what root blocks pay reaches no shard
+  }
 
   ClusterRunReport run() {
     try {
@@ -136,7 +158,7 @@ class Run {
       options.waits_for_new_master = true;
       options.report_deadline = 20s;
       options.xshard_deadline = 20s;
-      backend = std::make_shared<WatchedBackend>(this, backend);
+      backend = std::make_shared<WatchedBackend>(this, backend, options.own.full_shard_ids.front());
     };
   }
   static SimCluster::TweakMaster tweak_master() {
@@ -148,17 +170,22 @@ class Run {
     };
   }
 
-  /// The ledger, with an eye on what it sends; it forgets where that bug is planted. It forwards what the run uses.
+  /// The shards, with an eye on what they send; they forget where that bug is planted. It forwards what the run uses.
   class WatchedBackend final : public Backend {
    public:
-    WatchedBackend(Run* run, std::shared_ptr<Backend> to) : run_(run), to_(std::move(to)) {}
+    WatchedBackend(Run* run, std::shared_ptr<Backend> to, std::uint32_t branch)
+        : run_(run), to_(std::move(to)), branch_(branch) {}
+    void detach() override { to_->detach(); }
     void attach(std::weak_ptr<BackendHost> host) override {
       noting_ = std::make_shared<ForwardingHost>(std::move(host), run_->acknowledged_);
       to_->attach(noting_);
     }
     std::vector<std::uint32_t> shards() const override { return to_->shards(); }
     awaitable<void> create_shards(RootBlock tip) override { return to_->create_shards(std::move(tip)); }
-    awaitable<AddRootBlockResponse> on(AddRootBlockRequest request) override { return to_->on(std::move(request)); }
+    awaitable<AddRootBlockResponse> on(AddRootBlockRequest request) override {
+      return add_root(run_, to_, branch_, std::move(request));
+    }
+    awaitable<GetAccountDataResponse> on(GetAccountDataRequest request) override { return to_->on(std::move(request)); }
     awaitable<GetNextBlockToMineResponse> on(GetNextBlockToMineRequest request) override {
       return to_->on(std::move(request));
     }
@@ -173,12 +200,24 @@ class Run {
     }
 
    private:
+    /// Counts when a shard leaves a root block aside.
+    static awaitable<AddRootBlockResponse> add_root(Run* run, std::shared_ptr<Backend> to, std::uint32_t branch,
+                                                    AddRootBlockRequest request) {
+      const auto shards = std::static_pointer_cast<ShardBackend>(to);
+      const std::optional<RootBlockHeader> before = shards->root_tip_of(branch);
+      AddRootBlockResponse reply = co_await to->on(std::move(request));
+      const std::optional<RootBlockHeader> after = shards->root_tip_of(branch);
+      if (before && after && *before != *after && after->hash_prev_block != hash_of(*before))
+        ++run->report_.root_switches;
+      co_return reply;
+    }
     static awaitable<AddXshardTxListResponse> nothing() {
       AddXshardTxListResponse reply;
       co_return reply;
     }
     Run* run_;
     std::shared_ptr<Backend> to_;
+    std::uint32_t branch_;
     std::shared_ptr<ForwardingHost> noting_;
   };
 
@@ -196,8 +235,8 @@ class Run {
         co_await SimCluster::next_minor_block(&self->cluster_, shard(chain));
         done = true;
       } catch (const boost::system::system_error&) { // a link, a deadline
-      } catch (const Refused&) {                     // a list could not be sent
-      } catch (const std::out_of_range&) {           // the slave is not connected
+      } catch (const Refused&) { // a list could not be sent
+      } catch (const std::out_of_range&) { // the slave is not connected
       }
       ++(done ? self->report_.minor_blocks : self->report_.minor_blocks_failed);
     }
@@ -229,7 +268,7 @@ class Run {
     Hash256 parent = cluster.chain->tip().header.hash_prev_block;
     if (cluster.chain->tip().header.height == 0) parent = hash_of(cluster.chain->tip().header);
     Address other;
-    other.full_shard_key = static_cast<std::uint32_t>(self->random_.below(1000));
+    other.full_shard_key = no_chain + static_cast<std::uint32_t>(self->random_.below(1000));
     const std::vector<HeadersInfo> none;
     for (int i = 0; i < 2; ++i) {
       const RootBlock block = cluster.chain->next_block(parent, none, other);
@@ -242,15 +281,53 @@ class Run {
   static awaitable<void> transact(Run* self) {
     while (!self->ending_) {
       co_await sleep_for(self->some_time(100, 2000));
-      const auto from = static_cast<std::uint32_t>(self->random_.below(chains()) << 16);
-      const auto to = static_cast<std::uint32_t>(self->random_.below(chains()) << 16);
-      TypedTransaction transaction = some_transaction(from, to, ++self->salt_);
+      Transfer transfer;
+      transfer.from = self->random_.below(chains());
+      transfer.to = self->random_.below(chains());
+      transfer.value = self->random_.between(1, 1000000);
+      transfer.recipient = recipient(++self->salt_);
+      const Signer signer(static_cast<std::uint8_t>(self->random_.between(1, signers_count)));
       try {
+        const std::uint64_t nonce = co_await nonce_of(self, transfer.from, signer.address);
+        TypedTransaction transaction = signed_by(signer, transfer, nonce);
+        self->transfers_[hash_of(transaction)] = transfer;
         co_await self->cluster_.master->add_transaction(std::move(transaction));
       } catch (const boost::system::system_error&) {
       } catch (const Refused&) {
       } catch (const std::out_of_range&) {}
     }
+  }
+
+  /// Of value that is asked to go from one shard to another: to an account that nobody else knows.
+  struct Transfer {
+    std::size_t from = 0; // chains
+    std::size_t to = 0;
+    std::uint64_t value = 0;
+    Recipient recipient;
+  };
+  static Recipient recipient(std::uint64_t salt) {
+    const Hash256 hash = keccak256(bytes_of(std::to_string(salt)));
+    return *Recipient::from_bytes(std::span<const std::byte>(hash.bytes).last(Recipient::size));
+  }
+  static TypedTransaction signed_by(const Signer& signer, const Transfer& transfer, std::uint64_t nonce) {
+    EvmTransaction tx;
+    tx.nonce = BigUint(nonce);
+    tx.startgas = BigUint(100000);
+    tx.to = transfer.recipient;
+    tx.value = BigUint(transfer.value);
+    tx.network_id = BigUint(3);
+    tx.from_full_shard_key = static_cast<std::uint32_t>(transfer.from << 16);
+    tx.to_full_shard_key = static_cast<std::uint32_t>(transfer.to << 16);
+    tx.gas_token_id = tx.transfer_token_id = token_id("QKC").value();
+    return signer.sign(tx).typed();
+  }
+  static awaitable<std::uint64_t> nonce_of(Run* self, std::size_t chain, Recipient who) {
+    GetAccountDataRequest request;
+    request.address.recipient = who;
+    const SlaveClient slave = self->cluster_.master->slave_of(shard(chain));
+    const GetAccountDataResponse reply = co_await slave.ask(request);
+    if (reply.account_branch_data_list.empty()) throw Refused(Refusal::failed, "the shard is not there yet");
+    co_return reply.account_branch_data_list.front().transaction_count.to_u64().value();
   }
 
   std::string some_host(bool master_too) {
@@ -326,7 +403,6 @@ class Run {
   }
   void count_up(const SimCluster::Slave& slave) {
     report_.redials += slave.node->connections().slaves().counters().redials;
-    report_.root_switches += slave.ledger->counters().root_switches;
   }
 
   static awaitable<void> play(Run* self) {
@@ -342,6 +418,7 @@ class Run {
       for (SimCluster::Slave& slave : cluster.slaves)
         slave.wrap = [](std::shared_ptr<Store> store) { return std::make_shared<ForgetfulStore>(std::move(store)); };
     co_await cluster.boot();
+    self->money_at_first_ = self->money();
     for (std::size_t i = 0; i < slaves_count; ++i) {
       world.on_crash(fmt::format("S{}", i), [self, i] { self->crashed(i); });
       world.on_restart(fmt::format("S{}", i), [self, i] { self->cluster_.start_slave(i); });
@@ -384,8 +461,8 @@ class Run {
       try {
         for (std::size_t chain = 0; chain < chains(); ++chain) {
           const Hash256 block = co_await SimCluster::next_minor_block(&cluster, shard(chain));
-          const auto tip = cluster.slaves[chain].ledger->tip_of(shard(chain));
-          if (!tip || hash_of(*tip) != block) throw std::runtime_error("a new block is not the tip");
+          const auto tip = cluster.slaves[chain].shards->tip_of(shard(chain));
+          if (!tip || hash_of(tip->header) != block) throw std::runtime_error("a new block is not the tip");
         }
         const RootBlock block = co_await SimCluster::next_root_block(&cluster);
         if (block.minor_block_header_list.empty()) throw std::runtime_error("a root block without minor blocks");
@@ -398,6 +475,7 @@ class Run {
       }
     }
     if (!well) self->violate("the healed cluster does not go on: " + last);
+    if (well) co_await settle(self);
     for (const auto& [key, deposits] : self->acknowledged_) {
       ++self->report_.lists;
       self->report_.deposits += deposits;
@@ -405,29 +483,102 @@ class Run {
     }
     for (std::size_t chain = 0; chain < chains(); ++chain) co_await check_chain(self, chain);
     const Hash256 tip = hash_of(cluster.chain->tip().header);
-    for (const SimCluster::Slave& slave : cluster.slaves)
-      if (well && hash_of(*slave.ledger->root_tip()) != tip)
-        self->violate(fmt::format("{} is at root block {}, the master at {}", slave.id,
-                                  slave.ledger->root_tip()->height, cluster.chain->tip().header.height));
+    for (std::size_t chain = 0; well && chain < chains(); ++chain) {
+      const SimCluster::Slave& slave = cluster.slaves[chain];
+      const std::optional<RootBlockHeader> root = slave.shards->root_tip_of(shard(chain));
+      if (hash_of(root.value()) != tip)
+        self->violate(fmt::format("{} is at root block {}, the master at {}", slave.id, root->height,
+                                  cluster.chain->tip().header.height));
+      const std::string differs = twin_differs(cluster.config.quarkchain, shard(chain),
+                                               *slave.shard_stores_open.at(shard(chain)), hash_of(*root));
+      if (!differs.empty()) self->violate(fmt::format("a twin of {}: {}", shard_text(shard(chain)), differs));
+    }
+    if (well && self->options_.bug == PlantedBug::none) co_await check_money(self);
+  }
+
+  /// Until all that crosses has arrived: the transactions that wait, their deposits, and nothing more.
+  static awaitable<void> settle(Run* self) {
+    try {
+      for (int round = 0; round < 3; ++round) {
+        for (std::size_t chain = 0; chain < chains(); ++chain)
+          (void)co_await SimCluster::next_minor_block(&self->cluster_, shard(chain));
+        (void)co_await SimCluster::next_root_block(&self->cluster_);
+      }
+      for (std::size_t chain = 0; chain < chains(); ++chain)
+        (void)co_await SimCluster::next_minor_block(&self->cluster_, shard(chain));
+    } catch (const std::exception& failure) {
+      self->violate(std::string("what crosses shards does not arrive: ") + failure.what());
+    }
+  }
+
+  BigUint money() const {
+    BigUint all;
+    for (std::size_t chain = 0; chain < chains(); ++chain)
+      all = all + cluster_.slaves[chain].shards->total_balance_of(shard(chain)).value();
+    return all;
+  }
+
+  /// Gas is free here, and root blocks pay nobody: what miners earn is all that is made.
+  static awaitable<void> check_money(Run* self) {
+    BigUint expected = self->money_at_first_;
+    std::map<Hash256, Transfer> canonical;
+    for (std::size_t chain = 0; chain < chains(); ++chain) {
+      ShardBackend& shards = *self->cluster_.slaves[chain].shards;
+      const std::uint64_t height = shards.tip_of(shard(chain))->header.height;
+      for (std::uint64_t at = 1; at <= height; ++at) {
+        const std::optional<MinorBlock> found = co_await block_at(&shards, shard(chain), at);
+        if (!found) continue; // said before
+        expected = expected + found->header.coinbase_amount_map.balance_map.of(token_id("QKC").value());
+        for (const TypedTransaction& transaction : found->tx_list) {
+          const Hash256 hash = hash_of(transaction);
+          if (!canonical.emplace(hash, self->transfers_.at(hash)).second)
+            self->violate(fmt::format("transaction {} is in two blocks", hash.hex()));
+        }
+        CheckMinorBlockRequest again;
+        again.minor_block_header = found->header;
+        std::string wrong;
+        try {
+          (void)co_await shards.on(std::move(again));
+        } catch (const Refused& refused) {
+          wrong = refused.what();
+        }
+        if (!wrong.empty()) self->violate(wrong);
+      }
+    }
+    const BigUint seen = self->money();
+    if (seen != expected)
+      self->violate(fmt::format("there is {} in all shards, expected {}", seen.to_decimal(), expected.to_decimal()));
+    for (const auto& [hash, transfer] : self->transfers_) {
+      GetAccountDataRequest request;
+      request.address.recipient = transfer.recipient;
+      const GetAccountDataResponse reply = co_await self->cluster_.slaves[transfer.to].shards->on(std::move(request));
+      const BigUint has = reply.account_branch_data_list.front().token_balances.balance_map.of(token_id("QKC").value());
+      const BigUint due(canonical.contains(hash) ? transfer.value : 0);
+      if (has != due)
+        self->violate(fmt::format("transfer {} from {} to {}: expected {} there, seen {}", hash.hex(),
+                                  shard_text(shard(transfer.from)), shard_text(shard(transfer.to)), due.to_decimal(),
+                                  has.to_decimal()));
+    }
+    self->report_.transfers += canonical.size();
   }
 
   void check_list(std::uint32_t branch, const Hash256& block, std::optional<std::size_t> deposits, const char* what) {
     ++report_.lists_checked;
-    const std::optional<CrossShardTransactionList> list =
-        cluster_.slaves[(branch >> 16) % slaves_count].ledger->xshard_tx_list(branch, block);
+    const SimCluster::Slave& slave = cluster_.slaves[(branch >> 16) % slaves_count];
+    const std::optional<std::size_t> list = deposits_kept(*slave.shard_stores_open.at(branch), block);
     if (!list) return violate(fmt::format("{} of minor block {} is not at {}", what, block.hex(), shard_text(branch)));
-    if (deposits && list->tx_list.size() != *deposits)
-      violate(fmt::format("{} of minor block {} has {} deposits at {}, expected {}", what, block.hex(),
-                          list->tx_list.size(), shard_text(branch), *deposits));
+    if (deposits && *list != *deposits)
+      violate(fmt::format("{} of minor block {} has {} deposits at {}, expected {}", what, block.hex(), *list,
+                          shard_text(branch), *deposits));
   }
 
-  static awaitable<std::optional<MinorBlock>> block_at(Backend* ledger, std::uint32_t branch, std::uint64_t height) {
+  static awaitable<std::optional<MinorBlock>> block_at(Backend* shards, std::uint32_t branch, std::uint64_t height) {
     GetMinorBlockRequest request;
     request.branch.value = branch;
     request.height = height;
     std::optional<MinorBlock> block;
     try {
-      GetMinorBlockResponse reply = co_await ledger->on(std::move(request));
+      GetMinorBlockResponse reply = co_await shards->on(std::move(request));
       block = std::move(reply.minor_block);
     } catch (const NotFound&) { // nothing
     }
@@ -436,10 +587,10 @@ class Run {
 
   /// Each block of the best chain but genesis has its lists everywhere.
   static awaitable<void> check_chain(Run* self, std::size_t chain) {
-    Ledger& ledger = *self->cluster_.slaves[chain].ledger;
-    const std::uint64_t height = ledger.tip_of(shard(chain))->height;
+    ShardBackend& shards = *self->cluster_.slaves[chain].shards;
+    const std::uint64_t height = shards.tip_of(shard(chain))->header.height;
     for (std::uint64_t at = 1; at <= height; ++at) {
-      const std::optional<MinorBlock> found = co_await block_at(&ledger, shard(chain), at);
+      const std::optional<MinorBlock> found = co_await block_at(&shards, shard(chain), at);
       if (!found) {
         self->violate(fmt::format("there is no block {} of {}", at, shard_text(shard(chain))));
         continue;
@@ -456,6 +607,8 @@ class Run {
   sim::World world_;
   sim::Random random_;
   std::map<std::pair<std::uint32_t, Hash256>, std::size_t> acknowledged_; // by branch and block: deposits
+  std::map<Hash256, Transfer> transfers_; // that were ever signed, by transaction
+  BigUint money_at_first_;
   std::uint64_t salt_ = 0;
   bool ending_ = false;
   bool tended_ = false;
@@ -487,6 +640,7 @@ void ClusterRunReport::add(const ClusterRunReport& other) {
   faults += other.faults;
   crashes += other.crashes;
   lists_checked += other.lists_checked;
+  transfers += other.transfers;
 }
 
 ClusterRunReport simulate_cluster(const ClusterRunOptions& options) { return Run(options).run(); }

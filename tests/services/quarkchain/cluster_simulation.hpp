@@ -1,5 +1,6 @@
-// A cluster of one master and four slaves under virtual time, with links that break, stall and part, slaves that crash
-// and come back, and root chains that fork. Afterwards everything is healed, and what was promised is looked for.
+// A cluster of one master and four slaves, whose shards check and run what they are told, under virtual time, with
+// links that break, stall and part, slaves that crash and come back, and root chains that fork. Afterwards everything
+// is healed, and what was promised is looked for.
 #pragma once
 
 #include <cstdint>
@@ -48,6 +49,7 @@ struct ClusterRunReport {
   std::uint64_t faults = 0;
   std::uint64_t crashes = 0;
   std::uint64_t lists_checked = 0;
+  std::uint64_t transfers = 0; // in the canonical chains, each credited once
 
   void add(const ClusterRunReport& other);
 };

@@ -65,10 +65,11 @@ int main(int argc, char** argv) {
               static_cast<double>(options.seconds * seeds) / 3600, time.count());
   std::printf(
       "%llu minor blocks acknowledged (%llu failed), %llu root blocks (%llu failed), %llu switches, "
-      "%llu lists acknowledged with %llu deposits, %llu checked\n"
+      "%llu lists acknowledged with %llu deposits, %llu checked, %llu transfers credited\n"
       "%llu faults, %llu crashes, %llu slaves booted again, %llu links dialled again\n",
       number(sum.minor_blocks), number(sum.minor_blocks_failed), number(sum.root_blocks),
       number(sum.root_blocks_failed), number(sum.root_switches), number(sum.lists), number(sum.deposits),
-      number(sum.lists_checked), number(sum.faults), number(sum.crashes), number(sum.boots), number(sum.redials));
+      number(sum.lists_checked), number(sum.transfers), number(sum.faults), number(sum.crashes), number(sum.boots),
+      number(sum.redials));
   return failed == 0 ? 0 : 1;
 }

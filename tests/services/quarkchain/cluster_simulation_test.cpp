@@ -30,6 +30,7 @@ TEST_CASE(
   CHECK(sum.root_blocks > 15);
   CHECK(sum.root_switches > 2);
   CHECK(sum.deposits > 20);
+  CHECK(sum.transfers > 20);
   CHECK(sum.crashes >= 2);
   CHECK(sum.boots >= 2);
   CHECK(sum.redials > 5);

@@ -10,6 +10,7 @@
 #include "services/quarkchain/master/master_node.hpp"
 #include "services/quarkchain/ledger/root_chain.hpp"
 #include "services/quarkchain/chain/shard.hpp"
+#include "services/quarkchain/shards/shard_backend.hpp"
 #include "services/quarkchain/slave/slave_node.hpp"
 #include "tests/support/log_lines.hpp"
 #include "transport/sim/world.hpp"
@@ -17,6 +18,7 @@
 #include <fmt/format.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,12 +33,16 @@ using namespace std::chrono_literals;
 
 /// `chains` chains of one shard each, chain i at slave i modulo `slaves`. The first chain has an account with code and
 /// storage.
-inline ClusterConfig cluster_config(std::size_t slaves, std::size_t chains, std::uint32_t root_height_of_last = 0) {
+/// `alloc`: accounts of a chain in its genesis, as JSON members; `network`: members of QUARKCHAIN.
+inline ClusterConfig cluster_config(std::size_t slaves, std::size_t chains, std::uint32_t root_height_of_last = 0,
+                                    const std::function<std::string(std::size_t chain)>& alloc_of = {},
+                                    const std::string& network = {}) {
   std::string chain_texts;
   for (std::size_t i = 0; i < chains; ++i) {
-    const std::string alloc = i == 0 ? R"("ALLOC": {"0000000000000000000000000000000000000003000000ff":
+    const std::string alloc = alloc_of ? fmt::format("\"ALLOC\": {{{}}},", alloc_of(i))
+                              : i == 0 ? R"("ALLOC": {"0000000000000000000000000000000000000003000000ff":
                    {"balances": {"QKC": 1000, "QI": 7}, "code": "0x6001", "storage": {"0x12": "0x0345"}}},)"
-                                     : std::string();
+                                       : std::string();
     chain_texts += fmt::format(R"({}{{"CHAIN_ID": {}, "SHARD_SIZE": 1, "CONSENSUS_TYPE": "POW_SIMULATE",
       "CONSENSUS_CONFIG": {{"TARGET_BLOCK_TIME": 10}}, "GENESIS": {{{} "ROOT_HEIGHT": {}}}, "POSW_CONFIG": {{}}}})",
                                i == 0 ? "" : ",", i, alloc, i + 1 == chains ? root_height_of_last : 0);
@@ -52,10 +58,10 @@ inline ClusterConfig cluster_config(std::size_t slaves, std::size_t chains, std:
   return ClusterConfig::parse(fmt::format(
       R"({{"DB_PATH_ROOT": "", "ENABLE_TRANSACTION_HISTORY": true, "QUARKCHAIN": {{"CHAIN_SIZE": {}, "NETWORK_ID": 3,
         "ROOT": {{"CONSENSUS_TYPE": "POW_SIMULATE", "CONSENSUS_CONFIG": {{"TARGET_BLOCK_TIME": 60}}, "GENESIS": {{}},
-                  "POSW_CONFIG": {{}}}}, "CHAINS": [{}]}},
+                  "POSW_CONFIG": {{}}}}, "CHAINS": [{}]{}}},
         "MASTER": {{"MASTER_TO_SLAVE_CONNECT_RETRY_DELAY": 0.5}}, "SLAVE_LIST": [{}],
         "SIMPLE_NETWORK": {{"BOOTSTRAP_HOST": "127.0.0.1", "BOOTSTRAP_PORT": 38291}}, "MONITORING": {{}}}})",
-      chains, chain_texts, slave_texts));
+      chains, chain_texts, network.empty() ? network : ", " + network, slave_texts));
 }
 
 /// A transaction whose signature is by somebody: who, only `sender` knows.
@@ -111,6 +117,9 @@ class SimCluster {
     std::shared_ptr<Store> store = make_memory_store();
     std::function<std::shared_ptr<Store>(std::shared_ptr<Store>)> wrap; // of the store, anew for each process
     std::shared_ptr<Ledger> ledger; // of the node, or of the last one
+    std::map<std::uint32_t, std::shared_ptr<Store>> shard_stores;
+    std::map<std::uint32_t, std::shared_ptr<Store>> shard_stores_open; // the same as the process sees them
+    std::shared_ptr<ShardBackend> shards; // in the ledger's place, see checks
     std::unique_ptr<SlaveNode> node; // null while it is down
   };
 
@@ -135,12 +144,9 @@ class SimCluster {
     options.address_of = [this](const SlaveInfo& info) { return "sim://" + prefix + info.id; };
     options.connections.media["sim"] = world.medium(prefix + slave.id);
     options.connections.log = sink(slave.id);
-    LedgerOptions ledger = LedgerOptions::of(config, slave.id);
-    ledger.unix_time = [this] { return unix_time(); };
-    ledger.log = sink(slave.id);
-    slave.ledger =
-        make_ledger(std::move(ledger), std::make_unique<KeptStore>(slave.wrap ? slave.wrap(slave.store) : slave.store));
-    std::shared_ptr<Backend> backend = slave.ledger;
+    std::shared_ptr<Backend> backend;
+    if (checks) backend = slave.shards = shards_of(slave);
+    else backend = slave.ledger = ledger_of(slave);
     if (tweak_slave_) tweak_slave_(options, backend);
     slave.node = std::make_unique<SlaveNode>(world.executor(), std::move(options), std::move(backend));
     slave.node->listen();
@@ -166,7 +172,7 @@ class SimCluster {
   /// Asks all slaves for their headers, makes a root block of them and gives it to all, ourselves last.
   static awaitable<RootBlock> next_root_block(SimCluster* self) {
     const std::vector<HeadersInfo> headers = co_await self->master->get_unconfirmed_headers();
-    RootBlock block = self->chain->next_block(hash_of(self->chain->tip().header), headers, Address());
+    RootBlock block = self->chain->next_block(hash_of(self->chain->tip().header), headers, self->root_coinbase);
     co_await self->master->add_root_block(block);
     self->chain->add(block);
     co_return block;
@@ -186,6 +192,8 @@ class SimCluster {
 
   sim::World& world;
   std::string prefix;
+  bool checks = false; // slaves have shards that check what they are told, and not the embedded ledger
+  Address root_coinbase; // of next_root_block
   ClusterConfig config;
   std::vector<Slave> slaves;
   std::shared_ptr<Store> master_store = make_memory_store();
@@ -199,6 +207,26 @@ class SimCluster {
       return fmt::format("{} {}", std::chrono::duration_cast<std::chrono::milliseconds>(world.elapsed()).count(), who);
     });
   }
+  std::shared_ptr<Ledger> ledger_of(Slave& slave) {
+    LedgerOptions ledger = LedgerOptions::of(config, slave.id);
+    ledger.unix_time = [this] { return unix_time(); };
+    ledger.log = sink(slave.id);
+    return make_ledger(std::move(ledger),
+                       std::make_unique<KeptStore>(slave.wrap ? slave.wrap(slave.store) : slave.store));
+  }
+  std::shared_ptr<ShardBackend> shards_of(Slave& slave) {
+    ShardBackendOptions shards = ShardBackendOptions::of(config, slave.id);
+    shards.unix_time = [this] { return unix_time(); };
+    shards.random = [this] { return ++random_; };
+    shards.log = sink(slave.id);
+    shards.open_store = [&slave](std::uint32_t id) {
+      std::shared_ptr<Store>& store = slave.shard_stores[id];
+      if (!store) store = make_memory_store();
+      slave.shard_stores_open[id] = slave.wrap ? slave.wrap(store) : store;
+      return std::make_unique<KeptStore>(slave.shard_stores_open[id]);
+    };
+    return make_shard_backend(std::move(shards));
+  }
   static awaitable<void> stop_all(SimCluster* self) {
     if (self->master) co_await self->master->stop(Duration::zero());
     for (Slave& slave : self->slaves)
@@ -207,6 +235,7 @@ class SimCluster {
 
   TweakSlave tweak_slave_;
   TweakMaster tweak_master_;
+  std::uint64_t random_ = 0;
 };
 
 } // namespace trunkline::quarkchain::test
