@@ -21,7 +21,6 @@ Needs the drivers: ninja -C BUILD bench-drivers.
 #   Builds a release and measures it against raw sockets in the same run.
 #   --peers       first installs nghttp2, ZeroMQ and gRPC, which then take part
 #   --peers=LIST  measures only these, and installs nothing
-#   --sync        instead: the tree sync beside rsync, --rounds N --mib N --files N --many N --only CASE
 #   --instructions  counts instructions instead of time, and first installs valgrind
 
 import argparse
@@ -37,21 +36,21 @@ import tempfile
 import time
 
 import instructions
-import sync
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import dev  # noqa: E402
 
 WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
              "idle_circuit_bytes", "idle_connection_bytes")
-PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec", "python")
+PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec", "quarkchain_shard", "python")
 # Drivers that are not built: pyquarkchain's own master and slave, where PYQUARKCHAIN says where they are (docs/testing.md).
 SCRIPTS = {"python": os.path.join(os.path.dirname(os.path.abspath(__file__)), "quarkchain_python.py")}
 # What only one driver does: a service on trunkline has nobody to be compared with here.
 OWN_WORKLOADS = {"trunkline": ("calls_64",),
                  "network": ("conduit_1", "conduit_50", "first_message", "broadcast_27", "mesh_27", "broadcast_81", "mesh_81"),
                  "quarkchain": ("calls_1", "calls_64", "forward_64", "idle_peer_bytes"),
-                 "quarkchain_codec": ("quarkchain_root_block",), "python": ("calls_1", "calls_64")}
+                 "quarkchain_codec": ("quarkchain_root_block",),
+                 "quarkchain_shard": ("shard_validate", "shard_build", "shard_checkdb", "shard_root", "shard_memory"), "python": ("calls_1", "calls_64")}
 ALL_WORKLOADS = tuple(dict.fromkeys(WORKLOADS + sum(OWN_WORKLOADS.values(), ())))
 ON_ONE_CORE = ("round_trip", "calls_1")
 IDLE_COUNTS = {"idle_circuit_bytes": 100_000, "idle_connection_bytes": 1_000, "idle_peer_bytes": 100_000}
@@ -67,6 +66,10 @@ TARGETS = {
     "opens": ("value", "at_least", 200_000, ">= 200 k/s"),
     "idle_circuit_bytes": ("value", "at_most", 1000, "<= 1000 bytes"),
     "quarkchain_root_block": ("value", "at_least", 400, ">= 400 MB/s"),
+    "shard_validate": ("value", "at_least", 20_000, ">= 20 k/s"),
+    "shard_build": ("value", "at_least", 50, ">= 50/s"),
+    "shard_root": ("value", "at_most", 50, "<= 50 ms"),
+    "shard_memory": ("value", "at_most", 200, "<= 200 MiB"),
     "calls_64": ("value", "at_least", 150_000, ">= 150 k/s"),
     "forward_64": ("value", "at_least", 1_000_000, ">= 1 M/s"),
     "idle_peer_bytes": ("value", "at_most", 1000, "<= 1000 bytes"),
@@ -527,8 +530,6 @@ def main_of_instructions(drivers, missing, options):
 
 if __name__ == "__main__":
     try:
-        if "--sync" in sys.argv:
-            sys.exit(sync.main([word for word in sys.argv[1:] if word != "--sync"], dev.build))
         sys.exit(main(prepared(sys.argv[1:])))
     except KeyboardInterrupt:
         sys.exit(130)
