@@ -21,6 +21,7 @@ Needs the drivers: ninja -C BUILD bench-drivers.
 #   Builds a release and measures it against raw sockets in the same run.
 #   --peers       first installs nghttp2, ZeroMQ and gRPC, which then take part
 #   --peers=LIST  measures only these, and installs nothing
+#   --sync        instead: the tree sync beside rsync, --rounds N --mib N --files N --many N --only CASE
 #   --instructions  counts instructions instead of time, and first installs valgrind
 
 import argparse
@@ -36,6 +37,7 @@ import tempfile
 import time
 
 import instructions
+import sync
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import dev  # noqa: E402
@@ -530,6 +532,8 @@ def main_of_instructions(drivers, missing, options):
 
 if __name__ == "__main__":
     try:
+        if "--sync" in sys.argv:
+            sys.exit(sync.main([word for word in sys.argv[1:] if word != "--sync"], dev.build))
         sys.exit(main(prepared(sys.argv[1:])))
     except KeyboardInterrupt:
         sys.exit(130)

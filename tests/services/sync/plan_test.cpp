@@ -46,7 +46,7 @@ TEST_CASE("plan: each pair of entries has its step") {
       {"other size", file("a", 2), file("a"), false, {Step::send_file}},
       {"other time", file("a", 1, 101), file("a"), false, {Step::send_file}},
       {"other mode", file("a", 1, 100, 0600), file("a"), false, {Step::set_attributes}},
-      {"setuid there is not wanted here", file("a", 1, 100, 04755), file("a", 1, 100, 0755), false, {Step::none}},
+      {"setuid that is to be kept is set", file("a", 1, 100, 04755), file("a", 1, 100, 0755), false, {Step::set_attributes}},
       {"setuid here is taken away", file("a", 1, 100, 0755), file("a", 1, 100, 04755), false, {Step::set_attributes}},
       {"checksum, equal", file("a"), file("a"), true, {Step::compare_file}},
       {"checksum, other time", file("a", 1, 101), file("a"), true, {Step::compare_file, InTheWay::nothing, true}},

@@ -459,6 +459,66 @@ awaitable<void> push_and_not_listen(std::string path) {
   co_await town.close();
 }
 
+/// What the Taker says of the file that it has something of; nothing when it does not open a circuit for that.
+awaitable<void> hear_basis(CircuitInbox& circuits) {
+  std::optional<Circuit> basis = co_await circuits.next();
+  REQUIRE(basis);
+  for (;;) {
+    const std::optional<Fragment> heard = co_await basis->receive();
+    if (!heard) break;
+    CHECK((heard->op == op::basis || heard->op == op::sums));
+  }
+  basis->close();
+}
+
+Circuit open_delta(Circuit& control, std::uint64_t index, std::uint64_t size) {
+  wire::FileHeader header;
+  header.set_index(index);
+  header.set_size(size);
+  header.set_mode(0644);
+  header.set_has_basis(true);
+  return control.new_circuit(to_fragment(op::file, header));
+}
+
+awaitable<void> say_copy(Circuit& circuit, std::uint64_t to, std::uint64_t from, std::uint64_t size) {
+  wire::Copies copies;
+  wire::Copies::Copy& copy = *copies.add_copies();
+  copy.set_to(to);
+  copy.set_from(from);
+  copy.set_size(size);
+  co_await send_message(circuit, op::copies, copies);
+}
+
+awaitable<void> say_digest(Circuit& circuit, std::string digest) {
+  Fragment fragment(op::whole_digest, Payload(digest));
+  co_await circuit.send(std::move(fragment));
+}
+
+constexpr std::uint64_t old_bytes = 100'000; // of the file "a" that is there, in blocks of 512 bytes
+
+/// The listing in which it is another one now, and what the Taker has of it.
+awaitable<void> say_changed(Circuit& control, CircuitInbox& circuits) {
+  co_await say_listing(control, entries(directory(""), file("a", 50'000), file("b", 50'000)));
+  co_await hear_basis(circuits);
+}
+
+awaitable<void> say_basis(Circuit& control, std::uint64_t index, std::uint32_t block_bytes, std::string sums) {
+  wire::Basis header;
+  header.set_index(index);
+  header.set_block_bytes(block_bytes);
+  Circuit circuit = control.new_circuit(to_fragment(op::basis, header));
+  Fragment fragment(op::sums, Payload(sums));
+  co_await circuit.send(std::move(fragment));
+  circuit.finish();
+}
+
+awaitable<void> hear_listing_end(Circuit& control) {
+  for (;;) {
+    const std::optional<Fragment> heard = co_await control.receive();
+    if (!heard || heard->op == op::listing_end) co_return;
+  }
+}
+
 } // namespace
 
 TEST_CASE("hostile giver: a listing that is not ascending, too long or wrongly counted ends the sync") {
@@ -897,4 +957,171 @@ TEST_CASE("hostile asker: notes beyond notes_max are counted and not heard") {
   REQUIRE(heard.size() == 44);
   CHECK(contains(heard[20].text, "more than 10 errors of one sync"));
   CHECK(contains(heard[21].text, "more than 10 notes of one sync"));
+}
+
+TEST_CASE("hostile giver: a delta that does not fit ends the sync, and the old version stays") {
+  struct Row {
+    InboxScript script;
+    const char* words;
+  };
+  const Row rows[] = {
+      {[](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+         co_await say_changed(control, circuits);
+         Circuit circuit = open_delta(control, 1, 50'000);
+         co_await say_copy(circuit, 0, old_bytes - 100, 1000);
+         circuit.finish();
+       },
+       "of a basis of 99840"},
+      {[](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+         co_await say_changed(control, circuits);
+         Circuit circuit = open_delta(control, 1, 50'000);
+         co_await say_copy(circuit, 0, ~std::uint64_t{0} - 10, 100);
+         circuit.finish();
+       },
+       "of a basis of 99840"},
+      {[](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+         co_await say_changed(control, circuits);
+         Circuit circuit = open_delta(control, 1, 50'000);
+         co_await say_copy(circuit, 0, 0, 50'001);
+         circuit.finish();
+       },
+       "gets 50001 bytes at 0"},
+      {[](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+         co_await say_changed(control, circuits);
+         Circuit circuit = open_delta(control, 1, 50'000);
+         co_await say_copy(circuit, 100, 0, 512);
+         circuit.finish();
+       },
+       "has a gap in front of 100"},
+      {[](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+         co_await say_changed(control, circuits);
+         Circuit circuit = open_file(control, 1, 50'000);
+         co_await say_copy(circuit, 0, 0, 512);
+         circuit.finish();
+       },
+       "of a basis of 0"},
+      {[](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+         co_await say_changed(control, circuits);
+         Circuit circuit = open_delta(control, 2, 50'000);
+         circuit.finish();
+       },
+       "a basis that nobody has named"},
+      {[](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+         co_await say_changed(control, circuits);
+         Circuit circuit = open_delta(control, 1, 50'000);
+         co_await say_digest(circuit, "short");
+         circuit.finish();
+       },
+       "a digest of 5 bytes"},
+      {[](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+         co_await say_changed(control, circuits);
+         Circuit circuit = open_delta(control, 1, 50'000);
+         co_await say_digest(circuit, std::string(16, 'x'));
+         co_await say_data(circuit, 0, "more");
+         circuit.finish();
+       },
+       "goes on behind its digest"},
+      {[](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+         co_await say_changed(control, circuits);
+         Circuit circuit = open_delta(control, 1, 50'000);
+         co_await say_copy(circuit, 0, 0, 512);
+         circuit.finish();
+       },
+       "ends before it is whole"},
+      {[](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+         co_await say_changed(control, circuits);
+         Circuit circuit = open_file(control, 1, 50'000);
+         Fragment packed(op::packed_data, Payload("nothing that zstd has made"));
+         co_await circuit.send(std::move(packed));
+         circuit.finish();
+       },
+       "cannot be unpacked"},
+  };
+
+  for (const Row& row : rows) {
+    const test::Scratch scratch;
+    const std::string old(old_bytes, 'o');
+    scratch.write("a", old);
+
+    const Ended outcome = play(Scene(row.script), scratch.path());
+
+    CHECK_MESSAGE(contains(outcome.failure, row.words), outcome.failure, " instead of ", row.words);
+    CHECK(scratch.read("a") == old);
+    CHECK(scratch.picture().size() == 1);
+  }
+}
+
+TEST_CASE("hostile giver: a digest that is wrong brings the whole file, and only once") {
+  const test::Scratch scratch;
+  scratch.write("a", std::string(old_bytes, 'o'));
+
+  const Ended outcome = play(Scene([](Circuit& control, CircuitInbox& circuits) -> awaitable<void> {
+                               co_await say_listing(control, entries(directory(""), file("a", 50'000)));
+                               co_await hear_basis(circuits);
+                               Circuit circuit = open_delta(control, 1, 50'000);
+                               co_await say_copy(circuit, 0, 0, 50'000);
+                               co_await say_digest(circuit, std::string(16, 'x'));
+                               circuit.finish();
+                               co_await wait_for_want(control);
+                               co_await say_file(control, 1, std::string(50'000, 'n'));
+                             }),
+                             scratch.path());
+
+  CHECK(outcome.failure == "");
+  CHECK(scratch.read("a") == std::string(50'000, 'n'));
+  CHECK(outcome.report.bytes_matched == 0);
+}
+
+TEST_CASE("hostile taker: a basis that cannot be one ends the sync") {
+  struct Row {
+    Script script;
+    const char* words;
+  };
+  const Row rows[] = {
+      {[](Circuit& control) -> awaitable<void> {
+         co_await hear_listing_end(control);
+         co_await say_basis(control, 7, 1024, std::string(24, 's'));
+       },
+       "is no file that is listed"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await hear_listing_end(control);
+         co_await say_basis(control, 0, 1024, std::string(24, 's'));
+       },
+       "is no file that is listed"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await hear_listing_end(control);
+         co_await say_basis(control, 1, 1000, std::string(24, 's'));
+       },
+       "a basis in blocks of 1000 bytes"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await hear_listing_end(control);
+         co_await say_basis(control, 1, 1024, std::string(25, 's'));
+       },
+       "sums of a basis in 25 bytes"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await hear_listing_end(control);
+         co_await say_basis(control, 1, 1024, std::string(24, 's'));
+         co_await say_basis(control, 1, 1024, std::string(24, 's'));
+       },
+       "is wanted twice"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await hear_listing_end(control);
+         wire::Want want;
+         want.add_files()->set_index(1);
+         want.mutable_files(0)->set_again(true);
+         co_await send_message(control, op::want, want);
+       },
+       "is wanted again"},
+  };
+
+  for (const Row& row : rows) {
+    const test::Scratch scratch;
+    scratch.write("a", std::string(100'000, 'a'));
+    Scene scene(row.script);
+    scene.real_takes = false;
+
+    const Ended outcome = play(scene, scratch.path());
+
+    CHECK_MESSAGE(contains(outcome.failure, row.words), outcome.failure, " instead of ", row.words);
+  }
 }

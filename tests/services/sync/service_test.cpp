@@ -4,6 +4,7 @@
 
 #include "services/sync/walk.hpp"
 #include "tests/services/sync/scratch.hpp"
+#include "tests/services/sync/two_nodes.hpp"
 #include "tests/support/coroutine.hpp"
 #include "tests/support/seed.hpp"
 #include "transport/memory.hpp"
@@ -27,101 +28,9 @@
 
 using namespace trunkline;
 using namespace trunkline::sync;
+using namespace trunkline::test;
 
 namespace {
-
-enum class Way { push, pull };
-
-struct Ended {
-  Report report;
-  std::string failure; // empty: none
-  std::vector<Note> asker_notes;
-  std::vector<Note> answerer_notes;
-  Progress progress;
-
-  std::vector<std::string> notes(Note::Kind kind) const {
-    std::vector<std::string> found;
-    for (const Note& note : asker_notes)
-      if (note.kind == kind) found.push_back(note.path);
-    std::sort(found.begin(), found.end());
-    return found;
-  }
-};
-
-struct Setting {
-  Options options;
-  std::shared_ptr<Disk> from_disk = std::make_shared<Disk>();
-  std::shared_ptr<Disk> to_disk = std::make_shared<Disk>();
-  bool read_only = false;
-  std::string path;
-  Tuning tuning;
-};
-
-NodeOptions on(std::shared_ptr<MemoryMedium> network) {
-  NodeOptions options;
-  options.media["mem"] = std::move(network);
-  return options;
-}
-
-sync::ServiceOptions answering(const Setting& setting, std::shared_ptr<Root> root, std::vector<Note>& notes) {
-  sync::ServiceOptions options;
-  options.root = std::move(root);
-  options.read_only = setting.read_only;
-  options.random = test::seeded_random();
-  options.tuning = setting.tuning;
-  options.on_note = [&notes](const Note& note) { notes.push_back(note); };
-  return options;
-}
-
-awaitable<void> run(Way way, const Setting& setting, std::string from, std::string to, Ended& outcome) {
-  const Executor executor = co_await asio::this_coro::executor;
-  const auto network = std::make_shared<MemoryMedium>();
-  Node asker(executor, on(network));
-  Node answerer(executor, on(network));
-  const std::string address = answerer.listen("mem://answerer");
-  sync::ServiceOptions asking;
-  asking.random = test::seeded_random();
-  asking.tuning = setting.tuning;
-  const auto service = Service::register_at(asker, std::move(asking));
-  Watch watch;
-  watch.on_note = [&outcome](const Note& note) { outcome.asker_notes.push_back(note); };
-  const auto progress = watch.progress;
-  try {
-    if (way == Way::push) {
-      Service::register_at(answerer, answering(setting, Root::open(to, setting.to_disk), outcome.answerer_notes));
-      Source source = open_source(from, setting.from_disk);
-      outcome.report =
-          co_await service->push(asker, std::move(source), address, setting.path, setting.options, std::move(watch));
-    } else {
-      Service::register_at(answerer, answering(setting, Root::open(from, setting.from_disk), outcome.answerer_notes));
-      auto root = Root::open(to, setting.to_disk);
-      outcome.report =
-          co_await service->pull(asker, address, setting.path, std::move(root), setting.options, std::move(watch));
-    }
-  } catch (const std::exception& thrown) {
-    outcome.failure = thrown.what();
-  }
-  outcome.progress = *progress;
-  co_await asker.close();
-  co_await answerer.close();
-}
-
-Ended sync_trees(Way way, const std::string& from, const std::string& to, const Setting& setting = {}) {
-  Ended outcome;
-  test::run_coroutine(run(way, setting, from, to, outcome));
-  return outcome;
-}
-
-const Way both_ways[] = {Way::push, Way::pull};
-
-const char* name_of_way(Way way) { return way == Way::push ? "push" : "pull"; }
-
-std::string random_text(std::size_t size) {
-  std::mt19937_64 random(test::test_seed() + size);
-  std::string text(size, '\0');
-  for (char& letter : text) letter = static_cast<char>(random());
-  return text;
-}
 
 void fill(const test::Scratch& scratch) {
   scratch.write("from/empty", "");
