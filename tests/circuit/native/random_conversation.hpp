@@ -594,12 +594,19 @@ class Conversation {
       if (++fragments > 1000 || there.machine().send(*from, fragment) != SendOutcome::queued)
         throw Broken("credit does not come back for fragments that are taken at once");
       pair_.pump();
+      // What was granted as it arrived leaves it out.
+      const int trunk_arrival = here.model().credits_said();
+      const int circuit_arrival = here.model().credits_said(to->id);
+      const auto untaken = [cost = static_cast<std::int64_t>(say::fragment_overhead + 30'000)](int said, int arrival) {
+        return said == arrival ? cost : 0;
+      };
       if (!here.machine().take(*to)) throw Broken("a fragment does not arrive");
       pair_.pump();
-      if (trunk_before && here.model().credits_said() != trunk_grants)
-        check_sum("the trunk", here.model().granted(), static_cast<std::int64_t>(memory_max_[side] / 2));
-      if (circuit_before && here.model().credits_said(to->id) != circuit_grants)
-        check_sum("a circuit", here.model().granted(to->id), say::circuit_window);
+      if (const int said = here.model().credits_said(); trunk_before && said != trunk_grants)
+        check_sum("the trunk", here.model().granted() + untaken(said, trunk_arrival),
+                  static_cast<std::int64_t>(memory_max_[side] / 2));
+      if (const int said = here.model().credits_said(to->id); circuit_before && said != circuit_grants)
+        check_sum("a circuit", here.model().granted(to->id) + untaken(said, circuit_arrival), say::circuit_window);
     }
     note_events(); // while what they are about is still there
     there.machine().release(*from);
