@@ -22,19 +22,16 @@ void Closings::note_progress(NativeCircuit& circuit) {
 void Closings::tick(Instant credited_at) {
   while (!line_.empty() && whole_.now >= after(line_.front().looked_at, interval())) {
     NativeCircuit& circuit = line_.front();
-    const bool lacks_trunk_credit = circuit.outgoing_cost > 0 && circuit.counted_cost > 0;
-    if (lacks_trunk_credit && credited_at > circuit.looked_at) {
+    const bool for_others = waits_for_others(circuit);
+    if (for_others && credited_at > circuit.looked_at) {
       add(circuit);
       continue;
     }
+    const std::uint8_t most = for_others ? looks_for_others_max : looks_max;
     if (circuit.looks == 0) circuit.answered_from = keepalive_.answers_that_prove();
-    if (circuit.looks < looks_max) ++circuit.looks;
-    if (circuit.looks == looks_max && keepalive_.answers() >= circuit.answered_from) {
-      whole_.reset_circuit(
-          circuit, End(error::stalled,
-                       fmt::format("{} within stall_deadline {} ms, though the far side answers pings",
-                                   circuit.outgoing_cost > 0 ? "nothing of it could be sent" : "no answer to the close",
-                                   whole_.limits.stall_deadline.count())));
+    if (circuit.looks < most) ++circuit.looks;
+    if (circuit.looks >= most && keepalive_.answers() >= circuit.answered_from) {
+      whole_.reset_circuit(circuit, End(error::stalled, stalled_text(circuit)));
       continue;
     }
     keepalive_.probe();
@@ -43,10 +40,26 @@ void Closings::tick(Instant credited_at) {
   }
 }
 
+/// It lacks the trunk's credit, or it has begun a fragment that the far side has no memory for. Whoever holds that is
+/// given up by the far side when nobody reads there, but its deadline may begin when ours is half over.
+bool Closings::waits_for_others(const NativeCircuit& circuit) {
+  return circuit.outgoing_cost > 0 && (circuit.counted_cost > 0 || circuit.begun != 0);
+}
+
+std::string Closings::stalled_text(const NativeCircuit& circuit) const {
+  const auto deadline = whole_.limits.stall_deadline.count();
+  if (waits_for_others(circuit))
+    return fmt::format("the far side had no memory for it within three times stall_deadline {} ms, though it answers "
+                       "pings",
+                       deadline);
+  return fmt::format("{} within stall_deadline {} ms, though the far side answers pings",
+                     circuit.outgoing_cost > 0 ? "nothing of it could be sent" : "no answer to the close", deadline);
+}
+
 void Closings::check() const {
   if (line_.empty()) return;
   invariant(line_.front().closed_here() && !line_.front().ended, "closings: a circuit in line is closed and not over");
-  invariant(line_.front().looks <= looks_max, "closings: looks <= looks_max");
+  invariant(line_.front().looks <= looks_for_others_max, "closings: looks <= looks_for_others_max");
 }
 
 } // namespace trunkline

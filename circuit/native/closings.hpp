@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 namespace trunkline {
 
@@ -28,14 +29,19 @@ class Closings {
   Instant deadline() const noexcept {
     return line_.empty() ? Instant::max() : after(line_.front().looked_at, interval());
   }
-  /// `credited_at`: when the trunk's credit came last. A circuit that only lacks that one waits for other circuits.
+  /// `credited_at`: when the trunk's credit came last. A circuit that lacks only that, or the far side's memory, waits
+  /// for other circuits: while they move it is not given up.
   void tick(Instant credited_at);
 
-  /// looks <= looks_max.
+  /// looks <= looks_for_others_max.
   void check() const;
 
  private:
   static constexpr std::uint8_t looks_max = 4; // within a stall_deadline
+  static constexpr std::uint8_t looks_for_others_max = 3 * looks_max;
+
+  static bool waits_for_others(const NativeCircuit& circuit);
+  std::string stalled_text(const NativeCircuit& circuit) const;
 
   std::chrono::milliseconds interval() const noexcept {
     const auto deadline = whole_.limits.stall_deadline;

@@ -66,9 +66,9 @@ bool Window::overcharge(const NativeCircuit* circuit, std::int64_t bytes) {
 std::optional<Fragment> Window::take(NativeCircuit& circuit, FragmentQueue& queue) {
   FragmentNode* node = queue.pop();
   prefetch(queue.first());
-  circuit.consumed_at = whole_.now;
+  circuit.consumed_at = whole_.now + Instant::duration(1); // some time after the last input
   circuit.read_here = true;
-  if (&queue == &circuit.errors) circuit.errors_unread -= static_cast<std::uint32_t>(node->cost);
+  if (&queue == &circuit.errors) take_from_errors(circuit, *node);
   std::optional<Fragment> fragment(std::move(node->fragment));
   fragment->stamp(circuit.names, fragment->serial());
   settle(circuit, *node, &circuit);
@@ -178,7 +178,7 @@ void Window::drop_all_unread(NativeCircuit& circuit) {
       nodes_.free(node);
     }
   }
-  circuit.errors_unread = 0;
+  errors_unread_ -= std::exchange(circuit.errors_unread, 0);
 }
 
 // Reassembly.
@@ -309,29 +309,60 @@ void Window::drop_begun_assembly(NativeCircuit& circuit) {
   if (stall_check_at_ != Instant::max()) watch(false);
 }
 
-/// Error fragments have a bound of their own: a caller that takes answers only still gets them. So one that is larger
-/// than the bound, and is kept as the latest, must not hold the circuit's credit.
-void Window::bound_errors(NativeCircuit& circuit, FragmentNode& latest) {
-  if (latest.cost > whole_.limits.errors_unread_bytes_max)
-    consumed_of(circuit, static_cast<std::int64_t>(latest.cost - std::exchange(latest.extra, latest.cost)));
-  while (circuit.errors_unread > whole_.limits.errors_unread_bytes_max) {
+// Error fragments.
+
+/// What one circuit may keep of them: as much as is free of a part of the window. So each of n circuits that nobody
+/// reads errors from keeps 1 / (n + 1) of it, and a circuit that is alone its limit.
+std::size_t Window::errors_bytes_max() const noexcept {
+  const auto part = static_cast<std::size_t>(window_ / 8);
+  return std::min(whole_.limits.errors_unread_bytes_max, part - std::min(part, errors_unread_));
+}
+
+void Window::take_from_errors(NativeCircuit& circuit, const FragmentNode& node) noexcept {
+  circuit.errors_unread -= static_cast<std::uint32_t>(node.cost);
+  errors_unread_ -= node.cost;
+}
+
+/// A caller that takes answers only still gets them: so what lies unread of errors has a bound of its own, and holds
+/// none of the circuit's credit, nor of its share of the trunk's.
+void Window::note_error(NativeCircuit& circuit, FragmentNode& latest) {
+  circuit.errors_unread += static_cast<std::uint32_t>(latest.cost);
+  errors_unread_ += latest.cost;
+  while (circuit.errors_unread > errors_bytes_max()) {
     FragmentNode* const node = circuit.errors.first();
-    if (!circuit.errors.after(node)) return; // one is kept, however large it is
+    if (node == &latest) break; // one is kept, however large it is
     circuit.errors.pop();
-    circuit.errors_unread -= static_cast<std::uint32_t>(node->cost);
+    take_from_errors(circuit, *node);
     ++circuit.counters.errors_dropped;
     ++whole_.counters.errors_dropped;
     settle(circuit, *node, &circuit);
     nodes_.free(node);
   }
+  consumed_of(circuit, static_cast<std::int64_t>(latest.cost - std::exchange(latest.extra, latest.cost)));
 }
 
 /// Looks whether somebody needs memory that there is not: the clock runs as long as that is so. `progress`: somebody
 /// got some.
 void Window::watch(bool progress) {
-  if (!is_short_of_memory()) stall_check_at_ = Instant::max();
-  else if (progress || stall_check_at_ == Instant::max())
-    stall_check_at_ = after(whole_.now, whole_.limits.stall_deadline);
+  if (!is_short_of_memory()) {
+    stall_check_at_ = Instant::max();
+  } else if (progress || stall_check_at_ == Instant::max()) {
+    short_since_ = whole_.now;
+    stall_check_at_ = after(whole_.now, stall_check_interval());
+  }
+}
+
+std::chrono::milliseconds Window::stall_check_interval() const noexcept {
+  const auto deadline = whole_.limits.stall_deadline;
+  return is_never(deadline) ? deadline : std::max(deadline / 4, std::chrono::milliseconds(1));
+}
+
+/// Whether nothing was taken there for a stall_deadline. What is taken between two inputs has the time of the first;
+/// while memory is short they are no further apart than our checks.
+bool Window::is_left_unread(const NativeCircuit& circuit) const {
+  Instant due = after(circuit.consumed_at, whole_.limits.stall_deadline);
+  if (circuit.consumed_at > short_since_) due = after(due, stall_check_interval());
+  return whole_.now >= due;
 }
 
 std::string Window::stalled_text(const NativeCircuit& circuit) const {
@@ -340,18 +371,28 @@ std::string Window::stalled_text(const NativeCircuit& circuit) const {
                      is_used_up() ? "the trunk's credit was used up" : "a fragment waited for memory");
 }
 
+/// Taking what lies unread there would give something back to the pool.
+bool Window::holds_pool(const NativeCircuit& circuit) {
+  for (const FragmentQueue* queue : {&circuit.reads, &circuit.errors})
+    for (const FragmentNode* node = queue->first(); node; node = queue->after(node))
+      if (node->trunk_extra > 0) return true;
+  return false;
+}
+
 /// For a stall_deadline the far side has had no credit, or a fragment no memory: the circuits that hold most and are
-/// not read lose it, until that is over.
+/// not read lose it, until that is over. Those that hold nothing of what is missing lose nothing.
 void Window::check_stalled_readers() {
-  const Limits& limits = whole_.limits;
-  const bool only_unread = !is_used_up() && reserving_.empty(); // what waits may have half of the pool only
+  stall_check_at_ = after(whole_.now, stall_check_interval());
+  if (whole_.now < after(short_since_, whole_.limits.stall_deadline)) return;
+  const bool is_pool = !is_used_up();
+  const bool only_unread = is_pool && reserving_.empty(); // what waits may have half of the pool only
   std::vector<NativeCircuit*> holders;
   for (NativeCircuit& circuit : circuits_.all()) {
-    const bool holds = circuit.unread > 0 && !(only_unread && circuit.read_here);
-    if (holds && whole_.now >= after(circuit.consumed_at, limits.stall_deadline)) holders.push_back(&circuit);
+    if (circuit.unread == 0 || (only_unread && circuit.read_here)) continue;
+    if (is_left_unread(circuit) && (!is_pool || holds_pool(circuit))) holders.push_back(&circuit);
   }
   std::ranges::sort(holders, std::ranges::greater(), &NativeCircuit::unread);
-  const Assembly* const waits = is_used_up() ? nullptr : &(reserving_.empty() ? reserving_unread_ : reserving_).front();
+  const Assembly* const waits = !is_pool ? nullptr : &(reserving_.empty() ? reserving_unread_ : reserving_).front();
   const auto is_over = [&] {
     const Reserving& line = reserving_.empty() ? reserving_unread_ : reserving_;
     return waits ? line.empty() || &line.front() != waits : !is_used_up();
@@ -366,9 +407,7 @@ void Window::check_stalled_readers() {
       whole_.reset_circuit(*worst, std::move(reason));
     }
   }
-  const auto again =
-      is_over() ? limits.stall_deadline : std::max(limits.stall_deadline / 4, std::chrono::milliseconds(1));
-  stall_check_at_ = is_short_of_memory() ? after(whole_.now, again) : Instant::max();
+  watch(is_over());
 }
 
 void Window::check(bool full) {
@@ -384,11 +423,14 @@ void Window::check(bool full) {
             "window: a clock runs exactly while memory is short");
   if (!full) return;
   std::size_t unread = 0;
+  std::size_t errors_unread = 0;
   for (const NativeCircuit& circuit : circuits_.all()) {
     unread += circuit.unread;
+    errors_unread += circuit.errors_unread;
     check_circuit(circuit);
   }
   invariant(unread <= unread_, "window: the sum of the circuits' unread <= unread");
+  invariant(errors_unread == errors_unread_, "window: errors_unread == the sum of the circuits'");
 }
 
 /// Less by a frame that is being read, which is charged and not delivered yet.

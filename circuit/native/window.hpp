@@ -19,6 +19,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -74,10 +75,7 @@ class Window {
     if (newly_readable) circuit.consumed_at = whole_.now;
   }
   /// An error fragment was delivered: older ones may have to give way.
-  void note_error(NativeCircuit& circuit, FragmentNode& node) {
-    circuit.errors_unread += static_cast<std::uint32_t>(node.cost);
-    if (circuit.errors_unread > whole_.limits.errors_unread_bytes_max) bound_errors(circuit, node);
-  }
+  void note_error(NativeCircuit& circuit, FragmentNode& latest);
   /// Takes the first fragment of `queue`, which has one.
   std::optional<Fragment> take(NativeCircuit& circuit, FragmentQueue& queue);
   void drop_unread(NativeCircuit& circuit) {
@@ -118,12 +116,16 @@ class Window {
   bool has_room(const NativeCircuit& circuit, std::size_t missing) const;
   void serve_reservations();
   void serve(Reserving& line);
-  void bound_errors(NativeCircuit& circuit, FragmentNode& latest);
+  std::size_t errors_bytes_max() const noexcept;
+  void take_from_errors(NativeCircuit& circuit, const FragmentNode& node) noexcept;
   void drop_all_unread(NativeCircuit& circuit);
   void drop_begun_assembly(NativeCircuit& circuit);
   bool is_used_up() const noexcept { return receive_credit_ < used_up_below; }
   bool is_short_of_memory() const noexcept { return is_used_up() || !reserving_.empty() || !reserving_unread_.empty(); }
   void watch(bool progress);
+  std::chrono::milliseconds stall_check_interval() const noexcept;
+  bool is_left_unread(const NativeCircuit& circuit) const;
+  static bool holds_pool(const NativeCircuit& circuit);
   void check_stalled_readers();
   std::string stalled_text(const NativeCircuit& circuit) const;
   void check_circuit(const NativeCircuit& circuit) const;
@@ -141,6 +143,7 @@ class Window {
       0; // not yet granted again; negative: extras of abandoned fragments that the far side still has
   std::int64_t extras_ = 0; // granted beyond the window, to complete fragments that are still here
   std::size_t unread_ = 0; // kept: incomplete, or delivered and not taken
+  std::size_t errors_unread_ = 0; // of which on queues of errors
   std::size_t pool_;
   std::size_t pool_reserved_ = 0;
   std::size_t pool_missing_ = 0; // allocated for fragments, and still to arrive
@@ -151,6 +154,7 @@ class Window {
   std::int64_t low_ = 0; // when the far side has less than this left, it is granted what is due
   bool shares_ = false;
   Instant stall_check_at_ = Instant::max();
+  Instant short_since_{}; // memory, or since somebody got some
 };
 
 } // namespace trunkline

@@ -391,9 +391,12 @@ TEST_CASE("trunk: a little credit for what is before a close begins the wait ane
     dialogue.hears(say::credit(1, 20'000));
   }
   CHECK(dialogue.events() == "");
-  passes_answered(dialogue, 61s);
+  passes_answered(dialogue, 170s); // it may be others whom the far side's memory waits for
+  CHECK(dialogue.events() == "");
+  passes_answered(dialogue, 11s);
 
   CHECK(dialogue.events() == "ended 1: stalled");
+  CHECK(contains(dialogue.circuit(1).end->text, "no memory for it within three times stall_deadline 60000 ms"));
 }
 
 TEST_CASE("trunk: each of several closed circuits ends at its own deadline") {

@@ -89,4 +89,47 @@ TEST_CASE("errors: answers wait for their reader as before, and an end still wai
   CHECK(service->finish_acknowledged());
 }
 
+TEST_CASE("errors: what lies unread of them takes nothing of its circuit's share") {
+  MachinePair pair;
+  auto [caller, service] = pair.join(pair.dialler());
+  for (int paused = 0; paused < 60; ++paused) { // whoever reads these has paused
+    auto [here, there] = pair.join(pair.dialler());
+    Fragment unread(1, Payload(std::string(60'000, 'x')));
+    while (pair.answerer().machine().send(*there, unread) == SendOutcome::queued)
+      unread = Fragment(1, Payload(std::string(60'000, 'x')));
+    pair.pump();
+  }
+
+  for (int line = 0; line < 500; ++line) {
+    CAPTURE(line);
+    Fragment failed = Fragment::error("that was not a number");
+    Fragment fine(1, "fine");
+    REQUIRE(pair.answerer().machine().send(*service, failed) == SendOutcome::queued);
+    REQUIRE(pair.answerer().machine().send(*service, fine) == SendOutcome::queued);
+    pair.pump();
+    REQUIRE(pair.dialler().machine().take(*caller));
+  }
+  CHECK(caller->counters.errors_dropped < 500);
+}
+
+TEST_CASE("errors: those of any number of circuits that nobody reads errors from leave the trunk's credit to others") {
+  MachinePair pair;
+  for (int i = 0; i < 300; ++i) {
+    auto [caller, service] = pair.join(pair.dialler());
+    for (int line = 0; line < 100; ++line) {
+      Fragment failed = Fragment::error("that was not a number");
+      REQUIRE(pair.answerer().machine().send(*service, failed) == SendOutcome::queued);
+      pair.pump();
+    }
+    CHECK(caller->counters.errors_dropped < 100); // it keeps some, the latest
+  }
+
+  CHECK(pair.dialler().machine().memory_bytes() <= Limits().trunk_memory_bytes_max / 16 + 300 * 512);
+  auto [caller, service] = pair.join(pair.dialler());
+  Fragment fine(1, Payload(std::string(200'000, 'x')));
+  REQUIRE(pair.answerer().machine().send(*service, fine) == SendOutcome::queued);
+  pair.pump();
+  CHECK(pair.dialler().machine().take(*caller));
+}
+
 } // namespace

@@ -286,6 +286,65 @@ TEST_CASE("flow: when a large fragment finds no memory for stall_deadline, the r
   }
 }
 
+/// Three circuits, of which two have filled the memory for large fragments while a fourth one waits for it. Their
+/// readers take what came before that after 55 s; the first circuit holds little, and nobody reads it.
+struct FullPool {
+  MachinePair pair;
+  std::vector<std::pair<TrunkCircuit*, TrunkCircuit*>> joined;
+
+  static Limits limits() {
+    Limits limits;
+    limits.keepalive_interval = 1h;
+    return limits;
+  }
+  FullPool() : pair(limits(), limits()) {
+    for (int i = 0; i < 4; ++i) joined.push_back(pair.join(pair.dialler()));
+    sends(0, 5000);
+    for (const std::size_t i : {1, 2}) sends(i, 100);
+    for (const std::size_t i : {1, 2, 3}) sends(i, 4 * mib);
+  }
+  void sends(std::size_t i, std::size_t bytes) {
+    Fragment fragment(1, Payload(std::string(bytes, 'x')));
+    while (pair.dialler().machine().send(*joined[i].first, fragment) != SendOutcome::queued) pair.pump();
+    pair.pump();
+  }
+  bool takes(std::size_t i) {
+    const bool taken = pair.answerer().machine().take(*joined[i].second).has_value();
+    pair.pump();
+    return taken;
+  }
+};
+
+TEST_CASE("flow: when a large fragment finds no memory, a circuit that holds none of it keeps what lies unread there") {
+  FullPool full;
+  full.pair.pass(55s);
+  for (const std::size_t i : {1, 2}) REQUIRE(full.takes(i));
+
+  full.pair.pass(59s);
+  for (const auto& [here, there] : full.joined) CHECK_FALSE(there->ended);
+  full.pair.pass(40s);
+
+  CHECK_FALSE(full.joined[0].second->ended);
+  CHECK(full.takes(0));
+  CHECK(full.joined[1].second->ended); // its large one has lain there for long enough
+  CHECK(full.takes(2));
+  CHECK(full.takes(3));
+}
+
+TEST_CASE("flow: a closed circuit whose large fragment waits for memory outlasts those who keep it from others") {
+  FullPool full;
+  full.pair.dialler().machine().close(*full.joined[3].first, End());
+  full.pair.pass(55s);
+  for (const std::size_t i : {1, 2}) REQUIRE(full.takes(i));
+
+  full.pair.pass(80s);
+
+  CHECK(full.joined[1].second->ended);
+  CHECK(full.takes(3));
+  CHECK(full.joined[3].first->ended);
+  CHECK_FALSE(full.joined[3].first->end);
+}
+
 TEST_CASE("flow: a reader that reads nothing but holds little keeps its circuit for ever") {
   Limits limits;
   limits.keepalive_interval = 1h;
