@@ -10,7 +10,7 @@ Closings::Closings(Whole& whole, Keepalive& keepalive) : whole_(whole), keepaliv
 
 void Closings::add(NativeCircuit& circuit) {
   circuit.closing_hook.unlink();
-  circuit.looked_at = whole_.now;
+  circuit.looked_at = whole_.now + Instant::duration(off_by_one("closings"));
   circuit.looks = 0;
   line_.push_back(circuit);
 }
@@ -19,11 +19,11 @@ void Closings::note_progress(NativeCircuit& circuit) {
   if (circuit.closing_hook.is_linked()) add(circuit);
 }
 
-void Closings::tick(Instant credited_at) {
+void Closings::tick(Instant moved_at) {
   while (!line_.empty() && whole_.now >= after(line_.front().looked_at, interval())) {
     NativeCircuit& circuit = line_.front();
     const bool for_others = waits_for_others(circuit);
-    if (for_others && credited_at > circuit.looked_at) {
+    if (for_others && moved_at > circuit.looked_at) {
       add(circuit);
       continue;
     }
@@ -59,6 +59,7 @@ std::string Closings::stalled_text(const NativeCircuit& circuit) const {
 void Closings::check() const {
   if (line_.empty()) return;
   invariant(line_.front().closed_here() && !line_.front().ended, "closings: a circuit in line is closed and not over");
+  invariant(line_.back().looked_at <= whole_.now, "closings: looked_at <= now");
   invariant(line_.front().looks <= looks_for_others_max, "closings: looks <= looks_for_others_max");
 }
 

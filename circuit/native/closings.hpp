@@ -29,11 +29,11 @@ class Closings {
   Instant deadline() const noexcept {
     return line_.empty() ? Instant::max() : after(line_.front().looked_at, interval());
   }
-  /// `credited_at`: when the trunk's credit came last. A circuit that lacks only that, or the far side's memory, waits
+  /// `moved_at`: when the trunk's credit came last, or something was sent that had waited. A circuit that lacks only that, or the far side's memory, waits
   /// for other circuits: while they move it is not given up.
-  void tick(Instant credited_at);
+  void tick(Instant moved_at);
 
-  /// looks <= looks_for_others_max.
+  /// looked_at <= now, looks <= looks_for_others_max.
   void check() const;
 
  private:

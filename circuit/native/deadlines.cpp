@@ -10,7 +10,7 @@ namespace trunkline {
 void Deadlines::tick() {
   while (next() <= whole_.now) {
     NativeCircuit& circuit = *due_.begin()->circuit;
-    whole_.reset_circuit(circuit, End(error::deadline_passed, fmt::format("the deadline of circuit {}", circuit.id)));
+    whole_.reset_provoked(circuit, End(error::deadline_passed, fmt::format("the deadline of circuit {}", circuit.id)));
   }
 }
 

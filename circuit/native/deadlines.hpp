@@ -1,6 +1,7 @@
 // The circuits that have a deadline: each is reset when its time has come, on whichever side notices first.
 #pragma once
 
+#include "circuit/invariant.hpp"
 #include "circuit/machine.hpp"
 #include "circuit/native/circuit.hpp"
 
@@ -18,7 +19,8 @@ class Deadlines {
 
   /// Does nothing for a circuit without a deadline.
   void add(NativeCircuit& circuit) {
-    if (circuit.deadline != Instant::max()) due_.insert({circuit.deadline, circuit.id, &circuit});
+    if (circuit.deadline != Instant::max())
+      due_.insert({circuit.deadline + Instant::duration(off_by_one("deadlines")), circuit.id, &circuit});
   }
   /// The circuit has ended.
   void remove(NativeCircuit& circuit) {
@@ -26,7 +28,7 @@ class Deadlines {
   }
   /// The first one; Instant::max() when there is none.
   Instant next() const noexcept { return due_.empty() ? Instant::max() : due_.begin()->at; }
-  /// Resets the circuits whose deadline has passed.
+  /// Resets the circuits whose deadline has passed. One that the far side opened has cost as much as one that it reset.
   void tick();
 
   /// Each circuit in it lives.

@@ -264,7 +264,12 @@ bool get_metadata(std::span<const std::byte> bytes, Fragment& fragment, std::chr
       fragment.args.append(key, text);
     }
   }
-  if (cancels) fragment.set_deadline(std::chrono::steady_clock::time_point::min());
+  if (cancels) { // a word about a call has nothing else to say
+    fragment.subject.clear();
+    fragment.err.clear();
+    fragment.args = {};
+    fragment.set_deadline(std::chrono::steady_clock::time_point::min());
+  }
   return !fields.malformed();
 }
 

@@ -86,9 +86,10 @@ struct NativeMachine::Heard {
 NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
     : Whole(checked(options.limits), begins), options_(std::move(options)), heard_(std::make_unique<Heard>()),
       writer_(limits, Whole::now), farewell_(*this, writer_), far_peers_(*this),
+      far_patience_(*this, far_peers_.takes().control_frames_per_second_max),
       local_peers_(*this, writer_, far_peers_), flood_guard_(*this), held_opens_(*this),
       keepalive_(*this, writer_, far_peers_), circuits_(*this, options_.dialled),
-      window_(*this, writer_, nodes_, circuits_, keepalive_), scheduler_(*this, writer_, nodes_, keepalive_),
+      window_(*this, writer_, nodes_, circuits_, keepalive_, far_patience_), scheduler_(*this, writer_, nodes_, keepalive_),
       deadlines_(*this), reader_(*this, {writer_, farewell_, far_peers_, flood_guard_, circuits_, window_, nodes_}) {
   writer_.put_preface();
   wire::Hello hello;
@@ -149,19 +150,31 @@ std::optional<End> NativeMachine::why_not_open(const OpenRequest& request, const
         fmt::format("name of {} bytes or user string of {} exceeds name_bytes_max {} or user_string_bytes_max {}",
                     std::max(name_bytes, request.to_service.size()), request.user_string.size(), name_bytes_max,
                     user_string_bytes_max));
-  if (!has_room_to_open())
-    return End(error::circuit_limit_reached,
-               circuits_.opened_here() >= there.circuits_max
-                   ? fmt::format("there are {} circuits of this side, circuits_max of the far side is {}{}",
-                                 circuits_.opened_here(), there.circuits_max, from())
-                   : fmt::format("{} bytes of output wait to be written, trunk_memory_bytes_max is {}{}",
-                                 writer_.bytes(), limits.trunk_memory_bytes_max, from()));
+  if (!has_room_to_open()) return why_no_room_to_open();
   return std::nullopt;
 }
 
 /// Opens are small, and no credit holds them back: a far side that does not read must not fill our memory with them.
+/// Nor may circuits that are given up before their answer keep it from reading for long.
 bool NativeMachine::has_room_to_open() const {
-  return circuits_.opened_here() < far_peers_.takes().circuits_max && writer_.bytes() <= limits.trunk_memory_bytes_max;
+  return circuits_.opened_here() < far_peers_.takes().circuits_max &&
+         writer_.bytes() <= limits.trunk_memory_bytes_max && !far_patience_.is_used_up();
+}
+
+End NativeMachine::why_no_room_to_open() const {
+  const FarLimits& there = far_peers_.takes();
+  std::string text;
+  if (circuits_.opened_here() >= there.circuits_max)
+    text = fmt::format("there are {} circuits of this side, circuits_max of the far side is {}",
+                       circuits_.opened_here(), there.circuits_max);
+  else if (far_patience_.is_used_up())
+    text = fmt::format("this side has given up many circuits before their answer, control_frames_per_second_max of the "
+                       "far side is {}",
+                       there.control_frames_per_second_max);
+  else
+    text = fmt::format("{} bytes of output wait to be written, trunk_memory_bytes_max is {}", writer_.bytes(),
+                       limits.trunk_memory_bytes_max);
+  return End(error::circuit_limit_reached, text + from());
 }
 
 bool NativeMachine::may_open() {
@@ -302,6 +315,7 @@ void NativeMachine::reset_circuit(NativeCircuit& circuit, End reason) {
   if (circuit.ended) return;
   if (reason.clean()) reason = End(error::circuit_reset);
   writer_.put_reset(circuit.id, reason);
+  if (circuit.opened_here && circuit.counters.fragments_received == 0) far_patience_.use();
   window_.drop_unread(circuit);
   end_circuit(circuit, std::move(reason));
 }
@@ -554,6 +568,7 @@ Instant NativeMachine::deadline() const {
   first = std::min(first, deadlines_.next());
   first = std::min(first, flood_guard_.deadline());
   first = std::min(first, local_peers_.deadline());
+  if (wants_to_open_ && far_patience_.is_used_up()) first = std::min(first, far_patience_.recovers_at());
   if (!held_opens_.empty()) first = std::min(first, flood_guard_.hand_out_at());
   return first;
 }
@@ -574,6 +589,7 @@ void NativeMachine::tick(Instant at) {
   flood_guard_.tick();
   local_peers_.tick();
   hand_out_held();
+  if (wants_to_open_) note_room_to_open();
   if (farewell_.drain_overdue()) end_drain();
 }
 
@@ -588,7 +604,8 @@ void NativeMachine::check() {
   keepalive_.check();
   circuits_.check(full);
   window_.check(full);
-  scheduler_.check(full);
+  scheduler_.check(full, circuits_);
+  far_patience_.check();
   deadlines_.check(full);
   reader_.check();
   nodes_.check(full);
@@ -683,6 +700,7 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
     scheduler_.share();
   }
   local_peers_.hear_limits();
+  far_patience_.hear_limit(far_peers_.takes().control_frames_per_second_max);
   if (wants_to_open_) note_room_to_open();
   emit(TrunkEvent::Kind::hello);
 }

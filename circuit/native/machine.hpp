@@ -6,6 +6,7 @@
 #include "circuit/machine.hpp"
 #include "circuit/native/circuits.hpp"
 #include "circuit/native/deadlines.hpp"
+#include "circuit/native/far_patience.hpp"
 #include "circuit/native/far_peers.hpp"
 #include "circuit/native/farewell.hpp"
 #include "circuit/native/flood_guard.hpp"
@@ -149,6 +150,7 @@ class NativeMachine final : public Machine, private Whole {
   void note_time(Instant at) noexcept { now = std::max(now, at); }
   NativeCircuit& add_stillborn(OpenRequest& request, End reason);
   bool has_room_to_open() const;
+  End why_no_room_to_open() const;
   void note_room_to_open();
   void note_cancelled(NativeCircuit& circuit);
   void note_unheard(NativeCircuit& circuit);
@@ -171,6 +173,7 @@ class NativeMachine final : public Machine, private Whole {
   Writer writer_;
   Farewell farewell_;
   FarPeers far_peers_;
+  FarPatience far_patience_;
   LocalPeers local_peers_;
   FloodGuard flood_guard_;
   HeldOpens held_opens_;

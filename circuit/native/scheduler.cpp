@@ -348,6 +348,7 @@ bool Scheduler::send_chunk(NativeCircuit& circuit) {
   note_sent(circuit, static_cast<std::int64_t>(cost));
   update_sendable(circuit);
   closings_.note_progress(circuit);
+  moved_at_ = whole_.now;
   if (completed) unblock(); // less is promised: no credit need come to let the others go on
   if (!circuit.outgoing.empty()) return true;
   if (shares_ && circuit.wants_credit && !circuit.waiting.is_linked()) wake_sender(circuit); // it waited for its share
@@ -389,7 +390,7 @@ void Scheduler::add_credit(std::uint64_t bytes, std::uint64_t growth, NativeCirc
   credit_ += static_cast<std::int64_t>(bytes);
   window_ = std::min(window_ + static_cast<std::int64_t>(std::min(growth, bytes)), trunk_credit_max);
   if (shares_) half_ = window_ / 2;
-  credited_at_ = whole_.now;
+  moved_at_ = whole_.now;
   const NativeCircuit* const first = blocked_.empty() ? nullptr : &blocked_.front();
   if (completes && completes->begun != 0) complete(*completes, static_cast<std::int64_t>(bytes));
   promise_more();
@@ -447,7 +448,7 @@ void Scheduler::wake_all_waiting() {
   }
 }
 
-void Scheduler::check(bool full) const {
+void Scheduler::check(bool full, Circuits& circuits) const {
   invariant(promised_ >= 0 && promised_ <= std::max<std::int64_t>(0, credit_), "scheduler: 0 <= promised <= credit");
   invariant(sendable_cost_ >= 0, "scheduler: sendable_cost >= 0");
   invariant(shares_ ? blocked_.empty() : share_line_.empty(), "scheduler: circuits wait for a share or for credit");
@@ -460,7 +461,9 @@ void Scheduler::check(bool full) const {
   for (const auto* list : {&sendable_, &blocked_})
     for (const NativeCircuit& circuit : *list) sendable += circuit.counted_cost;
   sendable += share_line_.queued();
-  invariant(holders_ >= 0, "scheduler: holders >= 0");
+  std::int64_t holders = 0;
+  for (const NativeCircuit& circuit : circuits.all()) holders += circuit.is_holder ? 1 : 0;
+  invariant(holders == holders_, "scheduler: holders == the circuits that hold more than a little");
   share_line_.check();
   invariant(share_line_.queued() <= sendable_cost_, "scheduler: what waits for a share <= sendable_cost");
   invariant(sendable == sendable_cost_, "scheduler: sendable_cost == the sum of the circuits'");

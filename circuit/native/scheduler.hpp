@@ -2,7 +2,9 @@
 // and credit for it, both their own and the trunk's.
 #pragma once
 
+#include "circuit/invariant.hpp"
 #include "circuit/native/circuit.hpp"
+#include "circuit/native/circuits.hpp"
 #include "circuit/native/closings.hpp"
 #include "circuit/native/frame.hpp"
 #include "circuit/native/node_pool.hpp"
@@ -53,10 +55,10 @@ class Scheduler {
   }
 
   Instant deadline() const noexcept { return closings_.deadline(); }
-  void tick() { closings_.tick(credited_at_); }
+  void tick() { closings_.tick(moved_at_); }
 
   /// 0 <= promised <= credit. Sums of the circuits' when `full`.
-  void check(bool full) const;
+  void check(bool full, Circuits& circuits) const;
 
  private:
   /// The first frame of a fragment.
@@ -90,7 +92,7 @@ class Scheduler {
   void note_held(NativeCircuit& circuit) {
     if (!circuit.is_holder && circuit.outstanding() > held_little) {
       circuit.is_holder = true;
-      ++holders_;
+      holders_ += 1 + off_by_one("holders");
     }
   }
   void note_granted(NativeCircuit& circuit);
@@ -131,7 +133,7 @@ class Scheduler {
   std::int64_t window_ = trunk_window_bytes_initial; // of the far side, as far as it has told
   std::int64_t half_ = 0; // of it, once the circuits share it: what is free beyond that goes to whoever comes first
   std::int64_t holders_ = 0; // circuits that hold more than a little
-  Instant credited_at_{}; // the trunk, for the last time
+  Instant moved_at_{}; // when the trunk's credit came last, or something was sent that had waited
 };
 
 /// Payload bytes that fit one frame beside this much metadata.

@@ -16,13 +16,17 @@ class TokenBucket {
 
   /// Time has passed.
   void refill(Instant now) noexcept {
-    if (tokens_ < burst_)
-      tokens_ = std::min(burst_, tokens_ + std::chrono::duration<double>(now - at_).count() * per_second_);
+    tokens_ = tokens_at(now);
     at_ = now;
   }
   void take() noexcept { tokens_ -= 1; }
+  double tokens_at(Instant now) const noexcept {
+    if (is_full()) return tokens_;
+    return std::min(burst_, tokens_ + std::chrono::duration<double>(now - at_).count() * per_second_);
+  }
   void give_back() noexcept { tokens_ = std::min(burst_, tokens_ + 1); }
   double tokens() const noexcept { return tokens_; }
+  double burst() const noexcept { return burst_; }
   bool has_one() const noexcept { return tokens_ >= 1; }
   bool is_full() const noexcept { return tokens_ >= burst_; }
   /// When there will be as many as this.

@@ -39,8 +39,9 @@ constexpr std::chrono::milliseconds turn_time{2};
 
 } // namespace
 
-Window::Window(Whole& whole, Writer& writer, NodePool& nodes, Circuits& circuits, const Keepalive& keepalive)
-    : whole_(whole), writer_(writer), nodes_(nodes), circuits_(circuits), keepalive_(keepalive),
+Window::Window(Whole& whole, Writer& writer, NodePool& nodes, Circuits& circuits, const Keepalive& keepalive,
+               FarPatience& patience)
+    : whole_(whole), writer_(writer), nodes_(nodes), circuits_(circuits), keepalive_(keepalive), patience_(patience),
       window_(static_cast<std::int64_t>(whole.limits.trunk_memory_bytes_max / 2)),
       pool_(whole.limits.trunk_memory_bytes_max / 2) {
   consumed_ = window_ - receive_credit_;
@@ -50,7 +51,7 @@ Window::Window(Whole& whole, Writer& writer, NodePool& nodes, Circuits& circuits
 void Window::grant_initial() {
   if (consumed_ <= 0) return;
   receive_credit_ += consumed_;
-  writer_.put_credit(0, static_cast<std::uint64_t>(consumed_), static_cast<std::uint64_t>(consumed_));
+  put_credit(0, consumed_, consumed_);
   consumed_ = 0;
 }
 
@@ -96,27 +97,35 @@ void Window::consumed_of(NativeCircuit& circuit, std::int64_t bytes) {
   if (circuit.ended || circuit.finished_there() || circuit.closed_here()) return;
   circuit.consumed += static_cast<std::int32_t>(bytes);
   if (circuit.consumed < worth_granting()) return;
-  const bool is_scarce = receive_credit_ < window_ / 2;
+  const bool is_scarce = shares_ && receive_credit_ < window_ / 2; // it is not held to what it holds otherwise
   if (circuit.consumed >= circuit.window / 2 ||
       (is_scarce && 2 * circuit.consumed >= circuit.window - circuit.receive_credit)) {
-    grant_circuit(circuit, 0);
+    grant_circuit(circuit);
   } else if (!circuit.ungranted.is_linked()) {
     ungranted_.push_back(circuit);
     if (grant_at_ == Instant::max()) grant_at_ = whole_.now + grant_after;
   }
 }
 
+/// Less than grant_bytes_min counts at the far side as a control frame; one of which we do not know that it paces what
+/// it says never hears of so little.
 std::int64_t Window::worth_granting() const noexcept {
-  return receive_credit_ < window_ / 16 ? grant_bytes_least : grant_bytes_min;
+  const bool is_scarce = shares_ && receive_credit_ < window_ / 16;
+  return is_scarce && patience_.has_some() ? grant_bytes_least : grant_bytes_min;
 }
 
-/// Grants what was consumed and `extra` beyond the window. A window of which half is consumed within two round trips
+void Window::put_credit(CircuitId id, std::int64_t bytes, std::int64_t growth, CircuitId completes) {
+  if (bytes < grant_bytes_min) patience_.use();
+  writer_.put_credit(id, static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(growth), completes);
+}
+
+/// Grants what was consumed. A window of which half is consumed within two round trips
 /// holds its sender back, and doubles; not while a fragment waits for memory, which would take more of the trunk's
 /// credit from others.
-void Window::grant_circuit(NativeCircuit& circuit, std::int64_t extra) {
-  std::int64_t bytes = circuit.consumed + extra;
+void Window::grant_circuit(NativeCircuit& circuit) {
+  std::int64_t bytes = circuit.consumed;
   std::int64_t growth = 0;
-  if (extra == 0 && circuit.consumed >= circuit.window / 2) {
+  if (circuit.consumed >= circuit.window / 2) {
     const auto window_max =
         std::min<std::int64_t>(static_cast<std::int64_t>(whole_.limits.circuit_window_bytes_max), window_ / 2);
     const bool waits = circuit.assembly && !circuit.assembly->granted;
@@ -135,14 +144,14 @@ void Window::grant_circuit(NativeCircuit& circuit, std::int64_t extra) {
     return;
   }
   circuit.receive_credit += static_cast<std::int32_t>(bytes);
-  writer_.put_credit(circuit.id, static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(growth));
+  put_credit(circuit.id, bytes, growth);
   if (consumed_ >= grant_bytes_usual) grant_trunk(); // a circuit's share is measured by what both have
 }
 
 void Window::grant_trunk() {
   if (consumed_ <= 0) return;
   receive_credit_ += consumed_;
-  writer_.put_credit(0, static_cast<std::uint64_t>(std::exchange(consumed_, 0)));
+  put_credit(0, std::exchange(consumed_, 0));
   note_granted();
 }
 
@@ -154,10 +163,11 @@ void Window::note_granted() {
 
 void Window::grant_what_is_due() {
   grant_at_ = Instant::max();
-  while (!ungranted_.empty()) {
-    NativeCircuit& circuit = ungranted_.front();
-    ungranted_.pop_front();
-    if (!circuit.ended && !circuit.finished_there() && !circuit.closed_here()) grant_circuit(circuit, 0);
+  for (auto at = ungranted_.begin(); at != ungranted_.end();) {
+    NativeCircuit& circuit = *at++; // grant_circuit takes it out
+    if (circuit.ended || circuit.finished_there() || circuit.closed_here()) circuit.ungranted.unlink();
+    else if (circuit.consumed >= worth_granting()) grant_circuit(circuit);
+    else if (grant_at_ == Instant::max()) grant_at_ = after(whole_.now, grant_after);
   }
   if (consumed_ >= worth_granting()) grant_trunk();
 }
@@ -210,6 +220,7 @@ void Window::continue_assembly(NativeCircuit& circuit, std::size_t bytes) {
   }
   if (assembly.granted) {
     pool_missing_ -= bytes;
+    if (stall_check_at_ != Instant::max() && !is_used_up()) watch(true); // the memory is on its way round
   } else {
     assembly.held.resize(assembly.arrived);
   }
@@ -264,19 +275,19 @@ bool Window::reserve(NativeCircuit& circuit) {
   assembly.held = {};
 
   if (missing == 0) return true;
-  if (static_cast<std::int64_t>(missing) > circuit.receive_credit && circuit.consumed > 0) grant_circuit(circuit, 0);
+  if (static_cast<std::int64_t>(missing) > circuit.receive_credit && circuit.consumed > 0) grant_circuit(circuit);
   const std::int64_t extra = std::max<std::int64_t>(0, static_cast<std::int64_t>(missing) - circuit.receive_credit);
   if (extra > 0) {
     assembly.node->extra = static_cast<std::size_t>(extra);
     circuit.receive_credit += static_cast<std::int32_t>(extra);
-    writer_.put_credit(circuit.id, static_cast<std::uint64_t>(extra), 0, circuit.id);
+    put_credit(circuit.id, extra, 0, circuit.id);
   }
   const bool is_ample = !assembly.is_short && receive_credit_ - static_cast<std::int64_t>(pool_missing_) >= window_ / 2;
   assembly.node->trunk_extra = is_ample ? static_cast<std::size_t>(extra) : missing;
   if (assembly.node->trunk_extra == 0) return true;
   receive_credit_ += static_cast<std::int64_t>(assembly.node->trunk_extra);
   extras_ += static_cast<std::int64_t>(assembly.node->trunk_extra);
-  writer_.put_credit(0, assembly.node->trunk_extra, 0, circuit.id);
+  put_credit(0, static_cast<std::int64_t>(assembly.node->trunk_extra), 0, circuit.id);
   note_granted();
   return true;
 }

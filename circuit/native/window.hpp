@@ -11,6 +11,7 @@
 #include "circuit/invariant.hpp"
 #include "circuit/native/circuit.hpp"
 #include "circuit/native/circuits.hpp"
+#include "circuit/native/far_patience.hpp"
 #include "circuit/native/keepalive.hpp"
 #include "circuit/native/node_pool.hpp"
 #include "circuit/native/whole.hpp"
@@ -29,7 +30,8 @@ namespace trunkline {
 
 class Window {
  public:
-  Window(Whole& whole, Writer& writer, NodePool& nodes, Circuits& circuits, const Keepalive& keepalive);
+  Window(Whole& whole, Writer& writer, NodePool& nodes, Circuits& circuits, const Keepalive& keepalive,
+         FarPatience& patience);
 
   /// Grants what our window is beyond the one that the far side assumes.
   void grant_initial();
@@ -104,7 +106,8 @@ class Window {
   void settle(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting);
   void consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra);
   void consumed_of(NativeCircuit& circuit, std::int64_t bytes);
-  void grant_circuit(NativeCircuit& circuit, std::int64_t extra);
+  void put_credit(CircuitId id, std::int64_t bytes, std::int64_t growth = 0, CircuitId completes = 0);
+  void grant_circuit(NativeCircuit& circuit);
   void grant_trunk();
   void note_granted();
   std::int64_t worth_granting() const noexcept;
@@ -137,6 +140,7 @@ class Window {
   NodePool& nodes_;
   Circuits& circuits_;
   const Keepalive& keepalive_;
+  FarPatience& patience_;
   std::int64_t window_;
   std::int64_t receive_credit_ = trunk_window_bytes_initial; // what the far side may still send
   std::int64_t consumed_ =

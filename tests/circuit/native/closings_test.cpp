@@ -184,4 +184,49 @@ TEST_CASE("machine: without deadlines nothing is ever due but what was asked for
   CHECK(pair.answerer().machine().deadline() == Instant::max());
 }
 
+/// Three fragments of the largest size that memory has room for two of, over a link that takes a minute for each.
+struct SlowLargeOnes {
+  MachinePair pair{impatient(), impatient()};
+  SlowLink link{pair};
+  std::vector<std::pair<TrunkCircuit*, TrunkCircuit*>> joined;
+
+  explicit SlowLargeOnes(std::size_t first_bytes, bool first_at_once) {
+    for (int i = 0; i < 3; ++i) joined.push_back(pair.join(pair.dialler()));
+    for (std::size_t i = 0; i < joined.size(); ++i) {
+      Fragment fragment(1, Payload(std::string(i == 0 ? first_bytes : 4 * mib, 'x')));
+      while (pair.dialler().machine().send(*joined[i].first, fragment) != SendOutcome::queued) link.pass(1s);
+      if (i == 0 && first_at_once) pair.pump();
+    }
+  }
+  bool takes(std::size_t i) { return pair.answerer().machine().take(*joined[i].second).has_value(); }
+};
+
+TEST_CASE("closings: a closed fragment that waits for memory behind others is not given up while the link moves") {
+  SlowLargeOnes slow(4 * mib, false);
+  slow.pair.dialler().machine().close(*slow.joined[2].first, End());
+  bool taken[3] = {};
+  for (int second = 0; second < 300 && !taken[2]; ++second) {
+    slow.link.pass(1s);
+    for (std::size_t i = 0; i < 3; ++i) taken[i] = taken[i] || slow.takes(i);
+  }
+
+  CHECK(taken[0]);
+  CHECK(taken[1]);
+  CHECK(taken[2]);
+}
+
+TEST_CASE("closings: a reader that has paused loses nothing while what memory is wanted for only waits for the link") {
+  SlowLargeOnes slow(3 * mib, true); // it lies unread
+  bool taken[3] = {};
+  for (int second = 0; second < 300 && !taken[2]; ++second) {
+    slow.link.pass(1s);
+    for (std::size_t i = 1; i < 3; ++i) taken[i] = taken[i] || slow.takes(i);
+  }
+
+  CHECK(taken[1]);
+  CHECK(taken[2]);
+  CHECK_FALSE(slow.joined[0].second->ended);
+  CHECK(slow.takes(0));
+}
+
 } // namespace

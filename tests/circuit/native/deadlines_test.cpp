@@ -152,4 +152,44 @@ TEST_CASE("call: only a far side whose Hello names the feature is told that a ca
   CHECK(new_one.machine().far_knows_calls());
 }
 
+TEST_CASE("deadline: circuits of the far side whose time passes unanswered count as cancelled ones (F17)") {
+  Limits limits;
+  limits.cancelled_opens_per_second_max = 10;
+  Introduced dialogue(limits);
+  say::Open said;
+  said.remaining_ms = 1;
+  int handed_out = 0;
+  CircuitId id = 1;
+  for (int flood = 0; flood < 500; ++flood, id += 2) {
+    dialogue.hears(say::open(id, said));
+    if (dialogue.knows(id)) {
+      ++handed_out;
+      dialogue.accepts(id);
+    }
+    dialogue.passes(1ms);
+    if (dialogue.knows(id)) dialogue.releases(id);
+  }
+
+  CHECK(dialogue.state() == "open");
+  CHECK(dialogue.machine().counters().opens_cancelled >= 50);
+  CHECK(handed_out <= 60); // a burst of 50, and a few
+}
+
+TEST_CASE("call: a word that gives a call up is none for the error queue, whatever else it says") {
+  Joined dialogue;
+  std::vector<std::byte> bytes;
+  Fragment word = Fragment::cancelling(7);
+  word.err = "an error, too";
+  word.subject = "subject";
+  word.args.set("key", "value");
+  wire::put_metadata(bytes, word);
+  Fragment heard;
+  REQUIRE(wire::get_metadata(bytes, heard));
+
+  CHECK(heard.cancels());
+  CHECK(heard.err.empty());
+  CHECK(heard.subject.empty());
+  CHECK(heard.args.size() == 0);
+}
+
 } // namespace

@@ -135,6 +135,35 @@ TEST_CASE("node pool: one spare node too many is noticed") {
   CHECK(broken == "node pool: spares <= spares_max");
 }
 
+TEST_CASE("scheduler: a circuit that is counted twice among those that share is noticed") {
+  Introduced dialogue;
+  dialogue.opens();
+
+  const std::string broken =
+      noticed("holders", [&] { dialogue.sends(2, Fragment(1, Payload(std::string(4000, 'x')))); });
+
+  CHECK(broken == "scheduler: holders == the circuits that hold more than a little");
+}
+
+TEST_CASE("deadlines: a deadline that is kept a moment too late is noticed") {
+  Introduced dialogue;
+  OpenRequest request = open_request();
+  request.deadline = dialogue.now + 1s;
+
+  const std::string broken = noticed("deadlines", [&] { dialogue.opens(std::move(request)); });
+
+  CHECK(broken == "deadlines: each is of a circuit that lives");
+}
+
+TEST_CASE("closings: a close that was looked at in the future is noticed") {
+  Introduced dialogue;
+  dialogue.opens();
+
+  const std::string broken = noticed("closings", [&] { dialogue.closes(2); });
+
+  CHECK(broken == "closings: looked_at <= now");
+}
+
 } // namespace
 
 #endif
