@@ -87,12 +87,12 @@ struct Caller::Pending {
 };
 
 awaitable<Fragment> Caller::call(Fragment request, Duration deadline) {
-  if (deadline == Duration::max()) return call_for_ever(std::move(request));
+  if (deadline == Duration::max()) return call(std::move(request));
   request.set_deadline(deadline_in(circuit_, deadline));
-  return within(deadline, call_for_ever(std::move(request)));
+  return within(deadline, call(std::move(request)));
 }
 
-awaitable<Fragment> Caller::call_for_ever(Fragment request) {
+awaitable<Fragment> Caller::call(Fragment request) {
   circuit_.require("Caller::call");
   const std::int64_t part = ++part_last_;
   request.part = part;

@@ -28,7 +28,8 @@ class Caller {
   explicit Caller(Circuit circuit) : circuit_(std::move(circuit)) {}
 
   /// As the free `call`, any number at once. The Caller must outlive its calls.
-  awaitable<Fragment> call(Fragment request, Duration deadline = Duration::max());
+  awaitable<Fragment> call(Fragment request);
+  awaitable<Fragment> call(Fragment request, Duration deadline);
   Circuit& circuit() noexcept { return circuit_; }
   /// Replies that came after their call was cancelled, or to no call at all.
   std::uint64_t late_replies() const noexcept { return late_replies_; }
@@ -36,7 +37,6 @@ class Caller {
  private:
   struct Pending;
 
-  awaitable<Fragment> call_for_ever(Fragment request);
   void deliver(Fragment reply);
 
   Circuit circuit_;

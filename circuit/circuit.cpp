@@ -367,12 +367,13 @@ Circuit Circuit::open_again(std::optional<Fragment> first, CircuitOptions option
   request.name = std::move(options.name);
   request.user_string = std::move(options.user_string);
   request.wants_answer = options.wants_answer;
-  request.deadline = std::min(options.reset_at(trunk_->now()), state_->deadline);
+  const TimePoint now = trunk_->now();
+  request.deadline = std::min(options.reset_at(now), state_->deadline);
   std::shared_ptr<Trunk> trunk = trunk_;
   if (trunk->machine().draining() || trunk->machine().over())
     if (std::shared_ptr<Trunk> successor = trunk->successor()) trunk = std::move(successor);
   return trunk->with([&](Machine& machine) {
-    TrunkCircuit* const state = machine.open(std::move(request), std::move(first), trunk->now());
+    TrunkCircuit* const state = machine.open(std::move(request), std::move(first), now);
     Circuit circuit(trunk, *state);
     trunk->opened_here(*state);
     if (state->deadline != Instant::max()) trunk->watch_deadlines();

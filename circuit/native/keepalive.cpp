@@ -15,7 +15,8 @@ constexpr std::chrono::microseconds round_trip_min{50};
 } // namespace
 
 Keepalive::Keepalive(Whole& whole, Writer& writer, const FarPeers& far_peers)
-    : whole_(whole), writer_(writer), far_peers_(far_peers) {}
+    : whole_(whole), writer_(writer), far_peers_(far_peers), interval_(in_nanoseconds(whole.limits.keepalive_interval)),
+      write_deadline_(in_nanoseconds(whole.limits.write_deadline)) {}
 
 void Keepalive::heard() {
   heard_at_ = whole_.now + std::chrono::nanoseconds(off_by_one("keepalive"));
@@ -67,9 +68,8 @@ void Keepalive::heard_pong(std::uint64_t number) {
 }
 
 bool Keepalive::wants_ping() const {
-  const auto interval = whole_.limits.keepalive_interval;
-  return (connected_ && !asked_ && whole_.now >= after(heard_at_, interval)) ||
-         (says_little() && whole_.now >= after(writing_since_, interval));
+  return (connected_ && !asked_ && whole_.now >= after(heard_at_, interval_)) ||
+         (says_little() && whole_.now >= after(writing_since_, interval_));
 }
 
 End Keepalive::tick(bool& pinged) {
@@ -81,7 +81,7 @@ End Keepalive::tick(bool& pinged) {
   if (connected_ && asked_ && ping_ == Ping::written && now >= dead_at())
     return End(error::keepalive_timeout,
                fmt::format("nothing heard for twice keepalive_interval {} ms", limits.keepalive_interval.count()));
-  if (writing_ && now >= after(writing_since_, limits.write_deadline))
+  if (writing_ && now >= after(writing_since_, write_deadline_))
     return End(error::write_timeout,
                fmt::format("output not written within write_deadline {} ms", limits.write_deadline.count()));
   pinged = wants_ping();

@@ -71,13 +71,14 @@ class Keepalive {
   /// When a far side that stays silent is taken for dead. Only after a ping, because this process may have been
   /// suspended.
   Instant dead_at() const noexcept {
-    const auto interval = whole_.limits.keepalive_interval;
-    return std::max(after(after(heard_at_, interval), interval), after(ping_at_, interval));
+    return std::max(after(after(heard_at_, interval_), interval_), after(ping_at_, interval_));
   }
 
   Whole& whole_;
   Writer& writer_;
   const FarPeers& far_peers_;
+  const std::chrono::nanoseconds interval_; // the limits, in the unit of Instant: deadline() is asked often
+  const std::chrono::nanoseconds write_deadline_;
   bool connected_ = false;
   Instant connected_at_{};
   Instant heard_at_{};
@@ -97,16 +98,18 @@ class Keepalive {
 // In line, like those of the other parts: the trunk asks for it after nearly every input.
 inline Instant Keepalive::deadline() const {
   if (!connected_) return Instant::max();
-  const Limits& limits = whole_.limits;
   Instant first = Instant::max();
-  if (!far_peers_.introduced()) first = after(connected_at_, limits.handshake_deadline);
-  if (says_little()) first = std::min(first, after(writing_since_, limits.keepalive_interval));
+  if (writing_) {
+    first = after(writing_since_, write_deadline_);
+  } else if (says_little()) {
+    first = after(writing_since_, interval_);
+  }
   if (!asked_) {
-    first = std::min(first, after(heard_at_, limits.keepalive_interval));
+    first = std::min(first, after(heard_at_, interval_));
   } else if (ping_ == Ping::written) {
     first = std::min(first, dead_at());
   }
-  if (writing_) first = std::min(first, after(writing_since_, limits.write_deadline));
+  if (!far_peers_.introduced()) first = std::min(first, after(connected_at_, whole_.limits.handshake_deadline));
   if (pong_due_ && !may_pong()) first = std::min(first, pong_at_);
   return first;
 }

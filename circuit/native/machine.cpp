@@ -555,8 +555,9 @@ void NativeMachine::written(Instant at) {
 
 bool NativeMachine::has_output() const {
   if (farewell_.over()) return false;
-  return writer_.bytes() > 0 || keepalive_.has_pong() || scheduler_.has_output() ||
-         (local_peers_.has_output() && farewell_.running());
+  if (writer_.bytes() > 0 || keepalive_.has_pong()) return true;
+  if (local_peers_.has_output() && farewell_.running()) return true;
+  return scheduler_.has_output();
 }
 
 Instant NativeMachine::deadline() const {

@@ -146,11 +146,17 @@ bool Scheduler::is_within_share(const NativeCircuit& circuit, std::int64_t cost)
 /// Whether the first fragment may begin, and how.
 bool Scheduler::begins(const NativeCircuit& circuit, Beginning& first) const {
   const FragmentNode& node = *circuit.outgoing.first();
+  const std::int64_t needed = std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.send_credit);
+  if (!has_share(circuit, needed)) return begins_short(circuit, needed, first);
+  first.is_short = false;
+  return next_chunk(node, 0, circuit.send_credit, first.size, first.cost);
+}
+
+/// There is less credit than it needs: a short beginning, when that is all that its share will ever be enough for.
+bool Scheduler::begins_short(const NativeCircuit& circuit, std::int64_t needed, Beginning& first) const {
+  const FragmentNode& node = *circuit.outgoing.first();
   const auto payload = static_cast<std::int64_t>(node.fragment.payload.size());
   const std::int64_t fixed = static_cast<std::int64_t>(node.cost) - payload;
-  const std::int64_t needed = std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.send_credit);
-  first = {};
-  if (has_share(circuit, needed)) return next_chunk(node, 0, circuit.send_credit, first.size, first.cost);
   const std::int64_t shared = free_credit() - small_part();
   const std::int64_t holders = holders_with(circuit);
   if (needed * (holders + 1) <= shared) return false; // it fits when what the circuit has sent is read
@@ -220,7 +226,7 @@ void Scheduler::block(NativeCircuit& circuit) {
 }
 
 /// The trunk's credit has grown, or less of it is promised: as many circuits go on as it is enough for.
-void Scheduler::unblock() {
+void Scheduler::unblock_waiting() {
   if (shares_) return unblock_shared();
   std::int64_t left = free_credit();
   int passed = 0;

@@ -76,7 +76,11 @@ class Scheduler {
   static bool placed(const NativeCircuit& circuit) { return circuit.sendable.is_linked() || circuit.in_share_line; }
   bool covered(const NativeCircuit& circuit) const;
   void block(NativeCircuit& circuit);
-  void unblock();
+  void unblock() {
+    if (share_line_.empty() && blocked_.empty()) passed_by_ = 0;
+    else unblock_waiting();
+  }
+  void unblock_waiting();
   void unblock_shared();
   bool must_queue() const { return passed_by_ > passed_by_max && !blocked_.empty(); }
   void block_uncovered();
@@ -84,10 +88,11 @@ class Scheduler {
   bool has_share(const NativeCircuit& circuit, std::int64_t cost) const {
     return cost <= free_credit() - half_ || (shares_ && is_within_share(circuit, cost));
   }
-  bool is_within_share(const NativeCircuit& circuit, std::int64_t cost) const;
+  [[gnu::noinline]] bool is_within_share(const NativeCircuit& circuit, std::int64_t cost) const;
   std::int64_t small_part() const noexcept { return half_ / 8; }
   std::int64_t holders_with(const NativeCircuit& circuit) const { return holders_ + (circuit.is_holder ? 0 : 1); }
   bool begins(const NativeCircuit& circuit, Beginning& first) const;
+  [[gnu::noinline]] bool begins_short(const NativeCircuit& circuit, std::int64_t needed, Beginning& first) const;
   std::int64_t place_in_line(const NativeCircuit& circuit) const;
   void note_held(NativeCircuit& circuit) {
     if (!circuit.is_holder && circuit.outstanding() > held_little) {
@@ -146,7 +151,7 @@ inline bool Scheduler::send_at_once(NativeCircuit& circuit, Fragment& fragment, 
     fill(writer_.direct_bytes_max()); // what was queued goes first
   const std::size_t payload = fragment.payload.size();
   const auto cost = static_cast<std::int64_t>(payload + metadata + fragment_credit_overhead);
-  if (!sendable_.empty() || writer_.bytes() >= writer_.direct_bytes_max() ||
+  if (!circuit.outgoing.empty() || !sendable_.empty() || writer_.bytes() >= writer_.direct_bytes_max() ||
       payload > first_chunk_bytes_max(metadata) || cost > circuit.send_credit || !has_share(circuit, cost) ||
       must_queue())
     return false;
@@ -160,7 +165,7 @@ inline bool Scheduler::send_at_once(NativeCircuit& circuit, Fragment& fragment, 
 }
 
 inline SendOutcome Scheduler::send(NativeCircuit& circuit, Fragment& fragment, std::size_t metadata) {
-  if (circuit.outgoing.empty() && send_at_once(circuit, fragment, metadata)) return SendOutcome::queued;
+  if (send_at_once(circuit, fragment, metadata)) return SendOutcome::queued;
   return queue(circuit, fragment, metadata);
 }
 

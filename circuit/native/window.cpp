@@ -89,17 +89,22 @@ void Window::settle(NativeCircuit& circuit, const FragmentNode& node, NativeCirc
 void Window::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra) {
   consumed_ += static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(trunk_extra) + off_by_one("window");
   extras_ -= static_cast<std::int64_t>(trunk_extra);
-  if (consumed_ >= std::min(std::max(receive_credit_ >> 2, worth_granting()), window_ / 4)) grant_trunk();
+  if (consumed_ >= std::min(receive_credit_, window_) >> 2 && consumed_ >= std::min(worth_granting(), window_ >> 2))
+    grant_trunk();
   if (circuit) consumed_of(*circuit, static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(extra));
 }
 
 void Window::consumed_of(NativeCircuit& circuit, std::int64_t bytes) {
   if (circuit.ended || circuit.finished_there() || circuit.closed_here()) return;
   circuit.consumed += static_cast<std::int32_t>(bytes);
-  if (circuit.consumed < worth_granting()) return;
-  const bool is_scarce = shares_ && receive_credit_ < window_ / 2; // it is not held to what it holds otherwise
-  if (circuit.consumed >= circuit.window / 2 ||
-      (is_scarce && 2 * circuit.consumed >= circuit.window - circuit.receive_credit)) {
+  const bool is_scarce = shares_ && receive_credit_ < window_ >> 1; // it is not held to what it holds otherwise
+  const bool is_half = circuit.consumed >= circuit.window >> 1;
+  if (circuit.ungranted.is_linked() && !is_half && !is_scarce) return; // most of the time, in a stream
+  if (circuit.consumed >= worth_granting()) consumed_enough(circuit, is_half, is_scarce);
+}
+
+void Window::consumed_enough(NativeCircuit& circuit, bool is_half, bool is_scarce) {
+  if (is_half || (is_scarce && 2 * circuit.consumed >= circuit.window - circuit.receive_credit)) {
     grant_circuit(circuit);
   } else if (!circuit.ungranted.is_linked()) {
     ungranted_.push_back(circuit);
@@ -110,7 +115,7 @@ void Window::consumed_of(NativeCircuit& circuit, std::int64_t bytes) {
 /// Less than grant_bytes_min counts at the far side as a control frame; one of which we do not know that it paces what
 /// it says never hears of so little.
 std::int64_t Window::worth_granting() const noexcept {
-  const bool is_scarce = shares_ && receive_credit_ < window_ / 16;
+  const bool is_scarce = shares_ && receive_credit_ < window_ >> 4;
   return is_scarce && patience_.has_some() ? grant_bytes_least : grant_bytes_min;
 }
 

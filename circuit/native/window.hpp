@@ -106,6 +106,7 @@ class Window {
   void settle(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting);
   void consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra);
   void consumed_of(NativeCircuit& circuit, std::int64_t bytes);
+  [[gnu::noinline]] void consumed_enough(NativeCircuit& circuit, bool is_half, bool is_scarce);
   void put_credit(CircuitId id, std::int64_t bytes, std::int64_t growth = 0, CircuitId completes = 0);
   void grant_circuit(NativeCircuit& circuit);
   void grant_trunk();

@@ -248,6 +248,23 @@ TEST_CASE("flow: our side uses credit up to its last byte and not one more") {
   CHECK(dialogue.sends(1, Fragment(1)) == SendOutcome::no_credit);
 }
 
+TEST_CASE("flow: a fragment that was queued behind the output leaves the queue before the next one is sent") {
+  MachinePair pair;
+  TrunkCircuit* const circuit = pair.join(pair.dialler()).first;
+  Machine& machine = pair.dialler().machine();
+  const auto send = [&] {
+    Fragment fragment(1, Payload(std::string(1000, 'x')));
+    REQUIRE(machine.send(*circuit, fragment) == SendOutcome::queued);
+  };
+  while (!machine.has_queued(*circuit)) send();
+  pair.write(pair.dialler(), 1); // the output before it
+  REQUIRE(machine.has_queued(*circuit));
+
+  send();
+
+  CHECK_FALSE(machine.has_queued(*circuit));
+}
+
 TEST_CASE("flow: a circuit that sends without end delays another by no more than a quantum (F35)") {
   MachinePair pair;
   auto [bulk_here, bulk_there] = pair.join(pair.dialler());
