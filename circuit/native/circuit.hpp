@@ -70,6 +70,58 @@ struct HeldOpen {
   boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> of_opener;
 };
 
+/// What arrives. Window's, but for what the comments name.
+struct ReceivingSide {
+  // What the far side may still send: credit + consumed + unread == window + extras outstanding.
+  std::int32_t credit = circuit_window_bytes_initial;
+  std::int32_t consumed = 0; // taken by the application, not yet granted again; negative: extras to be worked off
+  std::int32_t window = circuit_window_bytes_initial;
+  std::uint32_t unread = 0; // delivered and not taken
+  FragmentQueue reads;      // Reader puts in
+  FragmentQueue errors;     // Reader puts in
+  std::unique_ptr<Assembly> assembly;
+  Instant granted_at{};
+  Instant consumed_at{};           // or when the queue became readable
+  std::uint32_t errors_unread = 0; // of what is unread, in `errors`
+  std::uint32_t empty_frames : 31 = 0; // Reader: in a row
+  bool read_here : 1 = false;          // our application has taken something
+};
+
+/// What is queued to be sent. Scheduler's.
+struct SendingSide {
+  std::int32_t credit = circuit_window_bytes_initial;
+  std::uint32_t head_sent = 0; // payload bytes of queue.first() already in the output
+  std::int32_t promised = 0;   // of the trunk's credit, to complete queue.first()
+  std::int32_t deficit = 0;
+  FragmentQueue queue;
+  std::uint64_t begun = 0;       // its place among the trunk's begun fragments; 0: queue.first() has not begun
+  std::int64_t queued = 0;       // what the queue costs that is not yet in the output
+  std::int64_t counted_cost = 0; // of which the trunk's sum of sendable bytes holds
+  std::int64_t share_place = 0;  // in ShareLine
+  std::int32_t window = circuit_window_bytes_initial; // of the far side, as far as it has told
+  bool wants_credit : 1 = false;  // a send was told no_credit
+  bool in_share_line : 1 = false; // ShareLine
+  bool begun_short : 1 = false;   // waits for the far side's memory; queue.first() has begun
+  bool is_holder : 1 = false;     // outstanding() is more than a little
+
+  /// How much of the far side's window our side uses: what it has sent and not been granted again.
+  std::int64_t outstanding() const noexcept { return std::int64_t{window} - credit; }
+};
+
+/// Of a circuit that we closed and that is not over. Closings'.
+struct ClosingWait {
+  Instant looked_at{};
+  std::uint32_t answered_from = 0; // so many answers to pings prove that what we wrote has arrived
+  std::uint8_t looks = 0;          // since the last progress
+};
+
+/// How it began. Circuits'.
+struct Opening {
+  Instant opened_at{};        // of one that was held: when it was handed out
+  std::uint16_t strings = 0;  // bytes of the names that its opener, the far side, gave it
+  bool in_backlog = false;    // opened by the far side and not yet taken by a service
+};
+
 /// Each group of members belongs to the part that is named, and only that part writes it, except for the reset at the
 /// end of a circuit. What an idle circuit occupies counts: a trunk may have 100,000 of them. Bytes of credit fit 31
 /// bits, as on the wire.
@@ -77,51 +129,10 @@ struct NativeCircuit final : TrunkCircuit {
   using TrunkCircuit::TrunkCircuit;
   CircuitId key() const noexcept { return id; }
 
-  // Reader: what has arrived. Window takes it out again.
-  FragmentQueue reads;
-  FragmentQueue errors;
-  std::unique_ptr<Assembly> assembly; // Window's
-  // Scheduler: what is queued.
-  FragmentQueue outgoing;
-
-  // Window: what the far side may still send: receive_credit + consumed + unread == window + extras outstanding.
-  std::int32_t receive_credit = circuit_window_bytes_initial;
-  std::int32_t consumed = 0; // taken by the application, not yet granted again; negative: extras to be worked off
-  std::int32_t window = circuit_window_bytes_initial;
-  std::uint32_t unread = 0; // delivered and not taken
-  std::uint32_t errors_unread = 0; // of which in `errors`
-
-  // Scheduler.
-  std::int32_t send_credit = circuit_window_bytes_initial;
-  std::uint32_t head_sent = 0; // payload bytes of outgoing.first() already in the output
-  std::int32_t promised = 0; // of the trunk's credit, to complete outgoing.first()
-  std::int32_t deficit = 0;
-  std::uint64_t begun = 0; // its place among the trunk's begun fragments; 0: outgoing.first() has not begun
-  std::int64_t outgoing_cost = 0; // queued and not yet in the output
-  std::int64_t counted_cost = 0; // of which the trunk's sum of sendable bytes holds
-  // How much of the far side's window our side uses: what it has sent and not been granted again.
-  std::int32_t send_window = circuit_window_bytes_initial; // as far as the far side has told
-  std::int64_t outstanding() const noexcept { return std::int64_t{send_window} - send_credit; }
-  std::int64_t share_place = 0; // in ShareLine
-
-  // Closings, of a circuit that we closed.
-  Instant looked_at{};
-  std::uint32_t answered_from = 0; // so many answers to pings prove that what we wrote has arrived
-  std::uint8_t looks = 0; // since the last progress
-
-  Instant opened_at{}; // Circuits; of one that was held: when it was handed out
-  Instant granted_at{}; // Window
-  Instant consumed_at{}; // Window; or when the queue became readable
-
-  std::uint32_t empty_frames = 0; // Reader: in a row
-  std::uint16_t strings = 0; // Circuits: bytes of the names that its opener, the far side, gave it
-  bool in_backlog : 1 = false; // opened by the far side and not yet taken by a service
-  bool wants_credit : 1 = false; // Scheduler: a send was told no_credit
-  bool in_share_line : 1 = false; // ShareLine
-  bool begun_short : 1 = false; // Scheduler: waits for the far side's memory; outgoing.first() has begun
-  bool is_holder : 1 = false; // Scheduler: outstanding() is more than a little
-  bool read_here : 1 = false; // Window: our application has taken something
-
+  ReceivingSide receiving;
+  SendingSide sending;
+  ClosingWait closing_wait;
+  Opening opening;
   std::unique_ptr<HeldOpen> held; // HeldOpens: not handed out to our side yet
 
   CircuitHook of_trunk; // Circuits: every circuit of the trunk

@@ -37,8 +37,8 @@ CircuitId Circuits::take_number() noexcept { return std::exchange(next_here_, ne
 NativeCircuit& Circuits::add(CircuitId id, bool opened_here, std::shared_ptr<const CircuitNames> names) {
   NativeCircuit& circuit = table_.add(id, opened_here);
   circuit.names = std::move(names);
-  circuit.opened_at = whole_.now;
-  circuit.granted_at = whole_.now;
+  circuit.opening.opened_at = whole_.now;
+  circuit.receiving.granted_at = whole_.now;
   if (id != 0) table_.enter(id, circuit);
   return circuit;
 }
@@ -60,8 +60,8 @@ std::optional<End> Circuits::why_no_more(std::size_t strings) const {
 
 NativeCircuit& Circuits::open_there(CircuitId id, std::shared_ptr<const CircuitNames> names, std::size_t strings) {
   NativeCircuit& circuit = add(id, false, std::move(names));
-  circuit.in_backlog = true;
-  circuit.strings = static_cast<std::uint16_t>(strings); // their limits fit
+  circuit.opening.in_backlog = true;
+  circuit.opening.strings = static_cast<std::uint16_t>(strings); // their limits fit
   strings_there_ += strings;
   ++opened_there_;
   return circuit;
@@ -83,7 +83,7 @@ void Circuits::let_go(NativeCircuit& circuit) {
 void Circuits::bury(NativeCircuit& circuit) {
   if (!circuit.opened_here) {
     --opened_there_;
-    strings_there_ -= circuit.strings;
+    strings_there_ -= circuit.opening.strings;
   }
   table_.bury(circuit);
 }
@@ -105,7 +105,7 @@ void Circuits::check(bool full) const {
   std::size_t opened_here = 0;
   for (const NativeCircuit& circuit : table_.all()) {
     opened_there += circuit.opened_here ? 0 : 1;
-    strings += circuit.opened_here ? 0 : circuit.strings;
+    strings += circuit.opened_here ? 0 : circuit.opening.strings;
     opened_here += circuit.opened_here && !circuit.ended ? 1 : 0;
   }
   invariant(opened_there == opened_there_, "circuits: opened_there == the far side's circuits in the table");

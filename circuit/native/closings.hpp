@@ -27,7 +27,7 @@ class Closings {
   void remove(NativeCircuit& circuit) noexcept { circuit.closing_hook.unlink(); }
 
   Instant deadline() const noexcept {
-    return line_.empty() ? Instant::max() : after(line_.front().looked_at, interval());
+    return line_.empty() ? Instant::max() : after(line_.front().closing_wait.looked_at, interval());
   }
   /// `moved_at`: when the trunk's credit came last, or something was sent that had waited. A circuit that lacks only that, or the far side's memory, waits
   /// for other circuits: while they move it is not given up.

@@ -110,9 +110,9 @@ NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
 
 NativeMachine::~NativeMachine() {
   for (NativeCircuit& circuit : circuits_.all()) {
-    for (FragmentQueue* queue : {&circuit.reads, &circuit.errors, &circuit.outgoing})
+    for (FragmentQueue* queue : {&circuit.receiving.reads, &circuit.receiving.errors, &circuit.sending.queue})
       while (!queue->empty()) nodes_.free(queue->pop());
-    if (circuit.assembly) nodes_.free(circuit.assembly->node);
+    if (circuit.receiving.assembly) nodes_.free(circuit.receiving.assembly->node);
   }
 }
 
@@ -240,7 +240,9 @@ void NativeMachine::refuse(TrunkCircuit& base, error reason, std::string text, s
   release(circuit);
 }
 
-void NativeMachine::left_backlog(TrunkCircuit& circuit) { static_cast<NativeCircuit&>(circuit).in_backlog = false; }
+void NativeMachine::left_backlog(TrunkCircuit& circuit) {
+  static_cast<NativeCircuit&>(circuit).opening.in_backlog = false;
+}
 
 SendOutcome NativeMachine::send(TrunkCircuit& base, Fragment& fragment) {
   const Input input(*this, checks_);
@@ -268,18 +270,18 @@ std::string NativeMachine::why_not(const Fragment& fragment) const {
 
 std::optional<Fragment> NativeMachine::take(TrunkCircuit& base) {
   auto& circuit = static_cast<NativeCircuit&>(base);
-  if (circuit.reads.empty()) return std::nullopt;
+  if (circuit.receiving.reads.empty()) return std::nullopt;
   const Input input(*this, checks_);
-  std::optional<Fragment> fragment = window_.take(circuit, circuit.reads);
+  std::optional<Fragment> fragment = window_.take(circuit, circuit.receiving.reads);
   if (circuit.finished_there()) acknowledge_finish(circuit);
   return fragment;
 }
 
 std::optional<Fragment> NativeMachine::take_error(TrunkCircuit& base) {
   auto& circuit = static_cast<NativeCircuit&>(base);
-  if (circuit.errors.empty()) return std::nullopt;
+  if (circuit.receiving.errors.empty()) return std::nullopt;
   const Input input(*this, checks_);
-  std::optional<Fragment> fragment = window_.take(circuit, circuit.errors);
+  std::optional<Fragment> fragment = window_.take(circuit, circuit.receiving.errors);
   if (circuit.finished_there()) acknowledge_finish(circuit);
   return fragment;
 }
@@ -329,20 +331,20 @@ void NativeMachine::reset_provoked(NativeCircuit& circuit, End reason) {
 /// for nothing: more where a service has begun with it.
 void NativeMachine::note_cancelled(NativeCircuit& circuit) {
   if (circuit.opened_here) return;
-  circuit.cancelled = circuit.in_backlog;
+  circuit.cancelled = circuit.opening.in_backlog;
   const bool is_answered = circuit.counters.fragments_sent > 0 || circuit.finished_here();
-  if (is_answered || now - circuit.opened_at >= std::chrono::seconds(1)) return;
+  if (is_answered || now - circuit.opening.opened_at >= std::chrono::seconds(1)) return;
   ++Whole::counters.opens_cancelled;
-  if (circuit.in_backlog && off_by_one("cancelled opens") == 0) flood_guard_.count_control_frame();
+  if (circuit.opening.in_backlog && off_by_one("cancelled opens") == 0) flood_guard_.count_control_frame();
   else flood_guard_.charge_cancelled_open();
 }
 
 /// Our side hears of a circuit that was held, and of what has arrived on it meanwhile.
 void NativeMachine::hand_out(NativeCircuit& circuit) {
-  circuit.opened_at = now;
+  circuit.opening.opened_at = now;
   emit(TrunkEvent::Kind::opened, &circuit).open = held_opens_.let_go(circuit);
-  if (!circuit.reads.empty() || circuit.finished_there()) emit(TrunkEvent::Kind::readable, &circuit);
-  if (!circuit.errors.empty() || circuit.finished_there()) emit(TrunkEvent::Kind::error_readable, &circuit);
+  if (!circuit.receiving.reads.empty() || circuit.finished_there()) emit(TrunkEvent::Kind::readable, &circuit);
+  if (!circuit.receiving.errors.empty() || circuit.finished_there()) emit(TrunkEvent::Kind::error_readable, &circuit);
 }
 
 void NativeMachine::hand_out_held() {
@@ -403,7 +405,7 @@ void NativeMachine::note_unheard(NativeCircuit& circuit) {
 /// Once, when everything before the far side's finish was taken.
 void NativeMachine::acknowledge_finish(NativeCircuit& circuit) {
   if (!circuit.in.is_finished() || circuit.in.is_acknowledged() || circuit.ended || circuit.closed_here()) return;
-  if (!circuit.reads.empty()) return; // error fragments hold up nothing: they may be dropped, too
+  if (!circuit.receiving.reads.empty()) return; // error fragments hold up nothing: they may be dropped, too
   circuit.in.acknowledge();
   writer_.put_control(FrameType::finish_acknowledged, circuit.id);
   end_when_done(circuit);
@@ -428,7 +430,7 @@ void NativeMachine::end_all(const End& reason) {
 std::size_t NativeMachine::credit_bytes(const TrunkCircuit& base) const {
   const auto& circuit = static_cast<const NativeCircuit&>(base);
   if (circuit.ended || circuit.finished_here()) return 0;
-  return static_cast<std::size_t>(std::max<std::int64_t>(0, circuit.send_credit - circuit.outgoing_cost));
+  return static_cast<std::size_t>(std::max<std::int64_t>(0, circuit.sending.credit - circuit.sending.queued));
 }
 
 // Peers.
@@ -813,9 +815,9 @@ void NativeMachine::on_finish(std::span<const std::byte> body) {
   if (!parse_short(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (circuits_.find_for(FrameType::finish, message.circuit(), circuit) != Circuits::Known::live) return;
-  if (circuit->finished_there() || circuit->assembly)
+  if (circuit->finished_there() || circuit->receiving.assembly)
     return reset_provoked(*circuit, End(error::protocol_violation_on_circuit,
-                                        circuit->assembly ? "finish inside a fragment" : "a second finish"));
+                                        circuit->receiving.assembly ? "finish inside a fragment" : "a second finish"));
   circuit->in.finish();
   if (circuit->held) return acknowledge_finish(*circuit); // it is told when it is handed out
   emit(TrunkEvent::Kind::readable, circuit);
@@ -841,7 +843,7 @@ void NativeMachine::on_close(std::span<const std::byte> body) {
   if (!parse_short(message, body)) return;
   NativeCircuit* circuit = nullptr;
   if (circuits_.find_for(FrameType::close, message.circuit(), circuit) != Circuits::Known::live) return;
-  if (circuit->assembly)
+  if (circuit->receiving.assembly)
     return reset_provoked(*circuit, End(error::protocol_violation_on_circuit, "close inside a fragment"));
   if (circuit->held) hand_out(*circuit); // nothing is cancelled here
   circuit->in.finish();

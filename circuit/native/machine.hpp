@@ -88,7 +88,7 @@ class NativeMachine final : public Machine, private Whole {
   bool has_output() const override;
   std::size_t output_bytes() const override { return writer_.bytes() + scheduler_.sendable_bytes(); }
   bool has_queued(const TrunkCircuit& circuit) const override {
-    return static_cast<const NativeCircuit&>(circuit).outgoing_cost > 0;
+    return static_cast<const NativeCircuit&>(circuit).sending.queued > 0;
   }
   Instant deadline() const override;
   bool over() const override { return farewell_.over(); }

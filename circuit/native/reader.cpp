@@ -207,7 +207,7 @@ void Reader::start_data(const wire::DataHead& head) {
     case Circuits::Known::live: break;
   }
   if (!around_.window.charge(circuit, cost)) return;
-  const bool inside = circuit->assembly != nullptr;
+  const bool inside = circuit->receiving.assembly != nullptr;
   if (circuit->finished_there()) {
     discard_chunk(head.payload_bytes, cost);
     return whole_.reset_provoked(*circuit, End(error::protocol_violation_on_circuit, "data after finish"));
@@ -220,8 +220,8 @@ void Reader::start_data(const wire::DataHead& head) {
     return around_.window.skip(cost);
   }
   const bool empty = head.payload_bytes == 0 && head.metadata.empty() && head.op == 0 && head.part == 0;
-  circuit->empty_frames = empty && !continues ? circuit->empty_frames + 1 : 0;
-  if (circuit->empty_frames > whole_.limits.empty_frames_max) {
+  circuit->receiving.empty_frames = empty && !continues ? circuit->receiving.empty_frames + 1 : 0;
+  if (circuit->receiving.empty_frames > whole_.limits.empty_frames_max) {
     discard_chunk(head.payload_bytes, cost);
     return whole_.reset_provoked(*circuit, End(error::protocol_violation_on_circuit,
                                                fmt::format("more than empty_frames_max {} empty fragments in a row",
@@ -269,7 +269,7 @@ void Reader::start_fragment(NativeCircuit& circuit, const wire::DataHead& head, 
 }
 
 void Reader::start_continuation(NativeCircuit& circuit, const wire::DataHead& head) {
-  const Assembly& assembly = *circuit.assembly;
+  const Assembly& assembly = *circuit.receiving.assembly;
   const bool last = head.flags & wire::flag_last;
   const std::size_t left = assembly.total - assembly.arrived;
   if (head.payload_bytes == 0 || head.payload_bytes > left || last != (head.payload_bytes == left)) {
@@ -298,7 +298,7 @@ void Reader::discard_chunk(std::size_t payload_bytes, std::size_t cost) {
 /// Where the next byte of the chunk belongs; null when it is dropped.
 std::byte* Reader::chunk_into() const noexcept {
   if (!chunk_circuit_) return nullptr;
-  if (!chunk_node_) return chunk_circuit_->assembly->last(chunk_left_);
+  if (!chunk_node_) return chunk_circuit_->receiving.assembly->last(chunk_left_);
   return chunk_node_->fragment.payload.writable().data() + (chunk_bytes_ - chunk_left_);
 }
 
@@ -319,14 +319,15 @@ void Reader::end_chunk() {
 
 std::span<std::byte> Reader::read_space() {
   if (!chunk_circuit_ || chunk_left_ == 0 || chunk_bytes_ < read_space_bytes_min) return {};
-  if (!chunk_node_ && !chunk_circuit_->assembly->granted) return {}; // what is held moves when the pool gives
+  if (!chunk_node_ && !chunk_circuit_->receiving.assembly->granted) return {}; // what is held moves when the pool gives
   read_space_given_ = true;
   return {chunk_into(), chunk_left_};
 }
 
 void Reader::forget_chunk(NativeCircuit& circuit) {
   chunk_circuit_ = nullptr;
-  if (read_space_given_) abandoned_ = std::move((chunk_node_ ? chunk_node_ : circuit.assembly->node)->fragment.payload);
+  if (read_space_given_)
+    abandoned_ = std::move((chunk_node_ ? chunk_node_ : circuit.receiving.assembly->node)->fragment.payload);
   if (!chunk_node_) return;
   FragmentNode* const node = std::exchange(chunk_node_, nullptr);
   around_.window.give_up(node->cost);
@@ -338,9 +339,9 @@ void Reader::deliver(NativeCircuit& circuit, FragmentNode* node) {
   circuit.counters.bytes_received += node->fragment.payload.size();
   node->fragment.stamp(nullptr, circuit.counters.fragments_received);
   const bool is_error = !node->fragment.err.empty();
-  FragmentQueue& queue = is_error ? circuit.errors : circuit.reads;
+  FragmentQueue& queue = is_error ? circuit.receiving.errors : circuit.receiving.reads;
   const bool was_empty = queue.empty();
-  const bool all_empty = circuit.reads.empty() && circuit.errors.empty();
+  const bool all_empty = circuit.receiving.reads.empty() && circuit.receiving.errors.empty();
   queue.push(node);
   around_.window.note_delivered(circuit, *node, all_empty);
   if (is_error) around_.window.note_error(circuit, *node);
@@ -355,7 +356,8 @@ void Reader::check() const {
   invariant((chunk_left_ > 0) + (skip_left_ > 0) + !carry_.empty() <= 1,
             "reader: of head, chunk and frame to skip at most one is incomplete");
   invariant(!chunk_node_ || chunk_circuit_, "reader: a fragment that is being read has a circuit");
-  invariant(!chunk_circuit_ || chunk_node_ || chunk_circuit_->assembly, "reader: a chunk belongs to a fragment");
+  invariant(!chunk_circuit_ || chunk_node_ || chunk_circuit_->receiving.assembly,
+            "reader: a chunk belongs to a fragment");
 }
 
 } // namespace trunkline

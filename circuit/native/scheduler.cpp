@@ -81,9 +81,9 @@ void Scheduler::share() {
 
 /// Not at once: there is something before it, or too little credit.
 SendOutcome Scheduler::queue(NativeCircuit& circuit, Fragment& fragment, std::size_t metadata) {
-  const bool room = circuit.send_credit > circuit.outgoing_cost && !circuit.in_share_line;
+  const bool room = circuit.sending.credit > circuit.sending.queued && !circuit.sending.in_share_line;
   if (!room || queue_is_full()) {
-    circuit.wants_credit = true;
+    circuit.sending.wants_credit = true;
     if (room && !circuit.waiting.is_linked()) waiting_.push_back(circuit);
     return SendOutcome::no_credit;
   }
@@ -98,8 +98,8 @@ void Scheduler::enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t 
   FragmentNode* node = nodes_.make();
   node->fragment = std::move(fragment);
   node->cost = payload + metadata + fragment_credit_overhead;
-  circuit.outgoing.push(node);
-  circuit.outgoing_cost += static_cast<std::int64_t>(node->cost);
+  circuit.sending.queue.push(node);
+  circuit.sending.queued += static_cast<std::int64_t>(node->cost);
   update_sendable(circuit);
 }
 
@@ -107,20 +107,21 @@ void Scheduler::enqueue(NativeCircuit& circuit, Fragment& fragment, std::size_t 
 void Scheduler::update_sendable(NativeCircuit& circuit) {
   std::size_t size = 0;
   std::size_t cost = 0;
-  const bool queued = !circuit.outgoing.empty();
-  const bool can = queued && next_chunk(*circuit.outgoing.first(), circuit.head_sent, circuit.send_credit, size, cost);
+  const bool queued = !circuit.sending.queue.empty();
+  const bool can = queued && next_chunk(*circuit.sending.queue.first(), circuit.sending.head_sent,
+                                        circuit.sending.credit, size, cost);
   if (can != placed(circuit)) {
     if (can) {
       place(circuit);
     } else {
       displace(circuit);
-      circuit.deficit = 0;
+      circuit.sending.deficit = 0;
     }
   }
-  const std::int64_t counted = can ? circuit.outgoing_cost : 0;
-  sendable_cost_ += counted - circuit.counted_cost;
-  share_line_.note_queued(circuit, counted - circuit.counted_cost);
-  circuit.counted_cost = counted;
+  const std::int64_t counted = can ? circuit.sending.queued : 0;
+  sendable_cost_ += counted - circuit.sending.counted_cost;
+  share_line_.note_queued(circuit, counted - circuit.sending.counted_cost);
+  circuit.sending.counted_cost = counted;
 }
 
 void Scheduler::place(NativeCircuit& circuit) {
@@ -139,32 +140,32 @@ void Scheduler::displace(NativeCircuit& circuit) {
 bool Scheduler::is_within_share(const NativeCircuit& circuit, std::int64_t cost) const {
   const std::int64_t free = free_credit();
   if (off_by_one("reserve") != 0) return cost <= free; // for a test that shows what the shares are for
-  const std::int64_t held = std::max<std::int64_t>(0, circuit.outstanding()) + cost;
+  const std::int64_t held = std::max<std::int64_t>(0, circuit.sending.outstanding()) + cost;
   return held * holders_with(circuit) <= free - cost - small_part() || (held <= small_share && cost <= free);
 }
 
 /// Whether the first fragment may begin, and how.
 bool Scheduler::begins(const NativeCircuit& circuit, Beginning& first) const {
-  const FragmentNode& node = *circuit.outgoing.first();
-  const std::int64_t needed = std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.send_credit);
+  const FragmentNode& node = *circuit.sending.queue.first();
+  const std::int64_t needed = std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.sending.credit);
   if (!has_share(circuit, needed)) return begins_short(circuit, needed, first);
   first.is_short = false;
-  return next_chunk(node, 0, circuit.send_credit, first.size, first.cost);
+  return next_chunk(node, 0, circuit.sending.credit, first.size, first.cost);
 }
 
 /// There is less credit than it needs: a short beginning, when that is all that its share will ever be enough for.
 bool Scheduler::begins_short(const NativeCircuit& circuit, std::int64_t needed, Beginning& first) const {
-  const FragmentNode& node = *circuit.outgoing.first();
+  const FragmentNode& node = *circuit.sending.queue.first();
   const auto payload = static_cast<std::int64_t>(node.fragment.payload.size());
   const std::int64_t fixed = static_cast<std::int64_t>(node.cost) - payload;
   const std::int64_t shared = free_credit() - small_part();
   const std::int64_t holders = holders_with(circuit);
   if (needed * (holders + 1) <= shared) return false; // it fits when what the circuit has sent is read
-  const std::int64_t held = std::max<std::int64_t>(0, circuit.outstanding());
+  const std::int64_t held = std::max<std::int64_t>(0, circuit.sending.outstanding());
   const std::int64_t credit =
       std::max((shared - held * holders) / (holders + 1), std::min(small_share - held, free_credit()));
   const std::int64_t size = std::min({std::int64_t{short_beginning_bytes_max}, payload - 1,
-                                      std::min<std::int64_t>(credit, circuit.send_credit) - fixed});
+                                      std::min<std::int64_t>(credit, circuit.sending.credit) - fixed});
   if (size < short_beginning_bytes_min) return false;
   first.size = static_cast<std::size_t>(size);
   first.cost = static_cast<std::size_t>(size + fixed);
@@ -174,14 +175,14 @@ bool Scheduler::begins_short(const NativeCircuit& circuit, std::int64_t needed, 
 
 /// Those that hold least come first. A fragment that has begun waits for what is promised to it.
 std::int64_t Scheduler::place_in_line(const NativeCircuit& circuit) const {
-  return circuit.begun != 0 ? std::numeric_limits<std::int64_t>::max()
-                            : std::max<std::int64_t>(0, circuit.outstanding());
+  return circuit.sending.begun != 0 ? std::numeric_limits<std::int64_t>::max()
+                                    : std::max<std::int64_t>(0, circuit.sending.outstanding());
 }
 
 /// The circuit holds less, or nothing any more.
 void Scheduler::note_granted(NativeCircuit& circuit) {
-  if (!circuit.is_holder || (!circuit.ended && circuit.outstanding() > held_little)) return;
-  circuit.is_holder = false;
+  if (!circuit.sending.is_holder || (!circuit.ended && circuit.sending.outstanding() > held_little)) return;
+  circuit.sending.is_holder = false;
   --holders_;
 }
 
@@ -189,33 +190,34 @@ void Scheduler::note_granted(NativeCircuit& circuit) {
 
 /// What the fragment that the circuit has begun still needs of the trunk's credit, as far as its circuit's covers it.
 std::int64_t Scheduler::wanted(const NativeCircuit& circuit) const {
-  const std::size_t left = circuit.outgoing.first()->fragment.payload.size() - circuit.head_sent;
-  return std::clamp<std::int64_t>(circuit.send_credit, 0, static_cast<std::int64_t>(left));
+  const std::size_t left = circuit.sending.queue.first()->fragment.payload.size() - circuit.sending.head_sent;
+  return std::clamp<std::int64_t>(circuit.sending.credit, 0, static_cast<std::int64_t>(left));
 }
 
 /// Credit that the circuit's next frame may use: one that continues a fragment leaves others what is promised to them.
 std::int64_t Scheduler::available(const NativeCircuit& circuit) const {
   std::int64_t of_trunk = credit_;
-  if (circuit.begun != 0) of_trunk = shares_ ? circuit.promised : credit_ - (promised_ - circuit.promised);
-  return std::min<std::int64_t>(circuit.send_credit, of_trunk);
+  if (circuit.sending.begun != 0)
+    of_trunk = shares_ ? circuit.sending.promised : credit_ - (promised_ - circuit.sending.promised);
+  return std::min<std::int64_t>(circuit.sending.credit, of_trunk);
 }
 
 /// Whether the trunk's credit, too, lets the circuit send its next frame.
 bool Scheduler::covered(const NativeCircuit& circuit) const {
-  if (shares_ && circuit.begun == 0) {
+  if (shares_ && circuit.sending.begun == 0) {
     Beginning first;
     return begins(circuit, first);
   }
-  const FragmentNode& node = *circuit.outgoing.first();
+  const FragmentNode& node = *circuit.sending.queue.first();
   std::size_t size = 0;
   std::size_t cost = 0;
-  if (!next_chunk(node, circuit.head_sent, available(circuit), size, cost)) return false;
-  if (circuit.begun != 0) return true;
+  if (!next_chunk(node, circuit.sending.head_sent, available(circuit), size, cost)) return false;
+  if (circuit.sending.begun != 0) return true;
   if (must_queue() && &blocked_.front() != &circuit) return false;
   if (begun_.empty()) return true;
   const bool whole = size == node.fragment.payload.size();
   const auto needed = whole ? static_cast<std::int64_t>(cost)
-                            : std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.send_credit);
+                            : std::min<std::int64_t>(static_cast<std::int64_t>(node.cost), circuit.sending.credit);
   return needed <= free_credit();
 }
 
@@ -232,12 +234,12 @@ void Scheduler::unblock_waiting() {
   int passed = 0;
   for (auto at = blocked_.begin(); at != blocked_.end() && passed < passed_at_once_max;) {
     const auto circuit = at++;
-    const bool begun = circuit->begun != 0; // it has its own
+    const bool begun = circuit->sending.begun != 0; // it has its own
     if ((!begun && left <= 0) || !covered(*circuit)) {
       ++passed;
       continue;
     }
-    if (!begun) left -= static_cast<std::int64_t>(circuit->outgoing.first()->cost);
+    if (!begun) left -= static_cast<std::int64_t>(circuit->sending.queue.first()->cost);
     sendable_.splice(sendable_.end(), blocked_, circuit);
   }
   if (blocked_.empty()) passed_by_ = 0;
@@ -247,8 +249,8 @@ void Scheduler::unblock_waiting() {
 void Scheduler::unblock_shared() {
   std::int64_t left = free_credit();
   share_line_.let_go(passed_at_once_max, [&](NativeCircuit& circuit) {
-    if (left <= 0 || circuit.begun != 0 || !covered(circuit)) return false;
-    left -= static_cast<std::int64_t>(circuit.outgoing.first()->cost);
+    if (left <= 0 || circuit.sending.begun != 0 || !covered(circuit)) return false;
+    left -= static_cast<std::int64_t>(circuit.sending.queue.first()->cost);
     sendable_.push_back(circuit);
     return true;
   });
@@ -264,7 +266,8 @@ void Scheduler::block_uncovered() {
 }
 
 void Scheduler::promise(NativeCircuit& circuit, std::int64_t bytes) {
-  promised_ += bytes - std::exchange(circuit.promised, static_cast<std::int32_t>(bytes)) + off_by_one("scheduler");
+  promised_ +=
+      bytes - std::exchange(circuit.sending.promised, static_cast<std::int32_t>(bytes)) + off_by_one("scheduler");
 }
 
 /// Promises what credit is free to the fragments that have begun, the oldest first.
@@ -272,8 +275,8 @@ void Scheduler::promise_more() {
   for (const auto& [number, circuit] : begun_) {
     const std::int64_t free = free_credit();
     if (free <= 0) return;
-    promise(*circuit, std::min(wanted(*circuit), circuit->promised + free));
-    if (circuit->in_share_line && covered(*circuit)) {
+    promise(*circuit, std::min(wanted(*circuit), circuit->sending.promised + free));
+    if (circuit->sending.in_share_line && covered(*circuit)) {
       share_line_.remove(*circuit);
       sendable_.push_back(*circuit);
     }
@@ -282,19 +285,19 @@ void Scheduler::promise_more() {
 
 /// A frame of the circuit's first fragment has gone out: the fragment begins, goes on or is complete.
 void Scheduler::note_sent(NativeCircuit& circuit, std::int64_t cost) {
-  if (circuit.head_sent == 0) {
-    if (circuit.begun == 0) return; // it was whole
-    circuit.begun_short = false;
-    begun_.erase(std::exchange(circuit.begun, 0));
+  if (circuit.sending.head_sent == 0) {
+    if (circuit.sending.begun == 0) return; // it was whole
+    circuit.sending.begun_short = false;
+    begun_.erase(std::exchange(circuit.sending.begun, 0));
     promise(circuit, 0);
-  } else if (circuit.begun == 0) {
-    circuit.begun = ++begun_count_;
-    if (circuit.begun_short) return; // it gets its credit with the far side's memory
-    begun_.emplace(circuit.begun, &circuit);
+  } else if (circuit.sending.begun == 0) {
+    circuit.sending.begun = ++begun_count_;
+    if (circuit.sending.begun_short) return; // it gets its credit with the far side's memory
+    begun_.emplace(circuit.sending.begun, &circuit);
     promise(circuit, std::clamp<std::int64_t>(free_credit(), 0, wanted(circuit)));
     return;
   } else {
-    promise(circuit, std::min(wanted(circuit), std::max<std::int64_t>(0, circuit.promised - cost)));
+    promise(circuit, std::min(wanted(circuit), std::max<std::int64_t>(0, circuit.sending.promised - cost)));
   }
   promise_more();
 }
@@ -308,15 +311,15 @@ void Scheduler::fill(std::size_t bytes_max) {
 }
 
 void Scheduler::take_turn(NativeCircuit& circuit, std::size_t bytes_max) {
-  if (circuit.deficit <= 0) circuit.deficit += quantum_bytes;
+  if (circuit.sending.deficit <= 0) circuit.sending.deficit += quantum_bytes;
   bool sent = true;
-  while (sent && circuit.deficit > 0 && writer_.bytes() < bytes_max && circuit.sendable.is_linked())
+  while (sent && circuit.sending.deficit > 0 && writer_.bytes() < bytes_max && circuit.sendable.is_linked())
     sent = send_chunk(circuit);
   if (!circuit.sendable.is_linked()) return;
   if (!sent) {
     circuit.sendable.unlink();
     block(circuit);
-  } else if (circuit.deficit <= 0) {
+  } else if (circuit.sending.deficit <= 0) {
     sendable_.splice(sendable_.end(), sendable_, sendable_.s_iterator_to(circuit));
   }
 }
@@ -324,47 +327,48 @@ void Scheduler::take_turn(NativeCircuit& circuit, std::size_t bytes_max) {
 /// Moves one frame of the circuit's queue into the output. False when it is not sendable any more, or the trunk's
 /// credit is too small.
 bool Scheduler::send_chunk(NativeCircuit& circuit) {
-  FragmentNode* node = circuit.outgoing.first();
+  FragmentNode* node = circuit.sending.queue.first();
   std::size_t size = 0;
   std::size_t cost = 0;
-  if (shares_ && circuit.begun == 0) {
+  if (shares_ && circuit.sending.begun == 0) {
     Beginning first;
     if (!begins(circuit, first)) return false;
     size = first.size;
     cost = first.cost;
-    circuit.begun_short = first.is_short;
+    circuit.sending.begun_short = first.is_short;
   } else {
     if (!covered(circuit)) return false;
-    next_chunk(*node, circuit.head_sent, available(circuit), size, cost);
+    next_chunk(*node, circuit.sending.head_sent, available(circuit), size, cost);
   }
   const std::size_t payload = node->fragment.payload.size();
-  writer_.put_data(circuit.id, node->fragment, circuit.head_sent, size,
-                   circuit.head_sent == 0 ? node->cost - payload - fragment_credit_overhead : 0);
-  circuit.send_credit -= static_cast<std::int32_t>(cost);
+  writer_.put_data(circuit.id, node->fragment, circuit.sending.head_sent, size,
+                   circuit.sending.head_sent == 0 ? node->cost - payload - fragment_credit_overhead : 0);
+  circuit.sending.credit -= static_cast<std::int32_t>(cost);
   credit_ -= static_cast<std::int64_t>(cost);
-  circuit.outgoing_cost -= static_cast<std::int64_t>(cost);
-  circuit.deficit -= static_cast<std::int32_t>(cost);
+  circuit.sending.queued -= static_cast<std::int64_t>(cost);
+  circuit.sending.deficit -= static_cast<std::int32_t>(cost);
   note_held(circuit);
-  circuit.head_sent += static_cast<std::uint32_t>(size);
-  if (circuit.head_sent == payload) {
-    circuit.head_sent = 0;
-    nodes_.free(circuit.outgoing.pop());
+  circuit.sending.head_sent += static_cast<std::uint32_t>(size);
+  if (circuit.sending.head_sent == payload) {
+    circuit.sending.head_sent = 0;
+    nodes_.free(circuit.sending.queue.pop());
   }
-  const bool completed = circuit.begun != 0 && circuit.head_sent == 0;
+  const bool completed = circuit.sending.begun != 0 && circuit.sending.head_sent == 0;
   note_sent(circuit, static_cast<std::int64_t>(cost));
   update_sendable(circuit);
   closings_.note_progress(circuit);
   moved_at_ = whole_.now;
   if (completed) unblock(); // less is promised: no credit need come to let the others go on
-  if (!circuit.outgoing.empty()) return true;
-  if (shares_ && circuit.wants_credit && !circuit.waiting.is_linked()) wake_sender(circuit); // it waited for its share
+  if (!circuit.sending.queue.empty()) return true;
+  if (shares_ && circuit.sending.wants_credit && !circuit.waiting.is_linked())
+    wake_sender(circuit); // it waited for its share
   end_sending(circuit);
   return true;
 }
 
 void Scheduler::end_sending(NativeCircuit& circuit) {
   if (circuit.closing == NativeCircuit::Closing::asked && !circuit.closing_hook.is_linked()) closings_.add(circuit);
-  if (!circuit.outgoing.empty()) return;
+  if (!circuit.sending.queue.empty()) return;
   if (circuit.closing == NativeCircuit::Closing::asked) {
     circuit.closing = NativeCircuit::Closing::said;
     circuit.out.finish();
@@ -377,11 +381,11 @@ void Scheduler::end_sending(NativeCircuit& circuit) {
 
 void Scheduler::drop(NativeCircuit& circuit) {
   circuit.waiting.unlink();
-  while (!circuit.outgoing.empty()) nodes_.free(circuit.outgoing.pop());
+  while (!circuit.sending.queue.empty()) nodes_.free(circuit.sending.queue.pop());
   displace(circuit);
-  circuit.outgoing_cost = 0;
-  circuit.head_sent = 0;
-  sendable_cost_ -= std::exchange(circuit.counted_cost, 0);
+  circuit.sending.queued = 0;
+  circuit.sending.head_sent = 0;
+  sendable_cost_ -= std::exchange(circuit.sending.counted_cost, 0);
   note_sent(circuit, 0);
   note_granted(circuit);
   unblock();
@@ -398,7 +402,7 @@ void Scheduler::add_credit(std::uint64_t bytes, std::uint64_t growth, NativeCirc
   if (shares_) half_ = window_ / 2;
   moved_at_ = whole_.now;
   const NativeCircuit* const first = blocked_.empty() ? nullptr : &blocked_.front();
-  if (completes && completes->begun != 0) complete(*completes, static_cast<std::int64_t>(bytes));
+  if (completes && completes->sending.begun != 0) complete(*completes, static_cast<std::int64_t>(bytes));
   promise_more();
   unblock();
   passed_by_ = first && !blocked_.empty() && &blocked_.front() == first ? passed_by_ + 1 : 0;
@@ -406,40 +410,42 @@ void Scheduler::add_credit(std::uint64_t bytes, std::uint64_t growth, NativeCirc
 
 /// The far side has set memory aside for all of the circuit's first fragment, and this credit is for the rest of it.
 void Scheduler::complete(NativeCircuit& circuit, std::int64_t credit) {
-  if (circuit.begun_short) begun_.emplace(circuit.begun, &circuit);
-  circuit.begun_short = false;
-  promise(circuit, std::max<std::int64_t>(circuit.promised, std::min(wanted(circuit), circuit.promised + credit)));
+  if (circuit.sending.begun_short) begun_.emplace(circuit.sending.begun, &circuit);
+  circuit.sending.begun_short = false;
+  promise(circuit, std::max<std::int64_t>(circuit.sending.promised,
+                                          std::min(wanted(circuit), circuit.sending.promised + credit)));
   closings_.note_progress(circuit);
-  if (!circuit.in_share_line || !covered(circuit)) return;
+  if (!circuit.sending.in_share_line || !covered(circuit)) return;
   share_line_.remove(circuit);
   sendable_.push_back(circuit);
 }
 
 void Scheduler::add_credit(NativeCircuit& circuit, std::uint64_t bytes, std::uint64_t growth) {
-  if (bytes > static_cast<std::uint64_t>(circuit_credit_max - std::max<std::int64_t>(0, circuit.send_credit)))
+  if (bytes > static_cast<std::uint64_t>(circuit_credit_max - std::max<std::int64_t>(0, circuit.sending.credit)))
     return whole_.violate(error::flow_control_violated,
                           fmt::format("credit of {} bytes overflows circuit {}", bytes, circuit.id));
-  circuit.send_credit += static_cast<std::int32_t>(bytes);
-  const std::int64_t widened = std::int64_t{circuit.send_window} + static_cast<std::int64_t>(std::min(growth, bytes));
-  circuit.send_window = static_cast<std::int32_t>(std::min(widened, circuit_credit_max));
+  circuit.sending.credit += static_cast<std::int32_t>(bytes);
+  const std::int64_t widened =
+      std::int64_t{circuit.sending.window} + static_cast<std::int64_t>(std::min(growth, bytes));
+  circuit.sending.window = static_cast<std::int32_t>(std::min(widened, circuit_credit_max));
   note_granted(circuit);
-  if (!circuit.outgoing.empty()) closings_.note_progress(circuit);
+  if (!circuit.sending.queue.empty()) closings_.note_progress(circuit);
   promise_more();
-  if (circuit.in_share_line) displace(circuit); // it needs less now
+  if (circuit.sending.in_share_line) displace(circuit); // it needs less now
   update_sendable(circuit);
   unblock();
   block_uncovered();
-  if (circuit.wants_credit) wake_sender(circuit);
+  if (circuit.sending.wants_credit) wake_sender(circuit);
 }
 
 /// Credit has come for a circuit of which a send was refused.
 void Scheduler::wake_sender(NativeCircuit& circuit) {
-  if (circuit.send_credit <= circuit.outgoing_cost || circuit.in_share_line) return;
+  if (circuit.sending.credit <= circuit.sending.queued || circuit.sending.in_share_line) return;
   if (queue_is_full()) {
     if (!circuit.waiting.is_linked()) waiting_.push_back(circuit);
     return;
   }
-  circuit.wants_credit = false;
+  circuit.sending.wants_credit = false;
   whole_.emit(TrunkEvent::Kind::writable, &circuit);
 }
 
@@ -449,7 +455,7 @@ void Scheduler::wake_all_waiting() {
   while (!waiting_.empty()) {
     NativeCircuit& circuit = waiting_.front();
     waiting_.pop_front();
-    circuit.wants_credit = false;
+    circuit.sending.wants_credit = false;
     whole_.emit(TrunkEvent::Kind::writable, &circuit);
   }
 }
@@ -461,14 +467,14 @@ void Scheduler::check(bool full, Circuits& circuits) const {
   closings_.check();
   if (!full) return;
   std::int64_t promised = 0;
-  for (const auto& [number, circuit] : begun_) promised += circuit->promised;
+  for (const auto& [number, circuit] : begun_) promised += circuit->sending.promised;
   invariant(promised == promised_, "scheduler: promised == the sum of the circuits'");
   std::int64_t sendable = 0;
   for (const auto* list : {&sendable_, &blocked_})
-    for (const NativeCircuit& circuit : *list) sendable += circuit.counted_cost;
+    for (const NativeCircuit& circuit : *list) sendable += circuit.sending.counted_cost;
   sendable += share_line_.queued();
   std::int64_t holders = 0;
-  for (const NativeCircuit& circuit : circuits.all()) holders += circuit.is_holder ? 1 : 0;
+  for (const NativeCircuit& circuit : circuits.all()) holders += circuit.sending.is_holder ? 1 : 0;
   invariant(holders == holders_, "scheduler: holders == the circuits that hold more than a little");
   share_line_.check();
   invariant(share_line_.queued() <= sendable_cost_, "scheduler: what waits for a share <= sendable_cost");

@@ -73,7 +73,9 @@ class Scheduler {
   void update_sendable(NativeCircuit& circuit);
   void place(NativeCircuit& circuit);
   void displace(NativeCircuit& circuit);
-  static bool placed(const NativeCircuit& circuit) { return circuit.sendable.is_linked() || circuit.in_share_line; }
+  static bool placed(const NativeCircuit& circuit) {
+    return circuit.sendable.is_linked() || circuit.sending.in_share_line;
+  }
   bool covered(const NativeCircuit& circuit) const;
   void block(NativeCircuit& circuit);
   void unblock() {
@@ -90,13 +92,15 @@ class Scheduler {
   }
   [[gnu::noinline]] bool is_within_share(const NativeCircuit& circuit, std::int64_t cost) const;
   std::int64_t small_part() const noexcept { return half_ / 8; }
-  std::int64_t holders_with(const NativeCircuit& circuit) const { return holders_ + (circuit.is_holder ? 0 : 1); }
+  std::int64_t holders_with(const NativeCircuit& circuit) const {
+    return holders_ + (circuit.sending.is_holder ? 0 : 1);
+  }
   bool begins(const NativeCircuit& circuit, Beginning& first) const;
   [[gnu::noinline]] bool begins_short(const NativeCircuit& circuit, std::int64_t needed, Beginning& first) const;
   std::int64_t place_in_line(const NativeCircuit& circuit) const;
   void note_held(NativeCircuit& circuit) {
-    if (!circuit.is_holder && circuit.outstanding() > held_little) {
-      circuit.is_holder = true;
+    if (!circuit.sending.is_holder && circuit.sending.outstanding() > held_little) {
+      circuit.sending.is_holder = true;
       holders_ += 1 + off_by_one("holders");
     }
   }
@@ -151,11 +155,11 @@ inline bool Scheduler::send_at_once(NativeCircuit& circuit, Fragment& fragment, 
     fill(writer_.direct_bytes_max()); // what was queued goes first
   const std::size_t payload = fragment.payload.size();
   const auto cost = static_cast<std::int64_t>(payload + metadata + fragment_credit_overhead);
-  if (!circuit.outgoing.empty() || !sendable_.empty() || writer_.bytes() >= writer_.direct_bytes_max() ||
-      payload > first_chunk_bytes_max(metadata) || cost > circuit.send_credit || !has_share(circuit, cost) ||
+  if (!circuit.sending.queue.empty() || !sendable_.empty() || writer_.bytes() >= writer_.direct_bytes_max() ||
+      payload > first_chunk_bytes_max(metadata) || cost > circuit.sending.credit || !has_share(circuit, cost) ||
       must_queue())
     return false;
-  circuit.send_credit -= static_cast<std::int32_t>(cost);
+  circuit.sending.credit -= static_cast<std::int32_t>(cost);
   credit_ -= cost;
   note_held(circuit);
   ++circuit.counters.fragments_sent;

@@ -27,7 +27,7 @@ class ShareLine {
   void remove(NativeCircuit& circuit);
   /// What a circuit in line has queued grew or shrank, before its `counted_cost` says so.
   void note_queued(const NativeCircuit& circuit, std::int64_t more) noexcept {
-    if (circuit.in_share_line) queued_ += more;
+    if (circuit.sending.in_share_line) queued_ += more;
   }
 
   /// queued == the sum of what the circuits in line have queued.

@@ -60,16 +60,16 @@ bool Window::overcharge(const NativeCircuit* circuit, std::int64_t bytes) {
                  bytes > receive_credit_
                      ? fmt::format("data frame that costs {} exceeds the trunk's credit {}", bytes, receive_credit_)
                      : fmt::format("data frame that costs {} exceeds the credit {} of circuit {}", bytes,
-                                   circuit->receive_credit, circuit->id));
+                                   circuit->receiving.credit, circuit->id));
   return false;
 }
 
 std::optional<Fragment> Window::take(NativeCircuit& circuit, FragmentQueue& queue) {
   FragmentNode* node = queue.pop();
   prefetch(queue.first());
-  circuit.consumed_at = whole_.now + Instant::duration(1); // some time after the last input
-  circuit.read_here = true;
-  if (&queue == &circuit.errors) take_from_errors(circuit, *node);
+  circuit.receiving.consumed_at = whole_.now + Instant::duration(1); // some time after the last input
+  circuit.receiving.read_here = true;
+  if (&queue == &circuit.receiving.errors) take_from_errors(circuit, *node);
   std::optional<Fragment> fragment(std::move(node->fragment));
   fragment->stamp(circuit.names, fragment->serial());
   settle(circuit, *node, &circuit);
@@ -80,7 +80,7 @@ std::optional<Fragment> Window::take(NativeCircuit& circuit, FragmentQueue& queu
 /// Takes a delivered fragment out of the accounts. `granting` is its circuit when the far side may go on sending there.
 void Window::settle(NativeCircuit& circuit, const FragmentNode& node, NativeCircuit* granting) {
   unread_ -= node.cost;
-  circuit.unread -= static_cast<std::uint32_t>(node.cost);
+  circuit.receiving.unread -= static_cast<std::uint32_t>(node.cost);
   pool_reserved_ -= node.trunk_extra;
   consumed(granting, node.cost, node.extra, node.trunk_extra);
   if (stall_check_at_ != Instant::max()) serve_reservations(); // somebody may wait for the pool
@@ -96,15 +96,15 @@ void Window::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extr
 
 void Window::consumed_of(NativeCircuit& circuit, std::int64_t bytes) {
   if (circuit.ended || circuit.finished_there() || circuit.closed_here()) return;
-  circuit.consumed += static_cast<std::int32_t>(bytes);
+  circuit.receiving.consumed += static_cast<std::int32_t>(bytes);
   const bool is_scarce = shares_ && receive_credit_ < window_ >> 1; // it is not held to what it holds otherwise
-  const bool is_half = circuit.consumed >= circuit.window >> 1;
+  const bool is_half = circuit.receiving.consumed >= circuit.receiving.window >> 1;
   if (circuit.ungranted.is_linked() && !is_half && !is_scarce) return; // most of the time, in a stream
-  if (circuit.consumed >= worth_granting()) consumed_enough(circuit, is_half, is_scarce);
+  if (circuit.receiving.consumed >= worth_granting()) consumed_enough(circuit, is_half, is_scarce);
 }
 
 void Window::consumed_enough(NativeCircuit& circuit, bool is_half, bool is_scarce) {
-  if (is_half || (is_scarce && 2 * circuit.consumed >= circuit.window - circuit.receive_credit)) {
+  if (is_half || (is_scarce && 2 * circuit.receiving.consumed >= circuit.receiving.window - circuit.receiving.credit)) {
     grant_circuit(circuit);
   } else if (!circuit.ungranted.is_linked()) {
     ungranted_.push_back(circuit);
@@ -128,27 +128,27 @@ void Window::put_credit(CircuitId id, std::int64_t bytes, std::int64_t growth, C
 /// holds its sender back, and doubles; not while a fragment waits for memory, which would take more of the trunk's
 /// credit from others.
 void Window::grant_circuit(NativeCircuit& circuit) {
-  std::int64_t bytes = circuit.consumed;
+  std::int64_t bytes = circuit.receiving.consumed;
   std::int64_t growth = 0;
-  if (circuit.consumed >= circuit.window / 2) {
+  if (circuit.receiving.consumed >= circuit.receiving.window / 2) {
     const auto window_max =
         std::min<std::int64_t>(static_cast<std::int64_t>(whole_.limits.circuit_window_bytes_max), window_ / 2);
-    const bool waits = circuit.assembly && !circuit.assembly->granted;
-    if (circuit.window < window_max && !waits &&
-        whole_.now - circuit.granted_at <= 2 * keepalive_.round_trip() + turn_time) {
-      growth = std::min<std::int64_t>(circuit.window, window_max - circuit.window);
-      circuit.window += static_cast<std::int32_t>(growth);
+    const bool waits = circuit.receiving.assembly && !circuit.receiving.assembly->granted;
+    if (circuit.receiving.window < window_max && !waits &&
+        whole_.now - circuit.receiving.granted_at <= 2 * keepalive_.round_trip() + turn_time) {
+      growth = std::min<std::int64_t>(circuit.receiving.window, window_max - circuit.receiving.window);
+      circuit.receiving.window += static_cast<std::int32_t>(growth);
       bytes += growth;
     }
-    circuit.granted_at = whole_.now;
+    circuit.receiving.granted_at = whole_.now;
   }
-  circuit.consumed = 0;
+  circuit.receiving.consumed = 0;
   circuit.ungranted.unlink();
   if (bytes <= 0) {
-    circuit.consumed = static_cast<std::int32_t>(bytes); // an abandoned extra is still to be worked off
+    circuit.receiving.consumed = static_cast<std::int32_t>(bytes); // an abandoned extra is still to be worked off
     return;
   }
-  circuit.receive_credit += static_cast<std::int32_t>(bytes);
+  circuit.receiving.credit += static_cast<std::int32_t>(bytes);
   put_credit(circuit.id, bytes, growth);
   if (consumed_ >= grant_bytes_usual) grant_trunk(); // a circuit's share is measured by what both have
 }
@@ -171,7 +171,7 @@ void Window::grant_what_is_due() {
   for (auto at = ungranted_.begin(); at != ungranted_.end();) {
     NativeCircuit& circuit = *at++; // grant_circuit takes it out
     if (circuit.ended || circuit.finished_there() || circuit.closed_here()) circuit.ungranted.unlink();
-    else if (circuit.consumed >= worth_granting()) grant_circuit(circuit);
+    else if (circuit.receiving.consumed >= worth_granting()) grant_circuit(circuit);
     else if (grant_at_ == Instant::max()) grant_at_ = after(whole_.now, grant_after);
   }
   if (consumed_ >= worth_granting()) grant_trunk();
@@ -186,21 +186,21 @@ void Window::on_low() {
 }
 
 void Window::drop_all_unread(NativeCircuit& circuit) {
-  for (FragmentQueue* queue : {&circuit.reads, &circuit.errors}) {
+  for (FragmentQueue* queue : {&circuit.receiving.reads, &circuit.receiving.errors}) {
     while (!queue->empty()) {
       FragmentNode* node = queue->pop();
       settle(circuit, *node, nullptr);
       nodes_.free(node);
     }
   }
-  errors_unread_ -= std::exchange(circuit.errors_unread, 0);
+  errors_unread_ -= std::exchange(circuit.receiving.errors_unread, 0);
 }
 
 // Reassembly.
 
 void Window::begin_assembly(NativeCircuit& circuit, FragmentNode* node, std::size_t total, std::size_t arrived) {
-  circuit.assembly = std::make_unique<Assembly>();
-  Assembly& assembly = *circuit.assembly;
+  circuit.receiving.assembly = std::make_unique<Assembly>();
+  Assembly& assembly = *circuit.receiving.assembly;
   assembly.circuit = &circuit;
   assembly.node = node;
   assembly.total = total;
@@ -214,7 +214,7 @@ void Window::begin_assembly(NativeCircuit& circuit, FragmentNode* node, std::siz
 }
 
 void Window::continue_assembly(NativeCircuit& circuit, std::size_t bytes) {
-  Assembly& assembly = *circuit.assembly;
+  Assembly& assembly = *circuit.receiving.assembly;
   assembly.arrived += bytes;
   assembly.node->cost += bytes;
   unread_ += bytes;
@@ -233,7 +233,7 @@ void Window::continue_assembly(NativeCircuit& circuit, std::size_t bytes) {
 }
 
 FragmentNode* Window::end_assembly(NativeCircuit& circuit) {
-  const std::unique_ptr<Assembly> assembly = std::move(circuit.assembly);
+  const std::unique_ptr<Assembly> assembly = std::move(circuit.receiving.assembly);
   FragmentNode* const node = assembly->node;
   if (!assembly->granted) { // all of it came within the window before the pool had room
     assembly->reserving.unlink();
@@ -255,8 +255,8 @@ std::size_t Window::pool_free() const noexcept {
 /// Circuits of which nothing was ever taken leave half of the pool to others: their fragments may never be taken
 /// either. The smallest of them are few kilobytes, and of the largest, only two fit the pool anyway.
 bool Window::is_restricted(const NativeCircuit& circuit) const {
-  const std::size_t total = circuit.assembly->total;
-  return shares_ && !circuit.read_here && total > short_beginning_bytes_max && total <= pool_ / 8;
+  const std::size_t total = circuit.receiving.assembly->total;
+  return shares_ && !circuit.receiving.read_here && total > short_beginning_bytes_max && total <= pool_ / 8;
 }
 
 bool Window::has_room(const NativeCircuit& circuit, std::size_t missing) const {
@@ -267,7 +267,7 @@ bool Window::has_room(const NativeCircuit& circuit, std::size_t missing) const {
 /// Sets aside what the fragment still misses, allocates it whole, and grants it. False when the pool has too little
 /// now.
 bool Window::reserve(NativeCircuit& circuit) {
-  Assembly& assembly = *circuit.assembly;
+  Assembly& assembly = *circuit.receiving.assembly;
   const std::size_t missing = assembly.total - assembly.arrived;
   if (!has_room(circuit, missing)) return false;
   pool_reserved_ += missing;
@@ -280,11 +280,12 @@ bool Window::reserve(NativeCircuit& circuit) {
   assembly.held = {};
 
   if (missing == 0) return true;
-  if (static_cast<std::int64_t>(missing) > circuit.receive_credit && circuit.consumed > 0) grant_circuit(circuit);
-  const std::int64_t extra = std::max<std::int64_t>(0, static_cast<std::int64_t>(missing) - circuit.receive_credit);
+  if (static_cast<std::int64_t>(missing) > circuit.receiving.credit && circuit.receiving.consumed > 0)
+    grant_circuit(circuit);
+  const std::int64_t extra = std::max<std::int64_t>(0, static_cast<std::int64_t>(missing) - circuit.receiving.credit);
   if (extra > 0) {
     assembly.node->extra = static_cast<std::size_t>(extra);
-    circuit.receive_credit += static_cast<std::int32_t>(extra);
+    circuit.receiving.credit += static_cast<std::int32_t>(extra);
     put_credit(circuit.id, extra, 0, circuit.id);
   }
   const bool is_ample = !assembly.is_short && receive_credit_ - static_cast<std::int64_t>(pool_missing_) >= window_ / 2;
@@ -314,7 +315,7 @@ void Window::serve(Reserving& line) {
 }
 
 void Window::drop_begun_assembly(NativeCircuit& circuit) {
-  const std::unique_ptr<Assembly> assembly = std::move(circuit.assembly);
+  const std::unique_ptr<Assembly> assembly = std::move(circuit.receiving.assembly);
   assembly->reserving.unlink();
   unread_ -= assembly->node->cost;
   pool_reserved_ -= assembly->reserved;
@@ -335,19 +336,19 @@ std::size_t Window::errors_bytes_max() const noexcept {
 }
 
 void Window::take_from_errors(NativeCircuit& circuit, const FragmentNode& node) noexcept {
-  circuit.errors_unread -= static_cast<std::uint32_t>(node.cost);
+  circuit.receiving.errors_unread -= static_cast<std::uint32_t>(node.cost);
   errors_unread_ -= node.cost;
 }
 
 /// A caller that takes answers only still gets them: so what lies unread of errors has a bound of its own, and holds
 /// none of the circuit's credit, nor of its share of the trunk's.
 void Window::note_error(NativeCircuit& circuit, FragmentNode& latest) {
-  circuit.errors_unread += static_cast<std::uint32_t>(latest.cost);
+  circuit.receiving.errors_unread += static_cast<std::uint32_t>(latest.cost);
   errors_unread_ += latest.cost;
-  while (circuit.errors_unread > errors_bytes_max()) {
-    FragmentNode* const node = circuit.errors.first();
+  while (circuit.receiving.errors_unread > errors_bytes_max()) {
+    FragmentNode* const node = circuit.receiving.errors.first();
     if (node == &latest) break; // one is kept, however large it is
-    circuit.errors.pop();
+    circuit.receiving.errors.pop();
     take_from_errors(circuit, *node);
     ++circuit.counters.errors_dropped;
     ++whole_.counters.errors_dropped;
@@ -376,20 +377,20 @@ std::chrono::milliseconds Window::stall_check_interval() const noexcept {
 /// Whether nothing was taken there for a stall_deadline. What is taken between two inputs has the time of the first;
 /// while memory is short they are no further apart than our checks.
 bool Window::is_left_unread(const NativeCircuit& circuit) const {
-  Instant due = after(circuit.consumed_at, whole_.limits.stall_deadline);
-  if (circuit.consumed_at > short_since_) due = after(due, stall_check_interval());
+  Instant due = after(circuit.receiving.consumed_at, whole_.limits.stall_deadline);
+  if (circuit.receiving.consumed_at > short_since_) due = after(due, stall_check_interval());
   return whole_.now >= due;
 }
 
 std::string Window::stalled_text(const NativeCircuit& circuit) const {
-  return fmt::format("{} bytes lay unread for stall_deadline {} ms while {}", circuit.unread,
+  return fmt::format("{} bytes lay unread for stall_deadline {} ms while {}", circuit.receiving.unread,
                      whole_.limits.stall_deadline.count(),
                      is_used_up() ? "the trunk's credit was used up" : "a fragment waited for memory");
 }
 
 /// Taking what lies unread there would give something back to the pool.
 bool Window::holds_pool(const NativeCircuit& circuit) {
-  for (const FragmentQueue* queue : {&circuit.reads, &circuit.errors})
+  for (const FragmentQueue* queue : {&circuit.receiving.reads, &circuit.receiving.errors})
     for (const FragmentNode* node = queue->first(); node; node = queue->after(node))
       if (node->trunk_extra > 0) return true;
   return false;
@@ -404,10 +405,11 @@ void Window::check_stalled_readers() {
   const bool only_unread = is_pool && reserving_.empty(); // what waits may have half of the pool only
   std::vector<NativeCircuit*> holders;
   for (NativeCircuit& circuit : circuits_.all()) {
-    if (circuit.unread == 0 || (only_unread && circuit.read_here)) continue;
+    if (circuit.receiving.unread == 0 || (only_unread && circuit.receiving.read_here)) continue;
     if (is_left_unread(circuit) && (!is_pool || holds_pool(circuit))) holders.push_back(&circuit);
   }
-  std::ranges::sort(holders, std::ranges::greater(), &NativeCircuit::unread);
+  std::ranges::sort(holders, std::ranges::greater(),
+                    [](const NativeCircuit* circuit) { return circuit->receiving.unread; });
   const Assembly* const waits = !is_pool ? nullptr : &(reserving_.empty() ? reserving_unread_ : reserving_).front();
   const auto is_over = [&] {
     const Reserving& line = reserving_.empty() ? reserving_unread_ : reserving_;
@@ -441,8 +443,8 @@ void Window::check(bool full) {
   std::size_t unread = 0;
   std::size_t errors_unread = 0;
   for (const NativeCircuit& circuit : circuits_.all()) {
-    unread += circuit.unread;
-    errors_unread += circuit.errors_unread;
+    unread += circuit.receiving.unread;
+    errors_unread += circuit.receiving.errors_unread;
     check_circuit(circuit);
   }
   invariant(unread <= unread_, "window: the sum of the circuits' unread <= unread");
@@ -451,22 +453,23 @@ void Window::check(bool full) {
 
 /// Less by a frame that is being read, which is charged and not delivered yet.
 void Window::check_circuit(const NativeCircuit& circuit) const {
-  invariant(circuit.receive_credit >= 0, "window: a circuit's receive_credit >= 0");
+  invariant(circuit.receiving.credit >= 0, "window: a circuit's receive_credit >= 0");
   if (circuit.ended || circuit.finished_there() || circuit.closed_here()) return;
-  std::int64_t left = std::int64_t{circuit.receive_credit} + circuit.consumed + std::int64_t{circuit.unread};
+  std::int64_t left =
+      std::int64_t{circuit.receiving.credit} + circuit.receiving.consumed + std::int64_t{circuit.receiving.unread};
   std::int64_t extras = 0;
-  if (circuit.assembly) {
-    left += static_cast<std::int64_t>(circuit.assembly->node->cost);
-    extras += static_cast<std::int64_t>(circuit.assembly->node->extra);
+  if (circuit.receiving.assembly) {
+    left += static_cast<std::int64_t>(circuit.receiving.assembly->node->cost);
+    extras += static_cast<std::int64_t>(circuit.receiving.assembly->node->extra);
   }
-  for (const FragmentQueue* queue : {&circuit.reads, &circuit.errors}) {
+  for (const FragmentQueue* queue : {&circuit.receiving.reads, &circuit.receiving.errors}) {
     if (queue->empty()) continue;
     const FragmentNode* node = queue->first();
     for (std::size_t looked_at = 0; node && looked_at < 64; node = queue->after(node), ++looked_at)
       extras += static_cast<std::int64_t>(node->extra);
     if (node) return; // too many to sum up at every input
   }
-  invariant(left <= circuit.window + extras,
+  invariant(left <= circuit.receiving.window + extras,
             "window: a circuit's receive_credit + consumed + unread <= window + extras");
 }
 

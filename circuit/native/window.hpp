@@ -44,9 +44,9 @@ class Window {
   /// over. False when there is too little, which has ended the trunk.
   bool charge(NativeCircuit* circuit, std::size_t cost) {
     const auto bytes = static_cast<std::int64_t>(cost);
-    if (bytes > receive_credit_ || (circuit && bytes > circuit->receive_credit)) return overcharge(circuit, bytes);
+    if (bytes > receive_credit_ || (circuit && bytes > circuit->receiving.credit)) return overcharge(circuit, bytes);
     receive_credit_ -= bytes;
-    if (circuit) circuit->receive_credit -= static_cast<std::int32_t>(bytes);
+    if (circuit) circuit->receiving.credit -= static_cast<std::int32_t>(bytes);
     if (receive_credit_ < low_) [[unlikely]]
       on_low();
     return true;
@@ -68,20 +68,20 @@ class Window {
   /// All of it has arrived.
   FragmentNode* end_assembly(NativeCircuit& circuit);
   void drop_assembly(NativeCircuit& circuit) {
-    if (circuit.assembly) drop_begun_assembly(circuit);
+    if (circuit.receiving.assembly) drop_begun_assembly(circuit);
   }
 
   // The application's side.
   void note_delivered(NativeCircuit& circuit, const FragmentNode& node, bool newly_readable) {
-    circuit.unread += static_cast<std::uint32_t>(node.cost);
-    if (newly_readable) circuit.consumed_at = whole_.now;
+    circuit.receiving.unread += static_cast<std::uint32_t>(node.cost);
+    if (newly_readable) circuit.receiving.consumed_at = whole_.now;
   }
   /// An error fragment was delivered: older ones may have to give way.
   void note_error(NativeCircuit& circuit, FragmentNode& latest);
   /// Takes the first fragment of `queue`, which has one.
   std::optional<Fragment> take(NativeCircuit& circuit, FragmentQueue& queue);
   void drop_unread(NativeCircuit& circuit) {
-    if (circuit.unread > 0) drop_all_unread(circuit); // a fragment without bytes costs, too
+    if (circuit.receiving.unread > 0) drop_all_unread(circuit); // a fragment without bytes costs, too
   }
 
   /// Received and not yet consumed.

@@ -49,7 +49,7 @@ std::string Stage::describe(const std::string& stream) const {
   if (state.finished_here()) text += ", finished here";
   if (state.finish_acknowledged()) text += ", acknowledged";
   if (state.finished_there()) text += ", finished there";
-  if (const auto* const native = dynamic_cast<const NativeCircuit*>(&state); native && !native->reads.empty())
+  if (const auto* const native = dynamic_cast<const NativeCircuit*>(&state); native && !native->receiving.reads.empty())
     text += ", readable";
   if (state.ended) text += ", ended";
   return text + ", " + std::to_string(circuit->credit_bytes()) + " bytes of credit" +
