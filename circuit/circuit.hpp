@@ -75,8 +75,8 @@ class Circuit {
   /// from one coroutine at a time: another call throws error::handle_misused while one waits. Cancelled: nothing is
   /// taken. Errors: the reason of an unclean end (CircuitEnded), after everything that had arrived was taken.
   awaitable<std::optional<Fragment>> receive();
-  /// The next fragment whose `err` is set; ends and errors as for `receive`. Of errors that nobody takes the latest are
-  /// kept, as many as Limits::errors_unread_bytes_max bounds, and nothing waits for them, a finish neither.
+  /// The next fragment whose `err` is set; ends and errors as for `receive`. Of errors that are not taken the latest
+  /// are kept, as many as Limits::errors_unread_bytes_max bounds, and nothing waits for them, a finish neither.
   awaitable<std::optional<Fragment>> receive_error();
   /// The next fragment of either queue; ends and errors as for `receive`. The queues have no order between them.
   awaitable<std::optional<Fragment>> receive_any();

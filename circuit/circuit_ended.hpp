@@ -11,8 +11,8 @@
 
 namespace trunkline {
 
-/// An operation found its circuit ended, or finished by the far side before it had what it waited for: nobody's fault
-/// in this program. What the far side gave as its reason is quoted as theirs.
+/// An operation found its circuit ended, or finished by the far side before it had what it waited for: no fault of
+/// this program. What the far side gave as its reason is quoted as theirs.
 class CircuitEnded : public boost::system::system_error {
  public:
   CircuitEnded(End end, std::shared_ptr<const CircuitNames> names, bool opened_here)

@@ -262,8 +262,8 @@ class Machine {
   /// Moves from `fragment` only when it returns `queued`. Returns `closed` also for a fragment that can never cross
   /// (see `why_not`).
   virtual SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) = 0;
-  /// Why the fragment is too large to cross, on whatever circuit: "fragment of 9 bytes exceeds fragment_bytes_max 8".
-  /// Empty when it is not.
+  /// Why the fragment can never cross, on whatever circuit: "fragment of 9 bytes exceeds fragment_bytes_max 8".
+  /// Empty when it can.
   virtual std::string why_not(const Fragment& fragment) const = 0;
   /// Takes the next fragment; nullopt when there is none now. Taking is consuming: credit goes back to the sender.
   virtual std::optional<Fragment> take(TrunkCircuit& circuit) = 0;

@@ -32,7 +32,7 @@ class OwnedCircuit {
   void close();
   /// The task has thrown: resets the circuit if its handle is gone.
   void reset(End reason);
-  /// Nobody has decided: the circuit ends as with a dropped handle if its handle is gone.
+  /// No end was decided: the circuit ends as with a dropped handle if its handle is gone.
   void release();
 
   /// The task is cancelled through this when the circuit ends under it. It has to outlive this.

@@ -1,5 +1,5 @@
-// Accepted connections that have not said who they are yet, and which of them gives way when there are too many: silent
-// connections cost an attacker nothing, so they must not keep out who speaks.
+// Accepted connections that have not said their Hello yet, and which of them gives way when there are too many: silent
+// connections cost an attacker nothing, so they must not keep out a peer that speaks.
 #pragma once
 
 #include "async/types.hpp"

@@ -1,5 +1,5 @@
 // Names of hosts as addresses, each looked up on a thread of its own, because the system's resolver blocks and cannot
-// be interrupted. A lookup that hangs delays no other name, and nobody who has given it up. Why so:
+// be interrupted. A lookup that hangs delays no other name, and no caller that has given it up. Why so:
 // docs/decisions/0055-names-on-threads.md.
 #pragma once
 

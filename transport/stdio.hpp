@@ -1,5 +1,5 @@
-// A connection over standard input and output: of this program, to whoever started it, or of a program that is started
-// for the purpose, as ssh is.
+// A connection over standard input and output: of this program, to the one that started it, or of a program that is
+// started for the purpose, as ssh is.
 #pragma once
 
 #include "transport/medium.hpp"
@@ -15,7 +15,7 @@ namespace trunkline {
 /// Bytes over two descriptors, which it owns: what comes is read from one, what goes is written to the other.
 std::unique_ptr<Transport> make_descriptor_transport(const Executor& executor, int in, int out, std::string remote);
 
-/// "stdio:" can be listened on, once in a program: there is one connection, which is there already. Nobody else may
+/// "stdio:" can be listened on, once in a program: there is one connection, which is there already. Nothing else may
 /// write to the standard output then. "stdio:NAME" is dialled by starting the command of that name; only commands that
 /// this program has named are started, whatever addresses a far side claims. So it is of no use by itself, and not
 /// among default_media(). One executor; not thread safe.

@@ -155,7 +155,7 @@ Command add_net_broadcast(CLI::App& net) {
   add_common(*command, *options);
   command->footer(
       std::string("Prints the address and the id of each node that has it, in the order of --to.\n\nExample:\n"
-                  "  trunkline net broadcast chat hello --to tcp://127.0.0.1:7000 --to unix:/run/b.sock\n\n") +
+                  "  trunkline net broadcast chat hello --to tcp://127.0.0.1:7000 --to tcp://127.0.0.1:7001\n\n") +
       net_exit_codes_text);
   return {command, [options, text] {
             options->text_given = text->count() > 0;

@@ -5,6 +5,7 @@
 #include "async/tasks.hpp"
 #include "async/within.hpp"
 #include "peer/node.hpp"
+#include "tests/support/co_test_case.hpp"
 #include "tests/support/coroutine.hpp"
 
 #include <boost/asio/error.hpp>
@@ -80,7 +81,18 @@ awaitable<void> with_nodes(Body body) {
   co_await there.close();
 }
 
-awaitable<void> each_ending(Node& here, Node&, std::string there) {
+/// Runs it between two nodes of its own.
+void between_nodes(Body body) { test::run_coroutine(with_nodes(std::move(body))); }
+
+awaitable<void> note_outcome(awaitable<std::optional<Fragment>> receive, std::vector<boost::system::error_code>& into) {
+  const result<std::optional<Fragment>> taken = co_await as_result(std::move(receive));
+  into.push_back(taken.has_error() ? taken.error() : boost::system::error_code());
+}
+
+} // namespace
+
+CO_TEST_CASE("lifetime: each ending of the far side is heard as what it was, after what was sent before", between_nodes,
+             Node& here, Node&, std::string there) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
   const std::vector<std::pair<Act, error>> expected{{act_finish, error::none},
                                                     {act_close, error::none},
@@ -101,7 +113,8 @@ awaitable<void> each_ending(Node& here, Node&, std::string there) {
   }
 }
 
-awaitable<void> own_endings(Node& here, Node&, std::string there) {
+CO_TEST_CASE("lifetime: our own finish, close and end are told apart", between_nodes, Node& here, Node&,
+             std::string there) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
   Circuit finished = me->start(there, "actor", Fragment(act_wait));
   finished.finish();
@@ -131,7 +144,8 @@ awaitable<void> own_endings(Node& here, Node&, std::string there) {
   CHECK(is(end.code, error::peer_ended));
 }
 
-awaitable<void> refusals(Node& here, Node& there, std::string address) {
+CO_TEST_CASE("lifetime: each refusal is heard as what it was", between_nodes, Node& here, Node& there,
+             std::string address) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
   there.register_service("single", actor, 1);
   Circuit only = me->start(address, "single", Fragment(act_wait));
@@ -149,7 +163,7 @@ awaitable<void> refusals(Node& here, Node& there, std::string address) {
   CHECK(closed == make_error_code(error::node_closed));
 }
 
-awaitable<void> self_dial(Node& here, Node&, std::string) {
+CO_TEST_CASE("lifetime: a node that dials itself is told so", between_nodes, Node& here, Node&, std::string) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
   Circuit circuit = me->join_or_start(here.listen("tcp://127.0.0.1:0"), "actor", std::nullopt);
   const End end = co_await circuit.ended();
@@ -164,12 +178,8 @@ awaitable<void> self_dial(Node& here, Node&, std::string) {
   CHECK(is(dialled, error::dialled_self));
 }
 
-awaitable<void> note_outcome(awaitable<std::optional<Fragment>> receive, std::vector<boost::system::error_code>& into) {
-  const result<std::optional<Fragment>> taken = co_await as_result(std::move(receive));
-  into.push_back(taken.has_error() ? taken.error() : boost::system::error_code());
-}
-
-awaitable<void> handles_in_a_wait(Node& here, Node&, std::string there) {
+CO_TEST_CASE("lifetime: a handle may be dropped or moved while something waits on it", between_nodes, Node& here, Node&,
+             std::string there) {
   const std::shared_ptr<LocalPeer> me = here.new_peer("me");
   std::vector<boost::system::error_code> outcomes;
   Tasks tasks(co_await asio::this_coro::executor);
@@ -192,7 +202,13 @@ awaitable<void> handles_in_a_wait(Node& here, Node&, std::string there) {
   CHECK(!outcomes[1]); // it got the fragment
 }
 
-awaitable<void> dropped_node(Circuit& circuit) {
+static awaitable<void> dropped_node(Circuit& circuit);
+TEST_CASE("lifetime: a circuit's handle outlives its node") {
+  Circuit circuit;
+  test::run_coroutine(dropped_node(circuit));
+  CHECK(!circuit.is_open());
+}
+static awaitable<void> dropped_node(Circuit& circuit) {
   const Executor executor = co_await asio::this_coro::executor;
   Node there(executor);
   there.register_service("actor", actor);
@@ -206,26 +222,4 @@ awaitable<void> dropped_node(Circuit& circuit) {
   const boost::system::error_code heard = co_await outcome_of(circuit);
   CHECK((is(heard, error::none) || is(heard, error::node_closed))); // whichever was first, the finish or the end
   co_await there.close();
-}
-
-} // namespace
-
-TEST_CASE("lifetime: each ending of the far side is heard as what it was, after what was sent before") {
-  test::run_coroutine(with_nodes(each_ending));
-}
-
-TEST_CASE("lifetime: our own finish, close and end are told apart") { test::run_coroutine(with_nodes(own_endings)); }
-
-TEST_CASE("lifetime: each refusal is heard as what it was") { test::run_coroutine(with_nodes(refusals)); }
-
-TEST_CASE("lifetime: a node that dials itself is told so") { test::run_coroutine(with_nodes(self_dial)); }
-
-TEST_CASE("lifetime: a handle may be dropped or moved while something waits on it") {
-  test::run_coroutine(with_nodes(handles_in_a_wait));
-}
-
-TEST_CASE("lifetime: a circuit's handle outlives its node") {
-  Circuit circuit;
-  test::run_coroutine(dropped_node(circuit));
-  CHECK(!circuit.is_open());
 }

@@ -67,48 +67,6 @@ awaitable<void> grumble(Circuit circuit) {
   co_await circuit.send(Fragment(op_line, "so be it"));
 }
 
-awaitable<void> ways_to_a_circuit(Node& here, std::string there) {
-  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-
-  // 1. To the instance that runs there, or to a new one when none does.
-  Circuit first = me->join_or_start(there, "collect", Fragment(op_line, "hello"));
-
-  // 2. To an instance of one's own, started by the same packet that opens the circuit.
-  Circuit second = me->start(there, "collect", Fragment(op_line, "hello"));
-
-  // 3. To an instance that is known by its URL. This one is started first, which waits for the answer.
-  const RemotePeer started = co_await me->start_only(there, "collect", std::chrono::seconds(5));
-  Circuit third = me->new_circuit(started.url, Fragment(op_line, "hello"));
-
-  // 4. Another one between the same two peers.
-  Circuit fourth = third.new_circuit(Fragment(op_line, "hello"));
-
-  // Each with an optional wait for acceptance.
-  CircuitOptions options("a name to see in logs");
-  options.wants_answer = true;
-  Circuit fifth = me->new_circuit(started.url, std::move(options));
-  co_await fifth.accepted();
-
-  CHECK(third.remote_peer().id == started.url.peer_id());
-  CHECK(fourth.remote_peer().id == third.remote_peer().id);
-  CHECK(second.remote_peer().id != third.remote_peer().id);
-  CHECK(fifth.name() == "a name to see in logs");
-  for (Circuit* circuit : {&first, &second, &third, &fourth}) {
-    circuit->finish();
-    const std::optional<Fragment> total = co_await circuit->receive();
-    CHECK(total.value().part == 1);
-  }
-}
-
-awaitable<void> metadata(Node& here, Node& there, std::string address) {
-  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-  me->set_metadata("role", "leader"); // sent to every peer with a circuit to this one, now and when it changes
-  Circuit circuit = me->join_or_start(address, "asker", Fragment(op_line, "what am I?"));
-  const std::optional<Fragment> answer = co_await circuit.receive();
-  CHECK(answer.value().payload.text() == "leader");
-  CHECK(there.local_peers("asker").size() == 1);
-}
-
 awaitable<void> tell_role(Circuit circuit) {
   const std::optional<Fragment> question = co_await circuit.receive();
   const Metadata* known = circuit.remote_metadata(); // null when there is none
@@ -125,30 +83,6 @@ awaitable<void> find(Circuit circuit) {
   const std::optional<Fragment> wanted = co_await circuit.receive();
   std::string found = co_await while_open(circuit, search(std::string(wanted.value().payload.text())));
   co_await circuit.send(Fragment(op_line, std::move(found)));
-}
-
-awaitable<void> searching(Node& here, Node&, std::string address) {
-  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-  Circuit circuit = me->join_or_start(address, "find", Fragment(op_line, "needle"));
-  const std::optional<Fragment> answer = co_await circuit.receive();
-  CHECK(answer.value().payload.text() == "no needle anywhere");
-}
-
-awaitable<void> asking(Node& here, Node&, std::string address) {
-  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-  const Fragment answer = co_await me->request(address, "find", Fragment(op_line, "needle"), std::chrono::seconds(2));
-  CHECK(answer.payload.text() == "no needle anywhere");
-
-  CircuitOptions limited;
-  limited.deadline = std::chrono::seconds(20);
-  const std::shared_ptr<LocalPeer> helper = here.new_peer("helper");
-  Circuit circuit = me->join_or_start(address, "collect", std::nullopt, std::move(limited));
-  CircuitOptions options;
-  options.inherit(circuit); // no later than our own caller waits
-  Circuit elsewhere = helper->join_or_start(address, "collect", std::nullopt, std::move(options));
-  CHECK(elsewhere.deadline() == circuit.deadline());
-  circuit.close();
-  elsewhere.close();
 }
 
 std::vector<std::string> noted;
@@ -169,17 +103,6 @@ awaitable<void> come_back(Node& node, std::string address) {
   CHECK(link.dialled);
 }
 
-awaitable<void> reconnecting(Node&, Node& there, std::string address) {
-  noted.clear();
-  Node node(there.executor(), with_notes());
-  co_await come_back(node, address);
-  CHECK(noted.empty());
-  node.end_link(node.links().at(0).trunk, Duration::zero(), End());
-  while (noted.empty()) co_await sleep_for(std::chrono::milliseconds(1));
-  CHECK(noted.at(0) == " is back"); // a node without a name
-  co_await node.close();
-}
-
 awaitable<Fragment> answer_slowly(Fragment call) {
   co_await sleep_for(std::chrono::milliseconds(1));
   call.payload = Payload("42");
@@ -190,33 +113,10 @@ awaitable<void> answer_all(Circuit circuit) {
   co_await answer_calls(circuit, [](Fragment call) { return answer_slowly(std::move(call)); });
 }
 
-awaitable<void> calling(Node& here, Node& there, std::string address) {
-  ServiceOptions few;
-  few.circuits_max = 8; // at once
-  few.queue_max = 100;
-  few.queue_deadline = std::chrono::seconds(1);
-  there.serve("answer", answer_all, few);
-  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-  Caller caller(me->join_or_start(address, "answer", std::nullopt));
-  const Fragment reply = co_await caller.call(Fragment(op_line, "?"), std::chrono::seconds(2));
-  CHECK(reply.payload.text() == "42");
-  caller.circuit().close();
-}
-
 awaitable<void> follow_leader(Circuit circuit) {
   while (!circuit.remote_metadata() || !circuit.remote_metadata()->contains("role"))
     co_await circuit.metadata_changed(); // returns when it has changed
   co_await circuit.send(Fragment(op_line, "hail"));
-}
-
-awaitable<void> following(Node& here, Node&, std::string address) {
-  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
-  Circuit circuit = me->join_or_start(address, "follow", std::nullopt);
-  co_await circuit.accepted();
-  me->set_metadata("role", "leader");
-  const std::optional<Fragment> answer = co_await circuit.receive();
-  CHECK(answer.value().payload.text() == "hail");
-  me->remove_metadata("role"); // and is withdrawn
 }
 
 awaitable<void> with_nodes(std::function<awaitable<void>(Node&, Node&, std::string)> body) {
@@ -290,24 +190,126 @@ TEST_CASE("snippets: data and errors are two queues of one circuit") {
   test::run_coroutine(with_nodes(body));
 }
 
+static awaitable<void> ways_to_a_circuit(Node& here, std::string there);
 TEST_CASE("snippets: there are five ways to a circuit") {
   const auto body = [](Node& here, Node&, std::string there) { return ways_to_a_circuit(here, there); };
   test::run_coroutine(with_nodes(body));
 }
+static awaitable<void> ways_to_a_circuit(Node& here, std::string there) {
+  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
 
+  // 1. To the instance that runs there, or to a new one when none does.
+  Circuit first = me->join_or_start(there, "collect", Fragment(op_line, "hello"));
+
+  // 2. To an instance of one's own, started by the same packet that opens the circuit.
+  Circuit second = me->start(there, "collect", Fragment(op_line, "hello"));
+
+  // 3. To an instance that is known by its URL. This one is started first, which waits for the answer.
+  const RemotePeer started = co_await me->start_only(there, "collect", std::chrono::seconds(5));
+  Circuit third = me->new_circuit(started.url, Fragment(op_line, "hello"));
+
+  // 4. Another one between the same two peers.
+  Circuit fourth = third.new_circuit(Fragment(op_line, "hello"));
+
+  // Each with an optional wait for acceptance.
+  CircuitOptions options("a name to see in logs");
+  options.wants_answer = true;
+  Circuit fifth = me->new_circuit(started.url, std::move(options));
+  co_await fifth.accepted();
+
+  CHECK(third.remote_peer().id == started.url.peer_id());
+  CHECK(fourth.remote_peer().id == third.remote_peer().id);
+  CHECK(second.remote_peer().id != third.remote_peer().id);
+  CHECK(fifth.name() == "a name to see in logs");
+  for (Circuit* circuit : {&first, &second, &third, &fourth}) {
+    circuit->finish();
+    const std::optional<Fragment> total = co_await circuit->receive();
+    CHECK(total.value().part == 1);
+  }
+}
+
+static awaitable<void> metadata(Node& here, Node& there, std::string address);
 TEST_CASE("snippets: a peer's metadata is known before its first fragment is taken") {
   test::run_coroutine(with_nodes(metadata));
 }
+static awaitable<void> metadata(Node& here, Node& there, std::string address) {
+  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
+  me->set_metadata("role", "leader"); // sent to every peer with a circuit to this one, now and when it changes
+  Circuit circuit = me->join_or_start(address, "asker", Fragment(op_line, "what am I?"));
+  const std::optional<Fragment> answer = co_await circuit.receive();
+  CHECK(answer.value().payload.text() == "leader");
+  CHECK(there.local_peers("asker").size() == 1);
+}
 
+static awaitable<void> following(Node& here, Node&, std::string address);
 TEST_CASE("snippets: a change of a peer's metadata is waited for") { test::run_coroutine(with_nodes(following)); }
+static awaitable<void> following(Node& here, Node&, std::string address) {
+  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
+  Circuit circuit = me->join_or_start(address, "follow", std::nullopt);
+  co_await circuit.accepted();
+  me->set_metadata("role", "leader");
+  const std::optional<Fragment> answer = co_await circuit.receive();
+  CHECK(answer.value().payload.text() == "hail");
+  me->remove_metadata("role"); // and is withdrawn
+}
 
-TEST_CASE("snippets: a request has a deadline, which its handler can hand on") { test::run_coroutine(with_nodes(asking)); }
+static awaitable<void> asking(Node& here, Node&, std::string address);
+TEST_CASE("snippets: a request has a deadline, which its handler can hand on") {
+  test::run_coroutine(with_nodes(asking));
+}
+static awaitable<void> asking(Node& here, Node&, std::string address) {
+  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
+  const Fragment answer = co_await me->request(address, "find", Fragment(op_line, "needle"), std::chrono::seconds(2));
+  CHECK(answer.payload.text() == "no needle anywhere");
 
+  CircuitOptions limited;
+  limited.deadline = std::chrono::seconds(20);
+  const std::shared_ptr<LocalPeer> helper = here.new_peer("helper");
+  Circuit circuit = me->join_or_start(address, "collect", std::nullopt, std::move(limited));
+  CircuitOptions options;
+  options.inherit(circuit); // no later than our own caller waits
+  Circuit elsewhere = helper->join_or_start(address, "collect", std::nullopt, std::move(options));
+  CHECK(elsewhere.deadline() == circuit.deadline());
+  circuit.close();
+  elsewhere.close();
+}
+
+static awaitable<void> reconnecting(Node&, Node& there, std::string address);
 TEST_CASE("snippets: a connection that is kept comes back, and on_link says so") {
   test::run_coroutine(with_nodes(reconnecting));
 }
+static awaitable<void> reconnecting(Node&, Node& there, std::string address) {
+  noted.clear();
+  Node node(there.executor(), with_notes());
+  co_await come_back(node, address);
+  CHECK(noted.empty());
+  node.end_link(node.links().at(0).trunk, Duration::zero(), End());
+  while (noted.empty()) co_await sleep_for(std::chrono::milliseconds(1));
+  CHECK(noted.at(0) == " is back"); // a node without a name
+  co_await node.close();
+}
+static awaitable<void> calling(Node& here, Node& there, std::string address);
 TEST_CASE("snippets: calls have deadlines, and a service says how many circuits it works on") {
   test::run_coroutine(with_nodes(calling));
 }
+static awaitable<void> calling(Node& here, Node& there, std::string address) {
+  ServiceOptions few;
+  few.circuits_max = 8; // at once
+  few.queue_max = 100;
+  few.queue_deadline = std::chrono::seconds(1);
+  there.serve("answer", answer_all, few);
+  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
+  Caller caller(me->join_or_start(address, "answer", std::nullopt));
+  const Fragment reply = co_await caller.call(Fragment(op_line, "?"), std::chrono::seconds(2));
+  CHECK(reply.payload.text() == "42");
+  caller.circuit().close();
+}
 
+static awaitable<void> searching(Node& here, Node&, std::string address);
 TEST_CASE("snippets: work for a circuit goes on while it is open") { test::run_coroutine(with_nodes(searching)); }
+static awaitable<void> searching(Node& here, Node&, std::string address) {
+  const std::shared_ptr<LocalPeer> me = here.new_peer("me");
+  Circuit circuit = me->join_or_start(address, "find", Fragment(op_line, "needle"));
+  const std::optional<Fragment> answer = co_await circuit.receive();
+  CHECK(answer.value().payload.text() == "no needle anywhere");
+}

@@ -74,23 +74,6 @@ awaitable<std::string> tried_of(std::vector<const char*> hosts) {
   co_return race->tried(false);
 }
 
-awaitable<void> pass_one_that_refuses() {
-  const auto medium = make_tcp_medium(next_after(1h), all_are({"127.0.0.2", "127.0.0.3"}));
-  const auto listener = medium->listen(co_await asio::this_coro::executor, "tcp://127.0.0.3:0");
-  const std::string port = listener->address().substr(listener->address().rfind(':'));
-  const auto transport = co_await medium->dial("tcp://name.test" + port);
-  CHECK(transport->remote() == listener->address());
-}
-
-awaitable<void> pass_one_that_is_silent(asio::io_context& io) {
-  const Silent silent(io, "127.0.0.2");
-  const auto medium = make_tcp_medium(next_after(1ms), all_are({"127.0.0.2", "127.0.0.3"}));
-  const std::string here = url("127.0.0.3", silent.port());
-  const auto listener = medium->listen(io.get_executor(), here);
-  const auto transport = co_await medium->dial(url("name.test", silent.port()));
-  CHECK(transport->remote() == here);
-}
-
 awaitable<std::string> give_up(std::shared_ptr<Medium> medium, std::string address) {
   std::string text;
   try {
@@ -122,11 +105,28 @@ TEST_CASE("tcp: of very many addresses that were tried, the text names eight") {
   CHECK(text.ends_with("; and 12 more"));
 }
 
+static awaitable<void> pass_one_that_refuses();
 TEST_CASE("tcp: an address that refuses is passed at once") { run_coroutine(pass_one_that_refuses()); }
+static awaitable<void> pass_one_that_refuses() {
+  const auto medium = make_tcp_medium(next_after(1h), all_are({"127.0.0.2", "127.0.0.3"}));
+  const auto listener = medium->listen(co_await asio::this_coro::executor, "tcp://127.0.0.3:0");
+  const std::string port = listener->address().substr(listener->address().rfind(':'));
+  const auto transport = co_await medium->dial("tcp://name.test" + port);
+  CHECK(transport->remote() == listener->address());
+}
 
+static awaitable<void> pass_one_that_is_silent(asio::io_context& io);
 TEST_CASE("tcp: an address that says nothing is passed after next_address_delay") {
   asio::io_context io(1);
   run_coroutine(io, pass_one_that_is_silent(io));
+}
+static awaitable<void> pass_one_that_is_silent(asio::io_context& io) {
+  const Silent silent(io, "127.0.0.2");
+  const auto medium = make_tcp_medium(next_after(1ms), all_are({"127.0.0.2", "127.0.0.3"}));
+  const std::string here = url("127.0.0.3", silent.port());
+  const auto listener = medium->listen(io.get_executor(), here);
+  const auto transport = co_await medium->dial(url("name.test", silent.port()));
+  CHECK(transport->remote() == here);
 }
 
 TEST_CASE("tcp: the text of a failed dial names the addresses that were tried") {

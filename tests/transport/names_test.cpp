@@ -4,6 +4,7 @@
 
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
+#include "tests/support/co_test_case.hpp"
 #include "tests/support/coroutine.hpp"
 
 #include <boost/asio/error.hpp>
@@ -84,12 +85,26 @@ struct Bench {
   Names names;
 };
 
+/// Runs a body on one.
+void on_a_bench(awaitable<void> (*body)(Bench&)) {
+  Bench bench;
+  run_coroutine(body(bench));
+}
+
 awaitable<void> look_up_into(const Names& names, std::string host, std::vector<std::string>& into) {
   const Names::Answer answer = co_await names.look_up(host, never);
   into.push_back(host + (answer.failure ? " failed" : " found"));
 }
 
-awaitable<void> beside_one_that_hangs(Bench& bench) {
+awaitable<void> wait_too_long(Bench& bench, bool& queued) {
+  const Names::Answer answer = co_await bench.names.look_up("late", 1ms);
+  CHECK(answer.failure == asio::error::timed_out);
+  queued = answer.queued;
+}
+
+} // namespace
+
+CO_TEST_CASE("names: a lookup that hangs delays no other", on_a_bench, Bench& bench) {
   Tasks tasks(co_await asio::this_coro::executor);
   std::vector<std::string> found;
   tasks.spawn(look_up_into(bench.names, "slow", found));
@@ -101,7 +116,14 @@ awaitable<void> beside_one_that_hangs(Bench& bench) {
   CHECK(found == std::vector<std::string>{"fast found", "slow found"});
 }
 
-awaitable<void> abandon(Bench& bench) {
+static awaitable<void> abandon(Bench& bench);
+TEST_CASE("names: an abandoned lookup ends its caller at once, and keeps no context running") {
+  Bench bench;
+  bench.resolver->release("fast");
+  run_coroutine(abandon(bench)); // returns although the thread still hangs
+  CHECK(bench.names.lookups_running() == 1);
+}
+static awaitable<void> abandon(Bench& bench) {
   Tasks tasks(co_await asio::this_coro::executor);
   std::vector<std::string> found;
   tasks.spawn(look_up_into(bench.names, "slow", found));
@@ -111,7 +133,8 @@ awaitable<void> abandon(Bench& bench) {
   CHECK(found == std::vector<std::string>{"fast found"});
 }
 
-awaitable<void> ask_for_one_name(Bench& bench) {
+CO_TEST_CASE("names: all who ask for a name meanwhile share one lookup, so a dialler in a loop takes one thread",
+             on_a_bench, Bench& bench) {
   Tasks tasks(co_await asio::this_coro::executor);
   std::vector<std::string> found;
   for (int i = 0; i < 3; ++i) tasks.spawn(look_up_into(bench.names, "slow", found));
@@ -125,13 +148,19 @@ awaitable<void> ask_for_one_name(Bench& bench) {
   CHECK(bench.resolver->asked("slow") == 1);
 }
 
-awaitable<void> wait_too_long(Bench& bench, bool& queued) {
-  const Names::Answer answer = co_await bench.names.look_up("late", 1ms);
-  CHECK(answer.failure == asio::error::timed_out);
-  queued = answer.queued;
+TEST_CASE("names: a lookup has a deadline of its own") {
+  Bench bench;
+  bool queued = true;
+  run_coroutine(wait_too_long(bench, queued));
+  CHECK_FALSE(queued);
 }
 
-awaitable<void> wait_behind_one_that_hangs(Bench& bench) {
+static awaitable<void> wait_behind_one_that_hangs(Bench& bench);
+TEST_CASE("names: beyond lookups_max a name waits for a thread, and is not asked for when nobody waits any more") {
+  Bench bench(1);
+  run_coroutine(wait_behind_one_that_hangs(bench));
+}
+static awaitable<void> wait_behind_one_that_hangs(Bench& bench) {
   Tasks tasks(co_await asio::this_coro::executor);
   std::vector<std::string> found;
   tasks.start(look_up_into(bench.names, "slow", found));
@@ -147,37 +176,6 @@ awaitable<void> wait_behind_one_that_hangs(Bench& bench) {
   co_await tasks.join();
   CHECK(found == std::vector<std::string>{"slow found", "next found"});
   CHECK(bench.resolver->asked("late") == 0);
-}
-
-} // namespace
-
-TEST_CASE("names: a lookup that hangs delays no other") {
-  Bench bench;
-  run_coroutine(beside_one_that_hangs(bench));
-}
-
-TEST_CASE("names: an abandoned lookup ends its caller at once, and keeps no context running") {
-  Bench bench;
-  bench.resolver->release("fast");
-  run_coroutine(abandon(bench)); // returns although the thread still hangs
-  CHECK(bench.names.lookups_running() == 1);
-}
-
-TEST_CASE("names: all who ask for a name meanwhile share one lookup, so a dialler in a loop takes one thread") {
-  Bench bench;
-  run_coroutine(ask_for_one_name(bench));
-}
-
-TEST_CASE("names: a lookup has a deadline of its own") {
-  Bench bench;
-  bool queued = true;
-  run_coroutine(wait_too_long(bench, queued));
-  CHECK_FALSE(queued);
-}
-
-TEST_CASE("names: beyond lookups_max a name waits for a thread, and is not asked for when nobody waits any more") {
-  Bench bench(1);
-  run_coroutine(wait_behind_one_that_hangs(bench));
 }
 
 TEST_CASE("names: a context may go while its lookups hang") {

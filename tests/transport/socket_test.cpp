@@ -66,7 +66,33 @@ int option_of(int descriptor, int level, int name) {
   return value;
 }
 
-awaitable<void> options_of_both_ends(const std::set<int>& before) {
+} // namespace
+
+TEST_CASE("sockets: everything that tcp opens, dialled and accepted, is closed on exec") {
+  for (const char* address : {"tcp://127.0.0.1:0", "tcp://[::1]:0"}) {
+    const std::set<int> before = open_descriptors();
+    asio::io_context io(1);
+    const auto medium = make_tcp_medium();
+    run_coroutine(io, talk(*medium, address, before));
+  }
+}
+
+TEST_CASE("sockets: everything that unix opens, also to probe a stale file, is closed on exec") {
+  const std::set<int> before = open_descriptors();
+  asio::io_context io(1);
+  {
+    asio::local::stream_protocol::acceptor dead(io, asio::local::stream_protocol::endpoint(socket_path()));
+  } // its file stays
+  const auto medium = make_unix_medium();
+  run_coroutine(io, talk(*medium, "unix:" + socket_path(), before));
+}
+
+static awaitable<void> options_of_both_ends(const std::set<int>& before);
+TEST_CASE("sockets: the options of a medium are those of each of its connections") {
+  const std::set<int> before = open_descriptors();
+  run_coroutine(options_of_both_ends(before));
+}
+static awaitable<void> options_of_both_ends(const std::set<int>& before) {
   TcpOptions options;
   options.sockets.no_delay = false;
   options.sockets.keep_alive_idle = std::chrono::seconds(77);
@@ -97,32 +123,6 @@ awaitable<void> options_of_both_ends(const std::set<int>& before) {
   }
   CHECK(connections == 2);
   CHECK(std::get<1>(both)->remote_host() == "127.0.0.1");
-}
-
-} // namespace
-
-TEST_CASE("sockets: everything that tcp opens, dialled and accepted, is closed on exec") {
-  for (const char* address : {"tcp://127.0.0.1:0", "tcp://[::1]:0"}) {
-    const std::set<int> before = open_descriptors();
-    asio::io_context io(1);
-    const auto medium = make_tcp_medium();
-    run_coroutine(io, talk(*medium, address, before));
-  }
-}
-
-TEST_CASE("sockets: everything that unix opens, also to probe a stale file, is closed on exec") {
-  const std::set<int> before = open_descriptors();
-  asio::io_context io(1);
-  {
-    asio::local::stream_protocol::acceptor dead(io, asio::local::stream_protocol::endpoint(socket_path()));
-  } // its file stays
-  const auto medium = make_unix_medium();
-  run_coroutine(io, talk(*medium, "unix:" + socket_path(), before));
-}
-
-TEST_CASE("sockets: the options of a medium are those of each of its connections") {
-  const std::set<int> before = open_descriptors();
-  run_coroutine(options_of_both_ends(before));
 }
 
 } // namespace trunkline::test

@@ -99,16 +99,6 @@ TEST_CASE("tcp: failures say what could not be done and why") {
 
 namespace {
 
-awaitable<void> dial_by_name() {
-  const auto medium = make_tcp_medium();
-  const auto listener = medium->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
-  const std::string port = listener->address().substr(listener->address().rfind(':'));
-  // "localhost" may stand for ::1 first, where nobody listens.
-  const auto both = co_await (medium->dial("tcp://localhost" + port) && listener->accept());
-  CHECK(std::get<0>(both)->remote() == listener->address());
-  CHECK(std::get<1>(both)->remote_host() == "127.0.0.1");
-}
-
 /// Takes every descriptor that the process can have, down to `left`.
 class DescriptorsTaken {
  public:
@@ -155,7 +145,58 @@ awaitable<void> show_types(Medium& medium, Listener& listener) {
   co_await sleep_for(std::chrono::milliseconds(1));
 }
 
-awaitable<void> accept_without_descriptors() {
+bool is_set(int descriptor, int level, int option) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return ::getsockopt(descriptor, level, option, &value, &size) == 0 && value != 0;
+}
+
+/// Of this process's connections over TCP: how many there are, and how many send at once and are kept alive.
+std::pair<int, int> connections_and_well_set() {
+  std::pair<int, int> found;
+  for (int descriptor = 0; descriptor < 1024; ++descriptor) {
+    sockaddr_storage far{};
+    socklen_t size = sizeof far;
+    if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&far), &size) != 0 || far.ss_family != AF_INET) continue;
+    ++found.first;
+    found.second += is_set(descriptor, IPPROTO_TCP, TCP_NODELAY) && is_set(descriptor, SOL_SOCKET, SO_KEEPALIVE);
+  }
+  return found;
+}
+
+} // namespace
+
+static awaitable<void> options_of_both_ends();
+TEST_CASE("tcp: both ends of a connection send small writes at once and are kept alive") {
+  run_coroutine(options_of_both_ends());
+}
+static awaitable<void> options_of_both_ends() {
+  const auto medium = make_tcp_medium();
+  const auto listener = medium->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
+  const auto before = connections_and_well_set();
+  const auto both = co_await (medium->dial(listener->address()) && listener->accept());
+  const auto after = connections_and_well_set();
+  CHECK(after.first - before.first == 2);
+  CHECK(after.second - before.second == 2);
+}
+
+static awaitable<void> dial_by_name();
+TEST_CASE("tcp: a name is dialled at every address it stands for") { run_coroutine(dial_by_name()); }
+static awaitable<void> dial_by_name() {
+  const auto medium = make_tcp_medium();
+  const auto listener = medium->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
+  const std::string port = listener->address().substr(listener->address().rfind(':'));
+  // "localhost" may stand for ::1 first, where nobody listens.
+  const auto both = co_await (medium->dial("tcp://localhost" + port) && listener->accept());
+  CHECK(std::get<0>(both)->remote() == listener->address());
+  CHECK(std::get<1>(both)->remote_host() == "127.0.0.1");
+}
+
+static awaitable<void> accept_without_descriptors();
+TEST_CASE("tcp: accepting survives a lack of descriptors, says so, and who dialled meanwhile is told") {
+  run_coroutine(accept_without_descriptors());
+}
+static awaitable<void> accept_without_descriptors() {
   const Executor executor = co_await asio::this_coro::executor;
   const auto medium = make_tcp_medium();
   const auto listener = medium->listen(executor, "tcp://127.0.0.1:0");
@@ -190,7 +231,9 @@ awaitable<void> accept_without_descriptors() {
   CHECK(begun == 1);
 }
 
-awaitable<void> close_without_descriptors() {
+static awaitable<void> close_without_descriptors();
+TEST_CASE("tcp: a listener can be closed while it lacks descriptors") { run_coroutine(close_without_descriptors()); }
+static awaitable<void> close_without_descriptors() {
   const Executor executor = co_await asio::this_coro::executor;
   const auto medium = make_tcp_medium();
   const auto listener = medium->listen(executor, "tcp://127.0.0.1:0");
@@ -205,48 +248,5 @@ awaitable<void> close_without_descriptors() {
   listener->close(); // wakes the accept from its pause
   co_await accepting.join();
 }
-
-bool is_set(int descriptor, int level, int option) {
-  int value = 0;
-  socklen_t size = sizeof value;
-  return ::getsockopt(descriptor, level, option, &value, &size) == 0 && value != 0;
-}
-
-/// Of this process's connections over TCP: how many there are, and how many send at once and are kept alive.
-std::pair<int, int> connections_and_well_set() {
-  std::pair<int, int> found;
-  for (int descriptor = 0; descriptor < 1024; ++descriptor) {
-    sockaddr_storage far{};
-    socklen_t size = sizeof far;
-    if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&far), &size) != 0 || far.ss_family != AF_INET) continue;
-    ++found.first;
-    found.second += is_set(descriptor, IPPROTO_TCP, TCP_NODELAY) && is_set(descriptor, SOL_SOCKET, SO_KEEPALIVE);
-  }
-  return found;
-}
-
-awaitable<void> options_of_both_ends() {
-  const auto medium = make_tcp_medium();
-  const auto listener = medium->listen(co_await asio::this_coro::executor, "tcp://127.0.0.1:0");
-  const auto before = connections_and_well_set();
-  const auto both = co_await (medium->dial(listener->address()) && listener->accept());
-  const auto after = connections_and_well_set();
-  CHECK(after.first - before.first == 2);
-  CHECK(after.second - before.second == 2);
-}
-
-} // namespace
-
-TEST_CASE("tcp: both ends of a connection send small writes at once and are kept alive") {
-  run_coroutine(options_of_both_ends());
-}
-
-TEST_CASE("tcp: a name is dialled at every address it stands for") { run_coroutine(dial_by_name()); }
-
-TEST_CASE("tcp: accepting survives a lack of descriptors, says so, and who dialled meanwhile is told") {
-  run_coroutine(accept_without_descriptors());
-}
-
-TEST_CASE("tcp: a listener can be closed while it lacks descriptors") { run_coroutine(close_without_descriptors()); }
 
 } // namespace trunkline::test

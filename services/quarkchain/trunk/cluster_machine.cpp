@@ -22,14 +22,13 @@ ClusterMachineOptions checked(ClusterMachineOptions options) {
   return options;
 }
 
-/// The branch that a fragment of the control circuit carries as its subject.
-std::uint32_t branch_of(const Fragment& fragment, bool may_have_one) {
-  if (fragment.subject.empty()) return 0;
+/// The branch that a fragment of the control circuit carries as its subject; nullopt when the subject is no branch.
+std::optional<std::uint32_t> branch_of(const Fragment& fragment) {
   std::uint32_t branch = 0;
+  if (fragment.subject.empty()) return branch;
   const char* const end = fragment.subject.data() + fragment.subject.size();
   const auto parsed = std::from_chars(fragment.subject.data(), end, branch);
-  if (!may_have_one || parsed.ec != std::errc() || parsed.ptr != end)
-    throw std::invalid_argument("a subject does not cross a connection of the cluster framing");
+  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
   return branch;
 }
 
@@ -52,6 +51,8 @@ TrunkCircuit* ClusterMachine::open(OpenRequest request, std::optional<Fragment> 
   End why = !farewell_.running()   ? End(error::trunk_lost, "the connection is closed" + from())
             : farewell_.draining() ? End(error::draining, "the connection takes no new circuits" + from())
                                    : circuits_.why_not_open(request, route);
+  if (why.clean() && first && !crosses(*first, false))
+    why = End(error::fragment_too_large, "first " + words_of(*first, false));
   if (!why.clean()) {
     ClusterCircuit& stillborn = circuits_.open_nowhere(request); // its end is all there is to it
     end_circuit(stillborn, std::move(why));
@@ -81,10 +82,29 @@ void ClusterMachine::refuse(TrunkCircuit& circuit, error reason, std::string tex
 
 void ClusterMachine::left_backlog(TrunkCircuit&) {}
 
-std::string ClusterMachine::why_not(const Fragment& fragment) const {
+/// `on_control`: only the control circuit of the cluster framing has a place for a subject.
+bool ClusterMachine::crosses(const Fragment& fragment, bool on_control) const {
+  if (fragment.payload.size() > options.limits.command_bytes_max || fragment.op < 0 || fragment.op > 0xFF ||
+      !fragment.err.empty() || !fragment.args.empty())
+    return false;
+  return fragment.subject.empty() || (on_control && options.framing == Framing::cluster && branch_of(fragment));
+}
+
+/// Of a fragment that does not cross.
+std::string ClusterMachine::words_of(const Fragment& fragment, bool on_control) const {
   const std::size_t max = options.limits.command_bytes_max;
-  if (fragment.payload.size() <= max) return {};
-  return fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}", fragment.payload.size(), max);
+  if (fragment.payload.size() > max)
+    return fmt::format("fragment of {} bytes exceeds fragment_bytes_max {}", fragment.payload.size(), max);
+  const bool has_branch = on_control && options.framing == Framing::cluster;
+  return fmt::format(
+      "fragment with op {}, {} args, an err of {} bytes and a subject of {} bytes does not cross the "
+      "cluster framing, which has ops of 0 to 255{}",
+      fragment.op, fragment.args.size(), fragment.err.size(), fragment.subject.size(),
+      has_branch ? " and a branch as the subject" : "");
+}
+
+std::string ClusterMachine::why_not(const Fragment& fragment) const {
+  return crosses(fragment, true) ? std::string() : words_of(fragment, true);
 }
 
 SendOutcome ClusterMachine::send(TrunkCircuit& base, Fragment& fragment) {
@@ -92,14 +112,12 @@ SendOutcome ClusterMachine::send(TrunkCircuit& base, Fragment& fragment) {
   auto& circuit = static_cast<ClusterCircuit&>(base);
   const bool control = &circuit == circuits_.control();
   if (circuit.ended || circuit.finished_here() || !farewell_.running()) return SendOutcome::closed;
-  if (fragment.payload.size() > options.limits.command_bytes_max) return SendOutcome::closed;
-  if (fragment.op < 0 || fragment.op > 0xFF || !fragment.err.empty() || !fragment.args.empty())
-    throw std::invalid_argument(
-        fmt::format("op {} with {} args and an err of {} bytes does not cross a connection of the cluster framing",
-                    fragment.op, fragment.args.size(), fragment.err.size()));
+  if (!crosses(fragment, control)) {
+    if (why_not(fragment).empty()) throw std::invalid_argument(words_of(fragment, false)); // a branch, but not here
+    return SendOutcome::closed;
+  }
   FrameHeader header;
-  header.branch = control ? branch_of(fragment, options.framing == Framing::cluster) : circuit.route.branch;
-  if (!control && !fragment.subject.empty()) branch_of(fragment, false);
+  header.branch = control ? *branch_of(fragment) : circuit.route.branch;
 
   if (!writer_.may_send(circuit)) return SendOutcome::no_credit;
   header.length = static_cast<std::uint32_t>(fragment.payload.size());

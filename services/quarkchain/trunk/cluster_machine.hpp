@@ -61,8 +61,9 @@ class ClusterMachine final : public Machine, private ClusterWhole {
   void refuse(TrunkCircuit& circuit, error reason, std::string text, std::string existing) override;
   void left_backlog(TrunkCircuit& circuit) override;
   /// The payload crosses with `op` (0 to 255) and `part`. On the control circuit of the cluster framing a subject is
-  /// the branch of the metadata in decimal, where it is not 0; so it is on what arrives. Throws std::invalid_argument
-  /// for what cannot cross: another subject, args, err, a larger op.
+  /// the branch of the metadata in decimal, where it is not 0; so it is on what arrives. Returns `closed` for what
+  /// cannot cross (see why_not): another subject, args, err, a larger op. Throws std::invalid_argument for the subject
+  /// of a virtual peer's fragment.
   SendOutcome send(TrunkCircuit& circuit, Fragment& fragment) override;
   std::string why_not(const Fragment& fragment) const override;
   std::optional<Fragment> take(TrunkCircuit& circuit) override;
@@ -104,6 +105,8 @@ class ClusterMachine final : public Machine, private ClusterWhole {
  private:
   using Input = CheckedInput<ClusterMachine>;
 
+  bool crosses(const Fragment& fragment, bool on_control) const;
+  std::string words_of(const Fragment& fragment, bool on_control) const;
   void violate(error reason, std::string text) override;
   void end_circuit(ClusterCircuit& circuit, End reason) override;
   void end_all(const End& reason);

@@ -1,5 +1,5 @@
-// The property test of conversation.hpp over many seeds, and the proof that it would fail: every planted bug below is
-// a machine that says something slightly wrong on the wire, and each must be noticed.
+// The property test of random_conversation.hpp over many seeds, and the proof that it would fail: every planted bug
+// below is a machine that says something slightly wrong on the wire, and each must be noticed.
 #include "tests/circuit/native/random_conversation.hpp"
 
 #include <doctest/doctest.h>

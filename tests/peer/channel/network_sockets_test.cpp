@@ -2,6 +2,7 @@
 #include "async/component/group.hpp"
 #include "peer/node_component.hpp"
 #include "peer/channel/network.hpp"
+#include "tests/support/co_test_case.hpp"
 #include "tests/support/coroutine.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -17,13 +18,22 @@ using namespace std::chrono_literals;
 
 namespace {
 
+/// Runs a body on a context of its own.
+void on_a_context(awaitable<void> (*body)(asio::io_context&)) {
+  asio::io_context io(1);
+  test::run_coroutine(io, body(io));
+}
+
 std::shared_ptr<Network> make(asio::io_context& io, const std::string& address) {
   NetworkOptions options;
   options.listen = {address};
   return std::make_shared<Network>(io.get_executor(), std::move(options));
 }
 
-awaitable<void> talk(asio::io_context& io) {
+} // namespace
+
+CO_TEST_CASE("network: over tcp messages arrive, and a stopped network's port serves another one at once", on_a_context,
+             asio::io_context& io) {
   std::string heard;
   auto one = make(io, "tcp://127.0.0.1:0");
   auto other = make(io, "tcp://127.0.0.1:0");
@@ -58,7 +68,7 @@ awaitable<void> talk(asio::io_context& io) {
   co_await one->stop();
 }
 
-awaitable<void> stop_at_once(asio::io_context& io) {
+CO_TEST_CASE("component: a node is one, and stops with its group", on_a_context, asio::io_context& io) {
   NodeOptions options;
   const auto node = std::make_shared<NodeComponent>("node", Node(io.get_executor(), options),
                                                     std::vector<std::string>{"tcp://127.0.0.1:0"});
@@ -76,7 +86,7 @@ awaitable<void> stop_at_once(asio::io_context& io) {
   CHECK(node->node().links_count() == 0);
 }
 
-awaitable<void> wrong_address(asio::io_context& io) {
+CO_TEST_CASE("component: a node that cannot listen is irrecoverable, and done", on_a_context, asio::io_context& io) {
   std::string failed;
   const auto node =
       std::make_shared<NodeComponent>("node", Node(io.get_executor()), std::vector<std::string>{"tcp://nowhere"});
@@ -85,21 +95,4 @@ awaitable<void> wrong_address(asio::io_context& io) {
   co_await node->done();
   CHECK(failed == "node");
   CHECK_FALSE(node->is_ready());
-}
-
-} // namespace
-
-TEST_CASE("network: over tcp messages arrive, and a stopped network's port serves another one at once") {
-  asio::io_context io(1);
-  test::run_coroutine(io, talk(io));
-}
-
-TEST_CASE("component: a node is one, and stops with its group") {
-  asio::io_context io(1);
-  test::run_coroutine(io, stop_at_once(io));
-}
-
-TEST_CASE("component: a node that cannot listen is irrecoverable, and done") {
-  asio::io_context io(1);
-  test::run_coroutine(io, wrong_address(io));
 }

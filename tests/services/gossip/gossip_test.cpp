@@ -3,6 +3,7 @@
 #include "services/gossip/rehearsal.hpp"
 #include "tests/services/gossip/tables.hpp"
 #include "tests/services/gossip/village.hpp"
+#include "tests/support/co_test_case.hpp"
 #include "tests/support/coroutine.hpp"
 #include "tests/support/log_lines.hpp"
 
@@ -17,6 +18,12 @@ using namespace trunkline;
 using namespace trunkline::test;
 
 namespace {
+
+/// Runs a body on a context of its own.
+void on_a_context(awaitable<void> (*body)(asio::io_context&)) {
+  asio::io_context io(1);
+  run_coroutine(io, body(io));
+}
 
 /// (from, to) of every message that a network sent, by its own counters.
 std::multiset<std::pair<std::uint32_t, std::uint32_t>> sent_by_network(const Village& village) {
@@ -83,57 +90,6 @@ TEST_CASE("gossip: over circuits every member gets a message exactly once, at si
 
 namespace {
 
-awaitable<void> many_messages(asio::io_context& io) {
-  Village village(io, 9, "adopt+cleanup", [](gossip::GossipOptions& how) {
-    how.machine.clean_after = std::chrono::milliseconds(20);
-    how.deliveries_max = 3;
-    // However slow the machine is: nobody gives up, and nothing is tried again for want of time.
-    how.machine.ack_timeout = std::chrono::minutes(1);
-    how.machine.hold_for = std::chrono::minutes(10);
-    how.send_deadline = std::chrono::minutes(1);
-  });
-  co_await village.ready();
-  for (int i = 0; i < 50; ++i)
-    for (const auto& member : village.members)
-      member->service->broadcast(std::to_string(i) + std::string(i * 100, 'x'));
-  const auto all = [&] {
-    for (const auto& member : village.members)
-      if (member->heard->size() < 8 * 50) return false;
-    return true;
-  };
-  while (!all()) co_await asio::post(asio::use_awaitable);
-  co_await turns(500);
-  for (const auto& member : village.members) {
-    CHECK(member->heard->size() == 8 * 50);
-    for (const auto& [message, times] : *member->heard) CHECK(times == 1);
-  }
-  co_await village.stop();
-}
-
-awaitable<void> refuses(asio::io_context& io) {
-  const auto memory = std::make_shared<MemoryMedium>();
-  NetworkOptions options;
-  options.node.media["mem"] = memory;
-  const auto network = std::make_shared<Network>(io.get_executor(), options);
-  const auto service = std::make_shared<gossip::Gossip>(network, gossip::GossipOptions());
-  CHECK_THROWS_AS(service->broadcast("too early"), std::logic_error);
-  std::string failed;
-  const auto scope = Scope::make_root([&](const std::string& component, std::exception_ptr) { failed = component; });
-  network->start();
-  service->start(scope);
-  co_await service->ready();
-  CHECK_THROWS_AS(service->broadcast("not in the book"), std::logic_error);
-  service->set_book(gossip::Book::make(1, {network->local_id()}));
-  service->broadcast("to nobody");
-  const auto second = std::make_shared<gossip::Gossip>(network, gossip::GossipOptions());
-  second->start(scope); // the channel is taken
-  co_await second->done();
-  CHECK(failed == "gossip on gossip");
-  co_await service->done(); // the tree was stopped
-  CHECK_THROWS_AS(service->broadcast("too late"), std::logic_error);
-  co_await network->stop();
-}
-
 /// An application that throws at the first `failures` messages hears `messages` of them; what it logs.
 awaitable<void> survives_throwing(asio::io_context& io, int messages, int failures, LogLines* log) {
   Village village(io, 3, "adopt+cleanup");
@@ -169,16 +125,59 @@ awaitable<void> survives_throwing(asio::io_context& io, int messages, int failur
 
 } // namespace
 
-TEST_CASE("gossip: many messages of everybody at once arrive once each, with hardly any room for deliveries") {
-  asio::io_context io(1);
-  run_coroutine(io, many_messages(io));
+CO_TEST_CASE("gossip: many messages of everybody at once arrive once each, with hardly any room for deliveries",
+             on_a_context, asio::io_context& io) {
+  Village village(io, 9, "adopt+cleanup", [](gossip::GossipOptions& how) {
+    how.machine.clean_after = std::chrono::milliseconds(20);
+    how.deliveries_max = 3;
+    // However slow the machine is: nobody gives up, and nothing is tried again for want of time.
+    how.machine.ack_timeout = std::chrono::minutes(1);
+    how.machine.hold_for = std::chrono::minutes(10);
+    how.send_deadline = std::chrono::minutes(1);
+  });
+  co_await village.ready();
+  for (int i = 0; i < 50; ++i)
+    for (const auto& member : village.members)
+      member->service->broadcast(std::to_string(i) + std::string(i * 100, 'x'));
+  const auto all = [&] {
+    for (const auto& member : village.members)
+      if (member->heard->size() < 8 * 50) return false;
+    return true;
+  };
+  while (!all()) co_await asio::post(asio::use_awaitable);
+  co_await turns(500);
+  for (const auto& member : village.members) {
+    CHECK(member->heard->size() == 8 * 50);
+    for (const auto& [message, times] : *member->heard) CHECK(times == 1);
+  }
+  co_await village.stop();
 }
 
-TEST_CASE(
+CO_TEST_CASE(
     "gossip: broadcasts too early, too late, or of a member that is in no book are refused, and a channel taken is "
-    "irrecoverable") {
-  asio::io_context io(1);
-  run_coroutine(io, refuses(io));
+    "irrecoverable",
+    on_a_context, asio::io_context& io) {
+  const auto memory = std::make_shared<MemoryMedium>();
+  NetworkOptions options;
+  options.node.media["mem"] = memory;
+  const auto network = std::make_shared<Network>(io.get_executor(), options);
+  const auto service = std::make_shared<gossip::Gossip>(network, gossip::GossipOptions());
+  CHECK_THROWS_AS(service->broadcast("too early"), std::logic_error);
+  std::string failed;
+  const auto scope = Scope::make_root([&](const std::string& component, std::exception_ptr) { failed = component; });
+  network->start();
+  service->start(scope);
+  co_await service->ready();
+  CHECK_THROWS_AS(service->broadcast("not in the book"), std::logic_error);
+  service->set_book(gossip::Book::make(1, {network->local_id()}));
+  service->broadcast("to nobody");
+  const auto second = std::make_shared<gossip::Gossip>(network, gossip::GossipOptions());
+  second->start(scope); // the channel is taken
+  co_await second->done();
+  CHECK(failed == "gossip on gossip");
+  co_await service->done(); // the tree was stopped
+  CHECK_THROWS_AS(service->broadcast("too late"), std::logic_error);
+  co_await network->stop();
 }
 
 TEST_CASE("gossip: an application that throws is logged and gets the next message") {

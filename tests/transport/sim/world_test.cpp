@@ -94,47 +94,9 @@ void over_ten_ms(awaitable<void> (*body)(World&)) {
   world.run(body(world));
 }
 
-awaitable<void> sleep_in_steps(World& world) {
-  co_await sleep_for(1h);
-  CHECK(world.elapsed() == 1h);
-  co_await (sleep_for(3s) && sleep_for(2s));
-  CHECK(world.elapsed() == 1h + 3s);
-}
-
 awaitable<void> note_after(Duration time, int name, std::vector<int>& order) {
   co_await sleep_for(time);
   order.push_back(name);
-}
-
-awaitable<void> measure_bandwidth(World& world) {
-  Connected pair = co_await connect(world);
-  const TimePoint before = world.now();
-  co_await (write_text(*pair.alpha, std::string(500'000, 'x')) && read_text(*pair.beta, 500'000));
-  CHECK(world.now() - before >= 500ms);
-  CHECK(world.now() - before <= 520ms);
-}
-
-awaitable<void> keep_order_under_jitter(World& world) {
-  Connected pair = co_await connect(world);
-  std::string text;
-  for (int i = 0; i < 5000; ++i) text += std::to_string(i) + ' ';
-  auto write_in_parts = [](Transport& to, std::string all) -> awaitable<void> {
-    for (std::size_t at = 0; at < all.size(); at += 100) {
-      co_await write_text(to, all.substr(at, 100));
-      co_await sleep_for(1ms);
-    }
-  };
-  std::string received;
-  auto read_into = [](Transport& from, std::size_t size, std::string& into) -> awaitable<void> {
-    into = co_await read_text(from, size);
-  };
-  co_await (write_in_parts(*pair.alpha, text) && read_into(*pair.beta, text.size(), received));
-  CHECK(received == text);
-}
-
-awaitable<void> wait_for_nothing(World& world) {
-  Connected pair = co_await connect(world);
-  co_await read_text(*pair.beta, 1);
 }
 
 awaitable<void> send_numbers(Transport& to, int count) {
@@ -143,30 +105,6 @@ awaitable<void> send_numbers(Transport& to, int count) {
     co_await sleep_for(1ms);
   }
   to.close();
-}
-
-/// Reads in attempts that end at times of their own.
-awaitable<void> read_with_cancellations(World& world, std::string& received) {
-  const Executor executor = co_await asio::this_coro::executor;
-  Connected pair = co_await connect(world);
-  Tasks writer(executor);
-  writer.spawn(send_numbers(*pair.alpha, 1000));
-  Random random(world.seed());
-  bool ended = false;
-  auto read_once = [](Transport& from, std::string& into, bool& end) -> awaitable<void> {
-    std::byte bytes[3];
-    const std::size_t read = co_await from.read_some(bytes);
-    into.append(reinterpret_cast<const char*>(bytes), read);
-    if (read == 0) end = true;
-  };
-  while (!ended) {
-    Tasks attempt(executor);
-    attempt.spawn(read_once(*pair.beta, received, ended));
-    co_await sleep_for(std::chrono::microseconds(random.below(1500)));
-    attempt.cancel();
-    co_await attempt.join();
-  }
-  co_await writer.join();
 }
 
 /// Echoes everything to each dialler, as long as the listener lives.
@@ -237,6 +175,7 @@ std::uint64_t hash_of_run(std::uint64_t seed) {
 
 } // namespace
 
+static awaitable<void> sleep_in_steps(World& world);
 TEST_CASE("world: hours pass in no time, in the order in which alarms are due") {
   World world(test::test_seed());
   world.run(sleep_in_steps(world));
@@ -249,6 +188,12 @@ TEST_CASE("world: hours pass in no time, in the order in which alarms are due") 
   world.run();
   CHECK(order == std::vector{1, 2, 3});
   CHECK(world.idle());
+}
+static awaitable<void> sleep_in_steps(World& world) {
+  co_await sleep_for(1h);
+  CHECK(world.elapsed() == 1h);
+  co_await (sleep_for(3s) && sleep_for(2s));
+  CHECK(world.elapsed() == 1h + 3s);
 }
 
 TEST_CASE("world: running until a time ends at that time") {
@@ -284,16 +229,42 @@ CO_TEST_CASE("link: bytes and connections take their delay", over_ten_ms, World&
   CHECK(world.elapsed() == 40ms);
 }
 
+static awaitable<void> measure_bandwidth(World& world);
 TEST_CASE("link: bytes take the time that its bandwidth leaves them") {
   World world(test::test_seed(), link_of(1ms, 1'000'000));
   world.run(measure_bandwidth(world));
 }
+static awaitable<void> measure_bandwidth(World& world) {
+  Connected pair = co_await connect(world);
+  const TimePoint before = world.now();
+  co_await (write_text(*pair.alpha, std::string(500'000, 'x')) && read_text(*pair.beta, 500'000));
+  CHECK(world.now() - before >= 500ms);
+  CHECK(world.now() - before <= 520ms);
+}
 
+static awaitable<void> keep_order_under_jitter(World& world);
 TEST_CASE("link: jitter and cuts keep the order") {
   LinkOptions options = link_of(1ms);
   options.jitter = 50ms;
   World world(test::test_seed(), options);
   world.run(keep_order_under_jitter(world));
+}
+static awaitable<void> keep_order_under_jitter(World& world) {
+  Connected pair = co_await connect(world);
+  std::string text;
+  for (int i = 0; i < 5000; ++i) text += std::to_string(i) + ' ';
+  auto write_in_parts = [](Transport& to, std::string all) -> awaitable<void> {
+    for (std::size_t at = 0; at < all.size(); at += 100) {
+      co_await write_text(to, all.substr(at, 100));
+      co_await sleep_for(1ms);
+    }
+  };
+  std::string received;
+  auto read_into = [](Transport& from, std::size_t size, std::string& into) -> awaitable<void> {
+    into = co_await read_text(from, size);
+  };
+  co_await (write_in_parts(*pair.alpha, text) && read_into(*pair.beta, text.size(), received));
+  CHECK(received == text);
 }
 
 CO_TEST_CASE("fault: what a partition holds up arrives when it is healed", over_ten_ms, World& world) {
@@ -447,6 +418,7 @@ TEST_CASE("fault: every kind strikes at its rate, and calm ends them all") {
   CHECK(world.describe().find("nothing passes") == std::string::npos);
 }
 
+static awaitable<void> wait_for_nothing(World& world);
 TEST_CASE("world: waiting for what cannot come any more is noticed and described") {
   World world = world_of_ten_ms();
   try {
@@ -458,6 +430,10 @@ TEST_CASE("world: waiting for what cannot come any more is noticed and described
     CHECK(text.find("nothing can happen any more, at 0.020000 s, seed ") == 0);
     CHECK(text.find("connection 1, alpha open with 0 bytes sent and not read; beta open") != std::string::npos);
   }
+}
+static awaitable<void> wait_for_nothing(World& world) {
+  Connected pair = co_await connect(world);
+  co_await read_text(*pair.beta, 1);
 }
 
 TEST_CASE("world: what waits longer than it may is described too") {
@@ -475,6 +451,7 @@ TEST_CASE("world: an exception of the body comes out") {
   CHECK_THROWS_WITH(world.run(fail()), "no");
 }
 
+static awaitable<void> read_with_cancellations(World& world, std::string& received);
 TEST_CASE("world: reads cancelled at any time lose no byte") {
   World world(test::test_seed());
   std::string received;
@@ -482,6 +459,29 @@ TEST_CASE("world: reads cancelled at any time lose no byte") {
   std::string expected;
   for (int i = 0; i < 1000; ++i) expected += std::to_string(i) + ' ';
   CHECK(received == expected);
+}
+/// Reads in attempts that end at times of their own.
+static awaitable<void> read_with_cancellations(World& world, std::string& received) {
+  const Executor executor = co_await asio::this_coro::executor;
+  Connected pair = co_await connect(world);
+  Tasks writer(executor);
+  writer.spawn(send_numbers(*pair.alpha, 1000));
+  Random random(world.seed());
+  bool ended = false;
+  auto read_once = [](Transport& from, std::string& into, bool& end) -> awaitable<void> {
+    std::byte bytes[3];
+    const std::size_t read = co_await from.read_some(bytes);
+    into.append(reinterpret_cast<const char*>(bytes), read);
+    if (read == 0) end = true;
+  };
+  while (!ended) {
+    Tasks attempt(executor);
+    attempt.spawn(read_once(*pair.beta, received, ended));
+    co_await sleep_for(std::chrono::microseconds(random.below(1500)));
+    attempt.cancel();
+    co_await attempt.join();
+  }
+  co_await writer.join();
 }
 
 TEST_CASE("world: random sources differ by name, by call and by seed, and are the same in each run") {

@@ -597,15 +597,55 @@ TEST_CASE("cluster trunk: of two virtual peers that wait for the writer the one 
 }
 
 TEST_CASE("cluster trunk: what cannot cross is refused when it is sent") {
-  MachineUnderTest machine;
-  const auto sends = [&](Fragment fragment) { machine->send(machine.control(), fragment); };
-  CHECK_THROWS_AS(sends(Fragment(256)), std::invalid_argument);
-  CHECK_THROWS_AS(sends(Fragment(-1)), std::invalid_argument);
-  CHECK_THROWS_AS(sends(Fragment::error("no", 1)), std::invalid_argument);
-  CHECK_THROWS_AS(sends(Fragment(1, "subject", Payload())), std::invalid_argument);
+  ClusterLimits limits;
+  limits.command_bytes_max = 1000;
+  MachineUnderTest machine(Framing::cluster, limits);
+  TrunkCircuit& virtual_peer = machine.opens(peer7);
   Fragment with_args(1);
   with_args.args.set("key", "value");
-  CHECK_THROWS_AS(sends(std::move(with_args)), std::invalid_argument);
+  std::vector<Fragment> all;
+  all.push_back(Fragment(256));
+  all.push_back(Fragment(1, std::string(1001, 'x')));
+  all.push_back(Fragment(-1));
+  all.push_back(Fragment::error("no", 1));
+  all.push_back(Fragment(1, "subject", Payload()));
+  all.push_back(std::move(with_args));
+  for (Fragment& fragment : all) {
+    const std::string why = machine->why_not(fragment);
+    CAPTURE(why);
+    CHECK_FALSE(why.empty());
+    for (TrunkCircuit* circuit : {&machine.control(), &virtual_peer})
+      CHECK(machine->send(*circuit, fragment) == SendOutcome::closed);
+  }
+  CHECK(machine->why_not(all[0]) ==
+        "fragment with op 256, 0 args, an err of 0 bytes and a subject of 0 bytes does not cross the cluster framing, "
+        "which has ops of 0 to 255 and a branch as the subject");
+  CHECK(machine->why_not(all[1]) == "fragment of 1001 bytes exceeds fragment_bytes_max 1000");
+  Fragment with_branch(1, "65537", Payload());
+  CHECK(machine->why_not(with_branch) == ""); // on the control circuit
+  CHECK_THROWS_AS(machine->send(virtual_peer, with_branch), std::invalid_argument);
+  CHECK(machine.says() == "");
+  CHECK(machine.state() == "open");
+}
+
+TEST_CASE("cluster trunk: a circuit whose first fragment cannot cross ends at once, and says why") {
+  ClusterLimits limits;
+  limits.command_bytes_max = 1000;
+  MachineUnderTest machine(Framing::cluster, limits);
+  const auto opened = [&](Fragment first) -> TrunkCircuit& {
+    OpenRequest request;
+    request.name = to_text(peer7);
+    return *machine->open(std::move(request), std::move(first), machine.now);
+  };
+
+  const TrunkCircuit& large = opened(Fragment(1, std::string(1001, 'x')));
+  const TrunkCircuit& named = opened(Fragment(1, "65537", Payload()));
+
+  REQUIRE(large.end);
+  CHECK(large.end->code == error::fragment_too_large);
+  CHECK(large.end->text == "first fragment of 1001 bytes exceeds fragment_bytes_max 1000");
+  REQUIRE(named.end);
+  CHECK(named.end->text.ends_with("which has ops of 0 to 255"));
   CHECK(machine.says() == "");
   CHECK(machine.state() == "open");
 }
