@@ -1,6 +1,7 @@
 // How trunks come to be: dialled by need, once per address, found by every name of the far node, and one of two when
 // both nodes dial at once.
 #include "tests/peer/node_pair.hpp"
+#include "tests/support/co_test_case.hpp"
 #include "transport/sim/world.hpp"
 
 #include <boost/asio/connect.hpp>
@@ -42,12 +43,26 @@ struct Neighbours {
   Node other;
 };
 
+/// Runs a body on them.
+void among_neighbours(awaitable<void> (*body)(Neighbours&)) {
+  Neighbours world;
+  run_coroutine(world.io, body(world));
+}
+
 awaitable<void> close_both(Neighbours& world) {
   co_await world.one.close();
   co_await world.other.close();
 }
 
-awaitable<void> first_open_dials(Neighbours& world) {
+awaitable<void> dial_and_note(Node& node, std::string address, std::shared_ptr<std::vector<bool>> outcomes) {
+  const bool dialled = co_await node.dial(std::move(address));
+  outcomes->push_back(dialled);
+}
+
+} // namespace
+
+CO_TEST_CASE("node: the first circuit to an address dials it, and what is sent meanwhile waits in the trunk",
+             among_neighbours, Neighbours& world) {
   {
     const auto me = world.one.new_peer("browser");
     const PeerUrl there("mem://other", "store", PeerId());
@@ -77,12 +92,7 @@ awaitable<void> first_open_dials(Neighbours& world) {
   co_await close_both(world);
 }
 
-awaitable<void> dial_and_note(Node& node, std::string address, std::shared_ptr<std::vector<bool>> outcomes) {
-  const bool dialled = co_await node.dial(std::move(address));
-  outcomes->push_back(dialled);
-}
-
-awaitable<void> single_flight(Neighbours& world) {
+CO_TEST_CASE("node: concurrent dials and opens to one address share one attempt", among_neighbours, Neighbours& world) {
   const auto me = world.one.new_peer("browser");
   const auto outcomes = std::make_shared<std::vector<bool>>();
   for (int i = 0; i < 5; ++i) me->spawn(dial_and_note(world.one, "mem://other", outcomes));
@@ -102,7 +112,9 @@ awaitable<void> single_flight(Neighbours& world) {
   co_await close_both(world);
 }
 
-awaitable<void> nobody_there(Neighbours& world) {
+CO_TEST_CASE(
+    "node: a dial that fails ends the circuits on it with words about the address, and a later one tries again",
+    among_neighbours, Neighbours& world) {
   const auto me = world.one.new_peer("browser");
   for (const auto& [address, about] : std::vector<std::pair<std::string, std::string>>{
            {"mem://nobody", "cannot connect to mem://nobody"},
@@ -135,7 +147,7 @@ awaitable<void> nobody_there(Neighbours& world) {
   co_await close_both(world);
 }
 
-awaitable<void> self_dial(Neighbours& world) {
+CO_TEST_CASE("node: a node that dials itself is told so by name", among_neighbours, Neighbours& world) {
   const auto me = world.one.new_peer("browser");
   Circuit circuit = me->join_or_start("mem://one", "store", Fragment(0, "to myself"));
 
@@ -150,29 +162,6 @@ awaitable<void> self_dial(Neighbours& world) {
   const bool other = co_await world.one.dial("mem://other");
   CHECK(other);
   co_await close_both(world);
-}
-
-} // namespace
-
-TEST_CASE("node: the first circuit to an address dials it, and what is sent meanwhile waits in the trunk") {
-  Neighbours world;
-  run_coroutine(world.io, first_open_dials(world));
-}
-
-TEST_CASE("node: concurrent dials and opens to one address share one attempt") {
-  Neighbours world;
-  run_coroutine(world.io, single_flight(world));
-}
-
-TEST_CASE(
-    "node: a dial that fails ends the circuits on it with words about the address, and a later one tries again") {
-  Neighbours world;
-  run_coroutine(world.io, nobody_there(world));
-}
-
-TEST_CASE("node: a node that dials itself is told so by name") {
-  Neighbours world;
-  run_coroutine(world.io, self_dial(world));
 }
 
 namespace {
@@ -264,7 +253,17 @@ TEST_CASE("node: two nodes that dial each other at once end with one trunk, and 
 
 namespace {
 
-awaitable<void> dial_under_two_names(Neighbours& world) {
+awaitable<bool> is_closed(Transport& transport) {
+  std::vector<std::byte> bytes(4096);
+  std::size_t count = 1;
+  while (count != 0) count = co_await transport.read_some(bytes); // its Hello and its goodbye
+  co_return true;
+}
+
+} // namespace
+
+CO_TEST_CASE("node: a node dialled under two names ends with one trunk, and both names lead to it", among_neighbours,
+             Neighbours& world) {
   world.other.listen("mem://alias");
   {
     const auto me = world.one.new_peer("browser");
@@ -295,7 +294,12 @@ awaitable<void> dial_under_two_names(Neighbours& world) {
   co_await close_both(world);
 }
 
-awaitable<void> too_many_trunks(Neighbours& world) {
+static awaitable<void> too_many_trunks(Neighbours& world);
+TEST_CASE("node: trunks_max bounds what it dials and what it accepts") {
+  Neighbours world([](NodeOptions& options) { options.trunks_max = 1; });
+  run_coroutine(world.io, too_many_trunks(world));
+}
+static awaitable<void> too_many_trunks(Neighbours& world) {
   world.other.listen("mem://second");
   co_await world.one.dial("mem://other");
   const auto refused = co_await failure_of(world.one.dial("mem://third"));
@@ -315,15 +319,13 @@ awaitable<void> too_many_trunks(Neighbours& world) {
   co_await close_both(world);
 }
 
-awaitable<bool> is_closed(Transport& transport) {
-  std::vector<std::byte> bytes(4096);
-  std::size_t count = 1;
-  while (count != 0) count = co_await transport.read_some(bytes); // its Hello and its goodbye
-  co_return true;
+static awaitable<void> too_many_handshakes(Neighbours& world);
+TEST_CASE("node: handshakes_max bounds the connections that have not said Hello; a new one takes the oldest's place") {
+  Neighbours world([](NodeOptions& options) { options.handshakes_max = 2; });
+  run_coroutine(world.io, too_many_handshakes(world));
 }
-
 /// The oldest ones go: they have had the longest time to say something.
-awaitable<void> too_many_handshakes(Neighbours& world) {
+static awaitable<void> too_many_handshakes(Neighbours& world) {
   std::vector<std::unique_ptr<Transport>> silent;
   for (int i = 0; i < 4; ++i) silent.push_back(co_await world.memory->dial("mem://other"));
   for (int i = 0; i < 2; ++i) {
@@ -340,8 +342,13 @@ awaitable<void> too_many_handshakes(Neighbours& world) {
   co_await close_both(world);
 }
 
+static awaitable<void> silent_at_trunks_max(Neighbours& world);
+TEST_CASE("node: at trunks_max a silent connection gives way to one that speaks") {
+  Neighbours world([](NodeOptions& options) { options.trunks_max = 2; });
+  run_coroutine(world.io, silent_at_trunks_max(world));
+}
 /// A node that is full of connections takes one that speaks for one that does not.
-awaitable<void> silent_at_trunks_max(Neighbours& world) {
+static awaitable<void> silent_at_trunks_max(Neighbours& world) {
   std::vector<std::unique_ptr<Transport>> silent;
   for (int i = 0; i < 2; ++i) silent.push_back(co_await world.memory->dial("mem://other"));
   while (world.other.links_count() < 2) co_await asio::post(asio::use_awaitable);
@@ -350,28 +357,6 @@ awaitable<void> silent_at_trunks_max(Neighbours& world) {
   CHECK(world.other.counters().connections_turned_away == 1);
   silent.clear();
   co_await close_both(world);
-}
-
-} // namespace
-
-TEST_CASE("node: a node dialled under two names ends with one trunk, and both names lead to it") {
-  Neighbours world;
-  run_coroutine(world.io, dial_under_two_names(world));
-}
-
-TEST_CASE("node: trunks_max bounds what it dials and what it accepts") {
-  Neighbours world([](NodeOptions& options) { options.trunks_max = 1; });
-  run_coroutine(world.io, too_many_trunks(world));
-}
-
-TEST_CASE("node: handshakes_max bounds the connections that have not said Hello; a new one takes the oldest's place") {
-  Neighbours world([](NodeOptions& options) { options.handshakes_max = 2; });
-  run_coroutine(world.io, too_many_handshakes(world));
-}
-
-TEST_CASE("node: at trunks_max a silent connection gives way to one that speaks") {
-  Neighbours world([](NodeOptions& options) { options.trunks_max = 2; });
-  run_coroutine(world.io, silent_at_trunks_max(world));
 }
 
 namespace {
@@ -441,7 +426,20 @@ struct SimulatedPair {
   Node other;
 };
 
-awaitable<void> dial_into_the_dark(SimulatedPair& pair) {
+/// Runs a body on one, in its world.
+void between_simulated(awaitable<void> (*body)(SimulatedPair&)) {
+  SimulatedPair pair(test_seed());
+  pair.world.run(body(pair));
+}
+
+} // namespace
+
+static awaitable<void> dial_into_the_dark(SimulatedPair& pair);
+TEST_CASE("node: a dial that nobody answers fails at connect_deadline, with its circuits") {
+  SimulatedPair pair(test_seed(), [](NodeOptions& options) { options.connect_deadline = std::chrono::seconds(3); });
+  pair.world.run(dial_into_the_dark(pair));
+}
+static awaitable<void> dial_into_the_dark(SimulatedPair& pair) {
   pair.world.partition("one", "other");
   const auto me = pair.one.new_peer("browser");
   Circuit circuit = me->join_or_start("sim://other", "echo", Fragment(0, "x"));
@@ -453,7 +451,7 @@ awaitable<void> dial_into_the_dark(SimulatedPair& pair) {
   CHECK(pair.world.elapsed() == std::chrono::seconds(3));
 }
 
-awaitable<void> wait_for_a_start(SimulatedPair& pair) {
+CO_TEST_CASE("node: starting a remote peer waits no longer than it was told", between_simulated, SimulatedPair& pair) {
   co_await pair.one.dial("sim://other");
   pair.world.partition("one", "other");
   const auto started =
@@ -461,7 +459,8 @@ awaitable<void> wait_for_a_start(SimulatedPair& pair) {
   CHECK(started == error::timed_out);
 }
 
-awaitable<void> cancelled_dial(SimulatedPair& pair) {
+CO_TEST_CASE("node: a cancelled dial leaves the attempt to those who come later", between_simulated,
+             SimulatedPair& pair) {
   pair.world.partition("one", "other");
   const auto late = co_await failure_of(within(std::chrono::seconds(1), pair.one.dial("sim://other")));
   CHECK(late == error::timed_out);
@@ -471,7 +470,8 @@ awaitable<void> cancelled_dial(SimulatedPair& pair) {
   CHECK(pair.one.counters().dials == 1);
 }
 
-awaitable<void> silent_far_side(SimulatedPair& pair) {
+CO_TEST_CASE("node: a far side that fell silent is noticed by keepalive, and dialled again", between_simulated,
+             SimulatedPair& pair) {
   co_await pair.one.dial("sim://other");
   const auto me = pair.one.new_peer("browser");
   Circuit circuit = me->join_or_start("sim://other", "echo", Fragment(0, "x"));
@@ -486,26 +486,4 @@ awaitable<void> silent_far_side(SimulatedPair& pair) {
   Circuit again = me->join_or_start("sim://other", "echo", Fragment(0, "again"));
   const std::optional<Fragment> answer = co_await again.receive();
   CHECK(text_of(answer) == "again");
-}
-
-} // namespace
-
-TEST_CASE("node: a dial that nobody answers fails at connect_deadline, with its circuits") {
-  SimulatedPair pair(test_seed(), [](NodeOptions& options) { options.connect_deadline = std::chrono::seconds(3); });
-  pair.world.run(dial_into_the_dark(pair));
-}
-
-TEST_CASE("node: starting a remote peer waits no longer than it was told") {
-  SimulatedPair pair(test_seed());
-  pair.world.run(wait_for_a_start(pair));
-}
-
-TEST_CASE("node: a cancelled dial leaves the attempt to those who come later") {
-  SimulatedPair pair(test_seed());
-  pair.world.run(cancelled_dial(pair));
-}
-
-TEST_CASE("node: a far side that fell silent is noticed by keepalive, and dialled again") {
-  SimulatedPair pair(test_seed());
-  pair.world.run(silent_far_side(pair));
 }

@@ -93,7 +93,16 @@ struct Simulated {
   Node other;
 };
 
-awaitable<void> deadline_resets(Simulated& pair, bool from_dialler) {
+} // namespace
+
+static awaitable<void> deadline_resets(Simulated& pair, bool from_dialler);
+TEST_CASE("node: circuits that outlive the drain deadline are reset on both sides") {
+  for (const bool from_dialler : {true, false}) {
+    Simulated pair(test_seed());
+    pair.world.run(deadline_resets(pair, from_dialler));
+  }
+}
+static awaitable<void> deadline_resets(Simulated& pair, bool from_dialler) {
   const auto me = pair.one.new_peer("browser");
   Circuit near = me->join_or_start("sim://other", "store", Fragment(0, "x"));
   Circuit far = co_await pair.keeper.next();
@@ -111,7 +120,12 @@ awaitable<void> deadline_resets(Simulated& pair, bool from_dialler) {
   CHECK(drained.links_count() == 0);
 }
 
-awaitable<void> drain_while_dialling(Simulated& pair) {
+static awaitable<void> drain_while_dialling(Simulated& pair);
+TEST_CASE("node: a trunk that is still being dialled does not hold up a drain beyond its deadline") {
+  Simulated pair(test_seed());
+  pair.world.run(drain_while_dialling(pair));
+}
+static awaitable<void> drain_while_dialling(Simulated& pair) {
   pair.world.partition("one", "other");
   const auto me = pair.one.new_peer("browser");
   Circuit near = me->join_or_start("sim://other", "store", Fragment(0, "x"));
@@ -122,18 +136,4 @@ awaitable<void> drain_while_dialling(Simulated& pair) {
   const End end = co_await near.ended();
   CHECK(end.code == error::draining);
   CHECK(pair.world.elapsed() == std::chrono::seconds(3));
-}
-
-} // namespace
-
-TEST_CASE("node: circuits that outlive the drain deadline are reset on both sides") {
-  for (const bool from_dialler : {true, false}) {
-    Simulated pair(test_seed());
-    pair.world.run(deadline_resets(pair, from_dialler));
-  }
-}
-
-TEST_CASE("node: a trunk that is still being dialled does not hold up a drain beyond its deadline") {
-  Simulated pair(test_seed());
-  pair.world.run(drain_while_dialling(pair));
 }

@@ -38,8 +38,14 @@ awaitable<void> cancel_when_it_speaks(Circuit circuit, Tasks& sessions) {
   sessions.cancel();
 }
 
+} // namespace
+
+static awaitable<void> cancelled_by_the_first_read();
+TEST_CASE("session: one that is cancelled by whom its first read woke ends at once") {
+  run_coroutine(cancelled_by_the_first_read());
+}
 /// The far side's words are there before the session is, so that its very first read has them.
-awaitable<void> cancelled_by_the_first_read() {
+static awaitable<void> cancelled_by_the_first_read() {
   const Executor executor = co_await asio::this_coro::executor;
   MemoryMedium medium;
   const auto listener = medium.listen(executor, "mem://x");
@@ -62,10 +68,4 @@ awaitable<void> cancelled_by_the_first_read() {
   co_await users.join();
   co_await sessions.join(); // would wait for the far side, which says nothing more
   CHECK(trunk->machine().over());
-}
-
-} // namespace
-
-TEST_CASE("session: one that is cancelled by whom its first read woke ends at once") {
-  run_coroutine(cancelled_by_the_first_read());
 }

@@ -58,9 +58,9 @@ struct Scene {
 
 awaitable<void> play(Scene scene, std::string path, Ended& outcome) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = std::make_shared<MemoryMedium>();
+  const auto memory = std::make_shared<MemoryMedium>();
   NodeOptions options;
-  options.media["mem"] = network;
+  options.media["mem"] = memory;
   Node real(executor, options);
   Node scripted(executor, options);
   scripted.register_service(
@@ -186,9 +186,9 @@ awaitable<std::string> heard_first(Circuit& control) {
 /// Asks for syncs on `answerer`, which answers two at a time, and never says what it wants of them.
 awaitable<void> ask_too_often(std::string path) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = std::make_shared<MemoryMedium>();
+  const auto memory = std::make_shared<MemoryMedium>();
   NodeOptions options;
-  options.media["mem"] = network;
+  options.media["mem"] = memory;
   Node asker(executor, options);
   Node answerer(executor, options);
   sync::ServiceOptions settings;
@@ -230,9 +230,9 @@ awaitable<void> note_when_listed(Circuit* control, std::string name, std::vector
 awaitable<void> ask_for_much_and_little(std::string path, std::vector<std::string>* order) {
   using namespace asio::experimental::awaitable_operators;
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = std::make_shared<MemoryMedium>();
+  const auto memory = std::make_shared<MemoryMedium>();
   NodeOptions options;
-  options.media["mem"] = network;
+  options.media["mem"] = memory;
   Node asker(executor, options);
   Node answerer(executor, options);
   sync::ServiceOptions settings;
@@ -251,13 +251,13 @@ awaitable<void> ask_for_much_and_little(std::string path, std::vector<std::strin
 /// Two nodes of which one answers syncs.
 struct Town {
   explicit Town(Executor executor, sync::ServiceOptions settings)
-      : asker(executor, with(network)), answerer(executor, with(network)),
+      : asker(executor, with(memory)), answerer(executor, with(memory)),
         service(Service::register_at(answerer, std::move(settings))), address(answerer.listen("mem://answerer")),
         me(asker.new_peer("asker")) {}
 
-  static NodeOptions with(const std::shared_ptr<MemoryMedium>& network) {
+  static NodeOptions with(const std::shared_ptr<MemoryMedium>& memory) {
     NodeOptions options;
-    options.media["mem"] = network;
+    options.media["mem"] = memory;
     return options;
   }
   awaitable<void> wait_until_running(std::size_t count) {
@@ -268,7 +268,7 @@ struct Town {
     co_await answerer.close();
   }
 
-  std::shared_ptr<MemoryMedium> network = std::make_shared<MemoryMedium>();
+  std::shared_ptr<MemoryMedium> memory = std::make_shared<MemoryMedium>();
   Node asker;
   Node answerer;
   std::shared_ptr<Service> service;
@@ -315,7 +315,7 @@ awaitable<void> ask_as_two_remotes(std::string path) {
   settings.root = Root::open(path);
   settings.answered_per_remote_max = 2;
   Town town(co_await asio::this_coro::executor, std::move(settings));
-  Node other(co_await asio::this_coro::executor, Town::with(town.network));
+  Node other(co_await asio::this_coro::executor, Town::with(town.memory));
   const auto other_me = other.new_peer("asker");
 
   std::vector<Circuit> answered;
@@ -399,6 +399,10 @@ Circuit ask_to_take(LocalPeer& peer, const std::string& address, bool dry_run) {
   return peer.start(address, "sync", to_fragment(op::request, request));
 }
 
+awaitable<void> push_listings(std::string path);
+TEST_CASE("hostile asker: listings that are pushed are charged to one budget, with what is refused in them") {
+  test::run_coroutine(push_listings(test::Scratch().path()));
+}
 awaitable<void> push_listings(std::string path) {
   sync::ServiceOptions settings;
   std::filesystem::create_directories(path);
@@ -897,10 +901,6 @@ TEST_CASE("hostile asker: what several syncs list is charged to one budget, and 
   for (int i = 0; i < 100; ++i) scratch.write(std::string(100, 'n') + std::to_string(i), "");
 
   test::run_coroutine(ask_for_listings(scratch.path()));
-}
-
-TEST_CASE("hostile asker: listings that are pushed are charged to one budget, with what is refused in them") {
-  test::run_coroutine(push_listings(test::Scratch().path()));
 }
 
 TEST_CASE("hostile asker: one that does not listen to what is done has to wait with its listing, however it is cut") {

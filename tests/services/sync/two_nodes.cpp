@@ -18,9 +18,9 @@ namespace {
 
 using namespace trunkline::sync;
 
-NodeOptions on(std::shared_ptr<MemoryMedium> network) {
+NodeOptions on(std::shared_ptr<MemoryMedium> memory) {
   NodeOptions options;
-  options.media["mem"] = std::move(network);
+  options.media["mem"] = std::move(memory);
   return options;
 }
 
@@ -48,9 +48,9 @@ awaitable<Report> until_given_up(awaitable<Report> sync, std::shared_ptr<Progres
 
 awaitable<void> run(Way way, const Setting& setting, std::string from, std::string to, Ended& outcome) {
   const Executor executor = co_await asio::this_coro::executor;
-  const auto network = std::make_shared<MemoryMedium>();
-  Node asker(executor, on(network));
-  Node answerer(executor, on(network));
+  const auto memory = std::make_shared<MemoryMedium>();
+  Node asker(executor, on(memory));
+  Node answerer(executor, on(memory));
   const std::string address = answerer.listen("mem://answerer");
   sync::ServiceOptions asking;
   asking.random = seeded_random();

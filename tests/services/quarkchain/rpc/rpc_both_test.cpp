@@ -76,7 +76,18 @@ awaitable<void> keep_outcome(awaitable<RpcReply> call, std::vector<std::string>*
   into->push_back(label + " -> " + text);
 }
 
-awaitable<void> calls_both_ways(Ends& ends, Transcript& seen) {
+} // namespace
+
+static awaitable<void> calls_both_ways(Ends& ends, Transcript& seen);
+TEST_CASE("rpc over both dialects: calls, commands and calls back while serving") {
+  const Transcript seen = over_both(calls_both_ways, make_server);
+  CHECK(seen.here == std::vector<std::string>{"2 a", "00000000/0 got 1 #1 b", "2 ", "2 1000000 bytes",
+                                              "00000000/0 got 1 #2 back", "6 called back: back",
+                                              "00000000/0 got 5 #3 d"});
+  CHECK(seen.there.at(0) == "00000000/0 got 1 #1 a");
+  CHECK(seen.there.back() == "6 called back: back");
+}
+static awaitable<void> calls_both_ways(Ends& ends, Transcript& seen) {
   seen.here.push_back(co_await outcome(ends.here->call(1, Payload("a"))));
   seen.there.push_back(co_await outcome(ends.there->call(1, Payload("b"))));
   seen.here.push_back(co_await outcome(ends.here->call(1, Payload())));
@@ -87,7 +98,14 @@ awaitable<void> calls_both_ways(Ends& ends, Transcript& seen) {
   seen.there.push_back(co_await outcome(ends.there->call(5, Payload("d"))));
 }
 
-awaitable<void> many_at_once(Ends& ends, Transcript& seen) {
+static awaitable<void> many_at_once(Ends& ends, Transcript& seen);
+TEST_CASE("rpc over both dialects: many calls at once, answered as they are done") {
+  const Transcript seen = over_both(many_at_once, make_server);
+  REQUIRE(seen.here.size() == 65);
+  CHECK(seen.here.front() == "0 -> 2 0");
+  CHECK(seen.here.back() == "slow -> 4 slow");
+}
+static awaitable<void> many_at_once(Ends& ends, Transcript& seen) {
   Tasks tasks(ends.world.executor());
   tasks.spawn(keep_outcome(ends.here->call(3, Payload("slow")), &seen.here, "slow"));
   for (int i = 0; i < 64; ++i)
@@ -95,7 +113,12 @@ awaitable<void> many_at_once(Ends& ends, Transcript& seen) {
   co_await tasks.join();
 }
 
-awaitable<void> deadlines_and_late_replies(Ends& ends, Transcript& seen) {
+static awaitable<void> deadlines_and_late_replies(Ends& ends, Transcript& seen);
+TEST_CASE("rpc over both dialects: a call has its deadline, and its late reply harms nothing") {
+  const Transcript seen = over_both(deadlines_and_late_replies, make_server);
+  CHECK(seen.here == std::vector<std::string>{"timed out", "4 in time", "timed out", "2 and on", "late 1"});
+}
+static awaitable<void> deadlines_and_late_replies(Ends& ends, Transcript& seen) {
   seen.here.push_back(co_await outcome(ends.here->call(3, Payload("too slow"), 500ms)));
   seen.here.push_back(co_await outcome(ends.here->call(3, Payload("in time"), 5s)));
   seen.here.push_back(co_await outcome(ends.here->call(9, Payload("never"), 2s)));
@@ -103,7 +126,13 @@ awaitable<void> deadlines_and_late_replies(Ends& ends, Transcript& seen) {
   seen.here.push_back(fmt::format("late {}", ends.serves_here->counters().late_replies));
 }
 
-awaitable<void> virtual_peers(Ends& ends, Transcript& seen) {
+static awaitable<void> virtual_peers(Ends& ends, Transcript& seen);
+TEST_CASE("rpc over both dialects: virtual peers are apart from each other and from the connection") {
+  const Transcript seen = over_both(virtual_peers, make_server);
+  CHECK(seen.there.at(0) == "00010001/7 got 1 #1 to 7");
+  CHECK(seen.there.at(1) == "00010001/8 got 1 #1 to 8");
+}
+static awaitable<void> virtual_peers(Ends& ends, Transcript& seen) {
   const auto seven = co_await ends.meet_on(Route(0x10001, 7), ends.serves_here, ends.serves_there);
   const auto eight = co_await ends.meet_on(Route(0x10001, 8), ends.serves_here, ends.serves_there);
   seen.here.push_back(co_await outcome(seven.first->call(1, Payload("to 7"))));
@@ -121,7 +150,12 @@ awaitable<void> virtual_peers(Ends& ends, Transcript& seen) {
   }
 }
 
-awaitable<void> the_end(Ends& ends, Transcript& seen) {
+static awaitable<void> the_end(Ends& ends, Transcript& seen);
+TEST_CASE("rpc over both dialects: the end of one side ends calls and handlers of both") {
+  const Transcript seen = over_both(the_end, make_server);
+  CHECK(seen.here.back() == "0 pending, 0 running");
+}
+static awaitable<void> the_end(Ends& ends, Transcript& seen) {
   Tasks tasks(ends.world.executor());
   tasks.spawn(keep_outcome(ends.here->call(9, Payload("a")), &seen.here, "pending"));
   tasks.spawn(keep_outcome(ends.there->call(9, Payload("b")), &seen.there, "pending"));
@@ -134,47 +168,13 @@ awaitable<void> the_end(Ends& ends, Transcript& seen) {
   seen.here.push_back(fmt::format("{} pending, {} running", ends.here->calls_pending(), ends.here->requests_running()));
 }
 
-awaitable<void> a_rule_is_broken(Ends& ends, Transcript& seen) {
-  seen.here.push_back(co_await outcome(ends.here->call(99, Payload("unknown"))));
-  seen.there.push_back(fmt::format("unknown opcodes {}", ends.serves_there->counters().unknown_opcodes));
-}
-
-} // namespace
-
-TEST_CASE("rpc over both dialects: calls, commands and calls back while serving") {
-  const Transcript seen = over_both(calls_both_ways, make_server);
-  CHECK(seen.here == std::vector<std::string>{"2 a", "00000000/0 got 1 #1 b", "2 ", "2 1000000 bytes",
-                                              "00000000/0 got 1 #2 back", "6 called back: back",
-                                              "00000000/0 got 5 #3 d"});
-  CHECK(seen.there.at(0) == "00000000/0 got 1 #1 a");
-  CHECK(seen.there.back() == "6 called back: back");
-}
-
-TEST_CASE("rpc over both dialects: many calls at once, answered as they are done") {
-  const Transcript seen = over_both(many_at_once, make_server);
-  REQUIRE(seen.here.size() == 65);
-  CHECK(seen.here.front() == "0 -> 2 0");
-  CHECK(seen.here.back() == "slow -> 4 slow");
-}
-
-TEST_CASE("rpc over both dialects: a call has its deadline, and its late reply harms nothing") {
-  const Transcript seen = over_both(deadlines_and_late_replies, make_server);
-  CHECK(seen.here == std::vector<std::string>{"timed out", "4 in time", "timed out", "2 and on", "late 1"});
-}
-
-TEST_CASE("rpc over both dialects: virtual peers are apart from each other and from the connection") {
-  const Transcript seen = over_both(virtual_peers, make_server);
-  CHECK(seen.there.at(0) == "00010001/7 got 1 #1 to 7");
-  CHECK(seen.there.at(1) == "00010001/8 got 1 #1 to 8");
-}
-
-TEST_CASE("rpc over both dialects: the end of one side ends calls and handlers of both") {
-  const Transcript seen = over_both(the_end, make_server);
-  CHECK(seen.here.back() == "0 pending, 0 running");
-}
-
+static awaitable<void> a_rule_is_broken(Ends& ends, Transcript& seen);
 TEST_CASE("rpc over both dialects: a broken rule ends the connection") {
   const Transcript seen = over_both(a_rule_is_broken, make_server);
   CHECK(seen.here.at(0) == "closed");
   CHECK(seen.there.at(0) == "unknown opcodes 1");
+}
+static awaitable<void> a_rule_is_broken(Ends& ends, Transcript& seen) {
+  seen.here.push_back(co_await outcome(ends.here->call(99, Payload("unknown"))));
+  seen.there.push_back(fmt::format("unknown opcodes {}", ends.serves_there->counters().unknown_opcodes));
 }
