@@ -2,12 +2,12 @@
 
 #include "async/clock.hpp"
 #include "async/tasks.hpp"
+#include "tests/sim/checkers.hpp"
 #include "tests/sim/contents.hpp"
 #include "tests/sim/honest_node.hpp"
 
 #include <algorithm>
 #include <chrono>
-#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
@@ -104,8 +104,8 @@ class Run {
     stage_.large_bytes_max = Limits().fragment_bytes_max;
     stage_.pause_max = scenario_.pause_max;
     stage_.opens_left = 4000;
-    memory_.set_limit(Limits().trunk_memory_bytes_max);
-    delays_.set_limit(answer_time_max);
+    checkers_.memory.set_limit(Limits().trunk_memory_bytes_max);
+    checkers_.delays.set_limit(answer_time_max);
   }
 
   void start_nodes() {
@@ -157,23 +157,24 @@ class Run {
 
   void run_for(Duration time) {
     const TimePoint until = world_.now() + time;
-    while (world_.now() < until && violations_.count() == 0)
-      if (!step()) break;
+    while (world_.now() < until && checkers_.violations.count() == 0)
+      if (!checkers_.step(world_)) break;
   }
 
   /// Nothing new begins, and everything comes to its end by itself, however long a reader pauses.
   void run_to_calm() {
     stage_.stopping = true;
     const TimePoint limit = world_.now() + 3h;
-    while (!has_ended() && violations_.count() == 0) {
-      if (!step()) return violations_.report("nothing can happen any more, " + world_.describe());
+    while (!has_ended() && checkers_.violations.count() == 0) {
+      if (!checkers_.step(world_))
+        return checkers_.violations.report("nothing can happen any more, " + world_.describe());
       if (world_.now() <= limit) continue;
-      endings_.report_running("three hours after the last act began");
+      checkers_.endings.report_running("three hours after the last act began");
       for (const auto& [stream, circuit] : stage_.circuits)
-        if (!circuit.expired()) violations_.report(stage_.describe(stream));
+        if (!circuit.expired()) checkers_.violations.report(stage_.describe(stream));
       return;
     }
-    if (violations_.count() != 0) return;
+    if (checkers_.violations.count() != 0) return;
     ledger_.check_arrivals();
     for (const auto& node : nodes_) node->check_failures();
   }
@@ -182,52 +183,20 @@ class Run {
     if (going_on_.running() != 0) return false;
     for (const auto& node : nodes_)
       if (node->acts_running() != 0) return false;
-    return !endings_.is_running("the se"); // "the service of circuit ...", "the second task of circuit ..."
+    return !checkers_.endings.is_running("the se"); // "the service of circuit ...", "the second task of circuit ..."
   }
 
   void end_nodes() {
-    if (violations_.count() != 0) return; // the world may be too broken to end
-    Tasks shutting(world_.executor(), note_failure());
+    if (checkers_.violations.count() != 0) return; // the world may be too broken to end
+    Tasks shutting(world_.executor(), checkers_.note_failure("the run itself failed"));
     for (const auto& node : nodes_) shutting.spawn(HonestNode::shut(node, Random(random_())));
-    const TimePoint limit = world_.now() + 15min;
-    while (step())
-      if (world_.now() > limit) return violations_.report("alarms ring for ever after the end, " + world_.describe());
-    endings_.check_world(world_);
-  }
-
-  std::function<void(std::exception_ptr)> note_failure() {
-    return [this](std::exception_ptr failure) {
-      try {
-        std::rethrow_exception(failure);
-      } catch (const std::exception& thrown) {
-        violations_.report(std::string("the run itself failed: ") + thrown.what());
-      }
-    };
-  }
-
-  bool step() {
-    const bool something = world_.step();
-    memory_.check();
-    return something;
+    checkers_.run_to_the_end(world_);
   }
 
   RunReport report() const {
-    RunReport report;
-    report.trace_hash = world_.trace_hash();
-    report.violations = violations_.texts();
-    report.violations_count = violations_.count();
+    RunReport report = checkers_.report(world_);
     report.world = to_words(scenario_);
-    report.streams = streams_.streams();
-    report.fragments = streams_.fragments();
-    report.bytes = streams_.bytes();
-    report.acknowledgements = streams_.acknowledgements();
-    report.refusals = streams_.refusals();
-    report.answers = delays_.answers();
     report.faults = faults_;
-    report.memory_peak = 100 * memory_.peak() / memory_.limit();
-    report.delay_peak = static_cast<std::uint64_t>(100 * delays_.slowest() / delays_.limit());
-    report.seconds =
-        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(world_.elapsed()).count());
     return report;
   }
 
@@ -235,19 +204,13 @@ class Run {
   Random random_;
   Scenario scenario_;
   std::uint64_t faults_ = 0;
-  // The checkers outlive the world, in which coroutines tell them things to the last moment; the violations ask it for
-  // the time until then.
-  std::function<TimePoint()> now_ = [this] { return world_.now(); };
-  Violations violations_{now_};
-  StreamChecker streams_{violations_};
-  MemoryChecker memory_{violations_};
-  DelayChecker delays_{violations_};
-  EndingChecker endings_{violations_};
-  Ledger ledger_{world_, violations_, streams_};
-  HonestStage stage_{world_, violations_, streams_, memory_, delays_, endings_, ledger_};
+  Checkers checkers_{[this] { return world_.now(); }};
+  Ledger ledger_{world_, checkers_.violations, checkers_.streams};
+  HonestStage stage_{
+      world_, checkers_.violations, checkers_.streams, checkers_.memory, checkers_.delays, checkers_.endings, ledger_};
   World world_{options_.seed};
   std::vector<std::shared_ptr<HonestNode>> nodes_;
-  Tasks going_on_{world_.executor(), note_failure()};
+  Tasks going_on_{world_.executor(), checkers_.note_failure("the run itself failed")};
 };
 
 } // namespace

@@ -1,12 +1,12 @@
 #include "tests/sim/simulation.hpp"
 
 #include "async/tasks.hpp"
+#include "tests/sim/checkers.hpp"
 #include "tests/sim/contents.hpp"
 #include "tests/sim/sim_node.hpp"
 
 #include <algorithm>
 #include <chrono>
-#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
@@ -153,10 +153,10 @@ class Run {
     stage_.floods = scenario_.floods;
     const std::size_t memory =
         std::max(scenario_.limits.trunk_memory_bytes_max, 4 * scenario_.limits.fragment_bytes_max);
-    memory_.set_limit(options_.bug == Bug::hoard ? memory / 8 : memory);
+    checkers_.memory.set_limit(options_.bug == Bug::hoard ? memory / 8 : memory);
     // Many readers that stand still can use up what the trunk may hold; then the others wait until those are given up.
     const Duration until_given_up = scenario_.floods ? 2 * scenario_.limits.stall_deadline : Duration::zero();
-    delays_.set_limit(answer_time_max(links_) + until_given_up);
+    checkers_.delays.set_limit(answer_time_max(links_) + until_given_up);
     if (options_.log) options_.log(to_words(scenario_, links_));
     world_.on_trace([this](const std::string& line) {
       if (line.find(" deliver ") != std::string::npos || line.find(" close ") != std::string::npos) return;
@@ -179,8 +179,8 @@ class Run {
   void run_with_faults() {
     if (!scenario_.calm) world_.inject(scenario_.faults);
     const TimePoint end = world_.now() + options_.time;
-    while (world_.now() < end && violations_.count() == 0)
-      if (!step()) break;
+    while (world_.now() < end && checkers_.violations.count() == 0)
+      if (!checkers_.step(world_)) break;
   }
 
   /// No more faults, and every driver does its last thing.
@@ -188,40 +188,22 @@ class Run {
     stage_.stopping = true;
     world_.calm();
     const TimePoint limit = world_.now() + 15min;
-    while ((drivers_running() != 0 || rebooting_.running() != 0) && violations_.count() == 0) {
-      if (!step()) return violations_.report("nothing can happen any more, " + world_.describe());
+    while ((drivers_running() != 0 || rebooting_.running() != 0) && checkers_.violations.count() == 0) {
+      if (!checkers_.step(world_))
+        return checkers_.violations.report("nothing can happen any more, " + world_.describe());
       if (world_.now() <= limit) continue;
-      endings_.report_running("fifteen minutes after the last fault");
+      checkers_.endings.report_running("fifteen minutes after the last fault");
       for (const auto& [stream, circuit] : stage_.circuits)
-        if (!circuit.expired()) violations_.report(stage_.describe(stream));
+        if (!circuit.expired()) checkers_.violations.report(stage_.describe(stream));
       return;
     }
   }
 
   void end_nodes() {
-    if (violations_.count() != 0) return; // the world may be too broken to end
-    Tasks shutting(world_.executor(), note_failure());
+    if (checkers_.violations.count() != 0) return; // the world may be too broken to end
+    Tasks shutting(world_.executor(), checkers_.note_failure("ending a node failed"));
     for (const auto& node : nodes_) shutting.spawn(SimNode::shut(node, Random(random_())));
-    const TimePoint limit = world_.now() + 15min;
-    while (step())
-      if (world_.now() > limit) return violations_.report("alarms ring for ever after the end, " + world_.describe());
-    endings_.check_world(world_);
-  }
-
-  std::function<void(std::exception_ptr)> note_failure() {
-    return [this](std::exception_ptr failure) {
-      try {
-        std::rethrow_exception(failure);
-      } catch (const std::exception& thrown) {
-        violations_.report(std::string("ending a node failed: ") + thrown.what());
-      }
-    };
-  }
-
-  bool step() {
-    const bool something = world_.step();
-    memory_.check();
-    return something;
+    checkers_.run_to_the_end(world_);
   }
 
   std::size_t drivers_running() const {
@@ -231,22 +213,9 @@ class Run {
   }
 
   RunReport report() const {
-    RunReport report;
-    report.trace_hash = world_.trace_hash();
-    report.violations = violations_.texts();
-    report.violations_count = violations_.count();
+    RunReport report = checkers_.report(world_);
     report.world = to_words(scenario_, links_);
-    report.streams = streams_.streams();
-    report.fragments = streams_.fragments();
-    report.bytes = streams_.bytes();
-    report.acknowledgements = streams_.acknowledgements();
-    report.refusals = streams_.refusals();
-    report.answers = delays_.answers();
     report.faults = faults_;
-    report.memory_peak = 100 * memory_.peak() / memory_.limit();
-    report.delay_peak = static_cast<std::uint64_t>(100 * delays_.slowest() / delays_.limit());
-    report.seconds =
-        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(world_.elapsed()).count());
     return report;
   }
 
@@ -255,18 +224,11 @@ class Run {
   Scenario scenario_;
   std::vector<LinkOptions> links_;
   std::uint64_t faults_ = 0;
-  // The checkers outlive the world, in which coroutines tell them things to the last moment; the violations ask it for
-  // the time until then.
-  std::function<TimePoint()> now_ = [this] { return world_.now(); };
-  Violations violations_{now_};
-  StreamChecker streams_{violations_};
-  MemoryChecker memory_{violations_};
-  DelayChecker delays_{violations_};
-  EndingChecker endings_{violations_};
+  Checkers checkers_{[this] { return world_.now(); }};
   World world_{options_.seed};
-  Stage stage_{world_, violations_, streams_, memory_, delays_, endings_};
+  Stage stage_{world_, checkers_.violations, checkers_.streams, checkers_.memory, checkers_.delays, checkers_.endings};
   std::vector<std::shared_ptr<SimNode>> nodes_;
-  Tasks rebooting_{world_.executor(), note_failure()};
+  Tasks rebooting_{world_.executor(), checkers_.note_failure("ending a node failed")};
 };
 
 } // namespace

@@ -1,9 +1,9 @@
 // The keys under which a ledger keeps things. All numbers are big-endian, so that keys ascend with them.
 #pragma once
 
-#include "services/quarkchain/chain/big_endian.hpp"
 #include "services/quarkchain/chain/bytes.hpp"
 #include "services/quarkchain/chain/codec.hpp"
+#include "services/quarkchain/store/key_number.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -12,16 +12,8 @@
 
 namespace trunkline::quarkchain::keys {
 
-template <class Number> std::string number(Number value) {
-  std::byte bytes[sizeof(Number)];
-  put_big(bytes, value);
-  return std::string(text_of(bytes));
-}
 inline std::string hash(const Hash256& value) { return std::string(text_of(value.bytes)); }
 inline Hash256 to_hash(std::string_view text) { return Hash256::from_bytes(bytes_of(text)).value_or(Hash256()); }
-template <class Number> Number to_number(std::string_view text) {
-  return text.size() == sizeof(Number) ? get_big<Number>(bytes_of(text).data()) : Number();
-}
 
 inline const std::string genesis = "Mg";  // hash of the root genesis
 inline const std::string root_tip = "Mt"; // hash

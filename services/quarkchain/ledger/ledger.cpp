@@ -19,6 +19,7 @@
 #include "services/quarkchain/ledger/mining.hpp"
 #include "services/quarkchain/ledger/minor_chain.hpp"
 #include "services/quarkchain/backend/peer_blocks.hpp"
+#include "services/quarkchain/backend/tell_one.hpp"
 #include "services/quarkchain/ledger/root_view.hpp"
 #include "services/quarkchain/ledger/transaction_index.hpp"
 #include "services/quarkchain/ledger/transaction_queue.hpp"
@@ -94,19 +95,6 @@ ShardStats Shard::stats(std::uint64_t now) {
 void require_height(std::optional<std::uint64_t> height, const MinorBlockHeader& tip) {
   if (height && *height > tip.height)
     throw Refused(Refusal::failed, fmt::format("height {} is above the tip's {}", *height, tip.height));
-}
-
-/// One who has gone meanwhile is not the fault of whoever sent it.
-awaitable<void> sent(awaitable<void> announcement) {
-  try {
-    co_await std::move(announcement);
-  } catch (const std::exception&) { // nobody to tell
-  }
-}
-
-awaitable<void> announce_to(std::weak_ptr<BackendHost> host, PeerShard to, NewMinorBlockHeaderListCommand tip) {
-  const std::shared_ptr<BackendHost> live = host.lock();
-  if (live) co_await sent(live->tell(to, std::move(tip)));
 }
 
 class EmbeddedLedger final : public Ledger {
@@ -559,7 +547,7 @@ awaitable<void> EmbeddedLedger::announce(const Shard& of, std::uint64_t except) 
   tip.minor_block_header_list.push_back(of.chain.tip());
   for (const PeerShard& peer : host->peers_of(of.chain.branch()))
     if (peer.cluster_peer_id != except && announcements_->running() < announcements_max)
-      announcements_->spawn(announce_to(host_, peer, tip));
+      announcements_->spawn(tell_one(host_, peer, tip));
 }
 
 /// Each batch is in the chain before the next one is asked for.

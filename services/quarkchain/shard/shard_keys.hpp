@@ -2,8 +2,8 @@
 // big-endian, hashes raw.
 #pragma once
 
-#include "services/quarkchain/chain/big_endian.hpp"
 #include "services/quarkchain/chain/bytes.hpp"
+#include "services/quarkchain/store/key_number.hpp"
 
 #include <cstdint>
 #include <string>
@@ -11,11 +11,7 @@
 
 namespace trunkline::quarkchain::shard_keys {
 
-template <class Number> std::string number(Number value) {
-  std::byte bytes[sizeof(Number)];
-  put_big(bytes, value);
-  return std::string(text_of(bytes));
-}
+using keys::number;
 
 inline std::string of_hash(const char* family, const Hash256& hash) {
   return std::string(family).append(text_of(hash.bytes));

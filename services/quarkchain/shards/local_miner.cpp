@@ -45,13 +45,13 @@ void LocalMiner::start(trunkline::Executor executor, std::shared_ptr<void> owner
 
 /// Of 0 to 1, and never 0.
 double LocalMiner::random_share() const {
-  return (static_cast<double>(around_.random() >> 11) + 1) / (static_cast<double>(std::uint64_t{1} << 53) + 1);
+  return (static_cast<double>(options_.random() >> 11) + 1) / (static_cast<double>(std::uint64_t{1} << 53) + 1);
 }
 
 MinorBlock LocalMiner::next() const {
   Address nobody;
   nobody.full_shard_key = shard_.branch();
-  return shard_.cl().build(around_.unix_time(), nobody);
+  return shard_.cl().build(options_.unix_time(), nobody);
 }
 
 awaitable<void> LocalMiner::mine(LocalMiner* self, std::shared_ptr<void>) {
@@ -66,8 +66,9 @@ awaitable<void> LocalMiner::mine(LocalMiner* self, std::shared_ptr<void>) {
       why = failure.what();
     }
     if (why.empty()) continue;
-    if (self->around_.log)
-      self->around_.log(LogLevel::warning, fmt::format("shard {}: mining: {}", shard_text(self->shard_.branch()), why));
+    if (self->options_.log)
+      self->options_.log(LogLevel::warning,
+                         fmt::format("shard {}: mining: {}", shard_text(self->shard_.branch()), why));
     co_await sleep_for(pause_after_failure);
   }
 }
@@ -85,20 +86,20 @@ awaitable<void> LocalMiner::mine_one(LocalMiner* self) {
     mined = co_await simulate(self, std::move(block));
   else mined = co_await search(self, std::move(block));
   if (!mined || shard.is_syncing || shard.tip().header.height >= mined->header.height) co_return;
-  co_await self->around_.mined(shard, std::move(*mined));
+  co_await self->options_.mined(shard, std::move(*mined));
 }
 
 /// As long as a miner of this target would take, less for what the block itself took.
 awaitable<MinorBlock> LocalMiner::simulate(LocalMiner* self, MinorBlock block) {
   const double used = static_cast<double>(block.meta.evm_gas_used.to_u64().value_or(0));
-  const double target =
-      self->around_.target_block_time() * (1 - 0.4 * used / static_cast<double>(self->shard_.cl().rules().gas_limit()));
+  const double target = self->options_.target_block_time() *
+                        (1 - 0.4 * used / static_cast<double>(self->shard_.cl().rules().gas_limit()));
   const double drawn = -std::log(self->random_share()) * target;
-  const double ahead = static_cast<double>(block.header.create_time) - static_cast<double>(self->around_.unix_time());
+  const double ahead = static_cast<double>(block.header.create_time) - static_cast<double>(self->options_.unix_time());
   const double seconds = std::max(0.001, ahead + drawn);
   co_await sleep_for(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds)));
   MinorBlock fresh = self->next(); // with what has come meanwhile
-  fresh.header.nonce = self->around_.random() >> 32;
+  fresh.header.nonce = self->options_.random() >> 32;
   co_return fresh;
 }
 
@@ -106,7 +107,7 @@ awaitable<std::optional<MinorBlock>> LocalMiner::search(LocalMiner* self, MinorB
   const ShardCL& cl = self->shard_.cl();
   const BlockRules& rules = cl.rules();
   const ConsensusType type = cl.shard().consensus_type;
-  std::uint64_t nonce = self->around_.random();
+  std::uint64_t nonce = self->options_.random();
   for (;;) {
     for (std::uint64_t left = nonces_at_once(type); left > 0; --left, ++nonce) {
       rules.seal(block.header, nonce);

@@ -15,7 +15,7 @@ namespace trunkline::quarkchain {
 /// One for each shard. Begins and ends when it is told to.
 class LocalMiner {
  public:
-  struct Surroundings {
+  struct Options {
     std::function<std::uint64_t()> unix_time;
     std::function<std::uint64_t()> random;
     std::function<std::uint32_t()> target_block_time;           // seconds
@@ -24,7 +24,7 @@ class LocalMiner {
   };
 
   /// `shard` must outlive it.
-  LocalMiner(HostedShard& shard, Surroundings around) : shard_(shard), around_(std::move(around)) {}
+  LocalMiner(HostedShard& shard, Options options) : shard_(shard), options_(std::move(options)) {}
 
   /// `owner` of this and of the shard: it lives as long as something runs.
   void start(trunkline::Executor executor, std::shared_ptr<void> owner);
@@ -41,7 +41,7 @@ class LocalMiner {
   double random_share() const;
 
   HostedShard& shard_;
-  Surroundings around_;
+  Options options_;
   std::unique_ptr<Tasks> mining_;
 };
 

@@ -6,6 +6,7 @@
 #include "fragment/quote.hpp"
 #include "services/quarkchain/backend/header_query.hpp"
 #include "services/quarkchain/backend/peer_blocks.hpp"
+#include "services/quarkchain/backend/tell_one.hpp"
 #include "services/quarkchain/chain/codec.hpp"
 #include "services/quarkchain/chain/genesis.hpp"
 #include "services/quarkchain/chain/hashes.hpp"
@@ -34,19 +35,6 @@ namespace {
 
 constexpr std::size_t blocks_per_sync_request = 100;
 constexpr std::size_t announcements_max = 4096; // under way; more are not made
-
-/// One who has gone meanwhile is not the fault of whoever sent it.
-awaitable<void> sent(awaitable<void> announcement) {
-  try {
-    co_await std::move(announcement);
-  } catch (const std::exception&) { // nobody to tell
-  }
-}
-
-template <class Command> awaitable<void> tell_one(std::weak_ptr<BackendHost> host, PeerShard to, Command command) {
-  const std::shared_ptr<BackendHost> live = host.lock();
-  if (live) co_await sent(live->tell(to, std::move(command)));
-}
 
 /// What the executor lacks, as a refusal.
 template <class Action> auto or_refused(Action&& action) {
@@ -173,16 +161,16 @@ HostedShardsBackend::HostedShardsBackend(ShardBackendOptions options)
                           .try_emplace(id, options_.config, *config, options_.open_store(id),
                                        options_.transaction_history, options_.log)
                           .first->second;
-    LocalMiner::Surroundings around;
-    around.unix_time = options_.unix_time;
-    around.random = options_.random;
-    around.target_block_time = [this, config] {
+    LocalMiner::Options with;
+    with.unix_time = options_.unix_time;
+    with.random = options_.random;
+    with.target_block_time = [this, config] {
       const std::uint32_t told = delivery_.artificial().target_minor_block_time;
       return told != 0 ? told : config->consensus_config.target_block_time;
     };
-    around.mined = [this](HostedShard& mined_in, MinorBlock block) { return mined(mined_in, std::move(block)); };
-    around.log = options_.log;
-    miners_.try_emplace(id, of, std::move(around));
+    with.mined = [this](HostedShard& mined_in, MinorBlock block) { return mined(mined_in, std::move(block)); };
+    with.log = options_.log;
+    miners_.try_emplace(id, of, std::move(with));
   }
 }
 

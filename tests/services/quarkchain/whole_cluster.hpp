@@ -12,6 +12,7 @@
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/shards/shard_backend.hpp"
 #include "services/quarkchain/slave/slave_node.hpp"
+#include "tests/services/quarkchain/kept_store.hpp"
 #include "tests/support/log_lines.hpp"
 #include "transport/sim/world.hpp"
 
@@ -90,21 +91,6 @@ inline TypedTransaction some_transaction(std::uint32_t from_key, std::uint32_t t
     }
   }
 }
-
-/// What a node's host keeps when the node is gone.
-class KeptStore final : public Store {
- public:
-  explicit KeptStore(std::shared_ptr<Store> on) : on_(std::move(on)) {}
-  std::optional<std::string> get(std::string_view key) const override { return on_->get(key); }
-  void write(const StoreBatch& batch) override { on_->write(batch); }
-  void scan(std::string_view prefix, std::string_view from,
-            const std::function<bool(std::string_view, std::string_view)>& visit) const override {
-    on_->scan(prefix, from, visit);
-  }
-
- private:
-  std::shared_ptr<Store> on_;
-};
 
 /// The hosts S0, S1 ... and M of one cluster, with a prefix where there are several.
 class SimCluster {

@@ -2,6 +2,7 @@
 #include "services/quarkchain/backend/header_query.hpp"
 #include "services/quarkchain/chain/genesis.hpp"
 #include "tests/services/quarkchain/recording_host.hpp"
+#include "tests/services/quarkchain/requests.hpp"
 #include "tests/services/quarkchain/whole_cluster.hpp"
 
 #include <doctest/doctest.h>
@@ -108,21 +109,6 @@ Branch branch_of(std::uint32_t id) {
   Branch branch;
   branch.value = id;
   return branch;
-}
-AddMinorBlockRequest adding(const MinorBlock& block) {
-  AddMinorBlockRequest request;
-  request.minor_block_data = encoded(block).text();
-  return request;
-}
-AddRootBlockRequest adding(const RootBlock& block) {
-  AddRootBlockRequest request;
-  request.root_block = block;
-  return request;
-}
-AddTransactionRequest adding(const TypedTransaction& transaction) {
-  AddTransactionRequest request;
-  request.tx = transaction;
-  return request;
 }
 GetMinorBlockRequest block_at(std::uint32_t branch, std::uint64_t height) {
   GetMinorBlockRequest request;

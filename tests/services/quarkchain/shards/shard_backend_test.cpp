@@ -1,12 +1,15 @@
-// The backend of a slave by itself: shards with their consensus layers, no connections, surroundings that note what
-// they are told.
+// The backend of a slave by itself: shards with their consensus layers, no connections, and a host that notes what it
+// is told.
 #include "services/quarkchain/shards/shard_backend.hpp"
 
 #include "services/quarkchain/chain/codec.hpp"
 #include "services/quarkchain/chain/hashes.hpp"
 #include "services/quarkchain/shard/shard_keys.hpp"
+#include "tests/services/quarkchain/kept_store.hpp"
 #include "tests/services/quarkchain/recording_host.hpp"
+#include "tests/services/quarkchain/requests.hpp"
 #include "tests/services/quarkchain/shard/shard_chain.hpp"
+#include "tests/support/log_lines.hpp"
 #include "transport/sim/world.hpp"
 
 #include <doctest/doctest.h>
@@ -22,6 +25,7 @@
 using namespace trunkline;
 using namespace trunkline::quarkchain;
 using namespace trunkline::quarkchain::test;
+using trunkline::test::LogLines;
 
 namespace {
 
@@ -34,21 +38,6 @@ template <class T> struct Kept {
 template <class T> awaitable<void> keep(awaitable<T> call, Kept<T>* into) {
   into->value.emplace(co_await std::move(call));
 }
-
-/// A store that outlives the backend on it.
-class Borrowed final : public Store {
- public:
-  explicit Borrowed(std::shared_ptr<Store> on) : on_(std::move(on)) {}
-  std::optional<std::string> get(std::string_view key) const override { return on_->get(key); }
-  void write(const StoreBatch& batch) override { on_->write(batch); }
-  void scan(std::string_view prefix, std::string_view from,
-            const std::function<bool(std::string_view, std::string_view)>& visit) const override {
-    on_->scan(prefix, from, visit);
-  }
-
- private:
-  std::shared_ptr<Store> on_;
-};
 
 /// Two chains of one shard each: the first is ours, or both are.
 class Bench {
@@ -67,10 +56,10 @@ class Bench {
     options.config = hand_.config();
     options.full_shard_ids = shards_;
     options.transaction_history = true;
-    options.open_store = [this](std::uint32_t id) { return std::make_unique<Borrowed>(stores.at(id)); };
+    options.open_store = [this](std::uint32_t id) { return std::make_unique<KeptStore>(stores.at(id)); };
     options.unix_time = [this] { return time; };
     options.random = [this] { return random += 0x9e3779b97f4a7c15; };
-    options.log = [this](LogLevel, std::string_view line) { log.emplace_back(line); };
+    options.log = log.sink();
     backend = make_shard_backend(std::move(options));
     backend->attach(std::weak_ptr<BackendHost>(around));
   }
@@ -83,11 +72,6 @@ class Bench {
     return hand_.transfer(Signer(1), nonce, to, value, to_key);
   }
   MinorBlock tip(std::uint32_t branch = own) const { return backend->tip_of(branch).value(); }
-  bool said(const std::string& part) const {
-    for (const std::string& line : log)
-      if (line.find(part) != std::string::npos) return true;
-    return false;
-  }
 
  private:
   ShardChain hand_;
@@ -97,7 +81,7 @@ class Bench {
   std::uint64_t random = 1;
   std::shared_ptr<RecordingHost> around;
   std::map<std::uint32_t, std::shared_ptr<Store>> stores;
-  std::vector<std::string> log;
+  LogLines log;
   std::shared_ptr<ShardBackend> backend;
 
  private:
@@ -130,21 +114,6 @@ template <class Call> std::uint32_t code_of(Call&& call) {
 void begin(Bench& bench, const RootBlock& root) { run(bench.backend->create_shards(root)); }
 void begin(Bench& bench) { begin(bench, bench.genesis()); }
 
-AddMinorBlockRequest adding(const MinorBlock& block) {
-  AddMinorBlockRequest request;
-  request.minor_block_data = encoded(block).text();
-  return request;
-}
-AddRootBlockRequest adding(const RootBlock& block) {
-  AddRootBlockRequest request;
-  request.root_block = block;
-  return request;
-}
-AddTransactionRequest adding(const TypedTransaction& transaction) {
-  AddTransactionRequest request;
-  request.tx = transaction;
-  return request;
-}
 MinorBlock next_block(Bench& bench, std::uint32_t branch = own) {
   bench.time += 5;
   GetNextBlockToMineRequest request;
@@ -293,7 +262,7 @@ TEST_CASE("shard backend: a block that needs contracts is not called invalid, an
   bench.around->peer_ids = {7};
   CHECK(code_of([&] { run(bench.backend->on(PeerShard{own, 7}, relaying(block))); }) == 0); // nobody's fault
   CHECK(bench.backend->stopped(own).find("needs contracts") != std::string::npos);
-  CHECK(bench.said("follows no further"));
+  CHECK(bench.log.has_line("follows no further"));
   CHECK(bench.around->reports.size() == 1);
   CHECK(balance(bench, code) == BigUint(1));
 }
