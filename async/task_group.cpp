@@ -1,6 +1,8 @@
 #include "async/task_group.hpp"
 
-#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -8,6 +10,15 @@
 #include <utility>
 
 namespace trunkline {
+
+namespace {
+
+awaitable<void> stop(Tasks& tasks) {
+  tasks.cancel();
+  co_await tasks.join();
+}
+
+} // namespace
 
 struct TaskGroup::State {
   explicit State(Executor executor)
@@ -36,9 +47,13 @@ awaitable<void> TaskGroup::join() {
     cancelled = std::current_exception();
   }
   if (cancelled) {
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    state->tasks.cancel();
-    co_await state->tasks.join();
+    // In a coroutine of its own: what this one has heard of its cancellation stays true for its caller.
+    const Executor executor = co_await asio::this_coro::executor;
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    co_await asio::co_spawn(executor, stop(state->tasks),
+                            asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+    co_await asio::this_coro::throw_if_cancelled(throws);
     std::rethrow_exception(cancelled);
   }
   if (state->failure) std::rethrow_exception(state->failure);

@@ -48,7 +48,7 @@ class Caller {
 };
 
 struct AnswerOptions {
-  std::size_t calls_max = 64; // at once; others wait on the circuit, unread
+  std::size_t calls_max = 64; // at once, at least 1; about 256 KiB of others are read, and more wait on the circuit
   bool runs_on = false;       // a call that was given up is answered all the same
 
   AnswerOptions() = default;

@@ -10,14 +10,14 @@
 
 namespace trunkline {
 
-OwnedCircuit::OwnedCircuit(const Circuit& circuit) : trunk_(circuit.trunk()), state_(circuit.state()), at_(&circuit) {
+OwnedCircuit::OwnedCircuit(const Circuit& circuit) : trunk_(circuit.trunk()), state_(circuit.state()), opened_here_(state_->opened_here), at_(&circuit) {
   if (state_->owner) state_->owner->hand_over();
   state_->own(*this);
 }
 
 OwnedCircuit::OwnedCircuit(OwnedCircuit&& other) noexcept
     : trunk_(std::move(other.trunk_)), state_(std::exchange(other.state_, nullptr)), names_(std::move(other.names_)),
-      at_(other.at_), home_(other.home_), task_(other.task_), cancelled_for_(std::move(other.cancelled_for_)),
+      opened_here_(other.opened_here_), at_(other.at_), home_(other.home_), task_(other.task_), cancelled_for_(std::move(other.cancelled_for_)),
       torn_(other.torn_) {
   if (state_) state_->owner = this;
 }

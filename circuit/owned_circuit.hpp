@@ -28,6 +28,7 @@ class OwnedCircuit {
 
   /// Valid also after another task has taken the circuit over.
   const CircuitNames& names() const noexcept { return state_ ? *state_->names : *names_; }
+  bool opened_here() const noexcept { return opened_here_; }
   /// The task has returned: closes the circuit cleanly if the function held its handle to the end.
   void close();
   /// The task has thrown: resets the circuit if its handle is gone.
@@ -63,6 +64,7 @@ class OwnedCircuit {
   std::shared_ptr<Trunk> trunk_;
   TrunkCircuit* state_;                       // null once it is not owned here any more
   std::shared_ptr<const CircuitNames> names_; // from then on
+  bool opened_here_;                          // by this side
   const Circuit* at_;                         // where the handle is
   const Circuit* home_ = nullptr;             // the function's parameter; null before the function begins
   Task* task_ = nullptr; // null when an end of the circuit does not concern it

@@ -35,6 +35,7 @@ void Trunk::disconnected(End cause) {
 }
 
 void Trunk::tick() {
+  const HomeThread::Visit visit(*home_, "Trunk::tick");
   with([this](Machine& machine) { machine.tick(now()); });
 }
 
@@ -46,6 +47,7 @@ void Trunk::collect_output(Output& into, std::size_t bytes_max) {
 }
 
 void Trunk::written() {
+  const HomeThread::Visit visit(*home_, "Trunk::written");
   with([this](Machine& machine) { machine.written(now()); });
 }
 
@@ -191,7 +193,7 @@ void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
       wake_all(*event.circuit, woken);
       if (event.circuit->listener) event.circuit->listener->on_circuit_event(event);
       break;
-    case Kind::hello:
+    case Kind::hello: open_wanted_.notify_all(woken); break;
     case Kind::opened:
     case Kind::lost: break;
     case Kind::metadata:

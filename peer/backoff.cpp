@@ -1,5 +1,7 @@
 #include "peer/backoff.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,15 +15,16 @@ void Backoff::check(const char* name) const {
   };
   demand(initial.count() >= 0 && initial <= std::chrono::days(365), "initial", initial.count(),
          "0 milliseconds to 365 days");
-  demand(maximum >= initial && maximum <= std::chrono::days(365), "maximum", maximum.count(),
-         "at least initial, at most 365 days");
+  demand(maximum >= initial && (maximum <= std::chrono::days(365) || is_never(maximum)), "maximum", maximum.count(),
+         "at least initial, at most 365 days, or the longest for none");
   demand(multiplier >= 1 && multiplier <= 1000, "multiplier", multiplier, "1 to 1000");
   demand(jitter_percent <= 100, "jitter_percent", jitter_percent, "at most 100");
 }
 
 Duration Backoff::after(std::uint32_t failures, const std::function<std::uint64_t()>& random) const {
-  double wait = static_cast<double>(Duration(initial).count());
-  const auto longest = static_cast<double>(Duration(maximum).count());
+  constexpr Duration most = Duration::max() / 256; // more than a year; with its random share, nothing below overflows
+  double wait = static_cast<double>(in_nanoseconds(initial).count());
+  const auto longest = static_cast<double>(std::min(in_nanoseconds(maximum), most).count());
   if (multiplier > 1)
     for (std::uint32_t i = 1; i < failures && wait > 0 && wait < longest; ++i) wait *= multiplier;
   const Duration whole(static_cast<Duration::rep>(std::min(wait, longest)));

@@ -84,15 +84,7 @@ awaitable<void> Links::accept_all(std::shared_ptr<Links> self, std::shared_ptr<L
   try {
     for (;;) {
       std::unique_ptr<Transport> transport = co_await listener->accept();
-      const std::string limit = self->make_room(*transport);
-      if (limit.empty()) {
-        ++self->counters_.accepted;
-        accepted(std::move(transport));
-      } else {
-        ++self->counters_.turned_away;
-        self->log("turned away", LogLevel::warning,
-                  fmt::format("connection from {} turned away: {} reached", transport->remote(), limit));
-      }
+      self->take(std::move(transport), accepted);
     }
   } catch (const std::exception& failure) {
     const bool closed = std::ranges::find(self->listeners_, listener) == self->listeners_.end();
@@ -101,20 +93,48 @@ awaitable<void> Links::accept_all(std::shared_ptr<Links> self, std::shared_ptr<L
   }
 }
 
-/// Makes room for a connection at the cost of one that says nothing, or is over and only waits for its far side to
-/// close. Returns the limit that stands against it all the same.
+/// What the program throws (its dialect, its limit), or no memory for it, costs this connection and no other.
+void Links::take(std::unique_ptr<Transport> transport,
+                 const std::function<void(std::unique_ptr<Transport>)>& accepted) {
+  std::string reason;
+  const std::string from = transport->remote();
+  try {
+    const std::string limit = make_room(*transport);
+    if (limit.empty()) {
+      accepted(std::move(transport));
+      ++counters_.accepted;
+      return;
+    }
+    reason = limit + " reached";
+  } catch (...) {
+    reason = words_of(std::current_exception());
+  }
+  ++counters_.turned_away;
+  log("turned away", LogLevel::warning, fmt::format("connection from {} turned away: {}", from, reason));
+}
+
+/// Makes room for a connection at the cost of one that is over and only waits for its far side to close, or says
+/// nothing. Returns the limit that stands against it all the same; then nobody has paid for it.
 std::string Links::make_room(const Transport& transport) {
   if (Newcomers::Who who = newcomers_.who_goes(transport.remote_host(), Clock::of(executor_).now()))
     close_newcomer(*static_cast<Link*>(const_cast<void*>(who)));
   std::string limit = owner_.limit_reached(transport);
-  if (limit.empty()) return limit;
-  if (Newcomers::Who who = newcomers_.oldest()) close_newcomer(*static_cast<Link*>(const_cast<void*>(who)));
+  if (limit.empty() || cut_one_that_is_over()) return {};
+  const Newcomers::Who who = newcomers_.who_gives_way(transport.remote_host(), Clock::of(executor_).now());
+  if (!who) return limit;
+  Link& link = *static_cast<Link*>(const_cast<void*>(who));
+  if (!link.session_) return limit; // it has only just come
+  close_newcomer(link);
+  return cut_one_that_is_over() ? std::string() : limit;
+}
+
+bool Links::cut_one_that_is_over() {
   for (const auto& [number, link] : running_)
     if (link->phase_ == Link::Phase::over && !std::exchange(link->cut_, true)) {
       link->session_->cut();
-      return {};
+      return true;
     }
-  return limit;
+  return false;
 }
 
 void Links::close_newcomer(Link& link) {

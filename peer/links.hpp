@@ -182,7 +182,9 @@ class Links {
   static awaitable<void> gone(std::shared_ptr<Links> self);
   std::shared_ptr<Links> self() { return {owner_.keep(), this}; }
   void set_connected(Link& link, const Transport& transport) const;
+  void take(std::unique_ptr<Transport> transport, const std::function<void(std::unique_ptr<Transport>)>& accepted);
   std::string make_room(const Transport& transport);
+  bool cut_one_that_is_over();
   void close_newcomer(Link& link);
   void note_shortage(const Listener& listener, const Shortage& shortage);
   void forget(const std::shared_ptr<Link>& link);

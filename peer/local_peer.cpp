@@ -38,7 +38,10 @@ const PeerId& LocalPeer::id() const noexcept { return state_->name->id; }
 
 const std::string& LocalPeer::service() const noexcept { return state_->name->service; }
 
-PeerUrl LocalPeer::url() const { return PeerUrl(state_->core->base_address(), service(), id()); }
+PeerUrl LocalPeer::url() const {
+  state_->core->home().check("LocalPeer::url");
+  return PeerUrl(state_->core->base_address(), service(), id());
+}
 
 Executor LocalPeer::executor() const { return state_->core->executor(); }
 
@@ -97,6 +100,7 @@ awaitable<Circuit> LocalPeer::new_circuit_when_room(std::shared_ptr<LocalPeer> p
                                                     std::optional<Fragment> first, CircuitOptions options) {
   const std::string address = there.address();
   NodeCore& core = *peer->state_->core;
+  core.home().check("LocalPeer::new_circuit_when_room");
   options.not_after = options.reset_at(core.now());
   options.deadline = Duration::max();
   for (;;) {
@@ -111,6 +115,7 @@ awaitable<Circuit> LocalPeer::new_circuit_when_room(std::shared_ptr<LocalPeer> p
       if (core.now() >= options.not_after)
         throw_error(error::deadline_passed, fmt::format("{} takes no more circuits than there are", address));
     }
+    co_await throw_if_cancelled();
   }
   const OpenMode mode = there.peer_id().empty() ? OpenMode::join_or_start : OpenMode::join;
   co_return peer->open(address, mode, there.peer_id(), there.service(), std::move(first), std::move(options));
@@ -204,8 +209,7 @@ std::optional<Circuit> CircuitInbox::take(LocalPeer& peer) {
   state.core->home().check("CircuitInbox::next");
   std::optional<Circuit> circuit;
   if (state.is_ending || !state.has_circuit()) return circuit;
-  circuit.emplace(std::move(state.inbox.front().circuit));
-  state.inbox.pop_front();
+  circuit.emplace(state.take_front());
   circuit->trunk()->left_backlog(*circuit->state());
   return circuit;
 }
@@ -238,7 +242,7 @@ awaitable<void> LocalPeer::run_circuit(std::shared_ptr<LocalPeer> peer,
   } else if (peer->state_->core->peers().caller_left(*peer, owned, failure)) {
     owned.release();
   } else {
-    owned.reset(peer->state_->core->peers().handler_failed(*peer, &owned.names(), failure));
+    owned.reset(peer->state_->core->peers().handler_failed(*peer, owned, failure));
   }
 }
 
@@ -294,6 +298,7 @@ void LocalPeer::close(End reason) {
 }
 
 awaitable<void> LocalPeer::join(std::shared_ptr<LocalPeer> peer) {
+  peer->state_->core->home().check("LocalPeer::ended");
   while (!peer->state_->is_ending) co_await peer->state_->ending.wait();
   co_await peer->state_->tasks.join();
 }

@@ -129,9 +129,9 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
   Circuit join_or_start(const std::string& address, const std::string& service, std::optional<Fragment> first,
                         CircuitOptions options = CircuitOptions());
 
-  /// As `new_circuit`, but where that would be refused because the far side takes no more circuits of this node than
-  /// there are (its circuits_max), this waits until one has ended. The deadline of the options counts from now on.
-  /// Cancelled: nothing was opened. Errors: as `new_circuit`; error::deadline_passed.
+  /// As `new_circuit`, but waits while the far side has as many circuits of this node as it takes (circuits_max), and
+  /// for a connection that is made for others. Refused all the same while a service holds on to those that are over.
+  /// The deadline of the options counts from now on. Cancelled: nothing was opened. Errors also: error::deadline_passed.
   awaitable<Circuit> new_circuit_when_room(PeerUrl there, std::optional<Fragment> first,
                                            CircuitOptions options = CircuitOptions());
 

@@ -18,10 +18,24 @@ Newcomers::Who Newcomers::who_goes(std::string_view host, TimePoint now) const {
     const Entry* const own = oldest_of([&](const Entry& entry) { return entry.network == network; });
     if (now - own->came_at >= patience) return own->who;
   }
-  if (entries_.size() < max_) return nullptr;
+  return entries_.size() < max_ ? nullptr : oldest_of_most()->who;
+}
+
+Newcomers::Who Newcomers::who_gives_way(std::string_view host, TimePoint now) const {
+  const Entry* const oldest = oldest_of_most();
+  if (!oldest) return nullptr;
+  const auto own = counts_.find(network_of(host));
+  const std::size_t of_host = own == counts_.end() ? 0 : own->second;
+  const bool has_more = oldest->network.empty() || counts_.find(oldest->network)->second > of_host + 1;
+  return has_more || now - oldest->came_at >= patience ? oldest->who : nullptr;
+}
+
+const Newcomers::Entry* Newcomers::oldest_of_most() const {
   std::size_t most = 0;
-  for (const auto& [other, of_it] : counts_) most = std::max(most, of_it);
-  return oldest_of([&](const Entry& entry) { return counts_.find(entry.network)->second == most; })->who;
+  for (const auto& [network, of_it] : counts_) most = std::max(most, of_it);
+  for (const auto& [number, entry] : entries_)
+    if (counts_.find(entry.network)->second == most) return &entry;
+  return nullptr;
 }
 
 void Newcomers::add(Who who, std::string_view host, TimePoint now) {

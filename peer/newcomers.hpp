@@ -29,11 +29,13 @@ class Newcomers {
   /// Who has to go before one of this host may come: of a host at its share the oldest, when it has been silent for
   /// `patience`; at the limit the oldest of the host that has most. Null while there is room.
   Who who_goes(std::string_view host, TimePoint now) const;
+  /// Who has to go where others than newcomers leave no room for one of this host: the oldest of the host that has most.
+  /// One of a host that has no more than this host would have goes only when it has been silent for `patience`, so that
+  /// connections in great numbers push out none that have yet to speak. Null when there is none.
+  Who who_gives_way(std::string_view host, TimePoint now) const;
   void add(Who who, std::string_view host, TimePoint now);
   /// Has spoken, or is gone; nothing happens where it is not here.
   void erase(Who who);
-  /// Null when there is none.
-  Who oldest() const noexcept { return entries_.empty() ? nullptr : entries_.begin()->second.who; }
   std::size_t size() const noexcept { return entries_.size(); }
   std::size_t max() const noexcept { return max_; }
 
@@ -43,6 +45,8 @@ class Newcomers {
     std::string network;
     TimePoint came_at;
   };
+
+  const Entry* oldest_of_most() const;
 
   std::size_t max_;
   std::size_t per_host_max_;

@@ -1,5 +1,7 @@
 #include "peer/node_component.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <exception>
 #include <utility>
 
@@ -16,7 +18,7 @@ awaitable<void> NodeComponent::run(std::shared_ptr<Scope> scope) {
   if (!failure) {
     set_ready();
     co_await scope->cancelled();
-    co_await node_.drain(stop_deadline_);
+    co_await node_.drain(in_nanoseconds(stop_deadline_));
   }
   co_await node_.close();
   if (failure) std::rethrow_exception(failure);

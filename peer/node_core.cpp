@@ -42,8 +42,9 @@ NodeOptions complete(NodeOptions options) {
   demand_one(options.peers_per_trunk_max, "peers_per_trunk_max");
   demand_one(options.handshakes_max, "handshakes_max");
   demand_one(options.handshakes_per_host_max, "handshakes_per_host_max");
-  demand(options.connect_deadline.count() >= 1 && options.connect_deadline <= std::chrono::days(365),
-         "connect_deadline", options.connect_deadline.count(), "1 millisecond to 365 days");
+  demand(options.connect_deadline.count() >= 1 &&
+             (options.connect_deadline <= std::chrono::days(365) || is_never(options.connect_deadline)),
+         "connect_deadline", options.connect_deadline.count(), "1 millisecond to 365 days, or the longest for none");
   if (!options.random) {
     const auto device = std::make_shared<std::random_device>();
     options.random = [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
@@ -233,8 +234,10 @@ Circuit NodeCore::open(const std::string& address, OpenRequest request, std::opt
 
 std::shared_ptr<Trunk> NodeCore::trunk_without_room(const std::string& address) const {
   const std::shared_ptr<NodeLink> link = trunks_.find(address);
-  if (!link || link->trunk()->with([](Machine& machine) { return machine.may_open(); })) return nullptr;
-  return link->trunk();
+  const auto has_room = [](Machine& machine) {
+    return machine.may_open() && (machine.remote() || machine.circuits_count() == 0);
+  };
+  return !link || link->trunk()->with(has_room) ? nullptr : link->trunk();
 }
 
 // What happens on links.

@@ -74,8 +74,8 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   /// closing or draining.
   Circuit open(const std::string& address, OpenRequest request, std::optional<Fragment> first, const LocalPeer* peer);
 
-  /// The trunk that a circuit to an address would take, when there is no room for it there now; null otherwise. See
-  /// Trunk::open_wanted.
+  /// The trunk that a circuit to an address would take, when there is no room for it there now, or nobody knows yet how
+  /// much there is; null otherwise. See Trunk::open_wanted.
   std::shared_ptr<Trunk> trunk_without_room(const std::string& address) const;
 
   // For its links. Called while a trunk dispatches events: nothing here waits, and the trunk takes calls.

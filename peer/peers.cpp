@@ -3,6 +3,7 @@
 #include "async/clock.hpp"
 #include "circuit/circuit_ended.hpp"
 #include "circuit/owned_circuit.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "peer/node_core.hpp"
 #include "peer/peer_state.hpp"
@@ -140,7 +141,7 @@ awaitable<void> Peers::run_service(std::shared_ptr<LocalPeer> peer, PeerServiceF
   NodeCore& core = *peer->state_->core;
   if (peer->is_ending()) co_return; // what it threw is its cancellation
   const bool failed = failure && !core.peers().caller_left(*peer, failure);
-  End reason = failed ? core.peers().handler_failed(*peer, nullptr, failure) : End(error::peer_ended);
+  End reason = failed ? core.peers().handler_failed(*peer, failure) : End(error::peer_ended);
   core.peers().end(*peer, std::move(reason), failed);
 }
 
@@ -153,6 +154,7 @@ bool Peers::caller_left(const LocalPeer& peer, std::exception_ptr failure) {
 }
 
 bool Peers::caller_left(const LocalPeer& peer, const OwnedCircuit& circuit, std::exception_ptr failure) {
+  if (circuit.opened_here()) return false; // nobody called it
   const CircuitNames& own = circuit.names();
   if (!circuit.cancelled_for().clean() && is_cancellation(failure)) {
     note_caller_left(peer, own, circuit.cancelled_for().to_string());
@@ -173,8 +175,16 @@ void Peers::note_caller_left(const LocalPeer& peer, const CircuitNames& names, c
                         names.remote->id.to_string(), end));
 }
 
-End Peers::handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure) {
-  const std::string what = what_of(failure);
+End Peers::handler_failed(const LocalPeer& peer, std::exception_ptr failure) {
+  return note_failure(peer, nullptr, what_of(failure));
+}
+
+End Peers::handler_failed(const LocalPeer& peer, const OwnedCircuit& circuit, std::exception_ptr failure) {
+  const bool was_cancelled = !circuit.cancelled_for().clean() && is_cancellation(failure);
+  return note_failure(peer, &circuit.names(), was_cancelled ? circuit.cancelled_for().to_string() : what_of(failure));
+}
+
+End Peers::note_failure(const LocalPeer& peer, const CircuitNames* circuit, const std::string& what) {
   ++services_failed_;
   core_.log(
       "service", LogLevel::error,
@@ -225,11 +235,11 @@ Peers::Answer Peers::find_or_start(const std::shared_ptr<NodeLink>& link, const 
 void Peers::find_room(Answer& answer) const {
   LocalPeer::State& peer = *answer.peer->state_;
   const std::size_t backlog_max = core_.options().limits.open_backlog_max;
-  peer.forget_cancelled(std::min(backlog_max, peer.options.queue_max));
-  const bool is_full = peer.inbox.size() >= backlog_max;
+  peer.forget_cancelled();
+  const bool is_full = peer.waiting() >= backlog_max;
   if (!is_full && peer.has_room_in_queue()) return;
   answer.reason = is_full ? error::open_backlog_full : error::service_limit_reached;
-  answer.text = fmt::format("{} circuits wait for service {} on node {}: {} is {}", peer.inbox.size(),
+  answer.text = fmt::format("{} circuits wait for service {} on node {}: {} is {}", peer.waiting(),
                             quote(answer.peer->service(), 64), core_.name(),
                             is_full ? "open_backlog_max" : "its queue_max",
                             is_full ? backlog_max : peer.options.queue_max);
@@ -237,6 +247,7 @@ void Peers::find_room(Answer& answer) const {
 }
 
 void Peers::answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit, const OpenRequest& open) {
+  if (circuit.cancelled) return link->trunk()->release(circuit); // in the same packet: there is nothing to serve
   Answer answer = find_or_start(link, open);
   if (answer.peer && open.mode != OpenMode::start_only) find_room(answer);
   if (!answer.peer) {
@@ -261,6 +272,7 @@ void Peers::answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit,
   const bool was_empty = peer.inbox.empty();
   const bool is_timed = peer.options.queue_deadline != Duration::max();
   peer.inbox.push_back({Circuit(link->trunk(), circuit), is_timed ? core_.now() : TimePoint()});
+  peer.inbox.back().circuit.set_listener(&peer);
   peer.inbox_changed.notify_one();
   if (was_empty && is_timed) watch_queue(*answer.peer);
 }
@@ -270,8 +282,7 @@ void Peers::refuse_overdue(LocalPeer& peer) {
   LocalPeer::State& state = *peer.state_;
   const Duration deadline = state.options.queue_deadline;
   while (!state.inbox.empty() && core_.now() - state.inbox.front().since >= deadline) {
-    Circuit circuit = std::move(state.inbox.front().circuit);
-    state.inbox.pop_front();
+    Circuit circuit = state.take_front();
     if (circuit.state()->cancelled) continue;
     ++circuits_refused_;
     std::string text = fmt::format("a circuit waited for service {} on node {} for its queue_deadline of {} ms",
@@ -285,10 +296,11 @@ void Peers::refuse_overdue(LocalPeer& peer) {
 
 void Peers::watch_queue(LocalPeer& peer) {
   LocalPeer::State& state = *peer.state_;
-  const Duration deadline = state.options.queue_deadline;
-  if (deadline == Duration::max() || state.inbox.empty() || state.is_ending) return;
+  if (state.inbox.empty() || state.is_ending) return;
+  const TimePoint due = after(state.inbox.front().since, state.options.queue_deadline);
+  if (due == TimePoint::max()) return;
   if (!state.queue_alarm) state.queue_alarm = Clock::of(core_.executor()).make_alarm(core_.executor());
-  state.queue_alarm->set(state.inbox.front().since + deadline, [weak = peer.weak_from_this()] {
+  state.queue_alarm->set(due, [weak = peer.weak_from_this()] {
     const std::shared_ptr<LocalPeer> waited = weak.lock();
     if (waited && !waited->state_->is_ending) waited->state_->core->peers().refuse_overdue(*waited);
   });

@@ -53,9 +53,10 @@ class Peers {
   // Ending.
   /// Ends a peer. `failed`: its service threw; its circuits are then reset instead of closed.
   void end(LocalPeer& peer, End reason, bool failed);
-  /// Notes and logs an exception that left a service, or its handler of one circuit. Returns the reason with which the
-  /// circuits that it served end.
-  End handler_failed(const LocalPeer& peer, const CircuitNames* circuit, std::exception_ptr failure);
+  /// Notes and logs an exception that left a service. Returns the reason with which the circuits that it served end.
+  End handler_failed(const LocalPeer& peer, std::exception_ptr failure);
+  /// The same of a task that works on one circuit; also when it was cancelled because that has ended.
+  End handler_failed(const LocalPeer& peer, const OwnedCircuit& circuit, std::exception_ptr failure);
   /// Notes and logs that what left a service is the end of a circuit that a caller had opened to it: callers may leave.
   /// False for anything else.
   bool caller_left(const LocalPeer& peer, std::exception_ptr failure);
@@ -76,6 +77,7 @@ class Peers {
   Answer find_or_start(const std::shared_ptr<NodeLink>& link, const OpenRequest& open);
   void find_room(Answer& answer) const;
   std::string limit_reached(const NodeLink& starter) const;
+  End note_failure(const LocalPeer& peer, const CircuitNames* circuit, const std::string& what);
   void note_caller_left(const LocalPeer& peer, const CircuitNames& names, const std::string& end);
   void refuse_overdue(LocalPeer& peer);
   void watch_queue(LocalPeer& peer);

@@ -1,6 +1,7 @@
 #include "peer/redialler.hpp"
 
 #include "async/clock.hpp"
+#include "fragment/deadline.hpp"
 #include "peer/node_core.hpp"
 
 #include <fmt/format.h>
@@ -54,7 +55,7 @@ std::shared_ptr<Redialler::Address> Redialler::entry_of(const std::string& addre
 /// Those that were not tried for as long as the longest wait; a failure then is the first one again.
 void Redialler::forget_old() {
   if (addresses_.size() < forget_at_) return;
-  const Duration kept_for = 2 * Duration(core_.options().redial.maximum);
+  const Duration kept_for = 2 * std::min(in_nanoseconds(core_.options().redial.maximum), Duration::max() / 2);
   std::erase_if(addresses_, [&](const Addresses::value_type& each) {
     const Address& entry = *each.second;
     return entry.waiting == 0 && !entry.is_kept && now() - entry.next_attempt > kept_for;

@@ -2,6 +2,7 @@
 
 #include "async/clock.hpp"
 #include "async/tasks.hpp"
+#include "fragment/deadline.hpp"
 #include "transport/socket.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -45,7 +46,7 @@ std::vector<asio::ip::address> taking_turns(const std::vector<asio::ip::address>
 } // namespace
 
 ConnectRace::ConnectRace(const std::vector<asio::ip::address>& addresses, std::uint16_t port, const TcpOptions& options)
-    : options_(options.sockets), next_address_delay_(options.next_address_delay) {
+    : options_(options.sockets), next_address_delay_(in_nanoseconds(options.next_address_delay)) {
   for (const asio::ip::address& address : taking_turns(addresses)) {
     Attempt attempt;
     attempt.endpoint = tcp::endpoint(address, port);
@@ -65,7 +66,7 @@ awaitable<std::optional<tcp::socket>> ConnectRace::run(std::shared_ptr<ConnectRa
       self->attempts_[next].state = Attempt::State::connecting;
       ++self->connecting_;
       attempts.spawn(attempt(self, next++));
-      alarm->set(clock.now() + self->next_address_delay_, [race = self.get()] {
+      alarm->set(after(clock.now(), self->next_address_delay_), [race = self.get()] {
         race->next_is_due_ = true;
         race->changed_.notify_all();
       });

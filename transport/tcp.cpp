@@ -1,5 +1,6 @@
 #include "transport/tcp.hpp"
 
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "transport/address.hpp"
 #include "transport/connect_race.hpp"
@@ -63,7 +64,7 @@ std::string unresolved(const Request& request, const Names::Answer& answer) {
 }
 
 awaitable<std::vector<asio::ip::address>> resolve(Request& request) {
-  Names::Answer answer = co_await request.names->look_up(request.where.host, request.options.resolve_deadline);
+  Names::Answer answer = co_await request.names->look_up(request.where.host, in_nanoseconds(request.options.resolve_deadline));
   if (answer.failure == asio::error::timed_out) throw_transport_text(answer.failure, unresolved(request, answer));
   if (answer.failure) throw_transport_error(answer.failure, request.context);
   co_return std::move(answer.addresses);
@@ -108,7 +109,7 @@ awaitable<std::unique_ptr<Transport>> dial_tcp(std::string address, TcpOptions o
 /// The first address of the name that can be bound; blocks while a name is resolved.
 std::vector<asio::ip::address> addresses_to_listen_on(const Request& request) {
   if (const auto number = as_number(request.where.host)) return {*number};
-  Names::Answer answer = request.names->look_up_blocking(request.where.host, request.options.resolve_deadline);
+  Names::Answer answer = request.names->look_up_blocking(request.where.host, in_nanoseconds(request.options.resolve_deadline));
   if (answer.failure == asio::error::timed_out) throw_transport_text(answer.failure, unresolved(request, answer));
   if (answer.failure) throw_transport_error(answer.failure, request.context);
   return std::move(answer.addresses);

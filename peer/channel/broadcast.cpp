@@ -11,7 +11,7 @@ Broadcast::Broadcast(Alive alive, NetworkState& state, Sender& sender, std::shar
                      std::vector<NodeId> to, Message message, BroadcastOptions options)
     : alive_(std::move(alive)), state_(state), sender_(sender), channel_(std::move(channel)), to_(std::move(to)),
       message_(std::move(message)), options_(options), results_(to_.size()) {
-  if (options_.deadline <= Duration::zero()) options_.deadline = state_.options().send_deadline;
+  if (options_.deadline <= Duration::zero()) options_.deadline = in_nanoseconds(state_.options().send_deadline);
   if (options_.concurrency == 0)
     options_.concurrency = std::max<std::size_t>(1, state_.options().broadcast_concurrency);
 }

@@ -1,6 +1,7 @@
 #include "peer/channel/connections.hpp"
 
 #include "circuit/trunk.hpp"
+#include "fragment/deadline.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
@@ -26,11 +27,12 @@ awaitable<void> Connections::watch(Alive alive) {
 }
 
 awaitable<void> Connections::watch_idle(Alive alive) {
-  const Duration interval = std::max<Duration>(state_.options().idle_timeout / 4, std::chrono::milliseconds(10));
+  const Duration timeout = in_nanoseconds(state_.options().idle_timeout);
+  const Duration interval = std::max<Duration>(timeout / 4, std::chrono::milliseconds(10));
   for (;;) {
     co_await sleep_for(interval);
     for (const LinkInfo& link : state_.node().links())
-      if (is_idle(link, state_.options().idle_timeout)) end(link, "it was idle");
+      if (is_idle(link, timeout)) end(link, "it was idle");
   }
 }
 
@@ -120,11 +122,11 @@ void Connections::end(const LinkInfo& link, const std::string& reason) {
 }
 
 std::shared_ptr<Trunk> Connections::evict(bool dialled, const Trunk* spared) {
+  const Duration idle_for = in_nanoseconds(state_.options().evict_idle_after);
   std::optional<LinkInfo> oldest;
   TimePoint oldest_used = TimePoint::max();
   for (const LinkInfo& link : state_.node().links()) {
-    if (link.dialled != dialled || link.trunk.get() == spared || !is_idle(link, state_.options().evict_idle_after))
-      continue;
+    if (link.dialled != dialled || link.trunk.get() == spared || !is_idle(link, idle_for)) continue;
     const TimePoint used = state_.remotes().get(link.node)->used;
     if (used >= oldest_used) continue;
     oldest = link;

@@ -56,7 +56,7 @@ awaitable<void> NetworkCore::stop(std::shared_ptr<NetworkCore> core) {
   NetworkState& state = core->state_;
   state.enter(NetworkState::Phase::stopping);
   state.remotes().wake_all(); // senders that wait for a connection give up
-  const Duration deadline = state.options().stop_deadline;
+  const Duration deadline = in_nanoseconds(state.options().stop_deadline);
   const TimePoint due = after(state.now(), deadline);
 
   Tasks draining(state.executor());

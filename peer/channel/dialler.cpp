@@ -2,6 +2,7 @@
 
 #include "async/within.hpp"
 #include "circuit/trunk.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -77,7 +78,7 @@ awaitable<SendResult> Dialler::ensure_connected(Alive alive, RemotePointer remot
     if (!state_.is_running() || remote->connecting || remote->failure) continue;
     if (!patient || remote->failure.error != SendError::connection_limit) co_return remote->failure;
     const Duration look_again =
-        std::max<Duration>(state_.options().evict_idle_after / 4, std::chrono::milliseconds(10));
+        std::max<Duration>(in_nanoseconds(state_.options().evict_idle_after) / 4, std::chrono::milliseconds(10));
     co_await (connections_.changed() || sleep_for(look_again));
   }
 }
@@ -125,7 +126,7 @@ awaitable<Dialler::Attempt> Dialler::try_addresses(RemotePointer remote) {
   if (addresses.empty() && options.resolver) {
     attempt.cost = true;
     try {
-      addresses = co_await within(options.node.connect_deadline, options.resolver->resolve(remote->id));
+      addresses = co_await within(in_nanoseconds(options.node.connect_deadline), options.resolver->resolve(remote->id));
     } catch (...) {
       state_.log("dial", LogLevel::warning,
                  fmt::format("{} cannot be resolved: {}", node_text(remote->id), words_of(std::current_exception())));

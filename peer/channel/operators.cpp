@@ -1,6 +1,7 @@
 #include "peer/channel/operators.hpp"
 
 #include "async/within.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "peer/channel/wire.hpp"
 
@@ -52,7 +53,7 @@ awaitable<void> Operators::answer(std::weak_ptr<Operators> weak, Circuit circuit
     ~Answering() { --operators.answering_; }
   } const answering{*operators};
   try {
-    co_await within(options.operator_deadline, operators->answer_request(operators, circuit));
+    co_await within(in_nanoseconds(options.operator_deadline), operators->answer_request(operators, circuit));
   } catch (const boost::system::system_error& thrown) {
     if (thrown.code() != error::timed_out) throw;
     circuit.reset(End(error::timed_out, "operator_deadline passed"));

@@ -102,7 +102,7 @@ awaitable<SendResult> Sender::send(Alive alive, std::shared_ptr<ChannelState> ch
     remote->one_shot = true;
   }
   if (state_.node().link_with(to)) note_reuse(*remote);
-  if (deadline <= Duration::zero()) deadline = state_.options().send_deadline;
+  if (deadline <= Duration::zero()) deadline = in_nanoseconds(state_.options().send_deadline);
   const TimePoint due = after(state_.now(), deadline);
   Sending sending(*this, remote, channel, weight, kind);
   SendResult result;

@@ -1,5 +1,6 @@
 #include "services/gossip/gossip.hpp"
 
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include <exception>
 #include <random>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 namespace trunkline::gossip {
@@ -19,6 +21,11 @@ MachineOptions complete(MachineOptions options) {
     options.random = [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
   }
   return options;
+}
+
+LogSink sink_of(const std::function<void(const std::string&)>& log) {
+  if (!log) return {};
+  return [log](LogLevel, std::string_view text) { log(std::string(text)); };
 }
 
 } // namespace
@@ -52,7 +59,7 @@ class Gossip::Ticket {
 Gossip::Gossip(std::shared_ptr<Network> network, GossipOptions options)
     : Component(network->executor(), "gossip on " + options.channel), network_(std::move(network)),
       options_(std::move(options)), clock_(Clock::of(executor())),
-      machine_(network_->local_id(), complete(options_.machine)), tasks_(executor()) {}
+      machine_(network_->local_id(), complete(options_.machine)), lines_(sink_of(options_.log)), tasks_(executor()) {}
 
 void Gossip::set_book(std::shared_ptr<const Book> book) {
   machine_.set_book(std::move(book), clock_.now());
@@ -110,7 +117,7 @@ bool Gossip::may_send(const Machine::Send& word) const {
 
 awaitable<void> Gossip::send(Machine::Send word, [[maybe_unused]] std::unique_ptr<Ticket> ticket) {
   Message message{Payload(std::move(word.bytes))};
-  const SendResult sent = co_await conduit_.send(word.to, std::move(message), options_.send_deadline);
+  const SendResult sent = co_await conduit_.send(word.to, std::move(message), in_nanoseconds(options_.send_deadline));
   if (sent || word.ticket == 0) co_return;
   machine_.failed(word.ticket, clock_.now());
   flush();
@@ -161,9 +168,9 @@ awaitable<void> Gossip::deliver_all() {
       failure = std::current_exception();
     }
     co_await throw_if_cancelled();
-    if (!options_.log) continue;
-    std::string text = fmt::format("{}: a message from {}: {}", name(), delivery.origin.to_string(), what_of(failure));
-    if (const auto line = failed_lines_.pass(std::move(text), clock_.now())) options_.log(*line);
+    lines_.write("on_message", LogLevel::error,
+                 fmt::format("{}: a message from {}: {}", name(), delivery.origin.to_string(), what_of(failure)),
+                 clock_.now());
   }
 }
 

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "async/clock.hpp"
-#include "async/log_rate.hpp"
+#include "async/limited_log.hpp"
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "async/component/component.hpp"
@@ -38,7 +38,7 @@ struct GossipOptions {
   std::size_t sends_outstanding_max = 4096;
   std::size_t sends_bytes_max = 32 << 20;
   std::chrono::milliseconds send_deadline{2000};
-  std::function<void(const std::string&)> log;
+  std::function<void(const std::string&)> log; // a line for which it throws is lost, and nothing else
 
   GossipOptions() = default;
 };
@@ -87,7 +87,7 @@ class Gossip final : public Component {
   Outstanding outstanding_;
   std::map<NodeId, Outstanding> outstanding_of_; // only members with any
   Signal deliveries_changed_;
-  LogRate failed_lines_; // of on_message
+  LimitedLog lines_;
   Tasks tasks_;
 };
 

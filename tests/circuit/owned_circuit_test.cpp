@@ -2,6 +2,7 @@
 // is one row: a function that sends two parts and then lets go of its circuit in some manner, and what the reader on
 // the other side must hear after the parts. The rows run once beside a reader that only reads, and once beside readers
 // that finish, close, drop or end their peer at the same time, where nothing else may break.
+#include "async/clock.hpp"
 #include "circuit/caller.hpp"
 #include "tests/peer/node_pair.hpp"
 #include "tests/support/co_test_case.hpp"
@@ -355,6 +356,27 @@ CO_TEST_CASE("ownership: a caller who leaves is an end and no failure, an answer
   CHECK(pair.there.counters().services_failed == 1);
   CHECK(pair.there.counters().callers_left == 6);
   helper->close();
+}
+
+awaitable<void> asks_first(Circuit circuit) { co_await circuit.receive(); }
+awaitable<void> thinks_first(Circuit circuit) {
+  co_await sleep_for(std::chrono::hours(1));
+  circuit.close();
+}
+
+CO_TEST_CASE("ownership: a task whose own circuit was refused is a failure, not a caller who left", both_ways,
+             NodePair& pair) {
+  const auto me = pair.here.new_peer("asker");
+  std::uint64_t failed = 0;
+  for (awaitable<void> (*const task)(Circuit) : {asks_first, thinks_first}) {
+    me->spawn(task, me->join_or_start(pair.there_address, "typo", Fragment(1)));
+    ++failed;
+    while (pair.here.counters().services_failed < failed) co_await asio::post(asio::use_awaitable);
+    INFO(pair.log);
+    CHECK(pair.log.lines().back().find("here: service \"asker\" threw on circuit") == 0);
+    CHECK(pair.log.lines().back().find("no service \"typo\"") != std::string::npos);
+  }
+  CHECK(pair.here.counters().callers_left == 0);
 }
 
 awaitable<void> first_caller(LocalPeer&, CircuitInbox& circuits) {

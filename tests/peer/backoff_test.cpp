@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <set>
@@ -46,6 +47,18 @@ TEST_CASE("backoff: its random share makes it longer, by less than jitter_percen
   CHECK(backoff.after(1, highest) == 100ms);
 }
 
+TEST_CASE("backoff: without a maximum it grows until it is never, and no sum overflows") {
+  Backoff backoff;
+  backoff.maximum = std::chrono::milliseconds::max();
+  backoff.jitter_percent = 100;
+  backoff.check("redial");
+
+  CHECK(backoff.after(20, lowest) == 100ms * (1 << 19));
+  const Duration longest = backoff.after(std::numeric_limits<std::uint32_t>::max(), highest);
+  CHECK(longest > std::chrono::hours(24 * 365));
+  CHECK(std::chrono::steady_clock::now() + longest > std::chrono::steady_clock::now());
+}
+
 TEST_CASE("backoff: fields that cannot be are refused by name") {
   const auto refusal = [](auto change) {
     Backoff backoff;
@@ -63,7 +76,7 @@ TEST_CASE("backoff: fields that cannot be are refused by name") {
   CHECK(refusal([](Backoff& b) { b.initial = 0ms; }) == "(good)");
   CHECK(refusal([](Backoff& b) { b.initial = -1ms; }) == "redial.initial is -1, expected 0 milliseconds to 365 days");
   CHECK(refusal([](Backoff& b) { b.maximum = 99ms; }) ==
-        "redial.maximum is 99, expected at least initial, at most 365 days");
+        "redial.maximum is 99, expected at least initial, at most 365 days, or the longest for none");
   CHECK(refusal([](Backoff& b) { b.multiplier = 0.5; }) == "redial.multiplier is 0.5, expected 1 to 1000");
   CHECK(refusal([](Backoff& b) { b.jitter_percent = 101; }) == "redial.jitter_percent is 101, expected at most 100");
 }

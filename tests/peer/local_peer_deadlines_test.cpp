@@ -1,6 +1,7 @@
 // Deadlines and cancellation across the wire: a handler is cancelled where it waits when its caller gives it up, requests
 // and calls carry their time with them, and a service works on no more circuits at once than it says. Time is real here,
 // but nothing is waited out: what a deadline ends would otherwise wait for an hour.
+#include "async/tasks.hpp"
 #include "circuit/caller.hpp"
 #include "tests/peer/node_pair.hpp"
 #include "tests/support/co_test_case.hpp"
@@ -290,6 +291,54 @@ TEST_CASE("room: an open that waits for room is never refused, and goes on when 
   both_ways(wait_for_room, few);
 }
 
+awaitable<void> wait_for_the_hello(NodePair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  const auto me = pair.here.new_peer("asker");
+  const PeerUrl there(pair.there_address, "store", PeerId());
+  const auto open = std::make_shared<std::vector<Circuit>>();
+  for (int i = 0; i < 10; ++i) me->spawn(open_and_note(me, there, open));
+  for (int ended = 0; ended < 10; ++ended) {
+    const Circuit far = co_await keeper.next();
+    CHECK(open->size() <= 3); // circuits_max
+    open->front().close();
+    open->erase(open->begin());
+  }
+  CHECK(pair.there.counters().circuits_refused == 0);
+  co_await pair.here.close();
+  co_await pair.there.close();
+}
+
+TEST_CASE("room: before the far side has said how many it takes, no more are opened than it will take") {
+  NodePair pair(NodePair::Dialler::here, "mem", [](NodeOptions& options) { options.limits.circuits_max = 3; });
+  run_coroutine(pair.io, wait_for_the_hello(pair));
+}
+
+awaitable<void> cancel_with_room(NodePair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  const auto store = pair.there.start_local_peer("store");
+  const auto me = pair.here.new_peer("asker");
+  Circuit first = me->new_circuit(pair.url_there(*store));
+  const auto open = std::make_shared<std::vector<Circuit>>();
+  Tasks tasks(me->executor());
+  Task& waiting = tasks.spawn_cancellable(open_and_note(me, pair.url_there(*store), open));
+  co_await settle();
+
+  first.reset(); // there is room, and who waits for it is told by a post
+  waiting.cancel();
+  co_await tasks.join();
+  co_await settle();
+
+  CHECK(open->empty());
+  CHECK(me->circuits_count() == 0);
+  CHECK(pair.there.counters().opens_cancelled <= 1); // the first one
+}
+
+TEST_CASE("room: an open that is cancelled when there is room for it opens nothing") {
+  both_ways(cancel_with_room, [](NodeOptions& options) { options.limits.circuits_max = 1; });
+}
+
 // Requests.
 
 awaitable<void> doubles(Circuit circuit) {
@@ -433,6 +482,129 @@ CO_TEST_CASE("call: a caller who leaves cancels all that works for it, and is no
   CHECK(pair.there.counters().services_failed == 0);
 }
 
+/// Answers calls, and has something else to do when no more of them come.
+awaitable<void> answers_and_goes_on(Circuit circuit, std::shared_ptr<Log> log) {
+  struct Gone {
+    std::shared_ptr<Log> log;
+    ~Gone() { log->add("gone"); }
+  } gone{log};
+  const auto answer = [log](Fragment request) { return answer_one(log, std::move(request)); };
+  try {
+    co_await answer_calls(circuit, answer);
+    log->add("answered");
+  } catch (const boost::system::system_error&) {
+    log->add("failed");
+  }
+  co_await sleep_for(1h);
+}
+
+CO_TEST_CASE("call: a handler that goes on after answer_calls is cancelled with its peer", both_ways, NodePair& pair) {
+  const auto log = std::make_shared<Log>();
+  pair.there.serve("answers", with(log, answers_and_goes_on));
+  const auto me = pair.here.new_peer("asker");
+  Circuit finished = me->join_or_start(pair.there_address, "answers", std::nullopt);
+  finished.finish();
+  co_await log->wait_for(1);
+  CHECK(log->lines.back() == "answered");
+  Caller left(me->join_or_start(pair.there_address, "answers", std::nullopt));
+  auto calling = as_result(left.call(Fragment(op_work)));
+  using namespace asio::experimental::awaitable_operators;
+  co_await (std::move(calling) || log->wait_for(2));
+
+  co_await pair.there.close(); // would wait for an hour
+
+  CHECK(std::ranges::count(log->lines, "gone") == 2);
+}
+
+CO_TEST_CASE("call: a handler that goes on after answer_calls is cancelled when its caller leaves", both_ways,
+             NodePair& pair) {
+  const auto log = std::make_shared<Log>();
+  pair.there.serve("answers", with(log, answers_and_goes_on));
+  const auto me = pair.here.new_peer("asker");
+  Circuit circuit = me->join_or_start(pair.there_address, "answers", std::nullopt);
+  circuit.finish();
+  co_await log->wait_for(1);
+  circuit.reset();
+  co_await log->wait_for(2);
+  CHECK(log->lines == std::vector<std::string>{"answered", "gone"});
+}
+
+awaitable<void> answers_one_at_a_time(Circuit circuit, std::shared_ptr<Log> log) {
+  AnswerOptions options;
+  options.calls_max = 1;
+  const auto answer = [log](Fragment request) { return answer_one(log, std::move(request)); };
+  co_await answer_calls(circuit, answer, options);
+}
+
+CO_TEST_CASE("call: calls that are given up make room for others also when calls_max are running", both_ways,
+             NodePair& pair) {
+  const auto log = std::make_shared<Log>();
+  pair.there.serve("answers", with(log, answers_one_at_a_time));
+  const auto me = pair.here.new_peer("asker");
+  const auto caller = std::make_shared<Caller>(me->join_or_start(pair.there_address, "answers", std::nullopt));
+  Tasks calls(me->executor());
+  const auto work = [](std::shared_ptr<Caller> of) -> awaitable<void> { co_await of->call(Fragment(op_work)); };
+  for (int i = 0; i < 200; ++i) calls.spawn(work(caller));
+  co_await log->wait_for(1);
+  co_await settle();
+  CHECK(log->lines.size() == 1); // the others wait
+
+  calls.cancel();
+  co_await calls.join();
+  const Fragment after = co_await caller->call(Fragment(op_echo, "after"));
+
+  CHECK(after.payload.text() == "after");
+  CHECK(log->lines == std::vector<std::string>{"began", "cancelled"}); // of the others, none has begun
+}
+
+CO_TEST_CASE("call: a deadline passes also for a call that waits for its turn", both_ways, NodePair& pair) {
+  using namespace asio::experimental::awaitable_operators;
+  const auto log = std::make_shared<Log>();
+  pair.there.serve("answers", with(log, answers_one_at_a_time));
+  const auto me = pair.here.new_peer("asker");
+  Caller caller(me->join_or_start(pair.there_address, "answers", std::nullopt));
+  auto first = failure_of(caller.call(Fragment(op_work), 60ms));
+  auto second = failure_of(caller.call(Fragment(op_work), 20ms));
+  auto third = caller.call(Fragment(op_echo, "third"));
+  const auto all = co_await (std::move(first) && std::move(second) && std::move(third));
+  CHECK(std::get<0>(all) == make_error_code(error::timed_out));
+  CHECK(std::get<1>(all) == make_error_code(error::timed_out));
+  CHECK(std::get<2>(all).payload.text() == "third");
+}
+
+CO_TEST_CASE("call: words about calls that are not there, or are answered, change nothing", both_ways, NodePair& pair) {
+  const auto log = std::make_shared<Log>();
+  pair.there.serve("answers", with(log, answers_one_at_a_time));
+  const auto me = pair.here.new_peer("asker");
+  Circuit circuit = me->join_or_start(pair.there_address, "answers", std::nullopt);
+  for (std::int64_t part = 1; part <= 5000; ++part) {
+    Fragment word = Fragment::cancelling(part % 7);
+    co_await circuit.send(std::move(word));
+    if (part % 500 != 0) continue;
+    const Fragment reply = co_await call(circuit, Fragment(op_echo, "there"));
+    CHECK(reply.payload.text() == "there");
+  }
+  CHECK(pair.there.counters().services_failed == 0);
+}
+
+CO_TEST_CASE("call: to answer none at a time is an error in words", both_ways, NodePair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  const auto me = pair.here.new_peer("asker");
+  Circuit near = me->join_or_start(pair.there_address, "store", std::nullopt);
+  Circuit far = co_await keeper.next();
+  AnswerOptions none;
+  none.calls_max = 0;
+  std::string words;
+  const auto never = [](Fragment request) -> awaitable<Fragment> { co_return request; };
+  try {
+    co_await answer_calls(far, never, none);
+  } catch (const std::invalid_argument& thrown) {
+    words = thrown.what();
+  }
+  CHECK(words == "calls_max is 0, expected at least 1");
+}
+
 /// Reads what a handler without `answer_calls` sees.
 awaitable<void> counts(Circuit circuit, std::shared_ptr<Log> log) {
   for (;;) {
@@ -503,6 +675,69 @@ CO_TEST_CASE("service: it works on no more circuits at once than it says, queues
     CHECK(test::text_of(done) == "done");
   }
   CHECK(gate->working_max == 2);
+}
+
+CO_TEST_CASE("service: no more wait than queue_max while all places are taken", both_ways, NodePair& pair) {
+  const auto gate = std::make_shared<Gate>();
+  ServiceOptions options;
+  options.circuits_max = 2;
+  options.queue_max = 3;
+  pair.there.serve("gate", [gate](Circuit circuit) { return works_at(std::move(circuit), gate); }, options);
+  const auto me = pair.here.new_peer("asker");
+  std::vector<Circuit> circuits;
+  for (int i = 0; i < 2; ++i) circuits.push_back(me->join_or_start(pair.there_address, "gate", std::nullopt));
+  while (gate->working < 2) co_await gate->changed.wait();
+
+  for (int i = 0; i < 4; ++i) circuits.push_back(me->join_or_start(pair.there_address, "gate", std::nullopt));
+  const End end = co_await circuits.back().ended();
+  CHECK(end.code == make_error_code(error::service_limit_reached));
+  CHECK(end.text.find("3 circuits wait for service \"gate\"") != std::string::npos);
+
+  gate->open = true;
+  gate->changed.notify_all();
+  for (std::size_t i = 0; i < 5; ++i) {
+    const std::optional<Fragment> done = co_await circuits.at(i).receive();
+    CHECK(test::text_of(done) == "done");
+  }
+  CHECK(gate->working_max == 2);
+}
+
+CO_TEST_CASE("service: circuits that were cancelled in its queue refuse nobody", both_ways, NodePair& pair) {
+  const auto gate = std::make_shared<Gate>();
+  ServiceOptions options;
+  options.circuits_max = 1;
+  options.queue_max = 20;
+  pair.there.serve("gate", [gate](Circuit circuit) { return works_at(std::move(circuit), gate); }, options);
+  const auto me = pair.here.new_peer("asker");
+  Circuit first = me->join_or_start(pair.there_address, "gate", std::nullopt);
+  while (gate->working < 1) co_await gate->changed.wait();
+  const auto fill = [&](std::size_t count) {
+    std::vector<Circuit> circuits;
+    for (std::size_t i = 0; i < count; ++i)
+      circuits.push_back(me->join_or_start(pair.there_address, "gate", std::nullopt));
+    return circuits;
+  };
+  for (const int given_up : {17, 7, 13, 1}) { // most of the queue, and few of it
+    std::vector<Circuit> circuits = fill(20);
+    co_await settle();
+    circuits.erase(circuits.begin() + 3, circuits.begin() + 3 + given_up);
+    co_await settle();
+    std::vector<Circuit> others = fill(20 - circuits.size() + 1);
+    const End end = co_await others.back().ended();
+    CHECK(end.text.find("20 circuits wait for service \"gate\"") != std::string::npos);
+    others.pop_back();
+    for (const Circuit& other : others) CHECK(other.is_open());
+    circuits.clear();
+    others.clear();
+    co_await settle();
+  }
+  CHECK(pair.there.counters().circuits_refused == 4);
+
+  Circuit last = me->join_or_start(pair.there_address, "gate", std::nullopt);
+  gate->open = true;
+  gate->changed.notify_all();
+  const std::optional<Fragment> done = co_await last.receive();
+  CHECK(test::text_of(done) == "done");
 }
 
 CO_TEST_CASE("service: a circuit that waits too long in its queue is refused, the ones that are served go on", both_ways,

@@ -58,9 +58,25 @@ TEST_CASE("newcomers: at the limit the oldest of the host that has most goes, an
   Newcomers newcomers(5, 4);
   newcomers.add(&all[0], "10.0.0.9", now);
   for (std::size_t i = 1; i < 5; ++i) newcomers.add(&all[i], "10.0.0.1", now);
-  CHECK(newcomers.oldest() == &all[0]);
   CHECK(newcomers.who_goes("10.0.0.2", later) == &all[1]);
   CHECK(newcomers.who_goes("10.0.0.9", later) == &all[1]);
+}
+
+TEST_CASE("newcomers: where others leave no room, one of many gives way at once, and one of few when it stays silent") {
+  const Connections all{};
+  Newcomers newcomers(100, 50);
+  newcomers.add(&all[0], "10.0.0.9", now);
+  newcomers.add(&all[1], "10.0.0.1", now);
+  CHECK(newcomers.who_gives_way("10.0.0.2", now) == nullptr);
+  CHECK(newcomers.who_gives_way("10.0.0.2", later) == &all[0]);
+  newcomers.add(&all[2], "10.0.0.1", now);
+  CHECK(newcomers.who_gives_way("10.0.0.2", now) == &all[1]);
+  CHECK(newcomers.who_gives_way("10.0.0.1", now) == nullptr); // its own have yet to speak
+  CHECK(newcomers.who_gives_way("10.0.0.1", later) == &all[1]);
+
+  Newcomers local(100, 50); // a connection without a host comes from this machine
+  local.add(&all[0], "", now);
+  CHECK(local.who_gives_way("", now) == &all[0]);
 }
 
 TEST_CASE("newcomers: hosts of one IPv6 network share, and those without a host have the whole limit") {
@@ -87,7 +103,7 @@ TEST_CASE("newcomers: however many come, there are never more than the limit, an
   }
   for (const char& one : all) newcomers.erase(&one);
   CHECK(newcomers.size() == 0);
-  CHECK(newcomers.oldest() == nullptr);
+  CHECK(newcomers.who_gives_way("10.0.0.1", later) == nullptr);
 }
 
 } // namespace trunkline::test

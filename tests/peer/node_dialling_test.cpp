@@ -1,5 +1,7 @@
 // How trunks come to be: dialled by need, once per address, found by every name of the far node, and one of two when
 // both nodes dial at once.
+#include "async/tasks.hpp"
+#include "circuit/native/machine.hpp"
 #include "tests/peer/node_pair.hpp"
 #include "tests/support/co_test_case.hpp"
 #include "transport/sim/world.hpp"
@@ -11,6 +13,7 @@
 #include <boost/asio/write.hpp>
 
 #include <algorithm>
+#include <new>
 
 using namespace trunkline;
 using namespace trunkline::test;
@@ -361,6 +364,43 @@ static awaitable<void> silent_at_trunks_max(Neighbours& world) {
 
 namespace {
 
+/// The machines of a node whose program has no memory to make the first one.
+struct Dialect {
+  int made = 0;
+  std::unique_ptr<Machine> make(const MachineSetup& setup, Instant now) {
+    if (++made == 1) throw std::bad_alloc();
+    NativeMachineOptions options;
+    options.limits = setup.limits;
+    options.dialled = setup.dialled;
+    options.node_id = setup.node_id;
+    return std::make_unique<NativeMachine>(std::move(options), now);
+  }
+};
+
+} // namespace
+
+static awaitable<void> throws_for_one(Neighbours& world);
+TEST_CASE("node: a dialect factory that throws for one connection costs that connection") {
+  const auto dialect = std::make_shared<Dialect>();
+  Neighbours world([dialect](NodeOptions& options) {
+    options.redial.initial = options.redial.initial.zero();
+    if (options.name == "other")
+      options.dialect = [dialect](const MachineSetup& setup, Instant now) { return dialect->make(setup, now); };
+  });
+  run_coroutine(world.io, throws_for_one(world));
+}
+static awaitable<void> throws_for_one(Neighbours& world) {
+  const auto first = co_await failure_of(world.one.dial("mem://other"));
+  CHECK(first.failed());
+  CHECK(world.other.counters().connections_turned_away == 1);
+  CHECK(world.log.has_line("other: connection from mem://"));
+  const bool dialled = co_await world.one.dial("mem://other");
+  CHECK(dialled);
+  co_await close_both(world);
+}
+
+namespace {
+
 /// Says something else than a Hello and waits until the node closes the connection.
 awaitable<void> speak(std::string address, std::string words) {
   const auto executor = co_await asio::this_coro::executor;
@@ -426,6 +466,15 @@ struct SimulatedPair {
   Node other;
 };
 
+/// Says nothing for as long as it is let.
+awaitable<void> say_nothing(std::shared_ptr<Medium> from, int* closed) {
+  const std::unique_ptr<Transport> silent = co_await from->dial("sim://other");
+  std::vector<std::byte> bytes(4096);
+  std::size_t count = 1;
+  while (count != 0) count = co_await silent->read_some(bytes); // its Hello
+  ++*closed;
+}
+
 /// Runs a body on one, in its world.
 void between_simulated(awaitable<void> (*body)(SimulatedPair&)) {
   SimulatedPair pair(test_seed());
@@ -486,4 +535,29 @@ CO_TEST_CASE("node: a far side that fell silent is noticed by keepalive, and dia
   Circuit again = me->join_or_start("sim://other", "echo", Fragment(0, "again"));
   const std::optional<Fragment> answer = co_await again.receive();
   CHECK(text_of(answer) == "again");
+}
+
+static awaitable<void> flood_at_trunks_max(SimulatedPair& pair);
+TEST_CASE("node: at trunks_max, connections that come all at once push out none that has yet to speak") {
+  SimulatedPair pair(test_seed(), [](NodeOptions& options) { options.trunks_max = 3; });
+  pair.world.run(flood_at_trunks_max(pair));
+}
+static awaitable<void> flood_at_trunks_max(SimulatedPair& pair) {
+  Tasks flood(pair.world.executor());
+  int closed = 0;
+  for (const char* host : {"a", "b", "c"}) flood.spawn(say_nothing(pair.world.medium(host), &closed));
+  co_await sleep_for(std::chrono::milliseconds(100));
+  CHECK(pair.other.links_count() == 3);
+  for (const char* host : {"d", "e", "f"}) flood.spawn(say_nothing(pair.world.medium(host), &closed));
+  co_await sleep_for(std::chrono::milliseconds(100));
+  CHECK(closed == 3); // those that came last: the others may have been about to speak
+  CHECK(pair.other.links_count() == 3);
+  CHECK(pair.other.counters().connections_turned_away == 3);
+
+  co_await sleep_for(std::chrono::seconds(1));
+  const bool dialled = co_await pair.one.dial("sim://other"); // for one that has been silent for long enough
+  CHECK(dialled);
+  CHECK(closed == 4);
+  flood.cancel();
+  co_await flood.join();
 }

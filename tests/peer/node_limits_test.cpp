@@ -206,4 +206,32 @@ TEST_CASE("node: a conversation wakes nobody who waits for the metadata of anoth
   CHECK(beside <= alone + 200); // each of the 500 would be woken 100 times
 }
 
+TEST_CASE("node: peers that come and go wake nobody who waits for the metadata of another peer") {
+  const std::size_t alone = handlers_run(0, false, true);
+
+  const std::size_t beside = handlers_run(500, true, true);
+
+  CAPTURE(alone);
+  CAPTURE(beside);
+  CHECK(beside <= alone + 200);
+}
+
+CO_TEST_CASE("node: a start that is reset in the same packet starts nothing (F17)", both_ways, NodePair& pair) {
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  const auto me = pair.here.new_peer("asker");
+  for (int i = 0; i < 100; ++i) {
+    Circuit circuit = me->start(pair.there_address, "store", std::nullopt);
+    circuit.reset();
+  }
+  Circuit last = me->start(pair.there_address, "store", Fragment(1, "last"));
+  Circuit far = co_await keeper.next();
+  co_await settle();
+
+  CHECK(pair.there.counters().opens_cancelled == 100);
+  CHECK(keeper.started() == 1);
+  CHECK(pair.there.local_peers("store").size() == 1);
+  CHECK(pair.there.counters().circuits_held == 0);
+}
+
 } // namespace

@@ -342,7 +342,7 @@ TEST_CASE("node: options that cannot work are refused by name") {
   CHECK(refusal([](NodeOptions& o) { o.peers_per_trunk_max = 0; }) == "peers_per_trunk_max is 0, expected at least 1");
   CHECK(refusal([](NodeOptions& o) { o.handshakes_max = 0; }) == "handshakes_max is 0, expected at least 1");
   CHECK(refusal([](NodeOptions& o) { o.connect_deadline = std::chrono::milliseconds(-1); }) ==
-        "connect_deadline is -1, expected 1 millisecond to 365 days");
+        "connect_deadline is -1, expected 1 millisecond to 365 days, or the longest for none");
   CHECK(refusal([](NodeOptions& o) { o.redial.multiplier = 0; }) == "redial.multiplier is 0, expected 1 to 1000");
   CHECK(refusal([](NodeOptions& o) { o.limits.pings_per_second_max = 0; }) ==
         "pings_per_second_max is 0, expected at least 1");

@@ -1,10 +1,12 @@
 #include "tests/sim/honest_acts.hpp"
 
 #include "async/clock.hpp"
+#include "async/task_group.hpp"
 #include "async/tasks.hpp"
 #include "async/within.hpp"
 #include "circuit/caller.hpp"
 #include "fragment/error.hpp"
+#include "tests/sim/honest_services.hpp"
 #include "tests/sim/streaming.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -230,8 +232,10 @@ awaitable<void> change_mood(Act& act, const std::shared_ptr<LocalPeer>& peer, Op
   for (std::uint64_t i = 0; i < count; ++i) {
     mood = std::to_string(i) + std::string(act.random.magnitude(60), 'm');
     peer->set_metadata("mood", mood);
+    if (i % 7 == 0) peer->set_metadata("passing", "yes");
     if (act.random.one_in(rest)) co_await sleep_for(act.draw_time(20'000));
   }
+  peer->remove_metadata("passing"); // was sent, or never
   Fragment wanted(1);
   wanted.subject = mood;
   act.stage.ledger.of(opened.name).closed = true; // by the service, once it has heard
@@ -521,6 +525,7 @@ awaitable<void> go_on(Circuit owned, HonestStage* stage, std::uint64_t seed) {
     co_await take_all(circuit, *stage, back, Pace::at_once, Random(0));
   } catch (const boost::system::system_error& failure) {
     stage->ledger.ended(name, failure);
+    stage->ledger.note_failed_task(name);
     throw;
   }
 }
@@ -557,6 +562,38 @@ awaitable<void> open_again(Act& act) {
   opening.first = 10;
   Opened opened = open(act, opening);
   if (opened.circuit) co_await told(act, opened.name, open_again(act, opened));
+}
+
+/// An instance that is started first, and asked then.
+awaitable<void> begin(Act& act, const std::string& host, const std::string& name) {
+  HonestStage& stage = act.stage;
+  constexpr Duration patience = std::chrono::minutes(10);
+  stage.ledger.of(name).deadline = stage.world.now() + patience;
+  const RemotePeer remote = co_await act.actor.peer->start_only("sim://" + host, "echo", patience);
+  stage.ledger.of(name).deadline = TimePoint::max();
+  Fragment first = stage.streams.next(name, forth, 10);
+  CircuitOptions options(name);
+  Circuit circuit = act.actor.peer->new_circuit(remote.url, std::move(first), std::move(options));
+  Opened opened(name, std::make_shared<Circuit>(std::move(circuit)));
+  stage.streams.sent(name, forth, 10);
+  co_await take_answer(act, opened);
+}
+
+awaitable<void> begin(Act& act) {
+  const std::string host = act.draw_host();
+  const std::string name = act.stage.ledger.open("begin", act.actor.host, host);
+  co_await told(act, name, begin(act, host, name));
+}
+
+/// Comes when there is a connection, however often it takes.
+awaitable<void> wait_for_connection(Act& act) {
+  const std::string host = act.draw_host();
+  std::shared_ptr<Node> node = act.actor.node.lock();
+  if (!node) co_return;
+  auto waiting = node->wait_for_connection("sim://" + host, std::chrono::minutes(30));
+  node.reset(); // an act that waits must not keep it
+  const LinkInfo link = co_await std::move(waiting);
+  if (link.name != host) complain(act, "waited for a connection to " + host + " and got one to " + link.name);
 }
 
 /// Open, send, finish, let go.
@@ -597,6 +634,52 @@ awaitable<void> visit(Act& act) {
 }
 
 // Limits that the program sets itself.
+
+/// A guest of an inn, who waits for a bed.
+awaitable<void> stay(Act& act, std::string inn) {
+  HonestStage& stage = act.stage;
+  const std::string name = stage.ledger.open("stay", act.actor.host, inn);
+  // By the inn alone, which cannot let its bed be made before its last guest has gone: this side waits.
+  stage.ledger.of(name).refusal = "the far side says: circuits_max";
+  try {
+    const std::size_t bytes = act.random.magnitude(400);
+    Fragment first = stage.streams.next(name, forth, bytes);
+    CircuitOptions options(name);
+    PeerUrl there("sim://" + inn, "echo", PeerId());
+    Circuit circuit =
+        co_await act.actor.peer->new_circuit_when_room(std::move(there), std::move(first), std::move(options));
+    stage.streams.sent(name, forth, bytes);
+    stage.memory.watch(circuit.trunk());
+    Opened opened(name, std::make_shared<Circuit>(std::move(circuit)));
+    co_await take_answer(act, opened);
+  } catch (const boost::system::system_error& failure) {
+    stage.ledger.ended(name, failure);
+  }
+}
+
+/// A node that takes few circuits at a time, and guests who wait until there is room.
+awaitable<void> fill_an_inn(Act& act) {
+  HonestStage& stage = act.stage;
+  const std::string inn = "inn-" + std::to_string(++stage.guests);
+  NodeOptions options;
+  options.name = inn;
+  options.random = stage.world.random(inn);
+  options.media["sim"] = stage.world.medium(inn);
+  options.limits.circuits_max = static_cast<std::uint32_t>(act.random.between(1, 5));
+  Node node(stage.world.executor(), std::move(options));
+  register_honest_services(node, stage);
+  node.listen("sim://" + inn);
+  TaskGroup guests(stage.world.executor());
+  const std::uint64_t count = act.draw_count(20);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    guests.spawn(stay(act, inn));
+    if (act.random.one_in(5)) co_await sleep_for(act.draw_time(50'000));
+  }
+  co_await guests.join();
+  stage.ledger.closes(inn);
+  co_await node.drain(std::chrono::minutes(1));
+  co_await node.close();
+}
 
 awaitable<void> be_refused(Act& act, Opened& opened) {
   co_await opened.circuit->accepted();
@@ -710,7 +793,8 @@ awaitable<void> call_in_time(std::shared_ptr<Caller> caller, Act& act, std::stri
 
 /// Calls side by side, some of them with little time.
 awaitable<void> call(Act& act) {
-  Opened opened = open(act, Opening("call", act.random.one_in(2) ? "calls" : "answers", act.draw_host()));
+  static constexpr const char* services[] = {"calls", "answers", "answers", "lingers"};
+  Opened opened = open(act, Opening("call", services[act.random.below(4)], act.draw_host()));
   if (!opened.circuit) co_return;
   const auto caller = std::make_shared<Caller>(std::move(*opened.circuit));
   act.stage.circuits.erase(opened.name);
@@ -729,6 +813,7 @@ awaitable<void> call(Act& act) {
   }
   co_await tasks.join();
   act.stage.ledger.of(opened.name).closed = true;
+  if (act.random.one_in(2)) caller->circuit().finish(); // its handler goes on
   caller->circuit().close();
 }
 
@@ -749,10 +834,12 @@ constexpr Kind kinds[] = {{"burst", burst},       {"rattle", rattle},
                           {"halve", halve},       {"halve", halve},
                           {"halve", halve},       {"handover", hand_over},
                           {"again", open_again},  {"forget", fire_and_forget},
+                          {"begin", begin},       {"wait", wait_for_connection},
+                          {"inn", fill_an_inn},   {"inn", fill_an_inn},
                           {"visit", visit},       {"refused", be_refused},
                           {"queue", queue_up},    {"hurry", hurry},
                           {"hurry", hurry},       {"request", request},
-                          {"call", call}};
+                          {"call", call},         {"call", call}};
 
 } // namespace
 

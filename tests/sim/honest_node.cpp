@@ -6,13 +6,15 @@
 
 #include <chrono>
 #include <exception>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 
 namespace trunkline::sim {
 
 HonestNode::HonestNode(HonestStage& stage, std::string host, std::function<void(const std::string&)> log)
-    : stage_(stage), host_(std::move(host)), log_(std::move(log)) {
+    : stage_(stage), host_(std::move(host)), log_(std::move(log)),
+      moods_(std::make_shared<Random>(Random::derived(stage.world.seed(), host_ + " moods"))) {
   boot();
 }
 
@@ -23,14 +25,17 @@ void HonestNode::boot() {
   options.media["sim"] = stage_.world.medium(host_);
   options.on_link = [this](LinkChange change, const LinkInfo& link) {
     if (change == LinkChange::over) stage_.ledger.link_over(host_, link);
+    if (moods_->one_in(3)) throw std::runtime_error("the program throws");
   };
-  if (log_)
-    options.log = [this](LogLevel, std::string_view text) {
-      log_(to_text(stage_.world.now()) + " " + host_ + ": " + std::string(text));
-    };
+  options.log = [log = log_, moods = moods_, host = host_, &world = stage_.world](LogLevel, std::string_view text) {
+    if (log) log(to_text(world.now()) + " " + host + ": " + std::string(text));
+    if (moods->one_in(10)) throw std::runtime_error("the disk is full");
+  };
   node_ = std::make_shared<Node>(stage_.world.executor(), std::move(options));
   register_honest_services(*node_, stage_);
   node_->listen("sim://" + host_);
+  for (const std::string& other : stage_.hosts)
+    if (other != host_ && moods_->one_in(4)) node_->keep_connected("sim://" + other);
   peer_ = node_->new_peer("program");
   acts_ = std::make_unique<Tasks>(stage_.world.executor(), [this](std::exception_ptr failure) {
     try {

@@ -34,6 +34,7 @@ class HonestNode {
   HonestStage& stage_;
   std::string host_;
   std::function<void(const std::string&)> log_;
+  std::shared_ptr<Random> moods_; // when its callbacks throw, and whom it stays connected with
   std::shared_ptr<Node> node_;
   std::shared_ptr<LocalPeer> peer_;
   std::unique_ptr<Tasks> acts_;

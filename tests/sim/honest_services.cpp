@@ -6,6 +6,7 @@
 #include "fragment/error.hpp"
 #include "tests/sim/streaming.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -195,7 +196,7 @@ awaitable<void> serve_moods(Served& served) {
   const auto heard = [&] {
     const Metadata* const metadata = served.circuit->remote_metadata();
     const auto mood = metadata ? metadata->find("mood") : Metadata::const_iterator();
-    return metadata && mood != metadata->end() && mood->second == wanted->subject;
+    return metadata && mood != metadata->end() && mood->second == wanted->subject && !metadata->contains("passing");
   };
   while (!heard()) co_await served.circuit->metadata_changed();
   Fragment answer(1);
@@ -220,12 +221,35 @@ awaitable<Fragment> answer_late(Fragment request, Random* random) {
   co_return request;
 }
 
-/// The same side by side.
+/// The same side by side, few or many at once. It may have something else to do afterwards.
 awaitable<void> serve_answers(Served& served) {
   Random* const random = &served.random;
   const auto answer = [random](Fragment request) { return answer_late(std::move(request), random); };
-  co_await answer_calls(*served.circuit, answer);
+  AnswerOptions options;
+  if (random->one_in(2)) options.calls_max = random->between(1, 3);
+  co_await answer_calls(*served.circuit, answer, options);
   served.circuit->finish();
+  if (random->one_in(2)) co_await sleep_for(std::chrono::microseconds(random->magnitude(3'000'000)));
+}
+
+/// The same, and goes on for as long as its peer lives: nobody waits for it but the end of its node.
+awaitable<void> linger(Circuit owned, HonestStage* stage, Random random) {
+  {
+    const std::string name = owned.name();
+    const EndingChecker::Running running(stage->endings, "the service of circuit " + name);
+    stage->streams.served(name);
+    Circuit circuit = std::move(owned);
+    const auto answer = [&random](Fragment request) { return answer_late(std::move(request), &random); };
+    AnswerOptions options;
+    options.calls_max = random.between(1, 3);
+    try {
+      co_await answer_calls(circuit, answer, options);
+      circuit.finish();
+    } catch (const boost::system::system_error& failure) {
+      stage->ledger.ended(name, failure);
+    }
+  }
+  for (;;) co_await sleep_for(std::chrono::hours(1));
 }
 
 /// Takes its time for one answer.
@@ -248,6 +272,16 @@ awaitable<void> serve(Circuit owned, HonestStage& stage, std::shared_ptr<LocalPe
   } catch (const boost::system::system_error& failure) {
     stage.ledger.ended(name, failure);
     throw;
+  }
+}
+
+awaitable<void> linger_each(LocalPeer& peer, CircuitInbox& circuits, HonestStage* stage) {
+  const EndingChecker::Running running(stage->endings, "an instance of " + peer.service());
+  for (;;) {
+    std::optional<Circuit> circuit = co_await circuits.next();
+    if (!circuit) co_return;
+    Random random = Random::derived(stage->world.seed(), circuit->name());
+    peer.spawn(linger, std::move(*circuit), stage, random);
   }
 }
 
@@ -279,17 +313,25 @@ void register_honest_services(Node& node, HonestStage& stage) {
     };
   };
   node.register_service("echo", each(serve_echo));
-  node.register_service("sink", each(serve_sink));
+  ServiceOptions patient; // its queue is never full of circuits that wait, however many were given up
+  patient.circuits_max = 500;
+  patient.queue_max = 5000;
+  patient.queue_deadline = std::chrono::hours(2);
+  node.register_service("sink", each(serve_sink), patient);
   node.register_service("source", each(serve_source));
   node.register_service("pauser", each(serve_pauser));
   ServiceOptions untiring;
   untiring.runs_on = true;
   node.register_service("office", each(serve_office), untiring);
   node.register_service("hands", each(serve_hands));
-  node.register_service("halves", each(serve_halves));
+  patient.circuits_max = 20;
+  node.register_service("halves", each(serve_halves), patient);
   node.register_service("moods", each(serve_moods));
   node.register_service("calls", each(serve_calls));
   node.register_service("answers", each(serve_answers));
+  node.register_service("lingers", [stage = &stage](LocalPeer& peer, CircuitInbox& circuits) {
+    return linger_each(peer, circuits, stage);
+  });
   ServiceOptions few;
   few.circuits_max = 3;
   few.queue_max = 4;

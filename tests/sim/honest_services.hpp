@@ -4,7 +4,8 @@
 //   sink    takes everything, at some pace            pauser  reads nothing for minutes, then everything
 //   office  answers each line, and complains of some  hands   passes its circuit from task to task
 //   halves  finishes, closes and lets go in any order moods   waits for the metadata that a fragment names
-//   calls   answers requests, some of them late       answers the same, side by side
+//   calls   answers requests, some of them late       answers the same, side by side, few or many
+//   lingers as answers, and goes on after the last
 //   narrow  works on three at once, four may wait
 //   solo    as sink, one circuit per instance         single  as sink, one instance per node
 #pragma once

@@ -72,7 +72,7 @@ class Ledger {
   void check_arrivals();
 
   std::uint64_t ends() const noexcept { return ends_; }
-  /// Services of a host that were to fail.
+  /// Services and tasks of a host that were to fail.
   std::uint64_t throws_at(const std::string& host) const {
     const auto found = throws_.find(host);
     return found == throws_.end() ? 0 : found->second;
@@ -81,6 +81,8 @@ class Ledger {
     of(circuit).throws = true;
     ++throws_[of(circuit).server];
   }
+  /// A task that works on a circuit that its host opened fails with it, which is a failure of that host.
+  void note_failed_task(const std::string& circuit) { ++throws_[of(circuit).opener]; }
 
  private:
   bool is_excused(const Entry& entry, const boost::system::error_code& code, const std::string& text,
