@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import (ACCEPT, CLOSE, CLOSE_RECEIVED, CREDIT, DRAIN, FINISH, FINISH_ACKNOWLEDGED, GOODBYE, HELLO, OPEN, PEER_ENDED,
-                    PEER_METADATA, PING, PONG, PREFACE, JOIN_OR_START, REFUSE, RESET, Fragment, data_frames, frame, message)
+                    PEER_METADATA, PING, PONG, PREFACE, JOIN_OR_START, METADATA, DATA, REFUSE, RESET, Fragment, data_frames, frame, message, varint)
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "frames.json")
 NODE, PEER, OTHER = (bytes(range(start, start + 16)) for start in (0x00, 0x10, 0x20))
@@ -22,6 +22,16 @@ def data(fragment, rooms=()):
     return [encoded for encoded, _ in data_frames(1, fragment, lambda wanted: next(credits, wanted + (1 << 20)))]
 
 
+def data_with(metadata, op, part, payload=b""):
+    """A whole data frame on circuit 1 with these bytes of metadata."""
+    header = b"".join(varint(n << 1 ^ n >> 63) for n in (op, part))
+    return frame(DATA, varint(1) + header + varint(len(metadata)) + metadata + payload, METADATA)
+
+
+def fixed32(number, value):
+    return varint(number << 3 | 5) + value.to_bytes(4, "little")
+
+
 def frames():
     [small], [full], [empty] = (data(fragment) for fragment in (
         Fragment(op=7, part=-1, payload=b"hello"),
@@ -32,17 +42,26 @@ def frames():
     return {
         "preface": PREFACE,
         "hello": control(HELLO, (1, 1), (2, 1), (3, NODE), (4, "golden"), (5, "tcp://0.0.0.0:7000"), (8, 4 << 20)),
+        "hello_with_features_and_limits": control(
+            HELLO, (1, 1), (2, 1), (3, NODE), (4, "golden"), (6, "calls"), (6, "shares"), (8, 4 << 20), (9, 4096), (10, 64), (11, 512),
+            (12, 2048), (13, 100), (14, 1 << 20), (15, 500)),
+        "open_with_deadline": control(
+            OPEN, (1, 3), (2, JOIN_OR_START), (3, PEER), (4, "client"), (6, "echo"), (10, 1500)),
         "open": control(OPEN, (1, 1), (2, JOIN_OR_START), (3, PEER), (4, "client"), (6, "echo"), (7, "name"), (8, "user"), (9, True)),
         "accept": control(ACCEPT, (1, 1), (2, OTHER), (3, "echo")),
         "refuse": control(REFUSE, (1, 1), (2, 20), (3, "no service"), (4, "tcp://10.0.0.7:7000/echo/ICEiIyQlJicoKSorLC0uLw")),
         "data": small,
         "data_with_metadata": full,
         "data_empty": empty,
+        "data_with_deadline": data_with(message((1, b"call")) + fixed32(4, 250), 7, 12, b"hello"),
+        "data_that_cancels": data_with(message((5, True)), 0, 12),
         "data_first_of_more": first,
         "data_continues": middle,
         "data_last": last,
         "credit_of_circuit": control(CREDIT, (1, 1), (2, 131072)),
         "credit_of_trunk": control(CREDIT, (2, 7340032)),
+        "credit_that_widens": control(CREDIT, (1, 1), (2, 393216), (3, 262144)),
+        "credit_that_completes": control(CREDIT, (2, 1048576), (4, 1)),
         "finish": control(FINISH, (1, 1)),
         "finish_acknowledged": control(FINISH_ACKNOWLEDGED, (1, 1)),
         "close": control(CLOSE, (1, 1)),

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -88,6 +89,13 @@ Fragment cut_fragment() {
   return fragment;
 }
 
+Fragment call_fragment() {
+  Fragment fragment(7, "call", "hello");
+  fragment.part = 12;
+  fragment.set_deadline(std::chrono::steady_clock::time_point() + std::chrono::milliseconds(250));
+  return fragment;
+}
+
 /// What the C++ side makes of the values that frames.py names.
 std::map<std::string, std::string> our_frames() {
   std::map<std::string, std::string> frames;
@@ -101,6 +109,28 @@ std::map<std::string, std::string> our_frames() {
   hello.add_addresses("tcp://0.0.0.0:7000");
   hello.set_fragment_bytes_max(4 << 20);
   frames["hello"] = framed(FrameType::hello, hello);
+
+  wire::Hello telling = hello;
+  telling.clear_addresses();
+  telling.add_features("calls");
+  telling.add_features("shares");
+  telling.set_circuits_max(4096);
+  telling.set_name_bytes_max(64);
+  telling.set_user_string_bytes_max(512);
+  telling.set_metadata_bytes_max(2048);
+  telling.set_remote_peers_max(100);
+  telling.set_remote_metadata_bytes_max(1 << 20);
+  telling.set_control_frames_per_second_max(500);
+  frames["hello_with_features_and_limits"] = framed(FrameType::hello, telling);
+
+  wire::Open late;
+  late.set_circuit(3);
+  late.set_mode(wire::Open::JOIN_OR_START);
+  late.set_from_peer(id(0x10));
+  late.set_from_service("client");
+  late.set_to_service("echo");
+  late.set_remaining_ms(1500);
+  frames["open_with_deadline"] = framed(FrameType::open, late);
 
   wire::Open open;
   open.set_circuit(1);
@@ -130,6 +160,8 @@ std::map<std::string, std::string> our_frames() {
   frames["data"] = framed(small_fragment(), 0, 0, 5);
   frames["data_with_metadata"] = framed(full_fragment(), wire::flag_metadata, 0, 1);
   frames["data_empty"] = framed(Fragment(), 0, 0, 0);
+  frames["data_with_deadline"] = framed(call_fragment(), wire::flag_metadata, 0, 5);
+  frames["data_that_cancels"] = framed(Fragment::cancelling(12), wire::flag_metadata, 0, 0);
   frames["data_first_of_more"] = framed(cut, wire::flag_metadata | wire::flag_first_of_more, 0, 3);
   frames["data_continues"] = framed(cut, wire::flag_continues, 3, 5);
   frames["data_last"] = framed(cut, wire::flag_continues | wire::flag_last, 5, 7);
@@ -140,6 +172,15 @@ std::map<std::string, std::string> our_frames() {
   credit.set_circuit(1);
   credit.set_bytes(131072);
   frames["credit_of_circuit"] = framed(FrameType::credit, credit);
+
+  credit.set_bytes(393216);
+  credit.set_growth(262144);
+  frames["credit_that_widens"] = framed(FrameType::credit, credit);
+  credit.clear_circuit();
+  credit.clear_growth();
+  credit.set_bytes(1048576);
+  credit.set_completes(1);
+  frames["credit_that_completes"] = framed(FrameType::credit, credit);
 
   wire::Finish finish;
   finish.set_circuit(1);
@@ -206,7 +247,7 @@ wire::DataHead read_data(const std::string& frame, Fragment& fragment) {
 
 TEST_CASE("wire: every kind of frame is, byte for byte, what an outsider makes of the page") {
   const auto golden = golden_frames();
-  REQUIRE(golden.size() == 25);
+  REQUIRE(golden.size() == 31);
 
   const auto ours = our_frames();
 
@@ -233,6 +274,15 @@ TEST_CASE("wire: an outsider's data frames are read as the fragments they were")
     CHECK(fragment.payload == expected.payload);
     CHECK(fragment.err == expected.err);
   }
+  Fragment call;
+  read_data(golden.at("data_with_deadline"), call);
+  CHECK(call.subject == "call");
+  CHECK(call.deadline() == std::chrono::steady_clock::time_point() + std::chrono::milliseconds(250));
+  CHECK_FALSE(call.cancels());
+  Fragment word;
+  read_data(golden.at("data_that_cancels"), word);
+  CHECK(word.cancels());
+  CHECK(word.part == 12);
   Fragment first;
   Fragment middle;
   Fragment last;
