@@ -83,8 +83,7 @@ struct ReceivingSide {
   Instant granted_at{};
   Instant consumed_at{};           // or when the queue became readable
   std::uint32_t errors_unread = 0; // of what is unread, in `errors`
-  std::uint32_t empty_frames : 31 = 0; // Reader: in a row
-  bool read_here : 1 = false;          // our application has taken something
+  std::uint32_t empty_frames = 0;  // Reader: in a row
 };
 
 /// What is queued to be sent. Scheduler's.
@@ -115,11 +114,12 @@ struct ClosingWait {
   std::uint8_t looks = 0;          // since the last progress
 };
 
-/// How it began. Circuits'.
+/// How it began. Circuits', but for what the comments name.
 struct Opening {
   Instant opened_at{};        // of one that was held: when it was handed out
   std::uint16_t strings = 0;  // bytes of the names that its opener, the far side, gave it
   bool in_backlog = false;    // opened by the far side and not yet taken by a service
+  bool is_read = false;       // Window: our application has taken something
 };
 
 /// Each group of members belongs to the part that is named, and only that part writes it, except for the reset at the

@@ -1,5 +1,5 @@
 // Circuits that we have closed and that are not over yet: what was queued before the close has to go out, and the close
-// wants its answer. Nobody may be waiting for that any more, so it has a deadline, which counts from the last progress:
+// wants its answer. Perhaps no task waits for that any more, so it has a deadline, which counts from the last progress:
 // a frame of it that went out, credit that came. And because what we wrote may take long on its way, a circuit is given
 // up only when the far side has answered a ping that was written after all that.
 #pragma once
@@ -29,8 +29,8 @@ class Closings {
   Instant deadline() const noexcept {
     return line_.empty() ? Instant::max() : after(line_.front().closing_wait.looked_at, interval());
   }
-  /// `moved_at`: when the trunk's credit came last, or something was sent that had waited. A circuit that lacks only that, or the far side's memory, waits
-  /// for other circuits: while they move it is not given up.
+  /// `moved_at`: when the trunk's credit came last, or something was sent that had waited. A circuit that lacks only
+  /// that, or the far side's memory, waits for other circuits: while they move it is not given up.
   void tick(Instant moved_at);
 
   /// looked_at <= now, looks <= looks_for_others_max.

@@ -140,7 +140,7 @@ class Scheduler {
   std::uint32_t passed_by_ = 0; // how often credit came and was too little for the first of blocked_
   bool shares_ = false;
   std::int64_t window_ = trunk_window_bytes_initial; // of the far side, as far as it has told
-  std::int64_t half_ = 0; // of it, once the circuits share it: what is free beyond that goes to whoever comes first
+  std::int64_t half_ = 0; // of it, once the circuits share it: the rest goes to the circuit that comes first
   std::int64_t holders_ = 0; // circuits that hold more than a little
   Instant moved_at_{}; // when the trunk's credit came last, or something was sent that had waited
 };

@@ -1,5 +1,5 @@
 // Circuits that have something to send and credit of their own for it, but hold as much of the trunk's credit as is
-// their share now. The circuit that holds least comes first: nobody waits for those whose readers pause.
+// their share now. The circuit that holds least comes first: those whose readers pause hold up no other.
 #pragma once
 
 #include "circuit/native/circuit.hpp"

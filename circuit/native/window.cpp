@@ -68,7 +68,7 @@ std::optional<Fragment> Window::take(NativeCircuit& circuit, FragmentQueue& queu
   FragmentNode* node = queue.pop();
   prefetch(queue.first());
   circuit.receiving.consumed_at = whole_.now + Instant::duration(1); // some time after the last input
-  circuit.receiving.read_here = true;
+  circuit.opening.is_read = true;
   if (&queue == &circuit.receiving.errors) take_from_errors(circuit, *node);
   std::optional<Fragment> fragment(std::move(node->fragment));
   fragment->stamp(circuit.names, fragment->serial());
@@ -86,21 +86,22 @@ void Window::settle(NativeCircuit& circuit, const FragmentNode& node, NativeCirc
   if (stall_check_at_ != Instant::max()) serve_reservations(); // somebody may wait for the pool
 }
 
-void Window::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra) {
-  consumed_ += static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(trunk_extra) + off_by_one("window");
-  extras_ -= static_cast<std::int64_t>(trunk_extra);
-  if (consumed_ >= std::min(receive_credit_, window_) >> 2 && consumed_ >= std::min(worth_granting(), window_ >> 2))
-    grant_trunk();
-  if (circuit) consumed_of(*circuit, static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(extra));
-}
-
-void Window::consumed_of(NativeCircuit& circuit, std::int64_t bytes) {
+/// In line: it is done for every fragment that is taken.
+[[gnu::always_inline]] inline void Window::consumed_of(NativeCircuit& circuit, std::int64_t bytes) {
   if (circuit.ended || circuit.finished_there() || circuit.closed_here()) return;
   circuit.receiving.consumed += static_cast<std::int32_t>(bytes);
   const bool is_scarce = shares_ && receive_credit_ < window_ >> 1; // it is not held to what it holds otherwise
   const bool is_half = circuit.receiving.consumed >= circuit.receiving.window >> 1;
   if (circuit.ungranted.is_linked() && !is_half && !is_scarce) return; // most of the time, in a stream
   if (circuit.receiving.consumed >= worth_granting()) consumed_enough(circuit, is_half, is_scarce);
+}
+
+void Window::consumed(NativeCircuit* circuit, std::size_t cost, std::size_t extra, std::size_t trunk_extra) {
+  consumed_ += static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(trunk_extra) + off_by_one("window");
+  extras_ -= static_cast<std::int64_t>(trunk_extra);
+  if (consumed_ >= std::min(receive_credit_, window_) >> 2 && consumed_ >= std::min(worth_granting(), window_ >> 2))
+    grant_trunk();
+  if (circuit) consumed_of(*circuit, static_cast<std::int64_t>(cost) - static_cast<std::int64_t>(extra));
 }
 
 void Window::consumed_enough(NativeCircuit& circuit, bool is_half, bool is_scarce) {
@@ -124,9 +125,8 @@ void Window::put_credit(CircuitId id, std::int64_t bytes, std::int64_t growth, C
   writer_.put_credit(id, static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(growth), completes);
 }
 
-/// Grants what was consumed. A window of which half is consumed within two round trips
-/// holds its sender back, and doubles; not while a fragment waits for memory, which would take more of the trunk's
-/// credit from others.
+/// Grants what was consumed. A window of which half is consumed within two round trips holds its sender back, and
+/// doubles; not while a fragment waits for memory, which would take more of the trunk's credit from others.
 void Window::grant_circuit(NativeCircuit& circuit) {
   std::int64_t bytes = circuit.receiving.consumed;
   std::int64_t growth = 0;
@@ -256,7 +256,7 @@ std::size_t Window::pool_free() const noexcept {
 /// either. The smallest of them are few kilobytes, and of the largest, only two fit the pool anyway.
 bool Window::is_restricted(const NativeCircuit& circuit) const {
   const std::size_t total = circuit.receiving.assembly->total;
-  return shares_ && !circuit.receiving.read_here && total > short_beginning_bytes_max && total <= pool_ / 8;
+  return shares_ && !circuit.opening.is_read && total > short_beginning_bytes_max && total <= pool_ / 8;
 }
 
 bool Window::has_room(const NativeCircuit& circuit, std::size_t missing) const {
@@ -405,7 +405,7 @@ void Window::check_stalled_readers() {
   const bool only_unread = is_pool && reserving_.empty(); // what waits may have half of the pool only
   std::vector<NativeCircuit*> holders;
   for (NativeCircuit& circuit : circuits_.all()) {
-    if (circuit.receiving.unread == 0 || (only_unread && circuit.receiving.read_here)) continue;
+    if (circuit.receiving.unread == 0 || (only_unread && circuit.opening.is_read)) continue;
     if (is_left_unread(circuit) && (!is_pool || holds_pool(circuit))) holders.push_back(&circuit);
   }
   std::ranges::sort(holders, std::ranges::greater(),

@@ -5,7 +5,7 @@
 // whole once its memory is set aside, so that one that has begun can always be completed. Fragments that come while the
 // pool has too little wait in line, and what the window lets through of them meanwhile is held chunk by chunk.
 //
-// Readers may pause for as long as they like, while nobody needs the memory that they hold.
+// Readers may pause for as long as they like, while no other circuit needs the memory that they hold.
 #pragma once
 
 #include "circuit/invariant.hpp"
@@ -94,7 +94,7 @@ class Window {
   }
 
   /// receive_credit + consumed + unread == window + extras, pool_missing <= pool_reserved <= pool, and a clock runs
-  /// exactly while somebody needs memory that there is not. The sums of each circuit when `full`.
+  /// exactly while memory is wanted that there is not. The sums of each circuit when `full`.
   void check(bool full);
 
  private:
@@ -159,7 +159,7 @@ class Window {
   std::int64_t low_ = 0; // when the far side has less than this left, it is granted what is due
   bool shares_ = false;
   Instant stall_check_at_ = Instant::max();
-  Instant short_since_{}; // memory, or since somebody got some
+  Instant short_since_{}; // memory, or since some was given
 };
 
 } // namespace trunkline
