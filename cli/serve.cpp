@@ -1,4 +1,5 @@
 // trunkline serve: a node that answers syncs of one directory until it is told to end.
+#include "async/signal.hpp"
 #include "async/within.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
@@ -58,9 +59,22 @@ void log_note(const Logger& logger, const sync::Note& note) {
   }
 }
 
+/// With --stdio: the only connection that there is.
+struct Visitor {
+  void note(LinkChange change) {
+    is_there = is_there || change == LinkChange::opened;
+    has_left = has_left || change == LinkChange::over;
+    changed.notify_all();
+  }
+
+  bool is_there = false;
+  bool has_left = false;
+  Signal changed;
+};
+
 /// Until a signal: then syncs that run may end within the grace, or until the next signal.
 awaitable<void> serve_until_signal(Node* node, std::shared_ptr<sync::Service> service, asio::signal_set* signals,
-                                   std::chrono::seconds grace, Logger logger) {
+                                   std::chrono::seconds grace, Logger logger, Visitor*) {
   using namespace asio::experimental::awaitable_operators;
   co_await signals->async_wait(asio::use_awaitable);
   service->refuse_new();
@@ -72,20 +86,27 @@ awaitable<void> serve_until_signal(Node* node, std::shared_ptr<sync::Service> se
   co_await node->close();
 }
 
+awaitable<void> until_there(Visitor* visitor) {
+  while (!visitor->is_there && !visitor->has_left) co_await visitor->changed.wait();
+}
+
 /// The connection to whoever started this has come and gone, or has not come.
-awaitable<void> until_left(Node* node) {
-  constexpr int patience_count = 150; // of looks, until it says Hello
-  bool was_there = false;
-  for (int looks = 0; was_there ? !node->links().empty() : looks < patience_count; ++looks) {
-    co_await sleep_for(std::chrono::milliseconds(200));
-    was_there = was_there || !node->links().empty();
+awaitable<void> until_left(Visitor* visitor) {
+  constexpr std::chrono::seconds patience{30}; // until it says Hello
+  try {
+    co_await within(patience, until_there(visitor));
+  } catch (const boost::system::system_error& failure) {
+    if (failure.code() != error::timed_out) throw;
+    visitor->has_left = true;
   }
+  while (!visitor->has_left) co_await visitor->changed.wait();
 }
 
 awaitable<void> serve_until_left(Node* node, std::shared_ptr<sync::Service> service, asio::signal_set* signals,
-                                 std::chrono::seconds grace, Logger logger) {
+                                 std::chrono::seconds grace, Logger logger, Visitor* visitor) {
   using namespace asio::experimental::awaitable_operators;
-  const auto first = co_await (until_left(node) || serve_until_signal(node, service, signals, grace, logger));
+  const auto first =
+      co_await (until_left(visitor) || serve_until_signal(node, service, signals, grace, logger, visitor));
   if (first.index() == 0) co_await node->close();
 }
 
@@ -105,7 +126,11 @@ int serve(const ServeOptions& options) {
   NodeOptions node_settings = node_options("serve");
   node_settings.log = [logger](LogLevel level, std::string_view line) { logger->log(level_of(level), line); };
   const auto stdio = std::make_shared<StdioMedium>();
-  if (options.stdio) node_settings.media.emplace(stdio->scheme(), stdio);
+  Visitor visitor;
+  if (options.stdio) {
+    node_settings.media.emplace(stdio->scheme(), stdio);
+    node_settings.on_link = [&visitor](LinkChange change, const LinkInfo&) { visitor.note(change); };
+  }
   Node node(io.get_executor(), std::move(node_settings));
   sync::ServiceOptions settings;
   settings.root = root;
@@ -122,7 +147,7 @@ int serve(const ServeOptions& options) {
   std::exception_ptr failure;
   if (options.stdio) node.listen(StdioMedium::own_address());
   const auto serving = options.stdio ? serve_until_left : serve_until_signal;
-  asio::co_spawn(io, serving(&node, service, &signals, std::chrono::seconds(options.grace_seconds), logger),
+  asio::co_spawn(io, serving(&node, service, &signals, std::chrono::seconds(options.grace_seconds), logger, &visitor),
                  [&](std::exception_ptr thrown) {
                    failure = std::move(thrown);
                    signals.cancel();

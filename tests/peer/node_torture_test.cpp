@@ -95,7 +95,7 @@ TEST_CASE("node: when it is destroyed after any handler, the other one lives on 
     asio::io_context io(1);
     Village village(io);
     for (std::size_t ran = 0; ran < stop_after && !at_rest; ++ran)
-      at_rest = io.run_one_for(std::chrono::milliseconds(50)) == 0;
+      at_rest = io.run_one_for(std::chrono::seconds(1)) == 0;
     Node& survivor = stop_after % 2 ? *village.other : *village.one;
 
     (stop_after % 2 ? village.one : village.other).reset();
