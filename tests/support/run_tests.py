@@ -118,7 +118,7 @@ def select(tests, filters):
 def sanitizer_environment():
     os.environ.setdefault("ASAN_OPTIONS", "detect_stack_use_after_return=1:check_initialization_order=1:handle_abort=0")
     os.environ.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
-    os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1")
+    os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1:die_after_fork=0")
     symbolizer = shutil.which("llvm-symbolizer-19")
     if symbolizer:
         for tool in ("ASAN", "UBSAN", "TSAN"):
