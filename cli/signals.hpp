@@ -17,4 +17,13 @@ inline void add_end_signals(asio::signal_set& signals) {
   }
 }
 
+/// Keeps the same signals from arriving, or lets those arrive that came meanwhile: between two signal sets one would end
+/// the program as if nobody listened.
+inline void hold_end_signals(bool hold) {
+  sigset_t numbers;
+  sigemptyset(&numbers);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&numbers, number);
+  ::pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &numbers, nullptr);
+}
+
 } // namespace trunkline::cli

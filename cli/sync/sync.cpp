@@ -192,7 +192,8 @@ awaitable<ExitCode> sync_raced(Run* run, Node* here, Node* there, asio::signal_s
   using namespace asio::experimental::awaitable_operators;
   const auto winner =
       co_await (sync_to_the_end(run, here, there) || signals->async_wait(asio::use_awaitable) || tick(run));
-  signals->clear(); // the next one ends the process
+  if (run->options.watch) hold_end_signals(true); // until somebody listens again
+  signals->clear();                               // the next one ends the process
   const double seconds = Run::seconds_since(run->begin);
   ExitCode code = run->report.errors > 0        ? ExitCode::partial
                   : run->report.vanished > 0    ? ExitCode::vanished
@@ -249,6 +250,7 @@ int sync_once(const SyncOptions& options) {
   Node there(io.get_executor(), quiet_node(run, "there", medium));
   asio::signal_set signals(io);
   add_end_signals(signals);
+  hold_end_signals(false);
   ExitCode code = ExitCode::equal;
   std::exception_ptr failure;
   asio::co_spawn(io, sync_raced(&run, &here, &there, &signals), [&](std::exception_ptr thrown, ExitCode ended) {
@@ -284,9 +286,11 @@ Woken wait_for_change(TreeWatch& watch, Duration patience) {
   asio::io_context io(1);
   asio::signal_set signals(io);
   add_end_signals(signals);
+  hold_end_signals(false);
   auto woken = Woken::interrupted;
   asio::co_spawn(io, wait_for_change(&watch, &signals, patience), [&](std::exception_ptr thrown, Woken how) {
     if (!thrown) woken = how;
+    hold_end_signals(true);
     signals.cancel();
   });
   io.run();
@@ -313,6 +317,7 @@ int keep_equal(const SyncOptions& options) {
   constexpr Duration rescan_unwatched = std::chrono::seconds(10);
   if (parse_location(options.from, options.shell).is_remote())
     throw UsageError("--watch watches SRC, which has to be here; run it where \"" + options.from + "\" is");
+  hold_end_signals(true);
   TreeWatch watch(options.from);
   Duration retry = retry_min;
   for (;;) {
@@ -554,6 +559,19 @@ Command add_sync(CLI::App& program) {
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0, 86'400))
+      ->group(group_output);
+  command
+      ->add_flag_callback("-P,--progress,--partial", [] {},
+                          "Always so: one line says how far all of it is, and what a large file has got is kept")
+      ->group(group_output);
+  command
+      ->add_option_function<std::string>(
+          "--info",
+          [](const std::string& what) {
+            if (what != "progress2") throw CLI::ValidationError("only progress2, which is always so, is spoken");
+          },
+          "progress2, which is always so")
+      ->type_name("WHAT")
       ->group(group_output);
   command->add_flag("--json", options->style.json, "One JSON object per line, the last one is the summary")
       ->group(group_output);

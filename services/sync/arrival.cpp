@@ -43,7 +43,9 @@ awaitable<void> Arrival::take(Circuit circuit) {
   if (header.size() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
     throw_protocol("a file of " + std::to_string(header.size()) + " bytes");
   ++voice_.report().circuits;
-  if (wants_.is_there(index)) { // since it was asked for
+  // What is written in place may have size and time of the whole file by now, and be what an earlier reading made of it.
+  const bool in_place = options_.in_place || options_.append;
+  if (!in_place && wants_.is_there(index)) { // since it was asked for
     circuit.close();
     wants_.resolve(index);
     co_return;

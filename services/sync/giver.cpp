@@ -30,6 +30,7 @@ namespace trunkline::sync {
 namespace {
 
 constexpr std::size_t notes_between_yields = 64;
+constexpr std::size_t names_between_yields = 64;
 constexpr Duration pause_between_attempts = std::chrono::milliseconds(2);
 
 struct Listed {
@@ -84,6 +85,24 @@ using GivingPointer = std::shared_ptr<Giving>;
 
 // The listing.
 
+/// A path that is named and left out leads nowhere, nor does one that is not there. Returns those.
+awaitable<std::vector<std::string>> drop_what_leads_nowhere(GivingPointer giving) {
+  std::vector<std::string> missing;
+  std::size_t count = 0;
+  for (const std::string& path : giving->only->named()) {
+    std::optional<Status> status;
+    try {
+      status = giving->source.root->directory(parent_of(path))->status(std::string(name_of(path)));
+    } catch (const FileError&) {} // it cannot be reached, which is as good as not there
+    if (!status) missing.push_back(path);
+    if (!status || giving->filter.hides(path, status->is_directory())) giving->only->drop(path);
+    ++giving->watch.progress->worked;
+    if (++count % names_between_yields == 0) co_await let_others_run();
+  }
+  std::sort(missing.begin(), missing.end());
+  co_return missing;
+}
+
 awaitable<void> give_listing(GivingPointer giving) {
   wire::Listing batch;
   wire::Notes notes;
@@ -122,11 +141,17 @@ awaitable<void> give_listing(GivingPointer giving) {
   Walk walk = source.only.empty() ? Walk(source.root, giving->filter, std::move(listener), scope)
                                   : Walk(source.root, giving->filter, std::move(listener), source.only);
 
+  std::vector<std::string> missing; // of what was named
+  if (giving->only) missing = co_await drop_what_leads_nowhere(giving);
   for (bool more = true; more;) {
     std::optional<Entry> entry = walk.next();
     more = entry || !walk.ended();
-    if (!more && giving->only)
-      for (const std::string& path : giving->only->missing())
+    if (!more && giving->only) {
+      const std::vector<std::string> gone = giving->only->missing();
+      missing.insert(missing.end(), gone.begin(), gone.end());
+    }
+    if (!more)
+      for (const std::string& path : missing)
         add_note(Note::Kind::error, path, '"' + printable(path) + "\" is named, and is not there");
     if (entry) {
       const Status& status = walk.status();

@@ -320,6 +320,7 @@ bool ListingReader::is_excluded(const wire::Entry& entry) {
   if (entry.path().empty()) return false;
   if (!excluded_.empty() && is_below(entry.path(), excluded_)) return true;
   const bool is_directory = entry.type() == wire::Entry::DIRECTORY;
+  if (options_.only && is_directory) return false; // it leads to what is named, whatever the rules say
   if (!filter_.hides(entry.path(), is_directory)) return false;
   if (is_directory) excluded_ = entry.path();
   return true;

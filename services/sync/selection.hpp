@@ -17,15 +17,25 @@ class Selection {
 
   /// Whether a path is one of them, or leads to one.
   bool holds(std::string_view path) const;
+  /// Whether it leads to one; rules do not count there then, as in rsync.
+  bool leads(std::string_view path) const;
+  /// Those that are named, in no order.
+  std::vector<std::string> named() const;
+  /// The path is named no longer, and what leads to nothing else leads nowhere.
+  void drop(const std::string& path);
   /// The path was found.
   void found(std::string_view path);
   /// Those that were named and not found.
   std::vector<std::string> missing() const;
 
  private:
-  enum class State : unsigned char { leads, named, found };
+  struct Place {
+    bool is_named = false;
+    bool is_found = false;
+    std::size_t leads = 0; // to so many places right below it
+  };
 
-  std::unordered_map<std::string, State> paths_;
+  std::unordered_map<std::string, Place> paths_;
 };
 
 } // namespace trunkline::sync

@@ -151,6 +151,19 @@ def test_help_and_version(here):
     assert run("--version").stdout.decode() == f"trunkline {built}\n"
 
 
+def test_the_man_page_names_every_option_and_exit_code_of_sync(here):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "cli", "sync", "trunkline-sync.1"), encoding="utf-8") as file:
+        page = file.read().replace("\\-", "-")
+    option = re.compile(r"(?<![\w-])(--?[a-zA-Z0-9][\w-]*)")
+    text = run("sync", "--help").stdout.decode()
+    spoken = {name for line in text.splitlines() if line.startswith("  -") for name in option.findall(line[:34] if len(line) > 34 and line[33] == " " else line)}
+    heads = re.findall(r"^\.TP\n(\\fB-.*)$", page, re.MULTILINE)
+    written = {name for head in heads for name in option.findall(re.sub(r"\\f[BRI]", " ", head))}
+    assert spoken == written, (sorted(spoken - written), sorted(written - spoken))
+    codes = set(re.findall(r"[:;]\s(\d+)\s", text[text.index("Exit codes:"):]))
+    assert codes == set(re.findall(r"^\.B (\d+)$", page, re.MULTILINE)), codes
+
+
 def test_wrong_usage_is_one_line_and_exit_code_1(here):
     for arguments in ([], ["fly"], ["sync"], ["sync", "a"], ["sync", "--fly", "a", "b"], ["serve"], ["serve", "--root", here],
                       ["sync", "tcp://a:1/", "tcp://b:1/"], ["sync", "ftp://a:1/", "b"], ["sync", "tcp://a/", "b"],

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random trees and changes, random options of transfer and attributes: `trunkline sync` and rsync make the same of them.
 
-    attributes_test.py PROGRAM [--seeds N] [--first S] [--verbose]
+    attributes_test.py PROGRAM [--seeds N] [--first S] [--verbose] [--keep]
 
 Each seed makes a source with files of several sizes, hard links, extended attributes, ACLs, owners (as root), odd modes, fifos
 and links, and a destination that is an older version of it with some of it changed. Both programs bring the source to a copy
@@ -218,7 +218,7 @@ def sync(program, choose, words, here, way):
     return serve, [program, "sync", *words, f"{serve.address}!/from", f"{here}/ours/to"]
 
 
-def one(program, seed, verbose):
+def one(program, seed, verbose, keep):
     choose = random.Random(seed)
     here = tempfile.mkdtemp(prefix="trunkline-attributes-")
     serve = None
@@ -249,8 +249,11 @@ def one(program, seed, verbose):
         plain = [word for word in words if word != "-z"]
         theirs = subprocess.run(["rsync", "-rlpt", "--modify-window=-1", *plain, *(["--delete-after"] if "--delete" in words else []), f"{here}/from/", f"{here}/rsync/to/"],
                                 capture_output=True, timeout=PATIENCE)
-        left = [picture(f"{here}/{name}/to", words, f"{here}/from") for name in ("ours", "rsync")]
-        different = sorted(key for key in left[0].keys() | left[1].keys() if left[0].get(key) != left[1].get(key))
+        left = [picture(f"{here}/{name}", words, f"{here}/from") for name in ("ours/to", "rsync/to", "from")]
+        # What is as it is in the source is right, also where rsync makes something else of it: it takes the group's
+        # part out of an ACL that replaces one with default entries.
+        different = sorted(key for key in left[0].keys() | left[1].keys()
+                           if left[0].get(key) not in (left[1].get(key), left[2].get(key, ())))
         again = run_patiently([*command[:2], "-i", *command[2:]])
         busy = [line for line in again.stdout.decode(errors="replace").splitlines() if line[:1] in "<>ch*" and line[:2] != "  "][:3]
         if verbose:
@@ -267,8 +270,11 @@ def one(program, seed, verbose):
     finally:
         if serve:
             serve.__exit__()
-        subprocess.run(["chmod", "-R", "u+rwx", here], capture_output=True)
-        shutil.rmtree(here, ignore_errors=True)
+        if keep:
+            print(f"seed {seed}: {here}")
+        else:
+            subprocess.run(["chmod", "-R", "u+rwx", here], capture_output=True)
+            shutil.rmtree(here, ignore_errors=True)
 
 
 def shown(parts):
@@ -316,9 +322,10 @@ def main():
     parser.add_argument("--seeds", type=int, default=60)
     parser.add_argument("--first", type=int, default=int(os.environ.get("TRUNKLINE_SEED") or 1))
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="leave the trees where they are")
     wanted = parser.parse_args()
     program = os.path.abspath(wanted.program)
-    passed = sum(one(program, seed, wanted.verbose) for seed in range(wanted.first, wanted.first + wanted.seeds))
+    passed = sum(one(program, seed, wanted.verbose, wanted.keep) for seed in range(wanted.first, wanted.first + wanted.seeds))
     failed = wanted.seeds - passed
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or passed == 0 else 0
