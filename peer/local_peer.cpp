@@ -1,6 +1,7 @@
 #include "peer/local_peer.hpp"
 
 #include "async/clock.hpp"
+#include "async/first_of.hpp"
 #include "async/within.hpp"
 #include "circuit/circuit_ended.hpp"
 #include "circuit/owned_circuit.hpp"
@@ -9,7 +10,6 @@
 #include "peer/node_core.hpp"
 #include "peer/peer_state.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <fmt/format.h>
 
 #include <exception>
@@ -110,8 +110,7 @@ awaitable<Circuit> LocalPeer::new_circuit_when_room(std::shared_ptr<LocalPeer> p
     if (options.not_after == TimePoint::max()) {
       co_await full->open_wanted();
     } else {
-      using namespace asio::experimental::awaitable_operators;
-      co_await (full->open_wanted() || sleep_until(options.not_after));
+      co_await first_of(full->open_wanted(), sleep_until(options.not_after));
       if (core.now() >= options.not_after)
         throw_error(error::deadline_passed, fmt::format("{} takes no more circuits than there are", address));
     }

@@ -1,11 +1,11 @@
 #include "peer/node_core.hpp"
 
 #include "async/clock.hpp"
+#include "async/first_of.hpp"
 #include "circuit/native/machine.hpp"
 #include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <fmt/format.h>
@@ -383,7 +383,6 @@ void NodeCore::end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, 
 // Ending.
 
 awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadline) {
-  using namespace asio::experimental::awaitable_operators;
   core->home().check("Node::drain");
   const TimePoint now = Clock::of(core->executor()).now();
   const TimePoint due = after(now, deadline);
@@ -403,7 +402,7 @@ awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadlin
     }
   }
 
-  co_await (core->links_.gone() || sleep_until(due));
+  co_await first_of(core->links_.gone(), sleep_until(due));
   for (const auto& link : std::vector(core->trunks_.all()))
     if (link->phase() == Link::Phase::connecting) core->links_.abandon(link, reason); // it has no session to tick it
   co_await core->links_.gone();

@@ -1,9 +1,9 @@
 #include "peer/channel/connections.hpp"
 
+#include "async/first_of.hpp"
 #include "circuit/trunk.hpp"
 #include "fragment/deadline.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include <fmt/format.h>
 
@@ -147,12 +147,11 @@ std::shared_ptr<Trunk> Connections::end_one_shot(Remote& remote, std::uint32_t o
 }
 
 awaitable<void> Connections::wait_until_over(std::shared_ptr<Trunk> trunk, TimePoint due) {
-  using namespace asio::experimental::awaitable_operators;
   const auto is_there = [this, &trunk] {
     const std::vector<LinkInfo> all = state_.node().links();
     return std::any_of(all.begin(), all.end(), [&trunk](const LinkInfo& open) { return open.trunk == trunk; });
   };
-  while (state_.is_running() && state_.now() < due && is_there()) co_await (changed() || sleep_until(due));
+  while (state_.is_running() && state_.now() < due && is_there()) co_await first_of(changed(), sleep_until(due));
 }
 
 void Connections::add_to(NetworkMetrics& metrics) const {

@@ -1,12 +1,12 @@
 #include "peer/channel/sender.hpp"
 
+#include "async/first_of.hpp"
 #include "async/within.hpp"
 #include "circuit/trunk.hpp"
 #include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "peer/channel/wire.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include <fmt/format.h>
 
@@ -238,8 +238,7 @@ awaitable<SendResult> Sender::wait_for_ack(RemotePointer remote, std::shared_ptr
 }
 
 awaitable<void> Sender::wait_until_idle(TimePoint due) {
-  using namespace asio::experimental::awaitable_operators;
-  while (running_ > 0 && state_.now() < due) co_await (idle_changed_.wait() || sleep_until(due));
+  while (running_ > 0 && state_.now() < due) co_await first_of(idle_changed_.wait(), sleep_until(due));
 }
 
 void Sender::note_reuse(Remote& remote) noexcept {

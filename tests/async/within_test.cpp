@@ -1,8 +1,10 @@
+#include "async/first_of.hpp"
 #include "async/within.hpp"
 
 #include "async/signal.hpp"
 #include "tests/async/turns.hpp"
 #include "tests/support/co_test_case.hpp"
+#include "tests/support/note_thrown.hpp"
 
 #include <boost/system/system_error.hpp>
 #include <doctest/doctest.h>
@@ -10,6 +12,7 @@
 #include <chrono>
 #include <memory>
 #include <stdexcept>
+#include <string>
 
 using namespace trunkline;
 using namespace trunkline::test;
@@ -72,5 +75,21 @@ CO_TEST_CASE("async: within passes values and failures, and at its deadline has 
   const result<void> late = co_await as_result(within(1ms, wait_and_note_cancelled(never, cancelled)));
   CHECK(late.error() == error::timed_out);
   CHECK(cancelled == 1); // has ended before the caller goes on
+  CHECK_FALSE(never.has_waiters());
+}
+
+CO_TEST_CASE("async: the first of two ends with what that one threw, and throws operation_aborted when it is cancelled",
+             run_body) {
+  Signal never;
+  co_await first_of(turns(1), never.wait());
+  CHECK_FALSE(never.has_waiters());
+  const result<void> failed = co_await as_result(first_of(never.wait(), fail(error::stalled)));
+  CHECK(failed.error() == error::stalled);
+
+  std::string thrown;
+  const result<void> late = co_await as_result(within(1ms, note_thrown(first_of(never.wait(), sleep_for(1h)), thrown)));
+
+  CHECK(late.error() == error::timed_out);
+  CHECK(thrown == "aborted");
   CHECK_FALSE(never.has_waiters());
 }

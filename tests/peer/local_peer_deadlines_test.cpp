@@ -3,6 +3,7 @@
 // but nothing is waited out: what a deadline ends would otherwise wait for an hour.
 #include "async/tasks.hpp"
 #include "circuit/caller.hpp"
+#include "tests/support/note_thrown.hpp"
 #include "tests/peer/node_pair.hpp"
 #include "tests/support/co_test_case.hpp"
 #include "transport/medium.hpp"
@@ -271,6 +272,11 @@ awaitable<void> wait_for_room(NodePair& pair) {
   CHECK(end.code == make_error_code(error::circuit_limit_reached));
   const auto late = co_await failure_of(me->new_circuit_when_room(there, std::nullopt, in(5ms)));
   CHECK(late == make_error_code(error::deadline_passed));
+  std::string thrown;
+  auto waiting = note_thrown(me->new_circuit_when_room(there, std::nullopt, in(1h)), thrown);
+  const auto cancelled = co_await as_result(within(5ms, std::move(waiting)));
+  CHECK(cancelled.error() == error::timed_out);
+  CHECK(thrown == "aborted");
 
   std::vector<Circuit> far;
   for (int ended = 0; ended < 10; ++ended) {

@@ -2,6 +2,7 @@
 // left.
 #include "tests/peer/node_pair.hpp"
 #include "transport/sim/world.hpp"
+#include "tests/support/note_thrown.hpp"
 #include "tests/support/co_test_case.hpp"
 
 using namespace trunkline;
@@ -59,6 +60,20 @@ CO_TEST_CASE("node: draining without circuits ends at once", both_ways, NodePair
   CHECK(pair.there.links_count() == 0);
   while (pair.here.links_count() > 0) co_await asio::post(asio::use_awaitable);
   co_await pair.there.drain(std::chrono::hours(1)); // again: nothing to do
+}
+
+CO_TEST_CASE("node: a drain that is cancelled throws operation_aborted, and nothing else", both_ways, NodePair& pair) {
+  const auto me = pair.here.new_peer("asker");
+  pair.there.serve("keep", echo);
+  Circuit kept = me->join_or_start(pair.there_address, "keep", Fragment(1));
+  co_await kept.receive();
+
+  std::string thrown;
+  const auto failed = co_await as_result(
+      within(std::chrono::milliseconds(20), note_thrown(pair.here.drain(std::chrono::hours(1)), thrown)));
+
+  CHECK(failed.error() == error::timed_out);
+  CHECK(thrown == "aborted");
 }
 
 CO_TEST_CASE("node: both nodes may drain at once", both_ways, NodePair& pair) {

@@ -9,6 +9,7 @@
 #include "tests/sim/honest_services.hpp"
 #include "tests/sim/streaming.hpp"
 
+#include <boost/asio/multiple_exceptions.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include <algorithm>
@@ -141,7 +142,11 @@ awaitable<void> end_well(Act& act, Opened& opened, bool wait) {
 /// What one circuit of an act comes to. An end that the ledger knows a reason for is none of the act.
 awaitable<void> told(Act& act, std::string name, awaitable<void> body) {
   try {
-    co_await std::move(body);
+    try {
+      co_await std::move(body);
+    } catch (const asio::multiple_exceptions& several) { // both directions at once
+      std::rethrow_exception(several.first_exception());
+    }
   } catch (const boost::system::system_error& failure) {
     act.stage.ledger.ended(name, failure);
   }
