@@ -1,6 +1,7 @@
 #include "services/quarkchain/cluster/cluster_master.hpp"
 
 #include "async/clock.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -132,7 +133,7 @@ awaitable<std::shared_ptr<RpcCircuit>> ClusterMaster::State::connect_slave(std::
         self->connections.log(LogLevel::info,
                               fmt::format("{}; again every {} ms", why, self->options.connect_retry_delay.count()));
     }
-    if (!connection) co_await sleep_for(self->options.connect_retry_delay);
+    if (!connection) co_await sleep_for(in_nanoseconds(self->options.connect_retry_delay));
   }
   const std::shared_ptr<RpcCircuit> control = connection->control();
   if (!control->is_open()) throw_error(error::connect_failed, "the connection to " + address + " ended at once");

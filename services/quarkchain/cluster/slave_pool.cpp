@@ -3,6 +3,7 @@
 #include "async/clock.hpp"
 #include "async/limited_log.hpp"
 #include "async/within.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "peer/newcomers.hpp"
 #include "transport/address.hpp"
@@ -176,7 +177,7 @@ awaitable<std::string> SlavePool::State::dial(Pointer self, SlaveTarget target) 
       failure = fmt::format("the connection to {} ended at once", target.address);
     } else {
       self->add(link);
-      SlaveIdentity identity = co_await within(self->options.greet_deadline, self->options.greet(circuit));
+      SlaveIdentity identity = co_await within(in_nanoseconds(self->options.greet_deadline), self->options.greet(circuit));
       if (identity != target.identity) {
         failure = fmt::format("at {} is slave {} with shards {}, expected {} with {}", target.address,
                               quote(identity.id), list_of(identity.full_shard_ids), quote(target.identity.id),
@@ -219,7 +220,7 @@ awaitable<void> SlavePool::State::redial(Pointer self, SlaveTarget target) {
   const Done done{*self, id};
   std::chrono::milliseconds delay = self->options.redial_delay_min;
   for (;;) {
-    co_await sleep_for(delay);
+    co_await sleep_for(in_nanoseconds(delay));
     if (self->closed || self->routes.knows(id)) co_return;
     ++self->counters.redials;
     const std::shared_ptr<Attempt> attempt = self->attempt(self->targets.at(id)); // it may have moved
@@ -268,7 +269,7 @@ awaitable<void> SlavePool::State::identified(std::shared_ptr<Link> link) {
 
 awaitable<void> SlavePool::State::watch_inbound(Pointer self, std::shared_ptr<Link> link) {
   using namespace asio::experimental::awaitable_operators;
-  const auto first = co_await (identified(link) || sleep_for(self->options.identify_deadline));
+  const auto first = co_await (identified(link) || sleep_for(in_nanoseconds(self->options.identify_deadline)));
   if (first.index() == 0 || link->identified || !link->circuit->is_open()) co_return;
   ++self->counters.identify_timeouts;
   const std::string text =

@@ -1,6 +1,7 @@
 #include "services/quarkchain/trunk/cluster_farewell.hpp"
 
 #include "circuit/invariant.hpp"
+#include "fragment/deadline.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -36,14 +37,15 @@ Instant ClusterFarewell::deadline() const noexcept {
 
 void ClusterFarewell::tick_end() noexcept {
   const Instant now = whole_.now;
-  if (over_at_ == Instant::max())
-    over_at_ = now + whole_.options.limits.goodbye_deadline + std::chrono::nanoseconds(off_by_one("cluster farewell"));
+  if (over_at_ == Instant::max()) // which is "not set": a farewell without a deadline ends just before it
+    over_at_ = std::min(after(now, whole_.options.limits.goodbye_deadline), Instant::max() - Instant::duration(1)) +
+               std::chrono::nanoseconds(off_by_one("cluster farewell"));
   if (now >= over_at_) state_ = State::over;
 }
 
 void ClusterFarewell::check() const {
   invariant(!running() || over_at_ == Instant::max(), "cluster farewell: over_at exists only after the end");
-  invariant(over_at_ == Instant::max() || over_at_ <= whole_.now + whole_.options.limits.goodbye_deadline,
+  invariant(over_at_ == Instant::max() || over_at_ <= after(whole_.now, whole_.options.limits.goodbye_deadline),
             "cluster farewell: over_at <= now + goodbye_deadline");
 }
 

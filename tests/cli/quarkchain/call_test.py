@@ -20,7 +20,7 @@ import cases  # noqa: E402
 
 PROGRAM = os.path.abspath(sys.argv[1])
 VECTORS = os.path.abspath(sys.argv[2])
-PATIENCE = 60  # seconds until something that should happen counts as hanging
+PATIENCE = 600  # seconds until something that should happen counts as hanging: what is waited for is a line or an end
 METADATA = {"cluster": 12, "slave": 0, "p2p": 4}
 ACCOUNT = {"address": {"recipient": "00" * 19 + "02", "full_shard_key": 0}, "block_height": None}
 

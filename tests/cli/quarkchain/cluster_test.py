@@ -26,7 +26,7 @@ import cases  # noqa: E402
 from cluster import AMOUNT, RICH, SHARDS, config, free_ports
 
 PROGRAM = os.path.abspath(sys.argv[1])
-PATIENCE = 60  # seconds until something that should happen counts as hanging
+PATIENCE = 600  # seconds until something that should happen counts as hanging: what is waited for is a line or an end
 TWO = {"S0": [SHARDS[0], SHARDS[2]], "S1": [SHARDS[1], SHARDS[3]]}
 
 

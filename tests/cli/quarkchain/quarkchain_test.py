@@ -19,7 +19,7 @@ import cases  # noqa: E402
 
 PROGRAM = os.path.abspath(sys.argv[1])
 VECTORS = os.path.abspath(sys.argv[2])
-PATIENCE = 60  # seconds until something that should happen counts as hanging
+PATIENCE = 600  # seconds until something that should happen counts as hanging: what is waited for is a line or an end
 FRAMINGS = {"cluster": "cluster", "slave_to_slave": "slave", "p2p": "p2p"}
 
 

@@ -9,7 +9,7 @@ import tempfile
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PATIENCE = 60  # seconds until something that should happen counts as hanging
+PATIENCE = 600  # seconds until something that should happen counts as hanging: what is waited for is a line or an end
 SHARDS = [0x00002, 0x00003, 0x10002, 0x10003]
 # An account that genesis gives something in every shard, and its key.
 RICH = "19e7e376e7c213b7e7e7e46cc70a5dd086daff2a"

@@ -29,7 +29,7 @@ from quarkchain.cluster.simple_network import SimpleNetwork
 from quarkchain.core import Address, Branch, SerializedEvmTransaction, TypedTransaction
 from quarkchain.evm.transactions import Transaction as EvmTransaction
 
-PATIENCE = 30  # seconds for one verb
+PATIENCE = 300  # seconds for one verb
 
 
 def say(**line):
