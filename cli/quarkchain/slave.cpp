@@ -7,18 +7,25 @@
 #include "services/quarkchain/ledger/ledger.hpp"
 #include "services/quarkchain/shards/shard_backend.hpp"
 #include "services/quarkchain/slave/slave_node.hpp"
+#include "services/quarkchain/store/store.hpp"
 
 #include <CLI/CLI.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/system/system_error.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -34,6 +41,11 @@ struct SlaveOptions : NodeProgramOptions {
   bool waits_for_new_master = false;
   bool strict_parity = false;
   bool ledger = false;
+  std::string el_command;
+  bool el_bridge = false;
+  std::uint16_t el_ports = 0;
+  int el_deadline_seconds = 8;
+  std::size_t el_transactions = 20;
 };
 
 constexpr const char* mark_of_database = "CURRENT"; // a file that is in each
@@ -72,25 +84,102 @@ void check_directory(const std::string& directory, bool ledger) {
                        "--ledger or give another --data");
 }
 
-std::shared_ptr<Backend> make_backend(const SlaveOptions& options, const NodeProgram& program) {
+/// Where an execution layer keeps what is its own: next to its shard's database, or for as long as this process lives.
+EngineSettings engine_settings(const SlaveOptions& options, const std::string& directory) {
+  EngineSettings settings;
+  settings.command = options.el_command;
+  settings.bridge = options.el_bridge;
+  settings.ports_from = options.el_ports;
+  settings.transactions_max = options.el_transactions;
+  settings.deadlines.slow = std::chrono::seconds(options.el_deadline_seconds);
+  settings.deadlines.quick = std::chrono::seconds(1 + options.el_deadline_seconds / 8);
+  if (directory.empty()) throw UsageError("--el-command: expected --data or DB_PATH_ROOT, which is where it keeps its own");
+  settings.directory_of = [directory](std::uint32_t shard) { return directory + "/el-" + shard_text(shard); };
+  return settings;
+}
+
+/// The first failure of a database. Whoever asked for what needed it hears of an error; the end of the process is its
+/// own.
+struct FirstFailure {
+  std::string text;
+};
+
+/// Keeps the first failure where it can be seen after everything has ended.
+class NotedStore final : public Store {
+ public:
+  NotedStore(std::unique_ptr<Store> on, std::shared_ptr<FirstFailure> first)
+      : on_(std::move(on)), first_(std::move(first)) {}
+  std::optional<std::string> get(std::string_view key) const override {
+    return noted([&] { return on_->get(key); });
+  }
+  void write(const StoreBatch& batch) override {
+    noted([&] { on_->write(batch); });
+  }
+  void scan(std::string_view prefix, std::string_view from,
+            const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+    noted([&] { on_->scan(prefix, from, visit); });
+  }
+
+ private:
+  template <class Action> std::invoke_result_t<Action&> noted(Action&& action) const {
+    try {
+      return action();
+    } catch (const StoreFailure& failure) {
+      if (first_->text.empty()) first_->text = failure.what();
+      throw;
+    }
+  }
+
+  std::unique_ptr<Store> on_;
+  std::shared_ptr<FirstFailure> first_;
+};
+
+std::shared_ptr<Backend> make_backend(const SlaveOptions& options, const NodeProgram& program,
+                                      const std::shared_ptr<FirstFailure>& failure) {
+  const auto open = [&program, failure](const std::string& where) {
+    return std::make_unique<NotedStore>(program.open_store(where), failure);
+  };
   const std::string directory = program.directory_of("trunkline-slave-" + options.node_id);
   check_directory(directory, options.ledger);
+  if (options.ledger && !options.el_command.empty())
+    throw UsageError("--ledger and --el-command: expected one executor, seen two");
   if (options.ledger) {
     program.logger->warn("--ledger: for demonstrations; blocks are believed and no transaction is executed");
     LedgerOptions ledger = LedgerOptions::of(program.config, options.node_id);
     ledger.log = sink_of(program.logger);
-    return make_ledger(std::move(ledger), program.open_store(directory));
+    return make_ledger(std::move(ledger), open(directory));
   }
   ShardBackendOptions shards = ShardBackendOptions::of(program.config, options.node_id);
   shards.log = sink_of(program.logger);
+  if (!options.el_command.empty()) shards.engine = engine_settings(options, directory);
+  else if (options.el_bridge) throw UsageError("--el-bridge: expected --el-command, seen none");
   shards.open_store = [&](std::uint32_t shard) {
-    return program.open_store(directory.empty() ? directory : directory + "/shard-" + shard_text(shard));
+    return open(directory.empty() ? directory : directory + "/shard-" + shard_text(shard));
   };
   try {
     return make_shard_backend(std::move(shards));
   } catch (const ConfigFailure& failure) {
     if (directory.empty()) throw;
     throw ConfigFailure(fmt::format("{} (the databases are in {})", failure.what(), directory));
+  }
+}
+
+/// Before anybody is told that we are here. Errors: UsageError.
+void start_executors(asio::io_context& io, const std::shared_ptr<Backend>& backend) {
+  const auto shards = std::dynamic_pointer_cast<ShardBackend>(backend);
+  if (!shards) return;
+  bool done = false;
+  std::exception_ptr failure;
+  asio::co_spawn(io, shards->start_executors(), [&](std::exception_ptr thrown) {
+    done = true;
+    failure = std::move(thrown);
+  });
+  while (!done) io.run_one();
+  io.restart(); // it has run out of work when there was nothing to be waited for
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const ConfigFailure& why) {
+    throw UsageError(why.what());
   }
 }
 
@@ -101,9 +190,10 @@ int run_slave(const SlaveOptions& options) {
   const NodeProgram program(options, false);
   SlaveNodeOptions node;
   std::shared_ptr<Backend> backend;
+  const auto store_failure = std::make_shared<FirstFailure>();
   try {
     node = node_options(options, program);
-    backend = make_backend(options, program);
+    backend = make_backend(options, program, store_failure);
   } catch (const ConfigFailure& failure) {
     throw UsageError(options.config_file + ": " + failure.what());
   }
@@ -112,6 +202,7 @@ int run_slave(const SlaveOptions& options) {
   Signals signals(io);
   const std::string shards = shards_text(node.own.full_shard_ids);
   SlaveNode slave(io.get_executor(), std::move(node), std::move(backend));
+  start_executors(io, slave.backend());
   std::printf("listening on %s\n", slave.listen().c_str());
   std::fflush(stdout);
   program.logger->info("slave {} runs {} and waits for its master", options.node_id, shards);
@@ -121,6 +212,7 @@ int run_slave(const SlaveOptions& options) {
   running.stop = [&](Duration deadline, End reason) { return slave.stop(deadline, std::move(reason)); };
   const End end = signals.run(program, std::move(running));
   program.logger->info("slave {} has ended: {}", options.node_id, end.to_string());
+  if (!store_failure->text.empty()) throw StoreFailure(store_failure->text);
   if (end.clean()) return static_cast<int>(ExitCode::equal);
   if (const std::optional<End>& how = slave.connections().master_end(); how && end.code == error::trunk_lost) {
     if (how->clean()) return static_cast<int>(ExitCode::equal); // masters end their slaves so
@@ -145,12 +237,32 @@ Command add_quarkchain_slave(CLI::App& quarkchain) {
   command->add_flag("--keep-waiting", options->waits_for_new_master, "When the master is lost, wait for a new one");
   command->add_flag("--strict-parity", options->strict_parity, "Never forget a lost slave, nor dial it again");
   command->add_flag("--ledger", options->ledger, "Believe what comes and execute nothing: for demonstrations");
+  command
+      ->add_option("--el-command", options->el_command,
+                   "Run transactions in an execution layer, which this starts for each shard")
+      ->type_name("COMMAND");
+  command->add_flag("--el-bridge", options->el_bridge, "Let transactions to 514b43..0fff send across shards");
+  command->add_option("--el-ports", options->el_ports, "Two ports for each shard from here on, instead of free ones")
+      ->type_name("PORT")
+      ->check(CLI::Range(1024, 65000));
+  command
+      ->add_option("--el-deadline", options->el_deadline_seconds,
+                   "How long it may take for a block; more for each transaction")
+      ->type_name("SECONDS")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 3600));
+  command->add_option("--el-transactions", options->el_transactions, "At most so many in a block that is built here")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000));
   add_node_options(*command, *options, "blocks are");
   command->footer(
       "Takes the flags and the file that pyquarkchain's slave.py takes; next to a file, most of those flags say\n"
       "nothing. Runs plain transfers, in a shard and across; where a block needs contracts, that shard stops "
       "following\n"
-      "and says so. Prints the real address, as \"listening on tcp://0.0.0.0:38000\".\n\n"
+      "and says so. With --el-command an execution layer runs contracts; {genesis}, {data}, {jwt}, {rpc_port} and\n"
+      "{engine_port} in it stand for its files and ports. Prints the real address, as \"listening on "
+      "tcp://0.0.0.0:38000\".\n\n"
       "Exit codes: 0 the master has closed the connection, or a signal has ended it; 1 wrong usage, configuration or\n"
       "database; 10 the address is in use, or the connection of the master was cut; 11 a file cannot be read or\n"
       "written; 12 the master broke the protocol, or asked for what cannot be done.\n\n"

@@ -44,7 +44,7 @@ INNER_WALLS = [
 
 # Rooms of a folder, lowest first: a file includes nothing of a later room. Files beside the rooms are above all of them.
 ROOMS = {
-    "services/quarkchain": ["chain", "store", "protocol", "execution", "shard", "trunk", "rpc", "backend", "shards", "ledger", "cluster", "slave", "master"],
+    "services/quarkchain": ["chain", "store", "protocol", "execution", "engine", "shard", "trunk", "rpc", "backend", "shards", "ledger", "cluster", "slave", "master"],
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.MULTILINE)

@@ -2,6 +2,7 @@
 // accounts. Blocks go in, results come out: an executor never decides which chain counts.
 #pragma once
 
+#include "async/types.hpp"
 #include "services/quarkchain/chain/config.hpp"
 #include "services/quarkchain/execution/receipt.hpp"
 #include "services/quarkchain/execution/signed_transaction.hpp"
@@ -33,6 +34,25 @@ class CapabilityMissing : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Whoever runs transactions is not there, or does not do what it promised. It may be there again.
+class ExecutorDown : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// An executor in another process has to be asked first. Nothing has changed: whoever catches it awaits `ask`, and then
+/// does the same again, which gets further this time. It is no std::exception: nobody takes it for a failure.
+class AnswerPending {
+ public:
+  using Ask = std::function<awaitable<void>()>;
+  explicit AnswerPending(Ask ask) : ask_(std::move(ask)) {}
+  /// Errors: ExecutorDown. The executor must live until it has ended.
+  const Ask& ask() const noexcept { return ask_; }
+
+ private:
+  Ask ask_;
+};
+
 /// Where transactions may go that leave the shard: the only rule that depends on when a block is run, and not on the
 /// block alone.
 struct Reach {
@@ -50,6 +70,9 @@ struct BlockSetting {
   BigUint reward;                     // of the genesis token, fees not counted
   std::map<Recipient, BigUint> locked; // what those in the window of PoSW may not spend
   Reach reach;
+  BigUint difficulty;
+  const MinorBlock* claimed = nullptr; // what the miner says came of it; none while it is being built
+  std::function<std::vector<Receipt>()> receipts_kept; // of the claimed block, when it ran before
 };
 
 struct DueDeposit {
@@ -74,6 +97,7 @@ struct Execution {
   TokenBalances fees;                // the miner's part
   std::vector<Receipt> receipts;     // transactions, then deposits
   std::vector<CrossShardTransactionDeposit> sent;
+  std::string extra_data; // what the header has to say for it
 };
 
 struct AccountState {
@@ -94,12 +118,22 @@ struct Capabilities {
   std::string text() const;
 };
 
-/// One for each shard. A state is known by its root. Errors of each: StoreFailure.
+/// One for each shard. A state is known by a hash, which is its root where nothing else is said. Errors of each:
+/// StoreFailure, and of an executor in another process also AnswerPending and ExecutorDown.
 class Executor {
  public:
   virtual ~Executor() = default;
   virtual std::string_view name() const noexcept = 0;
   virtual const Capabilities& capabilities() const noexcept = 0;
+  /// Which state a block leaves behind.
+  virtual Hash256 state_after(const MinorBlockHeader& header, const MinorBlockMeta& meta) const {
+    (void)header;
+    return meta.hash_evm_state_root;
+  }
+  /// This is the state of the tip now. Any that is held: forwards, back, sideways.
+  virtual void set_head(const Hash256& state) { (void)state; }
+  /// Whether a block can ever take it. Errors: CapabilityMissing.
+  virtual void check_deposit(const CrossShardTransactionDeposit& deposit) const { (void)deposit; }
 
   /// Makes the first state. Its records go into `into`, as those of all below do: what is not written never was.
   virtual Hash256 genesis(StoreBatch& into) = 0;

@@ -32,13 +32,14 @@ class TransactionRules {
 
   /// What can be told without accounts. Errors: TransactionRefused.
   void check_form(const SignedTransaction& transaction, const BlockSetting& setting) const;
+  /// What version 2 asks for beyond that. Errors: TransactionRefused.
+  void check_ethereum(const SignedTransaction& transaction, std::uint64_t time) const;
   /// Nonce, balances, gas: all that a transaction must fulfil that runs now. Errors: TransactionRefused,
   /// CapabilityMissing.
   void check_account(const SignedTransaction& transaction, const BlockSetting& setting, World& world,
                      std::uint64_t gas_used, std::uint64_t gas_limit) const;
 
  private:
-  void check_ethereum(const SignedTransaction& transaction, std::uint64_t time) const;
   void check_balances(const SignedTransaction& transaction, World& world) const;
 
   const QuarkChainConfig& config_;

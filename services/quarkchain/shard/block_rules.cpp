@@ -206,7 +206,7 @@ std::optional<PoswResult> BlockRules::posw_of(const MinorBlockHeader& header) co
   miner.create_time = header.create_time;
   miner.difficulty = header.difficulty;
   const Recipient& who = header.coinbase_address.recipient;
-  miner.stakes = executor_.account(parent->meta.hash_evm_state_root, who).balances.of(genesis_token_);
+  miner.stakes = executor_.account(executor_.state_after(parent->header, parent->meta), who).balances.of(genesis_token_);
   const auto counts = window_.counts(parent);
   if (const auto count = counts.find(who); count != counts.end()) miner.mined_in_window = count->second;
   miner.stake_per_block = stake_per_block(header);

@@ -42,6 +42,8 @@ std::optional<std::string> DatabaseCheck::fault_of(const Hash256& hash, std::uin
     return fmt::format("the hash of what is held is {}, expected {}", seen.hex(), hash.hex());
   if (block->header.height > 0) shard_.verify(*block, now);
   return std::nullopt;
+} catch (const ExecutorDown&) { // says nothing of the block
+  throw;
 } catch (const std::exception& failure) {
   return failure.what();
 }

@@ -18,7 +18,7 @@ class DatabaseCheck {
 
   /// All that are held, canonical or not, by height. Errors: StoreFailure.
   std::vector<Hash256> blocks() const;
-  /// What is wrong with one; nothing for a good one. `now`: seconds of the clock.
+  /// What is wrong with one; nothing for a good one. `now`: seconds of the clock. Errors: ExecutorDown, AnswerPending.
   std::optional<std::string> fault_of(const Hash256& block, std::uint64_t now);
 
  private:

@@ -76,7 +76,7 @@ void ShardCL::start(const RootBlock& root_tip) {
                                        shard_text(shard_.full_shard_id), hash.hex(), root_tip.header.height,
                                        root_tip.header.hash_prev_block.hex()));
   const Tips next = fork_choice_.at_start(from);
-  const Hash256& state = next.minor->meta.hash_evm_state_root;
+  const Hash256 state = state_after(*next.minor);
   if (!executor_.holds(state))
     throw StoreFailure(fmt::format("the state {} of block {} is missing", state.hex(), next.minor->hash.hex()));
   move_to(next, false);
@@ -149,6 +149,13 @@ AddedBlock ShardCL::add_minor(const MinorBlock& block, const AddOptions& options
   return added;
 }
 
+void ShardCL::replay(const Hash256& hash) {
+  const auto block = database_.minor_block(hash);
+  if (!block) throw StoreFailure("block " + hash.hex() + " is missing");
+  StoreBatch nowhere;
+  run(*block, nowhere);
+}
+
 void ShardCL::verify(const MinorBlock& block, std::uint64_t now) {
   rules_.check(block, now);
   StoreBatch nowhere;
@@ -166,10 +173,13 @@ ShardCL::Ran ShardCL::run(const MinorBlock& block, StoreBatch& into) {
     throw TransactionRefused(fmt::format("{} (transaction {} of the block)", failure.what(), transactions.size()));
   }
   DepositCursor cursor = cursor_of(parent, database_.root(block.header.hash_prev_root_block));
+  BlockSetting setting = setting_of(block.header, parent);
+  setting.claimed = &block;
+  setting.receipts_kept = [&] { return database_.receipts(hash_of(block.header)); };
   Ran ran;
   try {
     ran.execution =
-        executor_.run(parent->meta.hash_evm_state_root, setting_of(block.header, parent), cursor, transactions, into);
+        executor_.run(state_after(*parent), setting, cursor, transactions, into);
   } catch (const CapabilityMissing& missing) {
     stopped_ =
         fmt::format("block {} at height {}: {} (executor {} runs {})", hash_of(block.header).hex(), block.header.height,
@@ -206,6 +216,7 @@ void ShardCL::add_deposits(const Hash256& source, const CrossShardTransactionLis
                            fmt::format("block {} has sent another list before: expected hash {}, seen {}", source.hex(),
                                        keccak256(bytes_of(*before)).hex(), keccak256(bytes_of(bytes)).hex()));
   if (before) return;
+  for (const CrossShardTransactionDeposit& deposit : list.tx_list) executor_.check_deposit(deposit);
   StoreBatch batch;
   batch.put(key, bytes);
   database_.write(batch);
@@ -250,7 +261,7 @@ void ShardCL::add_transaction(const TypedTransaction& typed) {
   setting.gas_limit = rules_.gas_limit();
   setting.xshard_gas_limit = rules_.xshard_gas_limit();
   setting.reach = neighbourhood_.reach(tips_.root->header.height);
-  executor_.check(tips_.minor->meta.hash_evm_state_root, setting, *transaction, config_.min_tx_pool_gas_price);
+  executor_.check(state_after(*tips_.minor), setting, *transaction, config_.min_tx_pool_gas_price);
   if (!queue_.add(transaction))
     throw TransactionRefused(fmt::format("the queue is full with {} better paid transactions", queue_.size()));
 }
@@ -273,7 +284,7 @@ MinorBlock ShardCL::build(std::uint64_t now, const Address& coinbase) {
 
   DepositCursor cursor = cursor_of(parent, anchor);
   std::vector<SignedTransactionPtr> taken;
-  const Execution execution = executor_.build(parent->meta.hash_evm_state_root, setting_of(header, parent), cursor,
+  const Execution execution = executor_.build(state_after(*parent), setting_of(header, parent), cursor,
                                               queue_.all(), config_.min_mining_gas_price, taken);
   for (const SignedTransactionPtr& transaction : taken) block.tx_list.push_back(transaction->typed);
   block.meta.hash_merkle_root = merkle_root(block.tx_list);
@@ -283,6 +294,7 @@ MinorBlock ShardCL::build(std::uint64_t now, const Address& coinbase) {
   block.meta.evm_cross_shard_receive_gas_used = Uint256(execution.xshard_gas_used);
   block.meta.xshard_tx_cursor_info = cursor.position();
   header.bloom = execution.bloom;
+  header.extra_data = Bytes2(execution.extra_data);
   header.coinbase_amount_map.balance_map = rules_.coinbase(header.height, execution);
   header.hash_meta = hash_of(block.meta);
   // pyquarkchain reads it as JSON with these members when it is not empty.
@@ -313,6 +325,7 @@ BlockSetting ShardCL::setting_of(const MinorBlockHeader& header, const MinorPoin
   BlockSetting setting;
   setting.height = header.height;
   setting.create_time = header.create_time;
+  setting.difficulty = header.difficulty;
   setting.coinbase = header.coinbase_address.recipient;
   setting.gas_limit = rules_.gas_limit();
   setting.xshard_gas_limit = rules_.xshard_gas_limit();
@@ -352,6 +365,7 @@ void ShardCL::move_to(const Tips& next, bool put_back) {
   }
   tips_ = next;
   tips_.check(database_);
+  executor_.set_head(state_after(*tips_.minor));
   if (put_back)
     for (const IndexedBlock& leaving : change.leaving)
       for (const TypedTransaction& typed : leaving.block->tx_list) queue_.add(signed_of(typed));

@@ -78,7 +78,11 @@ class ShardCL {
   AddedBlock add_minor(const MinorBlock& block, const AddOptions& options);
   /// Everything but adding: the block is as it must be. The same errors.
   void verify(const MinorBlock& block, std::uint64_t now);
-  /// Errors: ConsensusRefusal when this block has sent another list before.
+  /// Runs one that is held once more, for an executor that has lost it. Errors: as verify; StoreFailure when it is not
+  /// held.
+  void replay(const Hash256& block);
+  /// Errors: ConsensusRefusal when this block has sent another list before; CapabilityMissing for a deposit that no
+  /// block could take.
   void add_deposits(const Hash256& source, const CrossShardTransactionList& list);
   /// The lists of a block that was added, one for each neighbour.
   std::vector<OutgoingList> outgoing(const MinorBlockHeader& header,
@@ -100,6 +104,8 @@ class ShardCL {
   const Executor& executor() const noexcept { return executor_; }
   const ShardConfig& shard() const noexcept { return shard_; }
   const QuarkChainConfig& config() const noexcept { return config_; }
+  /// What the executor knows as the state after a block.
+  Hash256 state_after(const MinorPoint& block) const { return executor_.state_after(block.header, block.meta); }
   /// Canonical and not yet confirmed, ascending, as many as one root block may have.
   std::vector<MinorBlockHeader> unconfirmed_headers() const;
   /// How many other blocks of this height this process has added.

@@ -227,7 +227,7 @@ std::pair<BigUint, Hash256> ShardReads::total_balance(const Hash256& minor, std:
   std::pair<BigUint, Hash256> total;
   std::uint32_t seen = 0;
   if (limit == 0) return total;
-  shard_.executor().accounts(point->meta.hash_evm_state_root, after,
+  shard_.executor().accounts(shard_.state_after(*point), after,
                              [&](const Hash256& key, const Recipient&, const AccountState& account) {
                                if (seen == limit) return false;
                                total.first = total.first + account.balances.of(token);
@@ -237,6 +237,22 @@ std::pair<BigUint, Hash256> ShardReads::total_balance(const Hash256& minor, std:
                              });
   if (seen < limit) total.second = Hash256();
   return total;
+}
+
+BigUint ShardReads::waiting_deposits(const Hash256& minor, const Hash256& root, std::uint64_t token) const {
+  const ShardDatabase& database = shard_.database();
+  const MinorPointPtr point = database.minor(minor);
+  const RootPointPtr last = database.root(root);
+  // Of the tip pyquarkchain cannot tell where its successor will begin to take.
+  const auto above = point ? database.minor_at(point->header.height + 1) : std::nullopt;
+  const MinorPointPtr next = above ? database.minor(*above) : nullptr;
+  BigUint sum;
+  if (!last || !next || next->header.hash_prev_minor_block != minor) return sum;
+  DepositCursor cursor(shard_.config(), shard_.shard(), shard_.neighbourhood(), database,
+                       point->meta.xshard_tx_cursor_info, last);
+  while (const auto due = cursor.take())
+    if (due->deposit->transfer_token_id == token) sum = sum + due->deposit->value.to_big();
+  return sum;
 }
 
 } // namespace trunkline::quarkchain

@@ -47,6 +47,10 @@ class ShardReads {
   std::pair<BigUint, Hash256> total_balance(const Hash256& minor, std::uint64_t token,
                                             const std::optional<Hash256>& after, std::uint32_t limit) const;
 
+  /// What deposits bring that a root block has for us and that blocks up to this one have not taken; zero for the tip,
+  /// and for a root block that is not held.
+  BigUint waiting_deposits(const Hash256& minor, const Hash256& root, std::uint64_t token) const;
+
  private:
   Page page(const std::string& family, const std::string& start, std::uint32_t limit,
             const std::function<bool(const TransactionDetail&)>& wanted) const;

@@ -50,13 +50,15 @@ std::vector<AddXshardTxListRequest> BlockDelivery::lists_of(const HostedShard& s
     }
   } catch (const ConsensusRefusal& refusal) {
     throw Refused(Refusal::failed, fmt::format("shard {}: {}", shard_text(shard.branch()), refusal.what()));
+  } catch (const CapabilityMissing& missing) {
+    throw Refused(Refusal::failed, fmt::format("shard {}: {}", shard_text(shard.branch()), missing.what()));
   }
   return lists;
 }
 
 awaitable<void> BlockDelivery::begin(HostedShard& shard, RootBlock root) {
   const Mutex::Lock lock = co_await shard.adding.lock();
-  const MinorBlock genesis = shard.cl().genesis_from(root);
+  const MinorBlock genesis = co_await shard.genesis_from(root);
   AddMinorBlockHeaderRequest said;
   said.minor_block_header = genesis.header;
   said.coinbase_amount_map = genesis.header.coinbase_amount_map;
@@ -94,7 +96,7 @@ awaitable<void> BlockDelivery::deliver_missing(HostedShard& shard, Hash256 up_to
 }
 
 awaitable<void> BlockDelivery::deliver(HostedShard& shard, MinorBlock block, AddOptions options) {
-  const AddedBlock added = shard.add(block, options, Refusal::invalid);
+  const AddedBlock added = co_await shard.add(block, options, Refusal::invalid);
   if (added.tip_moved) tip_moved_(shard);
   AddMinorBlockHeaderRequest said;
   said.minor_block_header = block.header;
@@ -141,7 +143,7 @@ awaitable<void> BlockDelivery::add_all(HostedShard& shard, std::vector<MinorBloc
     options.now = unix_time_();
     options.again = true;
     options.however_old = true;
-    const AddedBlock one = shard.add(block, options, Refusal::failed);
+    const AddedBlock one = co_await shard.add(block, options, Refusal::failed);
     for (AddXshardTxListRequest& list : lists_of(shard, block.header, one.sent)) lists.push_back(std::move(list));
     reports.minor_block_header_list.push_back(block.header);
     reports.coinbase_amount_map_list.push_back(block.header.coinbase_amount_map);

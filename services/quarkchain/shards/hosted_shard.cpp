@@ -7,17 +7,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace trunkline::quarkchain {
+namespace {
+
+constexpr std::size_t answers_max = 1000; // for one action: a bound for what nobody expects
+
+} // namespace
 
 HostedShard::HostedShard(const QuarkChainConfig& config, const ShardConfig& shard, std::unique_ptr<Store> store,
-                         bool history, LogSink log)
-    : store_(std::move(store)), executor_(config, shard, *store_), cl_(config, shard, *store_, executor_, history),
-      work_(cl_), reads_(cl_), log_(std::move(log)) {
+                         const MakeExecutor& make_executor, bool history, LogSink log)
+    : store_(std::move(store)), executor_(make_executor(config, shard, *store_)),
+      cl_(config, shard, *store_, *executor_.executor, history), work_(cl_), reads_(cl_), log_(std::move(log)) {
+  if (executor_.engine) engine_away_ = "it has not been started";
+  const Executor& executor = *executor_.executor;
   if (log_)
-    log_(LogLevel::info, fmt::format("shard {}: executor {} runs {}", shard_text(shard.full_shard_id), executor_.name(),
-                                     executor_.capabilities().text()));
+    log_(LogLevel::info, fmt::format("shard {}: executor {} runs {}", shard_text(shard.full_shard_id), executor.name(),
+                                     executor.capabilities().text()));
 }
 
 /// What the consensus layer throws, in the words of whoever asked.
@@ -31,6 +39,8 @@ template <class Action> auto HostedShard::guarded(Refusal code, Action&& action)
     throw Refused(code, name + refusal.what());
   } catch (const std::overflow_error& failure) { // numbers that nothing can be computed from
     throw Refused(code, name + failure.what());
+  } catch (const ExecutorDown& down) {
+    throw Refused(Refusal::failed, name + down.what());
   } catch (const CapabilityMissing& missing) {
     if (said_ != missing.what() && log_)
       log_(LogLevel::warning, fmt::format("{}follows no further: {}", name, missing.what()));
@@ -39,8 +49,18 @@ template <class Action> auto HostedShard::guarded(Refusal code, Action&& action)
   }
 }
 
-AddedBlock HostedShard::add(const MinorBlock& block, const AddOptions& options, Refusal code) {
-  return guarded(code, [&] { return cl_.add_minor(block, options); });
+awaitable<AddedBlock> HostedShard::add(const MinorBlock& block, const AddOptions& options, Refusal code) {
+  const auto action = [&] { return guarded(code, [&] { return cl_.add_minor(block, options); }); };
+  std::exception_ptr failure;
+  AddedBlock added;
+  try {
+    added = co_await answered(action);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await settle(); // also after a refusal: running it has moved the executor's head
+  if (failure) std::rethrow_exception(failure);
+  co_return added;
 }
 
 void HostedShard::check(const MinorBlock& block, std::uint64_t now, Refusal code) const {
@@ -53,14 +73,114 @@ void HostedShard::check(const MinorBlock& block, std::uint64_t now, Refusal code
   }
 }
 
-void HostedShard::verify(const Hash256& hash, std::uint64_t now) {
-  if (const auto fault = DatabaseCheck(cl_).fault_of(hash, now))
+awaitable<void> HostedShard::verify(Hash256 hash, std::uint64_t now) {
+  const auto action = [&] {
+    return guarded(Refusal::failed, [&] { return DatabaseCheck(cl_).fault_of(hash, now); });
+  };
+  const std::optional<std::string> fault = co_await answered(action);
+  if (fault)
     throw Refused(Refusal::bad_message,
                   fmt::format("shard {}: minor block {}: {}", shard_text(branch()), hash.hex(), *fault));
 }
 
-AddedRoot HostedShard::add_root(const RootBlock& block) {
-  return guarded(Refusal::bad_message, [&] { return cl_.add_root(block); });
+awaitable<AddedRoot> HostedShard::add_root(const RootBlock& block) {
+  const auto action = [&] { return guarded(Refusal::bad_message, [&] { return cl_.add_root(block); }); };
+  const AddedRoot added = co_await answered(action);
+  co_await settle();
+  co_return added;
+}
+
+awaitable<void> HostedShard::start(const RootBlock& root_tip) {
+  const auto action = [&] {
+    guarded(Refusal::bad_message, [&] { cl_.start(root_tip); });
+    return true;
+  };
+  (void)co_await answered(action);
+  if (!executor_.engine) co_return;
+  std::string why;
+  try {
+    (void)co_await recover(); // it may hold less than we do
+  } catch (const ExecutorDown& down) {
+    why = down.what();
+  }
+  if (!why.empty())
+    throw Refused(Refusal::failed, fmt::format("the execution layer of shard {} is down: {}", shard_text(branch()), why));
+}
+
+awaitable<MinorBlock> HostedShard::genesis_from(const RootBlock& root) {
+  const auto action = [&] { return guarded(Refusal::bad_message, [&] { return cl_.genesis_from(root); }); };
+  MinorBlock genesis = co_await answered(action);
+  co_await settle();
+  co_return genesis;
+}
+
+awaitable<MinorBlock> HostedShard::build(std::uint64_t now, Address coinbase) {
+  const auto action = [&] { return guarded(Refusal::failed, [&] { return cl_.build(now, coinbase); }); };
+  MinorBlock block = co_await answered(action);
+  co_return block;
+}
+
+void HostedShard::require_engine() const {
+  if (executor_.engine && !engine_away_.empty())
+    throw Refused(Refusal::failed,
+                  fmt::format("the execution layer of shard {} is down: {}", shard_text(branch()), engine_away_));
+}
+
+awaitable<void> HostedShard::ask_once(AnswerPending::Ask ask, std::size_t rounds) {
+  std::string why;
+  try {
+    if (rounds == answers_max) throw ExecutorDown(fmt::format("{} answers were not enough", answers_max));
+    co_await ask();
+    co_return;
+  } catch (const CapabilityMissing& missing) {
+    throw Refused(Refusal::failed, "shard " + shard_text(branch()) + ": " + missing.what());
+  } catch (const ExecutorDown& down) {
+    why = down.what();
+  }
+  throw Refused(Refusal::failed, fmt::format("the execution layer of shard {} is down: {}", shard_text(branch()), why));
+}
+
+/// What fails here is found out by whoever watches it: what was written has been written.
+awaitable<void> HostedShard::settle() {
+  const std::shared_ptr<Engine> engine = executor_.engine;
+  if (!engine) co_return;
+  try {
+    co_await engine->settle();
+  } catch (const ExecutorDown&) { // it is started again, and recovers
+  }
+}
+
+void HostedShard::lose_engine(const std::string& why) {
+  engine_away_ = why;
+  executor_.engine->disconnect(why);
+}
+
+awaitable<std::size_t> HostedShard::recover() {
+  const std::shared_ptr<Engine> engine = executor_.engine;
+  std::vector<Hash256> lost;
+  if (cl_.is_running()) {
+    MinorPointPtr at = cl_.tips().minor;
+    for (;;) {
+      const Hash256 state = cl_.state_after(*at);
+      const bool held = co_await engine->try_head(state);
+      if (held) break;
+      lost.push_back(at->hash);
+      at = cl_.database().minor(at->header.hash_prev_minor_block);
+      if (!at) throw ExecutorDown("it does not hold its own genesis");
+    }
+    for (auto block = lost.rbegin(); block != lost.rend(); ++block) {
+      const auto replay = [&] {
+        return guarded(Refusal::failed, [&] {
+          cl_.replay(*block);
+          return true;
+        });
+      };
+      (void)co_await asked(this, replay);
+    }
+    co_await engine->settle();
+  }
+  engine_away_.clear();
+  co_return lost.size();
 }
 
 std::vector<Hash256> HostedShard::uncommitted(const Hash256& hash) const {

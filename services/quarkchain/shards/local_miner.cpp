@@ -48,10 +48,10 @@ double LocalMiner::random_share() const {
   return (static_cast<double>(options_.random() >> 11) + 1) / (static_cast<double>(std::uint64_t{1} << 53) + 1);
 }
 
-MinorBlock LocalMiner::next() const {
+awaitable<MinorBlock> LocalMiner::next(LocalMiner* self) {
   Address nobody;
-  nobody.full_shard_key = shard_.branch();
-  return shard_.cl().build(options_.unix_time(), nobody);
+  nobody.full_shard_key = self->shard_.branch();
+  return self->shard_.build(self->options_.unix_time(), nobody);
 }
 
 awaitable<void> LocalMiner::mine(LocalMiner* self, std::shared_ptr<void>) {
@@ -80,7 +80,7 @@ awaitable<void> LocalMiner::mine_one(LocalMiner* self) {
     co_return;
   }
   const ConsensusType type = shard.cl().shard().consensus_type;
-  MinorBlock block = self->next();
+  MinorBlock block = co_await next(self);
   std::optional<MinorBlock> mined;
   if (type == ConsensusType::pow_simulate || type == ConsensusType::none)
     mined = co_await simulate(self, std::move(block));
@@ -98,7 +98,7 @@ awaitable<MinorBlock> LocalMiner::simulate(LocalMiner* self, MinorBlock block) {
   const double ahead = static_cast<double>(block.header.create_time) - static_cast<double>(self->options_.unix_time());
   const double seconds = std::max(0.001, ahead + drawn);
   co_await sleep_for(std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds)));
-  MinorBlock fresh = self->next(); // with what has come meanwhile
+  MinorBlock fresh = co_await next(self); // with what has come meanwhile
   fresh.header.nonce = self->options_.random() >> 32;
   co_return fresh;
 }
@@ -109,11 +109,11 @@ awaitable<std::optional<MinorBlock>> LocalMiner::search(LocalMiner* self, MinorB
   const ConsensusType type = cl.shard().consensus_type;
   std::uint64_t nonce = self->options_.random();
   for (;;) {
+    co_await sleep_for(pause_between_searches); // first: a miner that finds at once would never let go
     for (std::uint64_t left = nonces_at_once(type); left > 0; --left, ++nonce) {
       rules.seal(block.header, nonce);
       if (rules.is_sealed(block.header)) co_return block;
     }
-    co_await sleep_for(pause_between_searches);
     if (cl.tips().minor->hash != block.header.hash_prev_minor_block || self->shard_.is_syncing) co_return std::nullopt;
   }
 }

@@ -37,7 +37,7 @@ class LocalMiner {
   static awaitable<MinorBlock> simulate(LocalMiner* self, MinorBlock block);
   /// Without a block when the tip has moved on.
   static awaitable<std::optional<MinorBlock>> search(LocalMiner* self, MinorBlock block);
-  MinorBlock next() const;
+  static awaitable<MinorBlock> next(LocalMiner* self);
   double random_share() const;
 
   HostedShard& shard_;

@@ -2,6 +2,7 @@
 // in the room below.
 #include "services/quarkchain/shards/shard_backend.hpp"
 
+#include "async/all_at_once.hpp"
 #include "async/tasks.hpp"
 #include "fragment/quote.hpp"
 #include "services/quarkchain/backend/header_query.hpp"
@@ -11,9 +12,11 @@
 #include "services/quarkchain/chain/genesis.hpp"
 #include "services/quarkchain/chain/hashes.hpp"
 #include "services/quarkchain/chain/shard.hpp"
+#include "services/quarkchain/execution/transfers.hpp"
 #include "services/quarkchain/shard/shard_accounts.hpp"
 #include "services/quarkchain/shard/shard_logs.hpp"
 #include "services/quarkchain/shards/block_delivery.hpp"
+#include "services/quarkchain/shards/engine_keeper.hpp"
 #include "services/quarkchain/shards/local_miner.hpp"
 #include "services/quarkchain/shards/peer_sync.hpp"
 
@@ -37,7 +40,7 @@ constexpr std::size_t blocks_per_sync_request = 100;
 constexpr std::size_t announcements_max = 4096; // under way; more are not made
 
 /// What the executor lacks, as a refusal.
-template <class Action> auto or_refused(Action&& action) {
+template <class Action> decltype(auto) or_refused(Action&& action) {
   try {
     return action();
   } catch (const CapabilityMissing& missing) {
@@ -46,7 +49,26 @@ template <class Action> auto or_refused(Action&& action) {
     throw Refused(Refusal::failed, refused.what());
   } catch (const TransactionFailure& failure) {
     throw Refused(Refusal::failed, failure.what());
+  } catch (const ExecutorDown& down) {
+    throw Refused(Refusal::failed, down.what());
   }
+}
+
+awaitable<void> add_transaction(HostedShard& of, const TypedTransaction& transaction) {
+  const auto add = [&] {
+    or_refused([&] { of.cl().add_transaction(transaction); });
+    return true;
+  };
+  (void)co_await of.answered(add);
+}
+
+std::uint64_t system_time() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(since).count());
+}
+
+ShardExecutor make_transfers_executor(const QuarkChainConfig& config, const ShardConfig& shard, const Store& store) {
+  return {std::make_unique<TransfersExecutor>(config, shard, store), nullptr};
 }
 
 void require_remote_mining(const ShardConfig& shard) {
@@ -61,6 +83,8 @@ class HostedShardsBackend final : public ShardBackend, public std::enable_shared
   void attach(std::weak_ptr<BackendHost> host) override { delivery_.attach(std::move(host)); }
   void detach() override;
   std::vector<std::uint32_t> shards() const override;
+
+  awaitable<void> start_executors() override;
 
   // The root chain.
   awaitable<void> create_shards(RootBlock root_tip) override;
@@ -107,6 +131,7 @@ class HostedShardsBackend final : public ShardBackend, public std::enable_shared
   std::optional<MinorBlock> tip_of(std::uint32_t full_shard_id) const override;
   std::optional<BigUint> total_balance_of(std::uint32_t full_shard_id) const override;
   std::string stopped(std::uint32_t full_shard_id) const override;
+  std::optional<pid_t> engine_pid(std::uint32_t full_shard_id) const override;
 
  private:
   void log(LogLevel level, const std::string& text) const {
@@ -135,6 +160,7 @@ class HostedShardsBackend final : public ShardBackend, public std::enable_shared
   void announce(HostedShard& of);
 
   ShardBackendOptions options_;
+  std::map<std::uint32_t, EngineKeeper> engines_;
   HostedShards shards_;
   BlockDelivery delivery_;
   std::map<std::uint32_t, LocalMiner> miners_;
@@ -146,19 +172,23 @@ class HostedShardsBackend final : public ShardBackend, public std::enable_shared
 HostedShardsBackend::HostedShardsBackend(ShardBackendOptions options)
     : options_(std::move(options)),
       delivery_(shards_, [this] { return now(); }, [this](HostedShard& of) { announce(of); }) {
-  if (!options_.unix_time)
-    options_.unix_time = [] {
-      const auto since = std::chrono::system_clock::now().time_since_epoch();
-      return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(since).count());
-    };
+  if (!options_.unix_time) options_.unix_time = &system_time;
   if (!options_.random)
     options_.random = [engine = std::make_shared<std::mt19937_64>(std::random_device()())] { return (*engine)(); };
   if (!options_.open_store) options_.open_store = [](std::uint32_t) { return make_memory_store(); };
   for (const std::uint32_t id : options_.full_shard_ids) {
     const ShardConfig* const config = options_.config.find_shard(id);
     if (!config) throw ConfigFailure("shard " + shard_text(id) + " is in no chain");
+    HostedShard::MakeExecutor make_executor = &make_transfers_executor;
+    if (options_.engine) {
+      EngineKeeper& keeper =
+          engines_.try_emplace(id, *options_.engine, id, engines_.size(), options_.log).first->second;
+      make_executor = [&keeper](const QuarkChainConfig& all, const ShardConfig& shard, const Store&) {
+        return keeper.make_executor(all, shard, &system_time); // of tokens, which the other process looks at
+      };
+    }
     HostedShard& of = shards_
-                          .try_emplace(id, options_.config, *config, options_.open_store(id),
+                          .try_emplace(id, options_.config, *config, options_.open_store(id), make_executor,
                                        options_.transaction_history, options_.log)
                           .first->second;
     LocalMiner::Options with;
@@ -177,7 +207,14 @@ HostedShardsBackend::HostedShardsBackend(ShardBackendOptions options)
 void HostedShardsBackend::detach() {
   mining_ = false;
   for (auto& [id, miner] : miners_) miner.stop();
+  for (auto& [id, keeper] : engines_) keeper.stop();
   announcements_.reset();
+}
+
+awaitable<void> HostedShardsBackend::start_executors() {
+  std::vector<awaitable<void>> starts;
+  for (auto& [id, keeper] : engines_) starts.push_back(keeper.start(shards_.at(id), shared_from_this()));
+  return all_at_once(std::move(starts));
 }
 
 std::vector<std::uint32_t> HostedShardsBackend::shards() const {
@@ -228,11 +265,18 @@ std::string HostedShardsBackend::stopped(std::uint32_t full_shard_id) const {
   return of ? of->cl().stopped() : std::string();
 }
 
+std::optional<pid_t> HostedShardsBackend::engine_pid(std::uint32_t full_shard_id) const {
+  const auto keeper = engines_.find(full_shard_id);
+  if (keeper == engines_.end() || keeper->second.pid() < 0) return std::nullopt;
+  return keeper->second.pid();
+}
+
 // The root chain, and the shards that begin with it.
 
 awaitable<void> HostedShardsBackend::create_shards(RootBlock root_tip) {
   const Mutex::Lock lock = co_await roots_.lock();
   require_network(root_tip);
+  co_await start_executors();
   for (auto& [id, of] : shards_) {
     of.peers().forget_all(); // a new master counts its peers anew
     if (of.is_running()) co_await go_on(of, root_tip);
@@ -257,7 +301,7 @@ awaitable<void> HostedShardsBackend::begin(HostedShard& of, RootBlock root) {
     RootBlock base = root;
     co_await delivery_.begin(of, std::move(base));
   } else {
-    of.cl().start(root);
+    co_await of.start(root);
   }
   log(LogLevel::info,
       fmt::format("shard {} begins at height {} with {}, on root block {} of height {}", shard_text(of.branch()),
@@ -273,7 +317,11 @@ awaitable<void> HostedShardsBackend::go_on(HostedShard& of, RootBlock root) {
     co_await delivery_.begin(of, std::move(base));
   }
   const bool next = root.header.hash_prev_block == of.cl().tips().root->hash && !of.cl().database().root(hash);
-  if (!next || !of.add_root(root).switched) of.cl().start(root);
+  if (next) {
+    const AddedRoot added = co_await of.add_root(root);
+    if (added.switched) co_return;
+  }
+  co_await of.start(root);
 }
 
 awaitable<bool> HostedShardsBackend::take_root(HostedShard& of, RootBlock root) {
@@ -286,14 +334,10 @@ awaitable<bool> HostedShardsBackend::take_root(HostedShard& of, RootBlock root) 
     co_return first;
   }
   if (!of.is_running()) {
-    try {
-      of.cl().start(root);
-    } catch (const ConsensusRefusal& refusal) {
-      throw Refused(Refusal::bad_message, refusal.what());
-    }
+    co_await of.start(root);
     co_return true;
   }
-  const AddedRoot added = of.add_root(root);
+  const AddedRoot added = co_await of.add_root(root);
   if (added.tip_moved) announce(of);
   co_return added.switched || of.cl().tips().root->hash == hash_of(root.header);
 }
@@ -436,6 +480,8 @@ awaitable<AddXshardTxListResponse> HostedShardsBackend::on(AddXshardTxListReques
     ours->second.cl().add_deposits(request.minor_block_hash, request.tx_list);
   } catch (const ConsensusRefusal& refusal) {
     throw Refused(Refusal::invalid, fmt::format("shard {}: {}", shard_text(branch), refusal.what()));
+  } catch (const CapabilityMissing& missing) {
+    throw Refused(Refusal::failed, fmt::format("shard {}: {}", shard_text(branch), missing.what()));
   }
   AddXshardTxListResponse reply;
   co_return reply;
@@ -470,15 +516,17 @@ awaitable<GetNextBlockToMineResponse> HostedShardsBackend::on(GetNextBlockToMine
   delivery_.artificial() = request.artificial_tx_config;
   HostedShard& of = shard(request.branch.value);
   GetNextBlockToMineResponse reply;
-  reply.block =
-      or_refused([&] { return of.cl().build(now(), address_in_branch(request.address, request.branch.value)); });
+  const Address payee = address_in_branch(request.address, request.branch.value);
+  reply.block = co_await of.build(now(), payee);
   co_return reply;
 }
 
 awaitable<GetWorkResponse> HostedShardsBackend::on(GetWorkRequest request) {
   HostedShard& of = shard(request.branch.value);
   require_remote_mining(of.cl().shard());
-  const OfferedWork work = or_refused([&] { return of.work().offer(now(), request.coinbase_addr); });
+  const std::uint64_t time = now();
+  const auto offer = [&] { return or_refused([&] { return of.work().offer(time, request.coinbase_addr); }); };
+  const OfferedWork work = co_await of.answered(offer);
   GetWorkResponse reply;
   reply.header_hash = work.mining_hash;
   reply.height = work.height;
@@ -498,10 +546,9 @@ awaitable<SubmitWorkResponse> HostedShardsBackend::on(SubmitWorkRequest request)
 }
 
 awaitable<AddTransactionResponse> HostedShardsBackend::on(AddTransactionRequest request) {
-  or_refused([&] {
-    HostedShard& of = shard_of(EvmTransaction::from(request.tx).from_full_shard_key);
-    of.cl().add_transaction(request.tx);
-  });
+  HostedShard& of =
+      or_refused([&]() -> HostedShard& { return shard_of(EvmTransaction::from(request.tx).from_full_shard_key); });
+  co_await add_transaction(of, request.tx);
   AddTransactionResponse reply;
   co_return reply;
 }
@@ -512,7 +559,7 @@ awaitable<void> HostedShardsBackend::on(PeerShard from, NewTransactionListComman
   NewTransactionListCommand fresh;
   for (TypedTransaction& transaction : command.transaction_list) {
     try {
-      or_refused([&] { of.cl().add_transaction(transaction); });
+      co_await add_transaction(of, transaction);
       fresh.transaction_list.push_back(std::move(transaction));
     } catch (const Refused&) { // nobody is told
     }
@@ -522,9 +569,11 @@ awaitable<void> HostedShardsBackend::on(PeerShard from, NewTransactionListComman
 }
 
 awaitable<ExecuteTransactionResponse> HostedShardsBackend::on(ExecuteTransactionRequest request) {
-  const HostedShard& of = shard_of(request.from_address.full_shard_key);
-  std::optional<std::string> result =
-      or_refused([&] { return ShardAccounts(of.cl()).call(request.tx, request.from_address, request.block_height); });
+  HostedShard& of = shard_of(request.from_address.full_shard_key);
+  const auto call = [&] {
+    return or_refused([&] { return ShardAccounts(of.cl()).call(request.tx, request.from_address, request.block_height); });
+  };
+  std::optional<std::string> result = co_await of.answered(call);
   if (!result) throw Refused(Refusal::failed, "the transaction fails");
   ExecuteTransactionResponse reply;
   reply.result = std::move(*result);
@@ -532,9 +581,11 @@ awaitable<ExecuteTransactionResponse> HostedShardsBackend::on(ExecuteTransaction
 }
 
 awaitable<EstimateGasResponse> HostedShardsBackend::on(EstimateGasRequest request) {
-  const HostedShard& of = shard_of(request.from_address.full_shard_key);
-  const std::optional<std::uint64_t> gas =
-      or_refused([&] { return ShardAccounts(of.cl()).least_gas(request.tx, request.from_address); });
+  HostedShard& of = shard_of(request.from_address.full_shard_key);
+  const auto estimate = [&] {
+    return or_refused([&] { return ShardAccounts(of.cl()).least_gas(request.tx, request.from_address); });
+  };
+  const std::optional<std::uint64_t> gas = co_await of.answered(estimate);
   if (!gas) throw Refused(Refusal::failed, "the transaction fails whatever gas it has");
   EstimateGasResponse reply;
   reply.result = static_cast<std::uint32_t>(*gas);
@@ -630,9 +681,14 @@ awaitable<GetUnconfirmedHeadersResponse> HostedShardsBackend::on(GetUnconfirmedH
 
 awaitable<GetAccountDataResponse> HostedShardsBackend::on(GetAccountDataRequest request) {
   GetAccountDataResponse reply;
-  for (const std::uint32_t id : shards())
-    reply.account_branch_data_list.push_back(
-        ShardAccounts(shards_.at(id).cl()).data(request.address.recipient, request.block_height));
+  for (const std::uint32_t id : shards()) {
+    HostedShard& of = shards_.at(id);
+    const auto data = [&] {
+      return or_refused([&] { return ShardAccounts(of.cl()).data(request.address.recipient, request.block_height); });
+    };
+    AccountBranchData of_branch = co_await of.answered(data);
+    reply.account_branch_data_list.push_back(std::move(of_branch));
+  }
   co_return reply;
 }
 
@@ -656,9 +712,12 @@ awaitable<GetMinorBlockResponse> HostedShardsBackend::on(GetMinorBlockRequest re
 }
 
 awaitable<GetStorageResponse> HostedShardsBackend::on(GetStorageRequest request) {
-  const HostedShard& of = shard_of(request.address.full_shard_key);
-  const std::optional<Hash256> value =
-      ShardAccounts(of.cl()).storage(request.address.recipient, request.key, request.block_height);
+  HostedShard& of = shard_of(request.address.full_shard_key);
+  const auto storage = [&] {
+    return or_refused(
+        [&] { return ShardAccounts(of.cl()).storage(request.address.recipient, request.key, request.block_height); });
+  };
+  const std::optional<Hash256> value = co_await of.answered(storage);
   if (!value) throw Refused(Refusal::failed, fmt::format("there is no block of height {}", *request.block_height));
   GetStorageResponse reply;
   reply.result = *value;
@@ -666,9 +725,12 @@ awaitable<GetStorageResponse> HostedShardsBackend::on(GetStorageRequest request)
 }
 
 awaitable<GetCodeResponse> HostedShardsBackend::on(GetCodeRequest request) {
-  const HostedShard& of = shard_of(request.address.full_shard_key);
+  HostedShard& of = shard_of(request.address.full_shard_key);
+  const auto code = [&] {
+    return or_refused([&] { return ShardAccounts(of.cl()).code(request.address.recipient, request.block_height); });
+  };
   GetCodeResponse reply;
-  reply.result = ShardAccounts(of.cl()).code(request.address.recipient, request.block_height);
+  reply.result = co_await of.answered(code);
   co_return reply;
 }
 
@@ -682,35 +744,45 @@ awaitable<GasPriceResponse> HostedShardsBackend::on(GasPriceRequest request) {
 
 awaitable<CheckMinorBlockResponse> HostedShardsBackend::on(CheckMinorBlockRequest request) {
   HostedShard& of = shard(request.minor_block_header.branch.value);
-  of.verify(hash_of(request.minor_block_header), now());
+  co_await of.verify(hash_of(request.minor_block_header), now());
   CheckMinorBlockResponse reply;
   co_return reply;
 }
 
 awaitable<GetRootChainStakesResponse> HostedShardsBackend::on(GetRootChainStakesRequest request) {
-  const HostedShard& of = shard_of(request.address.full_shard_key);
+  HostedShard& of = shard_of(request.address.full_shard_key);
   constexpr std::uint32_t first_shard = 1; // of chain 0, which alone has the contract
   if (of.branch() != first_shard)
     throw Refused(Refusal::failed, fmt::format("stakes for root blocks are in shard {}, not in {}",
                                                shard_text(first_shard), shard_text(of.branch())));
   if (!of.cl().database().holds_minor(request.minor_block_hash))
     throw Refused(Refusal::failed, fmt::format("minor block {} is not held", request.minor_block_hash.hex()));
-  const auto [stakes, signer] = or_refused(
-      [&] { return ShardAccounts(of.cl()).root_chain_stakes(request.address.recipient, request.minor_block_hash); });
+  const auto ask = [&] {
+    return or_refused(
+        [&] { return ShardAccounts(of.cl()).root_chain_stakes(request.address.recipient, request.minor_block_hash); });
+  };
+  const std::pair<BigUint, Recipient> stakes = co_await of.answered(ask);
   GetRootChainStakesResponse reply;
-  reply.stakes = stakes;
-  reply.signer = signer;
+  reply.stakes = stakes.first;
+  reply.signer = stakes.second;
   co_return reply;
 }
 
 awaitable<GetTotalBalanceResponse> HostedShardsBackend::on(GetTotalBalanceRequest request) {
-  const HostedShard& of = shard(request.branch.value);
+  HostedShard& of = shard(request.branch.value);
   if (!of.cl().database().holds_minor(request.minor_block_hash))
     throw Refused(Refusal::failed, fmt::format("minor block {} is not held", request.minor_block_hash.hex()));
-  const auto [total, next] =
-      of.reads().total_balance(request.minor_block_hash, request.token_id, request.start, request.limit);
+  const auto sum = [&] {
+    return or_refused([&] {
+      return of.reads().total_balance(request.minor_block_hash, request.token_id, request.start, request.limit);
+    });
+  };
+  std::pair<BigUint, Hash256> sums = co_await of.answered(sum);
+  if (!request.start && request.root_block_hash)
+    sums.first = sums.first + of.reads().waiting_deposits(request.minor_block_hash, *request.root_block_hash, request.token_id);
+  const Hash256& next = sums.second;
   GetTotalBalanceResponse reply;
-  reply.total_balance = total;
+  reply.total_balance = sums.first;
   reply.next = next.is_zero() ? std::string(Hash256::size, '\0') : std::string(text_of(next.bytes));
   co_return reply;
 }

@@ -8,7 +8,10 @@
 #include "fragment/log.hpp"
 #include "services/quarkchain/backend/backend.hpp"
 #include "services/quarkchain/chain/config.hpp"
+#include "services/quarkchain/shards/engine_settings.hpp"
 #include "services/quarkchain/store/store.hpp"
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <functional>
@@ -28,6 +31,7 @@ struct ShardBackendOptions {
   std::function<std::unique_ptr<Store>(std::uint32_t full_shard_id)> open_store; // default: in memory
   std::function<std::uint64_t()> unix_time; // seconds; default: the system's clock
   std::function<std::uint64_t()> random; // default: the system's
+  std::optional<EngineSettings> engine; // runs the transactions of all shards; default: plain transfers, in this process
   LogSink log;
 
   ShardBackendOptions() = default;
@@ -36,6 +40,10 @@ struct ShardBackendOptions {
 
 class ShardBackend : public Backend {
  public:
+  /// Starts the executors that are other processes, and waits until they can be used; without them it does nothing.
+  /// Whoever does not call it has it done when the shards are created. Errors: ConfigFailure.
+  virtual awaitable<void> start_executors() = 0;
+
   // What can be seen beyond Backend, for tests and tools. Nothing for a shard that does not exist yet.
   virtual std::optional<RootBlockHeader> root_tip_of(std::uint32_t full_shard_id) const = 0;
   virtual std::optional<MinorBlock> tip_of(std::uint32_t full_shard_id) const = 0;
@@ -43,6 +51,8 @@ class ShardBackend : public Backend {
   virtual std::optional<BigUint> total_balance_of(std::uint32_t full_shard_id) const = 0;
   /// What stopped it; empty while it follows.
   virtual std::string stopped(std::uint32_t full_shard_id) const = 0;
+  /// Of the process that runs its transactions; nothing without one.
+  virtual std::optional<pid_t> engine_pid(std::uint32_t full_shard_id) const = 0;
 };
 
 /// Opens the database of each shard. Errors: ConfigFailure; AnotherDatabase and StoreFailure, of what was kept before.

@@ -31,8 +31,8 @@ QuarkChainConfig config_of(const Settings& settings) {
         "{}{{\"CHAIN_ID\": {}, \"SHARD_SIZE\": 1, \"CONSENSUS_TYPE\": \"POW_SIMULATE\", \"CONSENSUS_CONFIG\": "
         "{{\"TARGET_BLOCK_TIME\": 3}}, \"COINBASE_AMOUNT\": 100, \"POSW_CONFIG\": {{}}, \"GENESIS\": "
         "{{\"ROOT_HEIGHT\": {}, "
-        "\"GAS_LIMIT\": {}, \"ALLOC\": {{{}}}}}{}}}",
-        chain == 0 ? "" : ", ", chain, chain == 1 ? settings.root_height : 0,
+        "\"DIFFICULTY\": {}, \"GAS_LIMIT\": {}, \"ALLOC\": {{{}}}}}{}}}",
+        chain == 0 ? "" : ", ", chain, chain == 1 ? settings.root_height : 0, settings.difficulty,
         chain == 0 ? settings.gas_limit : 12000000,
         chain == 0 ? (settings.alloc.empty() ? rich : settings.alloc) : std::string(), members(settings.chain));
   // Of a member that is there twice the last counts.

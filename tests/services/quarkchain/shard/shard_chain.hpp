@@ -48,6 +48,7 @@ std::map<std::string, std::string> contents(const Store& store);
 struct Settings {
   std::uint32_t chains = 2;
   std::uint64_t gas_limit = 12000000;
+  std::uint64_t difficulty = 10000;
   std::string network;          // members of QUARKCHAIN
   std::string chain;            // members of each chain
   std::string alloc;            // of chain 0

@@ -448,3 +448,51 @@ TEST_CASE("shard backend: calls and estimates of plain transfers are answered, t
   logs.end_block = 1;
   CHECK(code_of([&] { ask(bench, logs); }) == 1);
 }
+
+TEST_CASE("shard backend: the local miner finds real proofs of work") {
+  for (const char* type : {"POW_QKCHASH", "POW_ETHASH", "POW_DOUBLESHA256"}) {
+    CAPTURE(type);
+    Settings settings;
+    settings.chain = fmt::format("\"CONSENSUS_TYPE\": \"{}\"", type);
+    settings.network = "\"SKIP_MINOR_DIFFICULTY_CHECK\": true";
+    settings.difficulty = 3;
+    Bench bench(settings);
+    begin(bench);
+    bench.time += 10;
+    MineRequest mine;
+    mine.mining = true;
+    ask(bench, mine);
+    for (int tries = 0; tries < 2000 && bench.tip().header.height == 0; ++tries)
+      run(sleep_for(std::chrono::milliseconds(5)));
+    mine.mining = false;
+    ask(bench, mine);
+    CHECK(bench.tip().header.height >= 1);
+    CHECK(code_of([&] { ask(bench, checking(bench.tip().header)); }) == 0);
+  }
+}
+
+TEST_CASE("shard backend: the total of all balances counts deposits that wait, when a root block is named") {
+  Bench bench;
+  begin(bench);
+  const RootBlock root = first_root(bench);
+  const MinorBlock before = mined(bench);
+  AddXshardTxListRequest list;
+  list.branch.value = own;
+  const MinorBlockHeader sender = header_of_other(root, 1);
+  list.minor_block_hash = hash_of(sender);
+  list.tx_list.tx_list.push_back(deposit_to(Signer(2).address, 70));
+  ask(bench, list);
+  const RootBlock next = bench.root_on(root, {sender});
+  ask(bench, adding(next));
+  GetTotalBalanceRequest total;
+  total.branch.value = own;
+  total.token_id = token_id("QKC").value();
+  total.minor_block_hash = hash_of(before.header);
+  total.limit = 100;
+  total.root_block_hash = hash_of(next.header);
+  const BigUint of_tip = ask(bench, total).total_balance;
+  mined(bench);
+  CHECK(ask(bench, total).total_balance == of_tip + BigUint(70));
+  total.root_block_hash.reset();
+  CHECK(ask(bench, total).total_balance == of_tip);
+}
