@@ -33,6 +33,7 @@ awaitable<void> Survey::look_around(Tree& tree, std::shared_ptr<void> owner) {
   scope.for_taker = true;
   scope.one_file_system = options_.one_file_system;
   scope.xattrs = options_.xattr_scope();
+  scope.all_directories = options_.only.has_value();
   if (options_.backup_root) { // wherever it lies, what is kept there is not deleted
     const Status kept = options_.backup_root->directory("")->own_status();
     scope.left_alone.emplace(kept.device, kept.inode);

@@ -187,7 +187,7 @@ void Walk::enter_rules(const std::string& directory) {
 bool Walk::is_left_out(const std::string& path, const Status& status) const {
   const bool is_directory = status.is_directory();
   if (scope_.only && !scope_.only->holds(path)) return true;
-  if (scope_.only && is_directory && scope_.only->leads(path)) return false;
+  if (is_directory && (scope_.all_directories || (scope_.only && scope_.only->leads(path)))) return false;
   if (is_directory && scope_.left_alone == std::pair(status.device, status.inode)) return true;
   return scope_.for_taker ? filter_.leaves_alone(path, is_directory) : filter_.hides(path, is_directory, rules_);
 }

@@ -38,6 +38,7 @@ struct WalkScope {
   bool one_file_system = false;
   std::optional<std::pair<dev_t, ino_t>> left_alone; // a directory that is none of it
   Selection* only = nullptr; // nothing else, and not the top
+  bool all_directories = false; // rules leave none out: it may lead to what the other side has been told to send
   XattrScope xattrs; // that entries have with them
   bool specials = false; // are listed as `other` beside on_skipped
   bool all_mode_bits = false; // are kept, and hard links, and owners: then they are not counted as lost

@@ -468,6 +468,17 @@ def test_rules_hold_on_both_routes_through_a_server(here):
         expect(run("sync", "--backup-dir", "../../out", f"{here}/from", f"{serve.address}/d"), PROTOCOL, "leads out of the root")
 
 
+def test_what_leads_to_a_named_path_is_seen_whatever_the_rules_say(here):
+    write(f"{here}/from/dir/file", b"new")
+    write(f"{here}/to/dir/file", b"old one")
+    write(f"{here}/list", b"dir/file\n")
+    words = ("--exclude", "d*", "--files-from", f"{here}/list")
+    expect(run("sync", "--ignore-existing", *words, f"{here}/from", f"{here}/to"), EQUAL)
+    assert open(f"{here}/to/dir/file", "rb").read() == b"old one"
+    expect(run("sync", *words, f"{here}/from", f"{here}/to"), EQUAL)
+    assert open(f"{here}/to/dir/file", "rb").read() == b"new"
+
+
 def test_max_delete_is_a_limit_and_ends_with_25(here):
     write(f"{here}/from/f")
     for i in range(10):
