@@ -63,7 +63,7 @@ awaitable<void> Arrival::take(Circuit circuit) {
   }
   if (!trouble.empty()) {
     circuit.close(End(error::circuit_closed, trouble)); // what still comes of it is dropped
-    voice_.note(Note::Kind::error, listing_.entries[index].path, std::move(trouble));
+    voice_.note(Note::Kind::error, listing_.entry(index).path, std::move(trouble));
     fetch_.forget(index);
     wants_.resolve(index);
     co_return;
@@ -78,9 +78,9 @@ awaitable<void> Arrival::take(Circuit circuit) {
   ++voice_.progress().files_done;
   Note note;
   note.kind = Note::Kind::sent;
-  note.path = listing_.entries[index].path;
+  note.path = listing_.entry(index).path;
   note.bytes = header.size();
-  note.changes = listing_.changes[index];
+  note.changes = listing_.changes(index);
   voice_.note(std::move(note));
   wants_.resolve(index);
 }
@@ -114,7 +114,7 @@ awaitable<Arrival::Outcome> Arrival::take_content(Circuit& circuit, std::size_t 
   const Basis* const basis = header.has_basis() ? fetch_.basis(index) : nullptr;
   if (header.has_basis() && !basis) throw_protocol("a file with a basis that nobody has named");
   const bool in_place = options_.in_place || options_.append;
-  Content content(listing_.entries[index].path, PieceCheck(header.size(), basis ? basis->bytes() : 0, in_place));
+  Content content(listing_.entry(index).path, PieceCheck(header.size(), basis ? basis->bytes() : 0, in_place));
   content.in_place = in_place;
   content.file = tree_->receive_file(content.path, in_place ? Writing::in_place : Writing::aside);
   if (basis) {

@@ -14,7 +14,7 @@ constexpr std::size_t entries_between_yields = 64;
 
 } // namespace
 
-awaitable<void> Deletion::run(std::vector<std::size_t> extras, std::string why_not) {
+awaitable<void> Deletion::run(std::vector<Extra> extras, std::string why_not) {
   if (!options_.delete_extra) co_return;
   if (!extras.empty() && !why_not.empty()) {
     voice_.note(Note::Kind::skipped, "", "nothing is deleted: " + why_not);
@@ -22,9 +22,9 @@ awaitable<void> Deletion::run(std::vector<std::size_t> extras, std::string why_n
   }
   protect(extras);
   std::size_t count = 0;
-  for (auto index = extras.rbegin(); index != extras.rend(); ++index) { // what is in a directory before the directory
+  for (auto extra = extras.rbegin(); extra != extras.rend(); ++extra) { // what is in a directory before the directory
     if (++count % entries_between_yields == 0) co_await voice_.breath();
-    remove(survey_.have()[*index]);
+    remove(*extra);
   }
   const std::uint64_t left = voice_.report().not_deleted;
   if (left > 0)
@@ -33,7 +33,7 @@ awaitable<void> Deletion::run(std::vector<std::size_t> extras, std::string why_n
         std::to_string(left) + " more are not deleted: the limit is " + std::to_string(*options_.deletions_max));
 }
 
-void Deletion::remove(const Entry& extra) {
+void Deletion::remove(const Extra& extra) {
   if (options_.deletions_max && done_count_ >= *options_.deletions_max) { // and what holds it comes later
     ++voice_.report().not_deleted;
     return;
@@ -57,14 +57,13 @@ void Deletion::remove(const Entry& extra) {
 }
 
 /// Takes out of what is not in the source whatever a rule protects, with everything in it, and keeps what holds that.
-void Deletion::protect(std::vector<std::size_t>& extras) {
+void Deletion::protect(std::vector<Extra>& extras) {
   const auto read = [this](const std::string& directory, const std::string& name) {
     return tree_ ? read_small_file(tree_->root(), directory, name, Filter::file_bytes_max + 1) : std::nullopt;
   };
   std::string kept; // the last directory that is protected
   std::string deleted; // the last one that is not, to tell what is in it
-  std::erase_if(extras, [&](std::size_t index) {
-    const Entry& extra = survey_.have()[index];
+  std::erase_if(extras, [&](const Extra& extra) {
     const bool is_directory = extra.type == EntryType::directory;
     if (!kept.empty() && is_below(extra.path, kept)) return true;
     const bool is_in_deleted = !deleted.empty() && is_below(extra.path, deleted);

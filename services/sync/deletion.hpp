@@ -4,11 +4,11 @@
 #include "async/types.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/options.hpp"
+#include "services/sync/plan.hpp"
 #include "services/sync/survey.hpp"
 #include "services/sync/taker_voice.hpp"
 #include "services/sync/tree.hpp"
 
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,14 +24,13 @@ class Deletion {
   Deletion(const Deletion&) = delete;
   Deletion& operator=(const Deletion&) = delete;
 
-  /// Deletes those entries of the survey, by index, ascending; or only notes why nothing is deleted, where `why_not`
-  /// says so.
+  /// Deletes those entries, which ascend; or only notes why nothing is deleted, where `why_not` says so.
   /// Errors: Failure::Kind::denied for a file with the rules of a directory that says what is not understood.
-  awaitable<void> run(std::vector<std::size_t> extras, std::string why_not);
+  awaitable<void> run(std::vector<Extra> extras, std::string why_not);
 
  private:
-  void protect(std::vector<std::size_t>& extras);
-  void remove(const Entry& extra);
+  void protect(std::vector<Extra>& extras);
+  void remove(const Extra& extra);
 
   const Options& options_;
   const Filter& filter_;

@@ -29,6 +29,7 @@ struct Entry {
   bool keeps_group = false;
   std::uint32_t special_mode = 0; // of `other`: its type, as in a mode
   std::uint64_t same_as = 0; // of one that comes: 1 + the number of the first entry that is the same file; 0: none
+  bool has_names = false;    // entries behind it may be the same file
   std::uint64_t device = 0;  // of a device
   std::string xattrs;        // see read_xattrs; only where they are synced
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <limits>
 #include <span>
+#include <utility>
 
 namespace trunkline::sync {
 namespace {
@@ -25,23 +26,18 @@ std::optional<Status> status_of(Root& root, const std::string& path) {
   return root.directory(parent_of(path))->status(std::string(name_of(path)));
 }
 
-std::uint64_t key_of(const Entry& entry) {
-  return (entry.size * 0x9E3779B97F4A7C15ull) ^ (static_cast<std::uint64_t>(entry.mtime.seconds) << 20) ^
-         entry.mtime.nanoseconds;
-}
-
 } // namespace
 
 void Fetch::want(std::size_t index, const Entry* here) {
   count_on(index);
   if (of_.options.dry_run) return differs(index);
-  if (std::optional<Source> source = source_of(of_.listing.entries[index], here))
+  if (std::optional<Source> source = source_of(of_.listing.entry(index), here))
     sources_.emplace(index, std::move(*source));
   of_.wants.want(index, std::nullopt);
 }
 
 awaitable<void> Fetch::compare(std::size_t index, const Entry* here) {
-  std::optional<Digest> ours = co_await digest_of(of_.listing.entries[index].path);
+  std::optional<Digest> ours = co_await digest_of(of_.listing.entry(index).path);
   if (!ours) {
     want(index, here);
   } else {
@@ -52,13 +48,13 @@ awaitable<void> Fetch::compare(std::size_t index, const Entry* here) {
 
 void Fetch::differs(std::size_t index) {
   ++of_.voice.progress().files_done;
-  of_.listing.say(of_.voice, Note::Kind::sent, index, of_.listing.changes[index], {}, of_.listing.entries[index].size);
+  of_.listing.say(of_.voice, Note::Kind::sent, index, of_.listing.changes(index), {}, of_.listing.entry(index).size);
 }
 
 void Fetch::count_on(std::size_t index) {
   Progress& progress = of_.voice.progress();
   ++progress.files_total;
-  progress.bytes_total = add(progress.bytes_total, of_.listing.entries[index].size);
+  progress.bytes_total = add(progress.bytes_total, of_.listing.entry(index).size);
 }
 
 bool Fetch::link(const Entry& entry, const Entry* here, bool is_same) {
@@ -82,7 +78,7 @@ bool Fetch::link(const Entry& entry, const Entry* here, bool is_same) {
 
 bool Fetch::is_there(std::size_t index) {
   if (of_.options.checksum) return false; // size and time prove nothing then
-  const Entry& entry = of_.listing.entries[index];
+  const Entry& entry = of_.listing.entry(index);
   try {
     const std::optional<Status> found = status_of(of_.tree->root(), entry.path);
     if (!found || !is_same_file(entry, *found)) return false;
@@ -98,25 +94,6 @@ bool Fetch::is_there(std::size_t index) {
 
 // What is here of a file.
 
-/// Files that have size and time of the new one, and then its content, have been moved, as a log is that makes room.
-const Entry* Fetch::find_moved(const Entry& entry) {
-  const std::vector<Entry>& have = of_.survey.have();
-  if (!has_index_) {
-    has_index_ = true;
-    for (std::size_t i = 0; i < have.size(); ++i)
-      if (have[i].type == EntryType::file && have[i].size >= of_.tuning.basis_bytes_min)
-        by_size_and_time_.emplace(key_of(have[i]), i);
-  }
-  const auto [begin, end] = by_size_and_time_.equal_range(key_of(entry));
-  const Entry* found = nullptr;
-  for (auto at = begin; at != end; ++at) {
-    const Entry& candidate = have[at->second];
-    if (candidate.size != entry.size || candidate.mtime != entry.mtime) continue;
-    if (!found || name_of(candidate.path) == name_of(entry.path)) found = &candidate;
-  }
-  return found;
-}
-
 std::optional<Fetch::Source> Fetch::source_of(const Entry& entry, const Entry* here) {
   if (of_.options.whole_file || !of_.tree || entry.size < of_.tuning.basis_bytes_min) return std::nullopt;
   Source source;
@@ -130,10 +107,20 @@ std::optional<Fetch::Source> Fetch::source_of(const Entry& entry, const Entry* h
   if (!of_.options.in_place)
     if (const std::string* partial = of_.partials.find(entry.path)) source.paths.push_back(*partial);
   if (!source.paths.empty()) return source;
-  const Entry* const moved = find_moved(entry);
-  if (!moved || moved->path == entry.path) return std::nullopt;
-  source.moved = moved->path;
+  source.looks_for_moved = true;
   return source;
+}
+
+/// Files that have size and time of the new one, and then its content, have been moved, as a log is that makes room.
+awaitable<std::string> Fetch::find_moved(std::size_t index) {
+  if (!std::exchange(has_lookalikes_, true))
+    co_await of_.survey.each_file([this](const Entry& entry) {
+      if (entry.size >= of_.tuning.basis_bytes_min) lookalikes_.add(entry);
+    });
+  if (!of_.listing.knows(index)) co_return std::string();
+  const Entry& entry = of_.listing.entry(index);
+  const std::string* const found = lookalikes_.find(entry);
+  co_return found && *found != entry.path ? *found : std::string();
 }
 
 bool Fetch::asks(std::size_t index) {
@@ -149,6 +136,7 @@ awaitable<void> Fetch::ask_with_bases() {
     const std::size_t index = to_ask_.front();
     to_ask_.pop_front();
     auto source = sources_.extract(index);
+    if (!of_.listing.knows(index)) continue; // the Giver has withheld it unasked
     bool is_asked = false;
     try {
       if (source) is_asked = co_await ask(index, std::move(source.mapped()));
@@ -158,11 +146,13 @@ awaitable<void> Fetch::ask_with_bases() {
 }
 
 awaitable<bool> Fetch::ask(std::size_t index, Source source) {
-  if (source.moved.empty()) co_return co_await ask_with_sums(index, std::move(source.paths));
-  const std::optional<Digest> digest = co_await digest_of(source.moved);
+  if (!source.looks_for_moved) co_return co_await ask_with_sums(index, std::move(source.paths));
+  std::string path = co_await find_moved(index);
+  if (path.empty()) co_return false;
+  const std::optional<Digest> digest = co_await digest_of(path);
   if (!digest) co_return false;
   Moved moved;
-  moved.path = std::move(source.moved);
+  moved.path = std::move(path);
   moved.digest = *digest;
   moved_.insert_or_assign(index, std::move(moved));
   of_.voice.want(index, digest, false, of_.seed);
@@ -230,7 +220,7 @@ void Fetch::forget(std::size_t index) {
 }
 
 awaitable<bool> Fetch::copy_moved(std::size_t index) {
-  const Entry& entry = of_.listing.entries[index];
+  const Entry& entry = of_.listing.entry(index);
   const Moved moved = moved_.extract(index).mapped();
   Root& root = of_.tree->root();
   OutgoingFile from(root.directory(parent_of(moved.path)), std::string(name_of(moved.path)));
@@ -259,15 +249,15 @@ awaitable<bool> Fetch::copy_moved(std::size_t index) {
   ++progress.files_done;
   progress.bytes_done = add(progress.bytes_done, entry.size);
   of_.voice.report().bytes_matched = add(of_.voice.report().bytes_matched, entry.size);
-  of_.listing.say(of_.voice, Note::Kind::sent, index, of_.listing.changes[index], {}, entry.size);
+  of_.listing.say(of_.voice, Note::Kind::sent, index, of_.listing.changes(index), {}, entry.size);
   co_return true;
 }
 
 void Fetch::place(std::size_t index, IncomingFile& file, std::uint64_t size, std::uint32_t mode, FileTime mtime) {
-  const std::string& path = of_.listing.entries[index].path;
-  if (of_.listing.replaces_directory.contains(index)) of_.tree->remove(path, EntryType::directory);
+  const std::string& path = of_.listing.entry(index).path;
+  if (of_.listing.replaces_directory(index)) of_.tree->remove(path, EntryType::directory);
   of_.tree->make_room(path);
-  of_.tree->dress(of_.listing.entries[index], file);
+  of_.tree->dress(of_.listing.entry(index), file);
   file.commit(size, mode & of_.options.mode_mask(), mtime);
   of_.partials.drop(*of_.tree, path);
 }

@@ -9,6 +9,7 @@
 #include "services/sync/budgets.hpp"
 #include "services/sync/digest.hpp"
 #include "services/sync/incoming_listing.hpp"
+#include "services/sync/lookalikes.hpp"
 #include "services/sync/options.hpp"
 #include "services/sync/partials.hpp"
 #include "services/sync/survey.hpp"
@@ -35,7 +36,7 @@ struct FetchParts {
   const Options& options;
   const Tuning tuning;
   const IncomingListing& listing;
-  const Survey& survey;
+  Survey& survey;
   Partials& partials;
   std::optional<Tree>& tree; // none: a dry run into nothing
   WantList& wants;
@@ -88,12 +89,12 @@ class Fetch {
   /// What may be read of a file before it is asked for.
   struct Source {
     std::vector<std::string> paths; // of its basis
-    std::string moved;              // has its size and time
+    bool looks_for_moved = false;   // it has none: something else here may have its content
   };
 
   void count_on(std::size_t index);
   std::optional<Source> source_of(const Entry& entry, const Entry* here);
-  const Entry* find_moved(const Entry& entry);
+  awaitable<std::string> find_moved(std::size_t index);
   awaitable<bool> ask(std::size_t index, Source source);
   awaitable<bool> ask_with_sums(std::size_t index, std::vector<std::string> paths);
   awaitable<bool> send_sums(Circuit& circuit, const Basis& basis);
@@ -105,8 +106,8 @@ class Fetch {
   Signal asked_;
   std::unordered_map<std::size_t, Basis> bases_; // of files that are asked for
   std::unordered_map<std::size_t, Moved> moved_;
-  std::unordered_multimap<std::uint64_t, std::size_t> by_size_and_time_; // files of the survey, once somebody asks
-  bool has_index_ = false;
+  Lookalikes lookalikes_; // of what is here, once somebody asks
+  bool has_lookalikes_ = false;
 };
 
 } // namespace trunkline::sync

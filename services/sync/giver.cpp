@@ -3,6 +3,7 @@
 #include "async/clock.hpp"
 #include "async/task_group.hpp"
 #include "async/within.hpp"
+#include "services/sync/compression.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/owners.hpp"
@@ -33,14 +34,15 @@ constexpr std::size_t notes_between_yields = 64;
 constexpr std::size_t names_between_yields = 64;
 constexpr Duration pause_between_attempts = std::chrono::milliseconds(2);
 
+/// A file that was listed and may be wanted.
 struct Listed {
   std::string path;
   std::uint64_t size = 0;
-  bool is_file = false;
   bool wanted = false;   // content
   bool compared = false; // digest only
   bool may_fail = false; // what the Taker has of it may turn out to be something else
   bool again = false;    // it has
+  std::size_t hands = 0; // that have it, or that it waits for
 };
 
 constexpr std::size_t bytes_per_sum = sizeof(BlockSum) + 3 * sizeof(std::uint32_t) + 2; // with what a DeltaFinder needs
@@ -57,7 +59,11 @@ struct Giving : Sending {
   const Filter filter;
   std::optional<Selection> only;
   ListingShare share;
-  std::deque<Listed> listed;
+  std::map<std::size_t, Listed> files; // that may be wanted, by their number
+  std::size_t listed_count = 0;
+  std::size_t compared = 0; // entries below are compared, <= listed_count
+  std::size_t resolved = 0; // nothing below is wanted any more, <= compared
+  Signal has_room; // `compared` has grown
   std::size_t bases = 0; // circuits with one that are being read, <= twice files_outstanding_max
   std::deque<Wanted> wanted; // at most what is listed
   std::size_t hands = 0; // tasks that give what is wanted, <= files_sending_max
@@ -65,6 +71,11 @@ struct Giving : Sending {
   bool done = false; // the Taker is
   Signal at_rest; // a hand has ended, or the listing
   Report report;
+
+  void forget(std::map<std::size_t, Listed>::iterator file) {
+    share.give_back(sizeof *file + file->second.path.size());
+    files.erase(file);
+  }
 
   void note(Note::Kind kind, std::string path, std::string text) const {
     Note note;
@@ -84,6 +95,24 @@ std::string as_it_was(const std::string& path) {
 using GivingPointer = std::shared_ptr<Giving>;
 
 // The listing.
+
+/// What a path has in common with the one before need not be said again.
+void share_beginning(wire::Entry& entry, const std::string& last_path) {
+  std::string& path = *entry.mutable_path();
+  const auto [end, last_end] = std::mismatch(path.begin(), path.end(), last_path.begin(), last_path.end());
+  entry.set_shared_bytes(static_cast<std::uint32_t>(end - path.begin()));
+  path.erase(path.begin(), end);
+}
+
+/// `compressor` outlives the call.
+awaitable<void> say_batch(GivingPointer giving, wire::Listing batch, Compressor* compressor) {
+  Fragment fragment = to_fragment(op::listing, batch);
+  if (std::optional<Payload> packed = compressor->compress(fragment.payload.bytes())) {
+    fragment.op = op::packed_listing;
+    fragment.payload = std::move(*packed);
+  }
+  co_await giving->control.send(std::move(fragment));
+}
 
 /// A path that is named and left out leads nowhere, nor does one that is not there. Returns those.
 awaitable<std::vector<std::string>> drop_what_leads_nowhere(GivingPointer giving) {
@@ -141,8 +170,10 @@ awaitable<void> give_listing(GivingPointer giving) {
   Walk walk = source.only.empty() ? Walk(source.root, giving->filter, std::move(listener), scope)
                                   : Walk(source.root, giving->filter, std::move(listener), source.only);
 
+  Compressor compressor;
   std::vector<std::string> missing; // of what was named
   if (giving->only) missing = co_await drop_what_leads_nowhere(giving);
+  std::string last_path;
   for (bool more = true; more;) {
     std::optional<Entry> entry = walk.next();
     more = entry || !walk.ended();
@@ -157,30 +188,36 @@ awaitable<void> give_listing(GivingPointer giving) {
       const Status& status = walk.status();
       if (options.hard_links && entry->type != EntryType::directory && status.names_count > 1) {
         const auto [first, is_first] =
-            firsts.try_emplace(std::pair(status.device, status.inode), giving->listed.size());
+            firsts.try_emplace(std::pair(status.device, status.inode), giving->listed_count);
+        entry->has_names = is_first;
         if (!is_first) entry->same_as = first->second + 1;
       }
       if (entry->type != EntryType::symlink)
         entry->mode = giving->chmod.of(entry->mode, entry->type == EntryType::directory);
       wire::Entry& added = *batch.add_entries();
       to_wire(*entry, added);
+      share_beginning(added, last_path);
       names.name(added);
       bytes += entry->path.size() + entry->target.size() + entry->xattrs.size() + 32;
-      Listed listed;
-      listed.size = entry->size;
-      listed.is_file = entry->type == EntryType::file;
-      if (listed.is_file) listed.path = std::move(entry->path);
-      giving->share.add(sizeof(Listed) + listed.path.size());
-      giving->listed.push_back(std::move(listed));
-      giving->watch.progress->entries_listed = giving->listed.size();
+      if (entry->type == EntryType::file) {
+        Listed listed;
+        listed.size = entry->size;
+        listed.path = entry->path;
+        const auto file = giving->files.emplace_hint(giving->files.end(), giving->listed_count, std::move(listed));
+        giving->share.add(sizeof *file + file->second.path.size());
+      }
+      last_path = std::move(entry->path);
+      giving->watch.progress->entries_listed = ++giving->listed_count;
     }
-    if (bytes >= batch_bytes || !more) {
+    const bool is_far_ahead = giving->listed_count >= giving->compared + listing_window;
+    if (bytes >= batch_bytes || !more || is_far_ahead) {
       if (notes.notes_size() > 0) co_await send_message(giving->control, op::notes, notes);
-      if (batch.entries_size() > 0) co_await send_message(giving->control, op::listing, batch);
+      if (batch.entries_size() > 0) co_await say_batch(giving, batch, &compressor);
       notes.Clear();
       batch.Clear();
       bytes = 0;
     }
+    while (giving->listed_count >= giving->compared + listing_window) co_await giving->has_room.wait();
     ++giving->watch.progress->worked;
     if (!entry) co_await let_others_run();
   }
@@ -191,7 +228,7 @@ awaitable<void> give_listing(GivingPointer giving) {
     co_await send_message(giving->control, op::notes, notes);
   }
   wire::ListingEnd end;
-  end.set_entries(giving->listed.size());
+  end.set_entries(giving->listed_count);
   end.set_complete(walk.complete() && source.only.empty() && !giving->only && top_is_there);
   to_wire(not_kept, *end.mutable_not_kept());
   co_await send_message(giving->control, op::listing_end, end);
@@ -202,7 +239,7 @@ awaitable<void> give_listing(GivingPointer giving) {
 // The files.
 
 awaitable<void> give_withheld(GivingPointer giving, std::size_t index, wire::Withheld::Why why, std::string text) {
-  const std::string& path = giving->listed[index].path;
+  const std::string& path = giving->files.at(index).path;
   if (why == wire::Withheld::GONE) text = vanished(path);
   if (!text.empty()) giving->note(why == wire::Withheld::GONE ? Note::Kind::vanished : Note::Kind::error, path, text);
   wire::Withheld withheld;
@@ -224,8 +261,9 @@ awaitable<void> give_warning(GivingPointer giving, std::string path, std::string
 }
 
 awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
-  const std::string& path = giving->listed[wanted.index].path;
-  const std::size_t attempts_max = giving->listed[wanted.index].size <= giving->tuning.fragment_bytes
+  const Listed& listed = giving->files.at(wanted.index); // which stays while it is in hand
+  const std::string& path = listed.path;
+  const std::size_t attempts_max = listed.size <= giving->tuning.fragment_bytes
                                        ? giving->tuning.attempts_small_max
                                        : giving->tuning.attempts_max;
   for (std::size_t attempt = 1; attempt <= attempts_max; ++attempt) {
@@ -261,14 +299,24 @@ awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
   co_await give_withheld(giving, wanted.index, wire::Withheld::CHANGING, std::move(text));
 }
 
+/// Nobody works at the file any more. It is forgotten unless the Taker may want it again.
+void let_go(Giving& giving, std::size_t index) {
+  const auto file = giving.files.find(index);
+  if (--file->second.hands > 0) return;
+  const bool is_settled = !file->second.may_fail || file->second.again || index < giving.resolved;
+  if (is_settled) giving.forget(file);
+}
+
 /// One of several that take turns at what is wanted; ends when nothing is, so that a sync that waits costs little.
 awaitable<void> give_files(GivingPointer giving) {
   while (!giving->wanted.empty()) {
     Wanted wanted = giving->wanted.front();
     giving->wanted.pop_front();
+    const std::size_t index = wanted.index;
     const std::size_t sums = wanted.sums ? wanted.sums->sums.size() : 0;
     co_await give_file(giving, std::move(wanted));
     giving->share.give_back(sums * bytes_per_sum);
+    let_go(*giving, index);
     co_await let_others_run();
   }
   --giving->hands;
@@ -289,19 +337,22 @@ void add_wanted(Giving& giving, Wanted wanted);
 
 void hear_want(Giving& giving, const wire::Want& want) {
   for (const wire::Want::File& file : want.files()) {
-    if (file.index() >= giving.listed.size())
+    if (file.index() >= giving.listed_count)
       throw_protocol("entry " + std::to_string(file.index()) + " is wanted of a listing of " +
-                     std::to_string(giving.listed.size()));
-    Listed& listed = giving.listed[file.index()];
+                     std::to_string(giving.listed_count));
+    const auto found = giving.files.find(file.index());
+    if (found == giving.files.end())
+      throw_protocol("entry " + std::to_string(file.index()) + " is wanted and is no file, or was not wanted before");
+    Listed& listed = found->second;
     Wanted wanted;
     wanted.index = file.index();
     wanted.compare_only = want.compare_only();
     wanted.has_digest = !file.digest().empty();
-    if (!listed.is_file) throw_protocol("entry " + std::to_string(file.index()) + " is wanted and is no file");
     if (file.again()) {
       if (!listed.may_fail || listed.again || wanted.has_digest)
         throw_protocol("entry " + std::to_string(file.index()) + " is wanted again");
       listed.again = true;
+      ++listed.hands;
       giving.wanted.push_back(wanted);
       continue;
     }
@@ -312,13 +363,15 @@ void hear_want(Giving& giving, const wire::Want& want) {
     wanted.seed = file.seed();
     if (wanted.compare_only && !wanted.has_digest) throw_protocol("a comparison without a digest");
     (wanted.compare_only ? listed.compared : listed.wanted) = true;
-    listed.may_fail = wanted.has_digest;
+    listed.may_fail = wanted.has_digest && !wanted.compare_only;
     add_wanted(giving, std::move(wanted));
   }
 }
 
 void add_wanted(Giving& giving, Wanted wanted) {
-  const std::uint64_t size = giving.listed[wanted.index].size;
+  Listed& listed = giving.files.at(wanted.index);
+  const std::uint64_t size = listed.size;
+  ++listed.hands;
   giving.wanted.push_back(std::move(wanted));
   Progress& progress = *giving.watch.progress;
   if (progress.totals_known) return;
@@ -373,7 +426,7 @@ awaitable<void> hear_basis(GivingPointer giving, Circuit circuit, TaskGroup grou
     if (!first || first->op != op::basis) throw_protocol("a circuit that does not begin with a basis");
     const auto header = read_message<wire::Basis>(*first);
     const std::size_t index = header.index();
-    if (index >= giving->listed.size() || !giving->listed[index].is_file)
+    if (!giving->files.contains(index))
       throw_protocol("entry " + std::to_string(index) + " has a basis and is no file that is listed");
     if (header.prefix_bytes() == 0 && !BlockSums::is_block_size(header.block_bytes()))
       throw_protocol("a basis in blocks of " + std::to_string(header.block_bytes()) + " bytes");
@@ -383,10 +436,11 @@ awaitable<void> hear_basis(GivingPointer giving, Circuit circuit, TaskGroup grou
     wanted.prefix_bytes = header.prefix_bytes();
     wanted.sums = co_await hear_sums(giving, circuit, header);
     if (wanted.prefix_bytes > 0) wanted.sums = nullptr;
-    Listed& listed = giving->listed[index];
-    if (listed.wanted) throw_protocol("entry " + std::to_string(index) + " is wanted twice");
-    listed.wanted = true;
-    listed.may_fail = wanted.has_basis();
+    const auto file = giving->files.find(index);
+    if (file == giving->files.end() || file->second.wanted)
+      throw_protocol("entry " + std::to_string(index) + " is wanted twice");
+    file->second.wanted = true;
+    file->second.may_fail = wanted.has_basis();
     add_wanted(*giving, std::move(wanted));
     give_wanted(giving, group);
     circuit.close();
@@ -403,6 +457,33 @@ awaitable<void> hear_bases(GivingPointer giving, CircuitInbox& circuits, TaskGro
     if (!circuit) co_return; // this side ends, and so does the control circuit
     group.spawn(hear_basis(giving, std::move(*circuit), group));
   }
+}
+
+void hear_room(Giving& giving, const wire::Room& room) {
+  if (room.compared() < giving.compared || room.compared() > giving.listed_count || room.resolved() > room.compared())
+    throw_protocol(std::to_string(room.compared()) + " entries of " + std::to_string(giving.listed_count) +
+                   " are compared, and " + std::to_string(giving.compared) + " were before");
+  auto file = giving.files.lower_bound(giving.compared);
+  std::size_t kept = 0;
+  const auto forget_until = [&](std::size_t end) {
+    while (file != giving.files.end() && file->first < end) {
+      const auto passed = file++;
+      if (!passed->second.wanted && !passed->second.compared) giving.forget(passed);
+    }
+  };
+  for (const std::uint64_t difference : room.kept()) {
+    kept += difference;
+    forget_until(kept);
+    if (file != giving.files.end() && file->first == kept) ++file;
+  }
+  forget_until(room.compared());
+  giving.compared = room.compared();
+  giving.resolved = std::max<std::size_t>(giving.resolved, room.resolved());
+  for (file = giving.files.begin(); file != giving.files.end() && file->first < giving.resolved;) {
+    const auto passed = file++;
+    if (passed->second.hands == 0) giving.forget(passed);
+  }
+  giving.has_room.notify_all();
 }
 
 void hear_totals(Giving& giving, const wire::Totals& totals) {
@@ -422,6 +503,7 @@ awaitable<void> give_hearing(GivingPointer giving, TaskGroup group) {
         hear_want(*giving, read_message<wire::Want>(*fragment));
         give_wanted(giving, group);
         break;
+      case op::room: hear_room(*giving, read_message<wire::Room>(*fragment)); break;
       case op::totals: hear_totals(*giving, read_message<wire::Totals>(*fragment)); break;
       case op::notes: {
         const auto notes = read_message<wire::Notes>(*fragment);

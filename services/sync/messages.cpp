@@ -11,6 +11,7 @@ namespace trunkline::sync {
 namespace {
 
 constexpr std::uint32_t nanoseconds_per_second = 1'000'000'000;
+constexpr std::size_t bytes_of_place = 2; // what is known of every entry of a listing
 
 Failure::Kind from_wire(wire::Failed::Kind kind) {
   switch (kind) {
@@ -51,6 +52,7 @@ void to_wire(const Entry& entry, wire::Entry& into) {
   into.set_special_mode(entry.special_mode);
   into.set_device(entry.device);
   into.set_same_as(entry.same_as);
+  into.set_has_names(entry.has_names);
   into.set_xattrs(entry.xattrs);
 }
 
@@ -278,19 +280,24 @@ Fragment to_failed(std::exception_ptr failure) {
 }
 
 std::size_t bytes_of(const Entry& entry) noexcept {
-  return sizeof(Entry) + entry.path.size() + entry.target.size() + entry.xattrs.size();
+  constexpr std::size_t around = 64; // of the map that it is in
+  return around + sizeof(Entry) + entry.path.size() + entry.target.size() + entry.xattrs.size();
 }
 
 std::string ListingReader::read(wire::Entry&& from, Entry& into) {
   if (++entries_count_ > entries_max_)
     throw_protocol("listing of more than " + std::to_string(entries_max_) + " entries");
-  share_.add(sizeof(Entry));
+  share_.add(bytes_of_place);
+  if (from.shared_bytes() > last_path_.size())
+    throw_protocol("a path shares " + std::to_string(from.shared_bytes()) + " bytes with one of " +
+                   std::to_string(last_path_.size()));
+  if (from.shared_bytes() > 0) from.mutable_path()->insert(0, last_path_, 0, from.shared_bytes());
   if (entries_count_ > 1 && compare_paths(last_path_, from.path()) >= 0)
     throw_protocol("listing is not ascending: \"" + printable(from.path()) + "\" comes after \"" +
                    printable(last_path_) + "\"");
   last_path_ = from.path();
 
-  leaders_.push_back(from.type() != wire::Entry::DIRECTORY && from.same_as() == 0);
+  leaders_.push_back(from.type() != wire::Entry::DIRECTORY && from.same_as() == 0 && from.has_names());
   std::string wrong = wrong_with(from);
   if (wrong.empty() && is_excluded(from)) wrong = "is excluded here";
   if (wrong.empty()) wrong = wrong_with_place(from);
@@ -299,7 +306,6 @@ std::string ListingReader::read(wire::Entry&& from, Entry& into) {
     leaders_.back() = false;
     return wrong;
   }
-  share_.add(into.path.size() + from.target().size() + from.xattrs().size());
   into.type = static_cast<EntryType>(from.type());
   into.size = from.size();
   into.mtime = {from.mtime_seconds(), from.mtime_nanoseconds()};
@@ -309,7 +315,9 @@ std::string ListingReader::read(wire::Entry&& from, Entry& into) {
   into.special_mode = from.special_mode();
   into.device = from.device();
   into.same_as = from.same_as();
+  into.has_names = leaders_.back();
   into.xattrs = std::move(*from.mutable_xattrs());
+  share_.add(bytes_of(into));
   if (into.type != EntryType::directory) return {};
   while (!directories_.empty() && !is_below(into.path, directories_.back())) directories_.pop_back();
   if (!into.path.empty()) directories_.push_back(into.path);

@@ -21,7 +21,7 @@
 
 namespace trunkline::sync {
 
-inline constexpr std::uint32_t protocol_version = 3;
+inline constexpr std::uint32_t protocol_version = 4;
 inline constexpr const char* service_name = "sync";
 
 namespace op {
@@ -35,6 +35,8 @@ enum : std::int32_t {
   totals = 7,
   done = 8,
   failed = 9,
+  packed_listing = 10, // a listing, compressed
+  room = 11,
   file = 16, // first on a circuit of its own
   data = 17,
   copies = 18, // what of the basis belongs here
@@ -55,6 +57,8 @@ inline constexpr const char* has_temporary_name = "has the name of a temporary f
 inline constexpr std::size_t packed_data_bytes_max = 1 << 20;
 /// How many copies a fragment holds at most.
 inline constexpr int copies_per_message = 512;
+/// How far a listing goes on beyond what is compared.
+inline constexpr std::size_t listing_window = 16'384;
 /// At about how many bytes a batch is sent.
 inline constexpr std::size_t batch_bytes = 32 * 1024;
 
@@ -95,7 +99,7 @@ class ListingReader {
       : options_(options), filter_(filter), entries_max_(entries_max), share_(share), owners_(options) {}
 
   /// What is wrong with the entry; empty when it was taken into `into`, which has its path in any case.
-  /// Charges what the entry takes; one that is refused is a place in the list and no more.
+  /// Charges what the entry takes, and for its place in the list, which one that is refused takes, too.
   /// Errors: Failure::Kind::protocol for a list that is not ascending, or too long; denied when there is no room for
   /// it.
   std::string read(wire::Entry&& from, Entry& into);

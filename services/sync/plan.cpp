@@ -3,6 +3,9 @@
 #include "services/sync/path.hpp"
 #include "services/sync/report.hpp"
 
+#include <cassert>
+#include <utility>
+
 namespace trunkline::sync {
 
 namespace {
@@ -30,22 +33,50 @@ std::uint8_t attribute_changes(const Entry& entry, const Entry& here, bool xattr
 
 } // namespace
 
-Decision Planner::next(const Entry& wanted) {
-  found_ = nullptr;
-  while (at_ < have_.size()) {
-    const int order = compare_paths(have_[at_].path, wanted.path);
-    if (order > 0) break;
-    if (order == 0) {
-      found_ = &have_[at_];
-      return compare(wanted, at_++);
-    }
-    extras_.push_back(at_++);
+void Planner::add(std::optional<Entry> here) {
+  if (here) {
+    ahead_.push_back(std::move(*here));
+  } else {
+    has_end_ = true;
   }
-  return {make(wanted.type)};
 }
 
-Decision Planner::compare(const Entry& wanted, std::size_t index) const {
-  const Entry& here = have_[index];
+/// The first one that is here is in no listing there.
+void Planner::pass() {
+  if (keeps_extras_) {
+    extras_bytes_ += sizeof(Extra) + ahead_.front().path.size();
+    extras_.push_back({std::move(ahead_.front().path), ahead_.front().type});
+  }
+  ahead_.pop_front();
+}
+
+bool Planner::lacks(std::string_view path) {
+  while (!ahead_.empty()) {
+    const int order = compare_paths(ahead_.front().path, path);
+    if (order > 0) return false;
+    // What follows a directory tells whether something is in it.
+    if (order == 0) return !has_end_ && ahead_.front().type == EntryType::directory && ahead_.size() == 1;
+    pass();
+  }
+  return !has_end_;
+}
+
+bool Planner::lacks_end() {
+  while (!ahead_.empty()) pass();
+  return !has_end_;
+}
+
+Decision Planner::next(const Entry& wanted) {
+  assert(!lacks(wanted.path));
+  found_.reset();
+  if (ahead_.empty() || compare_paths(ahead_.front().path, wanted.path) != 0) return {make(wanted.type)};
+  found_ = std::move(ahead_.front());
+  ahead_.pop_front();
+  return compare(wanted);
+}
+
+Decision Planner::compare(const Entry& wanted) const {
+  const Entry& here = *found_;
   Decision decision;
   if (wanted.type == here.type) {
     const bool attributes_differ = attribute_changes(wanted, here, xattrs_.any()) != 0;
@@ -72,16 +103,11 @@ Decision Planner::compare(const Entry& wanted, std::size_t index) const {
   }
   decision.in_the_way = InTheWay::other;
   if (here.type == EntryType::directory) {
-    const bool full = index + 1 < have_.size() && is_below(have_[index + 1].path, here.path);
+    const bool full = !ahead_.empty() && is_below(ahead_.front().path, here.path);
     decision.in_the_way = full ? InTheWay::full_directory : InTheWay::empty_directory;
   }
   decision.step = make(wanted.type);
   return decision;
-}
-
-std::vector<std::size_t> Planner::extras() {
-  while (at_ < have_.size()) extras_.push_back(at_++);
-  return std::move(extras_);
 }
 
 bool is_passed_over(const Options& options, const Entry& entry, const Entry* here) noexcept {
@@ -111,11 +137,17 @@ bool is_same_file(const Entry& entry, const Status& found) noexcept {
 }
 
 Plan plan(const std::vector<Entry>& wanted, const std::vector<Entry>& have, bool checksum) {
-  Planner planner(have, checksum);
+  Planner planner(checksum);
+  auto next = have.begin();
+  const auto add_one = [&] { planner.add(next == have.end() ? std::nullopt : std::optional<Entry>(*next++)); };
   Plan plan;
   plan.decisions.reserve(wanted.size());
-  for (const Entry& entry : wanted) plan.decisions.push_back(planner.next(entry));
-  plan.extras = planner.extras();
+  for (const Entry& entry : wanted) {
+    while (planner.lacks(entry.path)) add_one();
+    plan.decisions.push_back(planner.next(entry));
+  }
+  while (planner.lacks_end()) add_one();
+  for (const Extra& extra : planner.take_extras()) plan.extras.push_back(extra.path);
   return plan;
 }
 

@@ -6,6 +6,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace trunkline::sync {
@@ -31,29 +36,46 @@ struct Decision {
   friend bool operator==(const Decision&, const Decision&) = default;
 };
 
-/// Compares a listing, entry by entry as it comes, with what is here.
+/// What the source does not have.
+struct Extra {
+  std::string path;
+  EntryType type = EntryType::file;
+};
+
+/// Compares two listings, both as they come: neither is ever there as a whole.
 class Planner {
  public:
-  /// `have` is sorted by path and stays as it is while the planner lives.
-  Planner(const std::vector<Entry>& have, bool checksum, XattrScope xattrs = {})
-      : have_(have), checksum_(checksum), xattrs_(xattrs) {}
+  /// keeps_extras: what is only here is remembered.
+  explicit Planner(bool checksum, XattrScope xattrs = {}, bool keeps_extras = true)
+      : checksum_(checksum), xattrs_(xattrs), keeps_extras_(keeps_extras) {}
 
-  /// For each wanted entry in ascending order.
+  /// The next entry that is here, ascending by path; nothing: that was all.
+  void add(std::optional<Entry> here);
+  /// True while what is here is not known far enough to decide about this path. Paths ascend.
+  bool lacks(std::string_view path);
+  /// For each wanted entry, ascending, when nothing is lacking for it.
   Decision next(const Entry& wanted);
-  /// What is here under the name of the last one; null: nothing.
-  const Entry* found() const noexcept { return found_; }
-  /// After the last one: which of the entries here are in no listing there, ascending.
-  std::vector<std::size_t> extras();
+  /// What is here under the name of the last one, until the next one; null: nothing.
+  const Entry* found() const noexcept { return found_ ? &*found_ : nullptr; }
+  /// After the last one: true while not everything that is here is known.
+  bool lacks_end();
+  /// Then, once: which of the entries here are in no listing there, ascending.
+  std::vector<Extra> take_extras() { return std::move(extras_); }
+  /// What they take in memory.
+  std::size_t extras_bytes() const noexcept { return extras_bytes_; }
 
  private:
-  Decision compare(const Entry& wanted, std::size_t index) const;
+  Decision compare(const Entry& wanted) const;
+  void pass();
 
-  const std::vector<Entry>& have_;
-  bool checksum_;
-  XattrScope xattrs_; // that count
-  std::size_t at_ = 0; // entries before it are dealt with
-  std::vector<std::size_t> extras_;
-  const Entry* found_ = nullptr;
+  const bool checksum_;
+  const XattrScope xattrs_; // that count
+  const bool keeps_extras_;
+  std::deque<Entry> ahead_; // here, and not compared: at most two
+  bool has_end_ = false;    // nothing more is here
+  std::vector<Extra> extras_;
+  std::size_t extras_bytes_ = 0;
+  std::optional<Entry> found_;
 };
 
 /// What an option leaves as it is, in rsync's order. `here` has the entry's name; null: nothing has.
@@ -65,7 +87,7 @@ bool is_same_file(const Entry& entry, const Status& found) noexcept;
 
 struct Plan {
   std::vector<Decision> decisions; // one for each wanted entry
-  std::vector<std::size_t> extras; // indices into what is here
+  std::vector<std::string> extras; // paths of what is only here
 };
 
 /// The planner over two whole listings.

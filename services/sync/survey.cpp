@@ -1,34 +1,29 @@
 #include "services/sync/survey.hpp"
 
 #include "async/task_group.hpp"
+#include "async/within.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/path.hpp"
-#include "services/sync/walk.hpp"
 
-#include <cstddef>
-#include <optional>
 #include <utility>
 
 namespace trunkline::sync {
-namespace {
 
-constexpr std::size_t entries_between_yields = 64;
-
-} // namespace
-
-awaitable<void> Survey::look_around(Tree& tree, std::shared_ptr<void> owner) {
-  std::vector<std::string> temporaries;
+void Survey::begin(Tree* tree) {
+  tree_ = tree;
+  if (!tree_) return;
   WalkListener listener;
   listener.on_error = [this](const std::string& path, const std::string& text) {
     voice_.note(Note::Kind::error, path, text);
   };
-  listener.on_temporary = [this, &temporaries](const std::string& path) {
-    share_.add(sizeof path + path.size());
-    temporaries.push_back(path);
-    keep_what_holds(path);
-  };
+  listener.on_temporary = [this](const std::string& path) { meet_temporary(path); };
   listener.on_excluded = [this](const std::string& path) { keep_what_holds(path); };
-  if (!options_.dry_run) listener.on_shut = [&tree](const std::string& path) { return tree.open_shut(path); };
+  if (!options_.dry_run) listener.on_shut = [this](const std::string& path) { return tree_->open_shut(path); };
+  // The walk shares the root: its open directories are of use later.
+  walk_.emplace(tree_->shared_root(), filter_, std::move(listener), scope());
+}
+
+WalkScope Survey::scope() const {
   WalkScope scope;
   scope.for_taker = true;
   scope.one_file_system = options_.one_file_system;
@@ -38,32 +33,32 @@ awaitable<void> Survey::look_around(Tree& tree, std::shared_ptr<void> owner) {
     const Status kept = options_.backup_root->directory("")->own_status();
     scope.left_alone.emplace(kept.device, kept.inode);
   }
-  // The walk shares the root: its open directories are of use later.
-  Walk walk(std::shared_ptr<Root>(std::move(owner), &tree.root()), filter_, std::move(listener), scope);
+  return scope;
+}
+
+awaitable<void> Survey::each_file(std::function<void(const Entry&)> met) {
+  if (!tree_) co_return;
+  WalkScope all = scope();
+  all.xattrs = {};
+  Walk walk(tree_->shared_root(), filter_, WalkListener(), all);
   while (!walk.ended()) {
-    std::optional<Entry> entry = walk.next();
+    const std::optional<Entry> entry = walk.next();
     ++voice_.progress().worked;
-    if (entry) {
-      share_.add(bytes_of(*entry));
-      have_.push_back(std::move(*entry));
-    } else {
+    if (!entry) {
       co_await let_others_run();
+    } else if (entry->type == EntryType::file) {
+      met(*entry);
     }
-  }
-  complete_ = walk.complete();
-  if (options_.dry_run) co_return;
-  std::size_t count = 0;
-  for (const std::string& path : temporaries) {
-    reap(tree, path);
-    if (++count % entries_between_yields == 0) co_await voice_.breath();
   }
 }
 
-void Survey::reap(Tree& tree, const std::string& path) {
-  if (!options_.whole_file && partials_.adopt(tree, path)) return;
+void Survey::meet_temporary(const std::string& path) {
+  keep_what_holds(path);
+  if (options_.dry_run) return;
+  if (!options_.whole_file && partials_.adopt(*tree_, path)) return;
   auto reaped = Reaped::in_use;
   try {
-    reaped = tree.reap(path);
+    reaped = tree_->reap(path);
   } catch (const FileError&) {} // it was only in the way of tidiness
   if (reaped == Reaped::removed) {
     voice_.note(Note::Kind::deleted, path, "a sync that died left it");

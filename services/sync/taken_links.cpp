@@ -38,21 +38,21 @@ bool TakenLinks::is_made(const Entry& entry, const Entry& first) {
 }
 
 void TakenLinks::make(std::size_t index) {
-  const Entry& entry = listing_.entries[index];
-  const Entry& first = listing_.entries[entry.same_as - 1];
+  const Entry& entry = listing_.entry(index);
+  const Entry& first = listing_.entry(entry.same_as - 1);
   if (is_made(entry, first)) {
     ++voice_.report().unchanged;
     return;
   }
   if (!dry_run_ && !attempt(voice_, entry.path, [&] {
-        if (listing_.replaces_directory.contains(index) &&
+        if (listing_.replaces_directory(index) &&
             tree_->remove(entry.path, EntryType::directory) == Tree::Removal::not_empty)
           throw FileError("replace the directory", entry.path, ENOTEMPTY);
         tree_->link_file(entry.path, *tree_->root().directory(parent_of(first.path)), std::string(name_of(first.path)),
                          false);
       }))
     return;
-  listing_.say(voice_, Note::Kind::hard_link, index, listing_.changes[index], first.path);
+  listing_.say(voice_, Note::Kind::hard_link, index, listing_.changes(index), first.path);
 }
 
 } // namespace trunkline::sync

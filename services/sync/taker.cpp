@@ -4,6 +4,7 @@
 #include "async/within.hpp"
 #include "services/sync/arrival.hpp"
 #include "services/sync/attempt.hpp"
+#include "services/sync/compression.hpp"
 #include "services/sync/deletion.hpp"
 #include "services/sync/fetch.hpp"
 #include "services/sync/incoming_listing.hpp"
@@ -45,6 +46,7 @@ class Taker {
         voice_(control, std::move(watch)), wants_(tuning.files_outstanding_max, options_.dry_run, voice_, budgets_),
         place_(std::move(place)), partials_(tuning.partial_bytes_min, voice_),
         survey_(options_, filter_, share_, voice_, partials_), reader_(options_, filter_, tuning.entries_max, share_),
+        planner_(options_.checksum, options_.xattr_scope(), options_.delete_extra), listing_(share_),
         directories_(listing_, tree_, options_.dry_run, voice_), links_(listing_, tree_, options_.dry_run, voice_),
         deletion_(options_, filter_, tree_, survey_, voice_), seed_(random()),
         fetch_({control_, options_, tuning, listing_, survey_, partials_, tree_, wants_, voice_, budgets_, seed_}) {
@@ -55,10 +57,14 @@ class Taker {
       if (options_.backup) tree_->keep_backups(options_.backup_root, options_.backup_suffix);
     }
     voice_.report().circuits = 1;
+    wants_.on_resolved([this](std::size_t index) {
+      listing_.forget(index);
+      give_room();
+    });
     if (tree_ && !options_.dry_run) {
       wants_.ask_by([this](std::size_t index) { return fetch_.asks(index); });
       wants_.look_again([this](std::size_t index) { return fetch_.is_there(index); },
-                        [this](std::size_t index) { return join(place_, listing_.entries[index].path); });
+                        [this](std::size_t index) { return join(place_, listing_.entry(index).path); });
     }
   }
 
@@ -77,18 +83,21 @@ class Taker {
   static awaitable<void> take_circuits(Pointer taker, CircuitInbox& circuits, TaskGroup group);
 
   // What is here.
-  static awaitable<void> look_around(Pointer taker);
+  void look_around();
+  awaitable<void> look_on();
 
   // What the Giver says.
   static awaitable<void> hear(Pointer taker);
   awaitable<void> hear_listing(wire::Listing listing);
-  void hear_listing_end(const wire::ListingEnd& end);
+  awaitable<void> hear_listing_end(wire::ListingEnd end);
+  void give_room();
   awaitable<void> hear_withheld(wire::Withheld withheld);
   awaitable<void> take_same(std::size_t index);
   awaitable<void> hear_notes(wire::Notes notes);
 
   // One entry of the listing.
   awaitable<void> take_entry(std::size_t index);
+  awaitable<void> decide(std::size_t index);
   void count_owner(const Entry& entry, const Decision& decision);
   void take_symlink(std::size_t index);
   void take_special(std::size_t index);
@@ -114,8 +123,10 @@ class Taker {
   Partials partials_;
   Survey survey_;
   ListingReader reader_;
-  std::optional<Planner> planner_;
+  Planner planner_;
+  std::size_t extras_bytes_ = 0; // of the planner, that are charged
   IncomingListing listing_;
+  std::size_t room_said_ = 0; // entries that the Giver knows to be compared
   TakenDirectories directories_;
   TakenLinks links_;
   Deletion deletion_;
@@ -154,20 +165,32 @@ awaitable<void> Taker::arrive(Pointer taker, Circuit circuit) {
 
 // What is here.
 
-awaitable<void> Taker::look_around(Pointer taker) {
-  Taker& self = *taker;
-  if (!self.options_.link_dest.empty() && !self.options_.link_root)
-    self.voice_.note(Note::Kind::warning, "",
-                     '"' + printable(self.options_.link_dest) + "\" is not there: nothing is linked to it");
-  if (self.tree_) co_await self.survey_.look_around(*self.tree_, taker);
+void Taker::look_around() {
+  if (!options_.link_dest.empty() && !options_.link_root)
+    voice_.note(Note::Kind::warning, "",
+                '"' + printable(options_.link_dest) + "\" is not there: nothing is linked to it");
+  survey_.begin(tree_ ? &*tree_ : nullptr);
+}
+
+/// One step further through what is here.
+awaitable<void> Taker::look_on() {
+  std::optional<Entry> here = survey_.next();
+  ++voice_.progress().worked;
+  if (here || survey_.ended()) {
+    planner_.add(std::move(here));
+  } else {
+    co_await voice_.breath();
+  }
+  if (planner_.extras_bytes() == extras_bytes_) co_return;
+  share_.add(planner_.extras_bytes() - extras_bytes_);
+  extras_bytes_ = planner_.extras_bytes();
 }
 
 // What the Giver says.
 
 awaitable<void> Taker::hear(Pointer taker) {
-  co_await look_around(taker);
   Taker& self = *taker;
-  self.planner_.emplace(self.survey_.have(), self.options_.checksum, self.options_.xattr_scope());
+  self.look_around();
   for (;;) {
     const result<std::optional<Fragment>> heard = co_await as_result(self.control_.receive());
     ++self.voice_.progress().heard;
@@ -177,7 +200,13 @@ awaitable<void> Taker::hear(Pointer taker) {
     if (!fragment) throw_protocol("the far side stopped in the middle of the sync");
     switch (fragment->op) {
       case op::listing: co_await self.hear_listing(read_message<wire::Listing>(*fragment)); break;
-      case op::listing_end: self.hear_listing_end(read_message<wire::ListingEnd>(*fragment)); break;
+      case op::packed_listing: {
+        const std::optional<Payload> listing = decompress(fragment->payload.bytes(), message_bytes_max);
+        if (!listing) throw_protocol("a listing that cannot be unpacked");
+        co_await self.hear_listing(read_message<wire::Listing>(Fragment(op::listing, *listing)));
+        break;
+      }
+      case op::listing_end: co_await self.hear_listing_end(read_message<wire::ListingEnd>(*fragment)); break;
       case op::withheld: {
         const auto withheld = read_message<wire::Withheld>(*fragment);
         co_await self.wants_.last_arrival(withheld.index());
@@ -195,29 +224,47 @@ awaitable<void> Taker::hear_listing(wire::Listing listing) {
   if (wants_.listing_ended()) throw_protocol("a listing after its end");
   for (wire::Entry& from : *listing.mutable_entries()) {
     Entry entry;
-    steps_ += filter_.steps(from.path());
     const std::string wrong = reader_.read(std::move(from), entry);
+    steps_ += filter_.steps(entry.path);
     voice_.progress().entries_listed = reader_.entries_count();
     if (!wrong.empty()) {
       std::string text = "entry \"" + printable(entry.path) + "\" is refused: it " + wrong;
       voice_.note(Note::Kind::error, std::exchange(entry.path, {}), std::move(text));
     }
-    listing_.add(std::move(entry));
     wants_.add_entry();
-    const std::size_t count = listing_.entries.size();
-    if (wrong.empty() && !directories_.shuts_out(listing_.entries.back())) co_await take_entry(count - 1);
+    if (wrong.empty()) {
+      listing_.add(std::move(entry));
+      co_await take_entry(listing_.size() - 1);
+    } else {
+      listing_.add_nothing();
+    }
+    const std::size_t count = listing_.size();
     if (count % entries_between_yields != 0 && steps_ < Filter::steps_between_yields) continue;
     steps_ = 0;
     co_await voice_.breath();
   }
+  give_room();
 }
 
-void Taker::hear_listing_end(const wire::ListingEnd& end) {
+/// The Giver may list more, unless much of what it has listed is wanted and has not come.
+void Taker::give_room() {
+  constexpr std::size_t step = listing_window / 4;
+  constexpr std::size_t waiting_max = listing_window / 2;
+  const std::size_t count = listing_.size();
+  if (count < room_said_ + step || wants_.unresolved_count() > waiting_max || wants_.listing_ended()) return;
+  // The last one may be in the middle of being compared.
+  const std::size_t compared = count - 1;
+  voice_.say_room(compared, wants_.unresolved(room_said_, compared), wants_.resolved_below(compared));
+  room_said_ = compared;
+}
+
+awaitable<void> Taker::hear_listing_end(wire::ListingEnd end) {
   if (wants_.listing_ended()) throw_protocol("two ends of a listing");
-  if (end.entries() != listing_.entries.size())
-    throw_protocol("listing of " + std::to_string(listing_.entries.size()) + " entries claims " +
+  if (end.entries() != listing_.size())
+    throw_protocol("listing of " + std::to_string(listing_.size()) + " entries claims " +
                    std::to_string(end.entries()));
   directories_.end();
+  while (planner_.lacks_end()) co_await look_on();
   listing_complete_ = end.complete();
   const NotKept lost = from_wire(end.not_kept());
   not_kept_.hard_links += lost.hard_links;
@@ -233,14 +280,14 @@ void Taker::hear_listing_end(const wire::ListingEnd& end) {
 awaitable<void> Taker::hear_withheld(wire::Withheld withheld) {
   const std::size_t index = withheld.index();
   wants_.withheld(index);
-  const Entry& entry = listing_.entries[index];
+  const Entry& entry = listing_.entry(index);
   switch (withheld.why()) {
     case wire::Withheld::SAME:
       if (fetch_.is_moved(index)) {
         co_await take_same(index);
         co_return;
       }
-      if (listing_.attributes_differ.contains(index)) {
+      if (listing_.attributes_differ(index)) {
         take_attributes(index);
       } else {
         ++voice_.report().unchanged;
@@ -277,7 +324,7 @@ awaitable<void> Taker::take_same(std::size_t index) {
     if (!failure.is_gone()) trouble = failure.what();
   }
   if (!is_copied && trouble.empty()) co_return wants_.ask_again(index);
-  if (!trouble.empty()) voice_.note(Note::Kind::error, listing_.entries[index].path, std::move(trouble));
+  if (!trouble.empty()) voice_.note(Note::Kind::error, listing_.entry(index).path, std::move(trouble));
   fetch_.forget(index);
   wants_.resolve(index);
 }
@@ -296,7 +343,7 @@ awaitable<void> Taker::hear_notes(wire::Notes notes) {
 
 /// What is made here belongs to whoever runs this; what stays has the owner that it had.
 void Taker::count_owner(const Entry& entry, const Decision& decision) {
-  const Entry* const here = planner_->found();
+  const Entry* const here = planner_.found();
   const bool stays = here && here->type == entry.type && decision.step != Step::send_file &&
                      decision.step != Step::make_symlink && decision.step != Step::make_directory &&
                      decision.step != Step::make_special;
@@ -308,16 +355,28 @@ void Taker::count_owner(const Entry& entry, const Decision& decision) {
 }
 
 awaitable<void> Taker::take_entry(std::size_t index) {
-  const Decision decision = planner_->next(listing_.entries[index]);
-  Entry& entry = listing_.entries[index];
-  if (is_passed_over(options_, entry, planner_->found())) {
+  const Entry& entry = listing_.entry(index);
+  if (entry.type == EntryType::directory || entry.has_names || entry.same_as > 0) listing_.stay(index);
+  if (!directories_.shuts_out(entry)) {
+    while (planner_.lacks(entry.path)) co_await look_on();
+    co_await decide(index);
+  }
+  if (!wants_.awaits(index)) listing_.forget(index);
+}
+
+awaitable<void> Taker::decide(std::size_t index) {
+  const Entry& entry = listing_.entry(index);
+  const Decision decision = planner_.next(entry);
+  if (is_passed_over(options_, entry, planner_.found())) {
     ++voice_.report().passed_over;
     co_return;
   }
-  listing_.changes[index] = changes_of(entry, planner_->found(), decision);
+  listing_.set_changes(index, changes_of(entry, planner_.found(), decision));
   count_owner(entry, decision);
   if (decision.in_the_way == InTheWay::full_directory) {
     blocked_.push_back(index);
+    listing_.stay(index);
+    wants_.postpone(index);
     co_return;
   }
   if (entry.type == EntryType::directory) {
@@ -325,16 +384,16 @@ awaitable<void> Taker::take_entry(std::size_t index) {
     co_return;
   }
   if (entry.same_as > 0) {
-    if (decision.in_the_way == InTheWay::empty_directory) listing_.replaces_directory.insert(index);
+    if (decision.in_the_way == InTheWay::empty_directory) listing_.set_replaces_directory(index);
     links_.add(index);
     co_return;
   }
   switch (decision.step) {
     case Step::none:
-      if (entry.type != EntryType::file || !fetch_.link(entry, planner_->found(), true)) ++voice_.report().unchanged;
+      if (entry.type != EntryType::file || !fetch_.link(entry, planner_.found(), true)) ++voice_.report().unchanged;
       break;
     case Step::set_attributes:
-      if (entry.type != EntryType::file || !fetch_.link(entry, planner_->found(), true)) take_attributes(index);
+      if (entry.type != EntryType::file || !fetch_.link(entry, planner_.found(), true)) take_attributes(index);
       break;
     case Step::make_symlink:
     case Step::make_special:
@@ -346,28 +405,27 @@ awaitable<void> Taker::take_entry(std::size_t index) {
       }
       break;
     case Step::send_file:
-      if (decision.in_the_way != InTheWay::empty_directory && fetch_.link(entry, planner_->found(), false)) break;
-      if (decision.in_the_way == InTheWay::empty_directory) listing_.replaces_directory.insert(index);
-      fetch_.want(index, planner_->found());
+      if (decision.in_the_way != InTheWay::empty_directory && fetch_.link(entry, planner_.found(), false)) break;
+      if (decision.in_the_way == InTheWay::empty_directory) listing_.set_replaces_directory(index);
+      fetch_.want(index, planner_.found());
       break;
     case Step::compare_file:
-      if (decision.attributes_differ) listing_.attributes_differ.insert(index);
-      co_await fetch_.compare(index, planner_->found());
+      if (decision.attributes_differ) listing_.set_attributes_differ(index);
+      co_await fetch_.compare(index, planner_.found());
       break;
     case Step::make_directory: break; // directories are above
   }
 }
 
 void Taker::take_symlink(std::size_t index) {
-  Entry& entry = listing_.entries[index];
+  const Entry& entry = listing_.entry(index);
   if (!options_.dry_run && !attempt(voice_, entry.path, [&] { tree_->make_symlink(entry); })) return;
-  share_.give_back(entry.target.size());
-  listing_.say(voice_, Note::Kind::symlink, index, listing_.changes[index], std::exchange(entry.target, {}));
+  listing_.say(voice_, Note::Kind::symlink, index, listing_.changes(index), listing_.take_target(index));
 }
 
 /// An empty directory makes room at once for a symlink or a special file; for a file when the file is whole.
 bool Taker::make_room_for(std::size_t index) {
-  const Entry& entry = listing_.entries[index];
+  const Entry& entry = listing_.entry(index);
   return options_.dry_run || attempt(voice_, entry.path, [&] {
            if (tree_->remove(entry.path, EntryType::directory) == Tree::Removal::not_empty)
              throw FileError("replace the directory", entry.path, ENOTEMPTY);
@@ -375,11 +433,11 @@ bool Taker::make_room_for(std::size_t index) {
 }
 
 void Taker::take_special(std::size_t index) {
-  const Entry& entry = listing_.entries[index];
+  const Entry& entry = listing_.entry(index);
   bool is_made = true;
   if (!options_.dry_run && !attempt(voice_, entry.path, [&] { is_made = tree_->make_special(entry); })) return;
   if (is_made) {
-    listing_.say(voice_, Note::Kind::special, index, listing_.changes[index]);
+    listing_.say(voice_, Note::Kind::special, index, listing_.changes(index));
   } else {
     ++not_kept_.specials;
     voice_.note(Note::Kind::skipped, entry.path, "cannot be made without more privilege");
@@ -387,9 +445,9 @@ void Taker::take_special(std::size_t index) {
 }
 
 void Taker::take_attributes(std::size_t index) {
-  const Entry& entry = listing_.entries[index];
+  const Entry& entry = listing_.entry(index);
   if (!options_.dry_run && !attempt(voice_, entry.path, [&] { tree_->set_attributes(entry); })) return;
-  listing_.say(voice_, Note::Kind::attributes, index, listing_.changes[index] & ~(Changes::size | Changes::content));
+  listing_.say(voice_, Note::Kind::attributes, index, listing_.changes(index) & ~(Changes::size | Changes::content));
 }
 
 // The end.
@@ -398,13 +456,13 @@ awaitable<void> Taker::finish(TaskGroup group) {
   co_await wants_.all_resolved();
   co_await links_.finish();
   if (!blocked_.empty() && options_.delete_extra && why_not_delete().empty()) {
-    co_await deletion_.run(planner_->extras(), why_not_delete());
+    co_await deletion_.run(planner_.take_extras(), why_not_delete());
     take_blocked(true);
     co_await wants_.all_resolved();
     co_await links_.finish();
   } else {
     take_blocked(false);
-    co_await deletion_.run(planner_->extras(), why_not_delete());
+    co_await deletion_.run(planner_.take_extras(), why_not_delete());
   }
   if (tree_ && !options_.dry_run) partials_.drop_all(*tree_);
   co_await directories_.finish();
@@ -423,7 +481,7 @@ std::string Taker::why_not_delete() const {
 /// What has the name of a directory that was full; deletions have emptied it, or nothing can be done.
 void Taker::take_blocked(bool emptied) {
   for (const std::size_t index : blocked_) {
-    Entry& entry = listing_.entries[index];
+    const Entry& entry = listing_.entry(index);
     if (!emptied) {
       voice_.note(Note::Kind::error, entry.path,
                   "cannot replace the directory \"" + printable(entry.path) +
@@ -431,10 +489,10 @@ void Taker::take_blocked(bool emptied) {
       continue;
     }
     if (entry.same_as > 0) {
-      listing_.replaces_directory.insert(index);
+      listing_.set_replaces_directory(index);
       links_.add(index);
     } else if (entry.type == EntryType::file) {
-      if (!options_.dry_run) listing_.replaces_directory.insert(index);
+      if (!options_.dry_run) listing_.set_replaces_directory(index);
       fetch_.want(index, nullptr);
     } else if (make_room_for(index)) {
       if (entry.type == EntryType::symlink) {

@@ -64,13 +64,24 @@ void TakerVoice::want_again(std::size_t index) {
   outgoing_.notify_all();
 }
 
+void TakerVoice::say_room(std::size_t compared, const std::vector<std::size_t>& kept, std::size_t resolved) {
+  for (const std::size_t index : kept) {
+    room_pending_.add_kept(index - room_kept_last_);
+    room_kept_last_ = index;
+  }
+  room_pending_.set_compared(compared);
+  room_pending_.set_resolved(resolved);
+  outgoing_.notify_all();
+}
+
 void TakerVoice::say_totals() {
   totals_pending_ = true;
   outgoing_.notify_all();
 }
 
 bool TakerVoice::has_something_to_say() const noexcept {
-  return want_pending_.files_size() > 0 || notes_pending_.notes_size() > 0 || totals_pending_;
+  return want_pending_.files_size() > 0 || notes_pending_.notes_size() > 0 || totals_pending_ ||
+         room_pending_.compared() > 0;
 }
 
 awaitable<void> TakerVoice::speak() {
@@ -84,6 +95,11 @@ awaitable<void> TakerVoice::speak() {
     }
     const bool notes = notes_pending_.notes_size() > 0;
     if (want_pending_.files_size() > 0) co_await say_want();
+    if (room_pending_.compared() > 0) {
+      const wire::Room room = std::exchange(room_pending_, wire::Room());
+      room_kept_last_ = 0;
+      co_await send_message(control_, op::room, room);
+    }
     if (std::exchange(totals_pending_, false)) {
       wire::Totals totals;
       totals.set_files(progress().files_total);

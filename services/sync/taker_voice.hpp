@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace trunkline::sync {
 
@@ -33,6 +34,9 @@ class TakerVoice {
             std::uint64_t seed = 0);
   /// All of the content after all.
   void want_again(std::size_t index);
+  /// Entries below `compared` are compared. Of those behind the last ones that were said so, these may be wanted yet,
+  /// and nothing below `resolved` is.
+  void say_room(std::size_t compared, const std::vector<std::size_t>& kept, std::size_t resolved);
   /// The totals of the progress will not grow any more.
   void say_totals();
 
@@ -63,6 +67,8 @@ class TakerVoice {
   wire::Want want_pending_;
   wire::Notes notes_pending_;
   std::size_t notes_pending_bytes_ = 0;
+  wire::Room room_pending_; // where `compared` is set
+  std::size_t room_kept_last_ = 0; // in it
   bool totals_pending_ = false;
   bool alive_pending_ = false; // nothing else was said for a while, and there was work
   bool saying_ = false;        // some of it is being sent

@@ -72,6 +72,7 @@ class Tree {
   void drop(const std::string& path);
 
   Root& root() noexcept { return *root_; }
+  const std::shared_ptr<Root>& shared_root() const noexcept { return root_; }
 
  private:
   std::shared_ptr<Directory> parent(const std::string& path);

@@ -119,6 +119,7 @@ void Walk::enter(const std::string& path) {
       level.names = root_->directory(path)->names();
     }
     enter_rules(path);
+    std::erase_if(level.names, [&](const std::string& name) { return is_temporary_name(name) && is_passed(path, name); });
     std::sort(level.names.begin(), level.names.end(), std::greater<>());
     levels_.push_back(std::move(level));
   } catch (const FileError& failure) {
@@ -196,6 +197,27 @@ bool Walk::opens(const std::string& path, const FileError& failure) const {
   return failure.error_number() == EACCES && listener_.on_shut && listener_.on_shut(path);
 }
 
+/// What has the name of a temporary file is met before everything else in its directory, so that nobody takes for such
+/// what a sync makes there later.
+bool Walk::is_passed(const std::string& directory, const std::string& name) {
+  const std::string path = join(directory, name);
+  try {
+    const std::optional<Status> status = root_->directory(directory)->status(name);
+    if (!status) return true;
+    if (status->is_directory()) return false;
+    if (scope_.only) scope_.only->found(path);
+    steps_ += filter_.steps(path) + rules_.steps(path);
+    if (is_left_out(path, *status)) {
+      if (listener_.on_excluded) listener_.on_excluded(path);
+    } else if (listener_.on_temporary) {
+      listener_.on_temporary(path);
+    }
+    return true;
+  } catch (const FileError&) { // which is met once more
+    return false;
+  }
+}
+
 std::optional<Entry> Walk::look(const std::string& directory, const std::string& name) {
   std::string path = join(directory, name);
   try {
@@ -216,10 +238,6 @@ std::optional<Entry> Walk::look(const std::string& directory, const std::string&
     }
     if (is_left_out(path, *status)) {
       if (listener_.on_excluded) listener_.on_excluded(path);
-      return std::nullopt;
-    }
-    if (is_temporary_name(name) && !status->is_directory()) {
-      if (listener_.on_temporary) listener_.on_temporary(path);
       return std::nullopt;
     }
     if (const std::string wrong = wrong_with_path(path); !wrong.empty())

@@ -24,7 +24,8 @@ struct WalkListener {
   std::function<void(const std::string& path, const std::string& text)>
       on_skipped; // a device, a fifo, a socket; without
                   // it they are listed as `other`
-  std::function<void(const std::string& path)> on_temporary; // it has the name of a temporary file, and is not listed
+  std::function<void(const std::string& path)> on_temporary; // it has the name of a temporary file, and is not listed;
+                                                             // before whatever else is in its directory
   std::function<void(const std::string& path)> on_excluded; // or not of the file system, or not selected
   std::function<void(const std::string& path)> on_vanished; // it was deleted between two looks; the walk is complete
   NotKept* not_kept =
@@ -76,6 +77,7 @@ class Walk {
   bool is_left_out(const std::string& path, const Status& status) const;
   void enter_rules(const std::string& directory);
   bool opens(const std::string& path, const FileError& failure) const;
+  bool is_passed(const std::string& directory, const std::string& name);
   std::optional<Entry> look(const std::string& directory, const std::string& name);
   void count_not_kept(const Directory& parent, const std::string& name, const Status& status) const;
   void add_xattrs(const Directory& parent, const std::string& name, Entry& entry) const;

@@ -5,6 +5,7 @@
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
+#include <algorithm>
 #include <cassert>
 #include <chrono>
 #include <string>
@@ -21,6 +22,7 @@ constexpr Duration patience = std::chrono::seconds(1);
 void WantList::check() const { assert(outstanding_ <= outstanding_max_); }
 
 void WantList::want(std::size_t index, std::optional<Digest> ours) {
+  unresolved_.insert(index);
   Queued queued;
   queued.index = index;
   queued.ours = std::move(ours);
@@ -33,8 +35,7 @@ void WantList::ask() {
     Queued queued = std::move(queued_.front());
     queued_.pop_front();
     if (is_there(queued.index)) {
-      states_[queued.index] = State::resolved;
-      changed_.notify_all();
+      settle(queued.index);
       continue;
     }
     if (!may_ask(queued)) {
@@ -128,11 +129,25 @@ void WantList::different(std::size_t index) const {
 }
 
 void WantList::resolve(std::size_t index) {
-  states_[index] = State::resolved;
   --outstanding_;
   release(index);
+  settle(index);
   ask();
+}
+
+void WantList::settle(std::size_t index) {
+  states_[index] = State::resolved;
+  unresolved_.erase(index);
   changed_.notify_all();
+  if (on_resolved_) on_resolved_(index);
+}
+
+std::size_t WantList::resolved_below(std::size_t end) const {
+  return unresolved_.empty() ? end : std::min(end, *unresolved_.begin());
+}
+
+std::vector<std::size_t> WantList::unresolved(std::size_t begin, std::size_t end) const {
+  return {unresolved_.lower_bound(begin), unresolved_.lower_bound(end)};
 }
 
 awaitable<void> WantList::last_arrival(std::size_t index) {

@@ -9,11 +9,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -40,6 +40,8 @@ class WantList {
   void ask_by(std::function<bool(std::size_t)> asks) { asks_ = std::move(asks); }
   /// Digests that come with a `want` are made with it.
   void set_seed(std::uint64_t seed) noexcept { seed_ = seed; }
+  /// Called with each file of which nothing more comes, last of all.
+  void on_resolved(std::function<void(std::size_t)> callback) { on_resolved_ = std::move(callback); }
   /// Asks for what others were about to get and did not bring, or not soon. Runs until it is cancelled.
   awaitable<void> revisit();
 
@@ -47,6 +49,16 @@ class WantList {
   void add_entry() { states_.push_back(State::not_wanted); }
   /// With a digest, only if the Giver's content has another one.
   void want(std::size_t index, std::optional<Digest> ours);
+  /// It may be wanted once everything is compared.
+  void postpone(std::size_t index) { unresolved_.insert(index); }
+  /// Files that are wanted and have not come.
+  std::size_t unresolved_count() const noexcept { return queued_.size() + outstanding_ + elsewhere_.size(); }
+  /// Nothing below it is wanted any more.
+  std::size_t resolved_below(std::size_t end) const;
+  /// Those of [begin, end) that may be wanted yet.
+  std::vector<std::size_t> unresolved(std::size_t begin, std::size_t end) const;
+  /// The file is wanted and not resolved.
+  bool awaits(std::size_t index) const { return unresolved_.contains(index); }
   void end_listing();
   bool listing_ended() const noexcept { return listing_ended_; }
 
@@ -83,6 +95,7 @@ class WantList {
   void ask();
   bool may_ask(const Queued& queued);
   void release(std::size_t index);
+  void settle(std::size_t index);
   void check() const;
   bool is(std::size_t index, State state) const { return index < states_.size() && states_[index] == state; }
 
@@ -99,6 +112,8 @@ class WantList {
   std::deque<Queued> queued_; // wanted once there is room
   std::deque<Queued> elsewhere_; // another sync is about to get it
   bool impatient_ = false; // with the other syncs
+  std::set<std::size_t> unresolved_; // queued, elsewhere, outstanding or postponed
+  std::function<void(std::size_t)> on_resolved_;
   std::size_t outstanding_ = 0; // asked for and not resolved
   std::size_t circuits_count_ = 0;
   bool listing_ended_ = false;

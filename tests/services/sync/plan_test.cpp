@@ -85,7 +85,7 @@ TEST_CASE("plan: what is not here is made or sent, what is only here is extra") 
   const Plan made = plan(wanted, have, false);
 
   CHECK(made.decisions == std::vector<Decision>{{Step::none}, {Step::none}, {Step::send_file}, {Step::make_symlink}});
-  CHECK(made.extras == std::vector<std::size_t>{1, 3, 4, 5});
+  CHECK(made.extras == std::vector<std::string>{"b", "d/e", "d/e/x", "z"});
 }
 
 TEST_CASE("plan: a file that takes the place of a full directory has its content as extras") {
@@ -95,7 +95,7 @@ TEST_CASE("plan: a file that takes the place of a full directory has its content
 
   CHECK(made.decisions[0] == Decision{Step::send_file, InTheWay::full_directory});
   CHECK(made.decisions[1] == Decision{Step::none});
-  CHECK(made.extras == std::vector<std::size_t>{1});
+  CHECK(made.extras == std::vector<std::string>{"a/x"});
 }
 
 TEST_CASE("plan: a directory that takes the place of a file finds nothing in it") {
@@ -103,13 +103,13 @@ TEST_CASE("plan: a directory that takes the place of a file finds nothing in it"
 
   CHECK(made.decisions[0] == Decision{Step::make_directory, InTheWay::other});
   CHECK(made.decisions[1] == Decision{Step::send_file});
-  CHECK(made.extras == std::vector<std::size_t>{1});
+  CHECK(made.extras == std::vector<std::string>{"b"});
 }
 
 TEST_CASE("plan: nothing wanted makes everything extra, nothing here makes everything new") {
   const std::vector<Entry> tree = {directory("a"), file("a/b"), file("c")};
 
-  CHECK(plan({}, tree, false).extras == std::vector<std::size_t>{0, 1, 2});
+  CHECK(plan({}, tree, false).extras == std::vector<std::string>{"a", "a/b", "c"});
   CHECK(plan(tree, {}, true).decisions ==
         std::vector<Decision>{{Step::make_directory}, {Step::send_file}, {Step::send_file}});
   CHECK(plan({}, {}, false).decisions.empty());

@@ -416,7 +416,8 @@ awaitable<void> push_listings(std::string path) {
   for (int i = 0; i < 3; ++i) {
     pushing.push_back(ask_to_take(*town.me, town.address));
     std::vector<wire::Entry> many;
-    for (int j = 0; j < 500; ++j) many.push_back(file(std::to_string(1000 + j) + (j % 2 ? "/refused" : ""), 1));
+    for (int j = 0; j < 500; ++j) // a directory is remembered until it gets its time
+      many.push_back(j % 2 ? file(std::to_string(1000 + j) + "/refused", 1) : directory(std::to_string(1000 + j)));
     std::sort(many.begin(), many.end(),
               [](const auto& a, const auto& b) { return compare_paths(a.path(), b.path()) < 0; });
     many.insert(many.begin(), directory(""));
@@ -567,6 +568,17 @@ TEST_CASE("hostile giver: a listing that is not ascending, too long or wrongly c
          co_await control.send(std::move(large));
        },
        "control message of 300000 bytes"},
+      {[](Circuit& control) -> awaitable<void> {
+         Fragment garbage(op::packed_listing, Payload(std::string(1000, '\xff')));
+         co_await control.send(std::move(garbage));
+       },
+       "a listing that cannot be unpacked"},
+      {[](Circuit& control) -> awaitable<void> {
+         wire::Entry more = file("b");
+         more.set_shared_bytes(3);
+         co_await say_listing(control, entries(directory(""), directory("ab"), more));
+       },
+       "a path shares 3 bytes with one of 2"},
       {[](Circuit& control) -> awaitable<void> {
          Fragment unknown(99);
          co_await control.send(std::move(unknown));
@@ -834,6 +846,24 @@ TEST_CASE("sync: a far side that gives up is heard, although the circuits of its
   }
 }
 
+/// After the listing, which is three entries.
+awaitable<void> say_room(Circuit& control, std::uint64_t compared, std::vector<std::uint64_t> kept = {}) {
+  for (bool ended = false; !ended;) {
+    const std::optional<Fragment> heard = co_await control.receive();
+    ended = !heard || heard->op == op::listing_end;
+  }
+  wire::Room room;
+  room.set_compared(compared);
+  for (const std::uint64_t index : kept) room.add_kept(index);
+  co_await send_message(control, op::room, room);
+}
+
+awaitable<void> say_want_now(Circuit& control, std::uint64_t index) {
+  wire::Want want;
+  want.add_files()->set_index(index);
+  co_await send_message(control, op::want, want);
+}
+
 TEST_CASE("hostile taker: what cannot be wanted ends the sync") {
   struct Row {
     Script script;
@@ -864,6 +894,25 @@ TEST_CASE("hostile taker: what cannot be wanted ends the sync") {
       {[](Circuit& control) { return say_want(control, 2, std::string(64, 'x'), false, 1); }, "a digest of 64 bytes"},
       {[](Circuit& control) { return say_want(control, 2, "short", true, 1); }, "a digest of 5 bytes"},
       {[](Circuit& control) { return say_want(control, 2, "", true, 1); }, "a comparison without a digest"},
+      {[](Circuit& control) { return say_room(control, 4); }, "4 entries of 3 are compared"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_room(control, 3);
+         co_await say_want_now(control, 2);
+       },
+       "entry 2 is wanted and is no file, or was not wanted before"},
+      {[](Circuit& control) -> awaitable<void> {
+         const std::vector<std::uint64_t> beyond = {1, ~std::uint64_t{0}, 7};
+         co_await say_room(control, 3, beyond);
+         co_await say_want_now(control, 2);
+       },
+       "entry 2 is wanted and is no file, or was not wanted before"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await say_room(control, 3);
+         wire::Room less;
+         less.set_compared(2);
+         co_await send_message(control, op::room, less);
+       },
+       "2 entries of 3 are compared, and 3 were before"},
       {[](Circuit& control) -> awaitable<void> {
          Fragment unknown(op::listing);
          co_await control.send(std::move(unknown));

@@ -30,6 +30,7 @@ sync::ServiceOptions answering(const Setting& setting, std::shared_ptr<Root> roo
   options.read_only = setting.read_only;
   options.random = seeded_random();
   options.tuning = setting.tuning;
+  options.listing_bytes_max = std::min(options.listing_bytes_max, setting.tuning.listing_bytes_max);
   options.on_note = [&notes](const Note& note) { notes.push_back(note); };
   return options;
 }

@@ -112,6 +112,24 @@ TEST_CASE("walk: temporary files are no part of a tree") {
   CHECK(seen.stale == Paths{".a.trunkline-abcdefgh"});
 }
 
+TEST_CASE("walk: the temporary files of a directory are met before anything else in it") {
+  const test::Scratch scratch;
+  scratch.write("!", "");
+  scratch.write(".z.trunkline-abcdefgh", "");
+  scratch.write("d/!", "");
+  scratch.write("d/.z.trunkline-abcdefgh", "");
+  Paths order;
+  WalkListener listener;
+  listener.on_temporary = [&](const std::string& path) { order.push_back("temporary " + path); };
+  const Filter filter(std::vector<Rule>{});
+  Walk walk(Root::open(scratch.path()), filter, listener);
+
+  while (!walk.ended())
+    if (const auto entry = walk.next()) order.push_back(entry->path);
+
+  CHECK(order == Paths{"", "temporary .z.trunkline-abcdefgh", "!", "d", "temporary d/.z.trunkline-abcdefgh", "d/!"});
+}
+
 TEST_CASE("walk: what cannot be read is reported, the rest goes on, and the listing is not complete") {
   const test::Scratch scratch;
   for (const char* path : {"a/1", "b/2", "c/3", "d"}) scratch.write(path, "");
