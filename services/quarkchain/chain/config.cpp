@@ -11,6 +11,7 @@
 #include <initializer_list>
 #include <limits>
 #include <set>
+#include <unordered_map>
 
 namespace trunkline::quarkchain {
 namespace {
@@ -277,9 +278,11 @@ void read_shard_genesis(const Section& section, ShardGenesis& genesis) {
   section.read("GAS_LIMIT", genesis.gas_limit);
   if (const Json* alloc = section.find("ALLOC")) {
     const Section accounts = section.section("ALLOC");
-    // Of an address that is there twice, the last counts.
+    // Of an address that is there twice, the last counts. There may be very many, so they are not searched for.
+    std::unordered_map<std::string_view, const Json*> last;
+    for (const JsonMember& member : alloc->members) last[member.name] = &member.value;
     for (const JsonMember& member : alloc->members)
-      if (alloc->find(member.name) == &member.value) genesis.alloc.push_back(read_account(accounts, member));
+      if (last.at(member.name) == &member.value) genesis.alloc.push_back(read_account(accounts, member));
   }
 }
 
