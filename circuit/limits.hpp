@@ -25,7 +25,7 @@ struct Limits {
   std::size_t circuit_window_bytes_max = 4 << 20; // how far a circuit's window may tune itself up
   std::size_t errors_unread_bytes_max = 64 * 1024; // on one circuit; beyond it the oldest error fragment is dropped
   std::size_t send_queue_bytes_max = 4 << 20; // taken for sending and covered by circuit credit, per trunk
-  std::uint32_t circuits_max = 131072; // opened by the far side and not yet released here
+  std::uint32_t circuits_max = 131072; // opened by the far side and not over; as many over, held by services
   std::uint32_t open_backlog_max = 131072; // opened by far sides to one peer and not yet taken by its service
   std::uint32_t empty_frames_max = 10; // data frames in a row that carry nothing, per circuit
   std::uint32_t pings_answered_per_second_max = 10; // more are coalesced

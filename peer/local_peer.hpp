@@ -130,7 +130,7 @@ class LocalPeer : public std::enable_shared_from_this<LocalPeer> {
                         CircuitOptions options = CircuitOptions());
 
   /// As `new_circuit`, but waits while the far side has as many circuits of this node as it takes (circuits_max), and
-  /// for a connection that is made for others. Refused all the same while a service holds on to those that are over.
+  /// for a connection that is made for others. Refused all the same while services hold on to circuits_max that are over.
   /// The deadline of the options counts from now on. Cancelled: nothing was opened. Errors also: error::deadline_passed.
   awaitable<Circuit> new_circuit_when_room(PeerUrl there, std::optional<Fragment> first,
                                            CircuitOptions options = CircuitOptions());

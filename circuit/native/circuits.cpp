@@ -50,8 +50,12 @@ NativeCircuit& Circuits::open_here(CircuitId id, std::shared_ptr<const CircuitNa
 
 std::optional<End> Circuits::why_no_more(std::size_t strings) const {
   const Limits& limits = whole_.limits;
-  if (opened_there_ >= limits.circuits_max)
+  if (open_there_ >= limits.circuits_max)
     return End(error::circuit_limit_reached, fmt::format("circuits_max {} reached", limits.circuits_max));
+  if (const std::uint32_t held = opened_there_ - open_there_; held >= limits.circuits_max)
+    return End(error::circuit_limit_reached,
+               fmt::format("{} circuits are over and services still hold on to them, circuits_max is {}", held,
+                           limits.circuits_max));
   if (strings_there_ + strings > limits.circuit_strings_bytes_max)
     return End(error::circuit_limit_reached,
                fmt::format("circuit_strings_bytes_max {} reached", limits.circuit_strings_bytes_max));
@@ -63,6 +67,7 @@ NativeCircuit& Circuits::open_there(CircuitId id, std::shared_ptr<const CircuitN
   circuit.opening.in_backlog = true;
   circuit.opening.strings = static_cast<std::uint16_t>(strings); // their limits fit
   strings_there_ += strings;
+  ++open_there_;
   ++opened_there_;
   return circuit;
 }
@@ -97,20 +102,24 @@ void Circuits::free_all_buried() {
 void Circuits::check(bool full) const {
   invariant(opened_here_ <= table_.size(), "circuits: opened_here <= on the wire");
   invariant(opened_there_ <= table_.all_count(), "circuits: opened_there <= all");
+  invariant(open_there_ <= opened_there_, "circuits: open_there <= opened_there");
   invariant((next_here_ & 1) != (next_there_ & 1), "circuits: the two sides' numbers differ in parity");
   table_.check(full);
   if (!full) return;
   std::size_t opened_there = 0;
   std::size_t strings = 0;
   std::size_t opened_here = 0;
+  std::size_t open_there = 0;
   for (const NativeCircuit& circuit : table_.all()) {
     opened_there += circuit.opened_here ? 0 : 1;
     strings += circuit.opened_here ? 0 : circuit.opening.strings;
     opened_here += circuit.opened_here && !circuit.ended ? 1 : 0;
+    open_there += !circuit.opened_here && !circuit.ended ? 1 : 0;
   }
   invariant(opened_there == opened_there_, "circuits: opened_there == the far side's circuits in the table");
   invariant(strings == strings_there_, "circuits: strings == the sum of the circuits'");
   invariant(opened_here == opened_here_, "circuits: opened_here == our circuits on the wire in the table");
+  invariant(open_there == open_there_, "circuits: open_there == the far side's circuits on the wire in the table");
 }
 
 } // namespace trunkline

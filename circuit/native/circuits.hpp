@@ -54,6 +54,8 @@ class Circuits {
   /// `id` 0: a circuit that never reaches the wire.
   NativeCircuit& open_here(CircuitId id, std::shared_ptr<const CircuitNames> names);
   /// The reason why no more circuits of the far side are taken, if there is one; `strings` are the bytes of its names.
+  /// circuits_max counts those that are not over, which the far side knows too; as many again that are over may be kept
+  /// by services that have not let go of them.
   std::optional<End> why_no_more(std::size_t strings) const;
   NativeCircuit& open_there(CircuitId id, std::shared_ptr<const CircuitNames> names, std::size_t strings);
   /// Another peer than the one it was opened to has accepted it. Views into the old names stay valid for as long as the
@@ -62,7 +64,7 @@ class Circuits {
 
   /// Takes it off the wire: its number is not found any more.
   void leave(NativeCircuit& circuit) {
-    if (circuit.opened_here && circuit.id != 0) --opened_here_;
+    if (circuit.id != 0) --(circuit.opened_here ? opened_here_ : open_there_);
     table_.leave(circuit.id, circuit);
   }
   /// After it has ended: buries it unless its handle is still there.
@@ -73,7 +75,7 @@ class Circuits {
     if (table_.has_buried()) free_all_buried();
   }
 
-  /// opened_here <= on the wire, opened_there <= all. Sums everything up when `full`.
+  /// opened_here <= on the wire, open_there <= opened_there <= all. Sums everything up when `full`.
   void check(bool full) const;
 
  private:
@@ -87,6 +89,7 @@ class Circuits {
   CircuitId next_here_;
   CircuitId next_there_;
   std::uint32_t opened_here_ = 0;  // circuits of this side on the wire
+  std::uint32_t open_there_ = 0;   // circuits of the far side on the wire
   std::uint32_t opened_there_ = 0; // circuits of the far side that are not buried
   std::size_t strings_there_ = 0; // bytes of the names that it gave them
   boost::unordered_flat_map<CircuitId, std::shared_ptr<const CircuitNames>>

@@ -499,7 +499,7 @@ TEST_CASE("circuit: exactly the initial credit may follow an open (F16)") {
   CHECK(dialogue.state() == "flow control violated");
 }
 
-TEST_CASE("circuit: a reset does not free the opener's place before our side has let go of the circuit (F17)") {
+TEST_CASE("circuit: of circuits that are over, as many as may be open are kept for services that hold on (F17)") {
   Limits limits;
   limits.circuits_max = 4;
   Introduced dialogue(limits);
@@ -511,7 +511,10 @@ TEST_CASE("circuit: a reset does not free the opener's place before our side has
   dialogue.says();
 
   dialogue.hears(say::open(9));
-  CHECK(dialogue.says() == "REFUSE 9 reason 23");
+  const auto frames = dialogue.frames();
+  REQUIRE(frames.size() == 1);
+  CHECK(frames[0].to_string() == "REFUSE 9 reason 23");
+  CHECK(contains(frames[0].fields.text(3), "4 circuits are over and services still hold on to them, circuits_max is 4"));
   dialogue.releases(3);
   dialogue.hears(say::open(11));
 
@@ -539,16 +542,34 @@ TEST_CASE("circuit: more than circuits_max at a time are refused, and the text s
   CHECK(dialogue.state() == "open");
 }
 
+TEST_CASE("circuit: who keeps circuits_max by what it can see is not refused for a service that holds on (F17)") {
+  Limits limits;
+  limits.circuits_max = 4;
+  Introduced dialogue(limits);
+  for (const CircuitId id : {1, 3, 5}) {
+    dialogue.hears(say::open(id));
+    dialogue.accepts(id);
+    dialogue.hears(say::reset(id));
+  }
+  dialogue.says();
+
+  dialogue.hears(say::open(7) + say::open(9) + say::open(11) + say::open(13));
+
+  CHECK(dialogue.says() == "");
+  dialogue.hears(say::open(15)); // a fifth at a time
+  CHECK(dialogue.says() == "REFUSE 15 reason 23");
+}
+
 TEST_CASE("circuit: opens that no service takes are refused beyond circuits_max, and served again after (F18)") {
   Limits limits;
   limits.circuits_max = 2;
   Introduced dialogue(limits);
-  dialogue.hears(say::open(1) + say::open(3) + say::reset(3));
+  dialogue.hears(say::open(1) + say::open(3));
 
-  dialogue.hears(say::open(5)); // one that was reset keeps its place until it is released
+  dialogue.hears(say::open(5));
   CHECK(dialogue.says() == "REFUSE 5 reason 23");
   CHECK(dialogue.machine().counters().circuits_refused == 1);
-  dialogue.releases(3);
+  dialogue.hears(say::reset(3)); // over for the far side, whatever the service does
   dialogue.hears(say::open(7));
 
   CHECK(dialogue.says() == "");
