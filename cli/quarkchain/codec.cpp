@@ -3,6 +3,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/json.hpp"
 #include "cli/quarkchain/capture.hpp"
+#include "fragment/input_file.hpp"
 #include "services/quarkchain/protocol/frame_json.hpp"
 #include "services/quarkchain/protocol/types.hpp"
 #include "services/sync/disk.hpp"
@@ -13,7 +14,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -39,7 +39,7 @@ class Input {
  public:
   explicit Input(const std::string& path) : path_(path) {
     if (!named()) return;
-    file_.open(path, std::ios::binary);
+    file_.open(path);
     if (!file_) throw sync::FileError("read", path, errno);
   }
 
@@ -54,7 +54,7 @@ class Input {
   bool named() const { return !path_.empty() && path_ != "-"; }
 
   std::string path_;
-  std::ifstream file_;
+  InputFile file_;
 };
 
 void print(const std::string& line) {

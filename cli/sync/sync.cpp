@@ -25,6 +25,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -269,7 +270,7 @@ awaitable<Woken> wait_for_change(TreeWatch* watch, asio::signal_set* signals, Du
   using namespace asio::experimental::awaitable_operators;
   constexpr Duration rest = std::chrono::milliseconds(150);
   constexpr int batches_max = 15; // a tree that never rests is synced all the same
-  asio::posix::stream_descriptor events(co_await asio::this_coro::executor, ::dup(watch->fd()));
+  asio::posix::stream_descriptor events(co_await asio::this_coro::executor, ::fcntl(watch->fd(), F_DUPFD_CLOEXEC, 0));
   bool any = watch->take();
   for (int batches = 0; batches < batches_max; ++batches) {
     const Duration pause = any ? rest : patience;
