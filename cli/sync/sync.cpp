@@ -2,13 +2,13 @@
 #include "async/within.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
-#include "cli/json.hpp"
 #include "cli/location.hpp"
 #include "cli/node.hpp"
 #include "cli/signals.hpp"
 #include "cli/sync/rule_options.hpp"
 #include "cli/sync/sync_output.hpp"
 #include "cli/sync/tree_watch.hpp"
+#include "fragment/json_line.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/mode_changes.hpp"
 #include "services/sync/path.hpp"
@@ -562,8 +562,9 @@ Command add_sync(CLI::App& program) {
       ->check(CLI::Range(0, 86'400))
       ->group(group_output);
   command
-      ->add_flag_callback("-P,--progress,--partial", [] {},
-                          "Always so: one line says how far all of it is, and what a large file has got is kept")
+      ->add_flag_callback(
+          "-P,--progress,--partial", [] {},
+          "Always so: one line says how far all of it is, and what a large file has got is kept")
       ->group(group_output);
   command
       ->add_option_function<std::string>(
