@@ -49,6 +49,21 @@ std::string no_command(const CLI::App& reached, int argc, char** argv) {
                      seen.empty() ? "nothing" : "\"" + seen + "\"", did_you_mean(seen, known));
 }
 
+/// What is wrong with the words. What was not understood comes before what is missing: it may be that, misspelt.
+std::string wrong_with(const CLI::App& reached, const CLI::ParseError& wrong) {
+  for (const std::string& word : reached.remaining()) {
+    if (!word.starts_with('-') || word == "-" || word == "--") continue;
+    const std::string name = word.substr(0, word.find('='));
+    std::vector<std::string> names;
+    for (const CLI::Option* const option : reached.get_options([](const CLI::Option*) { return true; }))
+      for (const std::string& long_name : option->get_lnames()) names.push_back("--" + long_name);
+    const std::vector<std::string_view> known(names.begin(), names.end());
+    return fmt::format("there is no option {}{}", trunkline::sync::printable(name),
+                       name.starts_with("--") && name.size() > 3 ? did_you_mean(name, known) : "");
+  }
+  return wrong.what();
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -72,7 +87,8 @@ int main(int argc, char** argv) {
     return program.exit(wanted);
   } catch (const CLI::ParseError& wrong) {
     const CLI::App& reached = reached_by(program);
-    std::string line = reached.get_require_subcommand_min() > 0 ? no_command(reached, argc, argv) : wrong.what();
+    std::string line =
+        reached.get_require_subcommand_min() > 0 ? no_command(reached, argc, argv) : wrong_with(reached, wrong);
     for (char& letter : line)
       if (letter == '\n') letter = ' ';
     return end_with(ExitCode::usage, line + " (see " + name_of(reached) + " --help)");

@@ -11,7 +11,8 @@ namespace trunkline::cli {
 inline void occupy_standard_files() noexcept {
   for (int number = 0; number <= 2; ++number) {
     if (::fcntl(number, F_GETFD) >= 0) continue;
-    const int opened = ::open("/dev/null", O_RDONLY); // the lowest number that is free
+    // The lowest number that is free; a program started from here needs one there, too.
+    const int opened = ::open("/dev/null", O_RDONLY); // lint-allow: a standard file is inherited
     if (opened >= 0 && opened != number) ::close(opened);
   }
 }

@@ -1,6 +1,5 @@
 #include "cli/table.hpp"
-
-#include "cli/json.hpp"
+#include "fragment/json_line.hpp"
 
 #include <fmt/format.h>
 
@@ -52,16 +51,12 @@ std::string text_of(const Table& table) {
 std::string json_of(const Table& table) {
   std::string text;
   for (const auto& row : table.rows) {
-    std::string line;
+    JsonLine line;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      std::string member = JsonLine().add(table.columns[i], row[i].text).take(); // {"name": "text"}
-      if (row[i].literal) {
-        const std::size_t quote = member.size() - row[i].text.size() - 3;
-        member = member.substr(0, quote) + row[i].text + "}";
-      }
-      line += (line.empty() ? "{" : ", ") + member.substr(1, member.size() - 2);
+      if (row[i].literal) line.add_json(table.columns[i], row[i].text);
+      else line.add(table.columns[i], row[i].text);
     }
-    text += line + "}\n";
+    text += line.take() + "\n";
   }
   return text;
 }

@@ -1,4 +1,4 @@
-// Writes JSON string literals. All code that writes JSON uses this.
+// Writes JSON string literals.
 #pragma once
 
 #include <string>

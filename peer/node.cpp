@@ -46,7 +46,9 @@ void Node::register_service(std::string name, PeerServiceFunc function, std::siz
 
 void Node::register_service(std::string name, PeerServiceFunc function, ServiceOptions options) {
   core_->home().check("Node::register_service");
-  core_->peers().registry().add_service(std::move(name), std::move(function), options);
+  Registry& registry = core_->peers().registry();
+  registry.add_service(std::move(name), std::move(function), options);
+  if (core_->phase() == NodeCore::Phase::closing) registry.release_functions(); // nothing will call it
 }
 
 void Node::serve(std::string name, CircuitServiceFunc function) {

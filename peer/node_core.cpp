@@ -422,6 +422,9 @@ void NodeCore::begin_close() {
     }
   }
   for (const auto& peer : peers_.registry().peers()) peers_.end(*peer, reason, false);
+  // A function may own peers of this node, which keep the node. What runs has copies. It goes last, because what it owns
+  // may call back.
+  peers_.registry().release_functions();
 }
 
 awaitable<void> NodeCore::close(std::shared_ptr<NodeCore> core) {

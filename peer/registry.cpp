@@ -18,6 +18,13 @@ void Registry::add_service(std::string name, PeerServiceFunc function, ServiceOp
   services_.emplace(std::move(name), Service{std::move(function), options, {}});
 }
 
+std::vector<PeerServiceFunc> Registry::release_functions() {
+  std::vector<PeerServiceFunc> functions;
+  for (auto& [name, service] : services_)
+    if (service.function) functions.push_back(std::exchange(service.function, nullptr));
+  return functions;
+}
+
 Registry::Service* Registry::find_service(std::string_view name) {
   const auto found = services_.find(name);
   return found == services_.end() ? nullptr : &found->second;

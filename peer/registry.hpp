@@ -26,6 +26,9 @@ class Registry {
   /// Errors: error::already_registered; std::invalid_argument for a name or function that is empty, or options that
   /// cannot be.
   void add_service(std::string name, PeerServiceFunc function, ServiceOptions options);
+  /// Gives the functions of all services away; their names stay, and no instance may be started any more. What the
+  /// functions own may call back when it goes.
+  std::vector<PeerServiceFunc> release_functions();
   Service* find_service(std::string_view name);
   const Service* find_service(std::string_view name) const;
   /// The names for error texts: "store, status", cut after a few; "nothing" when there is none.

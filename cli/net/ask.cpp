@@ -1,7 +1,7 @@
 // trunkline net peers, trunkline net stats: what a running node says of its connections and its channels.
 #include "async/within.hpp"
-#include "cli/json.hpp"
 #include "cli/net/net.hpp"
+#include "fragment/json_line.hpp"
 #include "services/sync/path.hpp"
 
 #include <CLI/CLI.hpp>

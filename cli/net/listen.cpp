@@ -1,7 +1,7 @@
 // trunkline net listen: a node that prints what arrives on its channels, until it is told to end.
-#include "cli/json.hpp"
 #include "cli/location.hpp"
 #include "cli/net/net.hpp"
+#include "fragment/json_line.hpp"
 #include "services/sync/path.hpp"
 
 #include <CLI/CLI.hpp>
@@ -83,8 +83,7 @@ int listen(const ListenOptions& options) {
 Command add_net_listen(CLI::App& net) {
   const auto options = std::make_shared<ListenOptions>();
   CLI::App* const command = net.add_subcommand("listen", "Print what arrives on channels");
-  command
-      ->add_option("--listen", options->listen, address_forms() + "; port 0: a free one; may be repeated")
+  command->add_option("--listen", options->listen, address_forms() + "; port 0: a free one; may be repeated")
       ->required()
       ->type_name("ADDRESS")
       ->allow_extra_args(false);

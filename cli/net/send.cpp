@@ -1,7 +1,7 @@
 // trunkline net send, trunkline net broadcast: a message to one node, or to several.
 #include "async/within.hpp"
-#include "cli/json.hpp"
 #include "cli/net/net.hpp"
+#include "fragment/json_line.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/system/system_error.hpp>

@@ -1,6 +1,7 @@
 // trunkline net tree: who sends to whom in a broadcast, worked out on paper.
 #include "cli/exit_code.hpp"
 #include "cli/net/net.hpp"
+#include "fragment/json_line.hpp"
 #include "fragment/quote.hpp"
 #include "services/gossip/rehearsal.hpp"
 
@@ -28,19 +29,21 @@ struct TreeOptions {
   bool json = false;
 };
 
-std::string joined(const std::vector<gossip::Position>& members, const char* separator) {
+std::string joined(const std::vector<gossip::Position>& members) {
   std::string text;
-  for (const gossip::Position member : members) text += fmt::format("{}{}", text.empty() ? "" : separator, member + 1);
+  for (const gossip::Position member : members) text += fmt::format("{}{}", text.empty() ? "" : " ", member + 1);
   return text;
 }
 
 void print_json(const gossip::Rehearsal& played) {
-  std::string line = "{\"sends\":[";
+  JsonList sends;
   for (const auto& sent : played.sends)
-    line += fmt::format("{}{{\"from\":{},\"to\":{},\"level\":{}}}", line.back() == '[' ? "" : ",", sent.from + 1,
-                        sent.to + 1, sent.level);
-  line += fmt::format("],\"depth\":{},\"missed\":[{}]}}", played.depth, joined(played.missed, ","));
-  std::printf("%s\n", line.c_str());
+    sends.add_json(JsonLine().add("from", sent.from + 1).add("to", sent.to + 1).add("level", sent.level).take());
+  JsonList missed;
+  for (const gossip::Position member : played.missed) missed.add(member + 1);
+  JsonLine line;
+  line.add_json("sends", sends.take()).add("depth", played.depth).add_json("missed", missed.take());
+  std::printf("%s\n", line.take().c_str());
 }
 
 void print_text(const TreeOptions& options, const gossip::Strategy& strategy, const gossip::Rehearsal& played) {
@@ -58,7 +61,7 @@ void print_text(const TreeOptions& options, const gossip::Strategy& strategy, co
   if (played.questions > 0) summary += fmt::format("{} questions, ", played.questions);
   summary += fmt::format("depth {}, ", played.depth);
   summary += played.missed.empty() ? std::string("nobody missed")
-                                   : fmt::format("{} missed: {}", played.missed.size(), joined(played.missed, " "));
+                                   : fmt::format("{} missed: {}", played.missed.size(), joined(played.missed));
   std::printf("%s\n", summary.c_str());
 }
 

@@ -1,6 +1,7 @@
 // trunkline quarkchain check: steps that another implementation took, taken again here.
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
+#include "fragment/input_file.hpp"
 #include "services/quarkchain/chain/codec.hpp"
 #include "services/quarkchain/shard/golden_steps.hpp"
 #include "services/sync/disk.hpp"
@@ -10,10 +11,9 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace trunkline::cli {
@@ -22,11 +22,11 @@ namespace {
 using namespace quarkchain;
 
 std::string whole(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw sync::FileError("read", path, errno);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) throw sync::FileError("read", path, errno);
-  return text;
+  try {
+    return content_of_file(path);
+  } catch (const std::system_error& failure) {
+    throw sync::FileError("read", path, failure.code().value());
+  }
 }
 
 StepCounts check_file(const std::string& path) try {

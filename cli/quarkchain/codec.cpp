@@ -1,8 +1,9 @@
 // trunkline quarkchain decode and encode: bytes of the protocol as lines of JSON, and back.
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
-#include "cli/json.hpp"
 #include "cli/quarkchain/capture.hpp"
+#include "fragment/input_file.hpp"
+#include "fragment/json_line.hpp"
 #include "services/quarkchain/protocol/frame_json.hpp"
 #include "services/quarkchain/protocol/types.hpp"
 #include "services/sync/disk.hpp"
@@ -13,7 +14,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -39,7 +39,7 @@ class Input {
  public:
   explicit Input(const std::string& path) : path_(path) {
     if (!named()) return;
-    file_.open(path, std::ios::binary);
+    file_.open(path);
     if (!file_) throw sync::FileError("read", path, errno);
   }
 
@@ -54,7 +54,7 @@ class Input {
   bool named() const { return !path_.empty() && path_ != "-"; }
 
   std::string path_;
-  std::ifstream file_;
+  InputFile file_;
 };
 
 void print(const std::string& line) {
@@ -93,7 +93,7 @@ bool print_value(const TypeInfo& type, std::span<const std::byte> bytes) {
   DecodeError error;
   const std::string name(type.name);
   if (!type.to_json(bytes, fields, again, error)) return refuse(&name, error.text());
-  print("{\"type\": \"" + name + "\", \"fields\": " + fields + ", \"hex\": \"" + to_hex(again) + "\"}");
+  print(JsonLine().add("type", name).add_json("fields", fields).add("hex", to_hex(again)).take());
   return true;
 }
 
@@ -147,8 +147,8 @@ int convert_lines(const CodecOptions& options, bool (*convert)(const TypeInfo&, 
 /// Cuts what arrives into frames and prints each.
 class FramePrinter {
  public:
-  /// `about`: members that each line begins with, each followed by a comma.
-  FramePrinter(Framing framing, std::size_t payload_bytes_max, std::string about)
+  /// `about`: what each line begins with.
+  FramePrinter(Framing framing, std::size_t payload_bytes_max, JsonLine about)
       : framing_(framing), payload_bytes_max_(payload_bytes_max), about_(std::move(about)) {}
 
   void add(std::span<const std::byte> bytes) {
@@ -165,38 +165,34 @@ class FramePrinter {
   }
   /// What comes could not be understood.
   void fail(const std::string& why) {
-    std::string line = "{" + about_;
-    append_error(line, why);
-    print(line + "}");
+    JsonLine line = about_;
+    print(line.add("error", why).take());
     broken_ = true;
     good_ = false;
   }
   bool good() const noexcept { return good_; }
 
  private:
-  static void append_error(std::string& line, const std::string& why) {
-    const std::string member = JsonLine().add("error", why).take(); // {"error": ...}
-    line.append(member, 1, member.size() - 2);
-  }
-
   bool print_next(std::span<const std::byte> bytes, std::size_t& done) {
     FrameHeader header;
     const FrameParsed parsed = parse_frame_header(bytes, framing_, payload_bytes_max_, header);
     if (parsed == FrameParsed::too_large) fail(too_large_text(header, payload_bytes_max_));
     const std::size_t head = frame_header_bytes(framing_);
     if (parsed != FrameParsed::complete || bytes.size() - head < header.length) return false;
-    std::string line = "{" + about_;
-    const std::string why = append_frame_json(line, framing_, header, bytes.subspan(head, header.length));
-    if (!why.empty()) append_error(line += ", ", why);
+    std::string members;
+    const std::string why = append_frame_json(members, framing_, header, bytes.subspan(head, header.length));
+    JsonLine line = about_;
+    line.add_members(members);
+    if (!why.empty()) line.add("error", why);
     good_ = good_ && why.empty();
-    print(line + "}");
+    print(line.take());
     done += head + header.length;
     return true;
   }
 
   const Framing framing_;
   const std::size_t payload_bytes_max_;
-  const std::string about_;
+  const JsonLine about_;
   std::vector<std::byte> waiting_;
   bool broken_ = false;
   bool good_ = true;
@@ -275,9 +271,8 @@ int decode_capture(const CodecOptions& options, Framing framing, const std::stri
       direction = Direction();
     }
     if (!direction.frames)
-      direction.frames =
-          std::make_unique<FramePrinter>(framing, options.payload_bytes_max,
-                                         fmt::format("\"from\": \"{}\", \"to\": \"{}\", ", segment.from, segment.to));
+      direction.frames = std::make_unique<FramePrinter>(framing, options.payload_bytes_max,
+                                                        JsonLine().add("from", segment.from).add("to", segment.to));
     ByteBuffer bytes;
     const bool whole = direction.stream.add(segment, bytes);
     direction.frames->add(bytes);

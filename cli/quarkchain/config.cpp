@@ -1,6 +1,7 @@
 #include "cli/quarkchain/config.hpp"
 
 #include "cli/exit_code.hpp"
+#include "fragment/input_file.hpp"
 #include "services/quarkchain/chain/unread_settings.hpp"
 #include "services/sync/disk.hpp"
 
@@ -11,10 +12,9 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string_view>
+#include <system_error>
 
 namespace trunkline::cli {
 
@@ -23,11 +23,12 @@ using namespace quarkchain;
 namespace {
 
 std::optional<std::string> content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  std::string content((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (file.bad()) return std::nullopt;
-  return content;
+  try {
+    return content_of_file(path);
+  } catch (const std::system_error& failure) {
+    errno = failure.code().value();
+    return std::nullopt;
+  }
 }
 
 std::vector<std::pair<std::string, std::string>> environment() {

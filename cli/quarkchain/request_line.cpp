@@ -3,6 +3,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
 #include "fragment/error.hpp"
+#include "fragment/input_file.hpp"
 #include "services/quarkchain/protocol/types.hpp"
 #include "services/sync/disk.hpp"
 
@@ -10,10 +11,10 @@
 
 #include <cerrno>
 #include <charconv>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace trunkline::cli {
@@ -34,15 +35,16 @@ const OpInfo* find_named(OpTable table, const std::string& word) {
 }
 
 std::string content_of(const std::string& path) {
-  std::ifstream file;
-  if (path != "-") {
-    file.open(path, std::ios::binary);
-    if (!file) throw sync::FileError("read", path, errno);
+  if (path == "-") {
+    std::string content((std::istreambuf_iterator<char>(std::cin)), std::istreambuf_iterator<char>());
+    if (std::cin.bad()) throw sync::FileError("read", path, errno);
+    return content;
   }
-  std::istream& stream = path == "-" ? std::cin : file;
-  std::string content((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  if (stream.bad()) throw sync::FileError("read", path, errno);
-  return content;
+  try {
+    return content_of_file(path);
+  } catch (const std::system_error& failure) {
+    throw sync::FileError("read", path, failure.code().value());
+  }
 }
 
 /// Whatever is no opcode for sure.

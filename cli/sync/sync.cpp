@@ -2,13 +2,13 @@
 #include "async/within.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
-#include "cli/json.hpp"
 #include "cli/location.hpp"
 #include "cli/node.hpp"
 #include "cli/signals.hpp"
 #include "cli/sync/rule_options.hpp"
 #include "cli/sync/sync_output.hpp"
 #include "cli/sync/tree_watch.hpp"
+#include "fragment/json_line.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/mode_changes.hpp"
 #include "services/sync/path.hpp"
@@ -25,6 +25,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -269,7 +270,7 @@ awaitable<Woken> wait_for_change(TreeWatch* watch, asio::signal_set* signals, Du
   using namespace asio::experimental::awaitable_operators;
   constexpr Duration rest = std::chrono::milliseconds(150);
   constexpr int batches_max = 15; // a tree that never rests is synced all the same
-  asio::posix::stream_descriptor events(co_await asio::this_coro::executor, ::dup(watch->fd()));
+  asio::posix::stream_descriptor events(co_await asio::this_coro::executor, ::fcntl(watch->fd(), F_DUPFD_CLOEXEC, 0));
   bool any = watch->take();
   for (int batches = 0; batches < batches_max; ++batches) {
     const Duration pause = any ? rest : patience;
@@ -561,8 +562,9 @@ Command add_sync(CLI::App& program) {
       ->check(CLI::Range(0, 86'400))
       ->group(group_output);
   command
-      ->add_flag_callback("-P,--progress,--partial", [] {},
-                          "Always so: one line says how far all of it is, and what a large file has got is kept")
+      ->add_flag_callback(
+          "-P,--progress,--partial", [] {},
+          "Always so: one line says how far all of it is, and what a large file has got is kept")
       ->group(group_output);
   command
       ->add_option_function<std::string>(

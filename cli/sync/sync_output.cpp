@@ -1,6 +1,6 @@
 #include "cli/sync/sync_output.hpp"
 
-#include "cli/json.hpp"
+#include "fragment/json_line.hpp"
 #include "services/sync/path.hpp"
 
 #include <fmt/format.h>

@@ -1,5 +1,6 @@
 #include "peer/channel/address_book.hpp"
 
+#include "fragment/input_file.hpp"
 #include "fragment/quote.hpp"
 #include "peer/url.hpp"
 
@@ -8,11 +9,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace trunkline {
@@ -68,11 +67,13 @@ void AddressBook::parse(std::string_view text) {
 }
 
 void AddressBook::load(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file)
-    throw boost::system::system_error(errno != 0 ? errno : EIO, boost::system::generic_category(),
+  std::string text;
+  try {
+    text = content_of_file(path);
+  } catch (const std::system_error& failure) {
+    throw boost::system::system_error(failure.code().value(), boost::system::generic_category(),
                                       "cannot read address book " + quote(path));
+  }
   parse(text);
 }
 

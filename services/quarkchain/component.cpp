@@ -1,6 +1,7 @@
 #include "services/quarkchain/component.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include "async/first_of.hpp"
+
 #include <boost/system/system_error.hpp>
 
 #include <exception>
@@ -11,8 +12,7 @@ namespace {
 
 /// Until one is told to end, or has come to its end by itself. Errors: why, unless it was clean.
 template <class Node> awaitable<void> live_and_stop(Node& node, std::shared_ptr<Scope> scope, Duration deadline) {
-  using namespace asio::experimental::awaitable_operators;
-  co_await (scope->cancelled() || node.stopped());
+  co_await first_of(scope->cancelled(), node.stopped());
   if (!scope->is_cancelled()) deadline = Duration::zero(); // nothing of it runs any more
   co_await node.stop(deadline);
   const End end = co_await node.stopped();

@@ -1,8 +1,7 @@
 #include "services/sync/component.hpp"
 
 #include "async/clock.hpp"
-
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include "async/first_of.hpp"
 
 #include <utility>
 
@@ -14,12 +13,11 @@ ServiceComponent::ServiceComponent(Executor executor, std::string name, Node& no
       stop_deadline_(stop_deadline) {}
 
 awaitable<void> ServiceComponent::run(std::shared_ptr<Scope> scope) {
-  using namespace asio::experimental::awaitable_operators;
   service_ = Service::register_at(node_, std::move(options_));
   set_ready();
   co_await scope->cancelled();
   service_->refuse_new();
-  co_await (service_->drained() || sleep_for(stop_deadline_));
+  co_await first_of(service_->drained(), sleep_for(stop_deadline_));
 }
 
 } // namespace trunkline::sync

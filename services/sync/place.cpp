@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include "fragment/input_file.hpp"
 #include "services/sync/report.hpp"
 
 #include <unistd.h>
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <climits>
 #include <cstdlib>
-#include <fstream>
 #include <optional>
 #include <span>
 #include <sstream>
@@ -31,7 +31,7 @@ struct Mount {
 };
 
 std::string first_line(const std::string& path) {
-  std::ifstream file(path);
+  InputFile file(path);
   std::string line;
   std::getline(file, line);
   return line;
@@ -53,7 +53,7 @@ std::string unescaped(std::string_view text) {
 
 std::vector<Mount> mounts() {
   std::vector<Mount> found;
-  std::ifstream file("/proc/self/mountinfo");
+  InputFile file("/proc/self/mountinfo");
   for (std::string line; std::getline(file, line);) {
     std::istringstream fields(line);
     Mount mount;
@@ -107,7 +107,7 @@ void Place::learn(const Directory& directory, std::string_view not_there) {
   const std::string path(target, static_cast<std::size_t>(size));
 
   std::string mount_number;
-  std::ifstream info("/proc/self/fdinfo/" + number);
+  InputFile info("/proc/self/fdinfo/" + number);
   for (std::string word; info >> word;)
     if (word == "mnt_id:") info >> mount_number;
   const std::vector<Mount> all = mounts();

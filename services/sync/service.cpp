@@ -13,8 +13,11 @@
 #include "services/sync/selection.hpp"
 #include "services/sync/taker.hpp"
 
-#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <exception>
 #include <optional>
@@ -179,10 +182,17 @@ awaitable<Report> Service::ask(Node& node, std::shared_ptr<Job> job) {
     cancelled = std::current_exception();
   }
   if (cancelled) {
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     peer->close();
+    // Waited for although this is cancelled, in a coroutine of its own: the cancellation state belongs to all of this
+    // one down to its first frame, and the caller must still be cancelled.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    co_await asio::co_spawn(node.executor(), peer->ended(),
+                            asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+    co_await asio::this_coro::throw_if_cancelled(throws);
+  } else {
+    co_await peer->ended();
   }
-  co_await peer->ended();
   jobs_.erase(peer->id());
   if (cancelled) std::rethrow_exception(cancelled);
   if (job->failure) std::rethrow_exception(job->failure);
@@ -265,7 +275,10 @@ awaitable<void> Service::answer(CircuitInbox& circuits) {
   const Executor executor = co_await asio::this_coro::executor;
   LogRate& rate = failure ? failed_lines_ : done_lines_;
   const auto line = rate.pass(what + ": " + outcome, Clock::of(executor).now());
-  if (line && options_.log) options_.log(*line);
+  if (!line || !options_.log) co_return;
+  try {
+    options_.log(*line);
+  } catch (...) {} // costs the line: the sync is over as it is
 }
 
 awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circuits, std::string& what) {

@@ -179,6 +179,16 @@ def test_what_is_no_command_is_named_with_those_that_there_are(here):
     expect(run("sync", "a"), USAGE, "DST")
 
 
+def test_an_option_that_there_is_not_is_named_also_when_one_is_missing(here):
+    expect(run("serve", "--roof", here), USAGE, "there is no option --roof; did you mean --root? (see trunkline serve --help)")
+    expect(run("sync", "a", "--fly"), USAGE, "there is no option --fly (see trunkline sync --help)")
+    expect(run("net", "tree", "--sise", "9"), USAGE, "there is no option --sise; did you mean --size?")
+    expect(run("quarkchain", "slave", "--node_di", "S0"), USAGE, "there is no option --node_di; did you mean --node_id")
+    expect(run("serve", "--ro\not", here), USAGE, "there is no option --ro\\not")
+    expect(run("serve", f"--roof={here}"), USAGE, "there is no option --roof; did you mean --root?")
+    expect(run("serve"), USAGE, "--root is required")
+
+
 def test_serve_refuses_what_others_can_reach(here):
     for address in ("tcp://0.0.0.0:0", "tcp://[::]:0", "tcp://10.1.2.3:0"):
         expect(run("serve", "--root", here, "--listen", address), USAGE, "--insecure")

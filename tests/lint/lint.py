@@ -37,9 +37,9 @@ IN_CODE = [
     ("mutex", lambda path: folder(path) in LIBRARY,
      re.compile(r"\bstd::(?:recursive_|shared_|timed_)?mutex\b"),
      "a mutex in the library: every object belongs to one executor"),
-    ("inherited", lambda path: folder(path) in LIBRARY,
+    ("inherited", lambda path: folder(path) in LIBRARY | {"cli"},
      re.compile(r"\basync_accept\s*\(|\b(?:socket|probe|acceptor)_?\.open\s*\("
-                r"|(?<![\w>])::(?:accept|pipe|dup|epoll_create|inotify_init)\s*\("
+                r"|\bstd::(?:basic_)?[io]?f(?:stream|ilebuf)\b|(?<![\w>])::(?:accept|pipe|dup|epoll_create|inotify_init)\s*\("
                 r"|(?<![\w>])::(?:open|openat|socket|accept4|pipe2|memfd_create|eventfd)\s*\((?![^;]*CLOEXEC)"),
      "a descriptor that a program of the user's inherits: close it on exec from its first moment (docs/system.md)"),
     ("umbrella", lambda path: True,

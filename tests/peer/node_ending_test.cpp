@@ -1,4 +1,5 @@
 // How circuits, peers and nodes end: what each side hears, what survives, and that everything is gone afterwards.
+#include "async/tasks.hpp"
 #include "tests/peer/faulty.hpp"
 #include "tests/peer/node_pair.hpp"
 #include "tests/support/co_test_case.hpp"
@@ -509,6 +510,123 @@ CO_TEST_CASE("peer: a task may hand its circuit to another one, which then decid
   co_await bystander.send(Fragment(0, "still here"));
   const std::optional<Fragment> answer = co_await bystander.receive();
   CHECK(text_of(answer) == "still here");
+}
+
+/// Waits for circuits, and owns a peer of its own node.
+PeerServiceFunc owns(std::shared_ptr<LocalPeer> peer) {
+  return [peer](LocalPeer&, CircuitInbox& circuits) -> awaitable<void> {
+    for (;;) {
+      const std::optional<Circuit> circuit = co_await circuits.next();
+      if (!circuit) co_return;
+    }
+  };
+}
+
+/// A node that has services which own its peers, one that runs and one that does not.
+std::weak_ptr<LocalPeer> give_owners(Node& node) {
+  const auto owned = node.new_peer("owned");
+  node.register_service("runs", owns(owned));
+  node.register_service("idle", owns(owned));
+  node.serve("circuits", [owned](Circuit circuit) { return echo(std::move(circuit)); });
+  node.start_local_peer("runs");
+  return owned;
+}
+
+CO_TEST_CASE("node: services that own peers of their node keep neither alive once the node is closed", both_ways,
+             NodePair& pair) {
+  const std::weak_ptr<LocalPeer> owned = give_owners(pair.there);
+  Circuit circuit = pair.here.new_peer("me")->join_or_start(pair.there_address, "circuits", Fragment(0, "hello"));
+  const std::optional<Fragment> echoed = co_await circuit.receive();
+  CHECK(text_of(echoed) == "hello");
+  CHECK_FALSE(owned.expired());
+
+  co_await pair.there.close();
+  co_await settle();
+
+  CHECK(owned.expired());
+}
+
+TEST_CASE("node: services that own peers of their node keep neither alive once the node is destroyed") {
+  std::weak_ptr<LocalPeer> owned;
+  asio::io_context io(1);
+  {
+    Node node(io.get_executor());
+    owned = give_owners(node);
+    io.poll();
+    CHECK_FALSE(owned.expired());
+  }
+  io.restart();
+  io.run();
+  CHECK(owned.expired());
+}
+
+TEST_CASE("node: services that own peers of their node keep neither alive when the context is never run again") {
+  std::weak_ptr<LocalPeer> owned;
+  {
+    asio::io_context io(1);
+    Node node(io.get_executor());
+    owned = give_owners(node);
+  }
+  CHECK(owned.expired());
+}
+
+CO_TEST_CASE("node: a service that is registered at a closed node is not kept", both_ways, NodePair& pair) {
+  const auto owned = pair.there.new_peer("owned");
+  co_await pair.there.close();
+  const auto mark = std::make_shared<int>();
+
+  pair.there.register_service("late", [owned, mark](LocalPeer&, CircuitInbox&) -> awaitable<void> { co_return; });
+
+  CHECK(mark.use_count() == 1);
+  CHECK_THROWS_AS(pair.there.start_local_peer("late"), boost::system::system_error);
+}
+
+CO_TEST_CASE("node: the function of a service that runs on after the node was closed is not taken from it", both_ways,
+             NodePair& pair) {
+  const auto let_go = std::make_shared<Signal>();
+  const std::weak_ptr<Signal> used = let_go;
+  pair.there.register_service("stubborn", stubborn(let_go));
+  Circuit circuit = pair.here.new_peer("me")->join_or_start(pair.there_address, "stubborn", std::nullopt,
+                                                            CircuitOptions("", "", true));
+  co_await circuit.accepted();
+  co_await settle();
+  const long count = used.use_count();
+
+  Tasks closing(pair.there.executor());
+  closing.spawn(pair.there.close());
+  co_await settle();
+  CHECK(pair.there.counters().peers_ending == 1);
+  CHECK(used.use_count() == count - 1); // the node's own copy
+
+  let_go->notify_all();
+  co_await closing.join();
+  co_await settle();
+  CHECK(used.use_count() == 1);
+}
+
+/// Calls its node when the node lets go of it.
+struct CallsBack {
+  CallsBack(Node& of, bool& note) : node(of), called(note) {}
+  CallsBack(const CallsBack&) = delete;
+  ~CallsBack() {
+    node.register_service("too late", [](LocalPeer&, CircuitInbox&) -> awaitable<void> { co_return; });
+    called = node.local_peers().empty();
+  }
+  Node& node;
+  bool& called;
+};
+
+CO_TEST_CASE("node: what a service owns may call the node that lets go of it", both_ways, NodePair& pair) {
+  bool called = false;
+  pair.there.register_service("idle", owns(pair.there.new_peer("owned")));
+  pair.there.register_service(
+      "calls", [mine = std::make_shared<CallsBack>(pair.there, called)](LocalPeer&, CircuitInbox&) -> awaitable<void> {
+        co_return;
+      });
+
+  co_await pair.there.close();
+
+  CHECK(called);
 }
 
 } // namespace

@@ -1,10 +1,10 @@
 #include "services/quarkchain/cluster/cluster_master.hpp"
 
 #include "async/clock.hpp"
+#include "async/first_of.hpp"
 #include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/system/system_error.hpp>
 #include <fmt/format.h>
 
@@ -13,8 +13,6 @@
 #include <utility>
 
 namespace trunkline::quarkchain {
-
-using namespace asio::experimental::awaitable_operators;
 
 namespace {
 
@@ -269,9 +267,9 @@ awaitable<void> ClusterMaster::State::stop(std::shared_ptr<State> self, Duration
   if (self->phase == Phase::running) {
     self->phase = Phase::stopping;
     self->connections.close_listeners();
-    co_await (all_idle(self) || sleep_for(deadline));
+    co_await first_of(all_idle(self), sleep_for(deadline));
   } else if (self->phase == Phase::stopping) {
-    co_await (stopped(self) || sleep_for(deadline)); // the first deadline counts
+    co_await first_of(stopped(self), sleep_for(deadline)); // the first deadline counts
   }
   self->close(std::move(reason));
   co_await self->connections.close();

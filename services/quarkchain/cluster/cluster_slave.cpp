@@ -1,9 +1,9 @@
 #include "services/quarkchain/cluster/cluster_slave.hpp"
 
 #include "async/clock.hpp"
+#include "async/first_of.hpp"
 #include "fragment/quote.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,8 +11,6 @@
 #include <utility>
 
 namespace trunkline::quarkchain {
-
-using namespace asio::experimental::awaitable_operators;
 
 struct ClusterSlave::State : std::enable_shared_from_this<State> {
   State(Executor executor, ClusterSlaveOptions with)
@@ -185,9 +183,9 @@ awaitable<void> ClusterSlave::State::stop(std::shared_ptr<State> self, Duration 
     self->connections.close_listeners();
     self->changed.notify_all();
     for (const auto& circuit : self->circuits()) circuit->stop_serving();
-    co_await (all_idle(self) || sleep_for(deadline));
+    co_await first_of(all_idle(self), sleep_for(deadline));
   } else if (self->phase == Phase::stopping) {
-    co_await (stopped(self) || sleep_for(deadline)); // the first deadline counts
+    co_await first_of(stopped(self), sleep_for(deadline)); // the first deadline counts
   }
   self->close(std::move(reason));
   co_await self->slaves->closed();

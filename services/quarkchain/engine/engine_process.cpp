@@ -1,6 +1,7 @@
 #include "services/quarkchain/engine/engine_process.hpp"
 
 #include "fragment/hex.hpp"
+#include "fragment/input_file.hpp"
 #include "services/quarkchain/chain/config.hpp"
 
 #include <boost/asio/buffer.hpp>
@@ -27,7 +28,8 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -60,9 +62,23 @@ class Descriptor {
   int fd_;
 };
 
+struct CloseFile {
+  void operator()(std::FILE* file) const noexcept { std::fclose(file); }
+};
+using OutputFile = std::unique_ptr<std::FILE, CloseFile>;
+
 std::string whole(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+  try {
+    return content_of_file(file);
+  } catch (const std::system_error&) {
+    return {};
+  }
+}
+
+/// Whether all of it arrived is seen when it is read again.
+void write_file(const std::string& file, const std::string& text) {
+  const OutputFile out(std::fopen(file.c_str(), "wbe"));
+  if (out) std::fwrite(text.data(), 1, text.size(), out.get());
 }
 
 /// Of the first start, for ever; nobody else may read it.
@@ -73,7 +89,8 @@ std::string secret_in(const std::string& file) {
     while (!text.empty() && text.back() == '\n') text.pop_back();
     const auto secret = from_hex(text);
     if (!secret || secret->size() != secret_bytes)
-      throw ConfigFailure(fmt::format("{}: expected a secret of {} bytes, seen {} digits", file, secret_bytes, text.size()));
+      throw ConfigFailure(
+          fmt::format("{}: expected a secret of {} bytes, seen {} digits", file, secret_bytes, text.size()));
     return *secret;
   }
   std::string secret(secret_bytes, '\0');
@@ -156,7 +173,7 @@ EngineProcess::EngineProcess(const trunkline::Executor& executor, EngineProcessO
   if (failure) throw ConfigFailure(directory + ": " + failure.message());
   const std::string genesis = directory + "/genesis.json";
   const std::string jwt = directory + "/jwt.hex";
-  std::ofstream(genesis, std::ios::binary) << genesis_json;
+  write_file(genesis, genesis_json);
   if (whole(genesis) != genesis_json) throw ConfigFailure(genesis + ": cannot be written");
   address_.secret = secret_in(jwt);
   std::tie(address_.rpc_port, address_.engine_port) =
@@ -164,11 +181,12 @@ EngineProcess::EngineProcess(const trunkline::Executor& executor, EngineProcessO
                                : free_ports();
   log_file_ = directory + "/log.txt";
 
-  std::vector<std::string> words = words_of(options_.command, {{"{genesis}", genesis},
-                                                               {"{data}", directory + "/data"},
-                                                               {"{jwt}", jwt},
-                                                               {"{rpc_port}", std::to_string(address_.rpc_port)},
-                                                               {"{engine_port}", std::to_string(address_.engine_port)}});
+  std::vector<std::string> words =
+      words_of(options_.command, {{"{genesis}", genesis},
+                                  {"{data}", directory + "/data"},
+                                  {"{jwt}", jwt},
+                                  {"{rpc_port}", std::to_string(address_.rpc_port)},
+                                  {"{engine_port}", std::to_string(address_.engine_port)}});
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -225,7 +243,7 @@ awaitable<std::string> EngineProcess::ended(std::shared_ptr<EngineProcess> proce
 
 awaitable<void> EngineProcess::keep_log(std::shared_ptr<EngineProcess> process) {
   const std::string& file = process->log_file_;
-  std::ofstream out(file, std::ios::binary | std::ios::app);
+  OutputFile out(std::fopen(file.c_str(), "abe"));
   std::array<char, 4096> chunk;
   for (;;) {
     boost::system::error_code failure;
@@ -233,13 +251,15 @@ awaitable<void> EngineProcess::keep_log(std::shared_ptr<EngineProcess> process) 
         asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, failure));
     if (failure == asio::error::operation_aborted) throw boost::system::system_error(failure);
     if (failure) co_return; // it is gone, and all of its children
-    out.write(chunk.data(), static_cast<std::streamsize>(size));
-    out.flush();
-    if (static_cast<std::size_t>(out.tellp()) < process->options_.log_bytes_max) continue;
-    out.close();
+    if (!out) continue;
+    std::fwrite(chunk.data(), 1, size, out.get());
+    std::fflush(out.get());
+    const long written = std::ftell(out.get());
+    if (written < 0 || static_cast<std::size_t>(written) < process->options_.log_bytes_max) continue;
+    out.reset();
     std::error_code ignored;
     fs::rename(file, file + ".1", ignored);
-    out.open(file, std::ios::binary | std::ios::trunc);
+    out.reset(std::fopen(file.c_str(), "wbe"));
   }
 }
 

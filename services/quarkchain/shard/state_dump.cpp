@@ -1,5 +1,7 @@
 #include "services/quarkchain/shard/state_dump.hpp"
 
+#include "fragment/json_line.hpp"
+#include "fragment/json_text.hpp"
 #include "services/quarkchain/chain/big_endian.hpp"
 #include "services/quarkchain/chain/json_codec.hpp"
 #include "services/quarkchain/execution/account.hpp"
@@ -16,7 +18,11 @@ using Write = std::function<void(std::string_view)>;
 /// "name": [ ... ], one item a line.
 class List {
  public:
-  List(const Write& write, std::string_view name) : write_(write) { write_(fmt::format(",\n\"{}\": [", name)); }
+  List(const Write& write, std::string_view name) : write_(write) {
+    std::string begin = ",\n";
+    append_json_text(begin, name);
+    write_(begin + ": [");
+  }
   List(const List&) = delete;
   ~List() { write_(first_ ? "]" : "\n]"); }
   void add(std::string_view item) {
@@ -31,23 +37,24 @@ class List {
 };
 
 std::string account_json(const TrieNodes& nodes, const Recipient& who, const Account& account) {
-  std::string balances;
+  JsonList balances;
   for (const auto& [token, amount] : account.all_balances(nodes))
-    balances += fmt::format("{}[{}, \"{}\"]", balances.empty() ? "" : ", ", token, amount.to_decimal());
-  return fmt::format(
-      "{{\"address\": \"{}\", \"nonce\": {}, \"balances\": [{}], \"token_trie\": {}, \"storage\": \"{}\", "
-      "\"code_hash\": \"{}\", \"full_shard_key\": {}}}",
-      who.hex(), account.nonce, balances, account.token_trie ? "\"" + account.token_trie->hex() + "\"" : "null",
-      account.storage.hex(), account.code_hash.hex(), account.full_shard_key);
+    balances.add_json(JsonList().add(token).add(amount.to_decimal()).take());
+  JsonLine line;
+  line.add("address", who.hex()).add("nonce", account.nonce).add_json("balances", balances.take());
+  if (account.token_trie) line.add("token_trie", account.token_trie->hex());
+  else line.add_null("token_trie");
+  line.add("storage", account.storage.hex()).add("code_hash", account.code_hash.hex());
+  return line.add("full_shard_key", account.full_shard_key).take();
 }
 
 std::string receipt_json(const Receipt& receipt) {
-  return fmt::format(
-      "{{\"success\": {}, \"cumulative_gas\": {}, \"logs\": {}, \"contract\": {}, \"full_shard_key\": {}, "
-      "\"rlp\": \"{}\"}}",
-      receipt.success, receipt.cumulative_gas, receipt.logs.size(),
-      receipt.contract ? "\"" + receipt.contract->hex() + "\"" : "null", receipt.full_shard_key,
-      to_hex(receipt.to_rlp()));
+  JsonLine line;
+  line.add("success", receipt.success).add("cumulative_gas", receipt.cumulative_gas);
+  line.add("logs", std::uint64_t{receipt.logs.size()});
+  if (receipt.contract) line.add("contract", receipt.contract->hex());
+  else line.add_null("contract");
+  return line.add("full_shard_key", receipt.full_shard_key).add("rlp", to_hex(receipt.to_rlp())).take();
 }
 
 void dump_accounts(const TrieNodes& nodes, const Hash256& root, const Write& write) {
@@ -81,12 +88,13 @@ void dump_state(Store& store, const Hash256& minor, const Write& write) {
   const Hash256& root = block->meta.hash_evm_state_root;
   if (root != blank_root() && !nodes.has(root))
     throw StoreFailure(fmt::format("the database does not hold the state {} of block {}", root.hex(), minor.hex()));
-  std::string text;
-  append_json(text, block->header);
-  write(fmt::format("{{\"block\": \"{}\",\n\"header\": {}", minor.hex(), text));
-  text.clear();
-  append_json(text, block->meta);
-  write(fmt::format(",\n\"meta\": {}", text));
+  std::string header;
+  std::string meta;
+  append_json(header, block->header);
+  append_json(meta, block->meta);
+  std::string begin = JsonLine().add("block", minor.hex()).add_json("header", header).add_json("meta", meta).take();
+  begin.pop_back(); // the brace: what follows is too much for one string
+  write(begin);
   dump_accounts(nodes, root, write);
   {
     List receipts(write, "receipts");
@@ -95,21 +103,28 @@ void dump_state(Store& store, const Hash256& minor, const Write& write) {
   {
     List taken(write, "deposits_taken");
     for (const CrossShardTransactionDeposit& deposit : database.deposits_taken(minor)) {
-      text.clear();
+      std::string text;
       append_json(text, deposit);
       taken.add(text);
     }
   }
   dump_family(store, write, "canonical", "mi_", [](std::string_view height, std::string_view hash) {
-    return fmt::format("[{}, \"{}\"]", height, to_hex(hash));
+    return JsonList().add_json(height).add(to_hex(hash)).take();
   });
   dump_family(store, write, "transactions", "txindex_", [](std::string_view hash, std::string_view place) {
     const auto* at = bytes_of(place).data();
     const bool whole = place.size() == 8;
-    return fmt::format("[\"{}\", {}, {}]", to_hex(hash), whole ? get_big<std::uint32_t>(at) : 0,
-                       whole ? get_big<std::uint32_t>(at + 4) : 0);
+    return JsonList()
+        .add(to_hex(hash))
+        .add(whole ? get_big<std::uint32_t>(at) : 0)
+        .add(whole ? get_big<std::uint32_t>(at + 4) : 0)
+        .take();
   });
-  const auto key_only = [](std::string_view key, std::string_view) { return "\"" + to_hex(key) + "\""; };
+  const auto key_only = [](std::string_view key, std::string_view) {
+    std::string text;
+    append_json_text(text, to_hex(key));
+    return text;
+  };
   dump_family(store, write, "of_addresses", "index_addr_", key_only);
   dump_family(store, write, "of_all", "index_alltx_", key_only);
   write("\n}\n");

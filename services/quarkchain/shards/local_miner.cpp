@@ -66,9 +66,9 @@ awaitable<void> LocalMiner::mine(LocalMiner* self, std::shared_ptr<void>) {
       why = failure.what();
     }
     if (why.empty()) continue;
-    if (self->options_.log)
-      self->options_.log(LogLevel::warning,
-                         fmt::format("shard {}: mining: {}", shard_text(self->shard_.branch()), why));
+    self->lines_.write("mining", LogLevel::warning,
+                       fmt::format("shard {}: mining: {}", shard_text(self->shard_.branch()), why),
+                       TimePoint(std::chrono::seconds(self->options_.unix_time())));
     co_await sleep_for(pause_after_failure);
   }
 }

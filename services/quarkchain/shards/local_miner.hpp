@@ -2,6 +2,7 @@
 // proofs of work are searched for, a few nonces at a time.
 #pragma once
 
+#include "async/limited_log.hpp"
 #include "async/tasks.hpp"
 #include "services/quarkchain/shards/hosted_shard.hpp"
 
@@ -24,7 +25,7 @@ class LocalMiner {
   };
 
   /// `shard` must outlive it.
-  LocalMiner(HostedShard& shard, Options options) : shard_(shard), options_(std::move(options)) {}
+  LocalMiner(HostedShard& shard, Options options) : shard_(shard), options_(std::move(options)), lines_(options_.log) {}
 
   /// `owner` of this and of the shard: it lives as long as something runs.
   void start(trunkline::Executor executor, std::shared_ptr<void> owner);
@@ -42,6 +43,7 @@ class LocalMiner {
 
   HostedShard& shard_;
   Options options_;
+  LimitedLog lines_;
   std::unique_ptr<Tasks> mining_;
 };
 

@@ -3,6 +3,7 @@
 #include "services/quarkchain/shards/shard_backend.hpp"
 
 #include "async/all_at_once.hpp"
+#include "async/limited_log.hpp"
 #include "async/tasks.hpp"
 #include "fragment/quote.hpp"
 #include "services/quarkchain/backend/header_query.hpp"
@@ -134,8 +135,9 @@ class HostedShardsBackend final : public ShardBackend, public std::enable_shared
   std::optional<pid_t> engine_pid(std::uint32_t full_shard_id) const override;
 
  private:
-  void log(LogLevel level, const std::string& text) const {
-    if (options_.log) options_.log(level, text);
+  /// A line that far sides can cause as often as they like.
+  void log(const char* kind, LogLevel level, std::string_view text) noexcept {
+    lines_.write(kind, level, text, TimePoint(std::chrono::seconds(now())));
   }
   std::uint64_t now() const { return options_.unix_time(); }
   /// Ours and existing, or Refused.
@@ -160,6 +162,7 @@ class HostedShardsBackend final : public ShardBackend, public std::enable_shared
   void announce(HostedShard& of);
 
   ShardBackendOptions options_;
+  LimitedLog lines_{options_.log};
   std::map<std::uint32_t, EngineKeeper> engines_;
   HostedShards shards_;
   BlockDelivery delivery_;
@@ -303,9 +306,9 @@ awaitable<void> HostedShardsBackend::begin(HostedShard& of, RootBlock root) {
   } else {
     co_await of.start(root);
   }
-  log(LogLevel::info,
-      fmt::format("shard {} begins at height {} with {}, on root block {} of height {}", shard_text(of.branch()),
-                  of.tip().header.height, of.tip().hash.hex(), hash_of(root.header).hex(), root.header.height));
+  lines_.write(LogLevel::info, fmt::format("shard {} begins at height {} with {}, on root block {} of height {}",
+                                           shard_text(of.branch()), of.tip().header.height, of.tip().hash.hex(),
+                                           hash_of(root.header).hex(), root.header.height));
 }
 
 /// A master that has come anew may be a block ahead of us, or behind.
@@ -403,9 +406,9 @@ awaitable<AddMinorBlockResponse> HostedShardsBackend::on(AddMinorBlockRequest re
   HostedShard& of = shard(block.header.branch.value);
   AddMinorBlockResponse reply;
   if (block.header.hash_prev_minor_block != of.tip().hash) { // somebody was faster; no fork is made of it
-    log(LogLevel::info, fmt::format("shard {}: a block of height {} that was mined here is dropped: its parent is not "
-                                    "the tip",
-                                    shard_text(of.branch()), block.header.height));
+    log("overtaken", LogLevel::info,
+        fmt::format("shard {}: a block of height {} that was mined here is dropped: its parent is not the tip",
+                    shard_text(of.branch()), block.header.height));
     co_return reply;
   }
   co_await delivery_.add(of, std::move(block));
@@ -419,7 +422,7 @@ awaitable<void> HostedShardsBackend::on(PeerShard from, NewBlockMinorCommand com
     (void)co_await take_new(of, std::move(command.block));
   } catch (const Refused& refused) {
     if (refused.code() != static_cast<std::uint32_t>(Refusal::failed)) throw; // its fault: its circuit is closed
-    log(LogLevel::warning, refused.what());
+    log("block", LogLevel::warning, refused.what());
   }
 }
 
@@ -432,7 +435,7 @@ awaitable<void> HostedShardsBackend::on(PeerShard from, NewMinorBlockHeaderListC
     co_await PeerSync(delivery_, of).follow(from);
   } catch (const Refused& refused) {
     if (refused.code() != static_cast<std::uint32_t>(Refusal::failed)) throw;
-    log(LogLevel::warning, refused.what());
+    log("following", LogLevel::warning, refused.what());
   }
 }
 
@@ -571,7 +574,8 @@ awaitable<void> HostedShardsBackend::on(PeerShard from, NewTransactionListComman
 awaitable<ExecuteTransactionResponse> HostedShardsBackend::on(ExecuteTransactionRequest request) {
   HostedShard& of = shard_of(request.from_address.full_shard_key);
   const auto call = [&] {
-    return or_refused([&] { return ShardAccounts(of.cl()).call(request.tx, request.from_address, request.block_height); });
+    return or_refused(
+        [&] { return ShardAccounts(of.cl()).call(request.tx, request.from_address, request.block_height); });
   };
   std::optional<std::string> result = co_await of.answered(call);
   if (!result) throw Refused(Refusal::failed, "the transaction fails");
@@ -657,7 +661,7 @@ awaitable<void> HostedShardsBackend::catch_up(std::shared_ptr<HostedShardsBacken
   try {
     co_await self->delivery_.catch_up(*of);
   } catch (const Refused& refused) {
-    self->log(LogLevel::warning, refused.what());
+    self->log("catching up", LogLevel::warning, refused.what());
   } catch (...) {
     of->is_catching_up = false;
     throw;
@@ -779,7 +783,8 @@ awaitable<GetTotalBalanceResponse> HostedShardsBackend::on(GetTotalBalanceReques
   };
   std::pair<BigUint, Hash256> sums = co_await of.answered(sum);
   if (!request.start && request.root_block_hash)
-    sums.first = sums.first + of.reads().waiting_deposits(request.minor_block_hash, *request.root_block_hash, request.token_id);
+    sums.first =
+        sums.first + of.reads().waiting_deposits(request.minor_block_hash, *request.root_block_hash, request.token_id);
   const Hash256& next = sums.second;
   GetTotalBalanceResponse reply;
   reply.total_balance = sums.first;

@@ -2,6 +2,8 @@
 // and the same registered service answers.
 #include "services/sync/service.hpp"
 
+#include "async/task_group.hpp"
+#include "async/tasks.hpp"
 #include "services/sync/walk.hpp"
 #include "tests/services/sync/scratch.hpp"
 #include "tests/services/sync/two_nodes.hpp"
@@ -9,6 +11,9 @@
 #include "tests/support/seed.hpp"
 #include "transport/memory.hpp"
 
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
@@ -21,6 +26,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -49,7 +55,56 @@ void fill(const test::Scratch& scratch) {
   scratch.make_directory("to");
 }
 
+/// Answers nothing.
+awaitable<void> says_nothing(LocalPeer&, CircuitInbox& circuits) {
+  const std::optional<Circuit> held = co_await circuits.next();
+  const std::optional<Circuit> never = co_await circuits.next();
+}
+
+/// Pushes until it is cancelled, and says whether it is still cancelled when the push has thrown.
+awaitable<void> push_until_cancelled(std::shared_ptr<sync::Service> service, Node* asker, std::string from,
+                                     std::string address, bool* is_cancelled) {
+  bool threw = false;
+  auto push = service->push(*asker, open_source(from), std::move(address), "", sync::Options(), sync::Watch());
+  try {
+    (void)co_await std::move(push);
+  } catch (const boost::system::system_error& thrown) {
+    threw = thrown.code() == asio::error::operation_aborted;
+  }
+  const auto cancellation = co_await asio::this_coro::cancellation_state;
+  *is_cancelled = threw && cancellation.cancelled() != asio::cancellation_type::none;
+}
+
+awaitable<void> cancel_push(std::string from, bool* is_cancelled) {
+  const Executor executor = co_await asio::this_coro::executor;
+  NodeOptions options;
+  options.media["mem"] = std::make_shared<MemoryMedium>();
+  Node asker(executor, options);
+  Node answerer(executor, options);
+  std::string address = answerer.listen("mem://answerer");
+  answerer.register_service("sync", says_nothing);
+  const auto service = sync::Service::register_at(asker, sync::ServiceOptions());
+  Tasks tasks(executor);
+  Task& push =
+      tasks.spawn_cancellable(push_until_cancelled(service, &asker, std::move(from), std::move(address), is_cancelled));
+  while (answerer.local_peers("sync").empty()) co_await let_others_run();
+  push.cancel();
+  co_await tasks.join();
+  CHECK(asker.local_peers("sync").empty());
+  co_await asker.close();
+  co_await answerer.close();
+}
+
 } // namespace
+
+TEST_CASE("sync: one that was cancelled has ended when it throws, and its caller is still cancelled") {
+  const test::Scratch scratch;
+  bool is_cancelled = false;
+
+  run_coroutine(cancel_push(scratch.path(), &is_cancelled));
+
+  CHECK(is_cancelled);
+}
 
 TEST_CASE("sync: both trees are equal afterwards, and a second sync finds nothing to do") {
   for (const Way way : both_ways) {

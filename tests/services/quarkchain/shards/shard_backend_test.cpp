@@ -359,6 +359,21 @@ TEST_CASE("shard backend: work is given out where REMOTE_MINE says so, and comes
   CHECK(code_of([&] { ask(without, asked); }) == 1);
 }
 
+TEST_CASE("shard backend: a line that others cause as often as they like is logged ten times, and counted after that") {
+  Bench bench;
+  begin(bench);
+  const MinorBlock stale = next_block(bench);
+  mined(bench);
+  const std::size_t before = bench.log.lines().size();
+
+  for (int again = 0; again < 100; ++again) ask(bench, adding(stale));
+  CHECK(bench.log.lines().size() == before + 10);
+  bench.time += 10;
+  ask(bench, adding(stale));
+
+  CHECK(bench.log.has_line("its parent is not the tip (after 90 more like it)"));
+}
+
 TEST_CASE("shard backend: a local miner makes blocks as fast as it is told, until it is told to stop") {
   Bench bench;
   begin(bench);

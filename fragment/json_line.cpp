@@ -1,4 +1,4 @@
-#include "cli/json.hpp"
+#include "fragment/json_line.hpp"
 
 #include "fragment/hex.hpp"
 #include "fragment/json_text.hpp"
@@ -8,7 +8,8 @@
 
 #include <utility>
 
-namespace trunkline::cli {
+namespace trunkline {
+
 void JsonLine::add_key(std::string_view key) {
   if (text_.size() > 1) text_ += ", ";
   append_json_text(text_, key);
@@ -39,6 +40,21 @@ JsonLine& JsonLine::add(std::string_view key, bool value) {
   return *this;
 }
 
+JsonLine& JsonLine::add_null(std::string_view key) { return add_json(key, "null"); }
+
+JsonLine& JsonLine::add_json(std::string_view key, std::string_view json) {
+  add_key(key);
+  text_ += json;
+  return *this;
+}
+
+JsonLine& JsonLine::add_members(std::string_view members) {
+  if (members.empty()) return *this;
+  if (text_.size() > 1) text_ += ", ";
+  text_ += members;
+  return *this;
+}
+
 JsonLine& JsonLine::add_path(std::string_view path) {
   add("path", path);
   if (is_utf8(path)) return *this;
@@ -50,4 +66,23 @@ std::string JsonLine::take() {
   return std::exchange(text_, "{");
 }
 
-} // namespace trunkline::cli
+JsonList& JsonList::add(std::string_view text) {
+  std::string literal;
+  append_json_text(literal, text);
+  return add_json(literal);
+}
+
+JsonList& JsonList::add(std::uint64_t number) { return add_json(std::to_string(number)); }
+
+JsonList& JsonList::add_json(std::string_view json) {
+  if (text_.size() > 1) text_ += ", ";
+  text_ += json;
+  return *this;
+}
+
+std::string JsonList::take() {
+  text_ += ']';
+  return std::exchange(text_, "[");
+}
+
+} // namespace trunkline
