@@ -1,4 +1,5 @@
 """Clusters of real processes: Python's nodes and ours, on loopback, from one configuration."""
+import atexit
 import contextlib
 import json
 import os
@@ -9,7 +10,7 @@ import tempfile
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PATIENCE = 600  # seconds until something that should happen counts as hanging: what is waited for is a line or an end
+PATIENCE = int(os.environ.get("TRUNKLINE_TEST_PATIENCE", 600))  # seconds until something that should happen counts as hanging: what is waited for is a line or an end
 SHARDS = [0x00002, 0x00003, 0x10002, 0x10003]
 # An account that genesis gives something in every shard, and its key.
 RICH = "19e7e376e7c213b7e7e7e46cc70a5dd086daff2a"
@@ -30,16 +31,16 @@ def proof(target):
             "COINBASE_ADDRESS": "00" * 24, "POSW_CONFIG": {}}
 
 
-def chain(number, rich):
+def chain(number, size, rich):
     zero = "00" * 32
-    alloc = {f"{recipient}{number << 16 | shard:08x}": {"QKC": AMOUNT} for shard in (0, 1) for recipient in rich}
+    alloc = {f"{recipient}{number << 16 | shard:08x}": {"QKC": AMOUNT} for shard in range(size) for recipient in rich}
     genesis = {"ROOT_HEIGHT": 0, "VERSION": 0, "HEIGHT": 0, "HASH_PREV_MINOR_BLOCK": zero, "HASH_MERKLE_ROOT": zero, "EXTRA_DATA": "",
                "TIMESTAMP": 1556639999, "DIFFICULTY": 10000, "GAS_LIMIT": 12000000, "NONCE": 0, "ALLOC": alloc}
-    return dict(proof(10), CHAIN_ID=number, SHARD_SIZE=2, DEFAULT_CHAIN_TOKEN="QKC", GENESIS=genesis)
+    return dict(proof(10), CHAIN_ID=number, SHARD_SIZE=size, DEFAULT_CHAIN_TOKEN="QKC", GENESIS=genesis)
 
 
-def config(slaves, p2p_port, bootstrap_port, rich, db="", rpc_port=38391):
-    """Two chains of two shards; `slaves` are (id, port, shards)."""
+def config(slaves, p2p_port, bootstrap_port, rich, db="", rpc_port=38391, shard_size=2):
+    """Two chains of `shard_size` shards; `slaves` are (id, port, shards)."""
     zero = "00" * 32
     genesis = {"VERSION": 0, "HEIGHT": 0, "HASH_PREV_BLOCK": zero, "HASH_MERKLE_ROOT": zero, "TIMESTAMP": 1556639999, "DIFFICULTY": 1000000, "NONCE": 0}
     return {
@@ -49,7 +50,7 @@ def config(slaves, p2p_port, bootstrap_port, rich, db="", rpc_port=38391):
         "QUARKCHAIN": {
             "CHAIN_SIZE": 2, "NETWORK_ID": 1033, "GUARDIAN_PUBLIC_KEY": "00" * 64, "ROOT_SIGNER_PRIVATE_KEY": None,
             "SKIP_ROOT_DIFFICULTY_CHECK": True, "SKIP_MINOR_DIFFICULTY_CHECK": True,
-            "ROOT": dict(proof(60), GENESIS=genesis), "CHAINS": [chain(number, rich) for number in (0, 1)]},
+            "ROOT": dict(proof(60), GENESIS=genesis), "CHAINS": [chain(number, shard_size, rich) for number in (0, 1)]},
         "MASTER": {"MASTER_TO_SLAVE_CONNECT_RETRY_DELAY": 0.1},
         "SLAVE_LIST": [{"HOST": "127.0.0.1", "PORT": port, "ID": name, "FULL_SHARD_ID_LIST": [f"0x{shard:08x}" for shard in shards]}
                        for name, port, shards in slaves],
@@ -63,6 +64,7 @@ class Process:
         self.path = os.path.join(directory, name + ".log")
         with open(self.path, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        atexit.register(self.kill)  # also when a cluster does not even start
 
     def line(self):
         assert select.select([self.process.stdout], [], [], PATIENCE)[0], f"{self.name} says nothing"
@@ -91,10 +93,14 @@ class PythonMaster(Process):
     def boot(self):
         assert json.loads(self.line()) == {"event": "active"}
 
+    def begin(self, verb, **arguments):
+        """Says it, and waits for no answer."""
+        self.process.stdin.write(json.dumps(dict(arguments, do=verb)) + "\n")
+        self.process.stdin.flush()
+
     def __getattr__(self, verb):
         def do(**arguments):
-            self.process.stdin.write(json.dumps(dict(arguments, do=verb)) + "\n")
-            self.process.stdin.flush()
+            self.begin(verb, **arguments)
             answer = json.loads(self.line())
             assert "result" in answer, answer.get("error", answer)
             return answer["result"]
@@ -102,9 +108,13 @@ class PythonMaster(Process):
 
 
 class Cluster:
-    """`slaves` says of each whether it is "python" or "ours", and what it runs: {"S0": ("ours", [2, 3])}."""
-    def __init__(self, program, slaves, rich=(RICH,), bootstrap=None, kept=False):
-        self.program, self.processes = program, []
+    """`slaves` says of each whether it is "python" or "ours", and what it runs: {"S0": ("ours", [2, 3])}.
+
+    `kept`: on disk, with the history of transactions, and with a JSON RPC for wallets. `el_command`: with it our slaves
+    run an execution layer for each shard.
+    """
+    def __init__(self, program, slaves, rich=(RICH,), bootstrap=None, kept=False, shard_size=2, el_command=None):
+        self.program, self.processes, self.el_command = program, [], el_command
         self.directory = tempfile.TemporaryDirectory()
         self.p2p_port, self.rpc_port, *ports = free_ports(2 + len(slaves))
         db = os.path.join(self.directory.name, "db") if kept else ""
@@ -112,7 +122,7 @@ class Cluster:
         self.config = os.path.join(self.directory.name, "cluster_config.json")
         listed = [(name, port, shards) for name, (_, port, shards) in self.slaves.items()]
         with open(self.config, "w") as file:
-            json.dump(config(listed, self.p2p_port, bootstrap or self.p2p_port, rich, db, self.rpc_port), file)
+            json.dump(config(listed, self.p2p_port, bootstrap or self.p2p_port, rich, db, self.rpc_port, shard_size), file)
         self.nodes = {name: self.start_slave(name) for name in self.slaves}
         self.master = None
 
@@ -127,7 +137,8 @@ class Cluster:
     def start_slave(self, name):
         if self.slaves[name][0] == "python":
             return self.start(Process, name, *self.python("python_slave.py"), "--node_id=" + name)
-        node = self.start(Process, name, self.program, "quarkchain", "slave", "--cluster_config=" + self.config, "--node_id=" + name, "-v")
+        executor = ["--el-command", self.el_command, "--el-deadline=120"] if self.el_command else []
+        node = self.start(Process, name, self.program, "quarkchain", "slave", "--cluster_config=" + self.config, "--node_id=" + name, "-v", *executor)
         assert node.line().startswith("listening on tcp://0.0.0.0:"), name
         return node
 
@@ -146,6 +157,10 @@ class Cluster:
         """The exit code of a Python master that has all slaves check all that they have."""
         checker = self.start(Process, "check_db", *self.python("python_master.py"), "--check_db=true")
         return checker.ended()
+
+    def kept_by(self, name):
+        """Where a slave of ours keeps what it has."""
+        return os.path.join(self.directory.name, "db", "trunkline-slave-" + name)
 
     def wallet(self, method, *params):
         """What a wallet is told by the Python master's JSON RPC."""

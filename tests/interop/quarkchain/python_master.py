@@ -18,6 +18,7 @@ import python_node
 out = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 python_node.prepare()
+import rlp
 from quarkchain.cluster import master as master_module
 from quarkchain.cluster.master import MasterServer
 from quarkchain.cluster.p2p_commands import OP_SERIALIZER_MAP as P2P_OP_SERIALIZER_MAP
@@ -81,6 +82,11 @@ class Verbs:
         added = await self.master.add_raw_minor_block(Branch(branch), block.serialize())
         return dict(described(block), added=added)
 
+    async def minor_tip(self, branch):
+        """On which the shard's slave would build, and nothing while it syncs: what it has told last may be of a branch that it has left."""
+        block = await self.master.get_next_block_to_mine(Address.create_empty_account(), branch)
+        return block and {"height": block.header.height - 1, "hash": block.header.hash_prev_minor_block.hex()}
+
     async def minor_block(self, branch, height):
         block, _ = await self.master.get_minor_block_by_height(height, Branch(branch), False)
         return block and dict(described(block), hex=block.serialize().hex())
@@ -93,6 +99,16 @@ class Verbs:
         transaction.sign(bytes.fromhex(key))
         typed = TypedTransaction(SerializedEvmTransaction.from_evm_tx(transaction))
         return {"hash": typed.get_hash().hex(), "added": await self.master.add_transaction(typed)}
+
+    async def sign(self, key, chain, nonce, to, value, data, gas, version):
+        """A transaction of the chain's own shard, for a wallet to send."""
+        network = self.config.CHAINS[chain].ETH_CHAIN_ID if version == 2 else self.config.NETWORK_ID
+        transaction = EvmTransaction(nonce=nonce, gasprice=10 ** 10, startgas=gas, to=bytes.fromhex(to), value=value, data=bytes.fromhex(data),
+                                     from_full_shard_key=chain << 16, to_full_shard_key=chain << 16, network_id=network,
+                                     gas_token_id=self.config.genesis_token, transfer_token_id=self.config.genesis_token, version=version)
+        transaction.sign(bytes.fromhex(key))
+        typed = TypedTransaction(SerializedEvmTransaction.from_evm_tx(transaction))
+        return {"raw": "0x" + rlp.encode(transaction).hex(), "id": f"0x{typed.get_hash().hex()}{chain << 16:08x}"}
 
     async def call(self, slave, op, hex):
         """Any request, as its bytes; the reply's opcode and bytes, as Python has understood them."""
