@@ -18,6 +18,7 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import AMOUNT, KEY, PATIENCE, RICH, SHARDS, Cluster, Peer
+from execution_layer import AnExecutionLayerUnderAPythonMaster
 from kills import OurSlavesAreKilledUnderAPythonMaster
 from kit import PROGRAM, SMALL, call, decode, encode, equal, until
 from transfers import TransfersBetweenMixedClusters
@@ -448,7 +449,8 @@ class TheSameQuestions:
 
 WORLDS = [PythonMasterAndOurSlaves, OurMasterAndPythonSlaves, OurMasterAndMixedSlaves, PythonMasterAndMixedSlaves,
           OurSlavesSyncFromAPythonCluster, APythonClusterSyncsFromOurMaster, CallAndAPythonSlave, TheSameQuestions,
-          TransfersBetweenMixedClusters, OurSlavesAreKilledUnderAPythonMaster]
+          TransfersBetweenMixedClusters, OurSlavesAreKilledUnderAPythonMaster,
+          AnExecutionLayerUnderAPythonMaster]
 
 
 def checks_of(world):
