@@ -33,6 +33,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 WATCHED = ("asan", "tsan")  # a sanitizer is watching, which takes as many times longer
 EXIT_SKIPPED = 77  # meson's and automake's convention
 EXECUTION_LAYER = "quarkchain-execution-layer"  # runs a program from npm, which ./dev setup --el installs
+WEB = "web"  # runs tools from npm, which ./dev setup --web installs
 
 
 class Outcome:
@@ -150,6 +151,8 @@ def main():
     sanitizer_environment()
     if any(test["name"] == EXECUTION_LAYER for test in chosen):  # where npm cannot be reached, the test says so
         subprocess.run([os.path.join(dev.ROOT, "dev"), "setup", "--el"], stdout=sys.stderr)
+    if any(test["name"] == WEB for test in chosen):
+        subprocess.run([os.path.join(dev.ROOT, "dev"), "setup", "--web"], stdout=sys.stderr)
 
     passed = failed = skipped = 0
     # A test that must not be disturbed (is_parallel: false) runs after the others, alone.

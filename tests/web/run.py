@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Type-checks, tests and builds transport/web with the tools that ./dev setup --web has installed.
+
+usage: run.py ECHO_NODE
+
+Its tests are in transport/web/test; those of interop drive ECHO_NODE. Without the tools it says so and exits with 77.
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PACKAGE = os.path.join(ROOT, "transport", "web")
+SKIPPED = 77
+
+
+def tool(name):
+    return os.path.join(PACKAGE, "node_modules", name)
+
+
+def run(*command, **options):
+    return subprocess.run(["node", *command], cwd=PACKAGE, check=False, **options).returncode
+
+
+def tests_passed(directory):
+    """Runs vitest; returns how many passed, failed and were skipped."""
+    report = os.path.join(directory, "report.json")
+    environment = dict(os.environ, NO_COLOR="1", TRUNKLINE_WEB_CACHE=os.path.join(directory, "cache"))
+    if len(sys.argv) > 1:
+        environment["TRUNKLINE_ECHO_NODE"] = os.path.abspath(sys.argv[1])
+    code = run(tool("vitest/vitest.mjs"), "run", "--reporter=default", "--reporter=json", f"--outputFile.json={report}", env=environment)
+    if not os.path.exists(report):
+        return 0, 1, 0
+    with open(report, encoding="utf-8") as file:
+        seen = json.load(file)
+    failed = seen["numFailedTests"]
+    return seen["numPassedTests"], failed if code == 0 or failed else 1, seen["numPendingTests"]
+
+
+def main():
+    if not shutil.which("node") or not os.path.exists(tool("vitest/vitest.mjs")):
+        print("the tools of transport/web are not installed: ./dev setup --web")
+        return SKIPPED
+    with tempfile.TemporaryDirectory() as directory:
+        passed, failed, skipped = tests_passed(directory)
+        for name, code in (("types", run(tool("typescript/bin/tsc"), "--noEmit")), ("build", run("build.mjs", os.path.join(directory, "dist")))):
+            print(f"{name}: {'failed' if code else 'sound'}")
+            passed, failed = (passed, failed + 1) if code else (passed + 1, failed)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
