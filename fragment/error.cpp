@@ -55,6 +55,7 @@ std::string_view to_string(error code) noexcept {
     case error::dialled_self: return "dialled self";
     case error::duplicate_trunk: return "duplicate trunk";
     case error::mandatory_feature_unknown: return "mandatory feature unknown";
+    case error::not_proven: return "not proven";
     case error::fragment_too_large: return "fragment too large";
     case error::bad_url: return "bad url";
     case error::unknown_scheme: return "unknown scheme";
@@ -64,8 +65,36 @@ std::string_view to_string(error code) noexcept {
     case error::connect_failed: return "connect failed";
     case error::answered_with_error: return "answered with error";
     case error::handle_misused: return "handle misused";
+    case error::unusable_file: return "unusable file";
+    case error::not_secured: return "not secured";
+    case error::no_tls: return "no tls";
+    case error::unknown_key: return "unknown key";
+    case error::wrong_key: return "wrong key";
+    case error::certificate_expired: return "certificate expired";
+    case error::certificate_not_yet_valid: return "certificate not yet valid";
+    case error::key_refused: return "key refused";
+    case error::plaintext_refused: return "plaintext refused";
   }
   return "unknown reason";
+}
+
+bool explains_no_connection(const boost::system::error_code& code) noexcept {
+  if (code.category() != trunkline_category()) return false;
+  switch (static_cast<error>(code.value())) {
+    case error::handshake_timeout:
+    case error::not_trunkline:
+    case error::dialled_self:
+    case error::connect_failed:
+    case error::not_secured:
+    case error::no_tls:
+    case error::unknown_key:
+    case error::wrong_key:
+    case error::certificate_expired:
+    case error::certificate_not_yet_valid:
+    case error::key_refused:
+    case error::plaintext_refused: return true;
+    default: return false;
+  }
 }
 
 void throw_error(error code, const std::string& context) {

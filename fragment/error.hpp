@@ -49,6 +49,7 @@ enum class error : std::uint16_t {
   dialled_self = 49,
   duplicate_trunk = 50,
   mandatory_feature_unknown = 51,
+  not_proven = 52, // who the far side says it is, or that its words belong to this connection
 
   // Local outcomes, never on the wire.
   fragment_too_large = 80,
@@ -60,6 +61,15 @@ enum class error : std::uint16_t {
   connect_failed = 86,
   answered_with_error = 88, // a request, with an error fragment
   handle_misused = 87, // a call that the state of a handle rules out: the program is wrong, not the far side
+  unusable_file = 89, // of a key, of known nodes, of rules: not readable, not sound, or others may change it
+  not_secured = 90,   // the TLS handshake failed for a reason without a code of its own
+  no_tls = 91,        // what answers, or asks, does not speak TLS
+  unknown_key = 92,   // nothing here trusts the far side's key
+  wrong_key = 93,     // another key than the one that was expected
+  certificate_expired = 94,
+  certificate_not_yet_valid = 95,
+  key_refused = 96,   // the far side does not trust our key
+  plaintext_refused = 97, // an address that other machines reach, and nothing encrypts
 };
 
 /// The category of `error`; its messages are the enumerators in words.
@@ -69,6 +79,10 @@ boost::system::error_code make_error_code(error code) noexcept;
 
 /// The enumerator in words; "unknown reason" for a value without one, which a newer far side may send.
 std::string_view to_string(error code) noexcept;
+
+/// Whether a code itself says why there is no connection, or none any more: `connect_failed` or `trunk_lost` in its
+/// place would say less.
+bool explains_no_connection(const boost::system::error_code& code) noexcept;
 
 /// Throws boost::system::system_error with this code. The context is one lower-case phrase that names the subject, what
 /// was expected, what was seen, and from whom.

@@ -95,6 +95,18 @@ std::string_view host_of(std::string_view address) noexcept {
   return host.substr(0, host.find_first_of(":/"));
 }
 
+std::string_view without_pin(std::string_view address) noexcept { return address.substr(0, address.find('#')); }
+
+std::optional<NodeId> pin_of(std::string_view address) {
+  const std::size_t mark = address.find('#');
+  if (mark == std::string_view::npos) return std::nullopt;
+  const std::optional<NodeId> id = NodeId::parse(address.substr(mark + 1));
+  if (!id || id->empty())
+    throw_transport_text(make_error_code(error::bad_url),
+                         "address \"" + std::string(address) + "\" does not end in #NODE-ID, the 22 characters of a node's id");
+  return id;
+}
+
 std::string with_host(std::string_view address, std::string_view host) {
   const std::size_t begin = address.find("://") + 3;
   const bool bracketed = address.substr(begin).starts_with('[');

@@ -2,7 +2,10 @@
 // scheme is either "//" and an authority, or a path.
 #pragma once
 
+#include "fragment/ids.hpp"
+
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -41,6 +44,13 @@ std::string_view scheme_of(std::string_view address) noexcept;
 
 /// The host of an address like "tcp://host:port", without the brackets of an IPv6 one; empty when it has none.
 std::string_view host_of(std::string_view address) noexcept;
+
+/// The address without a pin, "#NODE-ID" at its end.
+std::string_view without_pin(std::string_view address) noexcept;
+
+/// Whose key is expected at an address: the id behind its '#'; nothing when it has no '#'. Errors: error::bad_url for
+/// one that is followed by anything else.
+std::optional<NodeId> pin_of(std::string_view address);
 
 /// The same address with another host. The address must have a host, or at least "//".
 std::string with_host(std::string_view address, std::string_view host);

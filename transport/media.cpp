@@ -4,6 +4,7 @@
 #include "fragment/quote.hpp"
 #include "transport/address.hpp"
 #include "transport/tcp.hpp"
+#include "transport/tls.hpp"
 #include "transport/unix.hpp"
 
 #include <utility>
@@ -22,6 +23,7 @@ Media default_media() {
   Media media;
   add(media, make_tcp_medium());
   add(media, make_unix_medium());
+  add(media, make_tls_medium(nullptr)); // a node with an identity has one of its own
   return media;
 }
 
@@ -47,6 +49,12 @@ bool is_local_only(const Media& media, std::string_view address) noexcept {
   const Medium* const medium = find_medium(media, address);
   if (!medium) return false;
   return medium->is_local() || (medium->has_hosts() && is_loopback_host(host_of(address)));
+}
+
+bool is_exposed(const Media& media, std::string_view address) noexcept {
+  const Medium* const medium = find_medium(media, address);
+  if (!medium || medium->is_encrypted() || is_local_only(media, address)) return false;
+  return !medium->has_hosts() || !host_of(address).empty(); // without a host the medium will say what is wrong
 }
 
 std::string forms_of(const Media& media, std::string_view conjunction) {

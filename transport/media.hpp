@@ -29,6 +29,10 @@ std::shared_ptr<Medium> medium_for(const Media& media, std::string_view address)
 /// address of no medium.
 bool is_local_only(const Media& media, std::string_view address) noexcept;
 
+/// Whether what goes to or from the address can be read and changed by others on the way: nothing encrypts it, and other
+/// machines can reach it. False for an address of no medium.
+bool is_exposed(const Media& media, std::string_view address) noexcept;
+
 /// The address forms of all media as part of a sentence: "tcp://host:port or unix:/path".
 std::string forms_of(const Media& media, std::string_view conjunction = "or");
 

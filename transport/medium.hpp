@@ -28,7 +28,14 @@ class Medium {
   /// True when no other machine can reach any of its addresses.
   virtual bool is_local() const noexcept = 0;
 
-  /// Connects, and returns the transport. Cancelled: throws operation_aborted. Errors: error::bad_url, `address "x" is
+  /// True when nobody on the way can read or change what its transports carry. Where it is not, addresses that other
+  /// machines reach are used only by those who ask for that.
+  virtual bool is_encrypted() const noexcept { return false; }
+  /// True when its transports prove who is at the far end (Transport::proof). Its addresses may then end in "#NODE-ID":
+  /// whose key is expected there.
+  virtual bool proves_identity() const noexcept { return false; }
+
+  /// Connects, and returns the transport; where it is encrypted, its handshake is done. Cancelled: throws operation_aborted. Errors: error::bad_url, `address "x" is
   /// not FORM`; otherwise boost::system::system_error with "cannot connect to ADDRESS: " and the system's reason.
   virtual awaitable<std::unique_ptr<Transport>> dial(std::string address) = 0;
   /// Binds the address before it returns; does not wait. Errors: as for dial, with "cannot listen on ADDRESS: ".

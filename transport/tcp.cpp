@@ -24,8 +24,6 @@ namespace {
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr std::string_view tcp_scheme = "tcp";
-
 std::string host_of(const tcp::endpoint& endpoint) {
   const asio::ip::address address = endpoint.address();
   if (address.is_v6() && address.to_v6().is_v4_mapped())
@@ -33,12 +31,13 @@ std::string host_of(const tcp::endpoint& endpoint) {
   return address.to_string();
 }
 
-std::string address_of(const tcp::endpoint& endpoint) {
-  return to_address(tcp_scheme, host_of(endpoint), endpoint.port());
+std::string address_of(const std::string& scheme, const tcp::endpoint& endpoint) {
+  return to_address(scheme, host_of(endpoint), endpoint.port());
 }
 
-std::unique_ptr<Transport> make_tcp_transport(StreamSocket socket, const tcp::endpoint& remote) {
-  return make_socket_transport(std::move(socket), address_of(remote), host_of(remote));
+std::unique_ptr<Transport> make_tcp_transport(StreamSocket socket, const std::string& scheme,
+                                              const tcp::endpoint& remote) {
+  return make_socket_transport(std::move(socket), address_of(scheme, remote), host_of(remote));
 }
 
 /// What a dial or a listen is about; in the frame of a dial, because the medium may go while it runs.
@@ -47,6 +46,7 @@ struct Request {
   HostPort where;
   TcpOptions options;
   std::shared_ptr<Names> names;
+  std::string scheme;
 };
 
 std::optional<asio::ip::address> as_number(const std::string& host) {
@@ -89,14 +89,16 @@ awaitable<std::unique_ptr<Transport>> connect(Request& request, std::string& pro
     throw;
   }
   if (!socket) throw_transport_text(race->failure(), request.context + ": " + race->tried(alone));
-  co_return make_tcp_transport(StreamSocket(std::move(*socket)), race->winner());
+  co_return make_tcp_transport(StreamSocket(std::move(*socket)), request.scheme, race->winner());
 }
 
-awaitable<std::unique_ptr<Transport>> dial_tcp(std::string address, TcpOptions options, std::shared_ptr<Names> names) {
+awaitable<std::unique_ptr<Transport>> dial_tcp(std::string address, TcpOptions options, std::shared_ptr<Names> names,
+                                               std::string scheme) {
   Request request{.context = "cannot connect to " + address,
-                  .where = parse_host_port_address(address, tcp_scheme),
+                  .where = parse_host_port_address(address, scheme),
                   .options = options,
-                  .names = names ? std::move(names) : Names::system()};
+                  .names = names ? std::move(names) : Names::system(),
+                  .scheme = std::move(scheme)};
   std::string progress; // for whoever gives the dial up
   try {
     co_return co_await connect(request, progress);
@@ -125,7 +127,7 @@ error_code bind_and_listen(tcp::acceptor& acceptor, const tcp::endpoint& endpoin
   return failure;
 }
 
-std::unique_ptr<Transport> adopt_tcp(StreamSocket accepted, const SocketOptions& options) {
+std::unique_ptr<Transport> adopt_tcp(StreamSocket accepted, const std::string& scheme, const SocketOptions& options) {
   set_options(accepted.native_handle(), options, true);
   error_code failure;
   const auto remote = accepted.remote_endpoint(failure);
@@ -133,39 +135,41 @@ std::unique_ptr<Transport> adopt_tcp(StreamSocket accepted, const SocketOptions&
   tcp::endpoint endpoint;
   std::memcpy(endpoint.data(), remote.data(), remote.size());
   endpoint.resize(remote.size());
-  return make_tcp_transport(std::move(accepted), endpoint);
+  return make_tcp_transport(std::move(accepted), scheme, endpoint);
 }
 
 class TcpMedium final : public Medium {
  public:
-  TcpMedium(TcpOptions options, std::shared_ptr<Names> names) : options_(options), names_(std::move(names)) {}
+  TcpMedium(TcpOptions options, std::shared_ptr<Names> names, std::string_view scheme)
+      : options_(options), names_(std::move(names)), scheme_(scheme), form_(scheme_ + "://host:port") {}
 
-  std::string_view scheme() const noexcept override { return tcp_scheme; }
-  std::string_view form() const noexcept override { return "tcp://host:port"; }
+  std::string_view scheme() const noexcept override { return scheme_; }
+  std::string_view form() const noexcept override { return form_; }
   bool has_hosts() const noexcept override { return true; }
   bool has_ports() const noexcept override { return true; }
   bool is_local() const noexcept override { return false; }
 
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
-    return dial_tcp(std::move(address), options_, names_);
+    return dial_tcp(std::move(address), options_, names_, scheme_);
   }
 
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
     const Request request{.context = "cannot listen on " + std::string(address),
-                          .where = parse_host_port_address(address, tcp_scheme),
+                          .where = parse_host_port_address(address, scheme_),
                           .options = options_,
-                          .names = names_ ? names_ : Names::system()};
+                          .names = names_ ? names_ : Names::system(),
+                          .scheme = scheme_};
     error_code failure = asio::error::host_not_found;
     for (const asio::ip::address& number : addresses_to_listen_on(request)) {
       tcp::acceptor acceptor(executor);
       failure = bind_and_listen(acceptor, tcp::endpoint(number, request.where.port), options_.sockets);
       if (failure) continue;
       const tcp::endpoint bound = acceptor.local_endpoint();
-      const auto adopt = [options = options_.sockets](StreamSocket accepted) {
-        return adopt_tcp(std::move(accepted), options);
+      const auto adopt = [options = options_.sockets, scheme = scheme_](StreamSocket accepted) {
+        return adopt_tcp(std::move(accepted), scheme, options);
       };
       return make_socket_listener(StreamAcceptor(std::move(acceptor)),
-                                  {.address = address_of(bound), .adopt = adopt, .on_close = {}});
+                                  {.address = address_of(scheme_, bound), .adopt = adopt, .on_close = {}});
     }
     throw_transport_error(failure, request.context);
   }
@@ -173,12 +177,14 @@ class TcpMedium final : public Medium {
  private:
   TcpOptions options_;
   std::shared_ptr<Names> names_; // null: the system's
+  std::string scheme_;
+  std::string form_;
 };
 
 } // namespace
 
-std::shared_ptr<Medium> make_tcp_medium(TcpOptions options, std::shared_ptr<Names> names) {
-  return std::make_shared<TcpMedium>(options, std::move(names));
+std::shared_ptr<Medium> make_tcp_medium(TcpOptions options, std::shared_ptr<Names> names, std::string_view scheme) {
+  return std::make_shared<TcpMedium>(options, std::move(names), scheme);
 }
 
 } // namespace trunkline

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "async/types.hpp"
+#include "fragment/identity.hpp"
 
 #include <boost/system/error_code.hpp>
 
@@ -45,6 +46,17 @@ class Transport {
 
   /// Ends both directions at once; a waiting read or write throws operation_aborted. Idempotent.
   virtual void close() noexcept = 0;
+
+  /// True when `handshake` proves who is at the far end.
+  virtual bool proves_identity() const noexcept { return false; }
+  /// Whether `handshake` has something to do.
+  virtual bool needs_handshake() const noexcept { return false; }
+  /// Does what has to come before the first byte: the handshake of an encrypted connection. A dialled one has done it;
+  /// an accepted one has not, so that no connection waits for another's. Idempotent. Cancelled: close is the only
+  /// sensible next call. Errors: the medium says which.
+  virtual awaitable<void> handshake();
+  /// What the handshake has proven; null before it, and where a connection proves nothing. Valid as long as this is.
+  virtual const ChannelProof* proof() const noexcept { return nullptr; }
 
   /// The far end, for log lines: "tcp://10.0.0.7:38291".
   virtual std::string remote() const = 0;

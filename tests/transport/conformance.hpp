@@ -27,6 +27,8 @@ class MediumUnderTest {
   virtual std::string address() = 0;
   /// An address of the right form where nobody listens.
   virtual std::string address_of_nobody() = 0;
+  /// Whether an end without a word for it is told from one with it.
+  virtual bool tells_a_cut() const { return false; }
   /// Runs until nothing is left to do; returning is a part of every check.
   virtual void run() { io().run(); }
   /// Runs something of what is left to do.

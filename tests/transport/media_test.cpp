@@ -76,6 +76,15 @@ TEST_CASE("media: only loopback hosts and local media are reached by this machin
     CHECK_FALSE_MESSAGE(is_local_only(media, address), address);
 }
 
+TEST_CASE("media: what nothing encrypts is exposed where other machines reach it") {
+  Media media = with_default_media(some_media());
+
+  for (const char* address : {"tcp://0.0.0.0:0", "tcp://10.0.0.1:1", "tcp://example.com:1"})
+    CHECK_MESSAGE(is_exposed(media, address), address);
+  for (const char* address : {"tcp://127.0.0.1:0", "tls://0.0.0.0:0", "tls://example.com:1", "unix:/x", "mem://x", ""})
+    CHECK_FALSE_MESSAGE(is_exposed(media, address), address);
+}
+
 TEST_CASE("media: their forms make a sentence") {
   Media media = some_media();
   CHECK(forms_of(media, "nor") == "mem://name, tcp://host:port nor unix:/path");

@@ -1,0 +1,7 @@
+#include "transport/transport.hpp"
+
+namespace trunkline {
+
+awaitable<void> Transport::handshake() { co_return; }
+
+} // namespace trunkline

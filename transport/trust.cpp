@@ -1,0 +1,98 @@
+#include "transport/trust.hpp"
+
+#include "fragment/quote.hpp"
+
+#include <boost/system/system_error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace trunkline {
+namespace {
+
+std::string names_of(const std::vector<const KnownNode*>& nodes) {
+  std::string names;
+  for (const KnownNode* const node : nodes) {
+    if (!names.empty()) names += " or ";
+    names += node->id.to_string();
+    if (!node->name.empty()) names += " (" + node->name + ")";
+  }
+  return names;
+}
+
+bool is_at(const KnownNode& node, const std::string& address) {
+  return node.addresses.empty() || std::ranges::find(node.addresses, address) != node.addresses.end();
+}
+
+} // namespace
+
+Trust::Trust(TrustOptions options) : options_(std::move(options)) { reload(); }
+
+void Trust::reload() {
+  if (!options_.known_nodes_file.empty()) known_ = KnownNodes::load(options_.known_nodes_file);
+}
+
+Judgement Trust::judge(const ShownKey& shown, const Meeting& meeting) {
+  Judgement judgement;
+  RemoteIdentity& who = judgement.who;
+  who.id = shown.id;
+  who.formerly = shown.formerly;
+  who.certified = shown.certified;
+  const KnownNode* known = known_.find(shown.id);
+  for (const NodeId& older : shown.formerly)
+    if (!known) known = known_.find(older);
+  if (known) who.name = known->name;
+
+  const auto wrong = [&](const std::string& expected) {
+    judgement.code = error::wrong_key;
+    judgement.text = fmt::format("{} shows the key {}, expected {}", meeting.address, shown.id.to_string(), expected);
+    return judgement;
+  };
+  if (shown.id == meeting.own) {
+    judgement.code = error::dialled_self;
+    judgement.text = fmt::format(
+        "{} shows this node's own key {}: it is this node itself, or two nodes were given one key file",
+        meeting.address, shown.id.to_string());
+    return judgement;
+  }
+  if (meeting.pin) return who.is(*meeting.pin) ? judgement : wrong(meeting.pin->to_string());
+  const auto means = [&who](const NodeId& id) { return who.is(id); };
+  const bool pinned = std::ranges::any_of(options_.pins, means);
+  if (const auto there = meeting.dialled ? known_.at(meeting.address) : std::vector<const KnownNode*>();
+      !there.empty()) {
+    const auto is_meant = [&](const KnownNode* node) { return means(node->id); };
+    return pinned || std::ranges::any_of(there, is_meant) ? judgement : wrong(names_of(there));
+  }
+  if (pinned || (known && (!meeting.dialled || is_at(*known, meeting.address)))) return judgement;
+  if (meeting.dialled ? shown.certified_here : !shown.certified.empty()) return judgement;
+  return judge_stranger(shown, meeting, std::move(judgement));
+}
+
+Judgement Trust::judge_stranger(const ShownKey& shown, const Meeting& meeting, Judgement judgement) {
+  if (options_.strangers == Strangers::refuse) {
+    const KnownNode* const known = known_.find(shown.id);
+    judgement.code = error::unknown_key;
+    judgement.text = fmt::format("{} shows the key {}, which is ", meeting.address, shown.id.to_string());
+    if (known) judgement.text += fmt::format("known at {} alone", known->addresses.front());
+    else if (!shown.certified.empty()) judgement.text += fmt::format("certified for {} alone", shown.certified);
+    else judgement.text += "not known here; once it is confirmed, `trunkline key trust` makes it known";
+    return judgement;
+  }
+  judgement.is_new = true;
+  if (options_.strangers == Strangers::accept || options_.known_nodes_file.empty()) return judgement;
+  KnownNode node{shown.id, {}, {}};
+  if (meeting.dialled) node.addresses.push_back(meeting.address);
+  try {
+    known_ = KnownNodes::change(options_.known_nodes_file, [&node](KnownNodes& nodes) { nodes.trust(node); });
+  } catch (const std::exception& failure) {
+    judgement.code = error::unknown_key;
+    judgement.text = fmt::format("{} shows the key {}, which cannot be remembered: {}", meeting.address,
+                                 shown.id.to_string(), text_of(failure));
+  }
+  return judgement;
+}
+
+} // namespace trunkline
