@@ -387,6 +387,10 @@ Circuit Circuit::new_circuit(Fragment first, CircuitOptions options) {
 
 Circuit Circuit::new_circuit(CircuitOptions options) { return open_again(std::nullopt, std::move(options)); }
 
+const RemoteIdentity* Circuit::remote_identity() const noexcept {
+  return trunk_ ? trunk_->remote_identity().get() : nullptr;
+}
+
 std::string Circuit::local_url() const {
   require("local_url");
   return fmt::format("{}/{}", state_->names->local->url, state_->id);

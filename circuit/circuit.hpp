@@ -115,6 +115,9 @@ class Circuit {
   const PeerName& remote_peer() const noexcept { return *names().remote; }
   std::string local_url() const;
   std::string remote_url() const;
+  /// Who is at the far end of this circuit's connection, as it has proven; null where the connection proves nothing
+  /// (tcp, unix sockets), and before there is one. Valid as long as the handle is.
+  const RemoteIdentity* remote_identity() const noexcept;
   bool opened_here() const noexcept { return state_ && state_->opened_here; }
   /// True when opening this circuit started a new connection.
   bool dialled() const noexcept { return state_ && state_->dialled; }

@@ -9,6 +9,7 @@
 #include "fragment/deadline.hpp"
 #include "fragment/error.hpp"
 #include "fragment/fragment.hpp"
+#include "fragment/identity.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -247,6 +248,10 @@ class Machine {
   virtual void disconnected(End cause) = 0;
   /// Time has passed; call at `deadline` or later.
   virtual void tick(Instant now) = 0;
+
+  /// Says what the connection proves. At most once, before the first byte of it is fed or collected. A dialect that
+  /// does not know identities ignores it; the connection is as secure all the same.
+  virtual void prove(const ChannelProof& /*proof*/) {}
 
   // Inputs from our side.
   /// False while an open would be refused because the far side takes no more circuits than there are now; the event

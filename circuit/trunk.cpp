@@ -17,6 +17,11 @@ Trunk::Trunk(Executor executor, std::unique_ptr<Machine> machine, std::weak_ptr<
 
 Trunk::~Trunk() = default;
 
+void Trunk::prove(const ChannelProof& proof) {
+  remote_identity_ = proof.far;
+  with([&](Machine& machine) { machine.prove(proof); });
+}
+
 void Trunk::feed(std::span<const std::byte> bytes, std::span<const std::byte> rest, Wakeups& woken) {
   const HomeThread::Visit visit(*home_, "Trunk::feed");
   machine_->feed(bytes, now());

@@ -84,6 +84,11 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   /// See Machine::left_backlog.
   void left_backlog(TrunkCircuit& circuit) { machine_->left_backlog(circuit); }
 
+  /// What the connection proves; before the session begins. See Machine::prove.
+  void prove(const ChannelProof& proof);
+  /// Who is at the far end; null where the connection proves nothing, and before there is one.
+  const std::shared_ptr<const RemoteIdentity>& remote_identity() const noexcept { return remote_identity_; }
+
   // For the session.
   /// True once the trunk has ended on either side: only bytes that are already in the output are still written.
   bool closed() const noexcept { return closed_; }
@@ -208,6 +213,7 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   std::unique_ptr<Machine> machine_;
   std::weak_ptr<Owner> owner_;
   std::string remote_base_;
+  std::shared_ptr<const RemoteIdentity> remote_identity_;
   std::weak_ptr<Trunk> successor_;
   Signal output_ready_;
   Signal deadline_changed_;

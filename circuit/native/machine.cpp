@@ -91,7 +91,12 @@ NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
       keepalive_(*this, writer_, far_peers_), circuits_(*this, options_.dialled),
       window_(*this, writer_, nodes_, circuits_, keepalive_, far_patience_), scheduler_(*this, writer_, nodes_, keepalive_),
       deadlines_(*this), reader_(*this, {writer_, farewell_, far_peers_, flood_guard_, circuits_, window_, nodes_}) {
-  writer_.put_preface();
+  if (!options_.proof_to_come) say_hello();
+  window_.grant_initial();
+  keepalive_.ping(); // times the round trip
+}
+
+void NativeMachine::say_hello() {
   wire::Hello hello;
   hello.set_version_min(1);
   hello.set_version_max(1);
@@ -103,9 +108,18 @@ NativeMachine::NativeMachine(NativeMachineOptions options, Instant begins)
   hello.add_features(feature_calls);
   hello.add_features(feature_shares);
   say_limits(limits, hello);
-  writer_.put_control(FrameType::hello, hello);
-  window_.grant_initial();
-  keepalive_.ping(); // times the round trip
+  hello.set_binding(proof_.hello_ours);
+  writer_.put_introduction_first(hello);
+}
+
+/// What waits to be written was queued before there was a connection; it says first who says it.
+void NativeMachine::prove(const ChannelProof& proof) {
+  const Input input(*this, checks_);
+  if (!options_.proof_to_come || proof_.far) return;
+  proof_ = proof;
+  if (!options_.far_end.empty() && options_.far_end.find('#') == std::string::npos)
+    options_.far_end += "#" + proof_.far->id.to_string();
+  if (!farewell_.over()) say_hello();
 }
 
 NativeMachine::~NativeMachine() {
@@ -505,8 +519,7 @@ void NativeMachine::disconnected(End cause) {
   reader_.drop_read_space();
   if (farewell_.over() || !farewell_.end()) return;
   if (cause.clean()) cause = End(error::trunk_lost, "the far side closed the connection");
-  const bool own = cause.code == error::connect_failed || cause.code == error::dialled_self; // says more than "lost"
-  End reason = own ? cause : End(error::trunk_lost, cause.to_string());
+  End reason = explains_no_connection(cause.code) ? cause : End(error::trunk_lost, cause.to_string());
   end_all(reason);
   reader_.drop_read_space();
   emit_closed(std::move(reason));
@@ -676,6 +689,22 @@ void NativeMachine::on_control(FrameType type, std::span<const std::byte> body) 
   }
 }
 
+/// A connection between two sessions of TLS, or with TLS on one side of the way alone, shows here; so does a node that
+/// says it is another one. Empty when nothing is wrong.
+std::string NativeMachine::why_not_proven(const wire::Hello& hello, const NodeId& id) const {
+  if (!proof_.far)
+    return hello.binding().empty() ? std::string()
+                                   : "the far side's hello is bound to a TLS session, and this connection has none: "
+                                     "something between both ends takes TLS away";
+  if (hello.binding() != proof_.hello_theirs)
+    return hello.binding().empty() ? "the far side's hello is bound to no TLS session, and this connection has one"
+                                   : "the far side's hello is bound to another TLS session than this one: something "
+                                     "between both ends passes it on";
+  if (proof_.far->is(id)) return {};
+  return fmt::format("the far side says that it is node {}, and its key is that of node {}", id.to_string(),
+                     proof_.far->id.to_string());
+}
+
 void NativeMachine::on_hello(std::span<const std::byte> body) {
   wire::Hello hello;
   if (!parse(hello, body)) return;
@@ -690,6 +719,7 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
   if (hello.mandatory_features_size() > 0)
     return violate(error::mandatory_feature_unknown,
                    fmt::format("the far side demands \"{}\"", escape_markup(hello.mandatory_features(0), 128)));
+  if (std::string why = why_not_proven(hello, *id); !why.empty()) return violate(error::not_proven, std::move(why));
   if (*id == options_.node_id) return violate(error::dialled_self, "the far side is this node itself");
   RemoteNode node;
   node.id = *id;

@@ -33,6 +33,7 @@ namespace google::protobuf {
 class MessageLite;
 }
 namespace trunkline::wire {
+class Hello;
 class Open;
 }
 
@@ -45,6 +46,7 @@ struct NativeMachineOptions {
   std::string node_name;
   std::vector<std::string> addresses; // where this node listens
   std::string far_end;                // the far end's name for error texts; may be set later
+  bool proof_to_come = false; // the connection will say who is at the far end, and our Hello waits for that
 
   NativeMachineOptions() = default;
 };
@@ -57,6 +59,7 @@ class NativeMachine final : public Machine, private Whole {
 
   void feed(std::span<const std::byte> bytes, Instant now) override;
   std::span<std::byte> read_space() override { return reader_.read_space(); }
+  void prove(const ChannelProof& proof) override;
   void disconnected(End cause) override;
   void tick(Instant now) override;
 
@@ -121,6 +124,8 @@ class NativeMachine final : public Machine, private Whole {
   void end_circuit(NativeCircuit& circuit, End reason) override;
   void on_control(wire::FrameType type, std::span<const std::byte> body) override;
 
+  void say_hello();
+  std::string why_not_proven(const wire::Hello& hello, const NodeId& id) const;
   void on_hello(std::span<const std::byte> body);
   void on_open(std::span<const std::byte> body);
   void on_accept(std::span<const std::byte> body);
@@ -168,6 +173,7 @@ class NativeMachine final : public Machine, private Whole {
   struct Heard; // protobuf objects, reused: a fresh one per frame would cost more than the frame
 
   NativeMachineOptions options_;
+  ChannelProof proof_; // empty: the connection proves nothing, or has not yet
   std::unique_ptr<Heard> heard_;
   NodePool nodes_;
   Writer writer_;

@@ -56,6 +56,14 @@ void Writer::put_preface() {
   pending_.bytes += wire::preface.size();
 }
 
+void Writer::put_introduction_first(const google::protobuf::MessageLite& hello) {
+  ByteBuffer waiting;
+  std::swap(waiting, pending_.control);
+  put_preface();
+  put_control(FrameType::hello, hello);
+  pending_.control.append(waiting);
+}
+
 void Writer::put_control(FrameType type, const google::protobuf::MessageLite& message) {
   if (!takes_control_) return;
   const std::size_t length = message.ByteSizeLong();

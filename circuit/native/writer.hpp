@@ -36,6 +36,8 @@ class Writer {
   void set_direct_bytes_max(std::size_t bytes) noexcept { direct_bytes_max_ = bytes; }
 
   void put_preface();
+  /// The preface and our Hello, before everything that waits to be written already.
+  void put_introduction_first(const google::protobuf::MessageLite& hello);
   /// Control frames; dropped after the goodbye.
   void put_control(wire::FrameType type, const google::protobuf::MessageLite& message);
   /// `rest` are the fields behind the circuit.
