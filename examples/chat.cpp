@@ -1,7 +1,7 @@
 // A chat between two terminals, without a server: the two programs are the same, and either may be the one that dials.
 //
-//   chat anna --listen tcp://0.0.0.0:7000
-//   chat ben --dial tcp://host:7000
+//   chat anna --listen tcp://127.0.0.1:7000
+//   chat ben --dial tcp://127.0.0.1:7000
 #include "examples/run.hpp"
 #include "peer/node.hpp"
 

@@ -1,8 +1,8 @@
 // Copies files to another machine, one circuit per file. No file waits for another, and none for a round trip: the
 // sender waits for credit only, and at the end for the receipts.
 //
-//   file_push receive tcp://0.0.0.0:7000 DIRECTORY
-//   file_push send tcp://host:7000 FILE...
+//   file_push receive tcp://127.0.0.1:7000 DIRECTORY
+//   file_push send tcp://127.0.0.1:7000 FILE...
 #include "examples/run.hpp"
 #include "peer/node.hpp"
 

@@ -6,6 +6,7 @@
 #include "fragment/quote.hpp"
 #include "peer/session.hpp"
 #include "peer/url.hpp"
+#include "transport/address.hpp"
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -26,6 +27,7 @@ using namespace asio::experimental::awaitable_operators;
 struct Attempt {
   std::unique_ptr<Transport> transport;
   std::string failure;
+  boost::system::error_code code = make_error_code(error::connect_failed); // of the failure
   std::string so_far; // how far it had come when it was cancelled, where the medium says so
 };
 
@@ -35,6 +37,7 @@ awaitable<void> attempt(std::shared_ptr<Medium> medium, std::string address, Att
     outcome.transport = co_await medium->dial(std::move(address));
   } catch (const boost::system::system_error& failure) {
     outcome.failure = text_of(failure);
+    if (explains_no_connection(failure.code())) outcome.code = failure.code();
     if (failure.code() == asio::error::operation_aborted && outcome.failure != failure.code().message())
       outcome.so_far = outcome.failure;
   } catch (const std::exception& failure) {
@@ -123,8 +126,10 @@ std::string Links::make_room(const Transport& transport) {
   const Newcomers::Who who = newcomers_.who_gives_way(transport.remote_host(), Clock::of(executor_).now());
   if (!who) return limit;
   Link& link = *static_cast<Link*>(const_cast<void*>(who));
-  if (!link.session_) return limit; // it has only just come
+  if (!link.session_ && !link.securing_) return limit; // it has only just come
+  const bool was_securing = link.securing_ != nullptr;
   close_newcomer(link);
+  if (was_securing) return {};
   return cut_one_that_is_over() ? std::string() : limit;
 }
 
@@ -158,6 +163,10 @@ void Links::note_shortage(const Listener& listener, const Shortage& shortage) {
         fmt::format("connections to {} are accepted again; {} were closed meanwhile", listener.address(),
                     shortage.turned_away));
   counters_.turned_away += shortage.turned_one_away;
+}
+
+void Links::refresh_addresses() {
+  for (std::size_t at = 0; at < listeners_.size(); ++at) addresses_[at] = listeners_[at]->address();
 }
 
 void Links::close_listeners() {
@@ -198,27 +207,28 @@ awaitable<std::unique_ptr<Transport>> Links::connect(std::shared_ptr<Links> self
     if (!made.so_far.empty()) text += ": " + made.so_far;
     throw_error(error::connect_failed, text);
   }
-  if (!made.transport) throw_error(error::connect_failed, made.failure);
+  if (!made.transport) throw_error(static_cast<error>(made.code.value()), made.failure);
   co_return std::move(made.transport);
 }
 
 awaitable<void> Links::run_dialled(std::shared_ptr<Links> self, std::shared_ptr<Link> link) {
   std::unique_ptr<Transport> transport;
-  std::string failure;
+  End failure(error::connect_failed);
   try {
     self->owner_.check_dial(*link);
     const TimePoint at = self->owner_.dial_at(*link);
     if (at > Clock::of(self->executor_).now()) co_await (sleep_until(at) || abandoned(link));
     transport = co_await connect(self, link);
   } catch (const boost::system::system_error& thrown) {
-    failure = text_of(thrown);
+    failure.text = text_of(thrown);
+    if (explains_no_connection(thrown.code())) failure.code = thrown.code();
   }
   if (transport && link->phase_ == Link::Phase::connecting) {
     self->set_connected(*link, *transport);
     co_await run_connected(self, link, std::move(transport));
     co_return;
   }
-  link->trunk_->disconnected(End(error::connect_failed, failure));
+  link->trunk_->disconnected(std::move(failure));
   self->forget(link);
 }
 
@@ -244,8 +254,41 @@ void Links::set_connected(Link& link, const Transport& transport) const {
   link.remote_host_ = transport.remote_host();
 }
 
+/// The handshake of an accepted transport. Returns what went wrong.
+awaitable<End> Links::secure(std::shared_ptr<Links> self, std::shared_ptr<Link> link, Transport* transport) {
+  End failure;
+  link->securing_ = transport;
+  try {
+    co_await within(in_nanoseconds(self->options_.handshake_deadline), transport->handshake());
+  } catch (const boost::system::system_error& thrown) {
+    failure = End(thrown.code(), text_of(thrown));
+    if (failure.code == error::timed_out)
+      failure = End(error::handshake_timeout, fmt::format("no TLS handshake within handshake_deadline {} ms",
+                                                          self->options_.handshake_deadline.count()));
+  } catch (const std::exception& thrown) {
+    failure = End(error::not_secured, text_of(thrown));
+  }
+  link->securing_ = nullptr;
+  co_return failure;
+}
+
 awaitable<void> Links::run_connected(std::shared_ptr<Links> self, std::shared_ptr<Link> link,
                                      std::unique_ptr<Transport> transport) {
+  if (transport->needs_handshake()) {
+    End failure = co_await secure(self, link, transport.get());
+    if (!failure.clean()) {
+      transport->close();
+      self->newcomers_.erase(link.get());
+      link->trunk_->disconnected(std::move(failure));
+      self->forget(link);
+      co_return;
+    }
+  }
+  if (const ChannelProof* const proof = transport->proof()) {
+    link->remote_ = link->dialled() ? std::string(without_pin(link->dialled_address_)) + "#" + proof->far->id.to_string()
+                                    : transport->remote();
+    link->trunk_->prove(*proof);
+  }
   Session session(link->trunk_, std::move(transport), in_nanoseconds(self->options_.goodbye_deadline));
   link->session_ = &session;
   link->number_ = ++self->number_last_;
@@ -259,6 +302,7 @@ awaitable<void> Links::run_connected(std::shared_ptr<Links> self, std::shared_pt
 
 bool Links::note_over(const Link& link) {
   newcomers_.erase(&link);
+  if (link.securing_) link.securing_->close(); // there is no session yet that would
   const End& end = link.end_;
   const bool in_order = end.clean() || end.code == error::node_closed || end.code == error::draining;
   log("over", in_order ? LogLevel::info : LogLevel::warning,

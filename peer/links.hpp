@@ -81,6 +81,7 @@ class Link : public Trunk::Owner, public std::enable_shared_from_this<Link> {
   std::uint64_t number_ = 0; // in the order in which they began to run
   TimePoint began_at_{}; // the same as a time
   Session* session_ = nullptr; // while it runs
+  Transport* securing_ = nullptr; // during the handshake of its transport
   bool cut_ = false; // over, and its far side is not waited for
 };
 
@@ -88,6 +89,7 @@ struct LinksOptions {
   Media media; // that can be dialled and listened on, no others
   std::chrono::milliseconds connect_deadline{10000};
   std::chrono::milliseconds goodbye_deadline{1000}; // of a session, to flush its last words
+  std::chrono::milliseconds handshake_deadline{5000}; // of an accepted connection's transport (TLS), all of it
   LogSink log;
   /// Accepted connections that have not said who they are, and those of one host; beyond it the oldest is closed.
   std::size_t newcomers_max = 256;
@@ -114,8 +116,8 @@ class Links {
     /// The limit that an accepted connection has reached ("trunks_max 1024"): it is then turned away, unless another
     /// one gives way. Empty for none. Links bounds newcomers itself.
     virtual std::string limit_reached(const Transport& transport) const = 0;
-    /// Throws error::connect_failed for a link that must not be connected.
-    virtual void check_dial(const Link& /*link*/) const {}
+    /// Throws error::connect_failed, or what says more, for a link that must not be connected.
+    virtual void check_dial(const Link& /*link*/) {}
     /// The dial waits until then.
     virtual TimePoint dial_at(const Link& /*link*/) { return TimePoint::min(); }
     /// The connection of a link is closed, or its dial has failed.
@@ -134,6 +136,8 @@ class Links {
   std::string listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted);
   /// The real addresses, in the order of the calls to `listen`.
   const std::vector<std::string>& addresses() const noexcept { return addresses_; }
+  /// Asks the listeners for their addresses again.
+  void refresh_addresses();
   /// Stops accepting; the addresses are free at once.
   void close_listeners();
 
@@ -179,6 +183,7 @@ class Links {
   static awaitable<void> run_dialled(std::shared_ptr<Links> self, std::shared_ptr<Link> link);
   static awaitable<void> run_connected(std::shared_ptr<Links> self, std::shared_ptr<Link> link,
                                        std::unique_ptr<Transport> transport);
+  static awaitable<End> secure(std::shared_ptr<Links> self, std::shared_ptr<Link> link, Transport* transport);
   static awaitable<void> gone(std::shared_ptr<Links> self);
   std::shared_ptr<Links> self() { return {owner_.keep(), this}; }
   void set_connected(Link& link, const Transport& transport) const;

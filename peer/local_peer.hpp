@@ -4,6 +4,7 @@
 #include "async/types.hpp"
 #include "circuit/circuit.hpp"
 #include "fragment/error.hpp"
+#include "peer/permission.hpp"
 #include "peer/url.hpp"
 
 #include <boost/system/system_error.hpp>
@@ -88,6 +89,8 @@ struct ServiceOptions {
   /// A task that works on a circuit goes on when its caller is gone: it resets the circuit, its deadline passes, the
   /// connection is lost. Otherwise the task is cancelled where it waits, unless it waits on the circuit and hears it.
   bool runs_on = false;
+  /// Who may open circuits to the service, and start it; anybody unless given. NodeOptions::allow is asked, too.
+  Allow allow;
 
   ServiceOptions() = default;
   explicit ServiceOptions(std::size_t instances) : instances_max(instances) {}

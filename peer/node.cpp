@@ -118,6 +118,11 @@ awaitable<void> Node::drain(Duration deadline) { return NodeCore::drain(core_, d
 
 awaitable<void> Node::close() { return NodeCore::close(core_); }
 
+void Node::reload_identity() {
+  core_->home().check("Node::reload_identity");
+  core_->reload_identity();
+}
+
 const NodeId& Node::id() const noexcept { return core_->id(); }
 
 Executor Node::executor() const { return core_->executor(); }

@@ -8,6 +8,7 @@
 #include "peer/backoff.hpp"
 #include "peer/local_peer.hpp"
 #include "peer/url.hpp"
+#include "transport/identity.hpp"
 #include "transport/media.hpp"
 
 #include <chrono>
@@ -26,8 +27,9 @@ class NodeCore;
 
 /// One open connection of a node, for programs that count, show or end connections.
 struct LinkInfo {
-  NodeId node;                        // of the far side, as its Hello says
+  NodeId node;                        // of the far side, as its Hello says; see NodeOptions::identity
   std::string name;                   // of the far side, as its Hello says
+  std::shared_ptr<const RemoteIdentity> identity; // what the far side has proven; null: nothing
   std::string remote;                 // the address that was dialled, or what the transport calls the far end
   std::string remote_host;            // as the transport knows it; empty where its medium has no hosts
   std::vector<std::string> addresses; // under which the far side listens and is believed
@@ -49,13 +51,23 @@ struct MachineSetup {
   std::string node_name;
   std::vector<std::string> addresses; // under which others may reach this node
   std::string far_end;                // as log lines name it, for the texts of errors
+  bool proof_to_come = false;         // the connection will prove who is at the far end: see Machine::prove
 
   MachineSetup() = default;
 };
 
 struct NodeOptions {
   std::string name;        // shown to the far side and in logs
-  NodeId id;               // drawn unless given; give it for a node that others have in an address book
+  NodeId id;               // drawn unless given, or that of the identity; give it for a node in others' address books
+  /// The key of this node and whom it trusts: with it the node has connections over TLS, and the id of its key. An id
+  /// for which the far side shows no key is then not believed where others could have said it: on an address that
+  /// other machines reach it is replaced by one that is drawn for the connection, and a connection that claims an id of
+  /// which this node knows that it has a key is ended as error::not_proven.
+  std::shared_ptr<Identity> identity;
+  /// Who may open circuits to which service; anybody may everything unless given. A peer/policy.hpp is one.
+  Allow allow;
+  /// Addresses that other machines reach, and that nothing encrypts, may be dialled and listened on. Each is logged.
+  bool allow_plaintext = false;
   Limits limits;           // of each trunk
   bool expose_errors = false; // the text of an exception that leaves a service is sent to the far side
   std::size_t trunks_max = 1024;
@@ -172,6 +184,11 @@ class Node {
   /// Closes listeners, peers and trunks, and waits until all of it is gone. Idempotent. A task of one of the node's
   /// peers must not call it: it would wait for itself.
   awaitable<void> close();
+
+  /// Reads the files of the identity again (Identity::reload) and takes the id of the key that is there now, for
+  /// connections from now on; those that there are go on. Errors: error::unusable_file; then nothing has changed.
+  /// std::logic_error without an identity.
+  void reload_identity();
 
   const NodeId& id() const noexcept;
   Executor executor() const;

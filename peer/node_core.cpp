@@ -5,11 +5,13 @@
 #include "circuit/native/machine.hpp"
 #include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
+#include "transport/tls.hpp"
 
 #include <boost/system/system_error.hpp>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <random>
@@ -27,6 +29,7 @@ std::unique_ptr<Machine> make_native_machine(MachineSetup setup, Instant now) {
   options.node_name = std::move(setup.node_name);
   options.addresses = std::move(setup.addresses);
   options.far_end = std::move(setup.far_end);
+  options.proof_to_come = setup.proof_to_come;
   return std::make_unique<NativeMachine>(std::move(options), now);
 }
 
@@ -50,6 +53,15 @@ NodeOptions complete(NodeOptions options) {
     options.random = [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
   }
   if (!options.dialect) options.dialect = make_native_machine;
+  if (options.identity) {
+    const NodeId key = options.identity->id();
+    if (!options.id.empty() && options.id != key)
+      throw std::invalid_argument(
+          fmt::format("the id of the node is {}, expected that of its key {}", options.id.to_string(), key.to_string()));
+    options.id = key;
+    const std::shared_ptr<Medium> tls = make_tls_medium(options.identity);
+    options.media.emplace(tls->scheme(), tls); // a program may have its own
+  }
   options.media = with_default_media(std::move(options.media));
   return options;
 }
@@ -67,6 +79,7 @@ LinksOptions links_options(const NodeOptions& options) {
   links.media = options.media;
   links.connect_deadline = options.connect_deadline;
   links.goodbye_deadline = options.limits.goodbye_deadline;
+  links.handshake_deadline = options.limits.handshake_deadline;
   links.log = options.log;
   links.newcomers_max = options.handshakes_max;
   links.newcomers_per_host_max = options.handshakes_per_host_max;
@@ -141,11 +154,14 @@ std::unique_ptr<Machine> NodeCore::make_machine(const NodeLink& link) const {
   setup.addresses = links_.addresses();
   setup.addresses.insert(setup.addresses.end(), options_.advertise.begin(), options_.advertise.end());
   setup.far_end = link.remote();
+  const Medium* const medium = find_medium(options_.media, link.remote());
+  setup.proof_to_come = medium && medium->proves_identity();
   return options_.dialect(std::move(setup), Clock::of(executor()).now());
 }
 
 std::string NodeCore::listen(std::string_view address) {
   check_running();
+  check_exposed(address, "listen on");
   // The Links keep this as long as they may call.
   std::string real_address =
       links_.listen(address, [this](std::unique_ptr<Transport> transport) { accepted(std::move(transport)); });
@@ -177,8 +193,9 @@ std::shared_ptr<NodeLink> NodeCore::link_to(const std::string& address, bool& di
   return link;
 }
 
-void NodeCore::check_dial(const Link& link) const {
+void NodeCore::check_dial(const Link& link) {
   const std::string& address = link.dialled_address();
+  check_exposed(address, "dial");
   if (address.starts_with("node://"))
     throw_error(error::connect_failed, "no trunk to " + quote(address) +
                                            ": a node that listens nowhere is reached only while it is connected");
@@ -191,6 +208,27 @@ TimePoint NodeCore::dial_at(const Link& link) {
   const TimePoint at = redialler_.next_attempt(link.dialled_address());
   if (at > now()) redialler_.note_held_back();
   return at;
+}
+
+/// Plain text beyond this machine is used by those who ask for it, and leaves a line.
+void NodeCore::check_exposed(std::string_view address, const char* verb) {
+  if (!is_exposed(options_.media, address)) return;
+  if (!options_.allow_plaintext)
+    throw_error(error::plaintext_refused,
+                fmt::format("cannot {} {}: other machines can reach it, and nothing encrypts it or proves who is there; "
+                            "NodeOptions::allow_plaintext allows it",
+                            verb, quote(address)));
+  log("plaintext", LogLevel::warning,
+      fmt::format("{} is not encrypted, and nobody there proves who they are", quote(address)));
+}
+
+void NodeCore::reload_identity() {
+  if (!options_.identity) throw std::logic_error("node " + name_ + " has no identity to read again");
+  options_.identity->reload();
+  id_ = options_.identity->id();
+  trunks_.set_own(id_);
+  links_.refresh_addresses();
+  peers_.rename();
 }
 
 awaitable<bool> NodeCore::dial(std::shared_ptr<NodeCore> core, std::string address) {
@@ -277,8 +315,9 @@ void NodeCore::on_opened_here(NodeLink& link, TrunkCircuit& circuit) {
 }
 
 void NodeCore::on_hello(const std::shared_ptr<NodeLink>& link) {
-  const RemoteNode& remote = *link->trunk()->machine().remote();
   if (link->phase() != Link::Phase::handshaking) return;
+  RemoteNode remote = *link->trunk()->machine().remote();
+  if (!believe(*link, remote)) return;
   links_.identified(*link);
   ++counters_.trunks_opened;
   const auto superfluous = trunks_.identify(link, remote, links_.addresses());
@@ -307,6 +346,48 @@ void NodeCore::on_hello(const std::shared_ptr<NodeLink>& link) {
   link->announce();
 }
 
+/// Whether the trunk may open. What the far side says of itself may be changed into what is believed.
+bool NodeCore::believe(const NodeLink& link, RemoteNode& remote) {
+  if (!options_.identity) return true;
+  if (link.is_proven()) {
+    note_proven(link);
+    return true;
+  }
+  if (has_key(remote.id)) {
+    End reason(error::not_proven, fmt::format("the far side says that it is node {}, which has a key, and shows none",
+                                              remote.id.to_string()));
+    link.trunk()->with([&](Machine& machine) { machine.close(std::move(reason)); });
+    return false;
+  }
+  if (is_exposed(options_.media, link.remote())) {
+    remote.id = draw_id();
+    remote.addresses.clear();
+  }
+  return true;
+}
+
+bool NodeCore::has_key(const NodeId& id) const {
+  const Trust& trust = options_.identity->trust();
+  const auto& pins = trust.options().pins;
+  return id == id_ || trust.known().find(id) || std::ranges::find(pins, id) != pins.end() ||
+         std::ranges::find(proven_, id) != proven_.end();
+}
+
+/// From now on nobody else is believed to be this node, and whoever was is turned out.
+void NodeCore::note_proven(const NodeLink& link) {
+  constexpr std::size_t proven_max = 4096;
+  const RemoteIdentity& who = *link.trunk()->remote_identity();
+  std::erase(proven_, who.id);
+  proven_.push_back(who.id);
+  if (proven_.size() > proven_max) proven_.pop_front();
+  for (const auto& other : std::vector(trunks_.all()))
+    if (!other->is_proven() && !other->node_id.empty() && who.is(other->node_id))
+      other->trunk()->with([&](Machine& machine) {
+        machine.close(End(error::not_proven, fmt::format("node {} has shown its key on another connection",
+                                                         other->node_id.to_string())));
+      });
+}
+
 void NodeCore::on_closed(const std::shared_ptr<NodeLink>& link, End reason) {
   const Link::Phase before = link->phase();
   trunks_.set_over(link, std::move(reason));
@@ -324,6 +405,7 @@ LinkInfo NodeCore::info_of(const NodeLink& link) {
   LinkInfo info;
   info.node = link.node_id;
   if (const RemoteNode* const remote = link.trunk()->machine().remote()) info.name = remote->name;
+  info.identity = link.trunk()->remote_identity();
   info.remote = link.remote();
   info.remote_host = link.remote_host();
   info.addresses = link.addresses;

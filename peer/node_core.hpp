@@ -12,6 +12,7 @@
 #include "peer/trunk_table.hpp"
 
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -61,6 +62,8 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   std::optional<LinkInfo> link_with(const NodeId& node) const;
   void end_link(const std::shared_ptr<Trunk>& trunk, Duration deadline, End reason);
 
+  void reload_identity();
+
   // For Redialler.
   /// Throws when this side is closing or draining.
   void check_running() const;
@@ -86,13 +89,17 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
  private:
   std::shared_ptr<void> keep() override { return shared_from_this(); }
   std::string limit_reached(const Transport& transport) const override;
-  void check_dial(const Link& link) const override;
+  void check_dial(const Link& link) override;
   TimePoint dial_at(const Link& link) override;
   void on_gone(const std::shared_ptr<Link>& link) override;
 
   std::unique_ptr<Machine> make_machine(const NodeLink& link) const;
   void accepted(std::unique_ptr<Transport> transport);
   void on_hello(const std::shared_ptr<NodeLink>& link);
+  bool believe(const NodeLink& link, RemoteNode& remote);
+  bool has_key(const NodeId& id) const;
+  void note_proven(const NodeLink& link);
+  void check_exposed(std::string_view address, const char* verb);
   void on_closed(const std::shared_ptr<NodeLink>& link, End reason);
   void set_draining(const std::shared_ptr<NodeLink>& link);
   void tell(LinkChange change, const NodeLink& link) noexcept;
@@ -105,6 +112,7 @@ class NodeCore final : public std::enable_shared_from_this<NodeCore>, private Li
   TrunkTable trunks_; // including those that are over, until their connection is gone
   std::vector<std::weak_ptr<Trunk>> lost_trunks_; // gone, but a handle still had a circuit of theirs
   NodeCounters counters_;
+  std::deque<NodeId> proven_; // ids of keys that far sides have shown, the latest ones
   Redialler redialler_{*this};
   Links links_;
   std::shared_ptr<HomeThread> home_;

@@ -23,6 +23,9 @@ class NodeLink final : public Link {
   void on_event(TrunkEvent& event) override;
   void on_opened_here(TrunkCircuit& circuit) override;
 
+  /// The connection has proven who is at the far end.
+  bool is_proven() const noexcept { return trunk() && trunk()->remote_identity(); }
+
   NodeId node_id;                     // of the far side, from its Hello
   std::vector<std::string> addresses; // that the far side claims and is believed
   bool draining = false;              // not used for new circuits any more

@@ -96,7 +96,8 @@ Peers::Answer Peers::start(const std::string& service, PeerId id, const std::sha
   if (!registered)
     return {nullptr,
             error::no_service,
-            fmt::format("no service {} on node {}; it serves {}", quote(service, 64), core_.name(), registry_.served()),
+            fmt::format("no service {} on node {}; it serves {}", quote(service, 64), core_.name(),
+                        starter ? served_to(*starter) : registry_.served()),
             {}};
   if (id.empty()) return {nullptr, error::no_peer, "the opener gave no id for the new peer", {}};
   if (registry_.find_peer(id))
@@ -200,7 +201,43 @@ End Peers::note_failure(const LocalPeer& peer, const CircuitNames* circuit, cons
 
 // Answering.
 
+/// Of the node and of the service; a rule that cannot be asked is a no.
+Permission Peers::permission(const RemoteIdentity* who, const std::string& service) const {
+  try {
+    if (const Allow& allow = core_.options().allow) {
+      Permission of_node = allow(who, service);
+      if (!of_node.allowed) return of_node;
+    }
+    const Registry::Service* const registered = registry_.find_service(service);
+    return registered && registered->options.allow ? registered->options.allow(who, service) : Permission::yes();
+  } catch (...) {
+    return Permission::no("the rule failed: " + words_of(std::current_exception()));
+  }
+}
+
+/// What the far side may know of.
+std::string Peers::served_to(const NodeLink& link) const {
+  const RemoteIdentity* const who = link.trunk()->remote_identity().get();
+  return registry_.served([&](std::string_view name) { return permission(who, std::string(name)).allowed; });
+}
+
+/// A far side learns nothing of services that it may not use, not even whether they are there.
 Peers::Answer Peers::find_or_start(const std::shared_ptr<NodeLink>& link, const OpenRequest& open) {
+  std::string service = open.to_service;
+  if (open.mode == OpenMode::join)
+    if (const auto peer = registry_.find_peer(open.to_peer)) service = peer->service();
+  const RemoteIdentity* const who = link->trunk()->remote_identity().get();
+  const Permission answer = permission(who, service);
+  if (answer.allowed) return find_or_start_permitted(link, open);
+  Answer denied;
+  denied.reason = error::access_denied;
+  denied.is_denied = true;
+  denied.text = fmt::format("service {} on node {} is not open to {}: {}", quote(service, 64), core_.name(),
+                            who ? who->to_string() : "a node that shows no key", answer.rule);
+  return denied;
+}
+
+Peers::Answer Peers::find_or_start_permitted(const std::shared_ptr<NodeLink>& link, const OpenRequest& open) {
   if (core_.phase() == NodeCore::Phase::draining)
     return {nullptr, error::draining, fmt::format("node {} takes no new circuits", core_.name()), {}};
   if (open.mode == OpenMode::start || open.mode == OpenMode::start_only)
@@ -218,13 +255,13 @@ Peers::Answer Peers::find_or_start(const std::shared_ptr<NodeLink>& link, const 
 
   const std::string id = open.to_peer.to_string();
   if (!answer.peer) {
-    answer.text = fmt::format("no peer {} on node {}; it serves {}", id, core_.name(), registry_.served());
+    answer.text = fmt::format("no peer {} on node {}; it serves {}", id, core_.name(), served_to(*link));
   } else if (!is_wanted) {
     answer.text = fmt::format("peer {} on node {} is of service {}, not {}; it serves {}", id, core_.name(),
-                              quote(answer.peer->service(), 64), quote(open.to_service, 64), registry_.served());
+                              quote(answer.peer->service(), 64), quote(open.to_service, 64), served_to(*link));
   } else {
     answer.text =
-        fmt::format("peer {} on node {} takes no circuits; it serves {}", id, core_.name(), registry_.served());
+        fmt::format("peer {} on node {} takes no circuits; it serves {}", id, core_.name(), served_to(*link));
   }
   answer.peer = nullptr;
   answer.reason = error::no_peer;
@@ -252,7 +289,8 @@ void Peers::answer(const std::shared_ptr<NodeLink>& link, TrunkCircuit& circuit,
   if (answer.peer && open.mode != OpenMode::start_only) find_room(answer);
   if (!answer.peer) {
     ++circuits_refused_;
-    core_.log("refused", LogLevel::info, fmt::format("circuit from {} refused: {}", link->remote(), answer.text));
+    core_.log(answer.is_denied ? "denied" : "refused", answer.is_denied ? LogLevel::warning : LogLevel::info,
+              fmt::format("circuit from {} refused: {}", link->remote(), answer.text));
     link->trunk()->with([&](Machine& machine) {
       machine.refuse(circuit, answer.reason, std::move(answer.text), std::move(answer.existing_url));
     });

@@ -34,6 +34,7 @@ class Peers {
     std::string text;
     std::string existing_url; // of an instance that could be joined instead
     bool is_new = false;      // it has just been started
+    bool is_denied = false;   // a rule says no
   };
   /// Starts an instance of a service. `starter`: the trunk whose far side asks for it; null when this side does.
   Answer start(const std::string& service, PeerId id, const std::shared_ptr<NodeLink>& starter = nullptr);
@@ -74,6 +75,9 @@ class Peers {
  private:
   static awaitable<void> run_service(std::shared_ptr<LocalPeer> peer, PeerServiceFunc function);
   std::shared_ptr<LocalPeer> make_peer(std::string service, PeerId id, bool takes_circuits);
+  Permission permission(const RemoteIdentity* who, const std::string& service) const;
+  std::string served_to(const NodeLink& link) const;
+  Answer find_or_start_permitted(const std::shared_ptr<NodeLink>& link, const OpenRequest& open);
   Answer find_or_start(const std::shared_ptr<NodeLink>& link, const OpenRequest& open);
   void find_room(Answer& answer) const;
   std::string limit_reached(const NodeLink& starter) const;

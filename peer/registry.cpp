@@ -34,12 +34,14 @@ const Registry::Service* Registry::find_service(std::string_view name) const {
   return const_cast<Registry*>(this)->find_service(name);
 }
 
-std::string Registry::served() const {
+std::string Registry::served(const std::function<bool(std::string_view name)>& shown) const {
   constexpr std::size_t bytes_max = 120; // so that a reason with it in it stays below reason_bytes_max
-  if (services_.empty()) return "nothing";
   std::string names;
-  std::size_t left = services_.size();
+  std::size_t left = 0;
+  for (const auto& [name, service] : services_) left += !shown || shown(name);
+  if (left == 0) return "nothing";
   for (const auto& [name, service] : services_) {
+    if (shown && !shown(name)) continue;
     if (names.size() + name.size() > bytes_max) break;
     if (!names.empty()) names += ", ";
     names += escape(name);

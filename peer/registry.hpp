@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,8 +32,9 @@ class Registry {
   std::vector<PeerServiceFunc> release_functions();
   Service* find_service(std::string_view name);
   const Service* find_service(std::string_view name) const;
-  /// The names for error texts: "store, status", cut after a few; "nothing" when there is none.
-  std::string served() const;
+  /// The names for error texts: "store, status", cut after a few; "nothing" when there is none. Only those that may be
+  /// `shown`.
+  std::string served(const std::function<bool(std::string_view name)>& shown = {}) const;
 
   /// Adds an instance of `service`, or of none when that is null: such a peer cannot be joined.
   void add_peer(std::shared_ptr<LocalPeer> peer, Service* service);

@@ -201,7 +201,8 @@ void Session::on_alarm() {
 bool Session::fail(const std::exception& failure) {
   const auto* thrown = dynamic_cast<const boost::system::system_error*>(&failure);
   if (thrown && thrown->code() == asio::error::operation_aborted) return false;
-  if (!failure_) failure_.emplace(error::trunk_lost, text_of(failure));
+  const bool explains = thrown && explains_no_connection(thrown->code());
+  if (!failure_) failure_.emplace(explains ? thrown->code() : make_error_code(error::trunk_lost), text_of(failure));
   return true;
 }
 

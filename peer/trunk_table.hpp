@@ -23,6 +23,8 @@ class TrunkTable {
  public:
   /// `media` says which claims a connection can vouch for; it must outlive the table.
   TrunkTable(NodeId own, const Media& media) : own_(own), media_(media) {}
+  /// Our key is another one now.
+  void set_own(const NodeId& own) noexcept { own_ = own; }
 
   /// Adds a trunk that was just dialled or accepted.
   void add(std::shared_ptr<NodeLink> trunk);

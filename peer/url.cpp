@@ -110,7 +110,13 @@ std::string parse_authority(UrlReader& reader, std::string_view scheme, const Me
   if (authority.empty()) reader.fail("expected a host after " + std::string(scheme) + "://");
   for (const char c : authority)
     if (!is_printable(c)) reader.fail("a space or unprintable byte in the host");
-  if (medium && medium->has_ports()) check_port(reader, authority);
+  const bool may_pin = medium && medium->proves_identity();
+  if (medium && medium->has_ports()) check_port(reader, may_pin ? without_pin(authority) : authority);
+  if (may_pin && authority.find('#') != std::string_view::npos) {
+    const std::string_view pin = authority.substr(authority.find('#') + 1);
+    const std::optional<NodeId> id = NodeId::parse(pin);
+    if (!id || id->empty()) reader.fail("expected the 22 characters of a node id behind '#', saw " + quote(pin));
+  }
   if (scheme == "node" && !NodeId::parse(authority))
     reader.fail("expected the 22 characters of a node id, saw " + quote(authority));
   return std::string(scheme) + "://" + std::string(authority);

@@ -478,6 +478,8 @@ TEST_CASE("node: listening on port 0 gives peers a url with the real port") {
 
 TEST_CASE("peer: its url is node://ID until its node listens, and prefers a host that others can dial") {
   asio::io_context io(1);
-  Node node(io.get_executor());
+  NodeOptions options;
+  options.allow_plaintext = true;
+  Node node(io.get_executor(), std::move(options));
   run_coroutine(io, named_as_it_listens(node));
 }

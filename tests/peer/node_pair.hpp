@@ -1,7 +1,7 @@
 // Two nodes on one context, and scenarios that are written once and run from both sides.
 //
 // A scenario is a coroutine over a NodePair: it speaks of `here` and `there` and never asks who dialled. `both_ways`
-// runs it twice over memory, with either node dialling the other; `everywhere` also over tcp and unix sockets. After
+// runs it twice over memory, with either node dialling the other; `everywhere` also over tcp, unix sockets and TLS. After
 // the scenario both nodes are closed, and the run must come to its end by itself.
 #pragma once
 
@@ -41,11 +41,11 @@ class NodePair {
   enum class Dialler { here, there };
 
   explicit NodePair(Dialler who, std::string_view scheme = "mem", const Tweak& tweak = {})
-      : dialler(who), here(make_node("here", tweak)), there(make_node("there", tweak)) {
+      : dialler(who), encrypted(scheme == "tls"), here(make_node("here", tweak)), there(make_node("there", tweak)) {
     Node& listener = who == Dialler::here ? there : here;
     std::string address = scheme == "mem"    ? std::string("mem://listener")
                           : scheme == "unix" ? "unix:/tmp/trunkline-test-" + std::to_string(::getpid()) + ".sock"
-                                             : std::string("tcp://127.0.0.1:0");
+                                             : std::string(scheme) + "://127.0.0.1:0";
     address = listener.listen(address);
     there_address = who == Dialler::here ? address : "node://" + there.id().to_string();
     here_address = who == Dialler::here ? "node://" + here.id().to_string() : address;
@@ -62,6 +62,7 @@ class NodePair {
   std::shared_ptr<MemoryMedium> memory = std::make_shared<MemoryMedium>();
   LogLines log;
   Dialler dialler;
+  bool encrypted; // over TLS: each trusts the other's key and no other
   bool exposed = false; // expose_errors is on
   Node here;
   Node there;
@@ -74,11 +75,21 @@ class NodePair {
     while (dialled.counters().trunks_open == 0 && node.links_count() > 0) co_await asio::post(asio::use_awaitable);
   }
 
+  static std::shared_ptr<Identity> identity_of(const std::string& name) {
+    static const IdentityKey key_here = IdentityKey::draw();
+    static const IdentityKey key_there = IdentityKey::draw();
+    const bool is_here = name == "here";
+    TrustOptions trust;
+    trust.pins.push_back((is_here ? key_there : key_here).id());
+    return std::make_shared<Identity>(is_here ? key_here : key_there, std::move(trust));
+  }
+
   Node make_node(const std::string& name, const Tweak& tweak) {
     NodeOptions options;
     options.name = name;
     options.media["mem"] = memory;
     options.log = log.sink(name);
+    if (encrypted) options.identity = identity_of(name);
     if (tweak) tweak(options);
     exposed = options.expose_errors;
     return Node(io.get_executor(), std::move(options));
@@ -106,7 +117,7 @@ inline void both_ways(Scenario scenario, const Tweak& tweak = {}) {
 }
 
 inline void everywhere(Scenario scenario, const Tweak& tweak = {}) {
-  for (const char* scheme : {"mem", "tcp", "unix"}) {
+  for (const char* scheme : {"mem", "tcp", "unix", "tls"}) {
     run(scenario, NodePair::Dialler::here, scheme, tweak);
     run(scenario, NodePair::Dialler::there, scheme, tweak);
   }
