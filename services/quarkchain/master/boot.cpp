@@ -3,8 +3,8 @@
 #include "async/all_at_once.hpp"
 #include "fragment/quote.hpp"
 #include "services/quarkchain/chain/shard.hpp"
+#include "services/quarkchain/cluster/cluster_address.hpp"
 #include "services/quarkchain/master/master_node.hpp"
-#include "transport/address.hpp"
 
 #include <fmt/format.h>
 
@@ -85,7 +85,7 @@ awaitable<void> Boot::one_of(Pointer self, SlaveList::Slave& slave) {
 awaitable<void> Boot::dial(Pointer self, SlaveList::Slave& slave) {
   const SlaveConfig& config = slave.config;
   const std::string address =
-      self->options_.address_of ? self->options_.address_of(config) : to_address("tcp", config.host, config.port);
+      self->options_.address_of ? self->options_.address_of(config) : cluster_address(config.host, config.port);
   self->enter(fmt::format("dialling slave {} at {}", quote(config.id), address));
   struct Dialling {
     bool& flag;

@@ -16,7 +16,7 @@ namespace trunkline::quarkchain {
 struct BootOptions {
   std::vector<std::uint32_t> all_shards; // every one must be run by some slave
   Duration deadline = Duration::zero();  // of each request; zero: none
-  std::function<std::string(const SlaveConfig&)> address_of; // default: "tcp://HOST:PORT"
+  std::function<std::string(const SlaveConfig&)> address_of; // default: as cluster_address says
 
   BootOptions() = default;
 };

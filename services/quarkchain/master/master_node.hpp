@@ -55,7 +55,7 @@ struct MasterNodeOptions {
   PeerOptions peers;
   bool mining = false;                    // MINE to all when booted
   ArtificialTxConfig artificial;
-  /// The address of a slave. Default: "tcp://HOST:PORT".
+  /// The address of a slave. Default: as cluster_address says.
   std::function<std::string(const SlaveConfig&)> address_of;
 
   MasterNodeOptions() = default;

@@ -4,9 +4,9 @@
 #include "async/all_at_once.hpp"
 #include "services/quarkchain/slave/peer_shard_client.hpp"
 #include "services/quarkchain/chain/shard.hpp"
+#include "services/quarkchain/cluster/cluster_address.hpp"
 #include "services/quarkchain/slave/slave_service.hpp"
 #include "services/quarkchain/slave/xshard_service.hpp"
-#include "transport/address.hpp"
 
 #include <boost/system/system_error.hpp>
 #include <fmt/format.h>
@@ -55,7 +55,7 @@ SlaveNodeOptions SlaveNodeOptions::of(const ClusterConfig& config, std::string_v
   SlaveNodeOptions options;
   const SlaveConfig& slave = config.slave(id);
   options.own = SlaveIdentity(slave.id, slave.full_shard_id_list);
-  options.address = fmt::format("tcp://0.0.0.0:{}", slave.port);
+  options.address = cluster_listen_address(slave.host, slave.port);
   for (const SlaveConfig& each : config.slave_list) options.slaves.emplace_back(each.id, each.full_shard_id_list);
   Branches branches = config.quarkchain.full_shard_ids();
   std::ranges::sort(branches);
@@ -72,7 +72,7 @@ struct SlaveNode::State final : Membership, BackendHost, std::enable_shared_from
   // Membership: what services ask for.
   const SlaveIdentity& own() const override { return options.own; }
   std::string address_of(const SlaveInfo& info) const override {
-    return options.address_of ? options.address_of(info) : to_address("tcp", info.host, info.port);
+    return options.address_of ? options.address_of(info) : cluster_address(info.host, info.port);
   }
   awaitable<std::vector<std::string>> connect(std::vector<SlaveTarget> targets) override {
     return cluster->slaves().connect(std::move(targets));

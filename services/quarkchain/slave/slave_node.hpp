@@ -37,7 +37,7 @@ struct SlaveNodeOptions {
   std::chrono::milliseconds report_deadline{60000}; // of 145 and 187; zero: none
   std::chrono::milliseconds xshard_deadline{60000}; // of 147 and 161
   std::chrono::milliseconds peer_deadline{30000};   // of what is asked of a peer
-  /// The address of a slave that CONNECT_TO_SLAVES lists. Default: "tcp://HOST:PORT".
+  /// The address of a slave that CONNECT_TO_SLAVES lists. Default: as cluster_address says.
   std::function<std::string(const SlaveInfo&)> address_of;
 
   SlaveNodeOptions() = default;

@@ -1,6 +1,7 @@
 // A master and its slaves over real sockets.
 #include "tests/services/quarkchain/tcp_slave.hpp"
 #include "tests/support/co_test_case.hpp"
+#include "transport/tls.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,15 +14,32 @@ using namespace trunkline::quarkchain::test;
 namespace {
 
 struct TcpCluster {
-  explicit TcpCluster(const Executor& executor) {
+  explicit TcpCluster(const Executor& executor, bool encrypted = false) {
+    TcpSlave::Tweak tweak;
+    if (encrypted) {
+      for (int node = 0; node < 4; ++node) keys.push_back(IdentityKey::draw());
+      tweak = [this](SlaveNodeOptions& slave) {
+        slave.address = "tls://127.0.0.1:0";
+        slave.connections.media["tls"] = medium_of(slaves.size());
+      };
+      options.connections.media["tls"] = medium_of(3);
+    }
+    const Media media_of_master = options.connections.media;
     for (const char* id : {"S0", "S1", "S2"}) {
-      slaves.push_back(std::make_unique<TcpSlave>(executor, id, TcpSlave::Tweak(), &addresses));
+      slaves.push_back(std::make_unique<TcpSlave>(executor, id, tweak, &addresses));
       addresses[id] = slaves.back()->address;
     }
     options = MasterNodeOptions::of(slaves[0]->config);
     options.address_of = [this](const SlaveConfig& slave) { return addresses.at(slave.id); };
     options.connections.limits.goodbye_deadline = 20ms;
     options.connections.log = log.sink();
+    options.connections.media = media_of_master;
+  }
+  /// Of one node, which trusts the keys of the others.
+  std::shared_ptr<Medium> medium_of(std::size_t node) const {
+    TrustOptions trust;
+    for (const IdentityKey& key : keys) trust.pins.push_back(key.id());
+    return make_tls_medium(std::make_shared<Identity>(keys[node], std::move(trust)));
   }
   void start(const Executor& executor) {
     chain = std::make_shared<RootChain>(slaves[0]->config.quarkchain, make_memory_store());
@@ -37,11 +55,12 @@ struct TcpCluster {
   std::shared_ptr<RootChain> chain;
   std::unique_ptr<MasterNode> master;
   LogLines log;
+  std::vector<IdentityKey> keys;
 };
 
-CO_TEST_CASE("lifecycle: a master boots its slaves, gives them root blocks and peers", over_tcp) {
+awaitable<void> boot_and_work(bool encrypted) {
   const Executor executor = co_await asio::this_coro::executor;
-  TcpCluster cluster(executor);
+  TcpCluster cluster(executor, encrypted);
   cluster.start(executor);
   co_await cluster.master->boot();
   CHECK(cluster.master->progress() == "active");
@@ -55,6 +74,14 @@ CO_TEST_CASE("lifecycle: a master boots its slaves, gives them root blocks and p
   co_await cluster.master->create_peer(5);
   for (const auto& slave : cluster.slaves) CHECK(slave->node->connections().peers().peers().contains(5));
   co_await TcpCluster::stop(&cluster);
+}
+
+CO_TEST_CASE("lifecycle: a master boots its slaves, gives them root blocks and peers", over_tcp) {
+  co_await boot_and_work(false);
+}
+
+CO_TEST_CASE("lifecycle: over TLS a cluster is the same, and only the addresses differ", over_tcp) {
+  co_await boot_and_work(true);
 }
 
 CO_TEST_CASE("bad input: a master that finds another slave than expected says both", over_tcp) {
