@@ -15,6 +15,7 @@ struct Command {
 };
 
 // One for each file cli/NAME.cpp.
+Command add_key(CLI::App& program);
 Command add_net(CLI::App& program);
 Command add_quarkchain(CLI::App& program);
 Command add_serve(CLI::App& program);

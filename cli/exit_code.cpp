@@ -18,7 +18,9 @@ ExitCode exit_code_of(const boost::system::error_code& code) {
     return code == boost::system::errc::timed_out ? ExitCode::timeout : ExitCode::socket;
   switch (static_cast<error>(code.value())) {
     case error::bad_url:
-    case error::unknown_scheme: return ExitCode::usage;
+    case error::unknown_scheme:
+    case error::plaintext_refused: return ExitCode::usage;
+    case error::unusable_file: return ExitCode::file;
     case error::timed_out:
     case error::handshake_timeout:
     case error::keepalive_timeout:

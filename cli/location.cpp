@@ -25,6 +25,12 @@ std::string without_slashes(std::string_view path) {
   return std::string(path);
 }
 
+std::string encrypted_forms() {
+  Media media = default_media();
+  std::erase_if(media, [](const auto& entry) { return !entry.second->is_encrypted(); });
+  return forms_of(media);
+}
+
 /// A location whose address is a path: the '!' behind it begins the path there.
 Location parse_path_location(std::string_view text, std::string_view scheme) {
   Location location;
@@ -114,7 +120,10 @@ Location parse_location(std::string_view text, const RemoteShell& shell) {
     throw UsageError("scheme of \"" + sync::printable(text) + "\" is neither that of " + forms_of(media, "nor"));
   const std::size_t slash = text.find('/', mark + 3);
   location.address = text.substr(0, slash);
-  if (medium->has_ports()) parse_host_port_address(location.address, scheme_of(text)); // throws what is wrong with it
+  // These throw what is wrong with it.
+  const bool is_pinned = medium->proves_identity() && pin_of(location.address);
+  if (medium->has_ports())
+    parse_host_port_address(is_pinned ? without_pin(location.address) : location.address, scheme_of(text));
   if (slash != std::string_view::npos) location.path = without_slashes(text.substr(slash));
   return location;
 }
@@ -142,10 +151,16 @@ std::string address_forms(std::string_view conjunction) { return forms_of(defaul
 void check_listen_address(std::string_view address, bool insecure) {
   if (!parse_location(address).is_remote())
     throw UsageError("address \"" + std::string(address) + "\" is neither " + address_forms("nor"));
-  if (!insecure && !is_local_only(default_media(), address))
+  if (!insecure && is_exposed(default_media(), address))
+    throw UsageError("\"" + std::string(address) + "\" can be reached from other machines, and nothing is encrypted: use " +
+                     encrypted_forms() + " or 127.0.0.1, or allow it with --insecure");
+}
+
+void check_dial_address(std::string_view address, bool insecure) {
+  if (!insecure && is_exposed(default_media(), address))
     throw UsageError("\"" + std::string(address) +
-                     "\" can be reached from other machines, and nothing is encrypted: use 127.0.0.1, " +
-                     "or allow it with --insecure");
+                     "\" is on another machine, and nothing encrypts it or proves who answers: use " + encrypted_forms() +
+                     ", or allow it with --insecure");
 }
 
 } // namespace trunkline::cli

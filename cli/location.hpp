@@ -31,13 +31,15 @@ Location parse_location(std::string_view text, const RemoteShell& shell = {});
 /// The address of a node as a user types it: tcp:// may be left out. Errors: UsageError; error::bad_url.
 std::string parse_address(const std::string& word);
 
-/// How locations on other nodes are written: "tcp://host:port/path or unix:/path!/path".
+/// How locations on other nodes are written: "tcp://host:port/path or tls://host:port/path or unix:/path!/path".
 std::string location_forms();
 /// How the addresses of nodes are written: "tcp://host:port or unix:/path".
 std::string address_forms(std::string_view conjunction = "or");
 
-/// Refuses to listen on an address that other machines can reach, unless the user allows it. Errors: UsageError;
-/// error::bad_url.
+/// Refuses to listen on an address that other machines can reach and that nothing encrypts, unless the user allows it.
+/// Errors: UsageError; error::bad_url.
 void check_listen_address(std::string_view address, bool insecure);
+/// The same for an address to be dialled; empty: none.
+void check_dial_address(std::string_view address, bool insecure);
 
 } // namespace trunkline::cli

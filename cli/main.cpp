@@ -78,8 +78,8 @@ int main(int argc, char** argv) {
   program.footer(std::string("trunkline COMMAND --help tells about one command.\n\nExample:\n"
                              "  trunkline sync photos tcp://127.0.0.1:7000/photos\n\n") +
                  exit_codes_text);
-  const std::vector<Command> commands = {add_serve(program), add_sync(program), add_net(program),
-                                         add_quarkchain(program)};
+  const std::vector<Command> commands = {add_serve(program), add_sync(program), add_key(program),
+                                         add_net(program), add_quarkchain(program)};
 
   try {
     program.parse(argc, argv);

@@ -3,10 +3,12 @@
 #include "async/within.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/identity.hpp"
 #include "cli/location.hpp"
 #include "cli/logger.hpp"
 #include "cli/node.hpp"
 #include "cli/signals.hpp"
+#include "fragment/quote.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/service.hpp"
 #include "transport/stdio.hpp"
@@ -17,6 +19,8 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <spdlog/spdlog.h>
+
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -34,7 +38,7 @@ struct ServeOptions {
   std::vector<std::string> listen;
   bool stdio = false; // the only connection is to whoever started this
   bool read_only = false;
-  bool insecure = false;
+  IdentityOptions identity;
   bool quiet = false;
   bool verbose = false;
   int grace_seconds = 10;
@@ -72,11 +76,45 @@ struct Visitor {
   Signal changed;
 };
 
+/// Whether this process had a terminal, and has it no more: then SIGHUP is a request to end.
+class Terminal {
+ public:
+  bool is_gone() const noexcept { return had_ && !is_there(); }
+
+ private:
+  static bool is_there() noexcept {
+    for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+      if (::isatty(number)) return true;
+    return false;
+  }
+  bool had_ = is_there();
+};
+
+/// What SIGHUP reads again.
+struct Reloading {
+  NodeIdentity* identity;
+  Terminal terminal;
+};
+
+/// Until a signal that asks for the end; SIGHUP asks for the keys to be read again, where there are any.
+awaitable<void> until_end_signal(Node* node, asio::signal_set* signals, Logger logger, Reloading* reloading) {
+  for (;;) {
+    const int number = co_await signals->async_wait(asio::use_awaitable);
+    if (number != SIGHUP || !reloading->identity->reloads() || reloading->terminal.is_gone()) co_return;
+    try {
+      reloading->identity->reload(*node);
+      logger->info("read again: keys, known nodes and policy");
+    } catch (const std::exception& failure) {
+      logger->error("not read again: {}", text_of(failure));
+    }
+  }
+}
+
 /// Until a signal: then syncs that run may end within the grace, or until the next signal.
 awaitable<void> serve_until_signal(Node* node, std::shared_ptr<sync::Service> service, asio::signal_set* signals,
-                                   std::chrono::seconds grace, Logger logger, Visitor*) {
+                                   std::chrono::seconds grace, Logger logger, Visitor*, Reloading* reloading) {
   using namespace asio::experimental::awaitable_operators;
-  co_await signals->async_wait(asio::use_awaitable);
+  co_await until_end_signal(node, signals, logger, reloading);
   service->refuse_new();
   if (service->running_count() > 0) {
     logger->info("ending; what runs may take {} s more", grace.count());
@@ -103,17 +141,17 @@ awaitable<void> until_left(Visitor* visitor) {
 }
 
 awaitable<void> serve_until_left(Node* node, std::shared_ptr<sync::Service> service, asio::signal_set* signals,
-                                 std::chrono::seconds grace, Logger logger, Visitor* visitor) {
+                                 std::chrono::seconds grace, Logger logger, Visitor* visitor, Reloading* reloading) {
   using namespace asio::experimental::awaitable_operators;
   const auto first =
-      co_await (until_left(visitor) || serve_until_signal(node, service, signals, grace, logger, visitor));
+      co_await (until_left(visitor) || serve_until_signal(node, service, signals, grace, logger, visitor, reloading));
   if (first.index() == 0) co_await node->close();
 }
 
 int serve(const ServeOptions& options) {
   if (options.stdio && !options.listen.empty()) throw UsageError("--stdio and --listen exclude each other");
   if (!options.stdio && options.listen.empty()) throw UsageError("--listen ADDRESS or --stdio is needed");
-  for (const std::string& address : options.listen) check_listen_address(address, options.insecure);
+  for (const std::string& address : options.listen) check_listen_address(address, options.identity.insecure);
   raise_files_limit();
   // Whoever started it over ssh sees its log between the lines of the other side.
   const bool is_quiet = options.quiet || (options.stdio && !options.verbose);
@@ -122,8 +160,13 @@ int serve(const ServeOptions& options) {
                                                       : LogLevel::info);
   const auto root = sync::Root::open(options.root);
 
+  NodeIdentity identity(options.identity, key_of_listening, options.listen,
+                        [logger](const std::string& line) { logger->warn("{}", line); });
+  Reloading reloading{&identity, Terminal()};
+
   asio::io_context io(1);
   NodeOptions node_settings = node_options("serve");
+  identity.apply(node_settings);
   node_settings.log = [logger](LogLevel level, std::string_view line) { logger->log(level_of(level), line); };
   const auto stdio = std::make_shared<StdioMedium>();
   Visitor visitor;
@@ -147,7 +190,7 @@ int serve(const ServeOptions& options) {
   std::exception_ptr failure;
   if (options.stdio) node.listen(StdioMedium::own_address());
   const auto serving = options.stdio ? serve_until_left : serve_until_signal;
-  asio::co_spawn(io, serving(&node, service, &signals, std::chrono::seconds(options.grace_seconds), logger, &visitor),
+  asio::co_spawn(io, serving(&node, service, &signals, std::chrono::seconds(options.grace_seconds), logger, &visitor, &reloading),
                  [&](std::exception_ptr thrown) {
                    failure = std::move(thrown);
                    signals.cancel();
@@ -170,14 +213,17 @@ Command add_serve(CLI::App& program) {
   command->add_flag("--stdio", options->stdio,
                     "Instead: serve whoever started this, over standard input and output, and end with them");
   command->add_flag("--read-only", options->read_only, "Others may read, not write");
-  command->add_flag("--insecure", options->insecure, "Allow addresses that other machines can reach, unencrypted");
   command->add_option("--grace", options->grace_seconds, "How long syncs may go on after SIGINT, SIGTERM or SIGHUP")
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0, 86'400));
   command->add_flag("-q,--quiet", options->quiet, "Log only trouble");
   command->add_flag("-v,--verbose", options->verbose, "Log connections and every file, too");
-  command->footer(std::string("Prints the real addresses, as \"listening on tcp://127.0.0.1:41234\".\n\nExample:\n"
+  add_identity_options(*command, options->identity, key_of_listening);
+  add_policy_option(*command, options->identity);
+  add_insecure_option(*command, options->identity);
+  command->footer(std::string("Prints the real addresses, as \"listening on tcp://127.0.0.1:41234\". With a key or a policy, SIGHUP\n"
+                              "reads them again; otherwise it ends the program.\n\nExample:\n"
                               "  trunkline serve --root /srv/mirror --listen tcp://127.0.0.1:7000\n\n") +
                   exit_codes_text);
   return {command, [options] { return serve(*options); }};

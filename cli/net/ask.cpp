@@ -23,6 +23,7 @@ namespace trunkline::cli {
 namespace {
 
 struct AskOptions {
+  IdentityOptions identity;
   std::string address;
   bool json = false;
   double seconds = 10;
@@ -166,6 +167,8 @@ Command add_ask(CLI::App& net, const char* name, const char* help, bool peers) {
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0.001, 86'400.0));
+  add_identity_options(*command, options->identity, key_of_dialling);
+  add_insecure_option(*command, options->identity);
   command->footer(
       fmt::format("The node must answer operators: `trunkline net listen` does, and so does a network with\n"
                   "answers_operators.\n\nExample:\n  trunkline net {} tcp://127.0.0.1:7000\n\n{}",
@@ -173,7 +176,7 @@ Command add_ask(CLI::App& net, const char* name, const char* help, bool peers) {
   return {command, [options, peers] {
             NetworkOptions settings;
             settings.node.name = "operator";
-            return run_with_network(std::move(settings), [options, peers](std::shared_ptr<Network> network) {
+            return run_with_network(std::move(settings), options->identity, {options->address}, [options, peers](std::shared_ptr<Network> network) {
               return ask_and_print(std::move(network), options.get(), peers);
             });
           }};

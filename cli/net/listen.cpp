@@ -24,7 +24,7 @@ struct ListenOptions {
   std::vector<std::string> channels;
   std::string id;
   std::string book;
-  bool insecure = false;
+  IdentityOptions identity;
   bool json = false;
 };
 
@@ -63,7 +63,7 @@ awaitable<ExitCode> listen_until_signal(std::shared_ptr<Network> network, Listen
 }
 
 int listen(const ListenOptions& options) {
-  for (const std::string& address : options.listen) check_listen_address(address, options.insecure);
+  for (const std::string& address : options.listen) check_listen_address(address, options.identity.insecure);
   NetworkOptions settings;
   settings.node.name = "listen";
   settings.answers_operators = true;
@@ -73,7 +73,7 @@ int listen(const ListenOptions& options) {
     settings.node.id = *id;
   }
   if (!options.book.empty()) settings.book.load(options.book);
-  return run_with_network(std::move(settings), [&options](std::shared_ptr<Network> network) {
+  return run_listening_network(std::move(settings), options.identity, options.listen, [&options](std::shared_ptr<Network> network) {
     return listen_until_signal(std::move(network), options);
   });
 }
@@ -96,7 +96,9 @@ Command add_net_listen(CLI::App& net) {
       ->type_name("ID");
   command->add_option("--book", options->book, "An address book: lines of a node id and its addresses")
       ->type_name("FILE");
-  command->add_flag("--insecure", options->insecure, "Allow addresses that other machines can reach, unencrypted");
+  add_identity_options(*command, options->identity, key_of_listening);
+  add_policy_option(*command, options->identity);
+  add_insecure_option(*command, options->identity);
   command->add_flag("--json", options->json, "One JSON object per message");
   command->footer(
       std::string("Prints its real addresses and its node id first. Answers `net peers` and `net stats`.\n\nExample:\n"

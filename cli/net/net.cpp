@@ -1,6 +1,7 @@
 // trunkline net: messages to nodes by channel, what nodes say of themselves, and who a broadcast reaches.
 #include "cli/net/net.hpp"
 
+#include "cli/location.hpp"
 #include "cli/node.hpp"
 
 #include <CLI/CLI.hpp>
@@ -9,6 +10,7 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <iterator>
@@ -49,7 +51,11 @@ ExitCode exit_code_of(SendError error) {
   }
 }
 
-int run_with_network(NetworkOptions options, std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work) {
+namespace {
+
+void say(const std::string& line) { std::fprintf(stderr, "trunkline: %s\n", line.c_str()); }
+
+int run(NetworkOptions options, std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work) {
   raise_files_limit();
   asio::io_context io(1);
   const auto network = std::make_shared<Network>(io.get_executor(), std::move(options));
@@ -60,6 +66,22 @@ int run_with_network(NetworkOptions options, std::function<awaitable<ExitCode>(s
   io.run();
   if (failure) std::rethrow_exception(failure);
   return static_cast<int>(code);
+}
+
+} // namespace
+
+int run_with_network(NetworkOptions options, const IdentityOptions& identity, const std::vector<std::string>& addresses,
+                     std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work) {
+  for (const std::string& address : addresses) check_dial_address(address, identity.insecure);
+  NodeIdentity(identity, key_of_dialling, addresses, say).apply(options.node);
+  return run(std::move(options), std::move(work));
+}
+
+int run_listening_network(NetworkOptions options, const IdentityOptions& identity,
+                          const std::vector<std::string>& addresses,
+                          std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work) {
+  NodeIdentity(identity, key_of_listening, addresses, say).apply(options.node);
+  return run(std::move(options), std::move(work));
 }
 
 std::string message_of(bool given, const std::string& text) {

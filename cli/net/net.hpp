@@ -4,11 +4,13 @@
 #include "async/types.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/identity.hpp"
 #include "peer/channel/network.hpp"
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace trunkline::cli {
 
@@ -26,7 +28,13 @@ ExitCode exit_code_of(SendError error);
 
 /// Starts a network that listens nowhere, runs `work` with it, and stops it. The network is given as a pointer, since
 /// work is a coroutine. Errors: what work throws.
-int run_with_network(NetworkOptions options, std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work);
+/// The identity is that of a node that dials these addresses; they are checked. Errors also: UsageError.
+int run_with_network(NetworkOptions options, const IdentityOptions& identity, const std::vector<std::string>& addresses,
+                     std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work);
+/// The same for one that listens on them; they were checked.
+int run_listening_network(NetworkOptions options, const IdentityOptions& identity,
+                          const std::vector<std::string>& addresses,
+                          std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work);
 
 /// The message on the command line, or all of the standard input.
 std::string message_of(bool given, const std::string& text);

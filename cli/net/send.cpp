@@ -21,6 +21,7 @@ namespace trunkline::cli {
 namespace {
 
 struct SendOptions {
+  IdentityOptions identity;
   std::vector<std::string> to;
   std::string channel;
   std::string text;
@@ -109,7 +110,7 @@ int send(SendOptions& options, bool several) {
   const auto targets = static_cast<std::uint32_t>(options.to.size()); // all at once: none of them gives way
   settings.connections_outbound_max = std::max(settings.connections_outbound_max, targets);
   settings.node.trunks_max = std::max<std::size_t>(settings.node.trunks_max, targets);
-  return run_with_network(std::move(settings), [&options, several](std::shared_ptr<Network> network) {
+  return run_with_network(std::move(settings), options.identity, options.to, [&options, several](std::shared_ptr<Network> network) {
     return send_to_all(std::move(network), &options, several);
   });
 }
@@ -121,6 +122,8 @@ void add_common(CLI::App& command, SendOptions& options) {
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0.001, 86'400.0));
+  add_identity_options(command, options.identity, key_of_dialling);
+  add_insecure_option(command, options.identity);
 }
 
 } // namespace

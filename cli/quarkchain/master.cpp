@@ -5,12 +5,14 @@
 #include "cli/location.hpp"
 #include "cli/quarkchain/node.hpp"
 #include "cli/quarkchain/prompt.hpp"
+#include "services/quarkchain/cluster/cluster_address.hpp"
 #include "services/sync/disk.hpp"
 #include "cli/line_input.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/system/system_error.hpp>
+#include <spdlog/spdlog.h>
 
 #include <unistd.h>
 
@@ -131,6 +133,11 @@ int run_master(const MasterOptions& options) {
   const LogSink log = screen.over(sink_of(program.logger));
   MasterNodeOptions node = MasterNodeOptions::of(program.config);
   node.connections.log = log;
+  std::vector<std::string> addresses = options.peer_listen;
+  for (const auto& slave : program.config.slave_list) addresses.push_back(quarkchain::cluster_address(slave.host, slave.port));
+  NodeIdentity(options.identity, "master.pem", addresses, [logger = program.logger](const std::string& line) {
+    logger->warn("{}", line);
+  }).apply(node.connections.media);
   node.ends_with_slave = !options.survives_slaves;
   node.boot_deadline = milliseconds_of(options.boot_seconds);
   node.request_deadline = milliseconds_of(options.request_seconds);

@@ -51,6 +51,7 @@ void add_node_options(CLI::App& command, NodeProgramOptions& options, const std:
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0, 86'400));
+  add_identity_options(command, options.identity, "master.pem or slave-ID.pem");
   command.add_flag("-q,--quiet", options.quiet, "Log only trouble, whatever LOG_LEVEL says");
   command.add_flag("-v,--verbose", options.verbose, "Log everything");
   options.ignored = add_ignored_flags(command);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "async/types.hpp"
+#include "cli/identity.hpp"
 #include "cli/logger.hpp"
 #include "cli/quarkchain/config.hpp"
 #include "fragment/error.hpp"
@@ -19,6 +20,7 @@
 namespace trunkline::cli {
 
 struct NodeProgramOptions {
+  IdentityOptions identity;
   std::string config_file;
   std::string data;
   bool quiet = false;

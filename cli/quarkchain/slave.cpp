@@ -4,6 +4,7 @@
 #include "cli/location.hpp"
 #include "cli/quarkchain/node.hpp"
 #include "services/quarkchain/chain/shard.hpp"
+#include "services/quarkchain/cluster/cluster_address.hpp"
 #include "services/quarkchain/ledger/ledger.hpp"
 #include "services/quarkchain/shards/shard_backend.hpp"
 #include "services/quarkchain/slave/slave_node.hpp"
@@ -57,6 +58,11 @@ SlaveNodeOptions node_options(const SlaveOptions& options, const NodeProgram& pr
   node.master_hosts = options.master_hosts;
   node.waits_for_new_master = options.waits_for_new_master;
   node.strict_parity = options.strict_parity;
+  std::vector<std::string> addresses = {node.address};
+  for (const auto& slave : program.config.slave_list) addresses.push_back(cluster_address(slave.host, slave.port));
+  NodeIdentity(options.identity, "slave-" + options.node_id + ".pem", addresses, [logger = program.logger](const std::string& line) {
+    logger->warn("{}", line);
+  }).apply(node.connections.media);
   return node;
 }
 

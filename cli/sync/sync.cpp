@@ -2,6 +2,7 @@
 #include "async/within.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/identity.hpp"
 #include "cli/location.hpp"
 #include "cli/node.hpp"
 #include "cli/signals.hpp"
@@ -46,6 +47,7 @@ namespace trunkline::cli {
 namespace {
 
 struct SyncOptions {
+  IdentityOptions identity;
   std::string from;
   std::string to;
   sync::Options wishes;
@@ -233,6 +235,8 @@ int sync_once(const SyncOptions& options) {
   if (run.from.is_remote() && run.to.is_remote())
     throw UsageError("both \"" + options.from + "\" and \"" + options.to +
                      "\" are on other nodes: one side has to be here");
+  for (const Location* location : {&run.from, &run.to})
+    if (location->command.empty()) check_dial_address(location->address, options.identity.insecure);
   if (!run.from.is_remote() && !run.to.is_remote()) check_apart(options);
   const sync::Filter checked(options.wishes.rules, options.wishes.delete_excluded);
   if (options.wishes.only) const sync::Selection selected(*options.wishes.only);
@@ -247,7 +251,11 @@ int sync_once(const SyncOptions& options) {
 
   asio::io_context io(1);
   const auto medium = std::make_shared<MemoryMedium>(1 << 20);
-  Node here(io.get_executor(), quiet_node(run, "sync", medium));
+  NodeIdentity identity(options.identity, key_of_dialling, {run.from.address, run.to.address},
+                        [output = run.output.get()](const std::string& line) { output->failure(line); });
+  NodeOptions here_options = quiet_node(run, "sync", medium);
+  identity.apply(here_options);
+  Node here(io.get_executor(), std::move(here_options));
   Node there(io.get_executor(), quiet_node(run, "there", medium));
   asio::signal_set signals(io);
   add_end_signals(signals);
@@ -587,6 +595,8 @@ Command add_sync(CLI::App& program) {
                  "Numbers of all kinds, with the bytes on the wire, before the summary")
       ->group(group_output);
   command->add_flag("-v,--verbose", options->style.verbose, "Name everything that is done")->group(group_output);
+  add_identity_options(*command, options->identity, key_of_dialling);
+  add_insecure_option(*command, options->identity);
   command->footer(
       std::string("The content of the directory SRC goes into the directory DST, with or without a slash at\n"
                   "the end; a file SRC goes into DST as it is. One of both may be on another node. A file that\n"

@@ -56,7 +56,7 @@ TEST_CASE("location: what other programs read as another machine is refused, and
       FAIL("it is taken for a path");
     } catch (const UsageError& refused) {
       const std::string words = refused.what();
-      CHECK(words.find("tcp://host:port/path or unix:/path!/path") != std::string::npos);
+      CHECK(words.find("tcp://host:port/path or tls://host:port/path or unix:/path!/path") != std::string::npos);
       CHECK(words.find("./") != std::string::npos);
     }
   }

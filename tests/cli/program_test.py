@@ -174,8 +174,8 @@ def test_wrong_usage_is_one_line_and_exit_code_1(here):
 def test_what_is_no_command_is_named_with_those_that_there_are(here):
     for word in ("bogus", "--bogus", "bo\ngus"):
         printed = word.replace("\n", "\\n")
-        expect(run(word), USAGE, f'expected one of the commands serve, sync, net, quarkchain, saw "{printed}" (see trunkline --help)')
-    expect(run(), USAGE, "expected one of the commands serve, sync, net, quarkchain, saw nothing")
+        expect(run(word), USAGE, f'expected one of the commands serve, sync, key, net, quarkchain, saw "{printed}" (see trunkline --help)')
+    expect(run(), USAGE, "expected one of the commands serve, sync, key, net, quarkchain, saw nothing")
     expect(run("sync", "a"), USAGE, "DST")
 
 
@@ -369,8 +369,8 @@ def test_what_other_programs_read_as_another_machine_is_refused(here):
     write(f"{here}/from/f", b"f")
     before = picture(here)
     for place in ("backuphost:photos", "tcp:127.0.0.1:7000", "me@host:/data", "host::module", "[::1]:x", "SSH://host/x"):
-        expect(run("sync", "from", place, cwd=here), USAGE, "tcp://host:port/path or unix:/path!/path")
-        expect(run("sync", place, "from", cwd=here), USAGE, "tcp://host:port/path or unix:/path!/path")
+        expect(run("sync", "from", place, cwd=here), USAGE, "tcp://host:port/path or tls://host:port/path or unix:/path!/path")
+        expect(run("sync", place, "from", cwd=here), USAGE, "tcp://host:port/path or tls://host:port/path or unix:/path!/path")
     assert picture(here) == before
     expect(run("sync", "from", "./odd:name", cwd=here), EQUAL)
     assert os.listdir(f"{here}/odd:name") == ["f"]
@@ -637,7 +637,7 @@ def test_no_connection(here):
     expect(run("sync", here, f"tcp://127.0.0.1:{port}"), SOCKET, "Connection refused")
     expect(run("sync", f"tcp://127.0.0.1:{port}/x", here), SOCKET, "Connection refused")
     expect(run("sync", f"unix:{here}/none!x", here), SOCKET, "No such file or directory")
-    expect(run("sync", here, "tcp://no-such-host.invalid:1"), SOCKET, "no-such-host.invalid")
+    expect(run("sync", "--insecure", here, "tcp://no-such-host.invalid:1"), SOCKET, "no-such-host.invalid")
 
 
 def test_missing_directories(here):
