@@ -36,6 +36,7 @@ enum class Workload {
   idle_connection_bytes,
   quarkchain_root_block, // bench_quarkchain_codec only
   calls_64, // bench_trunkline only; bench_quarkchain has its own of that name
+  handshakes, // bench_raw_tls and bench_trunkline_tls only
 };
 
 inline constexpr const char* workload_names[] = {"one_way_64",
@@ -47,7 +48,8 @@ inline constexpr const char* workload_names[] = {"one_way_64",
                                                  "idle_circuit_bytes",
                                                  "idle_connection_bytes",
                                                  "quarkchain_root_block",
-                                                 "calls_64"};
+                                                 "calls_64",
+                                                 "handshakes"};
 
 /// Opens that a driver keeps unanswered in the workload `opens`.
 inline constexpr std::uint64_t opens_outstanding = 64;

@@ -124,6 +124,31 @@ class OfTrunkline(unittest.TestCase):
                 self.assertRegex(done.stderr, r"sequence \d+ on stream \d+, expected \d+")
 
 
+class OfTls(unittest.TestCase):
+    def test_both_sides_of_the_comparison_have_their_rows_and_shares(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "rows.json")
+
+            done = run("--json", path, "--count", "20", peer="raw_tls,trunkline_tls")
+
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path) as file:
+                rows = json.load(file)
+        for peer in ("raw_tls", "trunkline_tls"):
+            workloads = [row["workload"] for row in rows if row["peer"] == peer and row["unit"] != "bytes"]
+            self.assertEqual(workloads, ["one_way_64", "bulk_64k", "round_trip", "handshakes"])
+        shares = [row["ratio_to_raw"] for row in rows if row["peer"] == "trunkline_tls" and row["unit"] != "bytes"]
+        self.assertTrue(all(shares), shares)
+
+    def test_a_left_out_message_fails_the_run_and_is_named(self):
+        for peer in ("raw_tls", "trunkline_tls"):
+            with self.subTest(peer):
+                done = run("--workloads", "one_way_64", "--plant", "skip-one", peer=peer)
+
+                self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+                self.assertRegex(done.stderr, r"sequence \d+ on stream \d+, expected \d+")
+
+
 class OfNetwork(unittest.TestCase):
     def test_conduits_and_broadcasts_have_their_rows(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -264,7 +289,7 @@ class OfInstructions(unittest.TestCase):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
-    parser.add_argument("--peer", choices=["raw", "trunkline", "network", "instructions"], default="raw")
+    parser.add_argument("--peer", choices=["raw", "trunkline", "tls", "network", "instructions"], default="raw")
     options, rest = parser.parse_known_args()
     BUILD = options.build
     unittest.main(argv=[sys.argv[0], f"Of{options.peer.capitalize()}", *rest])

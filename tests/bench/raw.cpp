@@ -125,6 +125,15 @@ void serve_idle_connections(const Options& options, const Socket& listener) {
   while (sockets.back().read_some(message.data(), message.size()) > 0) {}
 }
 
+/// Until one connection says something: the driver has had enough.
+void serve_handshakes(const Socket& listener) {
+  for (;;) {
+    const Socket socket = listener.accept();
+    char end = 0;
+    if (socket.read_some(&end, 1) > 0) return;
+  }
+}
+
 void serve(const Options& options) {
   if (options.workload == Workload::idle_circuit_bytes)
     throw Unsupported("raw sockets have no circuits to leave idle: no idle_circuit_bytes row");
@@ -132,6 +141,7 @@ void serve(const Options& options) {
   const Socket listener = Socket::listen();
   say_listening(listener.port());
   if (options.workload == Workload::idle_connection_bytes) return serve_idle_connections(options, listener);
+  if (options.workload == Workload::handshakes) return serve_handshakes(listener);
   const Socket socket = listener.accept();
   if (options.one_way()) return serve_one_way(options, socket);
   if (options.workload == Workload::round_trip) return serve_round_trip(options, socket);
@@ -253,7 +263,17 @@ Result drive_idle_connections(const Options& options) {
   return footprint.per(options.count);
 }
 
+Result drive_handshakes(const Options& options) {
+  const Goal goal(options);
+  std::uint64_t done = 0;
+  for (; goal.more(done, 1) != 0; ++done) Socket::dial(options.port);
+  const Result result{static_cast<double>(done) / goal.elapsed(), "handshakes/s"};
+  Socket::dial(options.port).write_all("x", 1);
+  return result;
+}
+
 Result drive(const Options& options) {
+  if (options.workload == Workload::handshakes) return drive_handshakes(options);
   if (options.workload == Workload::idle_connection_bytes) return drive_idle_connections(options);
   const Socket socket = Socket::dial(options.port);
   if (options.one_way()) return drive_one_way(options, socket);

@@ -44,16 +44,19 @@ import dev  # noqa: E402
 
 WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
              "idle_circuit_bytes", "idle_connection_bytes")
-PEERS = ("raw", "trunkline", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec", "quarkchain_shard", "python")
+PEERS = ("raw", "trunkline", "raw_tls", "trunkline_tls", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec", "quarkchain_shard", "python")
 # Drivers that are not built: pyquarkchain's own master and slave, where PYQUARKCHAIN says where they are (docs/testing.md).
 SCRIPTS = {"python": os.path.join(os.path.dirname(os.path.abspath(__file__)), "quarkchain_python.py")}
 # What only one driver does: a service on trunkline has nobody to be compared with here.
-OWN_WORKLOADS = {"trunkline": ("calls_64",),
+OF_TLS = ("one_way_64", "bulk_64k", "round_trip", "handshakes")
+OWN_WORKLOADS = {"trunkline": ("calls_64",), "raw_tls": OF_TLS, "trunkline_tls": (*OF_TLS, "idle_connection_bytes"),
                  "network": ("conduit_1", "conduit_50", "first_message", "broadcast_27", "mesh_27", "broadcast_81", "mesh_81"),
                  "quarkchain": ("calls_1", "calls_64", "forward_64", "idle_peer_bytes"),
                  "quarkchain_codec": ("quarkchain_root_block",),
                  "quarkchain_shard": ("shard_validate", "shard_build", "shard_checkdb", "shard_root", "shard_memory"), "python": ("calls_1", "calls_64")}
 ALL_WORKLOADS = tuple(dict.fromkeys(WORKLOADS + sum(OWN_WORKLOADS.values(), ())))
+# Whose ceiling is not that of plain sockets: OpenSSL over a socket, with nothing but frames.
+RAW_OF = {"trunkline_tls": "raw_tls"}
 ON_ONE_CORE = ("round_trip", "calls_1")
 IDLE_COUNTS = {"idle_circuit_bytes": 100_000, "idle_connection_bytes": 1_000, "idle_peer_bytes": 100_000}
 IDLE_COUNTS_QUICK = {"idle_circuit_bytes": 10_000, "idle_connection_bytes": 200, "idle_peer_bytes": 20_000}
@@ -75,6 +78,12 @@ TARGETS = {
     "calls_64": ("value", "at_least", 150_000, ">= 150 k/s"),
     "forward_64": ("value", "at_least", 1_000_000, ">= 1 M/s"),
     "idle_peer_bytes": ("value", "at_most", 1000, "<= 1000 bytes"),
+}
+
+# The same where another peer's figure in the same run is what counts.
+TARGETS_OF = {
+    ("trunkline_tls", "bulk_64k"): ("raw_tls", 0.6, ">= 0.60 of raw_tls"),
+    ("trunkline_tls", "one_way_64"): ("trunkline", 0.8, ">= 0.80 of plain"),
 }
 
 UNSUPPORTED = 77
@@ -314,8 +323,8 @@ def rows_of(results):
     rows = []
     for workload, peers in results.items():
         medians = {peer: statistics.median(m["value"] for m in measured) for peer, measured in peers.items() if measured}
-        raw = None if workload in IDLE_COUNTS else medians.get("raw")
         for peer, value in medians.items():
+            raw = None if workload in IDLE_COUNTS else medians.get(RAW_OF.get(peer, "raw"))
             rows.append({"workload": workload, "peer": peer, "value": value, "unit": peers[peer][0]["unit"],
                          "ratio_to_raw": round(value / raw, 4) if raw else None})
             for name in peers[peer][0].get("more", {}):  # figures of the same measurements: "broadcast_27 messages"
@@ -333,7 +342,13 @@ def figure(value, unit):
     return f"{value:.2f} {unit}" if value < 100 else f"{value:.0f} {unit}"
 
 
-def verdict(row):
+def verdict(row, rows):
+    if (row["peer"], row["workload"]) in TARGETS_OF:
+        other, bound, words = TARGETS_OF[row["peer"], row["workload"]]
+        values = [each["value"] for each in rows if (each["peer"], each["workload"]) == (other, row["workload"])]
+        return f"{words}: {row['value'] / values[0]:.2f}, {'met' if row['value'] >= bound * values[0] else 'MISSED'}" if values else words
+    if row["peer"] in ("raw_tls", "trunkline_tls"):
+        return ""
     if row["workload"] not in TARGETS or row["peer"] not in ("trunkline", *OWN_WORKLOADS) or row["peer"] in SCRIPTS:
         return ""
     what, how, bound, words = TARGETS[row["workload"]]
@@ -353,7 +368,7 @@ def table(rows, results):
         ratio = "" if row["ratio_to_raw"] is None else f"{row['ratio_to_raw']:.3f}"
         lines.append((row["workload"] if row["workload"] != before else "", row["peer"],
                       figure(row["value"], row["unit"]), f"{min(values):.4g} .. {max(values):.4g}", ratio,
-                      verdict(row)))
+                      verdict(row, rows)))
         before = row["workload"]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     right = {2, 3, 4}

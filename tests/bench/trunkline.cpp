@@ -1,10 +1,12 @@
-// trunkline as its users have it: nodes, peers and circuits over one tcp connection, one thread per end.
+// trunkline as its users have it: nodes, peers and circuits over one tcp connection, one thread per end. With BENCH_TLS
+// the same over tls.
 
 #include "async/tasks.hpp"
 #include "bench.hpp"
 #include "circuit/caller.hpp"
 #include "circuit/circuit.hpp"
 #include "peer/node.hpp"
+#include "transport/tls.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -31,6 +33,11 @@ NodeOptions node_options(const Options& options) {
   node.trunks_max = 100'000;
   node.handshakes_max = 100'000;
   node.limits.circuits_max = 1'000'000;
+#ifdef BENCH_TLS
+  TrustOptions trust;
+  trust.strangers = Strangers::accept;
+  node.identity = std::make_shared<Identity>(IdentityKey::draw(), trust);
+#endif
   if (options.workload == Workload::idle_circuit_bytes) node.limits.cancelled_opens_per_second_max = 1'000'000;
   return node;
 }
@@ -45,6 +52,12 @@ void allow_descriptors() {
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
+
+#ifdef BENCH_TLS
+constexpr const char* host = "tls://127.0.0.1:";
+#else
+constexpr const char* host = "tcp://127.0.0.1:";
+#endif
 
 const char* text_of(const Fragment& fragment) { return reinterpret_cast<const char*>(fragment.payload.data()); }
 
@@ -148,14 +161,14 @@ void serve(const Options& options) {
   NodeOptions with = node_options(options);
   bool connected = false;
   with.log = [&](LogLevel level, std::string_view line) {
-    if (level < LogLevel::warning) return;
+    if (level < LogLevel::warning || options.workload == Workload::handshakes) return; // they end without a Hello
     const std::string text(line);
     std::fprintf(stderr, "%s\n", text.c_str());
   };
   Node node(io.get_executor(), std::move(with));
   node.register_service(
       "bench", [&](LocalPeer& peer, CircuitInbox& circuits) { return guarded_service(peer, circuits, &serving, &io); });
-  say_listening(port_of(node.listen("tcp://127.0.0.1:0")));
+  say_listening(port_of(node.listen(host + std::string("0"))));
   // Over when every connection is gone again.
   while (!(connected && node.links_count() == 0) && !io.stopped()) {
     io.run_one();
@@ -164,7 +177,7 @@ void serve(const Options& options) {
   if (serving.failure) std::rethrow_exception(serving.failure);
 }
 
-std::string address_of(const Options& options) { return "tcp://127.0.0.1:" + std::to_string(options.port); }
+std::string address_of(const Options& options) { return host + std::to_string(options.port); }
 
 struct Driving {
   explicit Driving(const Options& run) : options(run) {}
@@ -358,11 +371,26 @@ awaitable<void> drive_idle_connections(Driving& driving, asio::io_context& io) {
   for (auto& node : nodes) co_await node->close();
 }
 
+/// Dials again and again, as the medium does it for a node; the far side is one, which accepts and waits for a Hello.
+awaitable<void> drive_handshakes(Driving& driving) {
+  TrustOptions trust;
+  trust.strangers = Strangers::accept;
+  const auto medium = make_tls_medium(std::make_shared<Identity>(IdentityKey::draw(), trust));
+  const Goal goal(driving.options);
+  std::uint64_t done = 0;
+  for (; goal.more(done, 1) != 0; ++done) {
+    const auto transport = co_await medium->dial(address_of(driving.options));
+    transport->close();
+  }
+  driving.result = {static_cast<double>(done) / goal.elapsed(), "handshakes/s"};
+}
+
 awaitable<void> run_workload(Driving& driving, Node& node, asio::io_context& io) {
   driving.peer = node.new_peer("driver");
   switch (driving.options.workload) {
     case Workload::round_trip: co_await drive_round_trip(driving); break;
     case Workload::opens: co_await drive_opens(driving); break;
+    case Workload::handshakes: co_await drive_handshakes(driving); break;
     case Workload::calls_64: co_await drive_calls(driving); break;
     case Workload::idle_circuit_bytes: co_await drive_idle_circuits(driving); break;
     case Workload::idle_connection_bytes: co_await drive_idle_connections(driving, io); break;

@@ -5,8 +5,7 @@ import collections, os, socket
 PREFACE = b"\x89TRNK\r\n\x01"
 (DATA, HELLO, OPEN, ACCEPT, REFUSE, CREDIT, FINISH, FINISH_ACKNOWLEDGED, CLOSE, CLOSE_RECEIVED, RESET, PEER_METADATA,
  PEER_ENDED, PING, PONG, DRAIN, GOODBYE) = range(0x01, 0x12)
-METADATA, FIRST_OF_MORE, CONTINUES, LAST = 1, 2, 4, 8
-JOIN, START, JOIN_OR_START, START_ONLY = range(4)
+(METADATA, FIRST_OF_MORE, CONTINUES, LAST), (JOIN, START, JOIN_OR_START, START_ONLY) = (1, 2, 4, 8), range(4)
 FRAME_MAX, CHUNK_MAX, COST, CIRCUIT_WINDOW, TRUNK_WINDOW = 73728, 65536, 256, 262144, 1048576
 Fragment = collections.namedtuple("Fragment", "op part subject args payload err", defaults=(0, 0, b"", (), b"", b""))
 
@@ -65,11 +64,12 @@ class Circuit:
         self.inbox, self.partial = collections.deque(), None            # (fragment, cost); one that is not yet whole
 
 class Trunk(Circuit):  # on the wire it is circuit 0: it has credit as one, and hears frames as one
-    def __init__(self, host, port):
+    def __init__(self, host, port, tls=None):  # tls.py: our id is that of our key, and the Hello is bound to the session
         super().__init__(0, TRUNK_WINDOW)
-        self.circuits, self.next, self.peer, self.socket = {0: self}, 1, os.urandom(16), socket.create_connection((host, port), 20)
+        self.circuits, self.next, self.peer, connection = {0: self}, 1, os.urandom(16), socket.create_connection((host, port), 20)
+        self.socket, node_id, binding = tls.secure(connection) if tls else (connection, os.urandom(16), b"")
         self.input, self.preface, self.output = b"", b"", PREFACE + frame(  # which leaves with what is said next
-            HELLO, message((1, 1), (2, 1), (3, os.urandom(16)), (4, "python"), (8, 4 << 20)))
+            HELLO, message((1, 1), (2, 1), (3, node_id), (4, "python"), (8, 4 << 20), (16, binding)))
 
     def say(self, kind, *fields):
         self.output += frame(kind, message(*fields))

@@ -1,7 +1,8 @@
 // The C++ side of run.py: a node with two services for a client that knows nothing but docs/wire.md.
 //   echo       sends back every fragment, those with `err` set too, and closes when the far side has finished
 //   call_back  opens a circuit back to the peer that opened one, sends fragments there, and reports what was answered
-// It prints its address and runs until SIGTERM or until its input ends.
+// It prints its address and runs until SIGTERM or until its input ends. With the argument "tls" it has a key, made for
+// this run, and takes everybody who has one.
 #include "peer/node.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -13,6 +14,8 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
+#include <string_view>
 
 using namespace trunkline;
 
@@ -58,7 +61,8 @@ awaitable<void> run(Node& node) {
 
 } // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  const bool encrypted = argc > 1 && std::string_view(argv[1]) == "tls";
   asio::io_context io(1);
   NodeOptions options;
   options.name = "echo_node";
@@ -66,10 +70,15 @@ int main() {
   options.log = [](LogLevel, std::string_view line) {
     std::fprintf(stderr, "echo_node: %.*s\n", static_cast<int>(line.size()), line.data());
   };
+  if (encrypted) {
+    TrustOptions trust;
+    trust.strangers = Strangers::accept;
+    options.identity = std::make_shared<Identity>(IdentityKey::draw(), trust);
+  }
   Node node(io.get_executor(), std::move(options));
   node.serve("echo", echo);
   node.serve("call_back", call_back);
-  std::printf("%s\n", node.listen("tcp://127.0.0.1:0").c_str());
+  std::printf("%s\n", node.listen(encrypted ? "tls://127.0.0.1:0" : "tcp://127.0.0.1:0").c_str());
   std::fflush(stdout);
 
   asio::co_spawn(io, run(node), [](std::exception_ptr failure) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs client.py, which was written from docs/wire.md alone, against a C++ node (echo_node) over loopback.
 
-usage: run.py ECHO_NODE
+usage: run.py ECHO_NODE [tls]
 
 Each check is a function with a sentence for a name; most of them share one trunk, as circuits do. The last line counts.
 """
@@ -15,9 +15,10 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import frames
+import tls
 from client import (ACCEPT, CIRCUIT_WINDOW, CLOSE, CLOSE_RECEIVED, COST, CREDIT, DATA, FINISH, FINISH_ACKNOWLEDGED, GOODBYE, HELLO,
                     JOIN, OPEN, PING, PONG, PREFACE, REFUSE, RESET, START, TRUNK_WINDOW, Fragment, Trunk, frame, message,
-                    varint)
+                    parse, varint)
 
 CHECKS = []
 PATIENCE = 20  # seconds for one check
@@ -88,7 +89,11 @@ def the_hello_of_the_far_side_is_understood(world):
     hello = fields_of(world.trunk, HELLO)
     assert world.trunk.preface == PREFACE
     assert hello[1] == [1] and hello[2][0] >= 1 and len(hello[3][0]) == 16 and hello[4] == [b"echo_node"]
-    assert b"tcp://%s:%d" % (world.address[0].encode(), world.address[1]) in hello[5]
+    host, port, tls = world.address
+    address = b"%s://%s:%d" % (b"tls" if tls else b"tcp", host.encode(), port)
+    assert any(said == address or tls and said.startswith(address + b"#") for said in hello[5])
+    # Of a node with a key, the hello says that it was made for this connection.
+    assert bool(hello[16]) == bool(tls)
 
 
 @check
@@ -242,6 +247,35 @@ def the_far_side_opens_a_circuit_to_us_and_everything_works_the_other_way(world)
 
 
 @check
+def over_tls_a_hello_that_is_not_bound_to_the_session_breaks_the_trunk(world):
+    if not world.address[2]:
+        return
+    for binding in (b"", os.urandom(32)):
+        trunk = Trunk(*world.address)
+        trunk.output = PREFACE + frame(HELLO, message((1, 1), (2, 1), (3, world.address[2].node_id), (16, binding)))
+        assert ended_with(trunk) == [52]
+
+
+@check
+def over_tls_a_hello_with_the_id_of_another_key_breaks_the_trunk(world):
+    if not world.address[2]:
+        return
+    trunk = Trunk(*world.address)
+    bound = parse(trunk.output[len(PREFACE) + 5:])[16][0]
+    trunk.output = PREFACE + frame(HELLO, message((1, 1), (2, 1), (3, os.urandom(16)), (16, bound)))
+    assert ended_with(trunk) == [52]
+
+
+@check
+def without_tls_a_hello_that_is_bound_to_a_session_breaks_the_trunk(world):
+    if world.address[2]:
+        return
+    trunk = Trunk(*world.address)
+    trunk.output = PREFACE + frame(HELLO, message((1, 1), (2, 1), (3, os.urandom(16)), (16, os.urandom(32))))
+    assert ended_with(trunk) == [52]
+
+
+@check
 def goodbye_closes_the_connection(world):
     world.trunk.say(GOODBYE)
     ended_with(world.trunk)
@@ -279,7 +313,8 @@ def an_unknown_optional_frame_is_skipped_and_an_unknown_mandatory_one_breaks_the
 def a_node_that_hears_its_own_id_says_that_it_dialled_itself(world):
     trunk = Trunk(*world.address)
     trunk.output = PREFACE + frame(HELLO, message((1, 1), (2, 1), (3, world.node_id)))
-    assert ended_with(trunk) == [49]
+    # With TLS it says more than that: it is not proven, whose id that is.
+    assert ended_with(trunk) == [52 if world.address[2] else 49]
 
 
 @check
@@ -292,7 +327,7 @@ def versions_without_overlap_are_refused_by_name(world):
 
 @check
 def a_client_of_another_protocol_is_turned_away_at_once(world):
-    with socket.create_connection(world.address, 5) as stranger:
+    with socket.create_connection(world.address[:2], 5) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\nHost: trunk\r\n\r\n")
         try:
             while stranger.recv(4096):
@@ -313,11 +348,12 @@ def a_node_that_closes_says_goodbye_and_its_process_ends_by_itself(world):
 
 
 class World:
-    def __init__(self, program):
+    def __init__(self, program, encrypted):
         self.log = tempfile.TemporaryFile("w+")
-        self.node = subprocess.Popen([program], stdout=subprocess.PIPE, stderr=self.log, text=True)
-        host, port = self.node.stdout.readline().strip().removeprefix("tcp://").rsplit(":", 1)
-        self.address = (host, int(port))
+        self.node = subprocess.Popen([program] + ["tls"] * encrypted, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        place = self.node.stdout.readline().strip().split("://")[1].split("#")[0]
+        host, port = place.rsplit(":", 1)
+        self.address = (host, int(port), tls.Identity() if encrypted else None)
 
     @property
     def node_id(self):
@@ -332,7 +368,7 @@ def out_of_patience(*_):
 
 def main():
     signal.signal(signal.SIGALRM, out_of_patience)
-    world, failed = World(sys.argv[1]), 0
+    world, failed = World(sys.argv[1], sys.argv[2:] == ["tls"]), 0
     for function in CHECKS:
         signal.alarm(PATIENCE)
         try:
