@@ -61,6 +61,23 @@ BigUint big_from(const cpp_int& number) {
   return *std::move(big);
 }
 
+// Amounts that exist have fewer than 16 bytes: they are added up in two words, and only what is larger needs more.
+__extension__ using Small = unsigned __int128;
+constexpr std::size_t small_bytes_max = sizeof(Small);
+
+Small small_from(std::string_view bytes) noexcept {
+  Small value = 0;
+  for (const char byte : bytes) value = value << 8 | static_cast<unsigned char>(byte);
+  return value;
+}
+
+BigUint big_from_small(Small number) {
+  std::byte bytes[small_bytes_max];
+  put_big(bytes, static_cast<std::uint64_t>(number >> 64));
+  put_big(bytes + 8, static_cast<std::uint64_t>(number));
+  return *BigUint::from_bytes(bytes);
+}
+
 } // namespace
 
 BigUint::BigUint(std::uint64_t value) {
@@ -90,20 +107,27 @@ std::string BigUint::to_decimal() const {
 std::optional<std::uint64_t> BigUint::to_u64() const noexcept { return u64_from_bytes(bytes_of(bytes_)); }
 
 BigUint operator+(const BigUint& a, const BigUint& b) {
+  if (a.bytes_.size() < small_bytes_max && b.bytes_.size() < small_bytes_max)
+    return big_from_small(small_from(a.bytes_) + small_from(b.bytes_));
   return big_from(to_cpp_int(bytes_of(a.bytes_)) + to_cpp_int(bytes_of(b.bytes_)));
 }
 
 BigUint operator-(const BigUint& a, const BigUint& b) {
   if (a < b) throw std::overflow_error(a.to_decimal() + " - " + b.to_decimal() + " is below 0");
+  if (a.bytes_.size() <= small_bytes_max) return big_from_small(small_from(a.bytes_) - small_from(b.bytes_));
   return big_from(to_cpp_int(bytes_of(a.bytes_)) - to_cpp_int(bytes_of(b.bytes_)));
 }
 
 BigUint operator*(const BigUint& a, const BigUint& b) {
+  if (a.bytes_.size() + b.bytes_.size() <= small_bytes_max)
+    return big_from_small(small_from(a.bytes_) * small_from(b.bytes_));
   return big_from(to_cpp_int(bytes_of(a.bytes_)) * to_cpp_int(bytes_of(b.bytes_)));
 }
 
 BigUint operator/(const BigUint& a, const BigUint& b) {
   if (b.is_zero()) throw std::domain_error(a.to_decimal() + " / 0");
+  if (a.bytes_.size() <= small_bytes_max && b.bytes_.size() <= small_bytes_max)
+    return big_from_small(small_from(a.bytes_) / small_from(b.bytes_));
   return big_from(to_cpp_int(bytes_of(a.bytes_)) / to_cpp_int(bytes_of(b.bytes_)));
 }
 

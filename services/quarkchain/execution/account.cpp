@@ -4,6 +4,7 @@
 #include "services/quarkchain/chain/rlp.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace trunkline::quarkchain {
@@ -62,24 +63,26 @@ bool Account::is_blank() const {
 }
 
 Account Account::decode(std::string_view bytes) try {
-  const auto items = rlp_items(bytes, items_count);
-  if (items.size() != items_count || items[4].size() != 4)
-    throw MissingNode("an account of " + std::to_string(items.size()) + " items");
+  std::array<RlpItem, items_count> items;
+  const std::size_t count = rlp_list(bytes, items);
+  if (count != items_count || items[4].content.size() != 4)
+    throw MissingNode("an account of " + std::to_string(count) + " items");
   Account account;
-  account.nonce = small_from(items[0]);
-  std::string_view tokens = items[1];
+  account.nonce = small_from(items[0].content);
+  std::string_view tokens = items[1].content;
   if (!tokens.empty() && tokens[0] == in_trie) {
     account.token_trie = hash_from(tokens.substr(1));
   } else if (!tokens.empty()) {
     for (const RlpItem& pair : rlp_list(tokens.substr(1), listed_tokens_read_max)) {
-      const auto parts = rlp_items(pair.whole, 2);
-      if (parts.size() != 2) throw MissingNode("an account with a token that has no amount");
-      account.balances.emplace(small_from(parts[0]), number_from(parts[1]));
+      std::array<RlpItem, 2> parts;
+      if (rlp_list(pair.whole, parts) != parts.size()) throw MissingNode("an account with a token that has no amount");
+      account.balances.emplace_hint(account.balances.end(), small_from(parts[0].content),
+                                    number_from(parts[1].content));
     }
   }
-  account.storage = hash_from(items[2]);
-  account.code_hash = hash_from(items[3]);
-  account.full_shard_key = get_big<std::uint32_t>(bytes_of(items[4]).data());
+  account.storage = hash_from(items[2].content);
+  account.code_hash = hash_from(items[3].content);
+  account.full_shard_key = get_big<std::uint32_t>(bytes_of(items[4].content).data());
   return account;
 } catch (const RlpFailure& failure) {
   throw MissingNode(std::string("an account is no RLP: ") + failure.what());
@@ -115,8 +118,15 @@ std::string Account::encode(const TrieNodes& nodes, FreshNodes& fresh) {
 BigUint Account::balance(const TrieNodes& nodes, std::uint64_t token) const {
   if (const auto known = balances.find(token); known != balances.end()) return known->second;
   if (!token_trie) return 0;
-  const auto value = StateTrie(nodes, *token_trie).get(key_of(word_key(token)));
+  StateTrie tokens(nodes, *token_trie);
+  const std::string* const value = tokens.get(key_of(word_key(token)));
   return value ? amount_of_item(*value) : BigUint(0);
+}
+
+BigUint& Account::known_balance(const TrieNodes& nodes, std::uint64_t token) {
+  const auto place = balances.lower_bound(token);
+  if (place != balances.end() && place->first == token) return place->second;
+  return balances.emplace_hint(place, token, balance(nodes, token))->second;
 }
 
 std::map<std::uint64_t, BigUint> Account::all_balances(const TrieNodes& nodes) const {

@@ -37,6 +37,8 @@ struct Account {
 
   /// Also when it is in the trie of its tokens.
   BigUint balance(const TrieNodes& nodes, std::uint64_t token) const;
+  /// The same among `balances`, where it may be changed.
+  BigUint& known_balance(const TrieNodes& nodes, std::uint64_t token);
   /// All that are not 0.
   std::map<std::uint64_t, BigUint> all_balances(const TrieNodes& nodes) const;
 };

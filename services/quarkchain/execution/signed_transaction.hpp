@@ -5,6 +5,7 @@
 #include "services/quarkchain/chain/evm_transaction.hpp"
 
 #include <memory>
+#include <vector>
 
 namespace trunkline::quarkchain {
 
@@ -15,11 +16,18 @@ struct SignedTransaction {
   Recipient sender;
 
   /// Errors: TransactionFailure.
-  static std::shared_ptr<const SignedTransaction> of(const TypedTransaction& typed);
+  static std::shared_ptr<const SignedTransaction> of(const TypedTransaction& typed) {
+    return of(typed, hash_of(typed));
+  }
+  /// The same where its hash is known.
+  static std::shared_ptr<const SignedTransaction> of(const TypedTransaction& typed, const Hash256& hash);
   /// "<Transaction(95d5)>", as pyquarkchain's logs name it.
   std::string text() const;
 };
 
 using SignedTransactionPtr = std::shared_ptr<const SignedTransaction>;
+
+/// What the transactions of a block are known by, in its order: leaves of its merkle root, and keys of its index.
+std::vector<Hash256> hashes_of(const std::vector<TypedTransaction>& transactions);
 
 } // namespace trunkline::quarkchain

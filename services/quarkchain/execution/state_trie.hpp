@@ -25,9 +25,9 @@ class StateTrie {
   StateTrie(StateTrie&&) noexcept;
   StateTrie& operator=(StateTrie&&) noexcept;
 
-  /// Errors: MissingNode; so do all below.
-  std::optional<std::string> get(std::string_view key);
-  /// An empty value removes the key.
+  /// Null when there is none; valid until the trie changes. Errors: MissingNode; so do all below.
+  const std::string* get(std::string_view key);
+  /// An empty value removes the key. At most 32 bytes of key.
   void set(std::string_view key, std::string value);
 
   /// The root of what it holds now; nodes that are new since the last call are appended to `fresh`.

@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
+#include <array>
+#include <span>
+#include <utility>
 
 namespace trunkline::quarkchain {
 namespace {
@@ -132,9 +134,15 @@ void TransactionRules::check_ethereum(const SignedTransaction& transaction, std:
 
 void TransactionRules::check_balances(const SignedTransaction& transaction, World& world) const {
   const EvmTransaction& tx = transaction.tx;
-  std::map<std::uint64_t, BigUint> costs;
-  costs[tx.transfer_token_id] = tx.value;
-  costs[tx.gas_token_id] = costs[tx.gas_token_id] + tx.gasprice * tx.startgas;
+  using Cost = std::pair<std::uint64_t, BigUint>;
+  std::array<Cost, 2> both{Cost(tx.transfer_token_id, tx.value), Cost(tx.gas_token_id, tx.gasprice * tx.startgas)};
+  std::span<Cost> costs = both; // by ascending token: which one fails first is seen
+  if (both[0].first == both[1].first) {
+    both[0].second = both[0].second + both[1].second;
+    costs = costs.first(1);
+  } else if (both[1].first < both[0].first) {
+    std::swap(both[0], both[1]);
+  }
   for (const auto& [token, cost] : costs)
     if (token != chain_token_ && world.balance(transaction.sender, token).is_zero())
       refuse(fmt::format("{}: non-default token {} has zero balance", transaction.text(), name_of(token)));

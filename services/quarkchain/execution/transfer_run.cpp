@@ -54,15 +54,15 @@ void TransferRun::run_deposit(const CrossShardTransactionDeposit& deposit, std::
   if (deposit.gas_token_id != rules_.genesis_token())
     throw TransactionRefused(fmt::format("deposit {}: gas token is {}, expected {}", deposit.tx_hash.hex(),
                                          deposit.gas_token_id, rules_.genesis_token()));
-  const std::string who = "deposit " + deposit.tx_hash.hex();
+  const auto name = [&] { return "deposit " + deposit.tx_hash.hex(); };
   const Recipient& from = deposit.from_address.recipient;
   const BigUint value = deposit.value.to_big();
   const BigUint price = deposit.gas_price.to_big();
   const BigUint gas = deposit.gas_remained.to_big();
   world_.set_full_shard_key(deposit.to_address.full_shard_key);
   world_.add(from, deposit.transfer_token_id, value);
-  if (deposit.create_contract) throw CapabilityMissing(who + " creates a contract, which needs contracts");
-  const Outcome outcome = transfer(from, deposit.to_address.recipient, deposit.transfer_token_id, value, who);
+  if (deposit.create_contract) throw CapabilityMissing(name() + " creates a contract, which needs contracts");
+  const Outcome outcome = transfer(from, deposit.to_address.recipient, deposit.transfer_token_id, value, name);
   // A plain transfer uses no gas of its own, a failed one all of it.
   const BigUint remained = outcome == Outcome::done ? gas : BigUint(0);
   const BigUint used = gas - remained + gas_charged;
@@ -71,7 +71,7 @@ void TransferRun::run_deposit(const CrossShardTransactionDeposit& deposit, std::
   const BigUint total = used + gas_used_;
   if (total > gas_limit_)
     throw TransactionRefused(
-        fmt::format("{}: gas used {} exceeds the block's gas limit {}", who, total.to_decimal(), gas_limit_));
+        fmt::format("{}: gas used {} exceeds the block's gas limit {}", name(), total.to_decimal(), gas_limit_));
   gas_used_ = *total.to_u64();
   deposit_receipts_.push_back(receipt(outcome));
 }
@@ -109,7 +109,8 @@ void TransferRun::apply(const SignedTransaction& transaction) {
   world_.increment_nonce(transaction.sender);
   world_.deduct(transaction.sender, tx.gas_token_id, price * startgas);
   if (across) return send(transaction, price, intrinsic);
-  const Outcome outcome = transfer(transaction.sender, *tx.to, tx.transfer_token_id, tx.value, transaction.text());
+  const Outcome outcome =
+      transfer(transaction.sender, *tx.to, tx.transfer_token_id, tx.value, [&] { return transaction.text(); });
   const std::uint64_t used = outcome == Outcome::done ? intrinsic : startgas;
   refund(transaction.sender, price * (startgas - used), refund_whole);
   pay_fee(rules_.genesis_token(), price * used);
@@ -154,10 +155,10 @@ void TransferRun::send(const SignedTransaction& transaction, const BigUint& pric
 }
 
 TransferRun::Outcome TransferRun::transfer(const Recipient& from, const Recipient& to, std::uint64_t token,
-                                           const BigUint& value, const std::string& who) {
+                                           const BigUint& value, const std::function<std::string()>& name) {
   if (is_locked(from, value)) return Outcome::failed;
   if (is_built_in(to) || world_.has_code(to))
-    throw CapabilityMissing(who + " calls " + to.hex() + ", which needs contracts");
+    throw CapabilityMissing(name() + " calls " + to.hex() + ", which needs contracts");
   world_.deduct(from, token, value);
   world_.add(to, token, value);
   return Outcome::done;

@@ -4,7 +4,9 @@
 #include "services/quarkchain/execution/transaction_rules.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <string>
 #include <vector>
 
 namespace trunkline::quarkchain {
@@ -35,9 +37,9 @@ class TransferRun {
   void run_deposit(const CrossShardTransactionDeposit& deposit, std::uint64_t gas_charged);
   void credit_deposit(const CrossShardTransactionDeposit& deposit, std::uint64_t gas_charged);
   void send(const SignedTransaction& transaction, const BigUint& price, std::uint64_t intrinsic);
-  /// Moves the value; failed when the sender's stake is locked.
+  /// Moves the value; failed when the sender's stake is locked. `name` says what moves it, should it be refused.
   Outcome transfer(const Recipient& from, const Recipient& to, std::uint64_t token, const BigUint& value,
-                   const std::string& who);
+                   const std::function<std::string()>& name);
   bool is_locked(const Recipient& from, const BigUint& value);
   void refund(const Recipient& who, const BigUint& total, std::uint8_t rate);
   void pay_fee(std::uint64_t token, const BigUint& whole);

@@ -63,16 +63,18 @@ Hash256 TransfersExecutor::genesis(StoreBatch& into) {
       account.nonce = 1;
       into.put(code_key(account.code_hash), *given.code);
     }
-    StateTrie& storage = storages.try_emplace(who, nodes_, blank_root()).first->second;
-    for (const auto& [key, value] : given.storage)
-      storage.set(text_of(word_key(key).bytes), value.is_zero() ? std::string() : rlp_bytes(value.bytes()));
-    account.storage = storage.commit(fresh);
+    if (!given.storage.empty()) {
+      StateTrie& storage = storages.try_emplace(who, nodes_, blank_root()).first->second;
+      for (const auto& [key, value] : given.storage)
+        storage.set(text_of(word_key(key).bytes), value.is_zero() ? std::string() : rlp_bytes(value.bytes()));
+      account.storage = storage.commit(fresh);
+    }
     for (const auto& [name, amount] : given.balances) world.add(who, token_id(name).value(), amount);
   }
   const Hash256 root = world.commit(fresh);
   if (root != expected)
     throw ConfigFailure(fmt::format("genesis: the state root is {}, expected {}", root.hex(), expected.hex()));
-  TrieNodes::write(fresh, into);
+  nodes_.write(std::move(fresh), into);
   return root;
 }
 
@@ -83,7 +85,7 @@ Execution TransfersExecutor::run(const Hash256& parent, const BlockSetting& sett
   for (const SignedTransactionPtr& transaction : transactions) run.apply(*transaction);
   FreshNodes fresh;
   Execution execution = run.finish(fresh);
-  TrieNodes::write(fresh, into);
+  nodes_.write(std::move(fresh), into);
   return execution;
 }
 
@@ -153,7 +155,8 @@ std::string TransfersExecutor::code(const Hash256& state, const Recipient& who) 
 
 Uint256 TransfersExecutor::storage(const Hash256& state, const Recipient& who, const Uint256& key) const {
   const Account account = World(nodes_, state).peek(who);
-  const auto value = StateTrie(nodes_, account.storage).get(text_of(keccak256(key.bytes()).bytes));
+  StateTrie words(nodes_, account.storage);
+  const std::string* const value = words.get(text_of(keccak256(key.bytes()).bytes));
   if (!value) return {};
   std::string_view digits = *value;
   if (static_cast<unsigned char>(digits[0]) >= 0x80) digits.remove_prefix(1);

@@ -2,14 +2,13 @@
 #pragma once
 
 #include "services/quarkchain/chain/hashes.hpp"
-#include "services/quarkchain/execution/recent.hpp"
 #include "services/quarkchain/store/store.hpp"
 
 #include <cstddef>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -20,6 +19,7 @@ namespace trunkline::quarkchain {
 struct FreshNodes {
   std::vector<std::pair<Hash256, std::string>> nodes;
   std::vector<std::pair<Hash256, std::string>> preimages;
+  std::vector<Hash256> replaced; // nodes whose place they take; other states still have them
 };
 
 /// A state that is asked for and not there: it was never made, or the database has lost it.
@@ -30,21 +30,32 @@ class MissingNode : public StoreFailure {
 
 class TrieNodes {
  public:
-  /// `store` must outlive it. At most `cached_max` nodes are kept in memory.
-  explicit TrieNodes(const Store& store, std::size_t cached_max = 1 << 17) : store_(store), recent_(cached_max) {}
+  static constexpr std::size_t cached_bytes_usual = std::size_t{48} << 20;
 
-  /// Errors: MissingNode.
-  std::shared_ptr<const std::string> get(const Hash256& hash) const;
+  /// `store` must outlive it. Keeps nodes of about `cached_bytes_max` in memory, those of the newest states first.
+  explicit TrieNodes(const Store& store, std::size_t cached_bytes_max = cached_bytes_usual)
+      : store_(store), cached_bytes_max_(cached_bytes_max) {}
+
+  /// Valid until the next call of any. Errors: MissingNode.
+  std::string_view get(const Hash256& hash) const;
+  /// Whether the store has it.
   bool has(const Hash256& hash) const;
   /// What this key of a trie is the hash of: an address, a token, a word of storage. Nothing for one that no trie had.
   std::optional<std::string> preimage(const Hash256& key) const;
 
-  /// Adds them to the batch that makes them last.
-  static void write(const FreshNodes& fresh, StoreBatch& into);
+  /// Adds them to the batch that makes them last, and keeps them at hand: the next state is made of them.
+  void write(FreshNodes fresh, StoreBatch& into);
 
  private:
+  std::string_view keep(const Hash256& hash, std::string node) const;
+  void forget(const Hash256& hash) const;
+  void make_room(std::size_t bytes) const;
+
   const Store& store_;
-  mutable Recent<Hash256, std::shared_ptr<const std::string>> recent_;
+  std::size_t cached_bytes_max_;
+  mutable std::unordered_map<Hash256, std::string> cached_;
+  mutable std::size_t cached_bytes_ = 0; // <= cached_bytes_max_, asserted by keep
+  mutable std::size_t next_bucket_ = 0; // where room is made next: hashes are in no order, so any is as good
 };
 
 } // namespace trunkline::quarkchain

@@ -12,16 +12,16 @@ void World::increment_nonce(const Recipient& who) { ++changed(who).nonce; }
 void World::add(const Recipient& who, std::uint64_t token, const BigUint& amount) {
   Account& account = changed(who);
   if (amount.is_zero()) return;
-  const BigUint before = account.balance(nodes_, token);
-  account.balances[token] = before + amount;
+  BigUint& balance = account.known_balance(nodes_, token);
+  balance = balance + amount;
 }
 
 void World::deduct(const Recipient& who, std::uint64_t token, const BigUint& amount) {
   Account& account = changed(who);
   if (amount.is_zero()) return;
-  const BigUint before = account.balance(nodes_, token);
-  assert(before >= amount);
-  account.balances[token] = before - amount;
+  BigUint& balance = account.known_balance(nodes_, token);
+  assert(balance >= amount);
+  balance = balance - amount;
 }
 
 Account& World::changed(const Recipient& who) {
@@ -35,10 +35,11 @@ void World::forget_asked() {
   asked_.clear();
 }
 
-Account World::peek(const Recipient& who) {
-  if (const auto known = entries_.find(who); known != entries_.end()) return known->second.account;
-  const auto stored = trie_.get(text_of(keccak256(who.bytes).bytes));
-  return stored ? Account::decode(*stored) : Account();
+const Account& World::peek(const Recipient& who) {
+  static const Account blank;
+  Hash256 key;
+  const Entry* known = existing(who, key);
+  return known ? known->account : blank;
 }
 
 Hash256 World::commit(FreshNodes& fresh) {
@@ -56,17 +57,25 @@ Hash256 World::commit(FreshNodes& fresh) {
 }
 
 World::Entry& World::at(const Recipient& who) {
-  if (const auto known = entries_.find(who); known != entries_.end()) return known->second;
+  Hash256 key;
+  if (Entry* known = existing(who, key)) return *known;
   Entry entry;
-  entry.key = keccak256(who.bytes);
-  if (const auto stored = trie_.get(text_of(entry.key.bytes))) {
-    entry.account = Account::decode(*stored);
-  } else {
-    entry.fresh = true;
-    entry.account.full_shard_key = full_shard_key_;
-  }
+  entry.key = key;
+  entry.fresh = true;
+  entry.account.full_shard_key = full_shard_key_;
   asked_.push_back(who);
   return entries_.emplace(who, std::move(entry)).first->second;
+}
+
+World::Entry* World::existing(const Recipient& who, Hash256& key) {
+  if (const auto known = entries_.find(who); known != entries_.end()) return &known->second;
+  key = keccak256(who.bytes);
+  const std::string* const stored = trie_.get(text_of(key.bytes));
+  if (!stored) return nullptr;
+  Entry entry;
+  entry.key = key;
+  entry.account = Account::decode(*stored);
+  return &entries_.emplace(who, std::move(entry)).first->second;
 }
 
 } // namespace trunkline::quarkchain

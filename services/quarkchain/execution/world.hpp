@@ -38,8 +38,8 @@ class World {
   void begin_asking() noexcept { asked_.clear(); }
   void forget_asked();
 
-  /// Of an account as it is, whether or not it exists; it is not made by asking.
-  Account peek(const Recipient& who);
+  /// An account as it is, whether or not it exists; it is not made by asking. Valid until any other is asked for.
+  const Account& peek(const Recipient& who);
 
   /// Puts touched accounts into the trie and forgets all. Returns the root.
   Hash256 commit(FreshNodes& fresh);
@@ -53,6 +53,8 @@ class World {
   };
 
   Entry& at(const Recipient& who);
+  /// Null when it does not exist and has not been asked for.
+  Entry* existing(const Recipient& who, Hash256& key);
 
   const TrieNodes& nodes_;
   StateTrie trie_;

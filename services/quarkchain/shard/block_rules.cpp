@@ -58,9 +58,9 @@ std::uint64_t BlockRules::stale_max() const noexcept {
          shard_.consensus_config.target_block_time;
 }
 
-void BlockRules::check(const MinorBlock& block, std::uint64_t now) const {
+void BlockRules::check(const MinorBlock& block, const std::vector<Hash256>& transactions, std::uint64_t now) const {
   check_place(block, now);
-  check_content(block);
+  check_content(block, transactions);
   const MinorPointPtr parent = database_.minor(block.header.hash_prev_minor_block);
   if (!config_.skip_minor_difficulty_check) {
     const BigUint expected =
@@ -100,7 +100,7 @@ void BlockRules::check_place(const MinorBlock& block, std::uint64_t now) const {
                                                 parent->header.create_time, header.create_time));
 }
 
-void BlockRules::check_content(const MinorBlock& block) const {
+void BlockRules::check_content(const MinorBlock& block, const std::vector<Hash256>& transactions) const {
   const MinorBlockHeader& header = block.header;
   const MinorBlockMeta& meta = block.meta;
   if (const Hash256 expected = hash_of(meta); header.hash_meta != expected)
@@ -123,7 +123,7 @@ void BlockRules::check_content(const MinorBlock& block) const {
   if (meta.evm_xshard_gas_limit != Uint256(xshard_gas_limit()))
     refuse(Rule::xshard_gas_limit, fmt::format("incorrect xshard gas limit, expected {}, actual {}", xshard_gas_limit(),
                                                text(meta.evm_xshard_gas_limit)));
-  if (const Hash256 expected = merkle_root(block.tx_list); meta.hash_merkle_root != expected)
+  if (const Hash256 expected = merkle_root(transactions); meta.hash_merkle_root != expected)
     refuse(Rule::merkle_root,
            fmt::format("incorrect merkle root: expected {}, seen {}", expected.hex(), meta.hash_merkle_root.hex()));
   if (!contains_key(shard_.full_shard_id, header.coinbase_address.full_shard_key))
@@ -206,7 +206,8 @@ std::optional<PoswResult> BlockRules::posw_of(const MinorBlockHeader& header) co
   miner.create_time = header.create_time;
   miner.difficulty = header.difficulty;
   const Recipient& who = header.coinbase_address.recipient;
-  miner.stakes = executor_.account(executor_.state_after(parent->header, parent->meta), who).balances.of(genesis_token_);
+  miner.stakes =
+      executor_.account(executor_.state_after(parent->header, parent->meta), who).balances.of(genesis_token_);
   const auto counts = window_.counts(parent);
   if (const auto count = counts.find(who); count != counts.end()) miner.mined_in_window = count->second;
   miner.stake_per_block = stake_per_block(header);

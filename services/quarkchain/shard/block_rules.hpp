@@ -22,8 +22,9 @@ class BlockRules {
   BlockRules(const QuarkChainConfig& config, const ShardConfig& shard, const ShardDatabase& database,
              const Executor& executor);
 
-  /// In the order of the network; the first that fails says so. `now`: seconds of the clock. Errors: ConsensusRefusal.
-  void check(const MinorBlock& block, std::uint64_t now) const;
+  /// In the order of the network; the first that fails says so. `transactions`: the hashes of the block's. `now`:
+  /// seconds of the clock. Errors: ConsensusRefusal.
+  void check(const MinorBlock& block, const std::vector<Hash256>& transactions, std::uint64_t now) const;
   /// After it ran. Errors: ConsensusRefusal.
   void check(const MinorBlock& block, const Execution& execution, const XshardTxCursorInfo& cursor) const;
   /// What its miner is paid: the reward and the fees.
@@ -56,7 +57,7 @@ class BlockRules {
   bool has_rotation(const MinorBlockHeader& header) const noexcept;
   BigUint stake_per_block(const MinorBlockHeader& header) const;
   void check_place(const MinorBlock& block, std::uint64_t now) const;
-  void check_content(const MinorBlock& block) const;
+  void check_content(const MinorBlock& block, const std::vector<Hash256>& transactions) const;
   void check_root(const MinorBlock& block, const MinorPointPtr& parent) const;
 
   const QuarkChainConfig& config_;

@@ -14,6 +14,7 @@ namespace trunkline::quarkchain {
 struct IndexedBlock {
   Hash256 hash;
   std::shared_ptr<const MinorBlock> block;
+  std::vector<Hash256> transactions; // their hashes, in the order of the block
 };
 
 /// How the canonical chain changes when the tip moves.
@@ -24,14 +25,15 @@ struct ChainChange {
 
 class ChainIndex {
  public:
-  using SignedOf = std::function<SignedTransactionPtr(const TypedTransaction&)>;
+  using SignedOf = std::function<SignedTransactionPtr(const TypedTransaction&, const Hash256&)>;
 
   /// All must outlive it. `signed_of`: asked only while history is on, for who sent a transaction.
   ChainIndex(const ShardDatabase& database, std::uint32_t full_shard_id, SignedOf signed_of)
       : database_(database), full_shard_id_(full_shard_id), signed_of_(std::move(signed_of)) {}
 
-  /// From the canonical chain as it is to the one that ends with `tip`. Errors: StoreFailure.
-  ChainChange change_to(const MinorPointPtr& tip) const;
+  /// From the canonical chain as it is to the one that ends with `tip`. `at_hand`: a block that need not be read again,
+  /// or null. Errors: StoreFailure.
+  ChainChange change_to(const MinorPointPtr& tip, const IndexedBlock* at_hand) const;
   /// Removals first: a key that the new branch writes again survives.
   void write(const ChainChange& change, StoreBatch& into) const;
 

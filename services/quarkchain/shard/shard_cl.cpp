@@ -5,6 +5,7 @@
 #include "services/quarkchain/chain/hashes.hpp"
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/shard/shard_keys.hpp"
+#include "services/quarkchain/store/freed_memory.hpp"
 
 #include <fmt/format.h>
 
@@ -18,6 +19,7 @@ namespace {
 /// How far a block may move its root block beyond that of its parent, so that none has to read too many.
 constexpr std::uint64_t root_blocks_at_once_max = 100;
 constexpr std::size_t heights_seen_max = 4096;
+constexpr std::size_t accounts_few = 10'000; // whose first state leaves nothing behind that is worth a look
 
 template <class T> std::string bytes_of_value(const T& value) { return std::string(encoded(value).text()); }
 
@@ -37,7 +39,8 @@ ShardCL::ShardCL(const QuarkChainConfig& config, const ShardConfig& shard, Store
       neighbourhood_(config, shard.full_shard_id), identity_(config, shard, executor),
       rules_(config, shard, database_, executor), root_rules_(config, shard, neighbourhood_, database_),
       fork_choice_(database_, shard.genesis.root_height),
-      index_(database_, shard.full_shard_id, [this](const TypedTransaction& typed) { return signed_of(typed); }),
+      index_(database_, shard.full_shard_id,
+             [this](const TypedTransaction& typed, const Hash256& hash) { return signed_of(typed, hash); }),
       queue_(config.transaction_queue_size_limit_per_shard) {
   identity_.check(store);
 }
@@ -51,15 +54,18 @@ MinorBlock ShardCL::genesis_from(const RootBlock& root) {
                     shard_text(shard_.full_shard_id), root_hash.hex(), shard_.genesis.root_height, root.header.height));
   const MinorBlock genesis = genesis_minor_block(config_, shard_, root.header);
   const Hash256 hash = hash_of(genesis.header);
-  StoreBatch batch;
-  executor_.genesis(batch);
-  identity_.write(batch);
-  store_block(genesis, hash, {}, batch);
-  batch.put(shard_keys::root_block(root_hash), bytes_of_value(root));
-  batch.put(shard_keys::last_minor(root_hash), {});
-  batch.put(shard_keys::genesis(root_hash), bytes_of_value(genesis));
-  batch.put(shard_keys::committed(hash), {});
-  database_.write(batch);
+  {
+    StoreBatch batch;
+    executor_.genesis(batch);
+    identity_.write(batch);
+    store_block(genesis, hash, {}, batch);
+    batch.put(shard_keys::root_block(root_hash), bytes_of_value(root));
+    batch.put(shard_keys::last_minor(root_hash), {});
+    batch.put(shard_keys::genesis(root_hash), bytes_of_value(genesis));
+    batch.put(shard_keys::committed(hash), {});
+    database_.write(batch);
+  }
+  if (shard_.genesis.alloc.size() > accounts_few) give_back_freed_memory();
   if (!is_running()) move_to({database_.root(root_hash), nullptr, database_.minor(hash)}, false);
   return genesis;
 }
@@ -79,6 +85,7 @@ void ShardCL::start(const RootBlock& root_tip) {
   const Hash256 state = state_after(*next.minor);
   if (!executor_.holds(state))
     throw StoreFailure(fmt::format("the state {} of block {} is missing", state.hex(), next.minor->hash.hex()));
+  if (shard_.genesis.alloc.size() > accounts_few) give_back_freed_memory(); // whose root was made once more
   move_to(next, false);
   if (!held) add_root(root_tip);
 }
@@ -132,9 +139,12 @@ AddedBlock ShardCL::add_minor(const MinorBlock& block, const AddOptions& options
     added.known = true;
     return added;
   }
-  rules_.check(block, options.now);
+  // It outlives all that looks at it here.
+  const IndexedBlock at_hand{added.hash, std::shared_ptr<const MinorBlock>(std::shared_ptr<void>(), &block),
+                             hashes_of(block.tx_list)};
+  rules_.check(block, at_hand.transactions, options.now);
   StoreBatch batch;
-  Ran ran = run(block, batch);
+  Ran ran = run(block, at_hand.transactions, batch);
   store_block(block, added.hash, ran, batch);
   database_.write(batch);
 
@@ -142,7 +152,7 @@ AddedBlock ShardCL::add_minor(const MinorBlock& block, const AddOptions& options
   if (seen_.size() > heights_seen_max) seen_.erase(seen_.begin());
   const MinorPointPtr point = point_of(added.hash, block);
   added.tip_moved = added.hash != tips_.minor->hash && fork_choice_.takes_tip(tips_, point);
-  if (added.tip_moved) move_to({tips_.root, tips_.confirmed, point}, true);
+  if (added.tip_moved) move_to({tips_.root, tips_.confirmed, point}, true, &at_hand);
   added.coinbase.balance_map = std::move(ran.coinbase);
   added.sent = std::move(ran.execution.sent);
   added.taken = std::move(ran.taken);
@@ -153,22 +163,24 @@ void ShardCL::replay(const Hash256& hash) {
   const auto block = database_.minor_block(hash);
   if (!block) throw StoreFailure("block " + hash.hex() + " is missing");
   StoreBatch nowhere;
-  run(*block, nowhere);
+  run(*block, hashes_of(block->tx_list), nowhere);
 }
 
 void ShardCL::verify(const MinorBlock& block, std::uint64_t now) {
-  rules_.check(block, now);
+  const std::vector<Hash256> transactions = hashes_of(block.tx_list);
+  rules_.check(block, transactions, now);
   StoreBatch nowhere;
-  run(block, nowhere);
+  run(block, transactions, nowhere);
 }
 
 /// Runs it and holds the results to the header. The state goes into `into`.
-ShardCL::Ran ShardCL::run(const MinorBlock& block, StoreBatch& into) {
+ShardCL::Ran ShardCL::run(const MinorBlock& block, const std::vector<Hash256>& hashes, StoreBatch& into) {
   const MinorPointPtr parent = database_.minor(block.header.hash_prev_minor_block);
   std::vector<SignedTransactionPtr> transactions;
   transactions.reserve(block.tx_list.size());
   try {
-    for (const TypedTransaction& typed : block.tx_list) transactions.push_back(signed_of(typed));
+    for (const TypedTransaction& typed : block.tx_list)
+      transactions.push_back(signed_of(typed, hashes[transactions.size()]));
   } catch (const TransactionFailure& failure) {
     throw TransactionRefused(fmt::format("{} (transaction {} of the block)", failure.what(), transactions.size()));
   }
@@ -178,8 +190,7 @@ ShardCL::Ran ShardCL::run(const MinorBlock& block, StoreBatch& into) {
   setting.receipts_kept = [&] { return database_.receipts(hash_of(block.header)); };
   Ran ran;
   try {
-    ran.execution =
-        executor_.run(state_after(*parent), setting, cursor, transactions, into);
+    ran.execution = executor_.run(state_after(*parent), setting, cursor, transactions, into);
   } catch (const CapabilityMissing& missing) {
     stopped_ =
         fmt::format("block {} at height {}: {} (executor {} runs {})", hash_of(block.header).hex(), block.header.height,
@@ -255,7 +266,7 @@ void ShardCL::add_transaction(const TypedTransaction& typed) {
   const Hash256 hash = hash_of(typed);
   if (database_.transaction_place(hash)) throw TransactionRefused(hash.hex() + " is in a block already");
   if (queue_.has(hash)) throw TransactionRefused(hash.hex() + " waits already");
-  const SignedTransactionPtr transaction = signed_of(typed);
+  const SignedTransactionPtr transaction = signed_of(typed, hash);
   BlockSetting setting;
   setting.create_time = tips_.minor->header.create_time;
   setting.gas_limit = rules_.gas_limit();
@@ -284,8 +295,8 @@ MinorBlock ShardCL::build(std::uint64_t now, const Address& coinbase) {
 
   DepositCursor cursor = cursor_of(parent, anchor);
   std::vector<SignedTransactionPtr> taken;
-  const Execution execution = executor_.build(state_after(*parent), setting_of(header, parent), cursor,
-                                              queue_.all(), config_.min_mining_gas_price, taken);
+  const Execution execution = executor_.build(state_after(*parent), setting_of(header, parent), cursor, queue_.all(),
+                                              config_.min_mining_gas_price, taken);
   for (const SignedTransactionPtr& transaction : taken) block.tx_list.push_back(transaction->typed);
   block.meta.hash_merkle_root = merkle_root(block.tx_list);
   block.meta.hash_evm_state_root = execution.state_root;
@@ -346,18 +357,17 @@ RootPointPtr ShardCL::next_anchor() const {
   return database_.root_at(tips_.root, below->header.height + root_blocks_at_once_max);
 }
 
-SignedTransactionPtr ShardCL::signed_of(const TypedTransaction& typed) {
-  const Hash256 hash = hash_of(typed);
+SignedTransactionPtr ShardCL::signed_of(const TypedTransaction& typed, const Hash256& hash) {
   if (const SignedTransactionPtr waiting = queue_.find(hash)) return waiting;
   if (const SignedTransactionPtr* known = signed_.find(hash)) return *known;
-  SignedTransactionPtr transaction = SignedTransaction::of(typed);
+  SignedTransactionPtr transaction = SignedTransaction::of(typed, hash);
   signed_.keep(hash, transaction);
   return transaction;
 }
 
 /// Writes the index, and then moves. Transactions of blocks that leave wait again.
-void ShardCL::move_to(const Tips& next, bool put_back) {
-  const ChainChange change = index_.change_to(next.minor);
+void ShardCL::move_to(const Tips& next, bool put_back, const IndexedBlock* at_hand) {
+  const ChainChange change = index_.change_to(next.minor, at_hand);
   if (!change.leaving.empty() || !change.entering.empty()) {
     StoreBatch batch;
     index_.write(change, batch);
@@ -368,10 +378,11 @@ void ShardCL::move_to(const Tips& next, bool put_back) {
   executor_.set_head(state_after(*tips_.minor));
   if (put_back)
     for (const IndexedBlock& leaving : change.leaving)
-      for (const TypedTransaction& typed : leaving.block->tx_list) queue_.add(signed_of(typed));
+      for (std::size_t i = 0; i < leaving.transactions.size(); ++i)
+        queue_.add(signed_of(leaving.block->tx_list[i], leaving.transactions[i]));
   for (const IndexedBlock& entering : change.entering)
-    for (const TypedTransaction& typed : entering.block->tx_list) {
-      const SignedTransactionPtr transaction = signed_of(typed);
+    for (std::size_t i = 0; i < entering.transactions.size(); ++i) {
+      const SignedTransactionPtr transaction = signed_of(entering.block->tx_list[i], entering.transactions[i]);
       queue_.remove_used(transaction->sender, transaction->tx.nonce);
     }
 }

@@ -120,13 +120,13 @@ class ShardCL {
     TokenBalances coinbase;
   };
 
-  Ran run(const MinorBlock& block, StoreBatch& into);
+  Ran run(const MinorBlock& block, const std::vector<Hash256>& transactions, StoreBatch& into);
   void store_block(const MinorBlock& block, const Hash256& hash, const Ran& ran, StoreBatch& batch);
   BlockSetting setting_of(const MinorBlockHeader& header, const MinorPointPtr& parent) const;
   DepositCursor cursor_of(const MinorPointPtr& parent, const RootPointPtr& root) const;
   RootPointPtr next_anchor() const;
-  SignedTransactionPtr signed_of(const TypedTransaction& transaction);
-  void move_to(const Tips& next, bool put_back);
+  SignedTransactionPtr signed_of(const TypedTransaction& typed, const Hash256& hash);
+  void move_to(const Tips& next, bool put_back, const IndexedBlock* at_hand = nullptr);
 
   const QuarkChainConfig& config_;
   const ShardConfig& shard_;

@@ -65,7 +65,7 @@ awaitable<AddedBlock> HostedShard::add(const MinorBlock& block, const AddOptions
 
 void HostedShard::check(const MinorBlock& block, std::uint64_t now, Refusal code) const {
   try {
-    cl_.rules().check(block, now);
+    cl_.rules().check(block, hashes_of(block.tx_list), now);
   } catch (const ConsensusRefusal& refusal) {
     throw Refused(code, "shard " + shard_text(branch()) + ": " + refusal.what());
   } catch (const std::overflow_error& failure) {
@@ -74,9 +74,7 @@ void HostedShard::check(const MinorBlock& block, std::uint64_t now, Refusal code
 }
 
 awaitable<void> HostedShard::verify(Hash256 hash, std::uint64_t now) {
-  const auto action = [&] {
-    return guarded(Refusal::failed, [&] { return DatabaseCheck(cl_).fault_of(hash, now); });
-  };
+  const auto action = [&] { return guarded(Refusal::failed, [&] { return DatabaseCheck(cl_).fault_of(hash, now); }); };
   const std::optional<std::string> fault = co_await answered(action);
   if (fault)
     throw Refused(Refusal::bad_message,
@@ -104,7 +102,8 @@ awaitable<void> HostedShard::start(const RootBlock& root_tip) {
     why = down.what();
   }
   if (!why.empty())
-    throw Refused(Refusal::failed, fmt::format("the execution layer of shard {} is down: {}", shard_text(branch()), why));
+    throw Refused(Refusal::failed,
+                  fmt::format("the execution layer of shard {} is down: {}", shard_text(branch()), why));
 }
 
 awaitable<MinorBlock> HostedShard::genesis_from(const RootBlock& root) {

@@ -61,6 +61,9 @@ std::unique_ptr<Store> open_store(const std::string& directory, bool clean) {
   options.keep_log_file_num = 2;
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.max_open_files = 256;
+  // One database for each shard, and many shards in one process: what waits to be written is small, and so is what it
+  // costs to write it often.
+  options.write_buffer_size = std::size_t{8} << 20;
   options.stats_dump_period_sec = 0; // no thread that writes statistics nobody reads
   options.stats_persist_period_sec = 0;
   if (clean) {

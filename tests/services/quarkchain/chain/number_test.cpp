@@ -86,3 +86,33 @@ TEST_CASE("token id: names and numbers as Python has them") {
   for (const char* wrong : {"", "qkc", "Q KC", "ZZZZZZZZZZZZZ"}) CHECK_FALSE(token_id(wrong));
   CHECK_FALSE(token_name(4873763662273663092));
 }
+
+TEST_CASE("numbers: arithmetic is the same on both sides of 128 bits") {
+  // What holds for all numbers, tried where one way of computing ends and the other begins.
+  std::vector<BigUint> numbers{0, 1, 2, 255, 256, BigUint(UINT64_MAX)};
+  for (const int bits : {63, 64, 65, 119, 120, 121, 127, 128, 129, 250}) {
+    BigUint power = 1;
+    for (int i = 0; i < bits; ++i) power = power + power;
+    for (const BigUint& near : {power - BigUint(1), power, power + BigUint(1)}) numbers.push_back(near);
+  }
+
+  for (const BigUint& a : numbers)
+    for (const BigUint& b : numbers) {
+      CAPTURE(a.to_decimal());
+      CAPTURE(b.to_decimal());
+      CHECK(a + b == b + a);
+      CHECK((a + b) - b == a);
+      CHECK(a * b == b * a);
+      CHECK(a * (b + BigUint(1)) == a * b + a);
+      if (a < b) CHECK_THROWS_AS(a - b, std::overflow_error);
+      if (b.is_zero()) {
+        CHECK_THROWS_AS(a / b, std::domain_error);
+        continue;
+      }
+      CHECK((a * b) / b == a);
+      const BigUint quotient = a / b;
+      CHECK(quotient * b <= a);
+      CHECK(a - quotient * b < b);
+      CHECK(BigUint::scaled(a, 3, 2) == a * BigUint(3) / BigUint(2));
+    }
+}

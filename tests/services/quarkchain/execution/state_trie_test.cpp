@@ -1,4 +1,5 @@
 // The trie that is read and changed, held to the one that is made of all entries at once.
+#include "services/quarkchain/chain/rlp.hpp"
 #include "services/quarkchain/chain/trie.hpp"
 #include "services/quarkchain/execution/account.hpp"
 #include "services/quarkchain/execution/state_trie.hpp"
@@ -34,7 +35,7 @@ TEST_CASE("state trie: whatever is set and removed, the root is that of what is 
 
   for (int block = 0; block < 60; ++block) {
     // Each block begins from what the last one wrote, with nothing loaded.
-    const TrieNodes nodes(*store, 64);
+    TrieNodes nodes(*store, 4096);
     StateTrie trie(nodes, root);
     const int changes = static_cast<int>(random() % 40);
     for (int i = 0; i < changes; ++i) {
@@ -49,7 +50,7 @@ TEST_CASE("state trie: whatever is set and removed, the root is that of what is 
     FreshNodes fresh;
     root = trie.commit(fresh);
     StoreBatch batch;
-    TrieNodes::write(fresh, batch);
+    nodes.write(std::move(fresh), batch);
     store->write(batch);
 
     REQUIRE(root == root_of(entries));
@@ -57,7 +58,7 @@ TEST_CASE("state trie: whatever is set and removed, the root is that of what is 
     for (int i = 0; i < 200; ++i) {
       const auto known = entries.find(std::to_string(i));
       const auto value = again.get(key_of(std::to_string(i)));
-      REQUIRE(value.has_value() == (known != entries.end()));
+      REQUIRE((value != nullptr) == (known != entries.end()));
       if (value) REQUIRE(*value == known->second);
     }
   }
@@ -107,7 +108,7 @@ TEST_CASE("state trie: a state that is not there is named, not taken for an empt
 
 TEST_CASE("account: its bytes are those of its tokens, few and many, and it stays with a trie once it has one") {
   const auto store = make_memory_store();
-  const TrieNodes nodes(*store);
+  TrieNodes nodes(*store);
   Account account;
   account.nonce = 3;
   account.full_shard_key = 0x10002;
@@ -118,7 +119,7 @@ TEST_CASE("account: its bytes are those of its tokens, few and many, and it stay
   account.balances[17] = *BigUint::from_decimal("1267650600228229401496703205376");
   const std::string many = account.encode(nodes, fresh);
   StoreBatch batch;
-  TrieNodes::write(fresh, batch);
+  nodes.write(std::move(fresh), batch);
   store->write(batch);
   Account back = Account::decode(many);
 
@@ -135,4 +136,48 @@ TEST_CASE("account: its bytes are those of its tokens, few and many, and it stay
   const Account empty = Account::decode(back.encode(nodes, none));
   CHECK(empty.token_trie == blank_root());
   CHECK(!empty.is_blank());
+}
+
+TEST_CASE("rlp: what is appended in pieces is what is made at once, and as long as was said") {
+  for (const std::size_t size : {0u, 1u, 2u, 55u, 56u, 255u, 256u, 65535u, 65536u})
+    for (const char byte : {'\x01', '\x7f', '\x80'}) {
+      CAPTURE(size);
+      const std::string bytes(size, byte);
+      std::string pieces;
+      rlp_append_bytes(pieces, bytes);
+      CHECK(pieces == rlp_bytes(bytes));
+      CHECK(pieces.size() == rlp_bytes_size(bytes));
+      std::string list;
+      rlp_append_list_head(list, pieces.size());
+      CHECK(list + pieces == RlpList().add(bytes).encoded());
+    }
+}
+
+TEST_CASE("memory store: a scan is in order, whether a key is that of a node or not") {
+  const auto store = make_memory_store();
+  StoreBatch batch;
+  for (const char* key : {"state_p1", "state_nb", "a", "state_na", "state_c1", "state_nc", "z", "state_"})
+    batch.put(key, std::string("of ") + key);
+  batch.put("state_nb", "again");
+  batch.put("state_nd", "gone");
+  batch.erase("state_nd");
+  store->write(batch);
+  const auto scanned = [&](std::string_view prefix, std::string_view from, std::size_t count_max = 100) {
+    std::vector<std::string> keys;
+    store->scan(prefix, from, [&](std::string_view key, std::string_view value) {
+      CHECK(store->get(key) == std::string(value));
+      keys.emplace_back(key);
+      return keys.size() < count_max;
+    });
+    return keys;
+  };
+
+  using Keys = std::vector<std::string>;
+  CHECK(scanned("", "") == Keys{"a", "state_", "state_c1", "state_na", "state_nb", "state_nc", "state_p1", "z"});
+  CHECK(scanned("state_n", "state_nb") == Keys{"state_nb", "state_nc"});
+  CHECK(scanned("state_", "state_nb") == Keys{"state_nb", "state_nc", "state_p1"});
+  CHECK(scanned("state_nb", "") == Keys{"state_nb"});
+  CHECK(scanned("", "state_c", 3) == Keys{"state_c1", "state_na", "state_nb"});
+  CHECK(store->get("state_nb") == "again");
+  CHECK(!store->has("state_nd"));
 }
