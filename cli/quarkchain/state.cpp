@@ -39,6 +39,7 @@ Command add_quarkchain_state(CLI::App& quarkchain) {
   command->add_option("--db", options->db, "The directory of one shard's database; it is only read")->required();
   command->add_option("--at", options->at, "The hash of a minor block that it holds")->required();
   command->footer(
+      "Of a shard with an execution layer the accounts are kept there: its block is named instead.\n"
       "Exit codes: 0 printed; 1 there is no such block or state; 11 the database cannot be read.\n\n"
       "Example:\n"
       "  trunkline quarkchain state --db db/shard-1 --at 3b6f0f7d... | jq .accounts");

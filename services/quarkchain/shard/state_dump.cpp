@@ -57,6 +57,12 @@ std::string receipt_json(const Receipt& receipt) {
   return line.add("full_shard_key", receipt.full_shard_key).add("rlp", to_hex(receipt.to_rlp())).take();
 }
 
+/// The block of the execution layer whose state is that of a minor block.
+std::string engine_block(const Store& store, const Hash256& minor) {
+  if (const auto hash = store.get(shard_keys::of_hash("el_", minor))) return to_hex(*hash);
+  return store.get(shard_keys::meta("el_genesis")).value_or("");
+}
+
 void dump_accounts(const TrieNodes& nodes, const Hash256& root, const Write& write) {
   List accounts(write, "accounts");
   StateTrie(nodes, root).walk(std::nullopt, [&](const std::string& key, const std::string& value) {
@@ -86,7 +92,8 @@ void dump_state(Store& store, const Hash256& minor, const Write& write) {
   const auto block = database.minor_block(minor);
   if (!block) throw StoreFailure("the database holds no block " + minor.hex());
   const Hash256& root = block->meta.hash_evm_state_root;
-  if (root != blank_root() && !nodes.has(root))
+  const bool of_engine = store.get(shard_keys::meta("executor")).value_or("").starts_with("engine");
+  if (!of_engine && root != blank_root() && !nodes.has(root))
     throw StoreFailure(fmt::format("the database does not hold the state {} of block {}", root.hex(), minor.hex()));
   std::string header;
   std::string meta;
@@ -95,7 +102,13 @@ void dump_state(Store& store, const Hash256& minor, const Write& write) {
   std::string begin = JsonLine().add("block", minor.hex()).add_json("header", header).add_json("meta", meta).take();
   begin.pop_back(); // the brace: what follows is too much for one string
   write(begin);
-  dump_accounts(nodes, root, write);
+  if (of_engine) {
+    std::string named = ",\n\"execution_layer_block\": ";
+    append_json_text(named, engine_block(store, minor));
+    write(named);
+  } else {
+    dump_accounts(nodes, root, write);
+  }
   {
     List receipts(write, "receipts");
     for (const Receipt& receipt : database.receipts(minor)) receipts.add(receipt_json(receipt));

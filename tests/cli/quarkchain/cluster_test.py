@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import socket
@@ -510,6 +511,28 @@ def test_a_database_is_checked_while_nobody_runs_it_and_damage_is_found():
         assert re.match(r"1 of 1 blocks, \d+ a second, 0 s left\n$", done.stderr), done
         assert "expected the database of a shard" in trouble(place.run("checkdb", "--db", "master"), 1)
         assert "no/such" in trouble(place.run("checkdb", "--db", "no/such"), 11)
+
+
+def test_what_cannot_be_read_or_written_is_exit_code_11():
+    with Place({"S0": SHARDS}) as place:
+        no_such = subprocess.run([PROGRAM, "quarkchain", "check", "no/such.json"], capture_output=True, text=True, cwd=place.directory.name)
+        assert "no/such.json" in trouble(no_such, 11)
+        no_such = subprocess.run([PROGRAM, "quarkchain", "state", "--db", "no/such", "--at", "00" * 32], capture_output=True, text=True, cwd=place.directory.name)
+        assert "no/such" in trouble(no_such, 11)
+        assert place.path in trouble(place.run("slave", "--node_id", "S0", "--data", place.path), 11)
+
+
+def test_a_slave_whose_disk_is_full_refuses_what_it_cannot_keep_and_ends_with_11():
+    def small_files():  # a write beyond it fails, as the signal is ignored
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40000, 40000))
+
+    with Place({"S0": SHARDS}) as place:
+        slave = place.start("slave", "--node_id", "S0", "--data", "shards", preexec_fn=small_files, restore_signals=False)
+        assert next_line(slave).startswith("listening on tcp://")
+        words = [word for _ in range(200) for word in ("--exec", "root")]
+        assert place.run("master", *words).returncode != 0
+        equal(slave.wait(PATIENCE), 11)
+        assert "writing shards/shard-" in place.log(), place.log()
 
 
 def test_settings_that_nobody_reads_are_named_in_the_log():

@@ -64,7 +64,7 @@ class TransfersBetweenMixedClusters:
         self.tip, _ = self.root_of_all()  # where the last deposits arrive
         equal(total, self.ROUNDS * self.TRANSFERS)
 
-    def check_balances_are_exact_to_the_last_unit_in_shards_of_both_kinds(self):
+    def check_scenario_12_balances_are_exact_to_the_last_unit_in_shards_of_both_kinds(self):
         for recipient, amounts in ((RICH, self.rich), (SMALL, self.small)):
             seen = self.source.master.account_data(recipient=recipient)
             equal({shard: seen[str(shard)]["balances"].get("35760") for shard in SHARDS}, {shard: str(amount) for shard, amount in amounts.items()})
@@ -116,7 +116,7 @@ class TransfersBetweenMixedClusters:
             mined = self.target.master.mine_minor_block(branch=shard)
             until(lambda: (self.source.master.minor_block(branch=shard, height=mined["height"]) or {}).get("hash") == mined["hash"])
 
-    def check_the_real_master_s_check_db_passes_after_a_restart(self):
+    def check_scenario_20_the_real_master_s_check_db_passes_after_a_restart(self):
         for cluster in (self.source, self.target):
             cluster.master.quit()
             cluster.master.ended()

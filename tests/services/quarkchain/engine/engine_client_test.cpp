@@ -1,5 +1,5 @@
-// Shards whose transactions a real execution layer runs: @ethereumjs/client, which `./dev setup --el` installs. Where it
-// is not installed nothing runs, and it is said.
+// Shards whose transactions a real execution layer runs: @ethereumjs/client, which `./dev setup --el` installs. Where
+// it is not installed nothing runs, and it is said.
 //
 //   1. Each test has a directory of its own, in which the client keeps its chain, and a backend with one shard.
 //   2. What the master and wallets of a cluster would ask is asked directly.
@@ -81,7 +81,9 @@ std::string creation_code() {
 
 } // namespace
 
-TEST_CASE("execution layer: it boots, makes a contract with an event, is called, and its blocks are rewarded") {
+TEST_CASE(
+    "quarkchain scenario 18: a real execution layer boots, makes a contract with an event, is called, and its blocks "
+    "are rewarded") {
   ClientBench bench;
   bench.begin();
   const TypedTransaction creation = bench.transaction(0, std::nullopt, 0, creation_code());
@@ -139,7 +141,9 @@ TEST_CASE("execution layer: it boots, makes a contract with an event, is called,
   CHECK(bench.code_of([&] { bench.ask(check); }) == 0);
 }
 
-TEST_CASE("execution layer: a branch that is left and comes back has its receipts and logs") {
+TEST_CASE(
+    "quarkchain scenario 19: with a real execution layer a branch that is left and comes back has its receipts and "
+    "logs") {
   ClientBench bench;
   bench.begin();
   const RootBlock root = bench.root_of(bench.genesis(), {bench.tip().header});
@@ -161,7 +165,9 @@ TEST_CASE("execution layer: a branch that is left and comes back has its receipt
   CHECK(bench.mined().header.height == 3);
 }
 
-TEST_CASE("execution layer: killed between a payload and its head it is started again, and no block is lost") {
+TEST_CASE(
+    "quarkchain scenario 15: a real execution layer killed before a block becomes its head is started again, and no "
+    "block is lost") {
   ClientBench bench;
   bench.begin();
   for (int i = 0; i < 3; ++i) bench.mined();
@@ -176,7 +182,8 @@ TEST_CASE("execution layer: killed between a payload and its head it is started 
   CHECK(bench.mined().header.height == 5);
 }
 
-TEST_CASE("execution layer: its data are deleted, and it gets its blocks from ours, up to the same head") {
+TEST_CASE(
+    "quarkchain scenario 16: a real execution layer without its data gets its blocks from ours, up to the same head") {
   ClientBench bench;
   bench.begin();
   bench.send(bench.transaction(0, Signer(2).address, 5));
@@ -194,7 +201,9 @@ TEST_CASE("execution layer: its data are deleted, and it gets its blocks from ou
   CHECK(bench.mined().header.height == 5);
 }
 
-TEST_CASE("execution layer: one that was started with another genesis is refused, and both are named") {
+TEST_CASE(
+    "quarkchain scenario 17: a real execution layer that was started with another genesis is refused, and both are "
+    "named") {
   ClientBench bench;
   std::ofstream(bench.directory + "/another.json")
       << R"({"config":{"chainId":100001,"homesteadBlock":0,"eip150Block":0,"eip155Block":0,"eip158Block":0,"byzantiumBlock":0,)"

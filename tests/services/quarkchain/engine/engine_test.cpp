@@ -4,7 +4,10 @@
 #include "services/quarkchain/engine/engine_executor.hpp"
 #include "services/quarkchain/engine/engine_token.hpp"
 #include "services/quarkchain/engine/engine_transaction.hpp"
+#include "services/quarkchain/chain/codec.hpp"
 #include "services/quarkchain/shard/shard_keys.hpp"
+#include "services/quarkchain/shard/state_dump.hpp"
+#include "services/quarkchain/shards/engine_check.hpp"
 #include "tests/services/quarkchain/engine/engine_bench.hpp"
 #include "tests/services/quarkchain/engine/model_engine.hpp"
 
@@ -163,7 +166,9 @@ TEST_CASE("engine: a transaction is in a block with its receipt, and the miner i
   CHECK(bench.receipt(transaction).receipt.success == std::string(1, '\1'));
 }
 
-TEST_CASE("engine: a transaction of another version is refused, and the log says what is missing") {
+TEST_CASE(
+    "quarkchain scenario 18: a transaction of version 0 is refused by an engine shard, and the log says what is "
+    "missing") {
   ModelBench bench;
   bench.begin();
   EvmTransaction tx = EvmTransaction::from(bench.transaction(0, Signer(2).address, 5));
@@ -274,7 +279,31 @@ TEST_CASE("engine: what one that lies says is an error by name, its shard recove
   }
 }
 
-TEST_CASE("engine: one that has lost its blocks gets them again, with the same head, and no block twice") {
+TEST_CASE(
+    "quarkchain scenario 15: an execution layer that goes between payload and head comes back, and no block is lost or "
+    "doubled") {
+  ModelBench bench;
+  bench.begin();
+  for (int i = 0; i < 3; ++i) bench.mined();
+  const MinorBlock block = bench.next_block();
+  const Hash256 payload = PayloadMark::from(block.header.extra_data)->block_hash;
+  bench.model().lie("engine_forkchoiceUpdatedV2", Lie::half); // it has the payload, and dies while it makes it the head
+
+  CHECK(bench.code_of([&] { bench.add(block); }) == 1);
+  const auto died = std::chrono::steady_clock::now();
+  CHECK(bench.model().holds(payload));
+  bench.wait_until([&] { return bench.code_of([&] { bench.add(block); }) == 0; });
+
+  CHECK(std::chrono::steady_clock::now() - died < 10s);
+  CHECK(bench.tip().header == block.header);
+  CHECK(bench.model().head() == payload);
+  CHECK(bench.mined().header.height == 5);
+  CHECK(bench.model().credited(Signer(9).address) == 5 * 2); // each block has been rewarded once
+}
+
+TEST_CASE(
+    "quarkchain scenario 16: an execution layer that has lost its blocks gets them again, with the same head, and none "
+    "twice") {
   ModelBench bench;
   bench.begin();
   for (int i = 0; i < 6; ++i) bench.mined();
@@ -288,7 +317,8 @@ TEST_CASE("engine: one that has lost its blocks gets them again, with the same h
   CHECK(bench.said("blocks were run again"));
 }
 
-TEST_CASE("engine: one with another genesis is refused at the start, and both are named") {
+TEST_CASE(
+    "quarkchain scenario 17: an execution layer with another genesis is refused at the start, and both are named") {
   ModelBench bench;
   Hash256 another;
   another.bytes[0] = std::byte{7};
@@ -317,7 +347,9 @@ TEST_CASE("engine: one that ends again and again is given up, and the slave goes
   CHECK(bench.mined(other).header.height == 1);
 }
 
-TEST_CASE("engine: receipts answer as before when a branch is left and comes back, though its own are lost") {
+TEST_CASE(
+    "quarkchain scenario 19: receipts answer as before when a branch is left and comes back, though the layer has lost "
+    "its own") {
   ModelBench bench;
   bench.begin();
   const RootBlock root = bench.root_of(bench.genesis(), {bench.tip().header});
@@ -345,6 +377,66 @@ TEST_CASE("engine: receipts answer as before when a branch is left and comes bac
   CheckMinorBlockRequest check;
   check.minor_block_header = first.header;
   CHECK(bench.code_of([&] { bench.ask(check); }) == 0);
+}
+
+TEST_CASE(
+    "engine: a database is checked by a layer that begins with nothing, and a changed block and its children are "
+    "named") {
+  ModelBench bench;
+  bench.begin();
+  bench.send(bench.transaction(0, Signer(2).address, 5));
+  std::vector<MinorBlock> blocks{bench.paid_block()};
+  bench.add(blocks[0]);
+  for (int i = 0; i < 3; ++i) blocks.push_back(bench.mined());
+  const auto faults = [&](const std::map<std::string, std::string>& kept, Hash256* head) {
+    const ShardConfig& shard = *bench.config().find_shard(own);
+    ModelEngine fresh(bench.io, shard.eth_chain_id, EngineGenesis(bench.config(), shard).hash());
+    auto store = make_memory_store();
+    StoreBatch batch;
+    for (const auto& [key, value] : kept) batch.put(key, value);
+    store->write(batch);
+    EngineSettings settings = bench.engine;
+    settings.running = [&](std::uint32_t) { return fresh.address(); };
+    EngineCheck check(bench.config(), shard, std::move(store), settings, true, {});
+    bench.run(check.start());
+    std::map<Hash256, std::string> found;
+    for (const Hash256& block : check.blocks())
+      if (const auto fault = bench.run_for(check.fault_of(block, bench.time))) found.emplace(block, *fault);
+    if (head) *head = fresh.head();
+    return found;
+  };
+  auto kept = contents(*bench.stores.at(own));
+  Hash256 head;
+
+  CHECK(faults(kept, &head).empty());
+  CHECK(head == bench.model().head());
+  MinorBlock damaged = blocks[1];
+  damaged.meta.hash_evm_state_root.bytes[0] ^= std::byte{1};
+  kept[shard_keys::minor_block(hash_of(damaged.header))] = std::string(encoded(damaged).text());
+  const auto found = faults(kept, nullptr);
+
+  CHECK(found.size() == 3);
+  CHECK(found.at(hash_of(blocks[1].header)).find("hash of meta mismatch") != std::string::npos);
+  CHECK(found.at(hash_of(blocks[2].header)).find("its parent " + hash_of(blocks[1].header).hex()) != std::string::npos);
+}
+
+TEST_CASE("engine: what its database says of a block names the block of the execution layer that has its accounts") {
+  ModelBench bench;
+  bench.begin();
+  const MinorBlock block = bench.mined();
+  const auto dumped = [&](const Hash256& hash) {
+    std::string text;
+    dump_state(*bench.stores.at(own), hash, [&](std::string_view part) { text += part; });
+    return Json::parse(text);
+  };
+
+  const Json dump = dumped(hash_of(block.header));
+  CHECK(dump.find("execution_layer_block")->text == PayloadMark::from(block.header.extra_data)->block_hash.hex());
+  CHECK(!dump.find("accounts"));
+  CHECK(dump.find("canonical")->items.size() == 2);
+  const Json genesis = dumped(block.header.hash_prev_minor_block);
+  CHECK(genesis.find("execution_layer_block")->text ==
+        EngineGenesis(bench.config(), *bench.config().find_shard(own)).hash().hex());
 }
 
 TEST_CASE("engine: whichever write fails, a restart ends at the tip of a twin to which nothing happened") {

@@ -32,8 +32,8 @@ QuarkChainConfig config_of(const Settings& settings) {
         "{{\"TARGET_BLOCK_TIME\": 3}}, \"COINBASE_AMOUNT\": 100, \"POSW_CONFIG\": {{}}, \"GENESIS\": "
         "{{\"ROOT_HEIGHT\": {}, "
         "\"DIFFICULTY\": {}, \"GAS_LIMIT\": {}, \"ALLOC\": {{{}}}}}{}}}",
-        chain == 0 ? "" : ", ", chain, chain == 1 ? settings.root_height : 0, settings.difficulty,
-        chain == 0 ? settings.gas_limit : 12000000,
+        chain == 0 ? "" : ", ", chain, chain == 1 ? settings.root_height : settings.root_height_of_own,
+        settings.difficulty, chain == 0 ? settings.gas_limit : 12000000,
         chain == 0 ? (settings.alloc.empty() ? rich : settings.alloc) : std::string(), members(settings.chain));
   // Of a member that is there twice the last counts.
   return QuarkChainConfig::from_json(Json::parse(fmt::format(

@@ -53,6 +53,7 @@ struct Settings {
   std::string chain;            // members of each chain
   std::string alloc;            // of chain 0
   std::uint32_t root_height = 0; // of chain 1
+  std::uint32_t root_height_of_own = 0;
 };
 QuarkChainConfig config_of(const Settings& settings);
 

@@ -1,6 +1,7 @@
 // One shard by itself: what it takes for true, which block is its tip, what it keeps. Blocks are made by the shard's
 // own rules, then bent; what another implementation would have made is in golden_steps_test.cpp.
 #include "services/quarkchain/chain/hashes.hpp"
+#include "services/quarkchain/shard/database_check.hpp"
 #include "services/quarkchain/shard/shard_keys.hpp"
 #include "services/quarkchain/shard/shard_reads.hpp"
 #include "services/quarkchain/shard/shard_work.hpp"
@@ -10,8 +11,11 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace trunkline;
 using namespace trunkline::quarkchain;
@@ -39,9 +43,49 @@ const std::uint64_t qkc = token_id("QKC").value();
 
 } // namespace
 
+// --- scenario 1: the order of the checks
+
+TEST_CASE("quarkchain scenario 1: of any two checks that a block fails, the earlier one is named") {
+  ShardChain chain;
+  struct Break {
+    Rule rule;
+    std::function<void(MinorBlock&)> bend;
+  };
+  // In the order of the network. None of them hides another: each changes members of its own.
+  const std::vector<Break> breaks = {
+      {Rule::version, [](MinorBlock& block) { block.header.version = 1; }},
+      {Rule::height_follows, [](MinorBlock& block) { block.header.height = 5; }},
+      {Rule::branch, [](MinorBlock& block) { block.header.branch.value = ShardChain::other; }},
+      {Rule::time_not_ahead, [&](MinorBlock& block) { block.header.create_time = chain.now + 16; }},
+      {Rule::extra_data_size, [](MinorBlock& block) { block.header.extra_data = Bytes2(std::string(1025, 'x')); }},
+      {Rule::tracking_data_size, [](MinorBlock& block) { block.tracking_data = Bytes2(std::string(1025, 'x')); }},
+      {Rule::gas_limit, [](MinorBlock& block) { block.header.evm_gas_limit = Uint256(12000001); }},
+      {Rule::merkle_root, [](MinorBlock& block) { block.meta.hash_merkle_root.bytes[0] ^= std::byte{1}; }},
+      {Rule::coinbase_in_shard, [](MinorBlock& block) { block.header.coinbase_address.full_shard_key = 0x10000; }},
+      {Rule::difficulty, [](MinorBlock& block) { block.header.difficulty = BigUint(9999); }},
+      {Rule::root_held, [](MinorBlock& block) { block.header.hash_prev_root_block.bytes[0] ^= std::byte{1}; }},
+  };
+  const MinorBlock good = chain.block();
+  const auto before = contents(chain.store());
+
+  for (std::size_t first = 0; first < breaks.size(); ++first)
+    for (std::size_t second = first + 1; second < breaks.size(); ++second) {
+      CAPTURE(first);
+      CAPTURE(second);
+      MinorBlock block = good;
+      breaks[second].bend(block);
+      CHECK(rule_of([&] { chain.add(finished(block)); }) == breaks[second].rule);
+      breaks[first].bend(block);
+      CHECK(rule_of([&] { chain.add(finished(block)); }) == breaks[first].rule);
+    }
+  CHECK(contents(chain.store()) == before);
+  CHECK(chain.add(good).tip_moved);
+}
+
 // --- scenario 2: times
 
-TEST_CASE("shard: a block may be 15 seconds ahead of the clock and no more, and never as old as its parent") {
+TEST_CASE(
+    "quarkchain scenario 2: a block may be 15 seconds ahead of the clock and no more, and never as old as its parent") {
   ShardChain chain;
   const MinorBlock block = chain.block();
   MinorBlock same_time = chain.block();
@@ -56,7 +100,9 @@ TEST_CASE("shard: a block may be 15 seconds ahead of the clock and no more, and 
 
 // --- scenarios 3 to 5: which block is the tip
 
-TEST_CASE("shard: of two blocks of a height the first stays, unless the second knows more of the root chain") {
+TEST_CASE(
+    "quarkchain scenario 3: of two blocks of a height the first stays, unless the second knows more of the root "
+    "chain") {
   ShardChain chain;
   const RootBlock root = chain.root_on(chain.genesis_root());
   const MinorBlockHeader genesis = chain.tip();
@@ -72,7 +118,9 @@ TEST_CASE("shard: of two blocks of a height the first stays, unless the second k
   CHECK(chain.tip_hash() == hash_of(knows_more.header));
 }
 
-TEST_CASE("shard: a heavier root block that confirms a lower branch puts the tip on what it confirms, no further") {
+TEST_CASE(
+    "quarkchain scenario 4: a heavier root block that confirms a lower branch puts the tip on what it confirms, no "
+    "further") {
   ShardChain chain;
   const RootBlock light = chain.root_on(chain.genesis_root(), {chain.tip()});
   const MinorBlockHeader genesis = chain.tip();
@@ -95,7 +143,7 @@ TEST_CASE("shard: a heavier root block that confirms a lower branch puts the tip
   CHECK(chain.add(next).tip_moved);
 }
 
-TEST_CASE("shard: the root tip moves to a heavier block only, not to an equal one") {
+TEST_CASE("quarkchain scenario 5: the root tip moves to a heavier block only, not to an equal one") {
   ShardChain chain;
   const RootBlock a = chain.root_on(chain.genesis_root(), {}, 1001);
   const RootBlock b = chain.root_on(chain.genesis_root(), {chain.tip()}, 1001);
@@ -109,7 +157,10 @@ TEST_CASE("shard: the root tip moves to a heavier block only, not to an equal on
 
 // --- scenario 6: restart
 
-TEST_CASE("shard: after a restart it stands where the root chain confirms it, and unconfirmed blocks are left alone") {
+TEST_CASE(
+    "quarkchain scenario 6: after a restart it stands where the root chain confirms it, and unconfirmed blocks are "
+    "left "
+    "alone") {
   ShardChain chain;
   chain.add(chain.block());
   const RootBlock first = chain.root_on(chain.genesis_root(), {chain.cl().unconfirmed_headers()});
@@ -134,7 +185,9 @@ TEST_CASE("shard: after a restart it stands where the root chain confirms it, an
   CHECK(chain.add(dropped, true).tip_moved);
 }
 
-TEST_CASE("shard: a root tip that follows one that is held is added at the start, any other is refused by name") {
+TEST_CASE(
+    "quarkchain scenario 6: a root tip that follows one that is held is added at the start, any other is refused by "
+    "name") {
   ShardChain chain;
   const RootBlock next = chain.root_on(chain.genesis_root(), {chain.tip()});
   const RootBlock far = chain.root_on(chain.root_on(next));
@@ -158,9 +211,50 @@ TEST_CASE("shard: the database of other rules or another shard is refused, with 
   CHECK_NOTHROW(ShardChain({}, store.get(), false));
 }
 
+// --- scenario 7: a late genesis
+
+TEST_CASE(
+    "quarkchain scenario 7: where the root chain forks below a late genesis, the tip goes to the other one, and back") {
+  Settings settings;
+  settings.root_height_of_own = 2;
+  ShardChain chain(settings, nullptr, false);
+  const RootBlock below = chain.root_on(chain.genesis_root());
+  const RootBlock first = chain.root_on(below);
+  CHECK_THROWS_AS(chain.cl().genesis_from(below), ConsensusRefusal);
+  const MinorBlock genesis = chain.cl().genesis_from(first);
+  CHECK(chain.tip() == genesis.header);
+  CHECK(genesis.meta.xshard_tx_cursor_info == XshardTxCursorInfo{2, 0, 0});
+  const MinorBlock block = chain.block();
+  chain.add(block);
+
+  // The root chain leaves first for another block of its height: only the genesis of the shard is another one.
+  RootBlock second = chain.root_on(below, {}, 1200);
+  const MinorBlock other_genesis = chain.cl().genesis_from(second);
+  CHECK(hash_of(other_genesis.header) != hash_of(genesis.header));
+  CHECK(other_genesis.meta.hash_evm_state_root == genesis.meta.hash_evm_state_root);
+  CHECK(chain.tip() == block.header); // made, and not yet where the root chain goes
+  const RootBlock on_second = chain.root_on(second, {other_genesis.header}, 1000);
+  CHECK(chain.add(on_second).tip_moved);
+  CHECK(chain.tip() == other_genesis.header);
+  CHECK(chain.cl().database().minor_at(0) == hash_of(other_genesis.header));
+  CHECK(!chain.cl().database().minor_at(1));
+  chain.add(chain.block());
+  CHECK(chain.tip().height == 1);
+
+  // And back, heavier: the block of the first branch has been held all the time.
+  const RootBlock on_first = chain.root_on(first, {genesis.header, block.header}, 5000);
+  CHECK(chain.add(on_first).tip_moved);
+  CHECK(chain.tip() == block.header);
+  CHECK(chain.cl().database().minor_at(0) == hash_of(genesis.header));
+  chain.restart(on_second);
+  CHECK(chain.tip() == other_genesis.header);
+}
+
 // --- scenario 8: lists
 
-TEST_CASE("shard: a root block waits for the list of each neighbour's block, and goes through once it is there") {
+TEST_CASE(
+    "quarkchain scenario 8: a root block waits for the list of each neighbour's block, and goes through once it is "
+    "there") {
   ShardChain chain;
   const RootBlock first = chain.root_on(chain.genesis_root(), {chain.tip()});
   chain.add(first);
@@ -203,7 +297,8 @@ TEST_CASE("shard: minor headers of ours in a root block must be linked, one by o
 
 // --- scenarios 9 and 10: deposits
 
-TEST_CASE("shard: deposits stop after the one that uses up their gas, and go on there in the next block") {
+TEST_CASE(
+    "quarkchain scenario 9: deposits stop after the one that uses up their gas, and go on there in the next block") {
   Settings settings;
   settings.gas_limit = 60000;
   ShardChain chain(settings);
@@ -232,7 +327,8 @@ TEST_CASE("shard: deposits stop after the one that uses up their gas, and go on 
 }
 
 TEST_CASE(
-    "shard: the coinbase of a root block is credited once, and listed for its account but not in the list of all") {
+    "quarkchain scenario 10: the coinbase of a root block is credited once, and listed for its account but not in the "
+    "list of all") {
   ShardChain chain;
   const RootBlock root = chain.root_on(chain.genesis_root(), {chain.tip()}, 1000, 777);
   chain.add(root);
@@ -252,7 +348,9 @@ TEST_CASE(
 
 // --- scenario 11: what a refused block leaves behind
 
-TEST_CASE("shard: a block whose results are not those of its header is refused by name, and leaves nothing behind") {
+TEST_CASE(
+    "quarkchain scenario 11: a block whose results are not those of its header is refused by name, and leaves nothing "
+    "behind") {
   ShardChain chain;
   chain.cl().add_transaction(chain.transfer(Signer(1), 0, Signer(2).address, 5));
   const MinorBlock good = chain.block();
@@ -391,7 +489,8 @@ TEST_CASE(
 
 // --- scenario 14: staked work
 
-TEST_CASE("shard: with stakes for one of three blocks, a miner's second one needs the whole difficulty") {
+TEST_CASE(
+    "quarkchain scenario 14: with stakes for one of three blocks, a miner's second one needs the whole difficulty") {
   Settings settings;
   settings.chain =
       "\"CONSENSUS_TYPE\": \"POW_DOUBLESHA256\", \"DIFFICULTY_ADJUSTMENT_CUTOFF_TIME\": 1000000, "
@@ -510,7 +609,10 @@ TEST_CASE("reads: an account's transactions come newest first, page by page, and
 
 // --- scenario 13: work for miners elsewhere
 
-TEST_CASE("work: the same block is offered for 10 seconds while the tip stays, and a bad seal does not use it up") {
+TEST_CASE(
+    "quarkchain scenario 13: the same work is offered for 10 seconds while the tip stays, and a bad seal does not use "
+    "it "
+    "up") {
   Settings settings;
   settings.chains = 1;
   settings.chain = "\"CONSENSUS_TYPE\": \"POW_DOUBLESHA256\", \"GENESIS\": {\"DIFFICULTY\": 64}";
@@ -533,6 +635,49 @@ TEST_CASE("work: the same block is offered for 10 seconds while the tip stays, a
   CHECK(!work.solve(offered.mining_hash, tries - 1, Hash256()));
   const OfferedWork next = work.offer(start + 12, miner);
   CHECK(next.height == offered.height + 1);
+}
+
+// --- scenario 20: the whole database is run again
+
+TEST_CASE(
+    "quarkchain scenario 20: fifty root blocks pass a check of the database, and one changed byte is found and named") {
+  ShardChain chain;
+  RootBlock root = chain.genesis_root();
+  std::vector<MinorBlockHeader> confirmed{chain.tip()};
+  for (std::uint64_t number = 0; number < 50; ++number) {
+    chain.cl().add_transaction(chain.transfer(Signer(1), number, Signer(2).address, 1 + number));
+    chain.add(chain.block());
+    confirmed.push_back(chain.tip());
+    root = chain.root_on(root, std::exchange(confirmed, {}), 1000, 7);
+    chain.add(root);
+  }
+  const Hash256 damaged = *chain.cl().database().minor_at(23);
+  const auto faults = [&] {
+    TransfersExecutor executor(chain.config(), *chain.config().find_shard(ShardChain::own), chain.store());
+    ShardCL cl(chain.config(), *chain.config().find_shard(ShardChain::own), chain.store(), executor, true);
+    DatabaseCheck check(cl);
+    std::map<Hash256, std::string> found;
+    for (const Hash256& block : check.blocks())
+      if (const auto fault = check.fault_of(block, chain.now)) found.emplace(block, *fault);
+    return found;
+  };
+
+  CHECK(faults().empty());
+  const std::string key = shard_keys::minor_block(damaged);
+  const std::string whole = *chain.store().get(key);
+  for (const std::size_t at : {std::size_t{3}, whole.size() / 2, whole.size() - 100}) { // tracking_data is in no hash
+    CAPTURE(at);
+    std::string changed = whole;
+    changed[at] = static_cast<char>(changed[at] ^ 1);
+    StoreBatch batch;
+    batch.put(key, changed);
+    chain.store().write(batch);
+    CHECK(faults().contains(damaged));
+  }
+  StoreBatch batch;
+  batch.put(key, whole);
+  chain.store().write(batch);
+  CHECK(faults().empty());
 }
 
 // --- crash points

@@ -242,6 +242,49 @@ TEST_CASE("shard backend: both shards of one slave exchange deposits without the
   CHECK(data[1].token_balances.balance_map.of(token_id("QKC").value()) == BigUint(55));
 }
 
+TEST_CASE("quarkchain scenario 12: value that crosses, and comes back, is exact to the last unit of its fees") {
+  Bench bench({}, {own, other});
+  begin(bench);
+  const auto of = [&](const Recipient& who, std::uint32_t branch) {
+    GetAccountDataRequest request;
+    request.address.recipient = who;
+    for (const AccountBranchData& data : ask(bench, std::move(request)).account_branch_data_list)
+      if (data.branch.value == branch) return data.token_balances.balance_map.of(token_id("QKC").value());
+    return BigUint();
+  };
+  RootBlock root = bench.root_on(bench.genesis(), {bench.tip(own).header, bench.tip(other).header});
+  ask(bench, adding(root));
+  const auto round = [&] {
+    const MinorBlock here = mined(bench, own);
+    const MinorBlock there = mined(bench, other);
+    root = bench.root_on(root, {here.header, there.header});
+    ask(bench, adding(root));
+    return std::pair(here, there);
+  };
+  const Recipient rich = Signer(1).address;
+  const std::uint64_t all = 1000000000000000000;
+  constexpr std::uint64_t gas = 30000, price = 10; // of which 21000 are used here and 9000 there
+
+  ask(bench, adding(bench.transfer(0, 600000, 0x10000, rich)));
+  const auto [sent, beside] = round();
+  CHECK(sent.meta.evm_gas_used == Uint256(21000));
+  CHECK(of(rich, own) == BigUint(all - 600000 - gas * price));
+  CHECK(sent.header.coinbase_amount_map.balance_map.of(token_id("QKC").value()) == BigUint(50 + 21000 * price / 2));
+  const auto [next, arrived] = round();
+  CHECK(of(rich, other) == BigUint(600000));
+  CHECK(arrived.meta.evm_cross_shard_receive_gas_used == Uint256(9000));
+  CHECK(arrived.header.coinbase_amount_map.balance_map.of(token_id("QKC").value()) == BigUint(50 + 9000 * price / 2));
+
+  EvmTransaction back = EvmTransaction::from(bench.transfer(0, 200000, 0, rich));
+  back.from_full_shard_key = 0x10000;
+  back.startgas = BigUint(30001); // one more than it needs: what is left comes back on the other side
+  ask(bench, adding(Signer(1).sign(back).typed()));
+  round();
+  CHECK(of(rich, other) == BigUint(600000 - 200000 - 30001 * price));
+  round();
+  CHECK(of(rich, own) == BigUint(all - 600000 - gas * price + 200000 + price));
+}
+
 TEST_CASE("shard backend: a block that needs contracts is not called invalid, and the shard goes on answering") {
   Settings settings;
   settings.alloc = fmt::format(
