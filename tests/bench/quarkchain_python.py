@@ -3,10 +3,15 @@
 
     quarkchain_python.py serve calls_1 --seconds S
     quarkchain_python.py drive calls_1 PORT --seconds S
+    quarkchain_python.py drive shard_checkdb
 
 A driver as run.py knows them. PYQUARKCHAIN says where pyquarkchain is (docs/testing.md); without it the exit code is 77.
 Each call is a GET_ACCOUNT_DATA over the one connection of a booted cluster, answered from four shards; how many are in
 flight is in the workload's name. What is answered is looked at: every reply has its error code and its shards.
+
+shard_checkdb has no cluster: one shard of pyquarkchain in memory, as its own tests make one, runs blocks of 200 transfers
+again that it holds, which is what its master's --check_db asks of a slave. It has a tenth of the accounts that our driver has,
+which is in its favour.
 """
 import argparse
 import asyncio
@@ -35,7 +40,7 @@ def parsed():
     parser.add_argument("--far-pid")
     parser.add_argument("--plant")
     options = parser.parse_args()
-    if options.workload not in ("calls_1", "calls_64"):
+    if options.workload not in ("calls_1", "calls_64", "shard_checkdb"):
         refuse(f"no {options.workload}")
     if options.plant:
         refuse("nothing is planted in pyquarkchain")
@@ -69,6 +74,51 @@ def serve(out, directory):
     asyncio.start_server = and_say
     from quarkchain.cluster import slave
     slave.main()  # until the master has gone
+
+
+SENDERS, ACCOUNTS, IN_BLOCK = 100, 10_000, 200
+
+
+def checkdb(out, options):
+    """As shard_checkdb of quarkchain_shard.cpp: each of a hundred senders pays two of the accounts in every block."""
+    import hashlib
+    import python_node
+    python_node.prepare()
+    from quarkchain.cluster.shard_state import ShardState
+    from quarkchain.cluster.tests.test_utils import get_test_env
+    from quarkchain.core import Address, Identity, SerializedEvmTransaction, TypedTransaction
+    from quarkchain.evm.transactions import Transaction
+    from quarkchain.genesis import GenesisManager
+    keys = [number.to_bytes(32, "big") for number in range(1, SENDERS + 1)]
+    senders = [Address.create_from_identity(Identity.create_from_key(key), full_shard_key=0) for key in keys]
+    accounts = [hashlib.sha256(str(number).encode()).digest()[:20] for number in range(ACCOUNTS)]
+    environment = get_test_env(senders[0], chain_size=1, shard_size=1)
+    settings = environment.quark_chain_config
+    shard_id, = settings.shards
+    token = settings.genesis_token
+    alloc = settings.shards[shard_id].GENESIS.ALLOC
+    alloc.clear()
+    alloc.update({sender.serialize().hex(): {settings.GENESIS_TOKEN: 10 ** 18} for sender in senders})
+    alloc.update({account.hex() + "00000000": {settings.GENESIS_TOKEN: 1000} for account in accounts})
+    state = ShardState(environment, shard_id)
+    state.init_genesis_state(GenesisManager(settings).create_root_block())
+    blocks, sent = options.count or 5, 0
+    for _ in range(blocks):
+        for _ in range(IN_BLOCK):
+            transaction = Transaction(sent // SENDERS, 10, 21000, accounts[sent * 7919 % ACCOUNTS], 1, b"", from_full_shard_key=0,
+                                      to_full_shard_key=0, network_id=settings.NETWORK_ID, gas_token_id=token, transfer_token_id=token)
+            transaction.sign(keys[sent % SENDERS])
+            if not state.add_tx(TypedTransaction(SerializedEvmTransaction.from_evm_tx(transaction))):
+                raise RuntimeError("a transfer was refused")
+            sent += 1
+        block = state.create_block_to_mine(address=senders[0])
+        if len(block.tx_list) != IN_BLOCK:
+            raise RuntimeError(f"a block has {len(block.tx_list)} transfers, expected {IN_BLOCK}")
+        state.finalize_and_add_block(block)
+    begin = time.monotonic()
+    for height in range(1, blocks + 1):
+        state.add_block(state.db.get_minor_block_by_height(height), force=True, write_db=False, skip_if_too_old=False)
+    print(json.dumps({"value": blocks / (time.monotonic() - begin), "unit": "blocks/s"}), file=out, flush=True)
 
 
 async def call(slave, request, operation, shards, goal, done):
@@ -119,7 +169,16 @@ def main():
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what pyquarkchain prints is no figure
     with tempfile.TemporaryDirectory() as directory:
-        serve(out, directory) if options.role == "serve" else drive(out, directory, options)
+        if options.workload == "shard_checkdb":
+            if options.role == "drive":
+                checkdb(out, options)
+            else:
+                print("LISTENING 0", file=out, flush=True)  # nobody has to answer
+                sys.stdin.read()
+        elif options.role == "serve":
+            serve(out, directory)
+        else:
+            drive(out, directory, options)
     out.close()
     sys.stderr.flush()
     os._exit(0)  # pyquarkchain's threads and tasks are of no interest any more

@@ -2,6 +2,8 @@
 // memory, and accounts that each have something.
 //
 //   shard_validate  plain transfers a second, in blocks of 200 that are added one after the other; 100,000 accounts
+//   shard_validate_queued  the same when all of them have waited in the queue, as on a network that announces them
+//   shard_senders   transactions a second whose sender is found, and nothing else: what bounds shard_validate
 //   shard_build     blocks of 200 transfers a second that are made from the queue
 //   shard_checkdb   transfers' blocks a second that are validated and run again without writing
 //   shard_root      milliseconds to apply a root block with 1,000 minor headers, 8 of them ours
@@ -49,8 +51,8 @@ Recipient account(std::uint64_t number) {
 QuarkChainConfig make_config(std::size_t accounts) {
   std::string alloc;
   for (std::uint8_t i = 1; i <= senders_count; ++i)
-    alloc += fmt::format("{}\"{}00000000\": {{\"QKC\": 1000000000000000000}}", i == 1 ? "" : ", ",
-                         Signer(i).address.hex());
+    alloc +=
+        fmt::format("{}\"{}00000000\": {{\"QKC\": 1000000000000000000}}", i == 1 ? "" : ", ", Signer(i).address.hex());
   for (std::size_t i = 0; i < accounts; ++i)
     alloc += fmt::format(", \"{}00000000\": {{\"QKC\": 1000}}", account(i).hex());
   std::string chains;
@@ -69,9 +71,8 @@ QuarkChainConfig make_config(std::size_t accounts) {
 class Shard {
  public:
   explicit Shard(std::size_t accounts, std::unique_ptr<Store> on = make_memory_store(std::size_t{4} << 30))
-      : config(make_config(accounts)), store(std::move(on)),
-        executor(config, *config.find_shard(own), *store), cl(config, *config.find_shard(own), *store, executor, false),
-        root(genesis_root_block(config.root.genesis)) {
+      : config(make_config(accounts)), store(std::move(on)), executor(config, *config.find_shard(own), *store),
+        cl(config, *config.find_shard(own), *store, executor, false), root(genesis_root_block(config.root.genesis)) {
     cl.genesis_from(root);
   }
 
@@ -120,17 +121,27 @@ class Shard {
 };
 
 /// Enough blocks of another shard of the same genesis, which has looked at their signatures already; ours has not.
-bench::Result validate(const bench::OwnOptions& options) {
+bench::Result validate(const bench::OwnOptions& options, bool queued) {
   Shard maker(accounts_count), shard(accounts_count);
-  const std::size_t blocks_count = options.count != 0 ? options.count : 40;
+  const std::size_t blocks_count = options.count != 0 ? options.count : queued ? 30 : 40;
   std::vector<MinorBlock> blocks;
   for (std::size_t i = 0; i < blocks_count; ++i) {
     blocks.push_back(maker.next_block());
     maker.add(blocks.back());
+    if (queued) shard.wait_in_queue(blocks.back().tx_list);
   }
   const double began = bench::now_seconds();
   for (const MinorBlock& block : blocks) shard.add(block);
   return {static_cast<double>(blocks_count * in_block) / (bench::now_seconds() - began), "transfers/s"};
+}
+
+bench::Result senders(const bench::OwnOptions& options) {
+  Shard shard(1000);
+  const std::vector<TypedTransaction> all = shard.transfers(options.count != 0 ? options.count : 4000);
+  const double began = bench::now_seconds();
+  for (const TypedTransaction& typed : all)
+    if (SignedTransaction::of(typed)->sender.is_zero()) throw std::runtime_error("nobody has signed it");
+  return {static_cast<double>(all.size()) / (bench::now_seconds() - began), "transactions/s"};
 }
 
 bench::Result build(const bench::OwnOptions& options) {
@@ -211,7 +222,9 @@ bench::Result memory(const bench::OwnOptions&) {
 }
 
 bench::Result drive(const bench::OwnOptions& options) {
-  if (options.workload == "shard_validate") return validate(options);
+  if (options.workload == "shard_validate") return validate(options, false);
+  if (options.workload == "shard_validate_queued") return validate(options, true);
+  if (options.workload == "shard_senders") return senders(options);
   if (options.workload == "shard_build") return build(options);
   if (options.workload == "shard_checkdb") return checkdb(options);
   if (options.workload == "shard_root") return root(options);
@@ -222,9 +235,9 @@ bench::Result drive(const bench::OwnOptions& options) {
 
 int main(int argc, char** argv) {
   return bench::exit_code_of(argv[0], [&] {
-    const bench::OwnOptions options =
-        bench::parse_own(argc, argv, "quarkchain_shard",
-                         {"shard_validate", "shard_build", "shard_checkdb", "shard_root", "shard_memory"});
+    const bench::OwnOptions options = bench::parse_own(argc, argv, "quarkchain_shard",
+                                                       {"shard_validate", "shard_validate_queued", "shard_senders",
+                                                        "shard_build", "shard_checkdb", "shard_root", "shard_memory"});
     if (options.serving) {
       bench::say_listening(0); // nobody has to answer
       return;
