@@ -610,7 +610,8 @@ void NativeMachine::tick(Instant at) {
 }
 
 void NativeMachine::check() {
-  const bool full = checks_.is_full(circuits_.size() + far_peers_.check_weight() + local_peers_.check_weight());
+  const std::size_t circuits = circuits_.size() + Whole::counters.circuits_held; // all that there are
+  const bool full = checks_.is_full(circuits + far_peers_.check_weight() + local_peers_.check_weight());
   writer_.check(full);
   farewell_.check();
   far_peers_.check(full);

@@ -56,6 +56,19 @@ def every_test_that_promises_and_faults_quote_exists():
 
 
 @check
+def every_row_of_what_was_reported_has_a_rule_and_tests_that_exist():
+    names = test_names()
+    rows = [[cell.strip() for cell in line.strip().strip("|").split(" | ")]
+            for line in read("docs", "reported.md").splitlines() if line.startswith("| ") and not line.startswith("| **")]
+    assert len(rows) > 30, "the table has not been read"
+    for row in rows[1:]:
+        assert len(row) == 3 and all(row), f"a row without a rule or without tests: {row}"
+        assert re.findall(r"`[a-z_ ]+: ", row[2]), f"a row without a test: {row}"
+    missing = [name for name in quoted_tests("reported.md") if name not in names]
+    assert not missing, "docs/reported.md quotes tests that do not exist:\n  " + "\n  ".join(missing)
+
+
+@check
 def every_requirement_of_the_facade_and_of_gossip_has_a_row_with_a_test_that_exists():
     names = test_names()
     page = read("docs", "network-tests.md")

@@ -40,7 +40,7 @@ RunReport Checkers::report(const World& world) const {
   report.acknowledgements = streams.acknowledgements();
   report.refusals = streams.refusals();
   report.answers = delays.answers();
-  report.memory_peak = 100 * memory.peak() / memory.limit();
+  report.memory_peak = memory.peak_percent();
   report.delay_peak = static_cast<std::uint64_t>(100 * delays.slowest() / delays.limit());
   report.seconds =
       static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(world.elapsed()).count());

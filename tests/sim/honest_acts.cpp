@@ -6,6 +6,9 @@
 #include "async/within.hpp"
 #include "circuit/caller.hpp"
 #include "fragment/error.hpp"
+#include "tests/sim/honest_act.hpp"
+#include "tests/sim/honest_handles.hpp"
+#include "tests/sim/honest_links.hpp"
 #include "tests/sim/honest_services.hpp"
 #include "tests/sim/streaming.hpp"
 
@@ -28,166 +31,7 @@ namespace {
 
 using namespace asio::experimental::awaitable_operators;
 
-/// One act in progress.
-struct Act {
-  Actor actor;
-  HonestStage& stage;
-  Random random;
-
-  Act(Actor of, HonestStage& on, std::uint64_t seed) : actor(std::move(of)), stage(on), random(seed) {}
-
-  /// Another host.
-  std::string draw_host() {
-    const auto own = std::ranges::find(stage.hosts, actor.host) - stage.hosts.begin();
-    const std::size_t others = stage.hosts.size() - 1;
-    const std::size_t index = (static_cast<std::size_t>(own) + 1 + random.below(others)) % stage.hosts.size();
-    return stage.hosts[index];
-  }
-  /// How many to open in one go.
-  std::uint64_t draw_count(std::uint64_t most) {
-    const std::uint64_t count = std::min(random.magnitude(most), stage.opens_left);
-    stage.opens_left -= count;
-    return count;
-  }
-  Duration draw_time(std::uint64_t microseconds_max) {
-    return std::chrono::microseconds(random.magnitude(microseconds_max));
-  }
-};
-
-/// A circuit of an act, and what the ledger calls it. Its handle is empty when it could not be opened.
-struct Opened {
-  std::string name;
-  std::shared_ptr<Circuit> circuit;
-
-  Opened(std::string of, std::shared_ptr<Circuit> handle) : name(std::move(of)), circuit(std::move(handle)) {}
-};
-
-struct Opening {
-  const char* kind;
-  std::string service;
-  std::string host;
-  std::optional<std::size_t> first; // bytes of a fragment that comes with it
-  bool wants_answer = false;
-  bool starts = false;              // a new instance
-  std::string refusal;              // what it runs into
-  Duration deadline = Duration::max();
-
-  Opening(const char* of_kind, std::string to_service, std::string on)
-      : kind(of_kind), service(std::move(to_service)), host(std::move(on)) {}
-};
-
-Opened open(Act& act, LocalPeer& peer, const Opening& opening) {
-  HonestStage& stage = act.stage;
-  const std::string name = stage.ledger.open(opening.kind, act.actor.host, opening.host);
-  stage.ledger.of(name).refusal = opening.refusal;
-  std::optional<Fragment> first;
-  if (opening.first) first = stage.streams.next(name, forth, *opening.first);
-  CircuitOptions options(name, {}, opening.wants_answer);
-  options.deadline = opening.deadline;
-  if (opening.deadline != Duration::max()) stage.ledger.of(name).deadline = stage.world.now() + opening.deadline;
-  try {
-    const std::string address = "sim://" + opening.host;
-    auto circuit = opening.starts ? peer.start(address, opening.service, std::move(first), std::move(options))
-                                  : peer.join_or_start(address, opening.service, std::move(first), std::move(options));
-    if (opening.first) stage.streams.sent(name, forth, *opening.first);
-    stage.memory.watch(circuit.trunk());
-    auto kept = std::make_shared<Circuit>(std::move(circuit));
-    stage.circuits[name] = kept;
-    return Opened(name, std::move(kept));
-  } catch (const boost::system::system_error& failure) {
-    stage.ledger.ended(name, failure);
-    return Opened(name, nullptr);
-  }
-}
-
-Opened open(Act& act, const Opening& opening) { return open(act, *act.actor.peer, opening); }
-
-/// Null when the node is gone. An act that waits must not keep the node.
-std::shared_ptr<LocalPeer> new_peer(Act& act) {
-  const std::shared_ptr<Node> node = act.actor.node.lock();
-  return node ? node->new_peer("guest") : nullptr;
-}
-
-/// Lets go of a circuit whose way forth is finished: what was sent arrives, what comes is not taken.
-void leave_behind(Act& act, Opened& opened) {
-  Ledger::Entry& entry = act.stage.ledger.of(opened.name);
-  entry.closed = true;
-  entry.is_left_behind = true;
-  act.stage.streams.finished(opened.name, forth);
-  opened.circuit->finish();
-  opened.circuit.reset();
-}
-
-void abandon(Act& act, Opened& opened) {
-  act.stage.ledger.of(opened.name).given_up = true;
-  if (act.random.one_in(2)) opened.circuit->reset(given_up(opened.name));
-  opened.circuit.reset();
-}
-
-awaitable<void> hear_end(Act& act, Opened& opened) {
-  const End end = co_await opened.circuit->ended();
-  act.stage.ledger.ended(opened.name, end);
-}
-
-awaitable<void> take_rest(Act& act, Opened& opened) {
-  co_await take_all(opened.circuit, act.stage, back, Pace::at_once, Random(0));
-}
-
-/// The usual end: finishes, and takes what comes until the far side has finished, too.
-awaitable<void> end_well(Act& act, Opened& opened, bool wait) {
-  co_await finish(opened.circuit, act.stage, forth, wait);
-  co_await take_rest(act, opened);
-}
-
-/// What one circuit of an act comes to. An end that the ledger knows a reason for is none of the act.
-awaitable<void> told(Act& act, std::string name, awaitable<void> body) {
-  try {
-    try {
-      co_await std::move(body);
-    } catch (const asio::multiple_exceptions& several) { // both directions at once
-      std::rethrow_exception(several.first_exception());
-    }
-  } catch (const boost::system::system_error& failure) {
-    act.stage.ledger.ended(name, failure);
-  }
-}
-
-bool is_timed_out(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const boost::system::system_error& thrown) {
-    return thrown.code() == error::timed_out;
-  }
-}
-
-void complain(Act& act, const std::string& what) { act.stage.violations.report(what + ", on " + act.actor.host); }
-
 // Short conversations in great numbers.
-
-/// An answer to the first fragment, and one of the ways to end.
-awaitable<void> take_answer(Act& act, Opened& opened) {
-  std::optional<Fragment> answer = co_await opened.circuit->receive();
-  if (!answer) {
-    complain(act, "circuit " + opened.name + " ended cleanly without an answer");
-    co_return;
-  }
-  act.stage.streams.received(opened.name, back, *answer);
-  Ledger::Entry& entry = act.stage.ledger.of(opened.name);
-  switch (act.random.below(4)) {
-    case 0: // its handle goes
-      entry.given_up = true;
-      opened.circuit.reset();
-      break;
-    case 1:
-      entry.closed = true;
-      act.stage.streams.finished(opened.name, forth);
-      opened.circuit->close();
-      opened.circuit.reset();
-      break;
-    case 2: leave_behind(act, opened); break;
-    default: co_await end_well(act, opened, false); break;
-  }
-}
 
 /// Thousands of opens in one go, each answered.
 awaitable<void> burst(Act& act) {
@@ -200,8 +44,11 @@ awaitable<void> burst(Act& act) {
     all.push_back(open(act, opening));
     if (rests && act.random.one_in(30)) co_await sleep_for(act.draw_time(20'000));
   }
-  for (Opened& opened : all)
-    if (opened.circuit) co_await told(act, opened.name, take_answer(act, opened));
+  for (Opened& opened : all) {
+    if (!opened.circuit) continue;
+    note_unread(act, opened);
+    co_await told(act, opened.name, take_answer(act, opened));
+  }
 }
 
 /// Ask, take the answer, let go, one after the other.
@@ -245,12 +92,14 @@ awaitable<void> change_mood(Act& act, const std::shared_ptr<LocalPeer>& peer, Op
   wanted.subject = mood;
   act.stage.ledger.of(opened.name).closed = true; // by the service, once it has heard
   co_await opened.circuit->send(std::move(wanted));
-  constexpr Duration patience = std::chrono::minutes(10);
+  // Neighbours that nobody reads hold up a far side that is old, until they are given up.
+  const bool shares = act.stage.shares(act.actor.host, act.stage.ledger.of(opened.name).server);
+  const Duration patience = shares ? std::chrono::minutes(10) : std::chrono::hours(1);
   const trunkline::Outcome<std::optional<Fragment>> answer =
       co_await outcome_of(within(patience, opened.circuit->receive()));
   if (!answer.failure) co_return;
   if (!is_timed_out(answer.failure)) std::rethrow_exception(answer.failure);
-  complain(act, "metadata that was set last was not heard within ten minutes, circuit " + opened.name);
+  complain(act, "metadata that was set last was not heard in time, circuit " + opened.name);
 }
 
 awaitable<void> change_mood(Act& act) {
@@ -278,7 +127,9 @@ awaitable<void> come_and_go(Act& act) {
       co_await told(act, opened.name, take_answer(act, opened));
     }
     if (opened.circuit) act.stage.ledger.of(opened.name).peer_ends = true;
-    peer->close();
+    if (opened.circuit && peer->circuits_count() != (opened.circuit->is_open() ? 1 : 0))
+      complain(act, "a guest has other circuits than its own, " + opened.name);
+    peer->close(act.random.one_in(2) ? End(error::peer_ended, "the guest leaves") : End());
     if (act.random.one_in(50)) co_await peer->ended();
   }
 }
@@ -315,7 +166,8 @@ awaitable<void> sit_unread(Act& act) {
 /// Small questions, each answered before the next, whatever the neighbours do.
 awaitable<void> ask(Act& act, Opened& opened) {
   HonestStage& stage = act.stage;
-  const bool is_measured = stage.calm && stage.is_fast(act.actor.host, stage.ledger.of(opened.name).server);
+  const std::string& server = stage.ledger.of(opened.name).server;
+  const bool is_measured = stage.calm && stage.is_fast(act.actor.host, server) && stage.shares(act.actor.host, server);
   co_await opened.circuit->accepted(); // the dial is not what we measure
   for (int i = 0; i < 10; ++i) {
     const TimePoint before = stage.world.now();
@@ -369,7 +221,7 @@ awaitable<void> ignore_errors(Act& act) {
 awaitable<void> upload(Act& act, Opened& opened) {
   HonestStage& stage = act.stage;
   const std::uint64_t count = act.random.magnitude(60);
-  const std::size_t bytes_max = act.random.magnitude(stage.fragment_bytes_max);
+  const std::size_t bytes_max = act.draw_bytes(stage.ledger.of(opened.name).server);
   co_await send_all(opened.circuit, stage, forth, count, bytes_max, Random(act.random()));
   Ledger::Entry& entry = stage.ledger.of(opened.name);
   switch (act.random.below(6)) {
@@ -448,8 +300,9 @@ awaitable<void> converse(Act& act) {
 /// A few fragments as large as the limit allows.
 awaitable<void> send_large(Act& act, Opened& opened) {
   const std::uint64_t count = act.random.between(1, 3);
+  const std::size_t most = act.stage.fragment_bytes_between(act.actor.host, act.stage.ledger.of(opened.name).server);
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::size_t bytes = act.stage.large_bytes_max - act.random.magnitude(100'000);
+    const std::size_t bytes = most - act.random.below(std::min<std::size_t>(100'000, most / 2));
     Fragment fragment = act.stage.streams.next(opened.name, forth, bytes);
     co_await opened.circuit->send(std::move(fragment));
     act.stage.streams.sent(opened.name, forth, bytes);
@@ -554,10 +407,12 @@ awaitable<void> open_again(Act& act, Opened& one) {
   HonestStage& stage = act.stage;
   co_await take_all(one.circuit, stage, back, Pace::at_once, Random(0), 1);
   const std::string name = stage.ledger.open("next", act.actor.host, stage.ledger.of(one.name).server);
-  Fragment first = stage.streams.next(name, forth, 10);
+  const bool says_more = act.random.one_in(2);
   CircuitOptions options(name);
-  Opened other(name, std::make_shared<Circuit>(one.circuit->new_circuit(std::move(first), std::move(options))));
-  stage.streams.sent(name, forth, 10);
+  Circuit circuit = says_more ? one.circuit->new_circuit(stage.streams.next(name, forth, 10), std::move(options))
+                              : one.circuit->new_circuit(std::move(options));
+  Opened other(name, std::make_shared<Circuit>(std::move(circuit)));
+  if (says_more) stage.streams.sent(name, forth, 10);
   co_await told(act, name, end_well(act, other, true));
   co_await end_well(act, one, true);
 }
@@ -622,8 +477,9 @@ awaitable<void> visit(Act& act) {
   options.name = host;
   options.random = stage.world.random(host);
   options.media["sim"] = stage.world.medium(host);
-  Node node(stage.world.executor(), std::move(options));
-  const std::shared_ptr<LocalPeer> peer = node.new_peer("visitor");
+  Node made(stage.world.executor(), std::move(options));
+  const std::shared_ptr<LocalPeer> peer = made.new_peer("visitor");
+  Node node(std::move(made));
   Opening opening("visit", "sink", own);
   const std::uint64_t count = act.draw_count(20);
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -654,7 +510,7 @@ awaitable<void> stay(Act& act, std::string inn) {
     Circuit circuit =
         co_await act.actor.peer->new_circuit_when_room(std::move(there), std::move(first), std::move(options));
     stage.streams.sent(name, forth, bytes);
-    stage.memory.watch(circuit.trunk());
+    stage.watch(circuit.trunk(), act.actor.host);
     Opened opened(name, std::make_shared<Circuit>(std::move(circuit)));
     co_await take_answer(act, opened);
   } catch (const boost::system::system_error& failure) {
@@ -720,8 +576,11 @@ awaitable<void> queue_up(Act& act) {
   const std::uint64_t count = act.draw_count(20);
   std::vector<Opened> all;
   for (std::uint64_t i = 0; i < count; ++i) all.push_back(open(act, opening));
-  for (Opened& opened : all)
-    if (opened.circuit) co_await told(act, opened.name, queue_up(act, opened));
+  for (Opened& opened : all) {
+    if (!opened.circuit) continue;
+    note_unread(act, opened);
+    co_await told(act, opened.name, queue_up(act, opened));
+  }
 }
 
 // Deadlines.
@@ -785,15 +644,26 @@ awaitable<void> request(Act& act) {
   }
 }
 
-awaitable<void> call_in_time(std::shared_ptr<Caller> caller, Act& act, std::string name, Duration time, int number) {
+/// Several calls share a circuit, and what becomes of them.
+struct Calls {
+  Caller caller;
+  std::string name;
+  std::uint64_t given_up = 0;
+
+  Calls(Circuit circuit, std::string of) : caller(std::move(circuit)), name(std::move(of)) {}
+};
+
+awaitable<void> call_in_time(std::shared_ptr<Calls> calls, Act& act, Duration time, int number) {
   const std::string words = "request " + std::to_string(number);
   Fragment request(3, Payload(words));
   const bool is_for_them = number % 2 == 0; // to know
-  auto calling = is_for_them ? caller->call(std::move(request), time) : within(time, caller->call(std::move(request)));
+  Caller& caller = calls->caller;
+  auto calling = is_for_them ? caller.call(std::move(request), time) : within(time, caller.call(std::move(request)));
   const trunkline::Outcome<Fragment> reply = co_await outcome_of(std::move(calling));
-  if (reply.failure && is_timed_out(reply.failure)) co_return; // the program's own deadline
-  if (reply.failure) std::rethrow_exception(reply.failure);
-  check_reply(act, name, *reply.value, words);
+  const bool is_late = reply.failure && is_timed_out(reply.failure); // the program's own deadline
+  if (is_late) ++calls->given_up;
+  else if (reply.failure) std::rethrow_exception(reply.failure);
+  else check_reply(act, calls->name, *reply.value, words);
 }
 
 /// Calls side by side, some of them with little time.
@@ -801,7 +671,7 @@ awaitable<void> call(Act& act) {
   static constexpr const char* services[] = {"calls", "answers", "answers", "lingers"};
   Opened opened = open(act, Opening("call", services[act.random.below(4)], act.draw_host()));
   if (!opened.circuit) co_return;
-  const auto caller = std::make_shared<Caller>(std::move(*opened.circuit));
+  const auto calls = std::make_shared<Calls>(std::move(*opened.circuit), opened.name);
   act.stage.circuits.erase(opened.name);
   const int count = static_cast<int>(act.random.magnitude(40));
   Tasks tasks(act.stage.world.executor(), [&act, name = opened.name](std::exception_ptr failure) {
@@ -813,45 +683,49 @@ awaitable<void> call(Act& act) {
   });
   for (int i = 0; i < count; ++i) {
     const Duration time = act.random.one_in(3) ? act.draw_time(500'000) : std::chrono::hours(1);
-    tasks.spawn(call_in_time(caller, act, opened.name, time, i));
+    tasks.spawn(call_in_time(calls, act, time, i));
     if (act.random.one_in(4)) co_await sleep_for(act.draw_time(50'000));
   }
   co_await tasks.join();
   act.stage.ledger.of(opened.name).closed = true;
-  if (act.random.one_in(2)) caller->circuit().finish(); // its handler goes on
-  caller->circuit().close();
+  if (calls->caller.late_replies() > calls->given_up) complain(act, "more replies are late than calls were given up");
+  if (act.random.one_in(2)) calls->caller.circuit().finish(); // its handler goes on
+  calls->caller.circuit().close();
 }
 
-struct Kind {
-  const char* name;
-  awaitable<void> (*run)(Act& act);
-};
+constexpr ActKind own_kinds[] = {{"burst", burst},       {"rattle", rattle},
+                                 {"cancel", cancel},     {"cancel", cancel},
+                                 {"mood", change_mood},  {"guests", come_and_go},
+                                 {"unread", sit_unread}, {"unread", sit_unread},
+                                 {"ask", ask},           {"ask", ask},
+                                 {"ask", ask},           {"ignore", ignore_errors},
+                                 {"upload", upload},     {"upload", upload},
+                                 {"download", download}, {"download", download},
+                                 {"converse", converse}, {"large", send_large},
+                                 {"halve", halve},       {"halve", halve},
+                                 {"halve", halve},       {"handover", hand_over},
+                                 {"again", open_again},  {"forget", fire_and_forget},
+                                 {"begin", begin},       {"wait", wait_for_connection},
+                                 {"inn", fill_an_inn},   {"inn", fill_an_inn},
+                                 {"visit", visit},       {"refused", be_refused},
+                                 {"queue", queue_up},    {"hurry", hurry},
+                                 {"hurry", hurry},       {"request", request},
+                                 {"call", call},         {"call", call}};
 
-constexpr Kind kinds[] = {{"burst", burst},       {"rattle", rattle},
-                          {"cancel", cancel},     {"cancel", cancel},
-                          {"mood", change_mood},  {"guests", come_and_go},
-                          {"unread", sit_unread}, {"unread", sit_unread},
-                          {"ask", ask},           {"ask", ask},
-                          {"ask", ask},           {"ignore", ignore_errors},
-                          {"upload", upload},     {"upload", upload},
-                          {"download", download}, {"download", download},
-                          {"converse", converse}, {"large", send_large},
-                          {"halve", halve},       {"halve", halve},
-                          {"halve", halve},       {"handover", hand_over},
-                          {"again", open_again},  {"forget", fire_and_forget},
-                          {"begin", begin},       {"wait", wait_for_connection},
-                          {"inn", fill_an_inn},   {"inn", fill_an_inn},
-                          {"visit", visit},       {"refused", be_refused},
-                          {"queue", queue_up},    {"hurry", hurry},
-                          {"hurry", hurry},       {"request", request},
-                          {"call", call},         {"call", call}};
+/// All that there are, each as often as it is named.
+const ActKind& draw_kind(Random& random) {
+  std::uint64_t left = random.below(std::size(own_kinds) + link_acts().size() + handle_acts().size());
+  if (left < std::size(own_kinds)) return own_kinds[left];
+  left -= std::size(own_kinds);
+  return left < link_acts().size() ? link_acts()[left] : handle_acts()[left - link_acts().size()];
+}
 
 } // namespace
 
 awaitable<void> act(Actor actor, HonestStage& stage, Random random) {
   const std::string host = actor.host; // a visit goes on under another name
   Act acting(std::move(actor), stage, random());
-  const Kind& kind = kinds[random.below(std::size(kinds))];
+  const ActKind& kind = draw_kind(acting.random);
   const EndingChecker::Running running(stage.endings, std::string("act ") + kind.name + " on " + acting.actor.host);
   try {
     co_await kind.run(acting);

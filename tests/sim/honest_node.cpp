@@ -3,6 +3,7 @@
 #include "async/clock.hpp"
 #include "tests/sim/honest_acts.hpp"
 #include "tests/sim/honest_services.hpp"
+#include "tests/sim/old_side.hpp"
 
 #include <chrono>
 #include <exception>
@@ -15,14 +16,18 @@ namespace trunkline::sim {
 HonestNode::HonestNode(HonestStage& stage, std::string host, std::function<void(const std::string&)> log)
     : stage_(stage), host_(std::move(host)), log_(std::move(log)),
       moods_(std::make_shared<Random>(Random::derived(stage.world.seed(), host_ + " moods"))) {
+  if (moods_->one_in(2)) id_ = NodeId::draw(stage_.world.random(host_ + " id"));
   boot();
 }
 
 void HonestNode::boot() {
-  NodeOptions options; // with the limits that everybody has
+  NodeOptions options;
   options.name = host_;
+  options.limits = stage_.ledger.limits_of(host_); // those that everybody has, mostly
   options.random = stage_.world.random(host_);
+  options.id = id_; // drawn anew for each unless it is to outlive them
   options.media["sim"] = stage_.world.medium(host_);
+  if (stage_.old_hosts.contains(host_)) options.media["sim"] = of_old_side(options.media["sim"]);
   options.on_link = [this](LinkChange change, const LinkInfo& link) {
     if (change == LinkChange::over) stage_.ledger.link_over(host_, link);
     if (moods_->one_in(3)) throw std::runtime_error("the program throws");
@@ -32,6 +37,7 @@ void HonestNode::boot() {
     if (moods->one_in(10)) throw std::runtime_error("the disk is full");
   };
   node_ = std::make_shared<Node>(stage_.world.executor(), std::move(options));
+  stage_.node_ids[host_] = node_->id();
   register_honest_services(*node_, stage_);
   node_->listen("sim://" + host_);
   for (const std::string& other : stage_.hosts)

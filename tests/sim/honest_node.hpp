@@ -35,6 +35,7 @@ class HonestNode {
   std::string host_;
   std::function<void(const std::string&)> log_;
   std::shared_ptr<Random> moods_; // when its callbacks throw, and whom it stays connected with
+  NodeId id_; // of all nodes of this host; none when each draws its own
   std::shared_ptr<Node> node_;
   std::shared_ptr<LocalPeer> peer_;
   std::unique_ptr<Tasks> acts_;

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace trunkline::sim {
@@ -24,9 +25,41 @@ struct Scenario {
   std::vector<std::string> hosts;
   bool strikes = false; // connections break, hosts are cut off from each other
   bool reboots = false; // orderly ones
+  bool ends_links = false; // the program does
+  std::string old_host; // of the time before the optional features, if any
+  std::string small_host; // with limits of its own, if any
+  Limits limits;
   std::size_t fragment_bytes_max = 0;
   Duration pause_max{};
 };
+
+/// Any that are legal and leave room for what the program says at once: half of them as usual, the others smaller by up
+/// to every order of magnitude.
+Limits draw_limits(Random& random) {
+  Limits limits;
+  const auto draw = [&random](auto& limit, std::uint64_t least) {
+    using Limit = std::remove_reference_t<decltype(limit)>;
+    if (random.one_in(2)) limit = static_cast<Limit>(std::max(least, random.magnitude(limit)));
+  };
+  draw(limits.fragment_bytes_max, 64 * 1024);
+  draw(limits.trunk_memory_bytes_max, 2 * trunk_window_bytes_initial);
+  draw(limits.circuit_window_bytes_max, circuit_window_bytes_initial);
+  draw(limits.errors_unread_bytes_max, 1024);
+  draw(limits.send_queue_bytes_max, frame_bytes_max);
+  draw(limits.circuits_max, 50);
+  draw(limits.open_backlog_max, 20);
+  draw(limits.cancelled_opens_per_second_max, 20);
+  draw(limits.control_frames_per_second_max, 50);
+  draw(limits.metadata_bytes_max, 128);
+  draw(limits.remote_peers_max, 1);
+  draw(limits.remote_metadata_bytes_max, 1024);
+  draw(limits.circuit_strings_bytes_max, 2048);
+  draw(limits.name_bytes_max, 64);
+  draw(limits.user_string_bytes_max, 0);
+  draw(limits.reason_bytes_max, 128);
+  if (random.one_in(2)) limits.stall_deadline = std::chrono::seconds(random.between(10, 60));
+  return limits;
+}
 
 Scenario draw_scenario(Random& random) {
   Scenario scenario;
@@ -36,6 +69,12 @@ Scenario draw_scenario(Random& random) {
   scenario.reboots = random.one_in(4);
   scenario.fragment_bytes_max = std::size_t{1} << random.between(10, 19);
   scenario.pause_max = std::chrono::seconds(random.magnitude(300));
+  scenario.ends_links = random.one_in(5);
+  if (random.one_in(4)) scenario.old_host = scenario.hosts[random.below(scenario.hosts.size())];
+  if (random.one_in(3)) {
+    scenario.small_host = scenario.hosts[random.below(scenario.hosts.size())];
+    scenario.limits = draw_limits(random);
+  }
   return scenario;
 }
 
@@ -73,7 +112,10 @@ std::string to_words(const Scenario& scenario) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(scenario.pause_max).count();
   return std::to_string(scenario.hosts.size()) + " hosts, fragments of up to " +
          std::to_string(scenario.fragment_bytes_max) + " bytes, pauses of up to " + std::to_string(seconds) + " s" +
-         (scenario.strikes ? ", faults" : "") + (scenario.reboots ? ", reboots" : "");
+         (scenario.strikes ? ", faults" : "") + (scenario.reboots ? ", reboots" : "") +
+         (scenario.ends_links ? ", ended connections" : "") +
+         (scenario.old_host.empty() ? "" : ", " + scenario.old_host + " old") +
+         (scenario.small_host.empty() ? "" : ", " + scenario.small_host + " with small limits");
 }
 
 class Run {
@@ -101,7 +143,9 @@ class Run {
     stage_.hosts = scenario_.hosts;
     stage_.calm = !scenario_.strikes && !scenario_.reboots;
     stage_.fragment_bytes_max = scenario_.fragment_bytes_max;
-    stage_.large_bytes_max = Limits().fragment_bytes_max;
+    stage_.ends_links = scenario_.ends_links;
+    if (!scenario_.old_host.empty()) stage_.old_hosts.insert(scenario_.old_host);
+    if (!scenario_.small_host.empty()) ledger_.limit(scenario_.small_host, scenario_.limits);
     stage_.pause_max = scenario_.pause_max;
     stage_.opens_left = 4000;
     checkers_.memory.set_limit(Limits().trunk_memory_bytes_max);

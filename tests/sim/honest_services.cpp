@@ -3,8 +3,13 @@
 #include "async/clock.hpp"
 #include "async/within.hpp"
 #include "circuit/caller.hpp"
+#include "circuit/typed.hpp"
+#include "circuit/while_open.hpp"
 #include "fragment/error.hpp"
 #include "tests/sim/streaming.hpp"
+
+#include <boost/asio/error.hpp>
+#include <google/protobuf/wrappers.pb.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +18,7 @@
 #include <optional>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 namespace trunkline::sim {
 
@@ -95,7 +101,9 @@ void give_up(Served& served) {
 
 awaitable<void> serve_source(Served& served) {
   const std::uint64_t count = served.random.magnitude(60);
-  const std::size_t bytes_max = served.random.magnitude(served.stage.fragment_bytes_max);
+  const Ledger::Entry& entry = served.entry();
+  const std::size_t most = served.stage.fragment_bytes_between(entry.opener, entry.server);
+  const std::size_t bytes_max = served.random.magnitude(std::min(served.stage.fragment_bytes_max, most));
   const bool gives_up = served.random.one_in(6);
   const std::uint64_t sent = gives_up ? served.random.below(count + 1) : count;
   co_await send_all(served.circuit, served.stage, back, sent, bytes_max, Random(served.random()));
@@ -227,6 +235,7 @@ awaitable<void> serve_answers(Served& served) {
   const auto answer = [random](Fragment request) { return answer_late(std::move(request), random); };
   AnswerOptions options;
   if (random->one_in(2)) options.calls_max = random->between(1, 3);
+  options.runs_on = random->one_in(3);
   co_await answer_calls(*served.circuit, answer, options);
   served.circuit->finish();
   if (random->one_in(2)) co_await sleep_for(std::chrono::microseconds(random->magnitude(3'000'000)));
@@ -252,6 +261,93 @@ awaitable<void> linger(Circuit owned, HonestStage* stage, Random random) {
   for (;;) co_await sleep_for(std::chrono::hours(1));
 }
 
+/// Goes on only for as long as somebody may want to know.
+awaitable<void> serve_work(Served& served) {
+  auto working = sleep_for(std::chrono::microseconds(served.random.magnitude(2'000'000)));
+  co_await while_open(*served.circuit, std::move(working));
+  co_await answer_all(served.circuit, served.stage);
+  co_await finish_back(served, false);
+}
+
+/// The answer of another host, which gets no more time than there is. True when it came.
+awaitable<bool> ask_further(Served& served, std::string name) {
+  HonestStage& stage = served.stage;
+  Ledger::Entry& entry = stage.ledger.of(name);
+  Fragment question = stage.streams.next(name, forth, 20);
+  CircuitOptions options(name);
+  options.inherit(*served.circuit);
+  Circuit further =
+      served.peer->join_or_start("sim://" + entry.server, "echo", std::move(question), std::move(options));
+  stage.streams.sent(name, forth, 20);
+  stage.watch(further.trunk(), entry.opener);
+  entry.deadline = served.circuit->deadline().value_or(TimePoint::max());
+  if (further.deadline().value_or(TimePoint::max()) > entry.deadline)
+    stage.violations.report("circuit " + name + " did not inherit the deadline of " + served.name);
+  const std::optional<Fragment> answer = co_await further.receive();
+  if (answer) stage.streams.received(name, back, *answer);
+  else stage.violations.report("circuit " + name + " ended cleanly without an answer");
+  entry.closed = true;
+  stage.streams.finished(name, forth);
+  further.close();
+  co_return answer.has_value();
+}
+
+awaitable<bool> is_answered_further(Served& served, std::string name) {
+  bool answered = false;
+  try {
+    answered = co_await ask_further(served, name);
+  } catch (const boost::system::system_error& failure) {
+    if (failure.code() == asio::error::operation_aborted) throw; // its own caller has left
+    served.stage.ledger.ended(name, failure);
+  }
+  co_return answered;
+}
+
+awaitable<void> serve_relay(Served& served) {
+  HonestStage& stage = served.stage;
+  const std::string own = served.entry().server;
+  std::vector<std::string> others = stage.hosts;
+  std::erase(others, own);
+  const std::optional<Fragment> question = co_await served.circuit->receive();
+  if (question) stage.streams.received(served.name, forth, *question);
+  if (question) {
+    const std::string name = stage.ledger.open("relayed", own, others[served.random.below(others.size())]);
+    stage.ledger.of(name).given_up = true; // when its caller leaves
+    const bool answered = co_await is_answered_further(served, name);
+    if (!answered) {
+      served.entry().given_up = true;
+      served.circuit->reset(given_up(served.name));
+      co_return;
+    }
+    Fragment answer = stage.streams.next(served.name, back, 20);
+    co_await served.circuit->send(std::move(answer));
+    stage.streams.sent(served.name, back, 20);
+  }
+  co_await take_all(served.circuit, stage, forth, Pace::at_once, Random(0));
+  co_await finish_back(served, false);
+}
+
+/// Counts the letters of each text.
+awaitable<void> serve_letters(Served& served) {
+  for (;;) {
+    const auto text = co_await receive_message<google::protobuf::StringValue>(*served.circuit);
+    if (!text) break;
+    google::protobuf::UInt64Value count;
+    count.set_value(text->value().size());
+    co_await send_message(*served.circuit, 7, count);
+  }
+  served.circuit->finish();
+}
+
+/// Answers with an error. Its circuits may have no name.
+awaitable<void> say_no(Circuit circuit, HonestStage* stage) {
+  const EndingChecker::Running running(stage->endings, "the service of a circuit that is refused an answer");
+  const std::optional<Fragment> question = co_await circuit.receive();
+  if (!question) co_return;
+  Fragment answer = Fragment::error("no to " + std::string(question->payload.text()));
+  co_await circuit.send(std::move(answer));
+}
+
 /// Takes its time for one answer.
 awaitable<void> serve_narrow(Served& served) {
   co_await sleep_for(std::chrono::microseconds(served.random.magnitude(2'000'000)));
@@ -266,10 +362,13 @@ awaitable<void> serve(Circuit owned, HonestStage& stage, std::shared_ptr<LocalPe
                 Random::derived(stage.world.seed(), name)};
   const EndingChecker::Running running(stage.endings, "the service of circuit " + name);
   stage.streams.served(name);
-  stage.memory.watch(served.circuit->trunk());
+  stage.watch(served.circuit->trunk(), served.entry().server);
+  if (served.circuit->user_string() != served.entry().user_string)
+    stage.violations.report("circuit " + name + " has another user string than it was given");
   try {
     co_await function(served);
   } catch (const boost::system::system_error& failure) {
+    if (std::string(failure.what()).find(name + last_words) != std::string::npos) stage.streams.end_seen(name, forth);
     stage.ledger.ended(name, failure);
     throw;
   }
@@ -291,9 +390,15 @@ awaitable<void> serve_each(LocalPeer& peer, CircuitInbox& circuits, HonestStage*
   for (;;) {
     std::optional<Circuit> circuit = co_await circuits.next();
     if (!circuit) co_return;
-    peer.spawn([stage, self, function](Circuit owned) { return serve(std::move(owned), *stage, self, function); },
-               std::move(*circuit));
+    for (; circuit; circuit = circuits.try_next())
+      peer.spawn([stage, self, function](Circuit owned) { return serve(std::move(owned), *stage, self, function); },
+                 std::move(*circuit));
   }
+}
+
+/// The short form, without a peer.
+CircuitServiceFunc short_form(HonestStage& stage, Serve function) {
+  return [stage = &stage, function](Circuit owned) { return serve(std::move(owned), *stage, nullptr, function); };
 }
 
 awaitable<void> serve_one(LocalPeer& peer, CircuitInbox& circuits, HonestStage* stage, Serve function) {
@@ -338,6 +443,15 @@ void register_honest_services(Node& node, HonestStage& stage) {
   few.queue_deadline = std::chrono::seconds(3);
   node.register_service("narrow", each(serve_narrow), few);
   node.register_service("single", each(serve_sink), 1);
+  node.register_service("private", each(serve_echo));
+  node.register_service("worker", each(serve_work));
+  node.register_service("relay", each(serve_relay));
+  node.register_service("letters", each(serve_letters));
+  node.serve("refuser", [stage = &stage](Circuit owned) { return say_no(std::move(owned), stage); });
+  node.serve("served", short_form(stage, serve_echo));
+  few.queue_max = 5000;
+  few.queue_deadline = std::chrono::hours(2);
+  node.serve("served few", short_form(stage, serve_echo), few);
   node.register_service("solo", [stage = &stage](LocalPeer& peer, CircuitInbox& circuits) {
     return serve_one(peer, circuits, stage, serve_sink);
   });

@@ -4,8 +4,10 @@
 #include "circuit/trunk.hpp"
 #include "tests/sim/violations.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace trunkline::sim {
@@ -15,39 +17,47 @@ class MemoryChecker {
  public:
   explicit MemoryChecker(Violations& violations) : violations_(violations) {}
 
+  /// Of trunks that are watched without a limit of their own.
   void set_limit(std::size_t bytes) noexcept { limit_ = bytes; }
 
-  void watch(const std::shared_ptr<Trunk>& trunk) {
-    for (const auto& known : trunks_)
-      if (!known.owner_before(trunk) && !trunk.owner_before(known)) return;
-    trunks_.push_back(trunk);
+  void watch(const std::shared_ptr<Trunk>& trunk) { watch(trunk, limit_); }
+  void watch(const std::shared_ptr<Trunk>& trunk, std::size_t limit) {
+    for (const Watched& known : trunks_)
+      if (!known.trunk.owner_before(trunk) && !trunk.owner_before(known.trunk)) return;
+    trunks_.push_back({trunk, limit});
   }
 
   void check() {
     for (std::size_t i = 0; i < trunks_.size();) {
-      const auto trunk = trunks_[i].lock();
+      const auto trunk = trunks_[i].trunk.lock();
       if (!trunk) {
         trunks_[i] = trunks_.back();
         trunks_.pop_back();
         continue;
       }
+      const std::size_t limit = trunks_[i].limit;
       const std::size_t held = trunk->machine().memory_bytes();
-      peak_ = held > peak_ ? held : peak_;
-      if (held > limit_)
+      peak_percent_ = std::max(peak_percent_, 100 * held / limit);
+      if (held > limit)
         violations_.report("a trunk holds " + std::to_string(held) + " bytes, more than trunk_memory_bytes_max " +
-                           std::to_string(limit_));
+                           std::to_string(limit));
       ++i;
     }
   }
 
-  std::size_t peak() const noexcept { return peak_; }
-  std::size_t limit() const noexcept { return limit_; }
+  /// Of one trunk's limit.
+  std::size_t peak_percent() const noexcept { return peak_percent_; }
 
  private:
+  struct Watched {
+    std::weak_ptr<Trunk> trunk;
+    std::size_t limit;
+  };
+
   Violations& violations_;
   std::size_t limit_ = 0;
-  std::vector<std::weak_ptr<Trunk>> trunks_;
-  std::size_t peak_ = 0;
+  std::vector<Watched> trunks_;
+  std::size_t peak_percent_ = 0;
 };
 
 } // namespace trunkline::sim

@@ -44,6 +44,11 @@ class StreamChecker {
 
   /// Whether a finished direction has arrived as a whole.
   bool is_complete(const std::string& stream, int way) const;
+  bool is_served(const std::string& stream) const { return streams_.at(stream).served; }
+  std::uint64_t sent_count(const std::string& stream, int way) const { return streams_.at(stream).ways[way].sent; }
+  std::uint64_t received_count(const std::string& stream, int way) const {
+    return streams_.at(stream).ways[way].received;
+  }
 
   std::uint64_t fragments() const noexcept { return fragments_; }
   std::uint64_t bytes() const noexcept { return bytes_; }
