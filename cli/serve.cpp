@@ -165,6 +165,7 @@ int serve(const ServeOptions& options) {
   Reloading reloading{&identity, Terminal()};
 
   asio::io_context io(1);
+  const auto digest_threads = sync::DigestThreads::of_this_machine();
   NodeOptions node_settings = node_options("serve");
   identity.apply(node_settings);
   node_settings.log = [logger](LogLevel level, std::string_view line) { logger->log(level_of(level), line); };
@@ -179,6 +180,7 @@ int serve(const ServeOptions& options) {
   settings.root = root;
   settings.read_only = options.read_only;
   settings.tuning = sync_tuning();
+  settings.digest_threads = digest_threads;
   settings.log = [logger](const std::string& line) { logger->info("{}", line); };
   settings.on_note = [logger](const sync::Note& note) { log_note(logger, note); };
   const auto service = sync::Service::register_at(node, std::move(settings));
@@ -196,6 +198,7 @@ int serve(const ServeOptions& options) {
                    signals.cancel();
                  });
   io.run();
+  if (digest_threads) digest_threads->join();
   if (failure) std::rethrow_exception(failure);
   return static_cast<int>(ExitCode::equal);
 }

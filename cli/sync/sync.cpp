@@ -70,6 +70,7 @@ struct Run {
   Location to;
   sync::Watch watch;
   std::unique_ptr<SyncOutput> output;
+  std::shared_ptr<sync::DigestThreads> digest_threads = sync::DigestThreads::of_this_machine();
   Moment begin = std::chrono::steady_clock::now();
 
   sync::Report report;
@@ -116,6 +117,7 @@ awaitable<sync::Report> sync_here(Run& run, std::shared_ptr<sync::Service> servi
   sync::Source source = sync::open_source(run.from.path);
   sync::ServiceOptions settings;
   settings.tuning = sync_tuning(2);
+  settings.digest_threads = run.digest_threads;
   std::string path;
   std::error_code ignored;
   const bool is_new = !std::filesystem::exists(run.to.path, ignored);
@@ -142,6 +144,7 @@ awaitable<sync::Report> sync_here(Run& run, std::shared_ptr<sync::Service> servi
 awaitable<sync::Report> sync_between(Run& run, Node& here, Node& there) {
   sync::ServiceOptions settings;
   settings.tuning = sync_tuning(2);
+  settings.digest_threads = run.digest_threads;
   const auto service = sync::Service::register_at(here, std::move(settings));
   const sync::Options& wishes = run.options.wishes;
   if (run.from.is_remote()) {
@@ -267,6 +270,7 @@ int sync_once(const SyncOptions& options) {
     code = ended;
   });
   io.run();
+  if (run.digest_threads) run.digest_threads->join();
   if (failure) std::rethrow_exception(failure);
   return static_cast<int>(code);
 }

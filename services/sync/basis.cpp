@@ -30,10 +30,11 @@ Basis::Basis(Root& root, const std::vector<std::string>& paths, std::uint64_t se
   }
 }
 
-BasisReader::BasisReader(Root& root, const Basis& basis) : disk_(root.disk()), basis_(basis) {
+BasisReader::BasisReader(Root& root, const Basis& basis) : basis_(basis) {
   for (const Basis::Part& part : basis_.parts_) {
     Open open;
-    open.fd = root.directory(parent_of(part.path))->open_file(std::string(name_of(part.path)), open.status);
+    open.directory = root.directory(parent_of(part.path));
+    open.fd = open.directory->open_file(std::string(name_of(part.path)), open.status);
     files_.push_back(std::move(open));
   }
 }
@@ -41,24 +42,18 @@ BasisReader::BasisReader(Root& root, const Basis& basis) : disk_(root.disk()), b
 bool BasisReader::unchanged() const {
   for (std::size_t i = 0; i < files_.size(); ++i) {
     Status now;
-    if (disk_.status(files_[i].fd.number(), now) < 0 || !now.same_content(basis_.parts_[i].status)) return false;
+    if (files_[i].directory->disk().status(files_[i].fd.number(), now) < 0 || !now.same_content(basis_.parts_[i].status)) return false;
   }
   return true;
 }
 
-std::uint64_t BasisReader::left_of_part(std::uint64_t from) const noexcept {
-  for (const Basis::Part& part : basis_.parts_)
-    if (from < part.begin + part.bytes) return part.begin + part.bytes - from;
-  return 0;
-}
-
-bool BasisReader::read(std::uint64_t from, std::span<std::byte> into) {
+bool BasisReader::read(std::uint64_t from, std::span<std::byte> into) const {
   for (std::size_t i = 0; i < files_.size() && !into.empty(); ++i) {
     const Basis::Part& part = basis_.parts_[i];
     if (from >= part.begin + part.bytes) continue;
     const std::size_t size =
         static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), part.begin + part.bytes - from));
-    const ssize_t count = disk_.read(files_[i].fd.number(), into.first(size), from - part.begin);
+    const ssize_t count = files_[i].directory->disk().read(files_[i].fd.number(), into.first(size), from - part.begin);
     if (count < 0) throw FileError("read", part.path, static_cast<int>(-count));
     if (static_cast<std::size_t>(count) < size) return false;
     into = into.subspan(size);

@@ -55,18 +55,17 @@ class BasisReader {
   /// All of them are what they were when the basis was made.
   bool unchanged() const;
   /// Reads [from, from + into.size()), which lies within Basis::bytes(); false when a file has become shorter.
-  bool read(std::uint64_t from, std::span<std::byte> into);
-  /// The part that holds an offset, from there to its end; 0 at the end of all.
-  std::uint64_t left_of_part(std::uint64_t from) const noexcept;
+  /// Several threads may read at a time.
+  bool read(std::uint64_t from, std::span<std::byte> into) const;
 
  private:
   struct Open {
+    std::shared_ptr<Directory> directory;
     Fd fd;
     Status status;
   };
 
-  Disk& disk_;
-  const Basis& basis_;
+  const Basis basis_;
   std::vector<Open> files_; // one for each part
 };
 

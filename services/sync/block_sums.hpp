@@ -14,8 +14,10 @@ namespace trunkline::sync {
 /// A sum that a window can slide over: what leaves at one end and enters at the other changes it in a few steps.
 class RollingSum {
  public:
-  /// Of these bytes; earlier ones are forgotten.
+  /// Of these bytes; earlier ones are forgotten. By wide vectors where the processor has them.
   void start(std::span<const std::byte> window) noexcept;
+  /// The same on every machine.
+  void start_plainly(std::span<const std::byte> window) noexcept;
   /// The window moves on by one byte.
   void roll(std::byte leaves, std::byte enters) noexcept {
     const auto out = static_cast<std::uint32_t>(leaves);

@@ -11,6 +11,8 @@
 
 namespace trunkline::sync {
 
+class DigestThreads;
+
 /// One executor; not thread safe.
 struct Budgets {
   static constexpr std::size_t digests_max = 2;
@@ -24,6 +26,7 @@ struct Budgets {
   SharedBudget files_read;
   SharedBudget files_written;
   Claims claims; // of the trees here
+  std::shared_ptr<DigestThreads> digest_threads; // none: digests are made on the node's own thread
 };
 
 /// One of the budgets, for a BudgetShare: keeps all of them.

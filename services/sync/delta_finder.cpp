@@ -1,7 +1,5 @@
 #include "services/sync/delta_finder.hpp"
 
-#include "circuit/invariant.hpp"
-
 #include <algorithm>
 #include <bit>
 #include <cstring>

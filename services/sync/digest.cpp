@@ -1,6 +1,6 @@
 #include "services/sync/digest.hpp"
 
-#include <xxhash.h>
+#include "services/sync/xxh3.hpp"
 
 #include <algorithm>
 #include <new>

@@ -6,7 +6,10 @@
 #include "services/sync/path.hpp"
 #include "services/sync/plan.hpp"
 
+#include <boost/asio/this_coro.hpp>
+
 #include <algorithm>
+#include <deque>
 #include <limits>
 #include <span>
 #include <utility>
@@ -15,11 +18,18 @@ namespace trunkline::sync {
 namespace {
 
 constexpr std::size_t bytes_between_yields = 256 * 1024;
-constexpr std::size_t sums_per_fragment = 4096;
+constexpr std::uint64_t run_bytes = 4 << 20; // of a basis: a whole number of blocks
+constexpr std::size_t runs_at_once = 8;
 
 std::uint64_t add(std::uint64_t a, std::uint64_t b) {
   const std::uint64_t sum = a + b;
   return sum < a ? std::numeric_limits<std::uint64_t>::max() : sum;
+}
+
+Fragment fragment_of(const BlockSums& sums) {
+  Fragment fragment(op::sums, Payload::uninitialized(sums.sums.size() * BlockSums::sum_bytes));
+  sums.encode(0, sums.sums.size(), fragment.payload.writable());
+  return fragment;
 }
 
 std::optional<Status> status_of(Root& root, const std::string& path) {
@@ -36,13 +46,30 @@ void Fetch::want(std::size_t index, const Entry* here) {
   of_.wants.want(index, std::nullopt);
 }
 
-awaitable<void> Fetch::compare(std::size_t index, const Entry* here) {
-  std::optional<Digest> ours = co_await digest_of(of_.listing.entry(index).path);
-  if (!ours) {
-    want(index, here);
-  } else {
-    count_on(index);
-    of_.wants.want(index, std::move(ours));
+void Fetch::compare(std::size_t index, const Entry* here) {
+  count_on(index);
+  of_.wants.expect(index);
+  Compared compared;
+  compared.index = index;
+  compared.source = source_of(of_.listing.entry(index), here);
+  to_compare_.push_back(std::move(compared));
+  to_compare_grown_.notify_one();
+}
+
+awaitable<void> Fetch::make_digests() {
+  for (;;) {
+    while (to_compare_.empty()) co_await to_compare_grown_.wait();
+    Compared compared = std::move(to_compare_.front());
+    to_compare_.pop_front();
+    const std::size_t index = compared.index;
+    std::optional<Digest> ours = co_await digest_of(of_.listing.entry(index).path);
+    if (!ours && of_.options.dry_run) {
+      differs(index);
+      of_.wants.settle_expected(index);
+      continue;
+    }
+    if (!ours && compared.source) sources_.emplace(index, std::move(*compared.source));
+    of_.wants.want_expected(index, std::move(ours));
   }
 }
 
@@ -68,11 +95,14 @@ bool Fetch::link(const Entry& entry, const Entry* here, bool is_same) {
       const std::optional<Status> ours = status_of(of_.tree->root(), entry.path);
       if (ours && ours->device == there->device && ours->inode == there->inode) return false;
     }
-    if (!options.dry_run) of_.tree->link_file(entry.path, *at, std::string(name_of(entry.path)), is_same);
+    if (!options.dry_run) of_.tree->link_file(entry.path, *at, std::string(name_of(entry.path)), false);
   } catch (const FileError&) {
     return false; // it is sent, then, and says what is wrong with this side if it meets it
   }
   ++of_.voice.report().linked;
+  if (!is_same && options.backup && here && here->type == EntryType::file)
+    of_.voice.note(Note::Kind::warning, entry.path,
+                   '"' + printable(entry.path) + "\" becomes a link, and no backup of what was there is kept");
   return true;
 }
 
@@ -155,7 +185,7 @@ awaitable<bool> Fetch::ask(std::size_t index, Source source) {
   moved.path = std::move(path);
   moved.digest = *digest;
   moved_.insert_or_assign(index, std::move(moved));
-  of_.voice.want(index, digest, false, of_.seed);
+  of_.voice.compare(index, *digest, false, of_.seed);
   co_return true;
 }
 
@@ -184,28 +214,75 @@ awaitable<bool> Fetch::ask_with_sums(std::size_t index, std::vector<std::string>
   co_return is_good;
 }
 
-awaitable<bool> Fetch::send_sums(Circuit& circuit, const Basis& basis) {
-  BudgetShare turn(one_of(of_.budgets, &Budgets::digests));
-  co_await turn.wait_for_one();
-  BasisReader reader(of_.tree->root(), basis);
-  BlockSummer summer(basis.block_bytes(), basis.seed());
-  std::vector<std::byte> buffer(std::max(bytes_between_yields, basis.block_bytes()));
-  for (std::uint64_t from = 0; from < basis.bytes();) {
-    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), reader.left_of_part(from)));
-    const std::span<std::byte> bytes = std::span(buffer).first(size);
-    if (!reader.read(from, bytes)) co_return false;
-    summer.add(bytes);
-    from += size;
-    ++of_.voice.progress().worked;
-    if (summer.sums().sums.size() >= sums_per_fragment || from == basis.bytes()) {
-      const BlockSums sums = summer.take();
-      Fragment fragment(op::sums, Payload::uninitialized(sums.sums.size() * BlockSums::sum_bytes));
-      sums.encode(0, sums.sums.size(), fragment.payload.writable());
-      co_await circuit.send(std::move(fragment));
+/// The sums of a run of a basis, in whole blocks. Several readings of one basis go on side by side.
+class Fetch::SumsOfRun final : public DigestWork {
+ public:
+  SumsOfRun(std::shared_ptr<BasisReader> reader, const Basis& basis, std::uint64_t from)
+      : reader_(std::move(reader)), from_(from), end_(std::min(basis.bytes(), from + run_bytes)),
+        summer_(basis.block_bytes(), basis.seed()), buffer_(std::max(bytes_between_yields, basis.block_bytes())) {}
+
+  bool step(std::size_t bytes_max) override {
+    for (std::uint64_t left = bytes_max; left > 0 && from_ < end_ && is_good_;) {
+      const std::span<std::byte> bytes = std::span(buffer_).first(std::min<std::uint64_t>(buffer_.size(), end_ - from_));
+      is_good_ = reader_->read(from_, bytes);
+      if (is_good_) summer_.add(bytes);
+      from_ += bytes.size();
+      left -= std::min<std::uint64_t>(left, bytes.size());
     }
-    co_await let_others_run();
+    return from_ < end_ && is_good_;
   }
-  co_return reader.unchanged();
+
+  /// After the last step; nothing: the basis is not what it was.
+  std::optional<BlockSums> take() { return is_good_ ? std::optional(summer_.take()) : std::nullopt; }
+
+ private:
+  std::shared_ptr<BasisReader> reader_;
+  std::uint64_t from_;
+  const std::uint64_t end_;
+  BlockSummer summer_;
+  std::vector<std::byte> buffer_;
+  bool is_good_ = true;
+};
+
+awaitable<bool> Fetch::send_sums(Circuit& circuit, const Basis& basis) {
+  const auto reader = std::make_shared<BasisReader>(of_.tree->root(), basis);
+  if (!of_.budgets->digest_threads) {
+    BudgetShare turn(one_of(of_.budgets, &Budgets::digests));
+    co_await turn.wait_for_one();
+    for (std::uint64_t from = 0; from < basis.bytes(); from += run_bytes) {
+      SumsOfRun run(reader, basis, from);
+      while (run.step(bytes_between_yields)) {
+        ++of_.voice.progress().worked;
+        co_await let_others_run();
+      }
+      const std::optional<BlockSums> sums = run.take();
+      if (!sums) co_return false;
+      co_await circuit.send(fragment_of(*sums));
+    }
+    co_return reader->unchanged();
+  }
+  struct Under {
+    std::shared_ptr<SumsOfRun> run;
+    DigestThreads::Pending pending;
+  };
+  std::deque<Under> under_way; // in the order in which they are sent
+  DigestThreads& threads = *of_.budgets->digest_threads;
+  const Executor executor = co_await asio::this_coro::executor;
+  for (std::uint64_t from = 0; from < basis.bytes() || !under_way.empty();) {
+    while (from < basis.bytes() && under_way.size() < runs_at_once) {
+      auto run = std::make_shared<SumsOfRun>(reader, basis, from);
+      auto pending = threads.begin(run, of_.voice.shared_progress(), executor);
+      under_way.push_back({std::move(run), std::move(pending)});
+      from += run_bytes;
+    }
+    Under first = std::move(under_way.front());
+    under_way.pop_front();
+    co_await threads.end(std::move(first.pending));
+    const std::optional<BlockSums> sums = first.run->take();
+    if (!sums) co_return false;
+    co_await circuit.send(fragment_of(*sums));
+  }
+  co_return reader->unchanged();
 }
 
 const Basis* Fetch::basis(std::size_t index) const {
@@ -256,7 +333,7 @@ awaitable<bool> Fetch::copy_moved(std::size_t index) {
 void Fetch::place(std::size_t index, IncomingFile& file, std::uint64_t size, std::uint32_t mode, FileTime mtime) {
   const std::string& path = of_.listing.entry(index).path;
   if (of_.listing.replaces_directory(index)) of_.tree->remove(path, EntryType::directory);
-  of_.tree->make_room(path);
+  of_.tree->make_room(path, EntryType::file);
   of_.tree->dress(of_.listing.entry(index), file);
   file.commit(size, mode & of_.options.mode_mask(), mtime);
   of_.partials.drop(*of_.tree, path);

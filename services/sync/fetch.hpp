@@ -53,8 +53,12 @@ class Fetch {
 
   /// The content has to come; a dry run only counts it. `here` has the name; null: nothing has.
   void want(std::size_t index, const Entry* here);
-  /// The digests decide whether it has to. Waits while this side reads its file.
-  awaitable<void> compare(std::size_t index, const Entry* here);
+  /// The digests decide whether it has to, once this side has made its own.
+  void compare(std::size_t index, const Entry* here);
+  /// Makes them, one at a time. Runs until it is cancelled, as often as there are lanes.
+  awaitable<void> make_digests();
+  /// How many files of this sync are digested at a time.
+  std::size_t lanes_count() const noexcept { return of_.budgets->digest_threads ? digests_at_once : 1; }
   /// The Giver says that the digests differ, and a dry run wants no more.
   void differs(std::size_t index);
   /// A file that is the same in another tree of this side takes the place of one that would be sent, or that is the
@@ -100,7 +104,19 @@ class Fetch {
   awaitable<bool> send_sums(Circuit& circuit, const Basis& basis);
   awaitable<std::optional<Digest>> digest_of(std::string path);
 
+  /// A file here whose digest is to be made, for it may be the same there.
+  struct Compared {
+    std::size_t index = 0;
+    std::optional<Source> source; // where the file turns out to be unreadable
+  };
+
+  static constexpr std::size_t digests_at_once = 64; // where threads make them
+
+  class SumsOfRun;
+
   FetchParts of_;
+  std::deque<Compared> to_compare_;
+  Signal to_compare_grown_;
   std::unordered_map<std::size_t, Source> sources_; // of files that are wanted and not asked for
   std::deque<std::size_t> to_ask_;
   Signal asked_;

@@ -1,13 +1,12 @@
 #include "services/sync/file_digest.hpp"
 
 #include "async/task_group.hpp"
-#include "services/sync/outgoing_file.hpp"
+
+#include <boost/asio/this_coro.hpp>
 
 #include <algorithm>
-#include <cstddef>
 #include <span>
 #include <utility>
-#include <vector>
 
 namespace trunkline::sync {
 namespace {
@@ -16,39 +15,59 @@ constexpr std::size_t bytes_between_yields = 256 * 1024;
 
 } // namespace
 
+FileDigesting::FileDigesting(std::shared_ptr<Directory> directory, std::string name, std::uint64_t seed,
+                             std::uint64_t bytes_max)
+    : directory_(std::move(directory)), name_(std::move(name)), bytes_max_(bytes_max), digester_(seed) {}
+
+void FileDigesting::open() {
+  file_.emplace(directory_, name_);
+  end_ = std::min(bytes_max_, file_->status().size);
+  buffer_.resize(std::min<std::uint64_t>(bytes_between_yields, end_));
+}
+
+bool FileDigesting::step(std::size_t bytes_max) {
+  if (!file_) open();
+  for (std::uint64_t left = bytes_max; left > 0 && done_ < end_;) {
+    std::size_t count = 0;
+    if (done_ < hole_end_) {
+      if (zeros_.empty()) zeros_.resize(buffer_.size());
+      count = std::min<std::uint64_t>(zeros_.size(), hole_end_ - done_);
+      digester_.add(std::span(zeros_).first(count));
+    } else {
+      const std::size_t size = file_->next_bytes(std::min<std::uint64_t>(buffer_.size(), end_ - done_));
+      hole_end_ = std::min(end_, file_->offset());
+      if (done_ < hole_end_) continue;
+      count = file_->read(std::span(buffer_).first(size));
+      digester_.add(std::span(buffer_).first(count));
+      if (count == 0) end_ = done_; // it has become shorter
+    }
+    done_ += count;
+    left -= std::min<std::uint64_t>(left, count);
+  }
+  if (done_ < end_) return true;
+  result_.digest = digester_.take();
+  result_.unchanged = file_->unchanged();
+  file_.reset();
+  return false;
+}
+
 awaitable<FileDigest> digest_file(std::shared_ptr<Budgets> budgets, std::shared_ptr<Directory> directory,
                                   std::string name, std::shared_ptr<Progress> progress, std::uint64_t seed,
                                   std::uint64_t bytes_max) {
+  const auto digesting = std::make_shared<FileDigesting>(std::move(directory), std::move(name), seed, bytes_max);
+  if (budgets->digest_threads) {
+    DigestThreads& threads = *budgets->digest_threads;
+    co_await threads.end(threads.begin(digesting, std::move(progress), co_await asio::this_coro::executor));
+    co_return digesting->result();
+  }
   BudgetShare turn(one_of(std::move(budgets), &Budgets::digests));
   co_await turn.wait_for_one();
-  OutgoingFile file(std::move(directory), std::move(name));
-  Digester digester(seed);
-  const std::uint64_t end = std::min(bytes_max, file.status().size);
-  std::vector<std::byte> buffer(std::min<std::uint64_t>(bytes_between_yields, end));
-  std::vector<std::byte> zeros;
-  std::uint64_t done = 0;
-  while (done < end) {
-    const std::size_t size = file.next_bytes(std::min<std::uint64_t>(buffer.size(), end - done));
-    while (done < std::min(end, file.offset())) { // a hole
-      if (zeros.empty()) zeros.resize(buffer.size());
-      const std::size_t count = std::min<std::uint64_t>(zeros.size(), std::min(end, file.offset()) - done);
-      digester.add(std::span(zeros).first(count));
-      done += count;
-      ++progress->worked;
-      co_await let_others_run();
-    }
-    if (size == 0 || done >= end) break;
-    const std::size_t count = file.read(std::span(buffer).first(std::min<std::uint64_t>(size, end - done)));
-    if (count == 0) break;
-    digester.add(std::span(buffer).first(count));
-    done += count;
+  while (digesting->step(bytes_between_yields)) {
     ++progress->worked;
-    if (done >= bytes_between_yields) co_await let_others_run();
+    co_await let_others_run();
   }
-  FileDigest result;
-  result.digest = digester.take();
-  result.unchanged = file.unchanged();
-  co_return result;
+  ++progress->worked;
+  co_return digesting->result();
 }
 
 } // namespace trunkline::sync

@@ -24,6 +24,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -66,6 +67,10 @@ struct Giving : Sending {
   Signal has_room; // `compared` has grown
   std::size_t bases = 0; // circuits with one that are being read, <= twice files_outstanding_max
   std::deque<Wanted> wanted; // at most what is listed
+  wire::Compared same; // to be said, as the two below
+  wire::Compared different;
+  IndexDifferences same_differences; // in them
+  IndexDifferences different_differences;
   std::size_t hands = 0; // tasks that give what is wanted, <= files_sending_max
   bool listing_said = false;
   bool done = false; // the Taker is
@@ -249,6 +254,17 @@ awaitable<void> give_withheld(GivingPointer giving, std::size_t index, wire::Wit
   co_await send_message(giving->control, op::withheld, withheld);
 }
 
+/// What comparing has come to; together, for each is little.
+awaitable<void> say_compared(GivingPointer giving) {
+  const wire::Compared same = std::exchange(giving->same, wire::Compared());
+  wire::Compared different = std::exchange(giving->different, wire::Compared());
+  giving->same_differences = {};
+  giving->different_differences = {};
+  different.set_different(true);
+  if (same.indices_size() > 0) co_await send_message(giving->control, op::compared, same);
+  if (different.indices_size() > 0) co_await send_message(giving->control, op::compared, different);
+}
+
 awaitable<void> give_warning(GivingPointer giving, std::string path, std::string text) {
   giving->note(Note::Kind::warning, path, text);
   Note note;
@@ -285,9 +301,9 @@ awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
       case Given::sent:
       case Given::unwanted: co_return;
       case Given::as_it_was: co_await give_warning(giving, path, as_it_was(path)); co_return;
-      case Given::same: co_await give_withheld(giving, wanted.index, wire::Withheld::SAME, std::string()); co_return;
+      case Given::same: giving->same.add_indices(giving->same_differences.difference(wanted.index)); co_return;
       case Given::different:
-        co_await give_withheld(giving, wanted.index, wire::Withheld::DIFFERENT, std::string());
+        giving->different.add_indices(giving->different_differences.difference(wanted.index));
         co_return;
       case Given::changed: break;
     }
@@ -317,6 +333,8 @@ awaitable<void> give_files(GivingPointer giving) {
     co_await give_file(giving, std::move(wanted));
     giving->share.give_back(sums * bytes_per_sum);
     let_go(*giving, index);
+    const int compared = giving->same.indices_size() + giving->different.indices_size();
+    if (compared >= compared_per_message || giving->wanted.empty()) co_await say_compared(giving);
     co_await let_others_run();
   }
   --giving->hands;
@@ -335,35 +353,55 @@ void give_wanted(GivingPointer giving, TaskGroup group) {
 
 void add_wanted(Giving& giving, Wanted wanted);
 
+/// A file that may be wanted.
+Listed& listed_file(Giving& giving, std::uint64_t index) {
+  if (index >= giving.listed_count)
+    throw_protocol("entry " + std::to_string(index) + " is wanted of a listing of " +
+                   std::to_string(giving.listed_count));
+  const auto found = giving.files.find(index);
+  if (found == giving.files.end())
+    throw_protocol("entry " + std::to_string(index) + " is wanted and is no file, or was not wanted before");
+  return found->second;
+}
+
 void hear_want(Giving& giving, const wire::Want& want) {
   for (const wire::Want::File& file : want.files()) {
-    if (file.index() >= giving.listed_count)
-      throw_protocol("entry " + std::to_string(file.index()) + " is wanted of a listing of " +
-                     std::to_string(giving.listed_count));
-    const auto found = giving.files.find(file.index());
-    if (found == giving.files.end())
-      throw_protocol("entry " + std::to_string(file.index()) + " is wanted and is no file, or was not wanted before");
-    Listed& listed = found->second;
+    Listed& listed = listed_file(giving, file.index());
     Wanted wanted;
     wanted.index = file.index();
-    wanted.compare_only = want.compare_only();
-    wanted.has_digest = !file.digest().empty();
     if (file.again()) {
-      if (!listed.may_fail || listed.again || wanted.has_digest)
+      if (!listed.may_fail || listed.again)
         throw_protocol("entry " + std::to_string(file.index()) + " is wanted again");
       listed.again = true;
       ++listed.hands;
       giving.wanted.push_back(wanted);
       continue;
     }
-    if (listed.wanted || (listed.compared && wanted.compare_only))
-      throw_protocol("entry " + std::to_string(file.index()) + " is wanted twice");
-    if (wanted.has_digest && !Digest::from_bytes(file.digest(), wanted.digest))
-      throw_protocol("a digest of " + std::to_string(file.digest().size()) + " bytes");
-    wanted.seed = file.seed();
-    if (wanted.compare_only && !wanted.has_digest) throw_protocol("a comparison without a digest");
+    if (listed.wanted) throw_protocol("entry " + std::to_string(file.index()) + " is wanted twice");
+    listed.wanted = true;
+    add_wanted(giving, std::move(wanted));
+  }
+}
+
+void hear_compare(Giving& giving, const wire::Compare& compare) {
+  const std::size_t count = static_cast<std::size_t>(compare.indices_size());
+  if (compare.digests().size() != count * Digest::bytes_count)
+    throw_protocol("digests of " + std::to_string(count) + " files in " + std::to_string(compare.digests().size()) +
+                   " bytes");
+  IndexDifferences differences;
+  std::string_view digests = compare.digests();
+  for (const std::int64_t difference : compare.indices()) {
+    Wanted wanted;
+    wanted.index = differences.index(difference);
+    Listed& listed = listed_file(giving, wanted.index);
+    if (listed.wanted || (listed.compared && compare.compare_only()))
+      throw_protocol("entry " + std::to_string(wanted.index) + " is wanted twice");
+    wanted.has_digest = Digest::from_bytes(digests.substr(0, Digest::bytes_count), wanted.digest);
+    digests.remove_prefix(Digest::bytes_count);
+    wanted.compare_only = compare.compare_only();
+    wanted.seed = compare.seed();
     (wanted.compare_only ? listed.compared : listed.wanted) = true;
-    listed.may_fail = wanted.has_digest && !wanted.compare_only;
+    listed.may_fail = !wanted.compare_only;
     add_wanted(giving, std::move(wanted));
   }
 }
@@ -501,6 +539,10 @@ awaitable<void> give_hearing(GivingPointer giving, TaskGroup group) {
     switch (fragment->op) {
       case op::want:
         hear_want(*giving, read_message<wire::Want>(*fragment));
+        give_wanted(giving, group);
+        break;
+      case op::compare:
+        hear_compare(*giving, read_message<wire::Compare>(*fragment));
         give_wanted(giving, group);
         break;
       case op::room: hear_room(*giving, read_message<wire::Room>(*fragment)); break;

@@ -17,11 +17,12 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace trunkline::sync {
 
-inline constexpr std::uint32_t protocol_version = 4;
+inline constexpr std::uint32_t protocol_version = 5;
 inline constexpr const char* service_name = "sync";
 
 namespace op {
@@ -37,6 +38,8 @@ enum : std::int32_t {
   failed = 9,
   packed_listing = 10, // a listing, compressed
   room = 11,
+  compare = 12,
+  compared = 13,
   file = 16, // first on a circuit of its own
   data = 17,
   copies = 18, // what of the basis belongs here
@@ -59,6 +62,8 @@ inline constexpr std::size_t packed_data_bytes_max = 1 << 20;
 inline constexpr int copies_per_message = 512;
 /// How far a listing goes on beyond what is compared.
 inline constexpr std::size_t listing_window = 16'384;
+/// How many results of comparisons are said together at most.
+inline constexpr int compared_per_message = 256;
 /// At about how many bytes a batch is sent.
 inline constexpr std::size_t batch_bytes = 32 * 1024;
 
@@ -73,6 +78,19 @@ Options from_wire(const wire::Request& from);
 Report from_wire(const wire::Done& done);
 NotKept from_wire(const wire::NotKept& from);
 FileTime mtime_of(const wire::FileHeader& header);
+
+/// Numbers of entries as a message holds them: each as its difference from the one before, which is mostly small.
+/// Any difference gives some number.
+class IndexDifferences {
+ public:
+  std::int64_t difference(std::size_t index) noexcept {
+    return static_cast<std::int64_t>(index - std::exchange(last_, index));
+  }
+  std::uint64_t index(std::int64_t difference) noexcept { return last_ += static_cast<std::uint64_t>(difference); }
+
+ private:
+  std::uint64_t last_ = 0;
+};
 
 /// What an entry takes in memory.
 std::size_t bytes_of(const Entry& entry) noexcept;

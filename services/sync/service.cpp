@@ -138,6 +138,7 @@ Service::Service(Node& node, ServiceOptions options)
     : node_(node), options_(std::move(options)),
       budgets_(std::make_shared<Budgets>(options_.listing_bytes_max, options_.tuning.files_open_max)) {
   if (!options_.random) options_.random = system_random();
+  budgets_->digest_threads = options_.digest_threads;
 }
 
 std::shared_ptr<Service> Service::register_at(Node& node, ServiceOptions options) {
@@ -227,6 +228,7 @@ awaitable<Report> Service::run_job(Job& job, LocalPeer& peer, CircuitInbox& circ
                                              std::to_string(message_bytes_max));
   Circuit control = peer.start(job.address, service_name, to_fragment(op::request, request));
   const auto budgets = std::make_shared<Budgets>(options_.tuning.listing_bytes_max, options_.tuning.files_open_max);
+  budgets->digest_threads = options_.digest_threads;
   std::exception_ptr failure;
   try {
     if (job.role_there == wire::Request::TAKE)

@@ -7,6 +7,7 @@
 #include "async/types.hpp"
 #include "peer/node.hpp"
 #include "services/sync/budgets.hpp"
+#include "services/sync/digest_threads.hpp"
 #include "services/sync/location.hpp"
 #include "services/sync/options.hpp"
 #include "services/sync/report.hpp"
@@ -34,6 +35,7 @@ struct ServiceOptions {
       10'000; // and as many errors of one of those syncs on_note hears; what follows is only counted
   std::size_t listing_bytes_max = 1ull << 30; // memory of the listings of all syncs that others asked for
   Tuning tuning;
+  std::shared_ptr<DigestThreads> digest_threads; // of files; none: the node's own thread makes digests
   std::function<std::uint64_t()> random;              // for temporary names; the system's generator unless given
   std::function<void(const std::string&)> log;        // one line per sync that others asked for
   std::function<void(const Note&)> on_note;           // of those syncs

@@ -49,7 +49,7 @@ void TakenLinks::make(std::size_t index) {
             tree_->remove(entry.path, EntryType::directory) == Tree::Removal::not_empty)
           throw FileError("replace the directory", entry.path, ENOTEMPTY);
         tree_->link_file(entry.path, *tree_->root().directory(parent_of(first.path)), std::string(name_of(first.path)),
-                         false);
+                         true);
       }))
     return;
   listing_.say(voice_, Note::Kind::hard_link, index, listing_.changes(index), first.path);

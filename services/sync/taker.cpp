@@ -91,13 +91,15 @@ class Taker {
   awaitable<void> hear_listing(wire::Listing listing);
   awaitable<void> hear_listing_end(wire::ListingEnd end);
   void give_room();
-  awaitable<void> hear_withheld(wire::Withheld withheld);
+  void hear_withheld(const wire::Withheld& withheld);
+  awaitable<void> hear_compared(wire::Compared compared);
   awaitable<void> take_same(std::size_t index);
+  awaitable<void> take_moved(std::size_t index);
   awaitable<void> hear_notes(wire::Notes notes);
 
   // One entry of the listing.
   awaitable<void> take_entry(std::size_t index);
-  awaitable<void> decide(std::size_t index);
+  void decide(std::size_t index);
   void count_owner(const Entry& entry, const Decision& decision);
   void take_symlink(std::size_t index);
   void take_special(std::size_t index);
@@ -144,6 +146,9 @@ void Taker::start(const Pointer& taker, CircuitInbox& circuits, TaskGroup group)
   group.spawn(keep(taker, taker->voice_.speak()));
   group.spawn(keep(taker, taker->wants_.revisit()));
   group.spawn(keep(taker, taker->fetch_.ask_with_bases()));
+  if (taker->options_.checksum)
+    for (std::size_t lane = taker->fetch_.lanes_count(); lane > 0; --lane)
+      group.spawn(keep(taker, taker->fetch_.make_digests()));
   group.spawn(keep(taker, taker->voice_.say_alive()));
   group.spawn(take_circuits(taker, circuits, group));
   group.spawn(keep(taker, taker->finish(group)));
@@ -210,9 +215,10 @@ awaitable<void> Taker::hear(Pointer taker) {
       case op::withheld: {
         const auto withheld = read_message<wire::Withheld>(*fragment);
         co_await self.wants_.last_arrival(withheld.index());
-        co_await self.hear_withheld(withheld);
+        self.hear_withheld(withheld);
         break;
       }
+      case op::compared: co_await self.hear_compared(read_message<wire::Compared>(*fragment)); break;
       case op::notes: co_await self.hear_notes(read_message<wire::Notes>(*fragment)); break;
       case op::failed: throw_failed(*fragment);
       default: throw_protocol("a Giver does not say " + std::to_string(fragment->op));
@@ -231,7 +237,6 @@ awaitable<void> Taker::hear_listing(wire::Listing listing) {
       std::string text = "entry \"" + printable(entry.path) + "\" is refused: it " + wrong;
       voice_.note(Note::Kind::error, std::exchange(entry.path, {}), std::move(text));
     }
-    wants_.add_entry();
     if (wrong.empty()) {
       listing_.add(std::move(entry));
       co_await take_entry(listing_.size() - 1);
@@ -277,44 +282,54 @@ awaitable<void> Taker::hear_listing_end(wire::ListingEnd end) {
   wants_.end_listing();
 }
 
-awaitable<void> Taker::hear_withheld(wire::Withheld withheld) {
+void Taker::hear_withheld(const wire::Withheld& withheld) {
   const std::size_t index = withheld.index();
   wants_.withheld(index);
-  const Entry& entry = listing_.entry(index);
-  switch (withheld.why()) {
-    case wire::Withheld::SAME:
-      if (fetch_.is_moved(index)) {
-        co_await take_same(index);
-        co_return;
-      }
-      if (listing_.attributes_differ(index)) {
-        take_attributes(index);
-      } else {
-        ++voice_.report().unchanged;
-      }
-      ++voice_.progress().files_done;
-      voice_.progress().bytes_done += entry.size;
-      break;
-    case wire::Withheld::DIFFERENT:
-      wants_.different(index);
-      fetch_.differs(index);
-      break;
-    default: { // UNREADABLE, GONE, CHANGING
-      // What is there of a file that changes is kept, and says nothing about what may be deleted.
-      if (withheld.why() == wire::Withheld::CHANGING) ++changing_count_;
-      Note note;
-      if (withheld.why() == wire::Withheld::GONE) note.kind = Note::Kind::vanished;
-      note.path = entry.path;
-      note.text = printable_sentence(withheld.text());
-      voice_.note_here(note);
-    }
-  }
+  // What is there of a file that changes is kept, and says nothing about what may be deleted.
+  if (withheld.why() == wire::Withheld::CHANGING) ++changing_count_;
+  Note note;
+  if (withheld.why() == wire::Withheld::GONE) note.kind = Note::Kind::vanished;
+  note.path = listing_.entry(index).path;
+  note.text = printable_sentence(withheld.text());
+  voice_.note_here(note);
   fetch_.forget(index);
   wants_.resolve(index);
 }
 
-/// The content is here already, under another name.
+awaitable<void> Taker::hear_compared(wire::Compared compared) {
+  IndexDifferences differences;
+  std::size_t count = 0;
+  for (const std::int64_t difference : compared.indices()) {
+    const std::size_t index = differences.index(difference);
+    co_await wants_.last_arrival(index);
+    wants_.withheld(index);
+    if (compared.different()) {
+      wants_.different(index);
+      fetch_.differs(index);
+      fetch_.forget(index);
+      wants_.resolve(index);
+    } else {
+      co_await take_same(index);
+    }
+    if (++count % entries_between_yields == 0) co_await voice_.breath();
+  }
+}
+
+/// The content is here already, perhaps under another name.
 awaitable<void> Taker::take_same(std::size_t index) {
+  if (fetch_.is_moved(index)) co_return co_await take_moved(index);
+  if (listing_.attributes_differ(index)) {
+    take_attributes(index);
+  } else {
+    ++voice_.report().unchanged;
+  }
+  ++voice_.progress().files_done;
+  voice_.progress().bytes_done += listing_.entry(index).size;
+  fetch_.forget(index);
+  wants_.resolve(index);
+}
+
+awaitable<void> Taker::take_moved(std::size_t index) {
   bool is_copied = false;
   std::string trouble;
   try {
@@ -359,17 +374,17 @@ awaitable<void> Taker::take_entry(std::size_t index) {
   if (entry.type == EntryType::directory || entry.has_names || entry.same_as > 0) listing_.stay(index);
   if (!directories_.shuts_out(entry)) {
     while (planner_.lacks(entry.path)) co_await look_on();
-    co_await decide(index);
+    decide(index);
   }
   if (!wants_.awaits(index)) listing_.forget(index);
 }
 
-awaitable<void> Taker::decide(std::size_t index) {
+void Taker::decide(std::size_t index) {
   const Entry& entry = listing_.entry(index);
   const Decision decision = planner_.next(entry);
   if (is_passed_over(options_, entry, planner_.found())) {
     ++voice_.report().passed_over;
-    co_return;
+    return;
   }
   listing_.set_changes(index, changes_of(entry, planner_.found(), decision));
   count_owner(entry, decision);
@@ -377,16 +392,16 @@ awaitable<void> Taker::decide(std::size_t index) {
     blocked_.push_back(index);
     listing_.stay(index);
     wants_.postpone(index);
-    co_return;
+    return;
   }
   if (entry.type == EntryType::directory) {
     directories_.take(index, decision);
-    co_return;
+    return;
   }
   if (entry.same_as > 0) {
     if (decision.in_the_way == InTheWay::empty_directory) listing_.set_replaces_directory(index);
     links_.add(index);
-    co_return;
+    return;
   }
   switch (decision.step) {
     case Step::none:
@@ -411,7 +426,7 @@ awaitable<void> Taker::decide(std::size_t index) {
       break;
     case Step::compare_file:
       if (decision.attributes_differ) listing_.set_attributes_differ(index);
-      co_await fetch_.compare(index, planner_.found());
+      fetch_.compare(index, planner_.found());
       break;
     case Step::make_directory: break; // directories are above
   }

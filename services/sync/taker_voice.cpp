@@ -3,7 +3,6 @@
 #include "async/clock.hpp"
 #include "async/task_group.hpp"
 #include "async/within.hpp"
-#include "services/sync/messages.hpp"
 
 #include <utility>
 
@@ -46,14 +45,16 @@ void TakerVoice::note_here(const Note& note) {
   watch_.note(note);
 }
 
-void TakerVoice::want(std::size_t index, const std::optional<Digest>& ours, bool compare_only, std::uint64_t seed) {
-  want_pending_.set_compare_only(compare_only);
-  wire::Want::File& file = *want_pending_.add_files();
-  file.set_index(index);
-  if (ours) {
-    file.set_digest(ours->bytes().data(), ours->bytes().size());
-    file.set_seed(seed);
-  }
+void TakerVoice::want(std::size_t index) {
+  want_pending_.add_files()->set_index(index);
+  outgoing_.notify_all();
+}
+
+void TakerVoice::compare(std::size_t index, const Digest& ours, bool compare_only, std::uint64_t seed) {
+  compare_pending_.set_compare_only(compare_only);
+  compare_pending_.set_seed(seed);
+  compare_pending_.add_indices(compare_differences_.difference(index));
+  compare_pending_.mutable_digests()->append(ours.bytes());
   outgoing_.notify_all();
 }
 
@@ -80,7 +81,7 @@ void TakerVoice::say_totals() {
 }
 
 bool TakerVoice::has_something_to_say() const noexcept {
-  return want_pending_.files_size() > 0 || notes_pending_.notes_size() > 0 || totals_pending_ ||
+  return want_pending_.files_size() > 0 || compare_pending_.indices_size() > 0 || notes_pending_.notes_size() > 0 || totals_pending_ ||
          room_pending_.compared() > 0;
 }
 
@@ -95,6 +96,7 @@ awaitable<void> TakerVoice::speak() {
     }
     const bool notes = notes_pending_.notes_size() > 0;
     if (want_pending_.files_size() > 0) co_await say_want();
+    if (compare_pending_.indices_size() > 0) co_await say_compare();
     if (room_pending_.compared() > 0) {
       const wire::Room room = std::exchange(room_pending_, wire::Room());
       room_kept_last_ = 0;
@@ -118,6 +120,12 @@ awaitable<void> TakerVoice::speak() {
 awaitable<void> TakerVoice::say_want() {
   const wire::Want want = std::exchange(want_pending_, wire::Want());
   co_await send_message(control_, op::want, want);
+}
+
+awaitable<void> TakerVoice::say_compare() {
+  const wire::Compare compare = std::exchange(compare_pending_, wire::Compare());
+  compare_differences_ = IndexDifferences();
+  co_await send_message(control_, op::compare, compare);
 }
 
 awaitable<void> TakerVoice::say_notes() {

@@ -6,11 +6,11 @@
 #include "circuit/circuit.hpp"
 #include "proto/sync.pb.h"
 #include "services/sync/digest.hpp"
+#include "services/sync/messages.hpp"
 #include "services/sync/report.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,9 +29,10 @@ class TakerVoice {
   void note(Note::Kind kind, std::string path, std::string text = {}, std::uint64_t bytes = 0);
   /// The same for what the Giver knows already: only this side is told, and only trouble is counted.
   void note_here(const Note& note);
-  /// With a digest, made with `seed`, only if the Giver's content has another one; or only whether it has.
-  void want(std::size_t index, const std::optional<Digest>& ours = {}, bool compare_only = false,
-            std::uint64_t seed = 0);
+  /// A file's content.
+  void want(std::size_t index);
+  /// The same if the Giver's content has another digest; or only whether it has. All of a sync with one seed.
+  void compare(std::size_t index, const Digest& ours, bool compare_only, std::uint64_t seed);
   /// All of the content after all.
   void want_again(std::size_t index);
   /// Entries below `compared` are compared. Of those behind the last ones that were said so, these may be wanted yet,
@@ -59,12 +60,15 @@ class TakerVoice {
  private:
   bool has_something_to_say() const noexcept;
   awaitable<void> say_want();
+  awaitable<void> say_compare();
   awaitable<void> say_notes();
 
   Circuit& control_;
   const Watch watch_;
   Report report_;
   wire::Want want_pending_;
+  wire::Compare compare_pending_;
+  IndexDifferences compare_differences_; // in it
   wire::Notes notes_pending_;
   std::size_t notes_pending_bytes_ = 0;
   wire::Room room_pending_; // where `compared` is set

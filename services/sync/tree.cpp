@@ -53,6 +53,12 @@ std::shared_ptr<Directory> Tree::backup_directory(const std::string& path) {
   return backup_root_->directory(path);
 }
 
+void Tree::make_room(const std::string& path, EntryType type) {
+  if (!keeps_backups_) return;
+  const std::optional<Status> status = parent(path)->status(name(path));
+  if (status) back_up(path, type != EntryType::file || status->is_file());
+}
+
 /// False when nothing was there to be kept. `stays`: the name here stays until something is put in its place, where the
 /// file system can do that.
 bool Tree::back_up(const std::string& path, bool stays) {
@@ -121,7 +127,7 @@ bool Tree::finish_directory(const Entry& entry) {
 }
 
 void Tree::make_symlink(const Entry& entry) {
-  make_room(entry.path);
+  make_room(entry.path, EntryType::symlink);
   place_symlink(*parent(entry.path), name(entry.path), entry.target, entry.mtime,
                 [&](Directory& directory, const std::string& its_name) { dress(entry, directory, its_name); });
 }
@@ -141,7 +147,7 @@ bool Tree::make_special(const Entry& entry) {
     dress(entry, *at, temporary);
     at->set_mode(temporary, entry.mode);
     at->set_mtime(temporary, entry.mtime);
-    make_room(entry.path);
+    make_room(entry.path, EntryType::other);
     at->rename(temporary, name(entry.path));
   } catch (...) {
     try {
@@ -156,17 +162,22 @@ std::unique_ptr<IncomingFile> Tree::receive_file(const std::string& path, Writin
   return std::make_unique<IncomingFile>(parent(path), name(path), random_, writing);
 }
 
-void Tree::link_file(const std::string& path, const Directory& there, const std::string& name_there, bool is_same) {
+void Tree::link_file(const std::string& path, const Directory& there, const std::string& name_there, bool keeps_files) {
   const std::shared_ptr<Directory> here = parent(path);
   const std::string temporary = temporary_name(name(path), random_());
   if (!there.link(name_there, *here, temporary)) throw FileError("link", path, EXDEV);
-  if (!is_same) make_room(path);
   const auto tidy = [&] {
     try {
       here->remove_file(temporary);
     } catch (const FileError&) {} // it has the name by now
   };
   try {
+    const std::optional<Status> status = here->status(name(path));
+    if (keeps_files) {
+      make_room(path, EntryType::other);
+    } else if (status && !status->is_file()) {
+      make_room(path, EntryType::file);
+    }
     here->rename(temporary, name(path)); // which does nothing when both are one file already
   } catch (...) {
     tidy();

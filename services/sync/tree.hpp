@@ -32,8 +32,9 @@ class Tree {
   /// From now on what is replaced or removed and is no directory keeps its content under another name: with `suffix`
   /// behind it, below `root` when there is one, else beside it.
   void keep_backups(std::shared_ptr<Root> root, std::string suffix);
-  /// What has this name is about to be replaced.
-  void make_room(const std::string& path) { back_up(path, true); }
+  /// What has this name is about to be replaced by a thing of this type. A file replaces a file; anything else goes
+  /// before the file comes, as what is deleted goes.
+  void make_room(const std::string& path, EntryType type);
 
   /// Its owner may do everything in it until `finish_directory`. What has this name and is no directory goes first; a
   /// directory that somebody else made meanwhile will do.
@@ -55,9 +56,9 @@ class Tree {
   /// The file gets the entry's attributes when it is committed.
   void dress(const Entry& entry, IncomingFile& file);
   std::unique_ptr<IncomingFile> receive_file(const std::string& path, Writing writing = Writing::aside);
-  /// A second name for a file in `there`, at once in place of what has the name here; a file
-  /// that is the same is no loss, and no backup of it is kept.
-  void link_file(const std::string& path, const Directory& there, const std::string& name_there, bool is_same);
+  /// A second name for a file in `there`, at once in place of what has the name here. Of that a backup is kept, but
+  /// for a file where `keeps_files` is false.
+  void link_file(const std::string& path, const Directory& there, const std::string& name_there, bool keeps_files);
   /// Mode and time of a file or symlink that is as it should be otherwise.
   void set_attributes(const Entry& entry);
   Fd open_file(const std::string& path, Status& status);

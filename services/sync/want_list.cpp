@@ -21,6 +21,21 @@ constexpr Duration patience = std::chrono::seconds(1);
 
 void WantList::check() const { assert(outstanding_ <= outstanding_max_); }
 
+void WantList::expect(std::size_t index) {
+  unresolved_.insert(index);
+  ++expected_count_;
+}
+
+void WantList::want_expected(std::size_t index, std::optional<Digest> ours) {
+  --expected_count_;
+  want(index, std::move(ours));
+}
+
+void WantList::settle_expected(std::size_t index) {
+  --expected_count_;
+  settle(index);
+}
+
 void WantList::want(std::size_t index, std::optional<Digest> ours) {
   unresolved_.insert(index);
   Queued queued;
@@ -46,7 +61,11 @@ void WantList::ask() {
     ++outstanding_;
     states_[queued.index] = compare_only_ ? State::compared : State::wanted;
     if (!queued.ours && asks_ && asks_(queued.index)) continue;
-    voice_.want(queued.index, queued.ours, compare_only_, seed_);
+    if (queued.ours) {
+      voice_.compare(queued.index, *queued.ours, compare_only_, seed_);
+    } else {
+      voice_.want(queued.index);
+    }
   }
   check();
 }
@@ -136,7 +155,7 @@ void WantList::resolve(std::size_t index) {
 }
 
 void WantList::settle(std::size_t index) {
-  states_[index] = State::resolved;
+  states_.erase(index);
   unresolved_.erase(index);
   changed_.notify_all();
   if (on_resolved_) on_resolved_(index);
@@ -155,7 +174,7 @@ awaitable<void> WantList::last_arrival(std::size_t index) {
 }
 
 awaitable<void> WantList::all_resolved() {
-  while (!listing_ended_ || outstanding_ > 0 || !queued_.empty() || !elsewhere_.empty()) co_await changed_.wait();
+  while (!listing_ended_ || expected_count_ > 0 || outstanding_ > 0 || !queued_.empty() || !elsewhere_.empty()) co_await changed_.wait();
 }
 
 } // namespace trunkline::sync

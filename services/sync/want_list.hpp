@@ -45,14 +45,16 @@ class WantList {
   /// Asks for what others were about to get and did not bring, or not soon. Runs until it is cancelled.
   awaitable<void> revisit();
 
-  /// One more entry is in the listing; nothing of it is wanted yet.
-  void add_entry() { states_.push_back(State::not_wanted); }
   /// With a digest, only if the Giver's content has another one.
   void want(std::size_t index, std::optional<Digest> ours);
+  /// The file will be wanted once this side knows what it has of it: one of the next two follows.
+  void expect(std::size_t index);
+  void want_expected(std::size_t index, std::optional<Digest> ours);
+  void settle_expected(std::size_t index);
   /// It may be wanted once everything is compared.
   void postpone(std::size_t index) { unresolved_.insert(index); }
   /// Files that are wanted and have not come.
-  std::size_t unresolved_count() const noexcept { return queued_.size() + outstanding_ + elsewhere_.size(); }
+  std::size_t unresolved_count() const noexcept { return expected_count_ + queued_.size() + outstanding_ + elsewhere_.size(); }
   /// Nothing below it is wanted any more.
   std::size_t resolved_below(std::size_t end) const;
   /// Those of [begin, end) that may be wanted yet.
@@ -84,9 +86,9 @@ class WantList {
   awaitable<void> all_resolved();
 
  private:
-  /// not_wanted -> wanted -> arriving -> resolved, and from arriving back to wanted when the Giver has to read the file
-  /// again; or not_wanted -> compared -> resolved.
-  enum class State : std::uint8_t { not_wanted, wanted, compared, arriving, resolved };
+  /// wanted -> arriving, and back to wanted when the Giver has to read the file again; or compared. Before and after, it
+  /// has none.
+  enum class State : std::uint8_t { wanted, compared, arriving };
   struct Queued {
     std::size_t index = 0;
     std::optional<Digest> ours;
@@ -97,12 +99,15 @@ class WantList {
   void release(std::size_t index);
   void settle(std::size_t index);
   void check() const;
-  bool is(std::size_t index, State state) const { return index < states_.size() && states_[index] == state; }
+  bool is(std::size_t index, State state) const {
+    const auto found = states_.find(index);
+    return found != states_.end() && found->second == state;
+  }
 
   const std::size_t outstanding_max_;
   const bool compare_only_;
   TakerVoice& voice_;
-  std::vector<State> states_; // one for each entry
+  std::unordered_map<std::size_t, State> states_; // of what is outstanding
   std::shared_ptr<Budgets> budgets_;
   std::function<bool(std::size_t)> is_there_;
   std::function<std::string(std::size_t)> key_;
@@ -112,7 +117,8 @@ class WantList {
   std::deque<Queued> queued_; // wanted once there is room
   std::deque<Queued> elsewhere_; // another sync is about to get it
   bool impatient_ = false; // with the other syncs
-  std::set<std::size_t> unresolved_; // queued, elsewhere, outstanding or postponed
+  std::size_t expected_count_ = 0; // files of which this side makes a digest
+  std::set<std::size_t> unresolved_; // expected, queued, elsewhere, outstanding or postponed
   std::function<void(std::size_t)> on_resolved_;
   std::size_t outstanding_ = 0; // asked for and not resolved
   std::size_t circuits_count_ = 0;

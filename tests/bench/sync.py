@@ -4,6 +4,9 @@ A `trunkline serve` and an rsync daemon on 127.0.0.1, both pushed to, on one fil
 about, the order changing from round to round. The table shows medians: seconds from the start of the program that asks to its
 end, processor time and peak memory of both ends (rsync's are of all its processes, of which memory is added up), and what each
 program says it put on the wire, both ways together. A round whose trees differ afterwards fails the run.
+
+With --link both are pushed to over a link of 100 Mbit/s and 20 ms there and back (tests/bench/link.py): 1 % of a large file,
+small files, and a large file whose transfer was interrupted when half of it was there.
 """
 
 import argparse
@@ -12,12 +15,15 @@ import os
 import random
 import resource
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+import link
 
 PROGRAMS = ("trunkline", "rsync")
 
@@ -60,11 +66,43 @@ class Server:
         return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def run(name, program, source, target, words, here):
+def bytes_below(target):
+    total = 0
+    for at, _, files in os.walk(target):
+        for file in files:
+            try:
+                total += os.path.getsize(os.path.join(at, file))
+            except OSError:  # it has another name by now
+                pass
+    return total
+
+
+def interrupt_at(bytes_wanted, command, target):
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while bytes_below(target) < bytes_wanted:
+        if process.poll() is not None:
+            raise Failed(f"{' '.join(command)} ended before it could be interrupted")
+        time.sleep(0.01)  # lint-allow: another process is watched from outside
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    before = -1
+    while before != (now := bytes_below(target)):  # the server takes what was on its way
+        before = now
+        time.sleep(0.3)  # lint-allow: as above
+
+
+def run(name, program, source, target, words, here, slow=False, interrupted_at=0):
     """One transfer: its figures."""
     server = Server(name, program, target, here)
-    command = ([program, "sync", "--json", "-q", *words, source, server.address] if name == "trunkline"
-               else ["rsync", "-rlpt", "--stats", *words, source + "/", server.address + "/"])
+    address, between = server.address, None
+    if slow:
+        port = int(address.removesuffix("/m").rsplit(":")[-1])
+        between = link.Link(port)
+        address = address.replace(str(port), str(between.port))
+    command = ([program, "sync", "--json", "-q", *words, source, address] if name == "trunkline"
+               else ["rsync", "-rlpt", "--stats", *words, source + "/", address + "/"])
+    if interrupted_at:
+        interrupt_at(interrupted_at, command if name == "trunkline" else [*command[:1], "--partial", *command[1:]], target)
     begin = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out = process.stdout.read().decode()
@@ -72,6 +110,8 @@ def run(name, program, source, target, words, here):
     seconds = time.monotonic() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     there = server.end()
+    if between:
+        between.close()
     if process.returncode != 0:
         raise Failed(f"{' '.join(command)} ended with {process.returncode}: {process.stderr.read().decode()[-500:]}")
     if name == "trunkline":
@@ -124,9 +164,15 @@ def cases(options):
     yield f"{options.many} files, unchanged", lambda root: small(root, options.many, 16), "same", []
 
 
+def link_cases(options):
+    yield f"{options.mib} MiB file, 1 % changed", lambda root: (big(f"{root}/big", options.mib), change(f"{root}/big")), lambda root: big(f"{root}/big", options.mib), []
+    yield f"{options.files} small files, cold", lambda root: small(root, options.files, 17_000), None, []
+    yield f"{options.half_of} MiB file, resumed at half", lambda root: big(f"{root}/big", options.half_of), None, []
+
+
 def measure(options, program):
     rows = []
-    for name, make, before, words in cases(options):
+    for name, make, before, words in link_cases(options) if options.link else cases(options):
         if options.only and options.only not in name:
             continue
         here = tempfile.mkdtemp(prefix="trunkline-bench-")
@@ -145,7 +191,8 @@ def measure(options, program):
                         os.makedirs(f"{here}/to")
                     else:
                         subprocess.run(["cp", "-a", f"{here}/from" if before == "same" else f"{here}/old", f"{here}/to"], check=True)
-                    figures[which].append(run(which, program, f"{here}/from", f"{here}/to", words, here))
+                    interrupted_at = options.half_of << 19 if "resumed" in name else 0
+                    figures[which].append(run(which, program, f"{here}/from", f"{here}/to", words, here, options.link, interrupted_at))
                     if subprocess.run(["diff", "-rq", f"{here}/from", f"{here}/to"], stdout=subprocess.DEVNULL).returncode != 0:
                         raise Failed(f"{name}: the trees differ after {which}")
             rows.append({"case": name} | {which: {key: statistics.median(figure[key] for figure in figures[which]) for key in figures[which][0]} for which in PROGRAMS})
@@ -173,6 +220,8 @@ def main(arguments, build):
     parser.add_argument("--mib", type=int, default=2048)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--many", type=int, default=200_000)
+    parser.add_argument("--link", action="store_true", help="over a slow link, which has cases of its own")
+    parser.add_argument("--half-of", type=int, default=256, help="MiB of the file that is interrupted")
     parser.add_argument("--only", help="cases whose name holds this")
     parser.add_argument("--json")
     options = parser.parse_args(arguments)

@@ -449,6 +449,23 @@ def test_rules_and_options_do_what_they_do_in_rsync(here):
     assert linked.st_nlink == 2 and os.path.samestat(linked, os.stat(f"{here}/ours/links/new")), "not linked"
 
 
+def test_what_rsync_keeps_no_backup_of_has_none_here_and_a_lost_file_is_named(here):
+    write(f"{here}/from/log~", b"a file now")
+    os.makedirs(f"{here}/before/to")
+    os.symlink("nowhere", f"{here}/before/to/log~")
+    os.symlink("nowhere", f"{here}/before/to/new")
+    write(f"{here}/from/new", b"a file, too", mtime=10**18)
+    write(f"{here}/from/old", b"other", mtime=10**18)
+    write(f"{here}/before/links/new", b"a file, too", mtime=10**18)
+    write(f"{here}/before/links/old", b"other", mtime=10**18)
+    write(f"{here}/before/to/old", b"before", mtime=9 * 10**17)
+    expect(both_programs(here, "-c", "-b"), EQUAL)
+    assert sorted(os.listdir(f"{here}/ours/to")) == ["log~", "new", "new~", "old", "old~"]
+    expect(both_programs(here, "-b", "--link-dest", "../links"), EQUAL, '"old" becomes a link, and no backup of what was there is kept')
+    assert sorted(os.listdir(f"{here}/ours/to")) == ["log~", "new", "new~", "old"]
+    assert os.readlink(f"{here}/ours/to/new~") == "nowhere"
+
+
 def test_a_rule_that_would_have_to_be_guessed_is_refused_and_nothing_is_deleted(here):
     write(f"{here}/from/new")
     write(f"{here}/to/old")
@@ -922,6 +939,55 @@ def test_watch_keeps_trees_equal_while_servers_come_and_go(here):
             watch.kill()
             watch.wait()
     expect(run("sync", "--watch", "tcp://127.0.0.1:1", f"{here}/to"), USAGE, "--watch watches SRC")
+
+
+def large_enough_to_be_met_on_its_way(path):
+    write(path, os.urandom(1 << 20) * 24)
+
+
+def test_watch_goes_on_when_either_end_is_killed_and_started_anew(here):
+    os.makedirs(f"{here}/root")
+    write(f"{here}/from/small", b"x")
+    address = f"unix:{here}/socket"
+    slow = ("--bwlimit", "6m")  # so that the large file is on its way for some seconds
+    watches = []
+
+    def watch(*words):
+        watches.append(subprocess.Popen([PROGRAM, "sync", "--watch", "--delete", *words, f"{here}/from", address], stdin=subprocess.DEVNULL,
+                                        stdout=open(f"{here}/out", "ab"), stderr=open(f"{here}/err", "ab")))
+        return watches[-1]
+
+    def something_is_on_its_way():
+        return any(os.path.getsize(os.path.join(os.fsencode(f"{here}/root"), path)) > 0 for path in temporaries(f"{here}/root"))
+
+    try:
+        with Serve(f"{here}/root", listen=(address,)) as serve:
+            first = watch(*slow)
+            until(lambda: os.path.exists(f"{here}/root/small"), "the first sync")
+            large_enough_to_be_met_on_its_way(f"{here}/from/large")
+            until(something_is_on_its_way, "the large file")
+            serve.process.kill()  # in the middle of it
+            serve.process.wait()
+        assert not os.path.exists(f"{here}/root/large")
+        os.unlink(f"{here}/from/small")
+        until(lambda: b"the next attempt is in" in open(f"{here}/out", "rb").read(), "a word about the server that is gone")
+        with Serve(f"{here}/root", listen=(address,)):
+            until(something_is_on_its_way, "the large file, again")
+            first.kill()  # the other end, in the middle of it
+            first.wait()
+            assert not os.path.exists(f"{here}/root/large")
+            write(f"{here}/from/while nobody watched", b"y")
+            second = watch()
+            until(lambda: os.path.exists(f"{here}/root/large") and os.path.exists(f"{here}/root/while nobody watched"), "what has changed meanwhile")
+            write(f"{here}/from/afterwards", b"z")
+            until(lambda: os.path.exists(f"{here}/root/afterwards"), "a change after the restart")
+            until(lambda: picture(f"{here}/from") == picture(f"{here}/root"), "equality")
+            second.send_signal(signal.SIGTERM)
+            assert second.wait(PATIENCE) == INTERRUPTED
+    finally:
+        for process in watches:
+            process.kill()
+            process.wait()
 
 
 def test_a_hangup_that_is_ignored_stays_ignored(here):

@@ -1,5 +1,8 @@
 // Runs a fuzz target without libFuzzer: every file given, then seeded mutations of them.
 //   replay_NAME ROUNDS SEED [FILE...]
+// TRUNKLINE_PLANTED_BUG names a bug that is in the library meanwhile; where none was built in the exit code is 77.
+
+#include "circuit/invariant.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -42,6 +45,13 @@ Bytes mutated(const Bytes& from, std::mt19937_64& random) {
 
 int main(int argc, char** argv) {
   if (argc < 3) return std::fprintf(stderr, "usage: %s ROUNDS SEED [FILE...]\n", argv[0]), 1;
+  if (const char* const bug = std::getenv("TRUNKLINE_PLANTED_BUG")) {
+#ifdef TRUNKLINE_PLANTED_BUGS
+    trunkline::planted_bug = bug;
+#else
+    return std::fprintf(stderr, "there is no %s here\n", bug), 77;
+#endif
+  }
   const unsigned long rounds = std::strtoul(argv[1], nullptr, 10);
   std::mt19937_64 random(std::strtoull(argv[2], nullptr, 10));
   std::vector<Bytes> corpus(1);

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -130,6 +131,25 @@ TEST_CASE("block sums: a sum that rolls is the sum of the window that it is at")
       fresh.start(std::span(bytes).subspan(at + 1, size));
       REQUIRE(rolling.value() == fresh.value());
     }
+  }
+}
+
+TEST_CASE("block sums: wide vectors come to the same sum as none") {
+  std::mt19937_64 random(test::test_seed());
+  Bytes bytes = random_bytes(random, 70'000);
+  std::fill(bytes.begin() + 1000, bytes.begin() + 40'000, std::byte{255});
+  for (const std::size_t size : {0, 1, 31, 32, 33, 64, 511, 512, 8192, 69'000}) {
+    const auto window = std::span<const std::byte>(bytes).subspan(random() % 1000, size);
+    RollingSum fast;
+    RollingSum plain;
+
+    fast.start(window);
+    plain.start_plainly(window);
+
+    CHECK(fast.value() == plain.value());
+    fast.roll(bytes[0], bytes[1]);
+    plain.roll(bytes[0], bytes[1]);
+    CHECK(fast.value() == plain.value());
   }
 }
 
@@ -256,6 +276,28 @@ TEST_CASE("delta: check() notices a copy that is one byte off") {
   });
 
   CHECK(said == "delta: a copy is made of whole blocks that there are");
+}
+
+TEST_CASE("delta: a copy of what has been overwritten by one byte is noticed by whoever puts the file together") {
+  std::mt19937_64 random(test::test_seed());
+  const Bytes basis = random_bytes(random, 50'000);
+  Bytes file = basis;
+  file.insert(file.begin(), std::byte{7});
+  const test::PlantedBug bug("delta in place");
+
+  DeltaFinder finder(sums_of(basis, 512), true);
+  PieceCheck check(file.size(), basis.size(), true);
+  std::copy(file.begin(), file.end(), finder.space().begin());
+  finder.filled(file.size());
+  finder.end();
+  std::size_t refused = 0;
+  while (const std::optional<DeltaPiece> piece = finder.next()) {
+    const std::string wrong = piece->is_copy ? check.wrong_with_copy(piece->to, piece->from, piece->size)
+                                             : check.wrong_with_data(piece->to, piece->size);
+    refused += !wrong.empty();
+  }
+
+  CHECK(refused > 0);
 }
 #endif
 

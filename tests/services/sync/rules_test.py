@@ -216,7 +216,7 @@ def strip_lists(words):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program")
-    parser.add_argument("--seeds", type=int, default=60)
+    parser.add_argument("--seeds", type=int, default=500 if os.environ.get("CI") == "true" else 60)
     parser.add_argument("--first", type=int, default=int(os.environ.get("TRUNKLINE_SEED") or 1))
     parser.add_argument("--verbose", action="store_true")
     wanted = parser.parse_args()

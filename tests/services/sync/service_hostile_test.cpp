@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -595,6 +596,13 @@ TEST_CASE("hostile giver: a listing that is not ascending, too long or wrongly c
          co_await send_message(control, op::withheld, withheld);
        },
        "withheld and was not wanted"},
+      {[](Circuit& control) -> awaitable<void> {
+         wire::Compared compared;
+         for (const std::int64_t difference : {std::int64_t{-1}, std::numeric_limits<std::int64_t>::min()})
+           compared.add_indices(difference);
+         co_await send_message(control, op::compared, compared);
+       },
+       "withheld and was not wanted"},
   };
 
   for (const Row& row : rows) {
@@ -869,31 +877,36 @@ TEST_CASE("hostile taker: what cannot be wanted ends the sync") {
     Script script;
     const char* words;
   };
-  static constexpr auto say_want = [](Circuit& control, std::uint64_t index, std::string digest, bool compare_only,
-                                      int times) -> awaitable<void> {
-    // The listing has been read by then: the tree is three entries.
-    for (bool ended = false; !ended;) {
-      const std::optional<Fragment> heard = co_await control.receive();
-      ended = !heard || heard->op == op::listing_end;
-    }
+  static constexpr auto say_want = [](Circuit& control, std::uint64_t index, int times = 1) -> awaitable<void> {
+    co_await hear_listing_end(control); // the tree is three entries
     wire::Want want;
-    want.set_compare_only(compare_only);
-    for (int i = 0; i < times; ++i) {
-      wire::Want::File& wanted = *want.add_files();
-      wanted.set_index(index);
-      wanted.set_digest(digest);
-    }
+    for (int i = 0; i < times; ++i) want.add_files()->set_index(index);
     co_await send_message(control, op::want, want);
   };
+  static constexpr auto say_compare = [](Circuit& control, std::vector<std::int64_t> differences,
+                                         std::size_t digests_bytes, bool compare_only) -> awaitable<void> {
+    co_await hear_listing_end(control);
+    wire::Compare compare;
+    compare.set_compare_only(compare_only);
+    for (const std::int64_t difference : differences) compare.add_indices(difference);
+    compare.set_digests(std::string(digests_bytes, 'x'));
+    co_await send_message(control, op::compare, compare);
+  };
+  static const std::vector<std::int64_t> the_file = {2};
+  static const std::vector<std::int64_t> the_file_twice = {2, 0};
+  static const std::vector<std::int64_t> a_directory = {2, -1};
+  static const std::vector<std::int64_t> before_all = {-1};
   const Row rows[] = {
-      {[](Circuit& control) { return say_want(control, 3, "", false, 1); }, "entry 3 is wanted of a listing of 3"},
-      {[](Circuit& control) { return say_want(control, ~std::uint64_t{0}, "", false, 1); },
-       "is wanted of a listing of 3"},
-      {[](Circuit& control) { return say_want(control, 1, "", false, 1); }, "entry 1 is wanted and is no file"},
-      {[](Circuit& control) { return say_want(control, 2, "", false, 2); }, "entry 2 is wanted twice"},
-      {[](Circuit& control) { return say_want(control, 2, std::string(64, 'x'), false, 1); }, "a digest of 64 bytes"},
-      {[](Circuit& control) { return say_want(control, 2, "short", true, 1); }, "a digest of 5 bytes"},
-      {[](Circuit& control) { return say_want(control, 2, "", true, 1); }, "a comparison without a digest"},
+      {[](Circuit& control) { return say_want(control, 3); }, "entry 3 is wanted of a listing of 3"},
+      {[](Circuit& control) { return say_want(control, ~std::uint64_t{0}); }, "is wanted of a listing of 3"},
+      {[](Circuit& control) { return say_want(control, 1); }, "entry 1 is wanted and is no file"},
+      {[](Circuit& control) { return say_want(control, 2, 2); }, "entry 2 is wanted twice"},
+      {[](Circuit& control) { return say_compare(control, the_file, 64, false); }, "digests of 1 files in 64 bytes"},
+      {[](Circuit& control) { return say_compare(control, the_file, 5, true); }, "digests of 1 files in 5 bytes"},
+      {[](Circuit& control) { return say_compare(control, the_file, 0, true); }, "digests of 1 files in 0 bytes"},
+      {[](Circuit& control) { return say_compare(control, the_file_twice, 32, true); }, "entry 2 is wanted twice"},
+      {[](Circuit& control) { return say_compare(control, a_directory, 32, false); }, "entry 1 is wanted and is no file"},
+      {[](Circuit& control) { return say_compare(control, before_all, 16, false); }, "is wanted of a listing of 3"},
       {[](Circuit& control) { return say_room(control, 4); }, "4 entries of 3 are compared"},
       {[](Circuit& control) -> awaitable<void> {
          co_await say_room(control, 3);

@@ -30,6 +30,7 @@ sync::ServiceOptions answering(const Setting& setting, std::shared_ptr<Root> roo
   options.read_only = setting.read_only;
   options.random = seeded_random();
   options.tuning = setting.tuning;
+  options.digest_threads = setting.digest_threads;
   options.listing_bytes_max = std::min(options.listing_bytes_max, setting.tuning.listing_bytes_max);
   options.on_note = [&notes](const Note& note) { notes.push_back(note); };
   return options;
@@ -56,6 +57,7 @@ awaitable<void> run(Way way, const Setting& setting, std::string from, std::stri
   sync::ServiceOptions asking;
   asking.random = seeded_random();
   asking.tuning = setting.tuning;
+  asking.digest_threads = setting.digest_threads;
   const auto service = Service::register_at(asker, std::move(asking));
   Watch watch;
   watch.on_note = [&outcome](const Note& note) { outcome.asker_notes.push_back(note); };

@@ -33,6 +33,7 @@ struct Setting {
   bool read_only = false;
   std::string path;
   sync::Tuning tuning;
+  std::shared_ptr<sync::DigestThreads> digest_threads;
   std::uint64_t give_up_at_bytes = 0; // of files that have come; the side that asks is then cancelled
 };
 

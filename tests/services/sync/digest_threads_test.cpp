@@ -1,0 +1,136 @@
+// Digests that threads make: they come out as those that are made here, and end with whoever wants them.
+#include "services/sync/digest_threads.hpp"
+
+#include "async/task_group.hpp"
+#include "services/sync/file_digest.hpp"
+#include "tests/services/sync/scratch.hpp"
+#include "tests/services/sync/two_nodes.hpp"
+#include "tests/support/coroutine.hpp"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace trunkline;
+using namespace trunkline::sync;
+using test::both_ways;
+using test::Ended;
+using test::name_of_way;
+using test::run_coroutine;
+using test::Setting;
+using test::sync_trees;
+using test::Way;
+
+namespace {
+
+constexpr std::uint64_t seed = 7;
+
+std::shared_ptr<Budgets> budgets_with(std::shared_ptr<DigestThreads> threads) {
+  auto budgets = std::make_shared<Budgets>(1 << 20);
+  budgets->digest_threads = std::move(threads);
+  return budgets;
+}
+
+/// Files that take no step, one, and several; with a hole in front, in the middle and behind.
+std::vector<std::string> fill(const test::Scratch& scratch) {
+  scratch.write("empty", "");
+  scratch.write("small", "small");
+  scratch.write("large", test::random_text(9'000'001));
+  scratch.write("sparse", "begin");
+  REQUIRE(::truncate(scratch.path("sparse").c_str(), 6'000'000) == 0);
+  scratch.write("hole", "");
+  REQUIRE(::truncate(scratch.path("hole").c_str(), 5'000'000) == 0);
+  return {"empty", "small", "large", "sparse", "hole"};
+}
+
+awaitable<std::vector<std::string>> digests(std::shared_ptr<Budgets> budgets, const test::Scratch& scratch,
+                                            std::vector<std::string> names, std::uint64_t bytes_max) {
+  const std::shared_ptr<Root> root = Root::open(scratch.path());
+  const auto progress = std::make_shared<Progress>();
+  std::vector<std::string> all;
+  for (const std::string& name : names) {
+    const FileDigest made = co_await digest_file(budgets, root->directory(""), name, progress, seed, bytes_max);
+    CHECK(made.unchanged);
+    all.emplace_back(made.digest.bytes());
+  }
+  CHECK(progress->worked >= names.size());
+  co_return all;
+}
+
+/// Whether something was cancelled that does not end at once.
+awaitable<bool> is_given_up(awaitable<std::vector<std::string>> wanted) {
+  using namespace asio::experimental::awaitable_operators;
+  const auto first = co_await (std::move(wanted) || let_others_run());
+  co_return first.index() == 1;
+}
+
+} // namespace
+
+TEST_CASE("digest threads: a file has the digest that is made of it without them") {
+  const test::Scratch scratch;
+  const std::vector<std::string> names = fill(scratch);
+
+  for (const std::uint64_t bytes_max : {std::uint64_t{4'999'999}, std::uint64_t{1} << 40}) {
+    const auto here = run_coroutine(digests(budgets_with(nullptr), scratch, names, bytes_max));
+    const auto there =
+        run_coroutine(digests(budgets_with(std::make_shared<DigestThreads>(3)), scratch, names, bytes_max));
+
+    CHECK(here == there);
+  }
+}
+
+TEST_CASE("digest threads: a file that is not there is an error of whoever wants its digest") {
+  const test::Scratch scratch;
+
+  CHECK_THROWS_AS(run_coroutine(digests(budgets_with(std::make_shared<DigestThreads>(2)), scratch, {"none"}, 1)),
+                  FileError);
+}
+
+TEST_CASE("digest threads: trees that are compared by content become equal, and of equal files little is said") {
+  constexpr int files_count = 2000;
+  for (const Way way : both_ways) {
+    CAPTURE(name_of_way(way));
+    const test::Scratch scratch;
+    for (int i = 0; i < files_count; ++i)
+      for (const char* side : {"from", "to"}) {
+        const std::string path = side + std::string("/d") + std::to_string(i % 10) + "/f" + std::to_string(i);
+        scratch.write(path, "content of " + std::to_string(i) + (i % 100 == 0 ? side[0] : 'b'));
+        scratch.set_mtime(path, 1000);
+      }
+    Setting setting;
+    setting.options.checksum = true;
+    setting.digest_threads = std::make_shared<DigestThreads>(3);
+
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+    const Ended again = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+
+    CHECK(outcome.failure == "");
+    CHECK(outcome.report.files > 0);
+    CHECK(outcome.report.files <= files_count / 100);
+    CHECK(scratch.picture("to") == scratch.picture("from"));
+    CHECK(again.failure == "");
+    CHECK(again.report.files == 0);
+    CHECK(again.report.unchanged == files_count + 11); // and the directories
+    CHECK(again.wire_bytes < files_count * 28); // of which the digest is 16
+  }
+}
+
+TEST_CASE("digest threads: a digest that nobody waits for any more ends, and leads to nothing") {
+  const test::Scratch scratch;
+  const std::vector<std::string> names = fill(scratch);
+  const auto budgets = budgets_with(std::make_shared<DigestThreads>(2));
+
+  for (int round = 0; round < 20; ++round) {
+    const std::vector<std::string> large = {"large"};
+    CHECK(run_coroutine(is_given_up(digests(budgets, scratch, large, 1 << 30))));
+  }
+
+  const auto after = run_coroutine(digests(budgets, scratch, names, 1 << 30));
+  CHECK(after == run_coroutine(digests(budgets_with(nullptr), scratch, names, 1 << 30)));
+}
