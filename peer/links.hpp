@@ -8,8 +8,8 @@
 #include "async/types.hpp"
 #include "circuit/trunk.hpp"
 #include "fragment/log.hpp"
-#include "peer/newcomers.hpp"
 #include "transport/media.hpp"
+#include "transport/newcomers.hpp"
 
 #include <chrono>
 #include <cstddef>

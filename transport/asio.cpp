@@ -1,4 +1,5 @@
-// The one translation unit that holds Asio's non-template code (BOOST_ASIO_SEPARATE_COMPILATION);
-// every other file then compiles about a quarter faster and carries smaller objects.
+// The one translation unit that holds the non-template code of Asio and Beast (BOOST_ASIO_SEPARATE_COMPILATION,
+// BOOST_BEAST_SEPARATE_COMPILATION); every other file then compiles about a quarter faster and carries smaller objects.
 #include <boost/asio/impl/src.hpp>
 #include <boost/asio/ssl/impl/src.hpp>
+#include <boost/beast/src.hpp>

@@ -6,6 +6,7 @@
 #include "transport/tcp.hpp"
 #include "transport/tls.hpp"
 #include "transport/unix.hpp"
+#include "transport/web_socket.hpp"
 
 #include <utility>
 
@@ -24,6 +25,7 @@ Media default_media() {
   add(media, make_tcp_medium());
   add(media, make_unix_medium());
   add(media, make_tls_medium(nullptr)); // a node with an identity has one of its own
+  add(media, make_web_socket_medium());
   return media;
 }
 

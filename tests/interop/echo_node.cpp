@@ -1,8 +1,8 @@
 // The C++ side of run.py: a node with two services for a client that knows nothing but docs/wire.md.
 //   echo       sends back every fragment, those with `err` set too, and closes when the far side has finished
 //   call_back  opens a circuit back to the peer that opened one, sends fragments there, and reports what was answered
-// It prints its address and runs until SIGTERM or until its input ends. With the argument "tls" it has a key, made for
-// this run, and takes everybody who has one.
+// It listens on the address that it is given, prints the one that it has, and runs until SIGTERM or until its input ends.
+// Over tls:// it has a key, made for this run, and takes everybody who has one.
 #include "peer/node.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <string>
 #include <string_view>
 
 using namespace trunkline;
@@ -61,8 +62,9 @@ awaitable<void> run(Node& node) {
 
 } // namespace
 
-int main(int argc, char** argv) {
-  const bool encrypted = argc > 1 && std::string_view(argv[1]) == "tls";
+int main(int count, char** arguments) {
+  const std::string address = count > 1 ? arguments[1] : "tcp://127.0.0.1:0";
+  const bool encrypted = address.starts_with("tls:");
   asio::io_context io(1);
   NodeOptions options;
   options.name = "echo_node";
@@ -78,7 +80,7 @@ int main(int argc, char** argv) {
   Node node(io.get_executor(), std::move(options));
   node.serve("echo", echo);
   node.serve("call_back", call_back);
-  std::printf("%s\n", node.listen(encrypted ? "tls://127.0.0.1:0" : "tcp://127.0.0.1:0").c_str());
+  std::printf("%s\n", node.listen(address).c_str());
   std::fflush(stdout);
 
   asio::co_spawn(io, run(node), [](std::exception_ptr failure) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs client.py, which was written from docs/wire.md alone, against a C++ node (echo_node) over loopback.
 
-usage: run.py ECHO_NODE [tls]
+usage: run.py ECHO_NODE [tcp|tls|ws]        over ws: with the WebSocket of python3-websockets
 
 Each check is a function with a sentence for a name; most of them share one trunk, as circuits do. The last line counts.
 """
@@ -14,8 +14,10 @@ import tempfile
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import client
 import frames
 import tls
+import websocket
 from client import (ACCEPT, CIRCUIT_WINDOW, CLOSE, CLOSE_RECEIVED, COST, CREDIT, DATA, FINISH, FINISH_ACKNOWLEDGED, GOODBYE, HELLO,
                     JOIN, OPEN, PING, PONG, PREFACE, REFUSE, RESET, START, TRUNK_WINDOW, Fragment, Trunk, frame, message,
                     parse, varint)
@@ -89,11 +91,11 @@ def the_hello_of_the_far_side_is_understood(world):
     hello = fields_of(world.trunk, HELLO)
     assert world.trunk.preface == PREFACE
     assert hello[1] == [1] and hello[2][0] >= 1 and len(hello[3][0]) == 16 and hello[4] == [b"echo_node"]
-    host, port, tls = world.address
-    address = b"%s://%s:%d" % (b"tls" if tls else b"tcp", host.encode(), port)
-    assert any(said == address or tls and said.startswith(address + b"#") for said in hello[5])
+    host, port, identity = world.address
+    address = f"{world.scheme}://{host}:{port}".encode()
+    assert any(said == address or identity and said.startswith(address + b"#") for said in hello[5])
     # Of a node with a key, the hello says that it was made for this connection.
-    assert bool(hello[16]) == bool(tls)
+    assert bool(hello[16]) == bool(identity)
 
 
 @check
@@ -337,6 +339,16 @@ def a_client_of_another_protocol_is_turned_away_at_once(world):
 
 
 @check
+def the_end_of_a_trunk_over_websocket_is_a_close_in_order(world):
+    if world.scheme != "ws":
+        return
+    trunk = Trunk(*world.address)
+    trunk.say(GOODBYE)
+    ended_with(trunk)
+    assert trunk.socket.recv(1) == b"" and trunk.socket.close_code == 1000
+
+
+@check
 def a_node_that_closes_says_goodbye_and_its_process_ends_by_itself(world):
     trunk = Trunk(*world.address)
     circuit = trunk.open("echo")
@@ -348,12 +360,12 @@ def a_node_that_closes_says_goodbye_and_its_process_ends_by_itself(world):
 
 
 class World:
-    def __init__(self, program, encrypted):
-        self.log = tempfile.TemporaryFile("w+")
-        self.node = subprocess.Popen([program] + ["tls"] * encrypted, stdout=subprocess.PIPE, stderr=self.log, text=True)
-        place = self.node.stdout.readline().strip().split("://")[1].split("#")[0]
+    def __init__(self, program, scheme):
+        self.log, self.scheme = tempfile.TemporaryFile("w+"), scheme
+        self.node = subprocess.Popen([program, f"{scheme}://127.0.0.1:0"], stdout=subprocess.PIPE, stderr=self.log, text=True)
+        place = self.node.stdout.readline().strip().removeprefix(f"{scheme}://").split("#")[0]
         host, port = place.rsplit(":", 1)
-        self.address = (host, int(port), tls.Identity() if encrypted else None)
+        self.address = (host, int(port), tls.Identity() if scheme == "tls" else None)
 
     @property
     def node_id(self):
@@ -368,7 +380,16 @@ def out_of_patience(*_):
 
 def main():
     signal.signal(signal.SIGALRM, out_of_patience)
-    world, failed = World(sys.argv[1], sys.argv[2:] == ["tls"]), 0
+    scheme = sys.argv[2] if len(sys.argv) > 2 else "tcp"
+    if scheme == "ws":
+        debian = "/usr/bin/python3"  # whose packages python3-websockets is one of, whichever interpreter this is
+        if not websocket.websockets and sys.executable != debian and os.path.exists(debian):
+            os.execv(debian, [debian, *sys.argv])
+        if not websocket.websockets:
+            print(f"python3-websockets is not installed\n0 passed, 0 failed, {len(CHECKS)} skipped")
+            return 0
+        client.socket = websocket.Module
+    world, failed = World(sys.argv[1], scheme), 0
     for function in CHECKS:
         signal.alarm(PATIENCE)
         try:

@@ -5,8 +5,8 @@
 #include "async/within.hpp"
 #include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
-#include "peer/newcomers.hpp"
 #include "transport/address.hpp"
+#include "transport/newcomers.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/system/system_error.hpp>

@@ -1,4 +1,4 @@
-#include "peer/newcomers.hpp"
+#include "transport/newcomers.hpp"
 
 #include "transport/address.hpp"
 
