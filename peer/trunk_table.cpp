@@ -5,6 +5,7 @@
 #include <boost/assert.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace trunkline {
@@ -27,10 +28,19 @@ void TrunkTable::add(std::shared_ptr<NodeLink> trunk) {
   all_.push_back(std::move(trunk));
 }
 
+// Whoever dials such an address is promised the key that it names: a trunk stands in for it only where the far side has
+// shown that key.
+bool TrunkTable::is_own_pin(const NodeLink& trunk, std::string_view claim) {
+  const std::size_t mark = claim.find('#');
+  const std::optional<NodeId> pin = mark == std::string_view::npos ? std::nullopt : NodeId::parse(claim.substr(mark + 1));
+  return pin && trunk.is_proven() && trunk.trunk()->remote_identity()->is(*pin);
+}
+
 std::string TrunkTable::believed(const NodeLink& trunk, std::string_view claim,
                                  const std::vector<std::string>& ours) const {
   const Medium* const medium = find_medium(media_, claim);
   std::string address(claim);
+  if (medium && medium->proves_identity() && !is_own_pin(trunk, claim)) return {};
   if (medium && !medium->has_hosts()) {
     // Nothing but the medium itself can vouch for a name: all who use it are on this machine.
     if (scheme_of(claim) != scheme_of(trunk.remote())) return {};

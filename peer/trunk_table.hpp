@@ -51,6 +51,7 @@ class TrunkTable {
   bool is_usable(const NodeLink& trunk) const noexcept;
   bool is_better(const NodeLink& newer, const NodeLink& older) const noexcept;
   void take_names(const std::shared_ptr<NodeLink>& trunk);
+  static bool is_own_pin(const NodeLink& trunk, std::string_view claim);
   std::string believed(const NodeLink& trunk, std::string_view claim, const std::vector<std::string>& ours) const;
 
   NodeId own_;

@@ -274,6 +274,36 @@ def test_openssl_s_client_sees_what_it_should(here, there):
         assert "alert" in stranger and "TRNK" not in stranger, stranger
 
 
+@with_home
+def test_a_key_that_an_authority_has_certified_is_trusted_for_its_host(here, there):
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=PATIENCE)
+
+    for home, file, name in ((here, "node.pem", "IP:127.0.0.1"), (there, "client.pem", "DNS:laptop.example")):
+        home.id(file)
+        directory, key = home.directory, home.config(file)
+        if home is here:
+            openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{directory}/ca.key",
+                    "-out", f"{directory}/ca.pem", "-days", "2", "-subj", "/CN=authority")
+        openssl("req", "-new", "-key", key, "-out", f"{directory}/request", "-subj", "/CN=node", "-addext", f"subjectAltName={name}")
+        openssl("x509", "-req", "-in", f"{directory}/request", "-CA", f"{here.directory}/ca.pem", "-CAkey", f"{here.directory}/ca.key",
+                "-days", "2", "-copy_extensions", "copyall", "-out", f"{directory}/certificate")
+        with open(key, encoding="utf-8") as file:
+            private = file.read().split("-----BEGIN CERTIFICATE")[0]
+        with open(f"{directory}/certificate", encoding="utf-8") as file:
+            certificate = file.read()
+        with open(key, "w", encoding="utf-8") as file:
+            file.write(private + certificate)
+    authority = ["--authority", f"{here.directory}/ca.pem"]
+    tree = content(there)
+    with Started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0", *authority) as serve:
+        place = serve.address.split("#")[0]
+        expect(there.run("sync", tree, f"{place}/got"), PROTOCOL, "which is not known here")
+        expect(there.run("sync", *authority, tree, f"{place}/got"), EQUAL)
+        other = place.replace("127.0.0.1", "localhost")
+        expect(there.run("sync", *authority, tree, f"{other}/got"), PROTOCOL, "certified for node alone")
+
+
 class SServer:
     """A running `openssl s_server`."""
     def __init__(self, home, *arguments):

@@ -363,6 +363,30 @@ static awaitable<void> the_key_turns_others_out(Bed& bed) {
   co_await close_all(thief, owner, a);
 }
 
+static awaitable<void> claimed_addresses(Bed& bed);
+TEST_CASE("node identity: an address with the key of another node leads to that node, whoever claims it") {
+  Bed bed;
+  run_coroutine(bed.io, claimed_addresses(bed));
+}
+static awaitable<void> claimed_addresses(Bed& bed) {
+  Node b = bed.node('b', "m");
+  b.serve("who", tell_identity);
+  const std::string at_b = b.listen("tls://127.0.0.1:0");
+  Node a = bed.node('a', "m", [&](NodeOptions& options) {
+    options.advertise = {at_b, std::string(without_pin(at_b))}; // a lie, from the host that it names
+  });
+  const std::string at_a = a.listen("tls://127.0.0.1:0");
+  Node m = bed.node('m', "ab");
+  CHECK(co_await words_of_dial(m, at_a) == "connected");
+  REQUIRE(m.links().size() == 1);
+  CHECK(m.links()[0].addresses == std::vector<std::string>{at_a});
+
+  CHECK(co_await ask(m, at_b, "who") == m.id().to_string()); // a has no such service
+  CHECK(m.links().size() == 2);
+  CHECK(co_await ask(m, std::string(without_pin(at_b)), "who") == m.id().to_string());
+  co_await close_all(a, b, m);
+}
+
 // Plain text, and what begins and ends.
 
 static awaitable<void> plain_text_is_asked_for(Bed& bed);
