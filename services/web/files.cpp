@@ -2,6 +2,7 @@
 
 #include "async/clock.hpp"
 #include "async/first_of.hpp"
+#include "circuit/trunk.hpp"
 #include "fragment/error.hpp"
 #include "services/sync/incoming_file.hpp"
 #include "services/sync/path.hpp"

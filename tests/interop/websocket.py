@@ -7,9 +7,13 @@ except ImportError:  # the checks over WebSocket are then skipped, and say so
     websockets = None
 
 
+LOOP = asyncio.new_event_loop()
+asyncio.set_event_loop(LOOP)
+
+
 class WebSocket:
     def __init__(self, host, port):
-        self.loop = asyncio.new_event_loop()
+        self.loop, self.close_code = LOOP, None
         self.input = b""
         self.connection = self.loop.run_until_complete(websockets.connect(
             f"ws://{host}:{port}/", subprotocols=["trunkline"], compression=None, max_size=None, ping_interval=None))
@@ -19,8 +23,8 @@ class WebSocket:
         if data:
             try:
                 self.loop.run_until_complete(self.connection.send(data))
-            except websockets.ConnectionClosed as failure:
-                raise ConnectionError(str(failure)) from failure
+            except websockets.ConnectionClosed:
+                pass  # what had come before is still to be read, and then its end
 
     def recv(self, size):
         while not self.input:

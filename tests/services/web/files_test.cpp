@@ -1,6 +1,7 @@
 // The service "files", asked by a node that stands for a page: `here` asks, `there` serves a directory.
 #include "services/web/files.hpp"
 
+#include "async/tasks.hpp"
 #include "tests/peer/node_pair.hpp"
 #include "tests/services/sync/scratch.hpp"
 
