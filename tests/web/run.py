@@ -3,7 +3,8 @@
 
 usage: run.py ECHO_NODE
 
-Its tests are in transport/web/test; those of interop drive ECHO_NODE. Without the tools it says so and exits with 77.
+Its tests are in transport/web/test; those of interop drive ECHO_NODE. Where the tools or a Node.js that runs them are
+missing it says so and exits with 77.
 """
 import json
 import os
@@ -15,6 +16,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PACKAGE = os.path.join(ROOT, "transport", "web")
 SKIPPED = 77
+NODE_MIN = (20, 19)
 
 
 def tool(name):
@@ -23,6 +25,15 @@ def tool(name):
 
 def run(*command, **options):
     return subprocess.run(["node", *command], cwd=PACKAGE, check=False, **options).returncode
+
+
+def node_version():
+    """(20, 19), say; (0, 0) where there is none."""
+    if not shutil.which("node"):
+        return 0, 0
+    said = subprocess.run(["node", "--version"], check=False, capture_output=True, text=True).stdout.strip()
+    major, minor = said.removeprefix("v").split(".")[:2]
+    return int(major), int(minor)
 
 
 def tests_passed(directory):
@@ -41,7 +52,10 @@ def tests_passed(directory):
 
 
 def main():
-    if not shutil.which("node") or not os.path.exists(tool("vitest/vitest.mjs")):
+    if node_version() < NODE_MIN:
+        print("transport/web not tested: its tools need Node.js %d.%d" % NODE_MIN)
+        return SKIPPED
+    if not os.path.exists(tool("vitest/vitest.mjs")):
         print("the tools of transport/web are not installed: ./dev setup --web")
         return SKIPPED
     with tempfile.TemporaryDirectory() as directory:

@@ -32,6 +32,7 @@ export const reasons = {
   dialledSelf: 49,
   duplicateTrunk: 50,
   mandatoryFeatureUnknown: 51,
+  notProven: 52,
   fragmentTooLarge: 80,
   // Local outcomes.
   timedOut: 83,

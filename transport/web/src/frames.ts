@@ -96,6 +96,8 @@ export interface Hello {
   features: readonly string[];
   mandatoryFeatures: readonly string[];
   takes: FarLimits;
+  /** Proves on a TLS connection that the Hello was made for it. A page cannot have one, and takes none. */
+  binding?: Uint8Array;
 }
 
 export function encodeHello(hello: Hello): Uint8Array {
@@ -112,6 +114,7 @@ export function encodeHello(hello: Hello): Uint8Array {
     // Explicit presence: a limit of zero is one.
     if (hello.takes[name] !== assumedLimits[name]) into.varint((9 + i) << 3).varint(hello.takes[name]);
   });
+  if (hello.binding) into.varint((16 << 3) | 2).varint(hello.binding.length).raw(hello.binding);
   return into.done();
 }
 
@@ -131,6 +134,7 @@ export function decodeHello(body: Uint8Array): Hello {
     features: message.all(6).map(decodeText),
     mandatoryFeatures: message.all(7).map(decodeText),
     takes,
+    ...(message.all(16).length > 0 ? { binding: message.bytes(16) } : {}),
   };
 }
 

@@ -608,6 +608,11 @@ const hellos: [string, Uint8Array, RegExp][] = [
     hello({ mandatoryFeatures: ["telepathy"] }),
     /^mandatory feature unknown: the far side demands "telepathy"/,
   ],
+  [
+    "that was made for TLS",
+    hello({ binding: new Uint8Array(32).fill(1) }),
+    /^not proven: a hello that was made for a connection over TLS/,
+  ],
   ["that is no hello", frame(FrameType.ping, none), /expected a hello first, saw frame type 0x0e/],
 ];
 

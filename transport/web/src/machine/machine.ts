@@ -961,6 +961,8 @@ export class Machine implements Whole {
     const demanded = hello.mandatoryFeatures[0];
     if (demanded !== undefined)
       return this.violate(reasons.mandatoryFeatureUnknown, `the far side demands "${printable(demanded, 128)}"`);
+    if (hello.binding && hello.binding.length > 0)
+      return this.violate(reasons.notProven, "a hello that was made for a connection over TLS, on one without");
     if (equal(hello.nodeId, this.options.nodeId))
       return this.violate(reasons.dialledSelf, "the far side is this node itself");
     this.farPeers.hello = { ...hello, nodeName: cut(hello.nodeName, this.limits.nameBytesMax) };
