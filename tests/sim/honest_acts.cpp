@@ -552,10 +552,17 @@ awaitable<void> be_refused(Act& act) {
   opening.first = 100;
   opening.wants_answer = true;
   opening.refusal = "no service \"nowhere\"";
-  if (act.random.one_in(2)) {
-    opening.service = "single";
-    opening.starts = true;
-    opening.refusal = "is limited to 1 instance";
+  switch (act.random.below(3)) {
+    case 0: break;
+    case 1:
+      opening.service = "single";
+      opening.starts = true;
+      opening.refusal = "is limited to 1 instance";
+      break;
+    default:
+      opening.service = "locked";
+      opening.refusal = "the program lets nobody in";
+      break;
   }
   Opened opened = open(act, opening);
   if (opened.circuit) co_await told(act, opened.name, be_refused(act, opened));

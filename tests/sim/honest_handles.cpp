@@ -38,6 +38,7 @@ void check_names(Act& act, const Opened& opened, const std::string& service) {
   if (own.id != act.actor.peer->id() || own.service != act.actor.peer->service() ||
       !circuit.local_url().starts_with(own.url) || circuit.remote_peer().service != service)
     complain(act, "circuit " + opened.name + " is between other peers");
+  if (circuit.remote_identity()) complain(act, "circuit " + opened.name + " proves who is there, and nothing could");
   if (PeerUrl::parse(circuit.remote_url()).circuit_id() != circuit.id())
     complain(act, "circuit " + opened.name + " has the url " + circuit.remote_url());
   if (circuit.deadline().value_or(TimePoint::max()) != entry.deadline)

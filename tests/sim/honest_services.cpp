@@ -17,6 +17,8 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -281,7 +283,7 @@ awaitable<bool> ask_further(Served& served, std::string name) {
   stage.streams.sent(name, forth, 20);
   stage.watch(further.trunk(), entry.opener);
   entry.deadline = served.circuit->deadline().value_or(TimePoint::max());
-  if (further.deadline().value_or(TimePoint::max()) > entry.deadline)
+  if (further.is_open() && further.deadline().value_or(TimePoint::max()) > entry.deadline)
     stage.violations.report("circuit " + name + " did not inherit the deadline of " + served.name);
   const std::optional<Fragment> answer = co_await further.receive();
   if (answer) stage.streams.received(name, back, *answer);
@@ -444,6 +446,9 @@ void register_honest_services(Node& node, HonestStage& stage) {
   node.register_service("narrow", each(serve_narrow), few);
   node.register_service("single", each(serve_sink), 1);
   node.register_service("private", each(serve_echo));
+  ServiceOptions locked;
+  locked.allow = [](const RemoteIdentity*, std::string_view) { return Permission::no("the program lets nobody in"); };
+  node.register_service("locked", each(serve_echo), locked);
   node.register_service("worker", each(serve_work));
   node.register_service("relay", each(serve_relay));
   node.register_service("letters", each(serve_letters));

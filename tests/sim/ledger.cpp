@@ -75,8 +75,9 @@ bool Ledger::is_excused(const Entry& entry, const boost::system::error_code& cod
   if (code == error::stalled) return entry.pause_max >= stall_deadline(entry);
   if (code == error::timed_out || code == error::deadline_passed) return world_.now() >= entry.deadline;
   if (code == error::peer_ended && (entry.peer_ends || entry.server_ends)) return true;
-  if (code == asio::error::operation_aborted) // a service whose caller is gone, a task whose node is
-    return broken || link_ended || entry.given_up || entry.peer_ends || entry.server_ends ||
+  const bool may_be_refused = has_limits(entry) && !streams_.is_served(circuit);
+  if (code == asio::error::operation_aborted) // a service whose caller is gone, a task whose node or circuit is
+    return broken || may_be_refused || link_ended || entry.given_up || entry.peer_ends || entry.server_ends ||
            world_.now() >= entry.deadline || entry.pause_max >= stall_deadline(entry);
   if (code == error::draining && was_link_ended(entry.opener, entry.server, entry.opened_at, world_.now()))
     return true; // it lived for as long as its connection was given
