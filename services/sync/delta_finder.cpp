@@ -8,7 +8,7 @@
 namespace trunkline::sync {
 namespace {
 
-constexpr std::size_t buffer_bytes = 1 << 20;
+constexpr std::size_t buffer_bytes = 256 * 1024;
 /// Blocks with one weak sum that are tried; who has more of them has made them.
 constexpr int chain_max = 16;
 constexpr std::size_t known_bits_per_block = 16;

@@ -55,7 +55,8 @@ class DeltaFinder {
   std::span<const std::byte> window() const noexcept { return std::span(buffer_).subspan(at_, block_bytes_); }
   std::uint64_t offset() const noexcept { return base_ + at_; }
   bool allowed(std::uint32_t block) const noexcept {
-    return !in_place_ || from_of(block) + static_cast<std::uint64_t>(off_by_one("delta in place")) >= offset();
+    const std::uint32_t counted = block + static_cast<std::uint32_t>(off_by_one("delta in place"));
+    return !in_place_ || from_of(counted) >= offset();
   }
   std::uint64_t from_of(std::uint32_t block) const noexcept { return std::uint64_t{block} * block_bytes_; }
   std::uint32_t find_expected(std::optional<std::uint64_t>& strong) const;

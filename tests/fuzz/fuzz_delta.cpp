@@ -33,13 +33,13 @@ Bytes runs(test::FuzzInput& input, const Bytes& other, std::size_t bytes_max) {
   for (std::size_t count = input.below(12); count > 0 && bytes.size() < bytes_max; --count) {
     if (input.byte() % 2 == 0 && !other.empty()) {
       const std::size_t at = input.below(other.size());
-      const std::size_t size = std::min(other.size() - at, input.below(6000));
+      const std::size_t size = std::min(other.size() - at, input.below(3000));
       bytes.insert(bytes.end(), other.begin() + static_cast<std::ptrdiff_t>(at),
                    other.begin() + static_cast<std::ptrdiff_t>(at + size));
     } else {
       std::uint32_t state = input.byte();
       const std::uint32_t step = input.byte() % 4;
-      for (std::size_t size = input.below(6000); size > 0; --size) {
+      for (std::size_t size = input.below(3000); size > 0; --size) {
         state = state * (step == 0 ? 1 : 1664525) + step;
         bytes.push_back(static_cast<std::byte>(state >> 24));
       }
@@ -53,8 +53,8 @@ void play(test::FuzzInput& input) {
   const bool lies = input.byte() % 8 == 0;
   const std::size_t block_bytes = std::size_t{512} << input.byte() % 3;
   const std::size_t part = 1 + input.below(5000);
-  const Bytes basis = runs(input, {}, 60'000);
-  const Bytes file = runs(input, basis, 60'000);
+  const Bytes basis = runs(input, {}, 20'000);
+  const Bytes file = runs(input, basis, 20'000);
 
   BlockSummer summer(block_bytes, 7);
   summer.add(basis);

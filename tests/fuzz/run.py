@@ -25,7 +25,7 @@ import dev  # noqa: E402
 
 
 # Short inputs, many of them: what a longer one reaches, a short one can write (see the targets).
-OPTIONS = {"frames": ["-max_len=256"], "trunk": ["-max_len=400"]}
+OPTIONS = {"frames": ["-max_len=256"], "trunk": ["-max_len=400"], "delta": ["-max_len=256", "-len_control=0"]}
 # Deep stacks of every allocation and a large quarantine take a third of the time; a crash is replayed without them.
 SANITIZER = "malloc_context_size=4:quarantine_size_mb=8"
 

@@ -278,7 +278,7 @@ TEST_CASE("delta: check() notices a copy that is one byte off") {
   CHECK(said == "delta: a copy is made of whole blocks that there are");
 }
 
-TEST_CASE("delta: a copy of what has been overwritten by one byte is noticed by whoever puts the file together") {
+TEST_CASE("delta: a copy of a block that has been overwritten is noticed by whoever puts the file together") {
   std::mt19937_64 random(test::test_seed());
   const Bytes basis = random_bytes(random, 50'000);
   Bytes file = basis;
