@@ -100,10 +100,12 @@ def by_cmake(consumer, compiler):
         consumer.runs(consumer.out / "program")
 
 
-def link_as_ninja_would(directory, library):
-    """Runs the last step of `program` with our library in the place of the one that ninja would make."""
-    (directory / library).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(BUILD / "libtrunkline.a", directory / library)
+def link_as_ninja_would(directory, place):
+    """Runs the last step of `program` with our libraries in the place of those that ninja would make."""
+    (directory / place).mkdir(parents=True, exist_ok=True)
+    for library in BUILD.glob("libtrunkline*.a"):
+        (directory / place / library.name).unlink(missing_ok=True)
+        (directory / place / library.name).symlink_to(library)
     _, commands = run(["ninja", "-C", directory, "-t", "commands", "program"])
     return run(["sh", "-c", commands.strip().splitlines()[-1]], cwd=directory)
 
@@ -116,7 +118,7 @@ def by_fetch(consumer, compiler):
     if code == 0:
         code, output = run(["ninja", "-C", consumer.out, *objects])
     if code == 0:
-        code, output = link_as_ninja_would(consumer.out, "_deps/trunkline-build/libtrunkline.a")
+        code, output = link_as_ninja_would(consumer.out, "_deps/trunkline-build")
     if consumer.built(code, output):
         consumer.runs(consumer.out / "program")
     compared = {str(path) for path in sources(BUILD, ("libtrunkline.a.p/", "libtrunkline_asio", "services/sync/lib",
@@ -130,7 +132,7 @@ def sources(directory, outputs):
     with open(directory / "compile_commands.json", encoding="utf-8") as file:
         for command in json.load(file):
             path = pathlib.Path(command["directory"], command["file"]).resolve()
-            if command["output"].startswith(outputs) and path.suffix == ".cpp" and path.is_relative_to(ROOT):
+            if command.get("output", "").startswith(outputs) and path.suffix == ".cpp" and path.is_relative_to(ROOT):
                 yield path
 
 
@@ -142,12 +144,12 @@ def by_subproject(consumer, compiler):
     (project / "subprojects" / "trunkline").symlink_to(ROOT)
     shutil.copy(HERE / "subproject" / "trunkline.wrap", project / "subprojects")
     build = consumer.out / "build"
-    options = [f"-Db_sanitize={SANITIZERS}", "-Db_lundef=false"] if SANITIZED else [] # else nothing is set, as she does
+    options = [f"-Db_sanitize={SANITIZERS}", "-Db_lundef=false"] if SANITIZED else []  # else nothing is set, as she does
     code, output = run(["meson", "setup", build, project, *options], CXX=compiler, CXX_LD="lld")
     if code == 0:
         code, output = run(["ninja", "-C", build, "program.p/main.cpp.o", "program.p/other_asio.cpp.o"])
     if code == 0:
-        code, output = link_as_ninja_would(build, "subprojects/trunkline/libtrunkline.a")
+        code, output = link_as_ninja_would(build, "subprojects/trunkline")
     if consumer.built(code, output):
         consumer.runs(build / "program")
 
