@@ -20,8 +20,8 @@ for argument in "$@"; do
   esac
 done
 if [ -z "$build" ]; then
-  "$repository/dev" build --release -- cli/trunkline
-  build=${TRUNKLINE_BUILD_ROOT:-$repository/build}/release
+  "$repository/dev" build --demo -- cli/trunkline
+  build=${TRUNKLINE_BUILD_ROOT:-$repository/build}/demo
 fi
 [ -x "$build/cli/trunkline" ] || { echo "demo: $build/cli/trunkline is missing; ./dev demo builds it" >&2; exit 1; }
 program=$(cd "$build/cli" && pwd)/trunkline

@@ -6,7 +6,7 @@ import sys
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 BUILD_ROOT = os.environ.get("TRUNKLINE_BUILD_ROOT") or os.path.join(ROOT, "build")
-KINDS = ("debug", "release", "asan", "tsan", "gcc", "fuzz")
+KINDS = ("debug", "release", "asan", "tsan", "gcc", "fuzz", "demo")
 
 
 def dev(*arguments):
