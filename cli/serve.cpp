@@ -1,4 +1,5 @@
 // trunkline serve: a node that answers syncs of one directory until it is told to end.
+#include "async/log_rate.hpp"
 #include "async/signal.hpp"
 #include "async/within.hpp"
 #include "cli/command.hpp"
@@ -8,10 +9,15 @@
 #include "cli/logger.hpp"
 #include "cli/node.hpp"
 #include "cli/signals.hpp"
+#include "cli/web/pages.hpp"
 #include "fragment/quote.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/service.hpp"
+#include "services/web/files.hpp"
+#include "services/web/status.hpp"
+#include "transport/address.hpp"
 #include "transport/stdio.hpp"
+#include "transport/web_socket.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -36,6 +42,10 @@ namespace {
 struct ServeOptions {
   std::string root;
   std::vector<std::string> listen;
+  bool web = false;
+  std::string web_address;   // empty: the usual one
+  std::string web_directory; // empty: the page that is compiled in
+  std::vector<std::string> web_origins;
   bool stdio = false; // the only connection is to whoever started this
   bool read_only = false;
   IdentityOptions identity;
@@ -148,9 +158,44 @@ awaitable<void> serve_until_left(Node* node, std::shared_ptr<sync::Service> serv
   if (first.index() == 0) co_await node->close();
 }
 
+/// The medium of --web, and what it listens on.
+struct WebPort {
+  std::shared_ptr<Medium> medium;
+  std::string address;
+};
+
+WebPort make_web_port(const ServeOptions& options, const Logger& logger) {
+  constexpr std::string_view usual_address = "127.0.0.1:8080";
+  auto pages = std::make_shared<WebPages>();
+  if (options.web_directory.empty()) add_built_in_pages(*pages);
+  else pages->add_directory(options.web_directory);
+  WebSocketOptions settings;
+  settings.pages = std::move(pages);
+  settings.origins = options.web_origins;
+  settings.on_refused = [logger, lines = std::make_shared<LogRate>()](const std::string& remote, const std::string& why) {
+    const auto line = lines->pass(remote + " was refused: " + why, std::chrono::steady_clock::now());
+    if (line) logger->warn("{}", *line);
+  };
+  WebPort port;
+  port.medium = make_web_socket_medium(std::move(settings));
+  HostPort where;
+  const std::string_view given = options.web_address.empty() ? usual_address : std::string_view(options.web_address);
+  if (parse_host_port(given, where) != HostPortFlaw::none)
+    throw UsageError("--web \"" + std::string(given) + "\" is not HOST:PORT");
+  port.address = to_address(port.medium->scheme(), where.host, where.port);
+  check_listen_address(port.address, options.identity.insecure);
+  return port;
+}
+
+void print_page(const std::string& listening) {
+  std::printf("listening on %s\npage at http%s/\n", listening.c_str(), listening.substr(listening.find(':')).c_str());
+}
+
 int serve(const ServeOptions& options) {
   if (options.stdio && !options.listen.empty()) throw UsageError("--stdio and --listen exclude each other");
-  if (!options.stdio && options.listen.empty()) throw UsageError("--listen ADDRESS or --stdio is needed");
+  if (options.stdio && options.web) throw UsageError("--stdio and --web exclude each other");
+  if (!options.stdio && options.listen.empty() && !options.web)
+    throw UsageError("--listen ADDRESS, --web or --stdio is needed");
   for (const std::string& address : options.listen) check_listen_address(address, options.identity.insecure);
   raise_files_limit();
   // Whoever started it over ssh sees its log between the lines of the other side.
@@ -175,6 +220,11 @@ int serve(const ServeOptions& options) {
     node_settings.media.emplace(stdio->scheme(), stdio);
     node_settings.on_link = [&visitor](LinkChange change, const LinkInfo&) { visitor.note(change); };
   }
+  WebPort port;
+  if (options.web) {
+    port = make_web_port(options, logger);
+    node_settings.media.emplace(port.medium->scheme(), port.medium);
+  }
   Node node(io.get_executor(), std::move(node_settings));
   sync::ServiceOptions settings;
   settings.root = root;
@@ -185,9 +235,19 @@ int serve(const ServeOptions& options) {
   settings.on_note = [logger](const sync::Note& note) { log_note(logger, note); };
   const auto service = sync::Service::register_at(node, std::move(settings));
 
+  if (options.web) {
+    web::FilesOptions files;
+    files.root = root;
+    files.read_only = options.read_only;
+    files.log = [logger](const std::string& line) { logger->info("{}", line); };
+    web::serve_files(node, std::move(files));
+    web::serve_status(node);
+  }
+
   asio::signal_set signals(io);
   add_end_signals(signals);
   for (const std::string& address : options.listen) std::printf("listening on %s\n", node.listen(address).c_str());
+  if (options.web) print_page(node.listen(port.address));
   std::fflush(stdout);
   std::exception_ptr failure;
   if (options.stdio) node.listen(StdioMedium::own_address());
@@ -207,12 +267,26 @@ int serve(const ServeOptions& options) {
 
 Command add_serve(CLI::App& program) {
   const auto options = std::make_shared<ServeOptions>();
-  CLI::App* const command = program.add_subcommand("serve", "Answer syncs of one directory");
+  CLI::App* const command = program.add_subcommand("serve", "Answer syncs of one directory, and show it to browsers");
   command->add_option("--root", options->root, "The directory; nothing outside of it can be read or written")
       ->required()
       ->type_name("DIR");
   command->add_option("--listen", options->listen, address_forms() + "; port 0: a free one; may be repeated")
       ->type_name("ADDRESS");
+  CLI::Option* const web =
+      command
+          ->add_option("--web", options->web_address,
+                       "Serve a web page, too, that shows the directory, gets and puts files (127.0.0.1:8080)")
+          ->type_name("HOST:PORT")
+          ->expected(0, 1);
+  command->add_option("--web-directory", options->web_directory, "Give these files to browsers instead of the page")
+      ->type_name("DIR")
+      ->needs(web);
+  command
+      ->add_option("--web-origin", options->web_origins,
+                   "Let pages of this origin connect, too, as \"https://example.org\"; may be repeated")
+      ->type_name("ORIGIN")
+      ->needs(web);
   command->add_flag("--stdio", options->stdio,
                     "Instead: serve whoever started this, over standard input and output, and end with them");
   command->add_flag("--read-only", options->read_only, "Others may read, not write");
@@ -229,7 +303,10 @@ Command add_serve(CLI::App& program) {
                               "reads them again; otherwise it ends the program.\n\nExample:\n"
                               "  trunkline serve --root /srv/mirror --listen tcp://127.0.0.1:7000\n\n") +
                   exit_codes_text);
-  return {command, [options] { return serve(*options); }};
+  return {command, [options, web] {
+            options->web = web->count() > 0;
+            return serve(*options);
+          }};
 }
 
 } // namespace trunkline::cli

@@ -312,7 +312,13 @@ void WebSocketState::finish() noexcept {
 }
 
 void WebSocketState::close() noexcept {
-  if (std::exchange(closed_, true)) return;
+  if (closed_) return;
+  try {
+    // To all others an end without a Close is an accident. It is written at once, or not at all.
+    if (carried_->keeps_end && !ends_.half_closes && !ended_ && !carried_->ended) say_close(websocket::close_code::normal);
+  } catch (...) { // no memory
+  }
+  closed_ = true;
   alarm_->cancel();
   carried_->close();
 }
