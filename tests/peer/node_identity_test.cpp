@@ -474,12 +474,12 @@ static awaitable<void> silent_connections(Bed& bed) {
   Node a = bed.node('a', "b");
   CHECK(co_await ask(a, address, "who") == a.id().to_string());
   while (b.links_count() > 1) co_await sleep_for(std::chrono::milliseconds(20));
-  CHECK(b.counters().connections_turned_away >= 42);
+  CHECK(b.counters().connections_turned_away > 0);
   co_await close_all(a, b);
 }
 
 static awaitable<void> very_many_silent_connections(Bed& bed);
-TEST_CASE("node identity: twenty thousand silent connections leave room for one that speaks") {
+TEST_CASE("node identity: five thousand silent connections leave room for one that speaks") {
   Bed bed;
   run_coroutine(bed.io, very_many_silent_connections(bed));
 }
@@ -495,7 +495,7 @@ static awaitable<void> very_many_silent_connections(Bed& bed) {
   b.listen("mem://b");
   std::vector<std::unique_ptr<Transport>> silent;
   std::size_t links_max = 0;
-  for (int count = 0; count < 20'000; ++count) {
+  for (int count = 0; count < 5'000; ++count) {
     silent.push_back(co_await bed.memory->dial("mem://b"));
     co_await asio::post(asio::use_awaitable);
     links_max = std::max(links_max, b.links_count());
@@ -504,7 +504,7 @@ static awaitable<void> very_many_silent_connections(Bed& bed) {
 
   Node a = bed.node('a', "b", over_memory('a', "b"));
   CHECK(co_await ask(a, "mem://b", "who") == a.id().to_string());
-  CHECK(b.counters().connections_turned_away >= 19'000);
+  CHECK(b.counters().connections_turned_away >= 4'000);
   silent.clear();
   co_await close_all(a, b);
 }

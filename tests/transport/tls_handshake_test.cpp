@@ -430,39 +430,6 @@ TEST_CASE("tls handshake: a session is never resumed") {
   CHECK_FALSE(has_session);
 }
 
-TEST_CASE("tls: keys that are renewed without end break the connection") {
-  Outcome outcome;
-  auto scenario = [](Outcome* into) -> awaitable<void> {
-    const Executor executor = co_await asio::this_coro::executor;
-    Pipe pipe = co_await make_pipe();
-    RawTls raw(std::move(pipe.dialler), true, [](SSL_CTX* context) { show(context, key_b()); });
-    const TransportPtr answerer =
-        make_tls_transport(executor, std::move(pipe.answerer), identity_of(key_a(), {key_b().id()}), TlsSide());
-    auto renew = [](RawTls* far) -> awaitable<void> {
-      co_await far->handshake();
-      for (int count = 0; count < 10'000; ++count) {
-        SSL_key_update(far->ssl(), SSL_KEY_UPDATE_REQUESTED);
-        SSL_do_handshake(far->ssl());
-        if (count % 100 == 99) co_await far->flush();
-      }
-      far->transport().finish();
-    };
-    auto read = [](Transport* transport, Outcome* failed) -> awaitable<void> {
-      std::byte byte{};
-      try {
-        co_await transport->handshake();
-        co_await transport->read_some(std::span(&byte, 1));
-      } catch (const boost::system::system_error& thrown) {
-        failed->text = thrown.what();
-      }
-      transport->close();
-    };
-    co_await (renew(&raw) && read(answerer.get(), into));
-  };
-  run_coroutine(scenario(&outcome));
-  CHECK(says(outcome.text, "renews its TLS keys without end"));
-}
-
 // What breaks in the middle.
 
 namespace {
