@@ -38,7 +38,7 @@ export const reasons = {
   timedOut: 83,
   alreadyRegistered: 85,
   connectFailed: 86,
-  handleMisused: 89,
+  handleMisused: 87,
 } as const;
 
 const phrases = new Map<number, string>(
