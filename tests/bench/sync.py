@@ -122,13 +122,14 @@ def run(name, program, source, target, words, here, slow=False, interrupted_at=0
     return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime + there[0], "mib": usage.ru_maxrss / 1024 + there[1], "wire": wire}
 
 
-def big(path, mib):
+def big(path, mib, new_after=64):
+    """Of each so many MiB all are the same but for eight bytes."""
     choose = random.Random(1)
     block = choose.randbytes(1 << 20)
     with open(path, "wb") as file:
         for number in range(mib):
             file.write(number.to_bytes(8, "big") + block[8:])
-            if number % 64 == 0:
+            if number % new_after == 0:
                 block = choose.randbytes(1 << 20)
 
 
@@ -167,7 +168,7 @@ def cases(options):
 def link_cases(options):
     yield f"{options.mib} MiB file, 1 % changed", lambda root: (big(f"{root}/big", options.mib), change(f"{root}/big")), lambda root: big(f"{root}/big", options.mib), []
     yield f"{options.files} small files, cold", lambda root: small(root, options.files, 17_000), None, []
-    yield f"{options.half_of} MiB file, resumed at half", lambda root: big(f"{root}/big", options.half_of), None, []
+    yield f"{options.half_of} MiB file, resumed at half", lambda root: big(f"{root}/big", options.half_of, 1), None, []
 
 
 def measure(options, program):
