@@ -501,7 +501,7 @@ awaitable<void> stay(Act& act, std::string inn) {
   HonestStage& stage = act.stage;
   const std::string name = stage.ledger.open("stay", act.actor.host, inn);
   // By the inn alone, which cannot let its bed be made before its last guest has gone: this side waits.
-  stage.ledger.of(name).refusal = "the far side says: circuits_max";
+  stage.ledger.of(name).refusal = "services still hold on to them, circuits_max is";
   try {
     const std::size_t bytes = act.random.magnitude(400);
     Fragment first = stage.streams.next(name, forth, bytes);
