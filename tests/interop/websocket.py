@@ -10,6 +10,8 @@ except ImportError:  # the checks over WebSocket are then skipped, and say so
 LOOP = asyncio.new_event_loop()
 asyncio.set_event_loop(LOOP)
 
+MESSAGE_BYTES_MAX = 1 << 20  # docs/browser.md; where a message ends means nothing
+
 
 class WebSocket:
     def __init__(self, host, port):
@@ -20,9 +22,9 @@ class WebSocket:
         assert self.connection.subprotocol == "trunkline"
 
     def sendall(self, data):
-        if data:
+        for start in range(0, len(data), MESSAGE_BYTES_MAX):
             try:
-                self.loop.run_until_complete(self.connection.send(data))
+                self.loop.run_until_complete(self.connection.send(data[start:start + MESSAGE_BYTES_MAX]))
             except websockets.ConnectionClosed:
                 pass  # what had come before is still to be read, and then its end
 

@@ -64,6 +64,7 @@ NodeOptions node_without_deadlines() {
 std::shared_ptr<Network> make_without_deadlines(asio::io_context& io) {
   NetworkOptions options;
   options.node = node_without_deadlines();
+  options.node.allow_plaintext = true; // a name that only the test knows to be this machine
   options.listen = {"tcp://127.0.0.1:0"};
   for (std::chrono::milliseconds* const deadline :
        {&options.send_deadline, &options.evict_idle_after, &options.idle_timeout, &options.redial_backoff_max,
@@ -179,7 +180,8 @@ CO_TEST_CASE("component: a node with the longest stop_deadline waits for what ru
   co_await node->ready();
   Node here(io.get_executor(), node_without_deadlines());
   const auto me = here.new_peer("asker");
-  Circuit circuit = me->join_or_start(node->node().addresses().at(0), "tell", std::nullopt, CircuitOptions({}, {}, true));
+  Circuit circuit =
+      me->join_or_start(node->node().addresses().at(0), "tell", std::nullopt, CircuitOptions({}, {}, true));
   co_await circuit.accepted();
   scope->cancel();
   for (int turn = 0; turn < 50; ++turn) co_await asio::post(asio::use_awaitable);

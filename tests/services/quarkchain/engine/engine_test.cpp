@@ -390,7 +390,10 @@ TEST_CASE(
   for (int i = 0; i < 3; ++i) blocks.push_back(bench.mined());
   const auto faults = [&](const std::map<std::string, std::string>& kept, Hash256* head) {
     const ShardConfig& shard = *bench.config().find_shard(own);
-    ModelEngine fresh(bench.io, shard.eth_chain_id, EngineGenesis(bench.config(), shard).hash());
+    auto& kept_for_the_bench = bench.models[1000 + static_cast<std::uint32_t>(bench.models.size())]; // whose io it uses
+    kept_for_the_bench =
+        std::make_unique<ModelEngine>(bench.io, shard.eth_chain_id, EngineGenesis(bench.config(), shard).hash());
+    ModelEngine& fresh = *kept_for_the_bench;
     auto store = make_memory_store();
     StoreBatch batch;
     for (const auto& [key, value] : kept) batch.put(key, value);
