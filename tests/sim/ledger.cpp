@@ -60,6 +60,8 @@ bool Ledger::is_excused(const Entry& entry, const boost::system::error_code& cod
                       was_struck(entry.opener, entry.server, entry.opened_at);
   const bool link_ended = was_link_ended(entry);
   if (link_ended && text.find(link_end) != std::string::npos) return true;
+  // A handle's next circuit, after its trunk is over and before there is another one to that node.
+  if (link_ended && code == error::trunk_lost && text.find("the trunk is closed") != std::string::npos) return true;
   if (is_refusal(code)) {
     const bool limited = !entry.refusal.empty() && text.find(entry.refusal) != std::string::npos;
     const bool ended = broken || entry.server_ends; // it ended with its node, or alone
