@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""embed.py OUT.cpp DIRECTORY NAME...: files of a directory as a C++ function that adds them to WebPages."""
+"""embed.py FILE... OUT.cpp: files as a C++ function that adds them to WebPages, by their last names."""
 
 import os
 import sys
@@ -12,11 +12,12 @@ def literal(piece):
 
 
 def main():
-    out, directory, *names = sys.argv[1:]
+    *files, out = sys.argv[1:]
     lines = ['#include "cli/web/pages.hpp"', "", "#include <string>", "#include <utility>", "", "namespace trunkline::cli {", "",
              "void add_built_in_pages(WebPages& pages) {"]
-    for name in names:
-        with open(os.path.join(directory, name), "rb") as file:
+    for path in files:
+        name = os.path.basename(path)
+        with open(path, "rb") as file:
             content = file.read()
         lines += ["  {", "    std::string content;"]
         for at in range(0, len(content), PIECE):

@@ -1,4 +1,4 @@
-// The page of `trunkline serve --web`, compiled in from cli/web/static.
+// The page of `trunkline serve --web`, compiled in from cli/web/page and cli/web/static.
 #pragma once
 
 #include "transport/web_pages.hpp"

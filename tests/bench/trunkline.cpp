@@ -32,6 +32,7 @@ NodeOptions node_options(const Options& options) {
   node.expose_errors = true; // the sender says what the receiver found
   node.trunks_max = 100'000;
   node.handshakes_max = 100'000;
+  node.handshakes_per_host_max = 100'000;
   node.limits.circuits_max = 1'000'000;
 #ifdef BENCH_TLS
   TrustOptions trust;

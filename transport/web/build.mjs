@@ -1,8 +1,8 @@
 // Builds the package, or the page of `trunkline serve --web`, and prints what they weigh.
 //   node build.mjs OUT           the library and its declarations
-//   node build.mjs --page OUT    the files that the program serves
+//   node build.mjs --page OUT    the script of the page that the program serves
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -46,7 +46,6 @@ if (isPage) {
   await bundle(join(page, "main.ts"), "page.js", out);
   // A last line that ends, as in every file here.
   writeFileSync(join(out, "page.js"), `${readFileSync(join(out, "page.js"), "utf8").trimEnd()}\n`);
-  for (const each of readdirSync(page)) if (/\.(html|css|svg)$/.test(each)) cpSync(join(page, each), join(out, each));
   for (const each of readdirSync(out)) weigh(join(out, each));
 } else {
   rmSync(out, { recursive: true, force: true });

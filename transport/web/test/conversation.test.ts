@@ -233,6 +233,36 @@ class Conversation {
 
   /** Nobody pauses any more: everything that was sent arrives, every circuit is finished, and both sides drain. */
   private settle(): void {
+    this.moveAll();
+    if (this.endWhatBothHaveClosed()) this.moveAll();
+    for (const side of this.sides) {
+      expect(side.closed, `${side.name} was closed`).toBe("");
+      expect(
+        side.machine
+          .circuits()
+          .map((each) => `${each.id} ${each.out} ${each.in} ${each.closing} queued ${each.queued}`),
+        side.name,
+      ).toEqual([]);
+    }
+    for (const [a, b] of this.pairs.values()) {
+      this.compare(a, b);
+      this.compare(b, a);
+    }
+    this.drain();
+  }
+
+  /**
+   * A side that has closed grants no more, so two that have closed while more was queued than the windows hold wait for
+   * stallDeadline, which no conversation lasts for.
+   */
+  private endWhatBothHaveClosed(): boolean {
+    const isStuck = (known: Known | undefined): boolean => known?.circuit.closing === "asked" && known.circuit.queued > 0;
+    const stuck = [...this.pairs.values()].filter(([a, b]) => isStuck(a) && isStuck(b));
+    for (const [known] of stuck) this.sides[0].machine.reset(known!.circuit);
+    return stuck.length > 0;
+  }
+
+  private moveAll(): void {
     for (let round = 0; round < 4000; ++round) {
       let isQuiet = true;
       for (const side of this.sides) {
@@ -259,20 +289,6 @@ class Conversation {
       }
       if (isQuiet) break;
     }
-    for (const side of this.sides) {
-      expect(side.closed, `${side.name} was closed`).toBe("");
-      expect(
-        side.machine
-          .circuits()
-          .map((each) => `${each.id} ${each.out} ${each.in} ${each.closing} queued ${each.queued}`),
-        side.name,
-      ).toEqual([]);
-    }
-    for (const [a, b] of this.pairs.values()) {
-      this.compare(a, b);
-      this.compare(b, a);
-    }
-    this.drain();
   }
 
   private compare(sender: Known | undefined, receiver: Known | undefined): void {
