@@ -45,6 +45,11 @@ IN_CODE = [
     ("umbrella", lambda path: True,
      re.compile(r"#\s*include\s*<boost/(?:asio|beast)\.hpp>"),
      "umbrella include: seconds of compile time for every file that includes it"),
+    ("deprecated", lambda path: True,
+     re.compile(r"\bio_service\b|\bio_context::work\b|\bresolver::query\b|\basio::(?:null_buffers|buffer_cast)\b"
+                r"|\baddress(?:_v[46])?::from_string\b|\.(?:get_io_context|get_io_service|to_ulong|expires_from_now)\(\)"
+                r"|\basio_handler_(?:allocate|deallocate|invoke|is_continuation)\b"),
+     "deprecated in Asio: gone for a program that defines BOOST_ASIO_NO_DEPRECATED"),
     ("sleep", lambda path: folder(path) == "tests",
      re.compile(r"\bstd::this_thread::sleep_(?:for|until)\b|(?<![\w.:])(?:u|nano)?sleep\s*\(|\btime\.sleep\s*\("),
      "a test that sleeps: drive the thing directly, or wait for what it does"),

@@ -33,6 +33,7 @@ test.skipIf(!hasPage)("page: what is committed is what its sources give", () => 
 describe.skipIf(!hasPage || !existsSync(program))("page in a browser", () => {
   let browser: Browser;
   let mock: MockNode;
+  let pages: string[];
   let page: Page;
   const complaints: string[] = [];
   const requests: string[] = [];
@@ -47,7 +48,8 @@ describe.skipIf(!hasPage || !existsSync(program))("page in a browser", () => {
     const library = join(here, "library");
     execFileSync(process.execPath, ["build.mjs", library], { cwd: join(root, "transport/web") });
     await writeFile(join(library, "empty.html"), "<!doctype html><title>empty</title>");
-    mock = await MockNode.start(served, [built, written, library]);
+    pages = [built, written, library];
+    mock = await MockNode.start(served, pages);
     browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox"] });
     page = await open({});
   }, 4 * patience);
@@ -158,7 +160,7 @@ describe.skipIf(!hasPage || !existsSync(program))("page in a browser", () => {
     await page.locator("#transfers progress").first().waitFor();
     await mock.kill();
     await page.getByText("Not connected").waitFor();
-    mock = await MockNode.start(served, [built, join(here, "library")], port);
+    mock = await MockNode.start(served, pages, port);
     await page.getByText("Connected to mock").waitFor();
     expect(hash(await readFile(await (await waits).path()))).toBe(hash(large));
     await writeFile(join(served, "after.txt"), "after");
