@@ -95,7 +95,7 @@ struct NodeOptions {
   /// The program promises that one thread at a time runs the node's context, although several could: an io_context
   /// that was not made with the concurrency hint 1, say. See docs/threads.md.
   bool context_has_one_thread = false;
-  /// Further addresses under which others may reach this node (behind a proxy, say).
+  /// Further addresses under which others may reach this node (a proxy, say). Of 16 far sides hear, listeners first.
   std::vector<std::string> advertise;
 
   NodeOptions() = default;

@@ -39,9 +39,10 @@ bool TrunkTable::is_own_pin(const NodeLink& trunk, std::string_view claim) {
 std::string TrunkTable::believed(const NodeLink& trunk, std::string_view claim,
                                  const std::vector<std::string>& ours) const {
   const Medium* const medium = find_medium(media_, claim);
+  if (!medium) return {}; // nobody here can dial it
   std::string address(claim);
-  if (medium && medium->proves_identity() && !is_own_pin(trunk, claim)) return {};
-  if (medium && !medium->has_hosts()) {
+  if (medium->proves_identity() && !is_own_pin(trunk, claim)) return {};
+  if (!medium->has_hosts()) {
     // Nothing but the medium itself can vouch for a name: all who use it are on this machine.
     if (scheme_of(claim) != scheme_of(trunk.remote())) return {};
   } else if (trunk.remote_host().empty()) {
@@ -109,19 +110,20 @@ void TrunkTable::take_names(const std::shared_ptr<NodeLink>& trunk) {
     }
   }
 
-  bool orphaned = false;
+  std::vector<std::string> orphans;
   for (auto entry = by_address_.begin(); entry != by_address_.end();) {
     if (entry->second == trunk && !heir) {
+      orphans.push_back(entry->first);
       entry = by_address_.erase(entry);
-      orphaned = true;
     } else {
       if (entry->second == trunk) entry->second = heir;
       ++entry;
     }
   }
-  if (!orphaned) return;
+  if (orphans.empty()) return;
   for (const auto& [node, preferred] : by_node_)
-    for (const std::string& address : preferred->addresses) by_address_.emplace(address, preferred);
+    for (const std::string& address : preferred->addresses)
+      if (std::binary_search(orphans.begin(), orphans.end(), address)) by_address_.emplace(address, preferred);
 }
 
 std::shared_ptr<NodeLink> TrunkTable::find(std::string_view address) const {

@@ -18,6 +18,9 @@ constexpr const char* feature_calls = "calls"; // we understand what gives up a 
 constexpr const char* feature_shares = "shares"; // we grant so that the far side can share the trunk's credit
 constexpr std::size_t open_rest_bytes_max = 1024; // of an OPEN, kept to know the next one by
 constexpr std::uint64_t remaining_ms_max = std::uint64_t{1} << 32; // more is as good as no deadline
+// Of the addresses in a Hello: more of them, and longer ones, are neither said nor heard. docs/limits.md
+constexpr int hello_addresses_max = 16;
+constexpr std::size_t hello_address_bytes_max = 256;
 constexpr std::uint64_t credit_tiny = 1024;       // smaller grants count as control frames
 
 Limits checked(Limits limits) {
@@ -103,7 +106,8 @@ void NativeMachine::say_hello() {
   hello.set_node_id(std::string(options_.node_id.bytes()));
   hello.set_node_name(cut(options_.node_name, limits.name_bytes_max));
   for (const std::string& address : options_.addresses)
-    if (hello.ByteSizeLong() + address.size() < control_bytes_max - 64) hello.add_addresses(address);
+    if (hello.addresses_size() < hello_addresses_max && address.size() <= hello_address_bytes_max)
+      hello.add_addresses(address);
   hello.set_fragment_bytes_max(limits.fragment_bytes_max);
   hello.add_features(feature_calls);
   hello.add_features(feature_shares);
@@ -725,7 +729,9 @@ void NativeMachine::on_hello(std::span<const std::byte> body) {
   RemoteNode node;
   node.id = *id;
   node.name = escape_markup(hello.node_name(), limits.name_bytes_max);
-  node.addresses.assign(hello.addresses().begin(), hello.addresses().end());
+  for (const std::string& address : hello.addresses())
+    if (std::ssize(node.addresses) < hello_addresses_max && address.size() <= hello_address_bytes_max)
+      node.addresses.push_back(address);
   far_peers_.introduce(std::move(node), limits_in(hello));
   for (const std::string& feature : hello.features()) {
     if (feature == feature_calls) far_peers_.note_knows_calls();

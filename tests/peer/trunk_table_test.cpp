@@ -71,6 +71,16 @@ TEST_CASE("trunk table: an address that the far side claims is believed when its
     CHECK_FALSE(bed.table.find(address));
 }
 
+TEST_CASE("trunk table: an address that no medium of ours can dial is not believed, wherever it claims to be") {
+  Bed bed;
+  const auto trunk = bed.accepted("tcp://10.0.0.7:38291", "10.0.0.7");
+
+  bed.hello(trunk, 'a', {"a://10.0.0.7:7000", "a://:7001", "a://0.0.0.0:7002", "tcp://:7003"});
+
+  CHECK(trunk->addresses == std::vector<std::string>{"tcp://10.0.0.7:7003"});
+  CHECK_FALSE(bed.table.find("a://10.0.0.7:7001"));
+}
+
 TEST_CASE("trunk table: nobody is believed to be where we listen, or where somebody else is") {
   Bed bed;
   const auto other = bed.dialled("mem://other");

@@ -48,6 +48,19 @@ TEST_CASE("trunk: what the far side's hello said is known from then on") {
   CHECK(dialogue.machine().remote()->addresses == hello.addresses);
 }
 
+TEST_CASE("trunk: of the addresses in a hello sixteen count, and none that is longer than 256 bytes") {
+  Dialogue dialogue;
+  say::Hello hello;
+  hello.addresses = {"tcp://" + std::string(256, 'a')};
+  for (int address = 0; address < 400; ++address) hello.addresses.push_back("a://:" + std::to_string(10'000 + address));
+
+  dialogue.hears(say::introduction(hello));
+
+  REQUIRE(dialogue.machine().remote());
+  CHECK(dialogue.machine().remote()->addresses.size() == 16);
+  CHECK(dialogue.machine().remote()->addresses[0] == "a://:10000");
+}
+
 TEST_CASE("trunk: a far side that can speak more agrees on the version that we speak") {
   Dialogue dialogue;
   say::Hello hello;
