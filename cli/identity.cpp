@@ -1,5 +1,6 @@
 #include "cli/identity.hpp"
 
+#include "async/log_rate.hpp"
 #include "cli/exit_code.hpp"
 #include "services/sync/path.hpp"
 #include "transport/media.hpp"
@@ -7,7 +8,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <chrono>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -103,8 +106,13 @@ NodeIdentity::NodeIdentity(const IdentityOptions& options, const std::string& us
   const IdentityKey key = IdentityKey::load_or_make(options_.key_file, &made);
   if (made) say("made the key " + key.id().to_string() + " in " + options_.key_file);
   identity_ = Identity::open(options_.key_file, std::move(trust));
-  identity_->on_stranger([say = std::move(say)](const RemoteIdentity& who, std::string_view where) {
-    say("a new key, " + who.id.to_string() + ", is trusted from now on; compare it: it was shown by " + std::string(where));
+  identity_->on_stranger([say = std::move(say), lines = std::make_shared<LogRate>()](const RemoteIdentity& who,
+                                                                                   std::string_view where) {
+    const std::optional<std::string> line =
+        lines->pass("a new key, " + who.id.to_string() + ", is trusted from now on; compare it: it was shown by " +
+                        std::string(where),
+                    std::chrono::steady_clock::now());
+    if (line) say(*line);
   });
 }
 

@@ -72,6 +72,8 @@ void make_directories(const std::string& directory, std::string_view kind) {
 
 /// A file beside the one that is meant; whoever makes it gives it its name or removes it.
 std::string write_beside(const std::string& path, std::string_view kind, std::string_view content) {
+  if (content.size() > file_bytes_max) // it could not be read again
+    fail(kind, path, fmt::format("would have {} bytes, expected at most {}", content.size(), file_bytes_max));
   make_directories(directory_of(path), kind);
   std::string beside = path + ".XXXXXX";
   const Descriptor file(::mkostemp(beside.data(), O_CLOEXEC)); // mode 0600

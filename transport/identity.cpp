@@ -2,48 +2,25 @@
 
 #include "fragment/quote.hpp"
 #include "transport/address.hpp"
-#include "transport/guarded_file.hpp"
+#include "transport/authorities.hpp"
 #include "transport/openssl.hpp"
 #include "transport/tls_context.hpp"
 
 #include <fmt/format.h>
-#include <openssl/bio.h>
-#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
 #include <new>
-#include <optional>
 #include <utility>
 
 namespace trunkline {
 namespace {
 
-constexpr std::string_view authority_kind = "authority file";
 constexpr std::size_t name_bytes_max = 128;
 
-std::shared_ptr<x509_store_st> load_authorities(const std::string& path) {
-  if (path.empty()) return nullptr;
-  const std::optional<std::string> text = read_guarded(path, authority_kind, Guard::unchanged);
-  const auto fail = [&path](const std::string& why) {
-    throw_error(error::unusable_file, fmt::format("{} {}: {}", authority_kind, quote(path), why));
-  };
-  if (!text) fail("there is none");
-  const std::shared_ptr<BIO> memory(BIO_new_mem_buf(text->data(), static_cast<int>(text->size())), BIO_free_all);
-  const std::shared_ptr<x509_store_st> store(X509_STORE_new(), X509_STORE_free);
-  if (!memory || !store) throw std::bad_alloc();
-  ERR_clear_error();
-  int count = 0;
-  while (X509* const certificate = PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr)) {
-    const bool added = X509_STORE_add_cert(store.get(), certificate) == 1;
-    X509_free(certificate);
-    if (!added) fail("holds a certificate that cannot be used: " + openssl_reason());
-    ++count;
-  }
-  ERR_clear_error();
-  if (count == 0) fail("holds no certificate in PEM");
-  return store;
+std::shared_ptr<x509_store_st> load_authorities_if_any(const std::string& path) {
+  return path.empty() ? nullptr : load_authorities(path);
 }
 
 /// The first name that a certificate is for, escaped: of its alternative names, otherwise its common name.
@@ -104,14 +81,14 @@ Identity::Identity(IdentityKey key, TrustOptions trust) : Identity(std::string()
 
 Identity::Identity(std::string key_file, IdentityKey key, TrustOptions trust)
     : key_file_(std::move(key_file)), key_(std::move(key)), trust_(std::move(trust)), context_(make_tls_context(key_)),
-      authorities_(load_authorities(trust_.options().authority_file)) {}
+      authorities_(load_authorities_if_any(trust_.options().authority_file)) {}
 
 Identity::~Identity() = default;
 
 void Identity::reload() {
   IdentityKey key = key_file_.empty() ? key_ : IdentityKey::load(key_file_);
   auto context = make_tls_context(key);
-  auto authorities = load_authorities(trust_.options().authority_file);
+  auto authorities = load_authorities_if_any(trust_.options().authority_file);
   trust_.reload(); // the last that can fail
   key_ = std::move(key);
   context_ = std::move(context);
@@ -135,7 +112,13 @@ Judgement Identity::judge(const ShownCertificates& shown, Meeting meeting) {
   key.formerly = succession_of(shown.leaf, shown.all, std::chrono::system_clock::now());
   certify(shown, meeting, key);
   judgement = trust_.judge(key, meeting);
-  if (judgement.is_new && judgement.code == error::none && on_stranger_) on_stranger_(judgement.who, meeting.address);
+  if (judgement.is_new && judgement.code == error::none && on_stranger_) {
+    try {
+      on_stranger_(judgement.who, meeting.address);
+    } catch (...) {
+      // It hears of the stranger and decides nothing: that costs it this word.
+    }
+  }
   return judgement;
 }
 

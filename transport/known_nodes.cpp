@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <optional>
 #include <stdexcept>
+#include <unordered_map>
 #include <utility>
 
 namespace trunkline {
@@ -27,6 +28,17 @@ std::string_view take_word(std::string_view& line) {
   return word;
 }
 
+std::string taken(const std::string& name, const NodeId& owner) {
+  return "the name " + quote(name) + " is that of " + owner.to_string();
+}
+
+/// What is new of a node to one that is known.
+void add_to(KnownNode& known, const KnownNode& node) {
+  if (!node.name.empty()) known.name = node.name;
+  for (const std::string& address : node.addresses)
+    if (std::ranges::find(known.addresses, address) == known.addresses.end()) known.addresses.push_back(address);
+}
+
 } // namespace
 
 bool KnownNodes::is_name(std::string_view text) noexcept {
@@ -39,6 +51,8 @@ bool KnownNodes::is_name(std::string_view text) noexcept {
 
 KnownNodes KnownNodes::parse(std::string_view text, const std::string& path) {
   KnownNodes parsed;
+  std::unordered_map<NodeId, std::size_t> places; // in the nodes: to look for each would take the square of their number
+  std::unordered_map<std::string, NodeId> owners; // of names
   for (std::size_t number = 1; !text.empty(); ++number) {
     std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
@@ -60,11 +74,14 @@ KnownNodes KnownNodes::parse(std::string_view text, const std::string& path) {
     }
     for (std::string_view word = take_word(line); !word.empty() && word.front() != '#'; word = take_word(line))
       node.addresses.emplace_back(word);
-    try {
-      parsed.trust(node);
-    } catch (const std::invalid_argument& wrong) {
-      fail(wrong.what());
+    const auto [place, is_new] = places.try_emplace(node.id, parsed.nodes_.size());
+    if (!node.name.empty()) {
+      if (!is_new) owners.erase(parsed.nodes_[place->second].name);
+      const auto [owner, is_free] = owners.try_emplace(node.name, node.id);
+      if (!is_free) fail(taken(node.name, owner->second));
     }
+    if (is_new) parsed.nodes_.push_back(std::move(node));
+    else add_to(parsed.nodes_[place->second], node);
   }
   return parsed;
 }
@@ -97,16 +114,14 @@ void KnownNodes::trust(const KnownNode& node) {
       throw std::invalid_argument("the name " + quote(node.name) + " is not of letters, digits, '.', '_' and '-' alone");
     const KnownNode* const other = find(node.name);
     if (other && other->id != node.id)
-      throw std::invalid_argument("the name " + quote(node.name) + " is that of " + other->id.to_string());
+      throw std::invalid_argument(taken(node.name, other->id));
   }
   const auto found = std::ranges::find(nodes_, node.id, &KnownNode::id);
   if (found == nodes_.end()) {
     nodes_.push_back(node);
     return;
   }
-  if (!node.name.empty()) found->name = node.name;
-  for (const std::string& address : node.addresses)
-    if (std::ranges::find(found->addresses, address) == found->addresses.end()) found->addresses.push_back(address);
+  add_to(*found, node);
 }
 
 bool KnownNodes::forget(const NodeId& id) {

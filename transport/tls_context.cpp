@@ -2,6 +2,7 @@
 
 #include "fragment/error.hpp"
 #include "fragment/quote.hpp"
+#include "transport/authorities.hpp"
 #include "transport/guarded_file.hpp"
 #include "transport/openssl.hpp"
 #include "transport/tls_stream.hpp"
@@ -91,9 +92,8 @@ std::shared_ptr<ssl_ctx_st> make_tls_context(const WebTlsOptions& options) {
   const std::string& authorities = options.authority_file;
   if (authorities.empty()) {
     require(SSL_CTX_set_default_verify_paths(raw) == 1, "cannot use the system's authorities");
-  } else if (SSL_CTX_load_verify_file(raw, authorities.c_str()) != 1) {
-    throw_error(error::unusable_file,
-                fmt::format("authority file {}: holds no certificate in PEM: {}", quote(authorities), openssl_reason()));
+  } else {
+    SSL_CTX_set1_cert_store(raw, load_authorities(authorities).get()); // OpenSSL itself would leave the file open on exec
   }
   if (!options.certificate_file.empty()) use_certificate_file(raw, options.certificate_file);
   return context;

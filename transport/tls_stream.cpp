@@ -1,5 +1,6 @@
 #include "transport/tls_stream.hpp"
 
+#include "async/clock.hpp"
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "async/within.hpp"
@@ -36,6 +37,10 @@ constexpr std::size_t read_bytes_max = 128 * 1024;
 constexpr int quiet_reads_max = 4;
 constexpr std::size_t kept_bytes_max = 16 * 1024;    // an idle connection keeps no larger buffer
 constexpr std::size_t answers_bytes_max = 64 * 1024; // to post-handshake messages, unwritten; more are a flood
+// Messages of TLS itself after the handshake: a renewal of keys costs us two derivations and an answer for 27 bytes, and
+// honest sides renew after millions of records.
+constexpr int messages_max = 32;                                     // at once
+constexpr Duration message_interval = std::chrono::seconds(1);       // and then one in each of these
 constexpr std::size_t handshake_bytes_max = 64 * 1024; // of the far side; certificates_bytes_max and what is around it
 constexpr Duration last_words_deadline = std::chrono::seconds(1);
 constexpr std::string_view exporter_label = "EXPORTER-trunkline-hello";
@@ -109,6 +114,7 @@ class TlsState : public std::enable_shared_from_this<TlsState> {
   int take_input(std::span<std::byte> into) noexcept;
   void put_output(std::span<const std::byte> bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
   bool judge(X509_STORE_CTX* shown) noexcept;
+  void count_message() noexcept;
   int choose_protocol(std::span<const unsigned char> offered, const unsigned char** chosen, unsigned char* size) noexcept;
 
  private:
@@ -160,6 +166,9 @@ class TlsState : public std::enable_shared_from_this<TlsState> {
   bool flushing_ = false;
   bool finished_ = false;
   bool closed_ = false;
+  Clock& clock_;
+  TimePoint messages_until_{}; // when the messages so far would have come, at one for each interval
+  bool flooded_ = false;       // with messages: no more is decrypted
   Tasks tasks_; // says the end
 };
 
@@ -209,6 +218,11 @@ int verify_certificates(X509_STORE_CTX* shown, void*) {
   return state_of(ssl)->judge(shown) ? 1 : 0;
 }
 
+/// Sees each message of a handshake, also of what comes after it, and the head of each record.
+void see_message(int written, int, int kind, const void*, std::size_t, SSL* ssl, void*) {
+  if (!written && kind == SSL3_RT_HANDSHAKE) state_of(ssl)->count_message();
+}
+
 int select_protocol(SSL* ssl, const unsigned char** chosen, unsigned char* size, const unsigned char* offered,
                     unsigned int offered_size, void*) {
   return state_of(ssl)->choose_protocol({offered, offered_size}, chosen, size);
@@ -217,7 +231,7 @@ int select_protocol(SSL* ssl, const unsigned char** chosen, unsigned char* size,
 TlsState::TlsState(const Executor& executor, std::unique_ptr<Transport> inner,
                    const std::shared_ptr<ssl_ctx_st>& context, std::shared_ptr<Identity> identity, TlsSide side)
     : inner_(std::move(inner)), identity_(std::move(identity)), side_(std::move(side)), ssl_(SSL_new(context.get())),
-      tasks_(executor) {
+      clock_(Clock::of(executor)), tasks_(executor) {
   BIO* const bio = ssl_ ? BIO_new(bio_method()) : nullptr;
   if (!bio) {
     SSL_free(ssl_);
@@ -227,6 +241,7 @@ TlsState::TlsState(const Executor& executor, std::unique_ptr<Transport> inner,
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
   SSL_set_app_data(ssl_, this);
+  SSL_set_msg_callback(ssl_, see_message);
   if (!side_.dialled) {
     SSL_set_accept_state(ssl_);
     return;
@@ -256,10 +271,18 @@ bool TlsState::judge_host(X509_STORE_CTX* shown) {
 }
 
 int TlsState::take_input(std::span<std::byte> into) noexcept {
+  if (flooded_) return 0; // OpenSSL would digest all that is there before it lets us say no
   const std::size_t count = std::min(into.size(), in_end_ - in_begin_);
   if (count > 0) std::memcpy(into.data(), in_.data() + in_begin_, count);
   in_begin_ += count;
   return static_cast<int>(count);
+}
+
+void TlsState::count_message() noexcept {
+  if (phase_ != Phase::secured) return;
+  const TimePoint now = clock_.now();
+  messages_until_ = std::max(messages_until_, now) + message_interval;
+  flooded_ = flooded_ || messages_until_ - now > messages_max * message_interval;
 }
 
 bool TlsState::judge(X509_STORE_CTX* shown) noexcept {
@@ -505,7 +528,8 @@ std::size_t TlsState::decrypt(std::span<std::byte> into) {
     if (kind == SSL_ERROR_ZERO_RETURN) in_ended_ = true;
     else failure_ = failure_now(result);
   }
-  if (!writing_ && out_.size() > answers_bytes_max && !failure_)
+  // A write takes what it has encrypted out of out_ before it first waits, so nothing but answers lies there now.
+  if ((flooded_ || out_.size() > answers_bytes_max) && !failure_)
     failure_ = {error::not_secured, fmt::format("{} renews its TLS keys without end", far_end())};
   return have;
 }

@@ -8,10 +8,24 @@
 
 #include <algorithm>
 #include <exception>
+#include <stdexcept>
 #include <utility>
 
 namespace trunkline {
 namespace {
+
+/// Any key is a new stranger, and each costs the file a line.
+constexpr std::size_t remembered_nodes_max = 4096;
+
+/// Throws where no stranger is remembered any more.
+void require_room(const KnownNodes& known) {
+  std::size_t count = 0;
+  for (const KnownNode& node : known.nodes()) count += std::max<std::size_t>(1, node.addresses.size());
+  if (count >= remembered_nodes_max)
+    throw std::length_error(fmt::format("{} known nodes and addresses reach remembered_nodes_max {}; once `trunkline key "
+                                        "forget` has made room, the known nodes have to be read again",
+                                        count, remembered_nodes_max));
+}
 
 std::string names_of(const std::vector<const KnownNode*>& nodes) {
   std::string names;
@@ -86,7 +100,12 @@ Judgement Trust::judge_stranger(const ShownKey& shown, const Meeting& meeting, J
   KnownNode node{shown.id, {}, {}};
   if (meeting.dialled) node.addresses.push_back(meeting.address);
   try {
-    known_ = KnownNodes::change(options_.known_nodes_file, [&node](KnownNodes& nodes) { nodes.trust(node); });
+    require_room(known_); // before the file is locked and read for nothing
+    known_ = KnownNodes::change(options_.known_nodes_file, [&](KnownNodes& nodes) {
+      known_ = nodes;
+      require_room(known_);
+      nodes.trust(node);
+    });
   } catch (const std::exception& failure) {
     judgement.code = error::unknown_key;
     judgement.text = fmt::format("{} shows the key {}, which cannot be remembered: {}", meeting.address,

@@ -5,12 +5,14 @@
 // of ours would be.
 #include "transport/tls_stream.hpp"
 
+#include "async/clock.hpp"
 #include "fragment/error.hpp"
 #include "tests/peer/faulty.hpp"
 #include "tests/support/breakpoints.hpp"
 #include "tests/support/coroutine.hpp"
 #include "tests/support/passing_medium.hpp"
 #include "transport/memory.hpp"
+#include "transport/sim/world.hpp"
 #include "transport/tls.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -547,6 +549,91 @@ TEST_CASE("tls handshake: destroyed at any moment, nothing is left running") {
     CHECK(runs > 8);
   }
   CHECK(whole >= 1);
+}
+
+// After the handshake.
+
+namespace {
+
+awaitable<void> read_to_the_end(Transport* transport, Outcome* outcome) {
+  try {
+    std::byte bytes[4096];
+    for (std::size_t count = 1; count > 0;) count = co_await transport->read_some(bytes);
+  } catch (const boost::system::system_error& thrown) {
+    outcome->text = thrown.what();
+    outcome->code = thrown.code() == make_error_code(error::not_secured) ? error::not_secured : error::trunk_lost;
+  }
+  transport->close();
+}
+
+awaitable<void> write_without_end(Transport* to) {
+  const std::string much(1 << 20, 'x');
+  try {
+    for (;;) co_await write_text(*to, much);
+  } catch (const boost::system::system_error&) {
+    // It was closed.
+  }
+}
+
+/// Asks the far side for new keys of its own, again and again, and reads nothing.
+awaitable<void> renew_keys(RawTls* raw, Duration interval, int most, const Outcome* far, int* count) {
+  const bool done = co_await raw->handshake();
+  REQUIRE(done);
+  for (; far->code == error::none && *count < most; ++*count) {
+    SSL_key_update(raw->ssl(), SSL_KEY_UPDATE_REQUESTED);
+    SSL_do_handshake(raw->ssl());
+    co_await raw->flush();
+    co_await sleep_for(interval);
+  }
+  raw->transport().close();
+}
+
+awaitable<void> flood_with_renewals(Duration interval, int most, bool writes, Outcome* outcome, int* count) {
+  const Executor executor = co_await asio::this_coro::executor;
+  Pipe pipe = co_await make_pipe();
+  RawTls raw(std::move(pipe.dialler), true, [](SSL_CTX* context) { show(context, key_b()); });
+  const TransportPtr tls =
+      make_tls_transport(executor, std::move(pipe.answerer), identity_of(key_a(), {key_b().id()}), TlsSide());
+  if (writes) {
+    co_await (renew_keys(&raw, interval, most, outcome, count) && read_to_the_end(tls.get(), outcome) &&
+              write_without_end(tls.get()));
+  } else {
+    co_await (renew_keys(&raw, interval, most, outcome, count) && read_to_the_end(tls.get(), outcome));
+  }
+}
+
+} // namespace
+
+TEST_CASE("tls: renewals of keys beyond one a second, and some at once, end the connection in words") {
+  for (const bool writes : {false, true}) {
+    sim::World world(1);
+    Outcome outcome;
+    int count = 0;
+    world.run(flood_with_renewals(Duration::zero(), 5000, writes, &outcome, &count));
+    CHECK(outcome.code == error::not_secured);
+    CHECK(says(outcome.text, "renews its TLS keys without end"));
+    CHECK(count == 33);
+  }
+}
+
+TEST_CASE("tls: renewals of keys once a second are no flood") {
+  sim::World world(1);
+  Outcome outcome;
+  int count = 0;
+  world.run(flood_with_renewals(std::chrono::seconds(1), 1000, false, &outcome, &count));
+  CHECK(count == 1000);
+  CHECK_FALSE(says(outcome.text, "renews"));
+}
+
+TEST_CASE("tls: answers to renewals of keys are bounded while what was written before is not read") {
+  sim::World world(1);
+  Outcome outcome;
+  int count = 0;
+  world.run(flood_with_renewals(std::chrono::seconds(1), 5000, true, &outcome, &count));
+  CHECK(outcome.code == error::not_secured);
+  CHECK(says(outcome.text, "renews its TLS keys without end"));
+  CHECK(count > 2000);
+  CHECK(count < 3000); // 27 bytes for each, in 64 KiB
 }
 
 TEST_CASE("tls: bytes of every size and cut arrive as they were sent") {

@@ -143,6 +143,52 @@ TEST_CASE("trust: a stranger that cannot be remembered is not trusted") {
   CHECK(judgement.text.find("cannot be remembered") != std::string::npos);
 }
 
+TEST_CASE("trust: strangers are remembered up to a limit, which is named; then the file is left alone") {
+  const TemporaryDirectory directory;
+  const auto id_at = [](std::size_t number) {
+    std::string bytes(16, 's');
+    bytes[0] = static_cast<char>(number % 251);
+    bytes[1] = static_cast<char>(number / 251);
+    return *NodeId::from_bytes(bytes);
+  };
+  constexpr std::size_t most = 4096;
+  std::string text;
+  for (std::size_t number = 0; number + 1 < most; ++number) text += id_at(number).to_string() + "\n";
+  TrustOptions options;
+  options.known_nodes_file = directory.write("known", text);
+  options.strangers = Strangers::remember;
+  Trust trust(options);
+  Trust other(options); // of another process, which does not know yet what this one remembers
+
+  CHECK(trust.judge(key_of('a'), accepted()).code == error::none);
+  const std::string full = directory.read("known");
+  for (Trust* one : {&trust, &other}) {
+    const Judgement judgement = one->judge(key_of('b'), accepted());
+    CHECK(judgement.code == error::unknown_key);
+    CHECK(judgement.text.find("remembered_nodes_max 4096") != std::string::npos);
+  }
+  CHECK(directory.read("known") == full);
+  CHECK(trust.judge(key_of('a'), accepted()).code == error::none);
+  CHECK(Trust(options).known().nodes().size() == most);
+}
+
+TEST_CASE("known nodes: a file is not replaced by one that could not be read again") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.write("known", id_of('a').to_string() + "\n");
+  const std::string address(2 << 20, 'x');
+  CHECK_THROWS_WITH_AS(
+      KnownNodes::change(path, [&](KnownNodes& nodes) { nodes.trust(KnownNode{id_of('b'), {}, {address}}); }),
+      doctest::Contains("expected at most 1048576"), boost::system::system_error);
+  CHECK(KnownNodes::load(path).nodes().size() == 1);
+}
+
+TEST_CASE("known nodes: lines of one node add up, and a name that it has given up is free") {
+  const std::string a = id_of('a').to_string();
+  const KnownNodes nodes = KnownNodes::parse(
+      a + " old tls://h:1\n" + a + " new tls://h:1 tls://h:2\n" + id_of('b').to_string() + " old\n", "known");
+  CHECK(nodes.to_text() == a + " new tls://h:1 tls://h:2\n" + id_of('b').to_string() + " old\n");
+}
+
 TEST_CASE("trust: a certificate of an authority is for the host that was dialled, and for whoever asks") {
   Trust trust;
   ShownKey certified = key_of('a');
