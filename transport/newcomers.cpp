@@ -39,12 +39,20 @@ const Newcomers::Entry* Newcomers::oldest_of_most() const {
 }
 
 void Newcomers::add(Who who, std::string_view host, TimePoint now) {
-  if (!numbers_.emplace(who, number_last_ + 1).second) return;
-  Entry& entry = entries_[++number_last_];
-  entry.who = who;
-  entry.network = network_of(host);
-  entry.came_at = now;
-  ++counts_[entry.network];
+  if (numbers_.contains(who)) return;
+  const std::size_t number = number_last_ + 1;
+  Entry entry{who, network_of(host), now};
+  const auto count = counts_.try_emplace(entry.network, 0).first;
+  try { // all of it or nothing: without memory no trace of it may stay
+    numbers_.emplace(who, number);
+    entries_.emplace(number, std::move(entry));
+  } catch (...) {
+    numbers_.erase(who);
+    if (count->second == 0) counts_.erase(count);
+    throw;
+  }
+  ++count->second;
+  number_last_ = number;
 }
 
 void Newcomers::erase(Who who) {

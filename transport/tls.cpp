@@ -5,10 +5,12 @@
 #include "transport/failure.hpp"
 #include "transport/tcp.hpp"
 
+#include <boost/asio/error.hpp>
 #include <boost/asio/this_coro.hpp>
 
 #include <fmt/format.h>
 
+#include <exception>
 #include <functional>
 #include <optional>
 #include <string_view>
@@ -22,13 +24,19 @@ constexpr std::string_view tls_scheme = "tls";
 /// Makes the encrypted transport of a connection.
 using Wrap = std::function<std::unique_ptr<Transport>(const Executor&, std::unique_ptr<Transport>, TlsSide)>;
 
+using ShortageCallback = std::function<void(const Shortage&)>;
+
 class TlsListener final : public Listener {
  public:
   TlsListener(Executor executor, std::unique_ptr<Listener> below, std::shared_ptr<const Identity> identity, Wrap wrap)
       : executor_(std::move(executor)), below_(std::move(below)), identity_(std::move(identity)), wrap_(std::move(wrap)) {}
+  ~TlsListener() override { below_->close(); }
 
-  awaitable<std::unique_ptr<Transport>> accept() override { return accept(executor_, below_->accept(), wrap_); }
-  void on_shortage(std::function<void(const Shortage&)> callback) override { below_->on_shortage(std::move(callback)); }
+  awaitable<std::unique_ptr<Transport>> accept() override { return accept(executor_, below_, wrap_, on_shortage_); }
+  void on_shortage(std::function<void(const Shortage&)> callback) override {
+    *on_shortage_ = callback;
+    below_->on_shortage(std::move(callback));
+  }
   void close() noexcept override { below_->close(); }
   std::string address() const override {
     return identity_ ? below_->address() + "#" + identity_->id().to_string() : below_->address();
@@ -36,14 +44,38 @@ class TlsListener final : public Listener {
 
  private:
   // The listener may be destroyed while this waits.
-  static awaitable<std::unique_ptr<Transport>> accept(Executor executor, awaitable<std::unique_ptr<Transport>> accepting,
-                                                      Wrap wrap) {
-    std::unique_ptr<Transport> transport = co_await std::move(accepting);
-    co_return wrap(executor, std::move(transport), TlsSide());
+  static awaitable<std::unique_ptr<Transport>> accept(Executor executor, std::shared_ptr<Listener> below, Wrap wrap,
+                                                      std::shared_ptr<ShortageCallback> on_shortage) {
+    for (;;) {
+      std::unique_ptr<Transport> transport = co_await below->accept();
+      if (std::unique_ptr<Transport> wrapped = try_wrap(executor, std::move(transport), wrap, *on_shortage))
+        co_return wrapped;
+    }
+  }
+
+  /// Null when there is no memory for TLS: that costs this connection, and no other.
+  static std::unique_ptr<Transport> try_wrap(const Executor& executor, std::unique_ptr<Transport> transport,
+                                             const Wrap& wrap, const ShortageCallback& on_shortage) {
+    try {
+      return wrap(executor, std::move(transport), TlsSide());
+    } catch (const std::exception&) {
+      if (!on_shortage) return nullptr;
+      Shortage shortage;
+      shortage.reason = asio::error::no_memory;
+      shortage.began = true;
+      shortage.turned_one_away = true;
+      shortage.turned_away = 1;
+      on_shortage(shortage);
+      Shortage over;
+      over.turned_away = 1;
+      on_shortage(over);
+      return nullptr;
+    }
   }
 
   Executor executor_;
-  std::unique_ptr<Listener> below_;
+  std::shared_ptr<Listener> below_;
+  std::shared_ptr<ShortageCallback> on_shortage_ = std::make_shared<ShortageCallback>();
   std::shared_ptr<const Identity> identity_; // null: none
   Wrap wrap_;
 };

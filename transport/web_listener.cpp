@@ -56,11 +56,13 @@ class Door : public std::enable_shared_from_this<Door> {
 
  private:
   static awaitable<void> receive(std::shared_ptr<Door> self);
+  void begin(std::unique_ptr<Transport> from);
   static awaitable<void> attend(std::shared_ptr<Door> self, std::unique_ptr<Transport> from);
   static awaitable<void> serve(std::shared_ptr<Door> self, std::shared_ptr<Visit> visit);
   static awaitable<void> give(std::shared_ptr<Door> self, std::shared_ptr<Visit> visit, WebAnswer answer);
   void let_in(const std::shared_ptr<Visit>& visit);
-  void note_refused(const Visit& visit, const WebAnswer& answer) const;
+  void let_go(const Visit& visit) noexcept;
+  void note_refused(const Visit& visit, const WebAnswer& answer) const noexcept;
   /// In the scheme of this medium.
   std::string named(std::string_view below) const;
 
@@ -101,13 +103,21 @@ awaitable<void> Door::receive(std::shared_ptr<Door> self) {
     for (;;) {
       while (self->ready_.size() >= ready_max) co_await self->changed_.wait();
       std::unique_ptr<Transport> from = co_await self->below_->accept();
-      self->tasks_.spawn(attend(self, std::move(from)));
+      self->begin(std::move(from));
     }
-  } catch (const boost::system::system_error& failure) {
-    if (failure.code() == asio::error::operation_aborted) throw;
-    self->failure_ = std::current_exception();
+  } catch (...) {
+    self->failure_ = std::current_exception(); // where it was cancelled the door is closed, and nobody asks
   }
   self->changed_.notify_all();
+}
+
+/// No memory for one connection costs that one.
+void Door::begin(std::unique_ptr<Transport> from) {
+  try {
+    tasks_.spawn(attend(shared_from_this(), std::move(from)));
+  } catch (const std::exception&) {
+    // It was closed on its way.
+  }
 }
 
 awaitable<void> Door::attend(std::shared_ptr<Door> self, std::unique_ptr<Transport> from) {
@@ -115,14 +125,20 @@ awaitable<void> Door::attend(std::shared_ptr<Door> self, std::unique_ptr<Transpo
   visit->remote = self->named(from->remote());
   visit->host = from->remote_host();
   visit->carried = std::make_shared<CarriedTransport>(std::move(from));
+  // The newcomers point at the visit, so it leaves them whatever ends this.
+  const auto leave = [self](Visit* gone) { self->let_go(*gone); };
+  const std::unique_ptr<Visit, decltype(leave)> stay(visit.get(), leave);
   self->let_in(visit);
   try {
     co_await within(in_nanoseconds(self->options_->handshake_deadline), serve(self, visit));
-  } catch (const boost::system::system_error&) {
-    // It is gone, or was too slow: nothing was promised to it.
+  } catch (...) {
+    // It is gone, or was too slow, or there is no memory for it: nothing was promised to it.
   }
-  self->newcomers_.erase(visit.get());
-  visit->carried->close();
+}
+
+void Door::let_go(const Visit& visit) noexcept {
+  newcomers_.erase(&visit);
+  visit.carried->close();
 }
 
 /// Silent connections cost their far side nothing, so they keep out none that speaks.
@@ -200,8 +216,13 @@ awaitable<void> Door::give(std::shared_ptr<Door> self, std::shared_ptr<Visit> vi
   }
 }
 
-void Door::note_refused(const Visit& visit, const WebAnswer& answer) const {
-  if (options_->on_refused) options_->on_refused(visit.remote, answer.line);
+void Door::note_refused(const Visit& visit, const WebAnswer& answer) const noexcept {
+  if (!options_->on_refused) return;
+  try {
+    options_->on_refused(visit.remote, answer.line);
+  } catch (...) {
+    // It hears of it and decides nothing: that costs it this line.
+  }
 }
 
 void Door::close() noexcept {

@@ -2,6 +2,7 @@
 
 #include "async/clock.hpp"
 #include "async/signal.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "transport/failure.hpp"
 #include "transport/transport_stream.hpp"
@@ -325,7 +326,7 @@ void WebSocketState::close() noexcept {
 
 void WebSocketState::watch_silence() {
   if (ends_.ping_interval.count() <= 0) return;
-  alarm_->set(clock_.now() + ends_.ping_interval, [weak = weak_from_this()] {
+  alarm_->set(after(clock_.now(), ends_.ping_interval), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->on_silence();
   });
 }

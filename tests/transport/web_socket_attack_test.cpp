@@ -6,6 +6,7 @@
 #include "tests/support/breakpoints.hpp"
 #include "tests/support/coroutine.hpp"
 #include "transport/memory.hpp"
+#include "transport/sim/world.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -14,8 +15,10 @@
 
 #include <chrono>
 #include <memory>
+#include <new>
 #include <ostream>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -337,6 +340,95 @@ static awaitable<void> too_many() {
     const std::string heard = co_await hear(*silent[static_cast<std::size_t>(i)]);
     CHECK(heard.empty());
   }
+}
+
+static awaitable<void> throwing_listener();
+TEST_CASE("ws: on_refused that throws costs its line, and neither the answer nor the visitors after it") {
+  run_coroutine(throwing_listener());
+}
+static awaitable<void> throwing_listener() {
+  WebSocketOptions options;
+  options.visitors_max = 4;
+  int heard_of = 0;
+  options.on_refused = [&heard_of](const std::string&, const std::string&) {
+    ++heard_of;
+    throw std::runtime_error("no disk");
+  };
+  Port port(co_await asio::this_coro::executor, std::move(options));
+  for (int i = 0; i < 20; ++i) {
+    const std::unique_ptr<Transport> refused = co_await port.connect();
+    co_await say(*refused, "nonsense\r\n\r\n");
+    const std::string answered = co_await hear(*refused);
+    CHECK(first_line(answered) == "HTTP/1.1 400 Bad Request");
+  }
+  CHECK(heard_of == 20);
+  const std::unique_ptr<Transport> speaks = co_await port.connect();
+  co_await say(*speaks, good_request);
+  const std::unique_ptr<Transport> accepted = co_await port.listener().accept();
+  CHECK(accepted);
+}
+
+namespace {
+
+/// Whose listener breaks as no listener should.
+class BrokenMedium final : public Medium {
+ public:
+  std::string_view scheme() const noexcept override { return "mem"; }
+  std::string_view form() const noexcept override { return "mem://name"; }
+  bool has_hosts() const noexcept override { return false; }
+  bool has_ports() const noexcept override { return false; }
+  bool is_local() const noexcept override { return true; }
+  awaitable<std::unique_ptr<Transport>> dial(std::string) override { throw std::bad_alloc(); }
+  std::unique_ptr<Listener> listen(const Executor&, std::string_view) override {
+    return std::make_unique<BrokenListener>();
+  }
+
+ private:
+  class BrokenListener final : public Listener {
+   public:
+    awaitable<std::unique_ptr<Transport>> accept() override { throw std::bad_alloc(); }
+    void close() noexcept override {}
+    std::string address() const override { return "mem://broken"; }
+  };
+};
+
+} // namespace
+
+static awaitable<void> broken_below();
+TEST_CASE("ws: whatever ends the listening below is told to those who accept") { run_coroutine(broken_below()); }
+static awaitable<void> broken_below() {
+  const auto medium = make_web_socket_medium(WebSocketOptions(), std::make_shared<BrokenMedium>(), "ws");
+  const std::unique_ptr<Listener> listener = medium->listen(co_await asio::this_coro::executor, "ws://broken");
+  bool is_told = false;
+  try {
+    co_await listener->accept();
+  } catch (const std::bad_alloc&) {
+    is_told = true;
+  }
+  CHECK(is_told);
+}
+
+static awaitable<void> never_pinged();
+TEST_CASE("ws: the longest ping_interval is never") {
+  sim::World world(1);
+  world.run(never_pinged());
+}
+static awaitable<void> never_pinged() {
+  WebSocketOptions options;
+  options.ping_interval = std::chrono::milliseconds::max();
+  Port port(co_await asio::this_coro::executor, std::move(options));
+  const std::unique_ptr<Transport> far = co_await port.connect();
+  co_await say(*far, good_request);
+  const std::string answered = co_await hear_answer(*far);
+  CHECK(first_line(answered) == "HTTP/1.1 101 Switching Protocols");
+  auto say_late = [](Transport& to) -> awaitable<void> {
+    co_await sleep_for(std::chrono::hours(1));
+    co_await say(to, frame(binary, "late"));
+    to.finish();
+  };
+  const auto all = co_await (say_late(*far) && read_out(port.listener()) && hear(*far));
+  CHECK(std::get<0>(all).starts_with("late"));
+  CHECK(std::get<1>(all).find(static_cast<char>(0x80 | ping)) == std::string::npos);
 }
 
 // Frames.
