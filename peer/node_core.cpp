@@ -485,8 +485,12 @@ awaitable<void> NodeCore::drain(std::shared_ptr<NodeCore> core, Duration deadlin
   }
 
   co_await first_of(core->links_.gone(), sleep_until(due));
-  for (const auto& link : std::vector(core->trunks_.all()))
-    if (link->phase() == Link::Phase::connecting) core->links_.abandon(link, reason); // it has no session to tick it
+  // Those that are not open may have no session that would tick them: they still dial, or do their TLS handshake.
+  for (const auto& link : std::vector(core->trunks_.all())) {
+    if (link->phase() == Link::Phase::connecting) core->links_.abandon(link, reason);
+    else if (link->phase() == Link::Phase::handshaking)
+      link->trunk()->with([&](Machine& machine) { machine.close(reason); });
+  }
   co_await core->links_.gone();
 }
 

@@ -1,9 +1,12 @@
 // Nodes that know each other by their keys: what a service sees, who may use it, and what an attacker in between gets.
+#include "async/clock.hpp"
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "peer/policy.hpp"
 #include "tests/peer/node_pair.hpp"
+#include "tests/support/seed.hpp"
 #include "tests/support/temporary_directory.hpp"
+#include "transport/sim/world.hpp"
 #include "transport/tcp.hpp"
 #include "transport/tls.hpp"
 
@@ -132,6 +135,30 @@ static awaitable<void> plain_proves_nothing(Bed& bed) {
   a.serve("who", tell_identity);
   CHECK(co_await ask(b, a.listen("mem://a"), "who") == "nobody");
   co_await close_all(a, b);
+}
+
+static awaitable<void> drain_beside_silence(sim::World& world);
+TEST_CASE("node identity: a connection that says nothing in its TLS handshake does not hold up a drain beyond its deadline") {
+  sim::World world(test_seed());
+  world.run(drain_beside_silence(world));
+}
+static awaitable<void> drain_beside_silence(sim::World& world) {
+  NodeOptions options;
+  options.identity = identity_of('a', "b");
+  options.media["sim"] = make_tls_medium(options.identity, world.medium("one"));
+  options.random = world.random("one");
+  options.limits.handshake_deadline = std::chrono::hours(1);
+  Node node(world.executor(), std::move(options));
+  node.listen("sim://one");
+  const std::unique_ptr<Transport> silent = co_await world.medium("other")->dial("sim://one");
+  co_await sleep_for(std::chrono::seconds(1));
+  REQUIRE(node.links_count() == 1);
+
+  const TimePoint begin = world.now();
+  co_await node.drain(std::chrono::seconds(2));
+
+  CHECK(world.now() - begin == std::chrono::seconds(2));
+  CHECK(node.links_count() == 0);
 }
 
 // Who may use what.
