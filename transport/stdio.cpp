@@ -13,7 +13,9 @@
 
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -26,6 +28,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <span>
 #include <utility>
 
@@ -44,6 +47,34 @@ bool would_block(const error_code& code) noexcept {
   return code == asio::error::would_block || code == asio::error::try_again || code == asio::error::interrupted;
 }
 
+/// While it lives, a pipe without a reader raises no signal in this thread: a program may not expect SIGPIPE, which ends
+/// it. Only of sockets can that be asked call by call.
+class PipeSignalBlock {
+ public:
+  PipeSignalBlock() noexcept {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+    sigset_t pending;
+    if (sigismember(&before_, SIGPIPE) == 1 && ::sigpending(&pending) == 0)
+      was_pending_ = sigismember(&pending, SIGPIPE) == 1; // it is the program's own
+  }
+  PipeSignalBlock(const PipeSignalBlock&) = delete;
+  PipeSignalBlock& operator=(const PipeSignalBlock&) = delete;
+  ~PipeSignalBlock() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+  /// After a write that has failed with EPIPE.
+  void take_signal() const noexcept {
+    constexpr timespec at_once = {};
+    while (!was_pending_ && ::sigtimedwait(&pipe_, nullptr, &at_once) < 0 && errno == EINTR) {}
+  }
+
+ private:
+  sigset_t pipe_;
+  sigset_t before_;
+  bool was_pending_ = false;
+};
+
 /// Shared by the transport and its pending reads and writes; it lives as long as any of them.
 struct DescriptorState {
   DescriptorState(const Executor& executor, int from, int to, std::string its_remote)
@@ -54,7 +85,8 @@ struct DescriptorState {
     struct stat status = {};
     if (::fstat(to, &status) != 0) return;
     if (S_ISFIFO(status.st_mode)) unread_request = FIONREAD; // of a pipe both ends tell what is in it
-    if (S_ISSOCK(status.st_mode)) unread_request = SIOCOUTQ;
+    is_socket = S_ISSOCK(status.st_mode);
+    if (is_socket) unread_request = SIOCOUTQ;
   }
 
   /// Bytes that the far program has read. Counts what a pipe holds as not read.
@@ -69,6 +101,7 @@ struct DescriptorState {
   const std::string remote;
   bool closed = false;
   bool finished = false;
+  bool is_socket = false; // `out` is one
   unsigned long unread_request = 0; // which ioctl asks for what was written and not read; none: nobody knows
   std::uint64_t accepted = 0; // bytes that the system took, of what was written
   std::uint64_t taken_before_wait = 0;
@@ -91,6 +124,22 @@ awaitable<std::size_t> read(std::shared_ptr<DescriptorState> self, std::span<std
   }
 }
 
+ssize_t write_pieces(const DescriptorState& self, int descriptor, iovec* vectors, std::size_t count) noexcept {
+  if (self.is_socket) {
+    msghdr message = {};
+    message.msg_iov = vectors;
+    message.msg_iovlen = count;
+    return ::sendmsg(descriptor, &message, MSG_NOSIGNAL);
+  }
+  const PipeSignalBlock block;
+  const ssize_t written = ::writev(descriptor, vectors, static_cast<int>(count));
+  if (written < 0 && errno == EPIPE) {
+    block.take_signal();
+    errno = EPIPE;
+  }
+  return written;
+}
+
 /// One system call for as many pieces as it takes; what was written is taken off the front.
 error_code write_now(DescriptorState& self, std::span<const std::span<const std::byte>>& pieces,
                      std::size_t& offset) noexcept {
@@ -102,7 +151,7 @@ error_code write_now(DescriptorState& self, std::span<const std::span<const std:
     vectors[count++] = {const_cast<std::byte*>(piece.data()) + skipped, piece.size() - skipped};
     skipped = 0;
   }
-  const ssize_t written = ::writev(self.out.native_handle(), vectors.data(), static_cast<int>(count));
+  const ssize_t written = write_pieces(self, self.out.native_handle(), vectors.data(), count);
   if (written < 0) return last_error();
   self.accepted += static_cast<std::uint64_t>(written);
   std::size_t bytes = static_cast<std::size_t>(written) + offset;

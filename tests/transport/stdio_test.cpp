@@ -14,9 +14,12 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <memory>
 #include <span>
 #include <string>
@@ -158,6 +161,34 @@ TEST_CASE("stdio: no command is started that the program has not named, whatever
     asio::io_context io(1);
     CHECK_THROWS_AS(run_coroutine(io, dial_only(medium, address)), boost::system::system_error);
   }
+}
+
+TEST_CASE("stdio: a far program that is gone is an error of the write, also where SIGPIPE would end this one") {
+  const auto before = std::signal(SIGPIPE, SIG_DFL);
+  for (const bool is_pipe : {true, false}) {
+    CAPTURE(is_pipe);
+    std::array<int, 2> ends{};
+    if (is_pipe) REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    else REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    ::close(ends[0]);
+    asio::io_context io(1);
+    const auto transport = make_descriptor_transport(io.get_executor(), ::open("/dev/null", O_RDONLY | O_CLOEXEC),
+                                                     ends[1], "stdio:gone");
+    const std::span<const std::byte> bytes = std::as_bytes(std::span("x", 1));
+    try {
+      run_coroutine(io, transport->write(std::span(&bytes, 1)));
+      FAIL("nobody is there");
+    } catch (const boost::system::system_error& thrown) {
+      CHECK(thrown.code() == asio::error::broken_pipe);
+    }
+    sigset_t signals;
+    sigemptyset(&signals);
+    ::sigpending(&signals);
+    CHECK(sigismember(&signals, SIGPIPE) == 0);
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &signals);
+    CHECK(sigismember(&signals, SIGPIPE) == 0);
+  }
+  std::signal(SIGPIPE, before);
 }
 
 TEST_CASE("stdio: it is local, and none of the media that a program has by itself") {
