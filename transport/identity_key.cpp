@@ -1,5 +1,6 @@
 #include "transport/identity_key.hpp"
 
+#include "fragment/deadline.hpp"
 #include "fragment/error.hpp"
 #include "fragment/quote.hpp"
 #include "transport/guarded_file.hpp"
@@ -169,8 +170,9 @@ std::vector<const x509_st*> raw(const std::vector<Certificate>& certificates) {
 } // namespace
 
 Validity Validity::from_now(std::chrono::seconds duration) {
-  const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
-  return {now - std::chrono::minutes(10), now + duration};
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  const WallTime ends = after(WallTime(now), duration);
+  return {now - std::chrono::minutes(10), std::chrono::floor<std::chrono::seconds>(ends)};
 }
 
 NodeId node_id_of_key(std::string_view public_key) {

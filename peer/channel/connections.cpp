@@ -88,13 +88,13 @@ void Connections::pace(Remote& far, const LinkInfo& link) {
   const Duration lived = state_.now() - far.connected_at;
   const boost::system::error_code& why = link.end.code;
   const bool failed = why && why != error::node_closed && (link.dialled || why != error::draining);
-  const bool brief = link.dialled && lived < options.redial_backoff_min;
+  const bool brief = link.dialled && lived < in_nanoseconds(options.redial_backoff_min);
   if (link.ended_here || (!failed && !brief)) {
     far.failures = 0;
     return;
   }
   // A connection that was lost soon after it was made counts like one that could not be made.
-  far.failures = lived < options.redial_backoff_max ? far.failures + 1 : 1;
+  far.failures = lived < in_nanoseconds(options.redial_backoff_max) ? far.failures + 1 : 1;
   far.next_attempt = state_.now() + state_.backoff(far.failures);
 }
 

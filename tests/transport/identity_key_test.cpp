@@ -158,4 +158,10 @@ TEST_CASE("identity key: nobody succeeds a key without its signature") {
         std::vector<NodeId>{thief.id()});
 }
 
+TEST_CASE("identity key: the longest duration makes a certificate that is valid as long as a clock counts") {
+  const Validity validity = Validity::from_now(std::chrono::seconds::max());
+  CHECK(validity.ends > std::chrono::system_clock::now() + key_validity_default);
+  CHECK_FALSE(IdentityKey::draw(validity).id().empty());
+}
+
 } // namespace trunkline::test

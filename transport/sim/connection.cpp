@@ -1,5 +1,6 @@
 #include "transport/sim/connection.hpp"
 
+#include "fragment/deadline.hpp"
 #include "transport/failure.hpp"
 
 #include <boost/asio/error.hpp>
@@ -87,7 +88,7 @@ void Connection::send(int end, std::span<const std::byte> bytes) {
 
 void Connection::send_mark(int end, Delivery::Kind kind) {
   Flow& flow = flows_[end];
-  TimePoint arrival = fabric_.schedule->now() + link_from(end).draw_delay(fabric_.random);
+  TimePoint arrival = after(fabric_.schedule->now(), link_from(end).draw_delay(fabric_.random));
   if (!flow.in_flight.empty()) arrival = std::max(arrival, flow.in_flight.back().arrival);
   flow.in_flight.push_back({kind, arrival, {}});
   pump(end);
@@ -192,8 +193,8 @@ void Connection::retransmit(int end) {
   constexpr std::uint64_t timeout_max = 200'000'000; // nanoseconds until a sender notices that the way is free
   Flow& flow = flows_[end];
   if (flow.in_flight.empty() || flow.lost) return;
-  const TimePoint earliest = fabric_.schedule->now() + link_from(end).draw_delay(fabric_.random) +
-                             std::chrono::nanoseconds(fabric_.random.below(timeout_max));
+  const TimePoint there = after(fabric_.schedule->now(), link_from(end).draw_delay(fabric_.random));
+  const TimePoint earliest = after(there, std::chrono::nanoseconds(fabric_.random.below(timeout_max)));
   for (Delivery& delivery : flow.in_flight) delivery.arrival = std::max(delivery.arrival, earliest);
   pump(end);
 }

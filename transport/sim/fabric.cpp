@@ -1,5 +1,6 @@
 #include "transport/sim/fabric.hpp"
 
+#include "fragment/deadline.hpp"
 #include "transport/sim/accept_queue.hpp"
 #include "transport/sim/connection.hpp"
 
@@ -22,6 +23,13 @@ std::vector<std::shared_ptr<Connection>> snapshot(const Fabric& fabric) {
 /// Whether what this end sends goes from one to the other.
 bool is_from_to(const Connection& connection, int end, std::string_view from, std::string_view to) {
   return connection.host(end).name == from && connection.host(1 - end).name == to;
+}
+
+/// Of everything that is in flight from one to the other.
+void retransmit(const Fabric& fabric, std::string_view from, std::string_view to) {
+  for (const auto& connection : snapshot(fabric))
+    for (const int end : {0, 1})
+      if (is_from_to(*connection, end, from, to)) connection->retransmit(end);
 }
 
 } // namespace
@@ -74,7 +82,9 @@ void Fabric::heal(const std::string& one, const std::string& other) {
 
 void Fabric::heal_all() {
   for (auto& [names, between] : links) {
+    const bool was_for_ever = between.stalled_until == TimePoint::max();
     between.stalled_until = std::min(between.stalled_until, schedule->now());
+    if (was_for_ever) retransmit(*this, names.first, names.second); // no delivery is scheduled for never
     heal(names.first, names.second);
   }
   for (auto& [name, host] : hosts) restart(host);
@@ -83,7 +93,7 @@ void Fabric::heal_all() {
 void Fabric::stall(const std::string& from, const std::string& to, Duration time) {
   trace("stall", from, to);
   Link& stalled = link(from, to);
-  stalled.stalled_until = std::max(stalled.stalled_until, schedule->now() + time);
+  stalled.stalled_until = std::max(stalled.stalled_until, after(schedule->now(), time));
 }
 
 std::size_t Fabric::reset(std::string_view one, std::string_view other) {

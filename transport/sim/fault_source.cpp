@@ -1,5 +1,7 @@
 #include "transport/sim/fault_source.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -52,7 +54,7 @@ void FaultSource::strike_pair(Kind kind) {
   switch (kind) {
     case partition:
       fabric_.partition(one, other);
-      fabric_.schedule->at(fabric_.schedule->now() + draw_time(faults_.partition_time),
+      fabric_.schedule->at(after(fabric_.schedule->now(), draw_time(faults_.partition_time)),
                            [this_fabric = &fabric_, one, other] { this_fabric->heal(one, other); });
       break;
     case stall: fabric_.stall(one, other, draw_time(faults_.stall_time)); break;
@@ -70,7 +72,7 @@ void FaultSource::strike_host() {
   const Duration time = draw_time(faults_.crash_time);
   if (fabric_.host(name).state != HostState::up) return;
   fabric_.crash(fabric_.host(name), how);
-  fabric_.schedule->at(fabric_.schedule->now() + time,
+  fabric_.schedule->at(after(fabric_.schedule->now(), time),
                        [this_fabric = &fabric_, name] { this_fabric->restart(this_fabric->host(name)); });
 }
 

@@ -1,5 +1,7 @@
 #include "transport/sim/link.hpp"
 
+#include "fragment/deadline.hpp"
+
 #include <algorithm>
 
 namespace trunkline::sim {
@@ -18,12 +20,13 @@ TimePoint Link::arrival(std::size_t bytes, TimePoint now, Random& random) noexce
   busy_until_ = std::max(busy_until_, now);
   if (options.bytes_per_second != 0)
     busy_until_ += std::chrono::nanoseconds(bytes * 1'000'000'000u / options.bytes_per_second);
-  return busy_until_ + draw_delay(random);
+  return after(busy_until_, draw_delay(random));
 }
 
 Duration Link::draw_delay(Random& random) const noexcept {
   if (options.jitter <= Duration::zero()) return options.delay;
-  return options.delay + Duration(random.below(static_cast<std::uint64_t>(options.jitter.count()) + 1));
+  const Duration more(random.below(static_cast<std::uint64_t>(options.jitter.count()) + 1));
+  return more < Duration::max() - options.delay ? options.delay + more : Duration::max();
 }
 
 } // namespace trunkline::sim

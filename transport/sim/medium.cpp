@@ -1,6 +1,7 @@
 #include "transport/sim/medium.hpp"
 
 #include "async/clock.hpp"
+#include "fragment/deadline.hpp"
 #include "fragment/error.hpp"
 #include "transport/address.hpp"
 #include "transport/failure.hpp"
@@ -41,6 +42,7 @@ namespace {
 
 constexpr std::string_view prefix = "sim://";
 constexpr std::string_view form_of_address = "sim://host";
+constexpr Duration pause_max = std::chrono::minutes(2); // between two tries, as of a system
 
 std::string host_name_of(std::string_view address) {
   const std::string_view name = parse_after(address, prefix, form_of_address);
@@ -69,7 +71,7 @@ awaitable<std::unique_ptr<Transport>> knock(std::shared_ptr<Fabric> fabric, Host
   co_await sleep_for(pause);
   while (!fabric->passes(to.name, from.name)) { // the answer is repeated until it arrives
     if (fabric->schedule->now() >= give_up) throw_transport_error(asio::error::timed_out, context);
-    pause = std::max<Duration>(2 * pause, std::chrono::milliseconds(100));
+    pause = std::clamp<Duration>(2 * pause, std::chrono::milliseconds(100), pause_max);
     co_await sleep_for(pause);
   }
   if (!taken) throw_transport_error(asio::error::connection_refused, context);
@@ -83,14 +85,14 @@ awaitable<std::unique_ptr<Transport>> dial_sim(std::shared_ptr<Fabric> fabric, H
   if (from.state != HostState::up) throw_transport_error(asio::error::network_down, context);
   if (!to) throw_transport_error(asio::error::host_not_found, context);
 
-  const TimePoint give_up = fabric->schedule->now() + fabric->connect_timeout;
+  const TimePoint give_up = after(fabric->schedule->now(), fabric->connect_timeout);
   Duration pause = std::chrono::seconds(1);
   while (fabric->schedule->now() < give_up) {
     std::unique_ptr<Transport> dialled = co_await knock(fabric, from, *to, address, context, give_up);
     if (dialled) co_return dialled;
     if (from.state != HostState::up) throw_transport_error(asio::error::network_down, context);
     co_await sleep_for(std::min(pause, give_up - fabric->schedule->now()));
-    pause *= 2;
+    pause = std::min(2 * pause, pause_max);
   }
   throw_transport_error(asio::error::timed_out, context);
 }

@@ -1,5 +1,6 @@
 #include "transport/sim/world.hpp"
 
+#include "fragment/deadline.hpp"
 #include "transport/sim/accept_queue.hpp"
 #include "transport/sim/connection.hpp"
 #include "transport/sim/fault_source.hpp"
@@ -121,16 +122,18 @@ void World::run() {
   while (step()) {}
 }
 
+Outcome World::run_for(Duration time) { return run_until(after(now(), time)); }
+
 Outcome World::run_until(TimePoint time) {
   run_ready();
-  while (next_event() <= time) step();
+  while (next_event() <= time && step()) {}
   const bool dry = fabric_->schedule->empty();
-  fabric_->schedule->pass(time);
+  if (time != TimePoint::max()) fabric_->schedule->pass(time); // never does not come
   return dry ? Outcome::nothing_left : Outcome::reached;
 }
 
 Outcome World::run_until(const std::function<bool()>& condition, Duration at_most) {
-  const TimePoint time_is_up = now() + at_most;
+  const TimePoint time_is_up = after(now(), at_most);
   run_ready();
   while (!condition()) {
     const TimePoint next = next_event();

@@ -99,7 +99,7 @@ class World {
   // Random faults do not count as something that can happen; their ends do.
   /// Runs until nothing can happen any more.
   void run();
-  Outcome run_for(Duration time) { return run_until(now() + time); }
+  Outcome run_for(Duration time);
   /// Returns at `time` exactly, also when nothing happens then; `nothing_left` when no event was left before.
   Outcome run_until(TimePoint time);
   /// Runs until the condition holds. The condition is checked whenever all ready handlers have run.

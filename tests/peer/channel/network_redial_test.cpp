@@ -14,8 +14,8 @@ awaitable<void> send_into(const Conduit& conduit, NodeId to, SendResult* into, D
 }
 
 /// Ten senders that wait for one far end for a minute; they come again when they are refused.
-std::uint64_t dials_in_a_minute(const Greeter::Act& act, bool keeps) {
-  Couple couple;
+std::uint64_t dials_in_a_minute(const Greeter::Act& act, bool keeps, const Town::Tweak& tweak = {}) {
+  Couple couple(tweak);
   Greeter greeter(couple, "far", far_id, act, keeps);
   couple.one->address_book().add(far_id, "sim://far");
   std::array<SendResult, 10> results;
@@ -50,6 +50,14 @@ TEST_CASE("network: a far end that greets and ends the connection at once, howev
       CHECK(dials >= 5);
       CHECK(dials < 20);
     }
+}
+
+TEST_CASE("network: the longest redial_backoff_max is none: who ends connections at once is dialled later and later") {
+  const std::uint64_t dials = dials_in_a_minute([](Machine& trunk) { trunk.close(End()); }, true, [](NetworkOptions& options) {
+    options.redial_backoff_max = std::chrono::milliseconds::max();
+  });
+  CHECK(dials >= 5);
+  CHECK(dials < 20);
 }
 
 TEST_CASE("network: a node that says goodbye in its greeting is not another node, and its words are passed on") {

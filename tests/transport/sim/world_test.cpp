@@ -287,6 +287,22 @@ CO_TEST_CASE("fault: what a partition holds up arrives when it is healed", over_
   CHECK_FALSE(code);
 }
 
+CO_TEST_CASE("fault: a stall for the longest duration lasts until calm", over_ten_ms, World& world) {
+  const Connected pair = co_await connect(world);
+  world.stall("alpha", "beta", Duration::max());
+  co_await write_text(*pair.alpha, "x");
+  Tasks tasks(world.executor());
+  std::string heard;
+  auto hear = [](Transport& from, std::string& into) -> awaitable<void> { into = co_await read_text(from, 1); };
+  tasks.spawn(hear(*pair.beta, heard));
+  co_await sleep_for(1h);
+  CHECK(heard == "");
+
+  world.calm();
+  co_await tasks.join();
+  CHECK(heard == "x");
+}
+
 CO_TEST_CASE("fault: a stall holds up one direction for its time", over_ten_ms, World& world) {
   Connected pair = co_await connect(world);
   const TimePoint before = world.now();
@@ -390,6 +406,14 @@ CO_TEST_CASE("fault: dialling waits for a partition to heal, but not for ever", 
   const auto second = co_await (heal_later(world) && medium->dial("sim://beta") && listener->accept());
   CHECK(std::get<0>(second)->remote() == "sim://beta");
   CHECK(std::get<1>(second)->remote_host() == "alpha");
+}
+
+TEST_CASE("world: the longest duration is never, and time does not get there") {
+  World world(1);
+  CHECK(world.run_for(Duration::max()) == Outcome::nothing_left);
+  asio::co_spawn(world.io(), sleep_for(1h), [](std::exception_ptr) {});
+  CHECK(world.run_until([] { return false; }, Duration::max()) == Outcome::nothing_left);
+  CHECK(world.elapsed() == 1h);
 }
 
 TEST_CASE("fault: every kind strikes at its rate, and calm ends them all") {
