@@ -94,7 +94,7 @@ Task* Tasks::launch(awaitable<void> task, bool starting) {
     };
     // A cancellation from outside the context reaches the task by way of a posted handler, which points into the entry
     // and may still be pending.
-    if (state->cancelled) asio::post(state->executor, end);
+    if (state->cancelled || entry->is_cancelled()) asio::post(state->executor, end);
     else end();
   };
   auto finished = [state, entry, forget](std::exception_ptr failure) {

@@ -5,6 +5,8 @@
 #include "tests/support/co_test_case.hpp"
 
 #include <boost/asio/error.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 #include <doctest/doctest.h>
@@ -103,7 +105,27 @@ awaitable<void> owner_goes_in_a_start(std::string* seen) {
   co_await turns(5);
 }
 
+awaitable<void> wait_once(Signal* signal) { co_await signal->wait(); }
+
 } // namespace
+
+TEST_CASE("tasks: one that is cancelled alone from outside of its context is kept until the word of it has arrived") {
+  asio::io_context io(1);
+  Signal signal;
+  Tasks tasks(io.get_executor());
+  Task& task = tasks.spawn_cancellable(wait_once(&signal));
+  io.poll();
+  std::size_t running_between = 0;
+
+  signal.notify_all(); // the task ends in the next poll
+  asio::post(io, [&] { running_between = tasks.running(); });
+  task.cancel(); // posts what points into the task
+  io.restart();
+  io.poll();
+
+  CHECK(running_between == 1);
+  CHECK(tasks.running() == 0);
+}
 
 TEST_CASE("tasks: a started one has run until its first wait, a spawned one has not begun") {
   std::string seen;
