@@ -1,7 +1,7 @@
 #include "async/clock.hpp"
 #include "async/tasks.hpp"
 #include "circuit/caller.hpp"
-#include "circuit/trunk.hpp"
+#include "circuit/held_circuit.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -11,8 +11,9 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <exception>
+#include <iterator>
+#include <list>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -36,10 +37,14 @@ std::size_t cost_of(const Fragment& request) {
 /// running_.size() <= calls_max; nothing waits in waiting_ while there is room among those that run.
 class Answering {
  public:
-  Answering(Executor executor, Circuit& circuit, std::function<awaitable<Fragment>(Fragment)> answer,
+  Answering(Executor executor, const Circuit& circuit, std::function<awaitable<Fragment>(Fragment)> answer,
             AnswerOptions options)
-      : circuit_(circuit), answer_(std::move(answer)), options_(options), clock_(Clock::of(executor)),
-        alarm_(clock_.make_alarm(executor)), tasks_(executor) {}
+      : trunk_(circuit.trunk()), state_(circuit.state()), answer_(std::move(answer)), options_(options), clock_(Clock::of(executor)),
+        alarm_(clock_.make_alarm(executor)), tasks_(executor) {
+    std::shared_ptr<const void>& handle = trunk_->waits(*state_).handle;
+    if (!handle) handle = std::make_shared<char>();
+    handle_ = handle;
+  }
 
   using Pointer = std::shared_ptr<Answering>;
 
@@ -89,7 +94,7 @@ class Answering {
     try {
       for (;;) {
         while (self->waiting_bytes_ >= read_ahead_bytes_max) co_await self->changed_.wait();
-        std::optional<Fragment> fragment = co_await self->circuit_.receive_with_words();
+        std::optional<Fragment> fragment = co_await receive(*self);
         if (!fragment) break;
         if (fragment->cancels()) self->give_up(fragment->part);
         else take(self, std::move(*fragment));
@@ -101,6 +106,19 @@ class Answering {
     self->note(failure);
   }
 
+  /// The circuit, for as long as one operation waits on it. Its handle may have been dropped between two of them, and
+  /// then the circuit is gone.
+  HeldCircuit hold() const {
+    if (handle_.expired())
+      throw_error(error::circuit_abandoned, "the handle of the circuit was dropped while its calls were answered");
+    return HeldCircuit(trunk_, state_);
+  }
+  static awaitable<std::optional<Fragment>> receive(const Answering& self) {
+    const HeldCircuit held = self.hold();
+    std::optional<Fragment> fragment = co_await receive_with_words(held);
+    co_return fragment;
+  }
+
   void note(std::exception_ptr failure) {
     if (!failure_) failure_ = std::move(failure);
     changed_.notify_all();
@@ -109,30 +127,40 @@ class Answering {
   bool is_done() const { return all_taken_ && running_.empty() && waiting_.empty(); }
 
   static void take(const Pointer& self, Fragment request) {
-    self->waiting_bytes_ += cost_of(request);
-    const TimePoint deadline = request.deadline().value_or(TimePoint::max());
-    self->waiting_.push_back(std::move(request));
-    start_waiting(self);
-    if (!self->waiting_.empty() && deadline < self->watched_until_) watch(self);
+    if (self->has_room() && self->waiting_.empty()) return start(self, std::move(request));
+    const std::size_t cost = cost_of(request);
+    self->waiting_bytes_ += cost;
+    self->waiting_.push_back(WaitingCall{std::move(request), cost});
+    const auto at = std::prev(self->waiting_.end());
+    self->waiting_parts_.emplace(at->request.part, at);
+    if (at->deadline() < self->watched_until_) watch(self);
   }
 
+  bool has_room() const { return !failure_ && running_.size() < options_.calls_max; }
+
   static void start_waiting(const Pointer& self) {
-    while (!self->failure_ && !self->waiting_.empty() && self->running_.size() < self->options_.calls_max) {
-      Fragment request = std::move(self->waiting_.front());
-      self->waiting_.pop_front();
-      self->waiting_bytes_ -= cost_of(request);
+    while (self->has_room() && !self->waiting_.empty()) {
+      Fragment request = std::move(self->waiting_.front().request);
+      self->forget_waiting(self->waiting_parts_.lower_bound(request.part)); // those of one part are in order
       start(self, std::move(request));
     }
   }
 
+  /// A call that has been read and has not begun.
+  struct WaitingCall {
+    Fragment request;
+    std::size_t cost;
+
+    TimePoint deadline() const { return request.deadline().value_or(TimePoint::max()); }
+  };
+  using Waiting = std::list<WaitingCall>;
+  using WaitingParts = std::multimap<std::int64_t, Waiting::iterator>;
+
   /// Those that have not begun need no more than to be forgotten.
-  template <class IsMeant> void forget_waiting(IsMeant is_meant) {
-    std::erase_if(waiting_, [&](const Fragment& request) {
-      if (!is_meant(request)) return false;
-      waiting_bytes_ -= cost_of(request);
-      return true;
-    });
-    changed_.notify_all();
+  WaitingParts::iterator forget_waiting(WaitingParts::iterator at) {
+    waiting_bytes_ -= at->second->cost;
+    waiting_.erase(at->second);
+    return waiting_parts_.erase(at);
   }
 
   static void start(const Pointer& self, Fragment request) {
@@ -149,7 +177,8 @@ class Answering {
     try {
       Fragment reply = co_await self->answer_(std::move(request));
       reply.part = part;
-      co_await self->circuit_.send(std::move(reply));
+      const HeldCircuit held = self->hold();
+      co_await send(held, std::move(reply));
     } catch (...) {
       failure = std::current_exception();
     }
@@ -161,7 +190,9 @@ class Answering {
     const auto [begin, end] = running_.equal_range(part);
     for (auto call = begin; call != end; ++call)
       if (!call->second.task->is_cancelled()) call->second.task->cancel(); // ends later, by a post
-    forget_waiting([part](const Fragment& request) { return request.part == part; });
+    const auto [first, last] = waiting_parts_.equal_range(part);
+    for (auto waiting = first; waiting != last;) waiting = forget_waiting(waiting);
+    changed_.notify_all();
   }
 
   /// One alarm for the earliest deadline of all.
@@ -170,8 +201,8 @@ class Answering {
     self->watched_until_ = TimePoint::max();
     for (const auto& [part, call] : self->running_)
       if (!call.task || !call.task->is_cancelled()) self->watched_until_ = std::min(self->watched_until_, call.deadline);
-    for (const Fragment& request : self->waiting_)
-      self->watched_until_ = std::min(self->watched_until_, request.deadline().value_or(TimePoint::max()));
+    for (const WaitingCall& call : self->waiting_)
+      self->watched_until_ = std::min(self->watched_until_, call.deadline());
     if (self->watched_until_ == TimePoint::max()) return self->alarm_->cancel();
     self->alarm_->set(self->watched_until_, [weak = std::weak_ptr(self)] {
       const Pointer answering = weak.lock();
@@ -179,20 +210,26 @@ class Answering {
       const TimePoint now = answering->clock_.now();
       for (auto& [part, call] : answering->running_)
         if (call.deadline <= now && !call.task->is_cancelled()) call.task->cancel();
-      answering->forget_waiting(
-          [now](const Fragment& request) { return request.deadline().value_or(TimePoint::max()) <= now; });
+      for (auto at = answering->waiting_parts_.begin(); at != answering->waiting_parts_.end();) {
+        const bool is_late = at->second->deadline() <= now;
+        at = is_late ? answering->forget_waiting(at) : std::next(at);
+      }
+      answering->changed_.notify_all();
       watch(answering);
     });
   }
 
-  Circuit& circuit_;
+  std::shared_ptr<Trunk> trunk_;
+  TrunkCircuit* state_; // may be used while `handle_` has not expired, see `hold`
+  std::weak_ptr<const void> handle_;
   std::function<awaitable<Fragment>(Fragment)> answer_;
   AnswerOptions options_;
   Clock& clock_;
   std::unique_ptr<Alarm> alarm_;
   TimePoint watched_until_ = TimePoint::max();
   Calls running_; // by part: a far side may use one twice
-  std::deque<Fragment> waiting_; // read, and not begun, oldest first
+  Waiting waiting_;            // read, and not begun, oldest first
+  WaitingParts waiting_parts_; // the same, by part
   std::size_t waiting_bytes_ = 0; // what those cost
   bool all_taken_ = false;     // nothing more comes
   std::exception_ptr failure_; // the first

@@ -38,10 +38,11 @@ class Caller {
   struct Pending;
 
   void deliver(Fragment reply);
+  void choose_reader();
 
   Circuit circuit_;
-  std::map<std::int64_t, std::optional<Fragment>> pending_; // by part, filled by the call that reads
-  Signal delivered_;
+  std::map<std::int64_t, Pending*> pending_; // by part
+  Pending* chosen_ = nullptr; // has been woken to read for all, and has not begun
   std::int64_t part_last_ = 0;
   bool reading_ = false; // one of the calls reads for all
   std::uint64_t late_replies_ = 0;

@@ -1,6 +1,7 @@
 #include "circuit/circuit.hpp"
 
 #include "circuit/circuit_ended.hpp"
+#include "circuit/held_circuit.hpp"
 #include "circuit/owned_circuit.hpp"
 #include "circuit/trunk.hpp"
 
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <list>
 #include <string_view>
 #include <utility>
 
@@ -28,17 +30,6 @@ namespace {
   throw_error(error::handle_misused, fmt::format("{} on circuit {}: {}", call, state.id, why));
 }
 
-/// Keeps the trunk, and with it the circuit's state, as long as an operation waits on it, also when the handle goes.
-struct Held {
-  Held(std::shared_ptr<Trunk> of, TrunkCircuit* held) : trunk(std::move(of)), state(held) { ++state->holds; }
-  Held(const Held&) = delete;
-  Held& operator=(const Held&) = delete;
-  ~Held() { --state->holds; }
-
-  std::shared_ptr<Trunk> trunk;
-  TrunkCircuit* state;
-};
-
 /// What is being received from a circuit: a queue is for one coroutine at a time.
 enum class Queues : std::uint8_t { reads = 1, errors = 2, both = 3 };
 
@@ -50,7 +41,7 @@ void check_alone(const char* call, const TrunkCircuit& state, Queues queues) {
 /// A receive that waits.
 class Receiving {
  public:
-  Receiving(const Held& held, Queues queues) : state_(*held.state), queues_(static_cast<std::uint8_t>(queues)) {
+  Receiving(const HeldCircuit& held, Queues queues) : state_(*held.state), queues_(static_cast<std::uint8_t>(queues)) {
     held.trunk->waits(state_).receiving |= queues_;
   }
   Receiving(const Receiving&) = delete;
@@ -80,22 +71,26 @@ void check_size(const Machine& machine, const TrunkCircuit& state, const Fragmen
 /// A send that waits: its place in the queue of its circuit.
 class WaitingSender {
  public:
-  explicit WaitingSender(const Held& held) : held_(held) { held.trunk->waits(*held.state).senders.push_back(this); }
+  explicit WaitingSender(const HeldCircuit& held)
+      : held_(held), turn_(held.trunk->waits(*held.state).senders.emplace(held.state->waits->senders.end())) {}
   WaitingSender(const WaitingSender&) = delete;
   WaitingSender& operator=(const WaitingSender&) = delete;
   ~WaitingSender() {
     CircuitWaits* const waits = held_.state->waits;
     if (!waits) return; // the handle is gone, and every wait on it has ended
-    std::erase(waits->senders, this);
-    waits->turn.notify_all();
+    const bool was_first = is_first();
+    waits->senders.erase(turn_);
+    if (was_first && !waits->senders.empty()) waits->senders.front().notify_all();
   }
   bool is_first() const noexcept {
     const CircuitWaits* const waits = held_.state->waits;
-    return !waits || waits->senders.front() == this;
+    return !waits || waits->senders.begin() == turn_;
   }
+  awaitable<void> turn() { return turn_->wait(); }
 
  private:
-  const Held& held_;
+  const HeldCircuit& held_;
+  std::list<Signal>::iterator turn_;
 };
 
 /// After a wait: the handle may have been dropped meanwhile, which cancels what waited.
@@ -103,7 +98,83 @@ void check_released(const TrunkCircuit& state) {
   if (state.released()) throw_error(error::circuit_abandoned, "the handle of the circuit was dropped during a wait");
 }
 
+/// False when the fragment has to wait for its turn.
+inline bool sent_at_once(Trunk& trunk, TrunkCircuit& state, Fragment& fragment) {
+  if (trunk.congested(state) || senders_wait(state)) {
+    check_size(trunk.machine(), state, fragment);
+    return false;
+  }
+  const SendOutcome outcome = trunk.send(state, fragment);
+  if (outcome == SendOutcome::closed) throw_closed(trunk.machine(), state, fragment);
+  return outcome == SendOutcome::queued;
+}
+
+awaitable<void> send_in_turn(const HeldCircuit& held, Fragment& fragment) {
+  WaitingSender sender(held);
+  for (;;) {
+    if (!sender.is_first()) {
+      co_await sender.turn();
+    } else if (held.trunk->congested(*held.state)) { // for the writer, not for the far side
+      co_await held.trunk->writer_idle();
+    } else {
+      const SendOutcome outcome = held.trunk->send(*held.state, fragment);
+      if (outcome == SendOutcome::queued) co_return;
+      if (outcome == SendOutcome::closed) throw_closed(held.trunk->machine(), *held.state, fragment);
+      co_await held.trunk->waits(*held.state).writable.wait();
+    }
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    throw_if_cancelled(cancellation);
+    check_released(*held.state);
+    if (held.state->ended || held.state->finished_here()) throw_end(*held.state);
+  }
+}
+
 } // namespace
+
+awaitable<void> send(const HeldCircuit& held, Fragment fragment) {
+  check_released(*held.state);
+  if (!sent_at_once(*held.trunk, *held.state, fragment)) co_await send_in_turn(held, fragment);
+}
+
+SendOutcome send_one_way(const HeldCircuit& held, Fragment& fragment) {
+  if (held.state->released()) return SendOutcome::closed;
+  return senders_wait(*held.state) ? SendOutcome::no_credit : held.trunk->send(*held.state, fragment);
+}
+
+awaitable<std::optional<Fragment>> receive_any(const HeldCircuit& held) {
+  TrunkCircuit* const state = held.state;
+  check_released(*state);
+  check_alone("receive_any", *state, Queues::both);
+  const Receiving receiving(held, Queues::both);
+  for (;;) {
+    std::optional<Fragment> fragment = held.trunk->take(*state);
+    if (!fragment) fragment = held.trunk->take_error(*state);
+    if (fragment) co_return fragment;
+    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
+    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
+    co_await held.trunk->waits(*state).readable.wait(); // an error wakes it too
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    throw_if_cancelled(cancellation);
+    check_released(*state);
+  }
+}
+
+awaitable<std::optional<Fragment>> receive_with_words(const HeldCircuit& held) {
+  TrunkCircuit* const state = held.state;
+  check_released(*state);
+  check_alone("receive", *state, Queues::reads);
+  const Receiving receiving(held, Queues::reads);
+  for (;;) {
+    std::optional<Fragment> fragment = held.trunk->take_with_words(*state);
+    if (fragment) co_return fragment;
+    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
+    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
+    co_await held.trunk->waits(*state).readable.wait();
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    throw_if_cancelled(cancellation);
+    check_released(*state);
+  }
+}
 
 CircuitOptions& CircuitOptions::inherit(const Circuit& of) {
   not_after = std::min(not_after, of.deadline().value_or(TimePoint::max()));
@@ -170,31 +241,9 @@ SendOutcome Circuit::send_one_way(Fragment& fragment) {
 
 awaitable<void> Circuit::send(Fragment fragment) {
   require("send");
-  if (!trunk_->congested(*state_) && !senders_wait(*state_)) {
-    const SendOutcome outcome = trunk_->send(*state_, fragment);
-    if (outcome == SendOutcome::queued) co_return;
-    if (outcome == SendOutcome::closed) throw_closed(trunk_->machine(), *state_, fragment);
-  } else {
-    check_size(trunk_->machine(), *state_, fragment);
-  }
-  const Held held(trunk_, state_);
-  const WaitingSender sender(held);
-  for (;;) {
-    if (!sender.is_first()) {
-      co_await held.trunk->waits(*held.state).turn.wait();
-    } else if (held.trunk->congested(*held.state)) { // for the writer, not for the far side
-      co_await held.trunk->writer_idle();
-    } else {
-      const SendOutcome outcome = held.trunk->send(*held.state, fragment);
-      if (outcome == SendOutcome::queued) co_return;
-      if (outcome == SendOutcome::closed) throw_closed(held.trunk->machine(), *held.state, fragment);
-      co_await held.trunk->waits(*held.state).writable.wait();
-    }
-    const auto cancellation = co_await asio::this_coro::cancellation_state;
-    throw_if_cancelled(cancellation);
-    check_released(*held.state);
-    if (held.state->ended || held.state->finished_here()) throw_end(*held.state);
-  }
+  if (sent_at_once(*trunk_, *state_, fragment)) co_return;
+  const HeldCircuit held(trunk_, state_);
+  co_await send_in_turn(held, fragment);
 }
 
 awaitable<std::optional<Fragment>> Circuit::receive() {
@@ -203,7 +252,7 @@ awaitable<std::optional<Fragment>> Circuit::receive() {
   check_alone("receive", *state, Queues::reads);
   std::optional<Fragment> fragment = trunk_->take(*state);
   if (fragment) co_return fragment;
-  const Held held(trunk_, state);
+  const HeldCircuit held(trunk_, state);
   const Receiving receiving(held, Queues::reads);
   for (;;) {
     fragment = held.trunk->take(*state);
@@ -218,28 +267,17 @@ awaitable<std::optional<Fragment>> Circuit::receive() {
 }
 
 awaitable<std::optional<Fragment>> Circuit::receive_with_words() {
-  require("receive");
-  TrunkCircuit* const state = state_;
-  check_alone("receive", *state, Queues::reads);
-  const Held held(trunk_, state);
-  const Receiving receiving(held, Queues::reads);
-  for (;;) {
-    std::optional<Fragment> fragment = held.trunk->take_with_words(*state);
-    if (fragment) co_return fragment;
-    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
-    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
-    co_await held.trunk->waits(*state).readable.wait();
-    const auto cancellation = co_await asio::this_coro::cancellation_state;
-    throw_if_cancelled(cancellation);
-    check_released(*state);
-  }
+  require("receive_with_words");
+  const HeldCircuit held(trunk_, state_);
+  std::optional<Fragment> fragment = co_await trunkline::receive_with_words(held);
+  co_return fragment;
 }
 
 awaitable<std::optional<Fragment>> Circuit::receive_error() {
   require("receive_error");
   TrunkCircuit* const state = state_;
   check_alone("receive_error", *state, Queues::errors);
-  const Held held(trunk_, state);
+  const HeldCircuit held(trunk_, state);
   const Receiving receiving(held, Queues::errors);
   for (;;) {
     std::optional<Fragment> fragment = held.trunk->take_error(*state);
@@ -255,21 +293,9 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
 
 awaitable<std::optional<Fragment>> Circuit::receive_any() {
   require("receive_any");
-  TrunkCircuit* const state = state_;
-  check_alone("receive_any", *state, Queues::both);
-  const Held held(trunk_, state);
-  const Receiving receiving(held, Queues::both);
-  for (;;) {
-    std::optional<Fragment> fragment = held.trunk->take(*state);
-    if (!fragment) fragment = held.trunk->take_error(*state);
-    if (fragment) co_return fragment;
-    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
-    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
-    co_await held.trunk->waits(*state).readable.wait(); // an error wakes it too
-    const auto cancellation = co_await asio::this_coro::cancellation_state;
-    throw_if_cancelled(cancellation);
-    check_released(*state);
-  }
+  const HeldCircuit held(trunk_, state_);
+  std::optional<Fragment> fragment = co_await trunkline::receive_any(held);
+  co_return fragment;
 }
 
 bool Circuit::congested() const noexcept { return state_ && trunk_->congested(*state_); }
@@ -317,7 +343,7 @@ awaitable<void> Circuit::finish_acknowledged() {
   TrunkCircuit* const state = state_;
   if (!state->finished_here() && !state->ended)
     throw_misused("finish_acknowledged", *state, "this side has not finished it");
-  const Held held(trunk_, state);
+  const HeldCircuit held(trunk_, state);
   while (!state->finish_acknowledged()) {
     if (state->ended) throw_end(*state, false); // the far side has closed and takes no more
     co_await held.trunk->waits(*state).changed.wait();
@@ -331,7 +357,7 @@ awaitable<void> Circuit::accepted() {
   if (!state->opened_here) throw_misused("accepted", *state, "the far side opened it and waits for an answer, not we");
   if (state->answer == Answer::unasked)
     throw_misused("accepted", *state, "it was opened without CircuitOptions::wants_answer");
-  const Held held(trunk_, state);
+  const HeldCircuit held(trunk_, state);
   while (!state->answered()) {
     if (state->ended) throw_end(*state);
     co_await held.trunk->waits(*state).changed.wait();
@@ -341,7 +367,7 @@ awaitable<void> Circuit::accepted() {
 
 awaitable<End> Circuit::ended() {
   require("ended");
-  const Held held(trunk_, state_);
+  const HeldCircuit held(trunk_, state_);
   TrunkCircuit* const state = state_;
   while (!state->ended) {
     co_await held.trunk->waits(*state).changed.wait();
@@ -415,7 +441,7 @@ const Metadata* Circuit::remote_metadata() const noexcept {
 
 awaitable<void> Circuit::metadata_changed() {
   require("metadata_changed");
-  const Held held(trunk_, state_);
+  const HeldCircuit held(trunk_, state_);
   TrunkCircuit* const state = state_;
   const auto now = [&] { // an accept may still say which peer it is
     const Metadata* const known = held.trunk->machine().remote_metadata(state->names->remote->id);

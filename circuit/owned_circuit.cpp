@@ -1,5 +1,6 @@
 #include "circuit/owned_circuit.hpp"
 
+#include "circuit/held_circuit.hpp"
 #include "circuit/trunk.hpp"
 
 #include <boost/asio/post.hpp>
@@ -66,19 +67,8 @@ void OwnedCircuit::abandon() noexcept {
 
 /// In a turn of its own, unless the exception has left the function by then.
 void OwnedCircuit::abandon_later() noexcept {
-  struct Held {
-    explicit Held(std::shared_ptr<Trunk> of, TrunkCircuit& held) : trunk(std::move(of)), state(&held) {
-      ++state->holds;
-    }
-    Held(const Held&) = delete;
-    Held& operator=(const Held&) = delete;
-    ~Held() { --state->holds; }
-
-    std::shared_ptr<Trunk> trunk;
-    TrunkCircuit* state;
-  };
   try {
-    asio::post(trunk_->executor(), [held = std::make_shared<const Held>(trunk_, *state_)] {
+    asio::post(trunk_->executor(), [held = std::make_shared<const HeldCircuit>(trunk_, state_)] {
       OwnedCircuit* const owner = held->state->owner;
       if (owner && owner->torn_) owner->abandon();
     });

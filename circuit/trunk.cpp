@@ -70,6 +70,10 @@ void Trunk::opened_here(TrunkCircuit& circuit) {
   if (const auto owner = owner_.lock()) owner->on_opened_here(circuit);
 }
 
+void Trunk::pass_on_open() {
+  if (open_wanted_.has_waiters() && machine_->may_open()) open_wanted_.notify_one(); // otherwise an event follows
+}
+
 void Trunk::let_go(TrunkCircuit& circuit) {
   home_->check("the end of a Circuit handle");
   delete std::exchange(circuit.waits, nullptr);
@@ -203,7 +207,7 @@ void Trunk::wake(TrunkEvent& event, Wakeups* woken) {
     case Kind::lost: break;
     case Kind::metadata:
     case Kind::peer_ended: wake_watching(event.peer, woken); break;
-    case Kind::may_open: open_wanted_.notify_all(woken); return;
+    case Kind::may_open: open_wanted_.notify_one(); return;
     case Kind::draining: open_wanted_.notify_all(woken); break;
     case Kind::closed:
       closed_ = true;

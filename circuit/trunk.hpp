@@ -8,6 +8,7 @@
 #include "circuit/machine.hpp"
 
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,9 +26,10 @@ struct CircuitWaits {
   Signal error_readable; // such a fragment is announced to `readable` too
   Signal writable;
   Signal changed; // answered, finished, ended
-  std::vector<const void*> senders; // the sends that wait, in the order of the calls; only the first one may try
-  Signal turn;                      // another send is the first one now
+  std::list<Signal> senders; // one per send that waits, in the order of the calls: only the first may try, and tells the
+                             // next one when it is done
   std::uint8_t receiving = 0; // from which queues a coroutine is receiving now
+  std::shared_ptr<const void> handle; // for who asks later whether the handle is still there; null until one does
 };
 
 /// Shared by the session that drives it, its owner and every circuit handle on it, so that what was received stays
@@ -124,8 +126,10 @@ class Trunk : public std::enable_shared_from_this<Trunk> {
   bool congested(const TrunkCircuit& circuit) const noexcept { return congested() && machine_->has_queued(circuit); }
   /// Returns when congested() may have become false.
   awaitable<void> writer_idle() { return writer_idle_.wait(); }
-  /// Returns when Machine::may_open may say yes again, or the trunk takes no more circuits at all.
+  /// Returns when Machine::may_open may say yes again, or the trunk takes no more circuits at all. A place that gets free
+  /// wakes one waiter alone: whoever was woken calls `pass_on_open` when it has opened its circuit, or has given up.
   awaitable<void> open_wanted() { return open_wanted_.wait(); }
+  void pass_on_open();
   /// As long as it lives, `waits(circuit).changed` is also told when the metadata of its far peer changes.
   class MetadataWatch {
    public:

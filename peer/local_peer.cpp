@@ -103,10 +103,17 @@ awaitable<Circuit> LocalPeer::new_circuit_when_room(std::shared_ptr<LocalPeer> p
   core.home().check("LocalPeer::new_circuit_when_room");
   options.not_after = options.reset_at(core.now());
   options.deadline = Duration::max();
+  struct PassingOn { // also where this is cancelled, or throws: a place is told to one waiter alone
+    std::shared_ptr<Trunk> trunk;
+    ~PassingOn() {
+      if (trunk) trunk->pass_on_open();
+    }
+  } passing_on;
   for (;;) {
     peer->check_running();
     const std::shared_ptr<Trunk> full = core.trunk_without_room(address);
     if (!full) break;
+    passing_on.trunk = full;
     if (options.not_after == TimePoint::max()) {
       co_await full->open_wanted();
     } else {

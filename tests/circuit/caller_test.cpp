@@ -9,6 +9,10 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <google/protobuf/wrappers.pb.h>
 
+#include <cstddef>
+#include <cstring>
+#include <new>
+
 using namespace trunkline;
 using namespace trunkline::test;
 
@@ -123,6 +127,115 @@ CO_TEST_CASE("caller: when the far side finishes without replying, all calls fai
 }
 CO_TEST_CASE("caller: when the circuit is reset, all calls fail with the reason", both_ways, NodePair& pair) {
   return all_pending_calls_fail(pair, op_reset, error::access_denied);
+}
+
+// The handle goes elsewhere while something waits on it.
+
+/// A circuit in memory that holds nothing it may be taken for once the handle is gone.
+class Dropped {
+ public:
+  explicit Dropped(Circuit circuit) : circuit_(new (memory_) Circuit(std::move(circuit))) {}
+  Circuit& circuit() noexcept { return *circuit_; }
+  awaitable<void> drop() {
+    co_await settle();
+    circuit_->~Circuit();
+    std::memset(memory_, 0x5a, sizeof(memory_));
+  }
+
+ private:
+  alignas(Circuit) std::byte memory_[sizeof(Circuit)];
+  Circuit* circuit_;
+};
+
+awaitable<void> expect_aborted(awaitable<void> waiting) {
+  const auto failure = co_await failure_of(std::move(waiting));
+  CHECK(failure == asio::error::operation_aborted);
+}
+
+awaitable<void> note_reply(Circuit& circuit, std::string& heard) {
+  const Fragment reply = co_await call(circuit, Fragment(op_echo, "hello"));
+  heard = reply.payload.text();
+}
+
+awaitable<void> move_and_answer(Circuit& from, Circuit& to, Circuit& far) {
+  co_await settle();
+  to = std::move(from);
+  for (;;) {
+    const std::optional<Fragment> request = co_await far.receive();
+    REQUIRE(request);
+    if (request->part == 0) continue;
+    co_await reply_to(far, *request);
+    co_return;
+  }
+}
+
+CO_TEST_CASE("caller: the handle may move while a request waits for credit", both_ways, NodePair& pair) {
+  using namespace asio::experimental::awaitable_operators;
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  Circuit circuit = pair.here.new_peer("caller")->start(pair.there_address, "store", std::nullopt);
+  Circuit far = co_await keeper.next();
+  while (circuit.send_one_way(Fragment(0, std::string(8000, 'x'))) == SendOutcome::queued) {}
+  Circuit moved;
+  std::string heard;
+
+  co_await (note_reply(circuit, heard) && move_and_answer(circuit, moved, far));
+
+  CHECK(heard == "hello");
+  CHECK(moved.is_open());
+}
+
+CO_TEST_CASE("caller: a call whose handle is dropped is aborted", both_ways, NodePair& pair) {
+  using namespace asio::experimental::awaitable_operators;
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  Dropped here(pair.here.new_peer("caller")->start(pair.there_address, "store", std::nullopt));
+  std::string heard;
+
+  co_await (expect_aborted(note_reply(here.circuit(), heard)) && here.drop());
+}
+
+awaitable<Fragment> echo_call(Fragment request) { co_return request; }
+
+awaitable<void> ask_move_ask(Circuit& caller, Circuit& from, Circuit& to) {
+  for (const char* text : {"one", "two", "three"}) {
+    const Fragment reply = co_await call(caller, Fragment(op_echo, text));
+    CHECK(reply.payload.text() == text);
+    if (from) to = std::move(from);
+  }
+  caller.finish();
+}
+
+CO_TEST_CASE("caller: the handle may move while its calls are answered", both_ways, NodePair& pair) {
+  using namespace asio::experimental::awaitable_operators;
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  Circuit circuit = pair.here.new_peer("caller")->start(pair.there_address, "store", std::nullopt);
+  Circuit far = co_await keeper.next();
+  Circuit moved;
+
+  co_await (answer_calls(far, echo_call) && ask_move_ask(circuit, far, moved));
+
+  CHECK(moved.counters().fragments_received == 3);
+}
+
+awaitable<Fragment> answer_late(Fragment request) {
+  co_await settle();
+  co_await settle();
+  co_return request;
+}
+
+CO_TEST_CASE("caller: calls whose handle is dropped while they are answered are aborted", both_ways, NodePair& pair) {
+  using namespace asio::experimental::awaitable_operators;
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  Circuit circuit = pair.here.new_peer("caller")->start(pair.there_address, "store", std::nullopt);
+  Dropped far(co_await keeper.next());
+  Fragment request(op_echo, "one");
+  request.part = 1;
+  co_await circuit.send(std::move(request));
+
+  co_await (expect_aborted(answer_calls(far.circuit(), answer_late)) && far.drop());
 }
 
 using google::protobuf::Int64Value;

@@ -1,6 +1,7 @@
 // What others reported about multiplexers, at the sizes at which it was seen: whole nodes, default limits. Time is
 // virtual or plays no part; costs are counted in handlers that run.
 #include "async/clock.hpp"
+#include "circuit/caller.hpp"
 #include "tests/peer/node_pair.hpp"
 #include "tests/support/co_test_case.hpp"
 #include "transport/sim/world.hpp"
@@ -170,6 +171,141 @@ TEST_CASE("node: a peer that comes and goes runs the same handlers beside sixty 
   CAPTURE(beside);
   CHECK(alone >= conversations);
   CHECK(beside <= alone + conversations);
+}
+
+// Many that wait for the same thing.
+
+constexpr std::size_t waiting_count = 1000;
+
+/// The handlers that run while `body` does its work; it returns how many had run before that.
+std::size_t handlers_of(awaitable<std::size_t> (*body)(NodePair&, const std::size_t& ran), const Tweak& tweak = {}) {
+  NodePair pair(NodePair::Dialler::here, "mem", tweak);
+  std::size_t ran = 0;
+  std::size_t cost = 0;
+  const auto run_and_close = [&]() -> awaitable<void> {
+    co_await pair.meet();
+    const std::size_t before = co_await body(pair, ran);
+    cost = ran - before;
+    co_await pair.here.close();
+    co_await pair.there.close();
+  };
+  asio::co_spawn(pair.io, run_and_close(), [](std::exception_ptr failure) {
+    if (failure) std::rethrow_exception(failure);
+  });
+  while (pair.io.run_one() != 0) ++ran;
+  return cost;
+}
+
+constexpr std::size_t sends = 500;
+
+awaitable<void> send_some(std::shared_ptr<Circuit> circuit, Payload payload) {
+  co_await circuit->send(Fragment(1, std::move(payload)));
+}
+
+awaitable<std::size_t> many_sends(NodePair& pair, const std::size_t& ran) {
+  Keeper keeper;
+  pair.there.register_service("hold", keeper.service());
+  const auto me = pair.here.new_peer("asker");
+  const auto circuit = std::make_shared<Circuit>(me->start(pair.there_address, "hold", std::nullopt));
+  Circuit far = co_await keeper.next();
+  Payload half_of_a_window(std::string(128'000, 'x'));
+  for (std::size_t i = 0; i < sends; ++i)
+    me->spawn(send_some(circuit, half_of_a_window.slice(0, half_of_a_window.size())));
+  co_await settle();
+
+  const std::size_t before = ran;
+  for (std::size_t i = 0; i < sends; ++i) {
+    const std::optional<Fragment> fragment = co_await far.receive();
+    CHECK(fragment);
+    co_await settle(); // so that each is granted alone
+  }
+  co_return before;
+}
+
+TEST_CASE("node: five hundred sends that wait on one circuit cost a few handlers each") {
+  const std::size_t cost = handlers_of(many_sends);
+
+  CAPTURE(cost);
+  CHECK(cost >= sends);
+  CHECK(cost <= 80 * sends); // 50 are the test's own; to wake all the others for each would cost 250 more
+}
+
+struct Asked {
+  Caller caller;
+  std::size_t answered = 0;
+  Signal changed;
+};
+
+awaitable<void> ask(std::shared_ptr<Asked> asked) {
+  const Fragment reply = co_await asked->caller.call(Fragment(1, "x"));
+  if (++asked->answered == waiting_count) asked->changed.notify_all();
+}
+
+awaitable<std::size_t> many_calls(NodePair& pair, const std::size_t& ran) {
+  Keeper keeper;
+  pair.there.register_service("hold", keeper.service());
+  const auto me = pair.here.new_peer("asker");
+  const auto asked = std::make_shared<Asked>(Caller(me->start(pair.there_address, "hold", std::nullopt)));
+  Circuit far = co_await keeper.next();
+  for (std::size_t i = 0; i < waiting_count; ++i) me->spawn(ask(asked));
+  co_await settle();
+
+  const std::size_t before = ran;
+  for (std::size_t i = 0; i < waiting_count; ++i) {
+    std::optional<Fragment> request = co_await far.receive();
+    REQUIRE(request);
+    co_await far.send(std::move(*request));
+    co_await settle(); // so that each arrives alone
+  }
+  while (asked->answered < waiting_count) co_await asked->changed.wait();
+  co_return before;
+}
+
+TEST_CASE("node: a thousand calls that wait for their replies cost a few handlers each") {
+  const std::size_t cost = handlers_of(many_calls);
+
+  CAPTURE(cost);
+  CHECK(cost >= waiting_count);
+  CHECK(cost <= 80 * waiting_count); // 50 are the test's own; to wake all for each reply would cost half a million
+}
+
+struct Opened {
+  std::size_t circuits = 0;
+  std::size_t open = 0;
+  std::size_t open_max = 0;
+  Signal changed;
+};
+
+awaitable<void> open_and_close(std::shared_ptr<LocalPeer> me, PeerUrl there, std::shared_ptr<Opened> opened) {
+  CircuitOptions options;
+  options.deadline = 1h; // the wait has a timer, so that each look at the room is a handler
+  Circuit circuit = co_await me->new_circuit_when_room(std::move(there), Fragment(1, "x"), std::move(options));
+  opened->open_max = std::max(opened->open_max, ++opened->open);
+  const std::optional<Fragment> answer = co_await circuit.receive();
+  CHECK(answer);
+  circuit.close();
+  --opened->open;
+  if (++opened->circuits == waiting_count) opened->changed.notify_all();
+}
+
+awaitable<std::size_t> many_opens(NodePair& pair, const std::size_t& ran) {
+  pair.there.serve("echo", echo);
+  const auto me = pair.here.new_peer("asker");
+  const auto opened = std::make_shared<Opened>();
+  const std::size_t before = ran;
+  for (std::size_t i = 0; i < waiting_count; ++i)
+    me->spawn(open_and_close(me, PeerUrl(pair.there_address, "echo", PeerId()), opened));
+  while (opened->circuits < waiting_count) co_await opened->changed.wait();
+  CHECK(opened->open_max <= 2);
+  co_return before;
+}
+
+TEST_CASE("node: a thousand opens that wait for room cost a few handlers each") {
+  const std::size_t cost = handlers_of(many_opens, [](NodeOptions& options) { options.limits.circuits_max = 2; });
+
+  CAPTURE(cost);
+  CHECK(cost >= waiting_count);
+  CHECK(cost <= 60 * waiting_count); // to wake all for each place would cost half a million
 }
 
 // Beside circuits that nobody reads.
