@@ -12,7 +12,9 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -157,6 +159,34 @@ def by_subproject(consumer, compiler):
         consumer.runs(build / "program")
 
 
+def by_guide(consumer):
+    """Does what docs/guides/first-service.md says to somebody in an empty folder."""
+    page = (ROOT / "docs/guides/first-service.md").read_text(encoding="utf-8")
+    for name, text in re.findall(r"^`(\S+)`:\n\n```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        (consumer.out / name).write_text(text)
+    typed = "".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    code, output = run(["sh", "-e", "-c", typed], cwd=consumer.out, CXX_LD="lld", **consumer.environment)
+    if not consumer.built(code, output):
+        return
+    # In two terminals.
+    (serve, listening), (ask, hello) = re.findall(r"^```console\n\$ (.*)\n(.*)\n```$", page, re.MULTILINE)
+    place = str(consumer.out)
+    server = subprocess.Popen(serve.replace("/tmp/", place + "/").split(), cwd=place, stdout=subprocess.PIPE, text=True)
+    try:
+        heard = server.stdout.readline().strip()
+        check(f"{consumer.name}: the first terminal", heard == listening.replace("/tmp/", place + "/"), heard)
+        code, output = run(ask.replace("/tmp/", place + "/").split(), cwd=place)
+        check(f"{consumer.name}: the second terminal", code == 0 and output.strip() == hello, output)
+        server.send_signal(signal.SIGINT)
+        check(f"{consumer.name}: Ctrl-C", server.wait(60) == 0)
+    finally:
+        server.kill()
+        server.wait()
+    code, output = run(["cmake", "-G", "Ninja", "-B", "by_cmake", f"-DCMAKE_CXX_COMPILER={CLANG}",
+                        f"-DCMAKE_PREFIX_PATH={consumer.installed}"], cwd=place)
+    check(f"{consumer.name}: its CMakeLists.txt finds trunkline", code == 0, output)
+
+
 def refusals(consumer):
     """A setting of Asio that differs is an error of the linker with its name; an old language one of the compiler."""
     source = consumer.out / "small.cpp"
@@ -188,6 +218,7 @@ def main():
             "refusals": refusals,
         }
         if not SANITIZED:
+            jobs["guide"] = by_guide
             jobs["fetch"] = lambda one: by_fetch(one, COMPILER)
             other = GCC if COMPILER == CLANG else CLANG
             if shutil.which(other):

@@ -164,20 +164,24 @@ def network_md_and_gossip_md_say_what_their_headers_say():
 
 @check
 def the_program_of_the_readme_is_the_one_that_is_compiled():
-    program = read("examples", "readme.cpp").split("// [readme]\n")[1]
+    # As a program outside of this repository includes it.
+    program = re.sub(r'#include "(async|peer)/([^"]+)"', r"#include <trunkline/\1/\2>", read("examples", "readme.cpp").split("// [readme]\n")[1])
     blocks = re.findall(r"^```cpp\n(.*?)^```$", read("README.md"), re.DOTALL | re.MULTILINE)
     assert program in blocks, "README.md has no code block that is examples/readme.cpp between its marks"
 
 
 @check
-def every_snippet_of_the_tour_is_in_a_program_that_is_compiled():
+def every_snippet_of_the_tour_and_the_guides_is_in_a_program_that_is_compiled():
     sources = ""
     for path in sorted(glob.glob(os.path.join(ROOT, "examples", "*.[ch]pp")) + glob.glob(os.path.join(ROOT, "tests", "examples", "*.cpp"))):
         with open(path, encoding="utf-8") as file:
             sources += file.read()
     plain = re.sub(r"\s+", " ", sources)
-    for page in ("tour.md", "lifetime.md", "README.md"):
-        for block in re.findall(r"^```cpp\n(.*?)^```$", read("docs", page), re.DOTALL | re.MULTILINE):
+    guides = sorted(os.path.join("guides", name) for name in os.listdir(os.path.join(ROOT, "docs", "guides")))
+    for page in ("tour.md", "lifetime.md", "threads.md", "errors.md", "README.md", *guides):
+        # A file that a page tells to write is typed and compiled by tests/consumer.
+        text = re.sub(r"^`\S+`:\n\n```.*?^```$", "", read("docs", page), flags=re.DOTALL | re.MULTILINE)
+        for block in re.findall(r"^```cpp\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
             # Indentation is the page's own; "..." stands for what the page leaves out.
             for part in re.split(r"^\s*// \.\.\.\s*$", block, flags=re.MULTILINE):
                 part = re.sub(r"\s+", " ", part).strip()
@@ -201,6 +205,20 @@ def every_reason_of_the_wire_page_is_the_one_of_the_header():
         assert names[number] == name, f"{number}: {name} on the page, {names[number]} in the header"
     missing = [number for number in names if number < 80 and number not in page]
     assert not missing, missing
+
+
+@check
+def the_errors_page_has_every_number_of_the_header_and_what_to_do():
+    codes = [(number, name) for name, number in re.findall(r"^  (\w+) = (\d+),", read("fragment", "error.hpp"), re.MULTILINE)]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")]
+            for line in read("docs", "errors.md").splitlines() if re.match(r"\| \d", line)]
+    assert sorted((row[0], row[1].strip("`")) for row in rows) == sorted(codes), set((row[0], row[1].strip("`")) for row in rows) ^ set(codes)
+    assert all(len(row) == 4 and all(row) for row in rows), rows
+
+
+@check
+def the_program_of_the_simulator_page_is_the_one_that_is_compiled():
+    assert read("examples", "simulated.cpp").split("\n", 1)[1] in read("docs", "simulator.md")
 
 
 @check
@@ -250,7 +268,7 @@ def the_architecture_page_tells_four_journeys_of_at_most_eight_steps_with_a_file
 @check
 def every_page_is_in_the_index():
     index = read("docs", "README.md")
-    pages = glob.glob(os.path.join(ROOT, "docs", "*.md")) + glob.glob(os.path.join(ROOT, "docs", "decisions", "*.md"))
+    pages = [page for folder in (".", "guides", "decisions") for page in glob.glob(os.path.join(ROOT, "docs", folder, "*.md"))]
     missing = [page for page in (os.path.relpath(path, os.path.join(ROOT, "docs")) for path in pages)
                if page != "README.md" and f"({page})" not in index]
     assert not missing, f"docs/README.md does not name {missing}"

@@ -6,6 +6,7 @@ usage: run.py DIRECTORY-OF-PROGRAMS
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,55 @@ def file_push_copies_every_byte_on_a_circuit_per_file(programs):
         for name, content in contents.items():
             with open(os.path.join(there, name), "rb") as file:
                 assert file.read() == content, name
+
+
+@check
+def upload_shows_how_much_the_far_side_has_stored(programs):
+    with tempfile.TemporaryDirectory() as there, tempfile.TemporaryDirectory() as here:
+        content = os.urandom(5_000_001)
+        with open(os.path.join(here, "large"), "wb") as file:
+            file.write(content)
+        receiver = programs.start("upload", "receive", "tcp://127.0.0.1:0", there)
+        address = receiver.stdout.readline().split()[-1]
+        lines = programs.output("upload", "send", address, os.path.join(here, "large")).splitlines()
+        assert lines[-2:] == ["100 % stored", "5000001 bytes stored"] and len(lines) > 3, lines
+        shares = [int(line.split()[0]) for line in lines[:-1]]
+        assert shares == sorted(shares), lines
+        with open(os.path.join(there, "large"), "rb") as file:
+            assert file.read() == content
+        assert os.listdir(there) == ["large"]
+
+
+@check
+def comeback_gives_up_on_both_sides_and_asks_again_after_a_restart(programs):
+    lines = programs.output("comeback").splitlines()
+    again = [line for line in lines if line.startswith("once more, after: ")]
+    handler = sorted(line for line in lines if line.startswith("handler: "))
+    assert again, lines
+    assert handler == ['handler: nobody waits for "long" any more', 'handler: nobody waits for "longer" any more'], lines
+    rest = [line for line in lines if line not in again + handler]
+    assert rest == ["connected", "in time: done", "too late: deadline passed", "given up: timed out", "connected again",
+                    "after the restart: done"], lines
+
+
+@check
+def guest_answers_lines_of_a_server_that_was_there_before(programs):
+    program = programs.start("guest")
+    port = int(program.stdout.readline().split()[-1])
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client, client.makefile("rw") as lines:
+        for text in ("hello", "", "a longer line"):
+            lines.write(text + "\n")
+            lines.flush()
+            assert lines.readline() == text[::-1] + "\n"
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(PATIENCE) == 0
+
+
+@check
+def simulated_loses_nothing_to_a_partition_and_is_the_same_each_time(programs):
+    first = programs.output("simulated")
+    matches(first, "total 5050 after 10002 ms", "trace hash [0-9a-f]+")
+    assert programs.output("simulated") == first
 
 
 @check

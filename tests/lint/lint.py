@@ -61,7 +61,7 @@ ALLOWED = re.compile(r"lint-allow:\s*\S")
 # example, and what an address of a QuarkChain configuration means.
 SCHEME = re.compile(r'\b(?:\w*scheme|prefix) = "([a-z][a-z0-9+.-]*)(?::|")')
 KNOWN_TO_ALL = {"tcp"}
-KNOWS_MEDIA = {"transport", "tests"}
+KNOWS_MEDIA = {"transport", "tests", "examples"}  # programs choose their media
 
 
 def folder(path):
