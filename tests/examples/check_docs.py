@@ -69,6 +69,21 @@ def every_row_of_what_was_reported_has_a_rule_and_tests_that_exist():
 
 
 @check
+def what_to_expect_has_every_number_once_and_names_tests_that_exist():
+    rows = [[cell.strip() for cell in line.strip().strip("|").split(" | ")]
+            for line in read("docs", "expected.md").split("## Stones")[0].splitlines() if re.match(r"\| \d", line)]
+    assert sorted(int(row[0]) for row in rows) == list(range(1, 53)), [row[0] for row in rows]
+    for row in rows:
+        assert re.match(r"(yes|partly|no)\b", row[2]), row
+        assert row[2] == "no" or len(row) == 4 and row[3], f"nothing to see: {row}"
+    names = test_names()
+    missing = [name for name in quoted_tests("expected.md") if name not in names]
+    assert not missing, "docs/expected.md quotes tests that do not exist:\n  " + "\n  ".join(missing)
+    stones = re.findall(r"^\| ([\d, ]+) \|", read("docs", "expected.md").split("## Stones")[1], re.MULTILINE)
+    assert [int(n) for cell in stones for n in cell.split(", ")] == list(range(1, 38)), stones
+
+
+@check
 def every_requirement_of_the_facade_and_of_gossip_has_a_row_with_a_test_that_exists():
     names = test_names()
     page = read("docs", "network-tests.md")
