@@ -8,6 +8,7 @@ begins with what async/abi.hpp checks.
     export_headers.py DESTINATION       the public headers
     export_headers.py --list            their names
     export_headers.py --install FOLDER  below FOLDER of the prefix, for meson install
+    export_headers.py --examples FOLDER the programs of examples/, as somebody outside of this repository includes
 """
 
 import os
@@ -62,11 +63,25 @@ def write(destination):
             file.write(text)
 
 
+def write_examples(destination):
+    """They include one another from the folder they are in."""
+    os.makedirs(destination, exist_ok=True)
+    for name in sorted(os.listdir(os.path.join(ROOT, "examples"))):
+        if name.endswith((".cpp", ".hpp", ".proto")):
+            text = INCLUDE.sub(lambda match: f'{match.group(1)}"{match.group(2).removeprefix("examples/")}"'
+                               if match.group(2).startswith("examples/") else f"{match.group(1)}<trunkline/{match.group(2)}>",
+                               read("examples", name))
+            with open(os.path.join(destination, name), "w", encoding="utf-8") as file:
+                file.write(text)
+
+
 def main(arguments):
     if arguments == ["--list"]:
         print("\n".join(public()))
     elif len(arguments) == 2 and arguments[0] == "--install":
         write(os.path.join(os.environ["MESON_INSTALL_DESTDIR_PREFIX"], arguments[1]))
+    elif len(arguments) == 2 and arguments[0] == "--examples":
+        write_examples(arguments[1])
     elif len(arguments) == 1 and not arguments[0].startswith("-"):
         write(arguments[0])
     else:
