@@ -4,6 +4,7 @@
 #include "circuit/held_circuit.hpp"
 #include "circuit/owned_circuit.hpp"
 #include "circuit/trunk.hpp"
+#include "fragment/percent.hpp"
 
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>
@@ -426,7 +427,8 @@ std::string Circuit::remote_url() const {
   require("remote_url");
   const PeerName& peer = *state_->names->remote;
   const std::string base =
-      peer.url.empty() ? fmt::format("{}/{}/{}", trunk_->remote_base(), peer.service, peer.id.to_string()) : peer.url;
+      peer.url.empty() ? fmt::format("{}/{}/{}", trunk_->remote_base(), percent_encode(peer.service, "/%"), peer.id.to_string())
+                       : peer.url;
   return fmt::format("{}/{}", base, state_->id);
 }
 

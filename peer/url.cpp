@@ -2,6 +2,7 @@
 
 #include "fragment/error.hpp"
 #include "fragment/hex.hpp"
+#include "fragment/percent.hpp"
 #include "fragment/quote.hpp"
 
 #include <algorithm>
@@ -12,19 +13,6 @@ namespace trunkline {
 namespace {
 
 bool is_printable(char c) noexcept { return c > 0x20 && c < 0x7f; }
-
-std::string encode(std::string_view text, std::string_view special) {
-  std::string encoded;
-  for (const char c : text) {
-    if (is_printable(c) && special.find(c) == std::string_view::npos) {
-      encoded += c;
-    } else {
-      encoded += '%';
-      append_hex(encoded, static_cast<unsigned char>(c), true);
-    }
-  }
-  return encoded;
-}
 
 /// Reads a URL from left to right; every complaint shows the whole URL and says what was expected where.
 class UrlReader {
@@ -173,7 +161,7 @@ std::string_view PeerUrl::scheme() const noexcept { return scheme_of(address_); 
 
 std::string PeerUrl::to_string() const {
   std::string text = url_base(address_);
-  text += '/' + encode(service_, "/%");
+  text += '/' + percent_encode(service_, "/%");
   if (!peer_.empty()) text += '/' + peer_.to_string();
   if (!peer_.empty() && circuit_) text += '/' + std::to_string(*circuit_);
   return text;
@@ -185,7 +173,7 @@ std::string url_base(std::string_view address) {
   const auto is_in_name = [](char c) { return is_printable(c) && c != '/'; };
   const bool is_name = has_authority(rest) && std::all_of(rest.begin() + 2, rest.end(), is_in_name);
   if (rest.empty() || is_name) return std::string(address);
-  std::string path = encode(rest, "%!");
+  std::string path = percent_encode(rest, "%!");
   if (path.starts_with("//") && !path.starts_with("///")) path.replace(1, 1, "%2F"); // would be read as a name
   return std::string(scheme) + ":" + path + "!";
 }

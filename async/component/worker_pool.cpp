@@ -17,7 +17,7 @@ WorkerPool::Submitted WorkerPool::submit(Job&& job) {
   if (queue_.size() >= queue_jobs_max_) return Submitted::queue_full;
   queue_.push_back(std::move(job));
   submitted_.notify_one();
-  return Submitted::taken;
+  return Submitted::queued;
 }
 
 awaitable<void> WorkerPool::run(std::shared_ptr<Scope> scope) {

@@ -17,7 +17,7 @@ class WorkerPool final : public Component {
  public:
   /// Called with the pool's scope, to report an irrecoverable error and to see whether the pool stops.
   using Job = std::function<awaitable<void>(Scope&)>;
-  enum class Submitted : std::uint8_t { taken, not_started, shutting_down, queue_full };
+  enum class Submitted : std::uint8_t { queued, not_started, shutting_down, queue_full };
   struct Counters {
     std::uint64_t finished = 0;
     std::uint64_t failed = 0;  // threw
@@ -27,7 +27,7 @@ class WorkerPool final : public Component {
   /// Errors: std::invalid_argument for no workers and for a queue of no jobs.
   WorkerPool(Executor executor, std::string name, std::size_t workers, std::size_t queue_jobs_max);
 
-  /// Queues a job without waiting. The job is moved from only when this returns `taken`.
+  /// Queues a job without waiting. The job is moved from only when this returns `queued`.
   Submitted submit(Job&& job);
   std::size_t queue_size() const noexcept { return queue_.size(); }
   std::size_t workers() const noexcept { return workers_; }

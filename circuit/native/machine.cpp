@@ -196,6 +196,7 @@ End NativeMachine::why_no_room_to_open() const {
 }
 
 bool NativeMachine::may_open() {
+  const Input input(*this, checks_);
   wants_to_open_ = farewell_.running() && !draining() && !has_room_to_open();
   return !wants_to_open_;
 }
@@ -259,6 +260,7 @@ void NativeMachine::refuse(TrunkCircuit& base, error reason, std::string text, s
 }
 
 void NativeMachine::left_backlog(TrunkCircuit& circuit) {
+  const Input input(*this, checks_);
   static_cast<NativeCircuit&>(circuit).opening.in_backlog = false;
 }
 

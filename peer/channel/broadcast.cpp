@@ -34,12 +34,6 @@ awaitable<void> Broadcast::send_some(std::shared_ptr<Broadcast> broadcast) {
   Broadcast& all = *broadcast;
   while (all.next_ < all.unconnected_.size()) {
     const std::size_t place = all.unconnected_[all.next_++];
-    if (all.due_ <= all.state_.now()) {
-      all.results_[place] =
-          SendResult(SendError::timed_out, node_text(all.to_[place]) + ": the deadline passed before its turn");
-      ++all.channel_->traffic.send_failures[static_cast<std::size_t>(SendError::timed_out)];
-      continue;
-    }
     co_await send_one(broadcast, place);
   }
 }
@@ -48,10 +42,17 @@ awaitable<void> Broadcast::send_some(std::shared_ptr<Broadcast> broadcast) {
 /// deadline.
 awaitable<void> Broadcast::send_one(std::shared_ptr<Broadcast> broadcast, std::size_t place) {
   Broadcast& all = *broadcast;
+  const Duration left = all.due_ - all.state_.now();
+  if (left <= Duration::zero()) { // which Sender would take for no deadline of its own
+    all.results_[place] =
+        SendResult(SendError::timed_out, node_text(all.to_[place]) + ": the deadline passed before its turn");
+    ++all.channel_->traffic.send_failures[static_cast<std::size_t>(SendError::timed_out)];
+    co_return;
+  }
   Message copy(all.message_.payload.slice(0, all.message_.payload.size()), all.message_.metadata);
   const Sender::Kind kind = all.options_.acked ? Sender::Kind::acked : Sender::Kind::pooled;
   all.results_[place] = co_await all.sender_.send(all.alive_, all.channel_, all.to_[place], std::move(copy),
-                                                  all.due_ - all.state_.now(), kind, true);
+                                                  left, kind, true);
 }
 
 } // namespace trunkline

@@ -1,7 +1,8 @@
 #include "peer/channel/network.hpp"
 
-#include "peer/channel/core.hpp"
+#include "async/home_thread.hpp"
 #include "fragment/quote.hpp"
+#include "peer/channel/core.hpp"
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
@@ -13,6 +14,13 @@ namespace {
 
 std::string name_of(const NetworkOptions& options) {
   return options.node.name.empty() ? std::string("network") : "network of " + options.node.name;
+}
+
+/// As Node does; it costs nothing in builds without assertions.
+void check_home([[maybe_unused]] const Network& network, [[maybe_unused]] const char* call) {
+#ifndef NDEBUG
+  HomeThread::of(network.executor())->check(call);
+#endif
 }
 
 } // namespace
@@ -34,6 +42,7 @@ Network::Network(Executor executor, NetworkOptions options) : Component(executor
 Network::~Network() = default;
 
 Conduit Network::register_processor(const std::string& channel, Processor processor) {
+  check_home(*this, "Network::register_processor");
   return core_->register_processor(channel, std::move(processor));
 }
 
@@ -66,13 +75,19 @@ void Network::start_cancelled(const std::shared_ptr<Scope>&) { core_->close_unst
 
 const NodeId& Network::local_id() const noexcept { return core_->node().id(); }
 
-NetworkMetrics Network::metrics() const { return core_->metrics(); }
+NetworkMetrics Network::metrics() const {
+  check_home(*this, "Network::metrics");
+  return core_->metrics();
+}
 
 AddressBook& Network::address_book() noexcept { return core_->book(); }
 
 std::vector<std::string> Network::addresses() const { return core_->node().addresses(); }
 
-awaitable<NodeId> Network::connect(std::string address) { return core_->connect(std::move(address)); }
+awaitable<NodeId> Network::connect(std::string address) {
+  check_home(*this, "Network::connect");
+  return core_->connect(std::move(address));
+}
 
 Node& Network::node() noexcept { return core_->node(); }
 

@@ -318,6 +318,21 @@ awaitable<void> backlog(NodePair& pair) {
   CHECK(text_of(answer) == "room again");
 }
 
+CO_TEST_CASE("node: the URL of a far peer reads back, whatever bytes its service has in its name", both_ways,
+             NodePair& pair) {
+  const std::string service = "a/b %\x1b[31m\xff";
+  Keeper keeper;
+  pair.there.register_service("store", keeper.service());
+  Circuit circuit = pair.here.new_peer(service)->start(pair.there_address, "store", std::nullopt);
+  const Circuit far = co_await keeper.next();
+
+  const std::string url = far.remote_url();
+
+  CHECK(url.find('\x1b') == std::string::npos);
+  CHECK(PeerUrl::parse(url).service() == service);
+  CHECK(PeerUrl::parse(url).peer_id() == circuit.local_peer().id);
+}
+
 void register_twice(Node& node) { node.serve("echo", echo); }
 
 } // namespace

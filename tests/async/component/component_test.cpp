@@ -593,9 +593,9 @@ TEST_CASE("pool: so many jobs run at once, so many wait, and more are refused wi
   test.house.settle();
   CHECK(test.pool->workers() == 2);
 
-  for (int i = 0; i < 2; ++i) CHECK(test.submit(gate) == WorkerPool::Submitted::taken);
+  for (int i = 0; i < 2; ++i) CHECK(test.submit(gate) == WorkerPool::Submitted::queued);
   test.house.settle();
-  for (int i = 0; i < 3; ++i) CHECK(test.submit(gate) == WorkerPool::Submitted::taken);
+  for (int i = 0; i < 3; ++i) CHECK(test.submit(gate) == WorkerPool::Submitted::queued);
   CHECK(test.pool->queue_size() == 3);
   WorkerPool::Job job = test.job(gate);
   CHECK(test.pool->submit(std::move(job)) == WorkerPool::Submitted::queue_full);

@@ -97,6 +97,11 @@ CO_TEST_CASE("network: over tcp messages arrive, and a stopped network's port se
     CHECK(sent);
   }
   CHECK(heard == "abc");
+  BroadcastOptions options;
+  options.deadline = 1ns; // has passed when its sends begin
+  const std::vector<NodeId> targets = {there};
+  const std::vector<SendResult> results = co_await from.broadcast(targets, "late", options);
+  CHECK(results.at(0).error == SendError::timed_out);
   CHECK(one->metrics().connections_outbound == 1);
   co_await other->stop();
   const SendResult late = co_await from.send(there, "d");
