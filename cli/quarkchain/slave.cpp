@@ -46,6 +46,7 @@ struct SlaveOptions : NodeProgramOptions {
   bool el_bridge = false;
   std::uint16_t el_ports = 0;
   int el_deadline_seconds = 8;
+  int el_start_deadline_seconds = 60;
   std::size_t el_transactions = 20;
 };
 
@@ -99,6 +100,7 @@ EngineSettings engine_settings(const SlaveOptions& options, const std::string& d
   settings.transactions_max = options.el_transactions;
   settings.deadlines.slow = std::chrono::seconds(options.el_deadline_seconds);
   settings.deadlines.quick = std::chrono::seconds(1 + options.el_deadline_seconds / 8);
+  settings.start_deadline = std::chrono::seconds(options.el_start_deadline_seconds);
   if (directory.empty()) throw UsageError("--el-command: expected --data or DB_PATH_ROOT, which is where it keeps its own");
   settings.directory_of = [directory](std::uint32_t shard) { return directory + "/el-" + shard_text(shard); };
   return settings;
@@ -257,6 +259,12 @@ Command add_quarkchain_slave(CLI::App& quarkchain) {
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
+  command
+      ->add_option("--el-start-deadline", options->el_start_deadline_seconds,
+                   "How long a start may take since it was last seen to work: to say something, or to use the processor")
+      ->type_name("SECONDS")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 86400));
   command->add_option("--el-transactions", options->el_transactions, "At most so many in a block that is built here")
       ->type_name("N")
       ->capture_default_str()

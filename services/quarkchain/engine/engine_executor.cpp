@@ -1,6 +1,7 @@
 #include "services/quarkchain/engine/engine_executor.hpp"
 
 #include "services/quarkchain/chain/hashes.hpp"
+#include "services/quarkchain/chain/rlp.hpp"
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/engine/engine_json.hpp"
 #include "services/quarkchain/engine/engine_transaction.hpp"
@@ -58,7 +59,9 @@ EngineExecutor::EngineExecutor(const QuarkChainConfig& config, const ShardConfig
       capabilities_{"transactions of version 2 with contracts, and deposits that are plain credits of whole gwei", true,
                     false, true, false},
       bridge_(options.bridge), name_(bridge_ ? "engine+bridge" : "engine"), rules_(config, shard),
-      genesis_(config, shard), engine_(std::make_shared<Engine>(std::move(options.engine))) {
+      genesis_(config, shard), engine_(std::make_shared<Engine>(std::move(options.engine))),
+      nothing_known_(options.store ? nullptr : make_memory_store()),
+      known_accounts_(options.store ? options.store : nothing_known_.get()) {
   const auto refuse = [&](const std::string& why) {
     throw ConfigFailure(fmt::format("shard {}: an execution layer cannot be had together with {}",
                                     shard_text(shard.full_shard_id), why));
@@ -71,21 +74,22 @@ EngineExecutor::EngineExecutor(const QuarkChainConfig& config, const ShardConfig
                        PayloadMark::bytes_max));
 }
 
-Hash256 EngineExecutor::state_after(const MinorBlockHeader& header, const MinorBlockMeta&) const {
+Hash256 EngineExecutor::state_after(const MinorBlockHeader& header, const MinorBlockMeta& meta) const {
   const auto mark = PayloadMark::from(header.extra_data);
   const Hash256 state = header.height == 0 ? genesis_.hash() : mark ? mark->block_hash : Hash256();
-  heights_.keep(state, header.height);
+  places_.keep(state, {header.height, header.height == 0 ? genesis_.state_root() : meta.hash_evm_state_root});
   return state;
 }
 
-std::uint64_t EngineExecutor::height_of(const Hash256& state) const {
-  const std::uint64_t* const height = heights_.find(state);
-  if (!height) throw StoreFailure("the height of state " + state.hex() + " is not known");
-  return *height;
+const EngineExecutor::Place& EngineExecutor::place_of(const Hash256& state) const {
+  const Place* const place = places_.find(state);
+  if (!place) throw StoreFailure("the height of state " + state.hex() + " is not known");
+  return *place;
 }
 
 Hash256 EngineExecutor::genesis(StoreBatch& into) {
   into.put("meta_el_genesis", genesis_.hash().hex());
+  for (const GenesisAccount& given : shard_.genesis.alloc) HashedAddresses::know(given.address.recipient, into);
   return genesis_.hash();
 }
 
@@ -202,6 +206,7 @@ Execution EngineExecutor::run(const Hash256& parent, const BlockSetting& setting
     if (auto deposit = bridged(*transactions[i], setting.reach)) execution.sent.push_back(std::move(*deposit));
   }
   execution.fees.add(rules_.genesis_token(), fees);
+  know_accounts(payload, transactions, execution.receipts, into);
   into.put("el_" + std::string(text_of(hash_of(setting.claimed->header).bytes)), std::string(text_of(payload.block_hash.bytes)));
   return execution;
 }
@@ -299,7 +304,7 @@ std::optional<CrossShardTransactionDeposit> EngineExecutor::bridged(const Signed
 
 /// The answer that is known. Errors: AnswerPending for one that is not; ExecutorDown for a question that was refused.
 const Json& EngineExecutor::read(const Hash256& state, const char* method, const std::string& params) const {
-  const std::uint64_t number = height_of(state);
+  const std::uint64_t number = place_of(state).height;
   const Hash256 question = keccak256(bytes_of(fmt::format("{} {} {}", state.hex(), method, params)));
   const Engine::Read* const read = std::as_const(*engine_).read(question);
   if (!read)
@@ -349,10 +354,55 @@ Uint256 EngineExecutor::storage(const Hash256& state, const Recipient& who, cons
   return Uint256::from_bytes(bytes_of(value)).value_or(Uint256());
 }
 
+/// Whoever a block names. Accounts that contracts alone know of are found by addresses that are made up.
+void EngineExecutor::know_accounts(const EnginePayload& payload, std::span<const SignedTransactionPtr> transactions,
+                                   const std::vector<Receipt>& receipts, StoreBatch& into) const {
+  HashedAddresses::know(payload.fee_recipient, into);
+  for (const Withdrawal& withdrawal : payload.withdrawals) HashedAddresses::know(withdrawal.who, into);
+  for (const SignedTransactionPtr& transaction : transactions) {
+    HashedAddresses::know(transaction->sender, into);
+    if (transaction->tx.to) HashedAddresses::know(*transaction->tx.to, into);
+  }
+  for (const Receipt& receipt : receipts) {
+    if (receipt.contract) HashedAddresses::know(*receipt.contract, into);
+    for (const auto& log : receipt.logs) HashedAddresses::know(log.recipient, into);
+  }
+}
+
 void EngineExecutor::accounts(
-    const Hash256&, const std::optional<Hash256>&,
-    const std::function<bool(const Hash256& key, const Recipient& who, const AccountState&)>&) const {
-  throw CapabilityMissing("the EL has no account range");
+    const Hash256& state, const std::optional<Hash256>& after,
+    const std::function<bool(const Hash256& key, const Recipient& who, const AccountState&)>& visit) const {
+  const Place place = place_of(state);
+  std::optional<Hash256> last = after;
+  const auto visit_account = [&](const Hash256& key, std::uint64_t nonce, const BigUint& balance, const Hash256& code) {
+    static const Hash256 no_code = keccak256(std::span<const std::byte>());
+    AccountState account;
+    account.nonce = nonce;
+    account.balances.add(rules_.genesis_token(), balance);
+    account.code_hash = code;
+    account.has_code = code != no_code;
+    account.full_shard_key = shard_.chain_id << 16;
+    if (!visit(key, Recipient(), account)) return false;
+    last = key;
+    return true;
+  };
+  try {
+    std::optional<std::string> before;
+    while (const auto way = proofs_.walk(place.root, last, visit_account)) {
+      if (way == before) throw ExecutorDown("eth_getProof: the node that was asked for is not in what it shows");
+      before = way;
+      const auto who = addresses_.below(*known_accounts_, *way);
+      if (!who)
+        throw CapabilityMissing(fmt::format("no address is known whose hash begins with {} digits of an account's, and so "
+                                            "the execution layer cannot be asked for it",
+                                            way->size()));
+      const Json& proof = read(state, "eth_getProof", json::digits(*who) + ",[]");
+      for (const Json& node : json::list(json::member(proof, "accountProof", "eth_getProof"), "accountProof"))
+        proofs_.learn(json::bytes(node, "accountProof"));
+    }
+  } catch (const RlpFailure& failure) {
+    throw ExecutorDown(fmt::format("eth_getProof: {}", failure.what()));
+  }
 }
 
 } // namespace trunkline::quarkchain

@@ -7,6 +7,7 @@
 //   across shards  only through the bridge, which is an extension: see EngineExecutorOptions
 #pragma once
 
+#include "services/quarkchain/engine/account_proofs.hpp"
 #include "services/quarkchain/engine/engine.hpp"
 #include "services/quarkchain/execution/executor.hpp"
 #include "services/quarkchain/execution/transaction_rules.hpp"
@@ -23,6 +24,9 @@ struct EngineExecutorOptions {
   /// A transaction to 514b43..0fff that carries a recipient and a key sends its value there, when it succeeds and has
   /// 9000 gas more than it needs. All shards of a network have to agree on it.
   bool bridge = false;
+  /// Where addresses are kept that are seen in blocks, and looked up when accounts are listed; must outlive it. Without
+  /// it only those of small states can be listed.
+  const Store* store = nullptr;
 };
 
 class EngineExecutor final : public Executor {
@@ -55,6 +59,7 @@ class EngineExecutor final : public Executor {
   AccountState account(const Hash256& state, const Recipient& who) const override;
   std::string code(const Hash256& state, const Recipient& who) const override;
   Uint256 storage(const Hash256& state, const Recipient& who, const Uint256& key) const override;
+  /// In the order of the execution layer's trie; whose they are is not known. Each may need a question of its own.
   void accounts(
       const Hash256& state, const std::optional<Hash256>& after,
       const std::function<bool(const Hash256& key, const Recipient& who, const AccountState&)>& visit) const override;
@@ -71,7 +76,14 @@ class EngineExecutor final : public Executor {
   void require_form(const SignedTransaction& transaction, const BlockSetting& setting) const;
   std::optional<CrossShardTransactionDeposit> bridged(const SignedTransaction& transaction, const Reach& reach) const;
   const Json& read(const Hash256& state, const char* method, const std::string& params) const;
-  std::uint64_t height_of(const Hash256& state) const;
+  /// What is known of a state besides its hash.
+  struct Place {
+    std::uint64_t height = 0;
+    Hash256 root;
+  };
+  const Place& place_of(const Hash256& state) const;
+  void know_accounts(const EnginePayload& payload, std::span<const SignedTransactionPtr> transactions,
+                     const std::vector<Receipt>& receipts, StoreBatch& into) const;
 
   const QuarkChainConfig& config_;
   const ShardConfig& shard_;
@@ -81,7 +93,11 @@ class EngineExecutor final : public Executor {
   TransactionRules rules_;
   EngineGenesis genesis_;
   std::shared_ptr<Engine> engine_; // lives as long as a question to it
-  mutable Recent<Hash256, std::uint64_t> heights_{1 << 14}; // of states
+  mutable Recent<Hash256, Place> places_{1 << 14}; // of states
+  std::unique_ptr<Store> nothing_known_; // instead of a store
+  const Store* known_accounts_;
+  mutable HashedAddresses addresses_;
+  mutable AccountProofs proofs_;
 };
 
 } // namespace trunkline::quarkchain

@@ -93,7 +93,8 @@ EngineGenesis::EngineGenesis(const QuarkChainConfig& config, const ShardConfig& 
   const std::string nothing(text_of(Trie().root().bytes));
   RlpList header;
   header.add(zeros).add(text_of(Hash256::from_hex(uncles_hash)->bytes)).add(nobody);
-  header.add(text_of(state.root().bytes)).add(nothing).add(nothing).add(std::string(Uint2048::size, '\0'));
+  state_root_ = state.root();
+  header.add(text_of(state_root_.bytes)).add(nothing).add(nothing).add(std::string(Uint2048::size, '\0'));
   header.add(std::uint64_t{0}).add(std::uint64_t{0}).add(genesis.gas_limit).add(std::uint64_t{0});
   header.add(genesis.timestamp).add(std::string_view()).add(zeros).add(std::string(nonce_bytes, '\0'));
   header.add(std::uint64_t{0}).add(nothing); // base fee, withdrawals

@@ -17,11 +17,13 @@ class EngineGenesis {
   /// What the file holds that it is started with.
   const std::string& json() const noexcept { return json_; }
   const Hash256& hash() const noexcept { return hash_; }
+  const Hash256& state_root() const noexcept { return state_root_; }
   std::uint64_t chain_id() const noexcept { return chain_id_; }
 
  private:
   std::string json_;
   Hash256 hash_;
+  Hash256 state_root_;
   std::uint64_t chain_id_;
 };
 

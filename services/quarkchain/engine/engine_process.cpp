@@ -24,9 +24,11 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -216,6 +218,16 @@ EngineProcess::~EngineProcess() {
   reap(true);
 }
 
+EngineProcess::Work EngineProcess::work() const noexcept {
+  Work work;
+  work.said_bytes = said_bytes_;
+  clockid_t clock{};
+  timespec used{};
+  if (!gone_ && ::clock_getcpuclockid(pid_, &clock) == 0 && ::clock_gettime(clock, &used) == 0)
+    work.processor = std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+  return work;
+}
+
 void EngineProcess::terminate() noexcept {
   if (!gone_ && pid_ > 0) ::kill(pid_, SIGTERM);
 }
@@ -251,6 +263,7 @@ awaitable<void> EngineProcess::keep_log(std::shared_ptr<EngineProcess> process) 
         asio::buffer(chunk), asio::redirect_error(asio::use_awaitable, failure));
     if (failure == asio::error::operation_aborted) throw boost::system::system_error(failure);
     if (failure) co_return; // it is gone, and all of its children
+    process->said_bytes_ += size;
     if (!out) continue;
     std::fwrite(chunk.data(), 1, size, out.get());
     std::fflush(out.get());

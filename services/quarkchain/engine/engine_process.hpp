@@ -34,6 +34,12 @@ class EngineProcess {
   const EngineAddress& address() const noexcept { return address_; }
   pid_t pid() const noexcept { return pid_; }
   const std::string& log_file() const noexcept { return log_file_; }
+  /// What it has done so far; both grow while it works, however little of the processor it gets.
+  struct Work {
+    Duration processor{};         // its own, without its children
+    std::uint64_t said_bytes = 0; // also by its children
+  };
+  Work work() const noexcept;
   bool has_ended() noexcept {
     reap(false);
     return gone_;
@@ -57,6 +63,7 @@ class EngineProcess {
   pid_t pid_ = -1;
   bool gone_ = false;
   int status_ = 0;
+  std::uint64_t said_bytes_ = 0;
   std::unique_ptr<Watch> watch_;
 };
 

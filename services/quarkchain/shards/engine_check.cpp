@@ -17,12 +17,12 @@ std::uint64_t system_time() {
 } // namespace
 
 EngineCheck::EngineCheck(const QuarkChainConfig& config, const ShardConfig& shard, std::unique_ptr<Store> store,
-                         EngineSettings settings, bool history, LogSink log)
+                         EngineSettings settings, bool history, ShardLog log)
     : keeper_(std::move(settings), shard.full_shard_id, 0, log),
       shard_(
           config, shard, std::move(store),
-          [this](const QuarkChainConfig& all, const ShardConfig& of, const Store&) {
-            return keeper_.make_executor(all, of, &system_time);
+          [this](const QuarkChainConfig& all, const ShardConfig& of, const Store& in) {
+            return keeper_.make_executor(all, of, in, &system_time);
           },
           history, log) {}
 

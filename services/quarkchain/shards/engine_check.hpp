@@ -19,7 +19,7 @@ class EngineCheck {
  public:
   /// The configurations must outlive it; `store` is only read. Errors: ConfigFailure, AnotherDatabase, StoreFailure.
   EngineCheck(const QuarkChainConfig& config, const ShardConfig& shard, std::unique_ptr<Store> store,
-              EngineSettings settings, bool history, LogSink log);
+              EngineSettings settings, bool history, ShardLog log);
   EngineCheck(const EngineCheck&) = delete;
   ~EngineCheck() { stop(); }
 

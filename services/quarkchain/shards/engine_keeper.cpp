@@ -20,20 +20,52 @@ using namespace std::chrono_literals;
 constexpr Duration ends_counted_for = 10min;
 constexpr Duration pause_max = 30s;
 constexpr Duration between_tries = 100ms;
+constexpr int start_deadlines_max = 10; // however busily it starts
+
+std::int64_t ms_of(Duration duration) { return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count(); }
+
+/// How long a start is waited for: programs of this kind need some seconds of processor time, which on a busy machine
+/// are minutes. So what counts is that it works.
+class StartPatience {
+ public:
+  StartPatience(Duration deadline, TimePoint now) : deadline_(deadline), began_(now), progress_(now) {}
+
+  /// Why it is over; empty while it is not. `work`: of a process that is ours.
+  std::string over(TimePoint now, const std::optional<EngineProcess::Work>& work) {
+    if (work && (work->said_bytes != seen_.said_bytes || work->processor != seen_.processor)) {
+      seen_ = *work;
+      progress_ = now;
+    }
+    if (seen_.processor >= deadline_)
+      return fmt::format("does not answer after {} ms of processor time", ms_of(seen_.processor));
+    if (now - progress_ >= deadline_)
+      return fmt::format("does not answer, and has done nothing for {} ms", ms_of(deadline_));
+    if (now - began_ >= deadline_ * start_deadlines_max)
+      return fmt::format("does not answer after {} ms", ms_of(now - began_));
+    return {};
+  }
+
+ private:
+  Duration deadline_;
+  TimePoint began_;
+  TimePoint progress_;
+  EngineProcess::Work seen_;
+};
 
 } // namespace
 
-EngineKeeper::EngineKeeper(EngineSettings settings, std::uint32_t full_shard_id, std::size_t place, LogSink log)
+EngineKeeper::EngineKeeper(EngineSettings settings, std::uint32_t full_shard_id, std::size_t place, ShardLog log)
     : settings_(std::move(settings)), full_shard_id_(full_shard_id), place_(place), log_(std::move(log)) {}
 
 void EngineKeeper::log(LogLevel level, const std::string& text) const {
-  if (log_) log_(level, fmt::format("shard {}: the execution layer {}", shard_text(full_shard_id_), text));
+  if (log_) log_(nullptr, level, fmt::format("shard {}: the execution layer {}", shard_text(full_shard_id_), text));
 }
 
 ShardExecutor EngineKeeper::make_executor(const QuarkChainConfig& config, const ShardConfig& shard,
-                                          std::function<std::uint64_t()> unix_time) {
+                                          const Store& store, std::function<std::uint64_t()> unix_time) {
   EngineExecutorOptions options;
   options.bridge = settings_.bridge;
+  options.store = &store;
   options.engine.deadlines = settings_.deadlines;
   options.engine.transactions_max = settings_.transactions_max;
   options.engine.unix_time = std::move(unix_time);
@@ -97,7 +129,7 @@ awaitable<void> EngineKeeper::begin(EngineKeeper* self, trunkline::Executor exec
 /// Until it answers, which takes programs of this kind some seconds.
 awaitable<void> EngineKeeper::connect(EngineKeeper* self) {
   const trunkline::Executor executor = co_await asio::this_coro::executor;
-  const TimePoint give_up = Clock::of(executor).now() + self->settings_.start_deadline;
+  StartPatience patience(self->settings_.start_deadline, Clock::of(executor).now());
   for (;;) {
     EngineAddress address = self->settings_.running ? self->settings_.running(self->full_shard_id_)
                                                     : self->process_->address();
@@ -109,10 +141,9 @@ awaitable<void> EngineKeeper::connect(EngineKeeper* self) {
       why = down.what();
     }
     if (self->process_ && self->process_->has_ended()) throw ExecutorDown("it ended while it started");
-    if (Clock::of(executor).now() >= give_up)
-      throw ExecutorDown(fmt::format("does not answer after {} s: {}",
-                                     std::chrono::duration_cast<std::chrono::seconds>(self->settings_.start_deadline).count(),
-                                     why));
+    const auto work = self->process_ ? std::optional(self->process_->work()) : std::nullopt;
+    const std::string over = patience.over(Clock::of(executor).now(), work);
+    if (!over.empty()) throw ExecutorDown(over + ": " + why);
     co_await sleep_for(between_tries);
   }
 }
@@ -150,8 +181,7 @@ awaitable<void> EngineKeeper::keep(EngineKeeper* self, std::shared_ptr<void>) {
       self->log(LogLevel::error, fmt::format("{}; it has ended {} times in 10 minutes, and the shard stays down", why, ends_max));
       co_return;
     }
-    self->log(LogLevel::warning, fmt::format("{}; again in {} ms", why,
-                                             std::chrono::duration_cast<std::chrono::milliseconds>(*pause).count()));
+    self->log(LogLevel::warning, fmt::format("{}; again in {} ms", why, ms_of(*pause)));
     co_await sleep_for(*pause);
     try {
       co_await begin(self, executor);

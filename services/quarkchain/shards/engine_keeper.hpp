@@ -22,12 +22,12 @@ class EngineKeeper {
  public:
   static constexpr std::size_t ends_max = 5;
 
-  EngineKeeper(EngineSettings settings, std::uint32_t full_shard_id, std::size_t place, LogSink log);
+  EngineKeeper(EngineSettings settings, std::uint32_t full_shard_id, std::size_t place, ShardLog log);
   EngineKeeper(const EngineKeeper&) = delete;
   EngineKeeper& operator=(const EngineKeeper&) = delete;
 
   /// The shard's executor, which the shard owns.
-  ShardExecutor make_executor(const QuarkChainConfig& config, const ShardConfig& shard,
+  ShardExecutor make_executor(const QuarkChainConfig& config, const ShardConfig& shard, const Store& store,
                               std::function<std::uint64_t()> unix_time);
   /// Starts it and waits until the shard can use it; does nothing the second time. `shard` must outlive this, and `owner`
   /// keeps both while this works. Errors: ConfigFailure when it cannot be started or is another one.
@@ -56,7 +56,7 @@ class EngineKeeper {
   EngineSettings settings_;
   std::uint32_t full_shard_id_;
   std::size_t place_;
-  LogSink log_;
+  ShardLog log_;
   std::shared_ptr<Trouble> trouble_ = std::make_shared<Trouble>();
   const EngineGenesis* genesis_ = nullptr;
   std::shared_ptr<Engine> engine_;

@@ -18,6 +18,8 @@ struct EngineSettings {
   bool bridge = false;
   EngineDeadlines deadlines;
   std::size_t transactions_max = 20; // of a block
+  /// For a start, from the last sign that it works: processor time that it has used, anything that it has said. One
+  /// that has used as much processor time as this, or taken ten times as long altogether, is given up all the same.
   Duration start_deadline = std::chrono::seconds(60);
   Duration pause_first = std::chrono::seconds(1); // doubled with each end
 };

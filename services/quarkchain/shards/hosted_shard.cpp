@@ -18,14 +18,14 @@ constexpr std::size_t answers_max = 1000; // for one action: a bound for what no
 } // namespace
 
 HostedShard::HostedShard(const QuarkChainConfig& config, const ShardConfig& shard, std::unique_ptr<Store> store,
-                         const MakeExecutor& make_executor, bool history, LogSink log)
+                         const MakeExecutor& make_executor, bool history, ShardLog log)
     : store_(std::move(store)), executor_(make_executor(config, shard, *store_)),
       cl_(config, shard, *store_, *executor_.executor, history), work_(cl_), reads_(cl_), log_(std::move(log)) {
   if (executor_.engine) engine_away_ = "it has not been started";
   const Executor& executor = *executor_.executor;
   if (log_)
-    log_(LogLevel::info, fmt::format("shard {}: executor {} runs {}", shard_text(shard.full_shard_id), executor.name(),
-                                     executor.capabilities().text()));
+    log_(nullptr, LogLevel::info, fmt::format("shard {}: executor {} runs {}", shard_text(shard.full_shard_id),
+                                              executor.name(), executor.capabilities().text()));
 }
 
 /// What the consensus layer throws, in the words of whoever asked.
@@ -43,7 +43,7 @@ template <class Action> auto HostedShard::guarded(Refusal code, Action&& action)
     throw Refused(Refusal::failed, name + down.what());
   } catch (const CapabilityMissing& missing) {
     if (said_ != missing.what() && log_)
-      log_(LogLevel::warning, fmt::format("{}follows no further: {}", name, missing.what()));
+      log_("follows no further", LogLevel::warning, fmt::format("{}follows no further: {}", name, missing.what()));
     said_ = missing.what();
     throw Refused(Refusal::failed, name + missing.what());
   }

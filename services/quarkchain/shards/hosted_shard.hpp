@@ -17,6 +17,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -28,13 +29,17 @@ struct ShardExecutor {
   std::shared_ptr<Engine> engine; // null for one in this process
 };
 
+/// The log of the slave that a shard is part of. `kind`: of a line that far sides can cause as often as they like, which
+/// is then limited in rate; null for what only this side's own doings cause.
+using ShardLog = std::function<void(const char* kind, LogLevel level, std::string_view text)>;
+
 class HostedShard {
  public:
   using MakeExecutor = std::function<ShardExecutor(const QuarkChainConfig&, const ShardConfig&, const Store&)>;
 
   /// `config` must outlive it. Errors: ConfigFailure, AnotherDatabase, StoreFailure.
   HostedShard(const QuarkChainConfig& config, const ShardConfig& shard, std::unique_ptr<Store> store,
-              const MakeExecutor& make_executor, bool history, LogSink log);
+              const MakeExecutor& make_executor, bool history, ShardLog log);
   HostedShard(const HostedShard&) = delete;
   HostedShard& operator=(const HostedShard&) = delete;
 
@@ -117,7 +122,7 @@ class HostedShard {
   ShardWork work_;
   ShardReads reads_;
   ShardPeers peers_;
-  LogSink log_;
+  ShardLog log_;
   std::string engine_away_; // why nothing is asked; empty while it runs
   std::string said_; // the reason for which it stopped, when it was logged last
 };

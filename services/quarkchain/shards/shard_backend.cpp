@@ -38,6 +38,7 @@ namespace trunkline::quarkchain {
 namespace {
 
 constexpr std::size_t blocks_per_sync_request = 100;
+constexpr std::uint32_t engine_page_max = 400; // accounts of an execution layer that are added up for one answer
 constexpr std::size_t announcements_max = 4096; // under way; more are not made
 
 /// What the executor lacks, as a refusal.
@@ -139,6 +140,13 @@ class HostedShardsBackend final : public ShardBackend, public std::enable_shared
   void log(const char* kind, LogLevel level, std::string_view text) noexcept {
     lines_.write(kind, level, text, TimePoint(std::chrono::seconds(now())));
   }
+  /// The same for parts of this, which say of each line whether it is one of these.
+  ShardLog shard_log() {
+    return [this](const char* kind, LogLevel level, std::string_view text) {
+      if (kind) log(kind, level, text);
+      else lines_.write(level, text);
+    };
+  }
   std::uint64_t now() const { return options_.unix_time(); }
   /// Ours and existing, or Refused.
   HostedShard& shard(std::uint32_t branch);
@@ -185,14 +193,14 @@ HostedShardsBackend::HostedShardsBackend(ShardBackendOptions options)
     HostedShard::MakeExecutor make_executor = &make_transfers_executor;
     if (options_.engine) {
       EngineKeeper& keeper =
-          engines_.try_emplace(id, *options_.engine, id, engines_.size(), options_.log).first->second;
-      make_executor = [&keeper](const QuarkChainConfig& all, const ShardConfig& shard, const Store&) {
-        return keeper.make_executor(all, shard, &system_time); // of tokens, which the other process looks at
+          engines_.try_emplace(id, *options_.engine, id, engines_.size(), shard_log()).first->second;
+      make_executor = [&keeper](const QuarkChainConfig& all, const ShardConfig& shard, const Store& in) {
+        return keeper.make_executor(all, shard, in, &system_time); // of tokens, which the other process looks at
       };
     }
     HostedShard& of = shards_
                           .try_emplace(id, options_.config, *config, options_.open_store(id), make_executor,
-                                       options_.transaction_history, options_.log)
+                                       options_.transaction_history, shard_log())
                           .first->second;
     LocalMiner::Options with;
     with.unix_time = options_.unix_time;
@@ -776,9 +784,11 @@ awaitable<GetTotalBalanceResponse> HostedShardsBackend::on(GetTotalBalanceReques
   HostedShard& of = shard(request.branch.value);
   if (!of.cl().database().holds_minor(request.minor_block_hash))
     throw Refused(Refusal::failed, fmt::format("minor block {} is not held", request.minor_block_hash.hex()));
+  // An execution layer may have to be asked for each account: the rest is another page.
+  const std::uint32_t limit = options_.engine ? std::min(request.limit, engine_page_max) : request.limit;
   const auto sum = [&] {
     return or_refused([&] {
-      return of.reads().total_balance(request.minor_block_hash, request.token_id, request.start, request.limit);
+      return of.reads().total_balance(request.minor_block_hash, request.token_id, request.start, limit);
     });
   };
   std::pair<BigUint, Hash256> sums = co_await of.answered(sum);

@@ -130,6 +130,14 @@ class AnExecutionLayerUnderAPythonMaster:
         blocks += [self.cluster.wallet("getRootBlockByHeight", hex(height)) for height in range(1, last + 1)]
         equal(balance(self.cluster, MINER), sum(int(one["balance"], 16) for block in blocks for one in block["coinbase"]))
 
+    def check_the_total_of_all_balances_is_that_of_the_accounts_that_there_are(self):
+        block = self.cluster.wallet("getMinorBlockByHeight", hex(OWN_KEY))["hash"] + f"{OWN_KEY:08x}"
+        every = self.cluster.wallet("getTotalBalance", block, None, "0x8bb0", None, "0x64")
+        equal((int(every["totalBalance"], 16), int(every["next"], 16)), (sum(balance(self.cluster, who) for who in (RICH, SMALL, MINER)), 0))
+        first = self.cluster.wallet("getTotalBalance", block, None, "0x8bb0", None, "0x1")
+        rest = self.cluster.wallet("getTotalBalance", block, None, "0x8bb0", first["next"], "0x64")
+        equal(int(first["totalBalance"], 16) + int(rest["totalBalance"], 16), int(every["totalBalance"], 16))
+
     def check_after_a_kill_of_the_execution_layer_nothing_is_lost_and_its_shard_goes_on(self):
         self.height = self.master.stats()[str(OWN)]
         self.before = self.told(self.height)
@@ -162,6 +170,26 @@ class AnExecutionLayerUnderAPythonMaster:
         equal(self.told(self.height), self.before)
         again = self.send(self.contract[2:42])
         equal((again["status"], again["logs"]), ("0x1", self.logs(self.master.stats()[str(OWN)])[1:]))
+        self.mine()
+
+    def check_a_branch_that_is_left_and_comes_back_has_its_receipts_and_logs(self):
+        below = self.mine()
+        left = self.mine()
+        called = self.send(self.contract[2:42])
+        receipt = lambda: self.cluster.wallet("eth_getTransactionReceipt", called["transactionId"])
+        tip = self.master.minor_tip(branch=OWN)
+        logs = self.logs(tip["height"])
+        equal(called["status"], "0x1")
+
+        self.master.fork_root_block(parent=below["hash"], minors=left["minors"])
+        equal((self.master.minor_tip(branch=OWN)["height"], receipt()), (tip["height"] - 1, None))
+        equal(self.master.mine_minor_block(branch=OWN)["transactions"], 1)  # it waited again
+        other = receipt()
+        equal((other["status"], other["blockHash"] == called["blockHash"]), ("0x1", False))
+
+        self.master.fork_root_block(parent=left["hash"], minors=[[OWN, tip["hash"]]])
+        equal((self.master.minor_tip(branch=OWN), receipt(), self.logs(tip["height"])), (tip, called, logs))
+        equal(self.told(self.height), self.before)
         self.mine()
 
     def check_the_real_master_s_check_db_passes(self):

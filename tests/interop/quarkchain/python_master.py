@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -74,7 +75,22 @@ class Verbs:
         """Makes a block of what the slaves have, adds it, and broadcasts it: nothing is proved with POW_SIMULATE."""
         block = await self.master.get_next_block_to_mine(Address.create_empty_account(), None)
         await self.master.add_root_block(block)
-        return dict(described(block), minor_headers=[[header.branch.value, header.height] for header in block.minor_block_header_list])
+        headers = block.minor_block_header_list
+        return dict(described(block), minor_headers=[[header.branch.value, header.height] for header in headers],
+                    minors=[[header.branch.value, header.get_hash().hex()] for header in headers])
+
+    async def fork_root_block(self, parent, minors):
+        """A root block on one that need not be the tip, heavier than the tip; `minors` are what it confirms, each its branch and hash."""
+        state, nobody = self.master.root_state, Address.create_empty_account()
+        below = state.db.get_root_block_header_by_hash(bytes.fromhex(parent))
+        headers = [(await self.master.get_minor_block_by_hash(bytes.fromhex(hash), Branch(branch), False))[0].header for branch, hash in minors]
+        created = max(below.create_time + 1, int(time.time()), *(header.create_time for header in headers))
+        block = below.create_block_to_append(create_time=created, difficulty=state.tip.total_difficulty - below.total_difficulty + 1, address=nobody)
+        block.minor_block_header_list = headers
+        block.finalize(coinbase_tokens=state._calculate_root_block_coinbase([header.get_hash() for header in headers], block.header.height),
+                       coinbase_address=nobody)
+        await self.master.add_root_block(block)
+        return described(block)
 
     async def mine_minor_block(self, branch):
         """A block that the shard's slave makes and is given back."""

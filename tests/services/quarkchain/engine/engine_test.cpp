@@ -15,6 +15,8 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -331,6 +333,32 @@ TEST_CASE(
   }
   CHECK(why.find("another genesis: expected ") != std::string::npos);
   CHECK(why.find("seen " + another.hex()) != std::string::npos);
+}
+
+TEST_CASE("engine: a start is given up after so long without a sign of work, or after so much work without an answer") {
+  std::string directory = "/tmp/trunkline-engine-XXXXXX";
+  REQUIRE(::mkdtemp(directory.data()));
+  const auto refusal_of = [&](const char* command) -> std::string {
+    EngineSettings settings;
+    settings.command = command;
+    settings.directory_of = [&](std::uint32_t) { return directory; };
+    settings.start_deadline = 200ms;
+    EngineBench bench(settings);
+    try {
+      bench.open();
+    } catch (const ConfigFailure& failure) {
+      return failure.what();
+    }
+    return "nothing";
+  };
+
+  const std::string idle = refusal_of("tail -f {genesis}");
+  const std::string busy = refusal_of("awk BEGIN{while(1);}");
+  std::filesystem::remove_all(directory);
+
+  CHECK(idle.find("does not answer, and has done nothing for 200 ms") != std::string::npos);
+  CHECK(busy.find("does not answer after ") != std::string::npos); // so much of either time: which one, the machine decides
+  CHECK(busy.find("its log is " + directory) != std::string::npos);
 }
 
 TEST_CASE("engine: one that ends again and again is given up, and the slave goes on") {

@@ -15,6 +15,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -308,6 +309,30 @@ TEST_CASE("shard backend: a block that needs contracts is not called invalid, an
   CHECK(bench.log.has_line("follows no further"));
   CHECK(bench.around->reports.size() == 1);
   CHECK(balance(bench, code) == BigUint(1));
+}
+
+TEST_CASE("shard backend: blocks that cannot be followed are named ten times, however many come") {
+  Settings settings;
+  settings.alloc = fmt::format(
+      "\"{}00000000\": {{\"QKC\": 1000000000000000000}}, "
+      "\"00000000000000000000000000000000000000aa00000000\": {{\"balances\": {{\"QKC\": 1}}, "
+      "\"code\": \"0x6001\"}}",
+      Signer(1).address.hex());
+  Bench bench(settings);
+  begin(bench);
+  MinorBlock block = next_block(bench);
+  block.tx_list.push_back(bench.transfer(0, 1, 0, *Recipient::from_hex("00000000000000000000000000000000000000aa")));
+  block.meta.hash_merkle_root = merkle_root(block.tx_list);
+  block.header.hash_meta = hash_of(block.meta);
+  bench.around->peer_ids = {7};
+
+  for (std::uint8_t miner = 1; miner <= 40; ++miner) {
+    block.header.coinbase_address.recipient = Signer(miner).address; // another block each time
+    run(bench.backend->on(PeerShard{own, 7}, relaying(block)));
+  }
+
+  const auto names_it = [](const std::string& line) { return line.find("follows no further") != line.npos; };
+  CHECK(std::ranges::count_if(bench.log.lines(), names_it) == 10);
 }
 
 TEST_CASE("shard backend: a peer's invalid block is its fault, one whose parent is unknown is not") {
