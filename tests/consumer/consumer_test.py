@@ -28,6 +28,7 @@ from checks import check, finish  # noqa: E402
 BUILD, COMPILER, SANITIZERS = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3]
 SANITIZED = SANITIZERS != "none"
 CLANG, GCC = "clang++-19", "g++-12"
+LINKERS = ["lld", "bfd"]
 
 
 def run(command, cwd=None, **environment):
@@ -63,8 +64,9 @@ class Consumer:
         self.out.mkdir()
         libraries = next(installed.rglob("libtrunkline.*")).parent
         root = str(installed).removesuffix(installed_prefix(installed))
+        self.shared = work / "shared"
         self.environment = {"PKG_CONFIG_PATH": str(libraries / "pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": root,
-                            "LD_LIBRARY_PATH": str(libraries)}
+                            "LD_LIBRARY_PATH": f"{libraries}:{self.shared}"}
 
     def built(self, code, output):
         check(f"{self.name}: builds", code == 0, output[-4000:])
@@ -84,12 +86,34 @@ def sanitizer_flags():
     return f" -fsanitize={SANITIZERS} -fno-omit-frame-pointer" if SANITIZED else ""
 
 
-def by_pkg_config(consumer, compiler, flags, link):
+def by_pkg_config(consumer, compiler, flags):
+    """Compiled once, and linked by both linkers, then with a shared library."""
     flags += sanitizer_flags()
-    code, output = run(["make", "-C", HERE / "pkgconfig", f"OUT={consumer.out}", f"CXX={compiler}", f"CXXFLAGS={flags}",
-                        f"LDFLAGS={link}"], **consumer.environment)
-    if consumer.built(code, output):
-        consumer.runs(consumer.out / "program")
+    for linker in LINKERS:
+        (consumer.out / "program").unlink(missing_ok=True)
+        code, output = run(["make", "-C", HERE / "pkgconfig", f"OUT={consumer.out}", f"CXX={compiler}", f"CXXFLAGS={flags}",
+                            f"LDFLAGS=-fuse-ld={linker}"], **consumer.environment)
+        if consumer.built(code, output):
+            consumer.runs(consumer.out / "program")
+    objects = [consumer.out / "main.o", consumer.out / "other_asio.o"]
+    if not SANITIZED and all(path.exists() for path in objects):
+        shared = consumer.out / "shared"
+        code, output = run([compiler, *flags.split(), "-o", shared, *objects, consumer.shared / "libtrunkline.so.0"])
+        if consumer.built(code, output):
+            _, needed = run(["readelf", "-d", shared])
+            check(f"{consumer.name}: uses the shared library and none of what that uses",
+                  "[libtrunkline.so.0]" in needed and not re.search(r"libprotobuf|libssl|libfmt|libspdlog", needed), needed)
+            consumer.runs(shared)
+
+
+def share(installed, directory):
+    """The shared library, made of the objects of the static one as meson makes it: these are position independent."""
+    directory.mkdir()
+    _, packages = run(["pkg-config", "--libs", "protobuf", "openssl", "fmt"])
+    code, output = run([COMPILER, "-shared", "-fuse-ld=lld", "-o", directory / "libtrunkline.so.0", "-Wl,-soname,libtrunkline.so.0",
+                        f"-Wl,--version-script={ROOT / 'packaging' / 'exported.map'}", "-Wl,--no-undefined", "-Wl,--whole-archive",
+                        next(installed.rglob("libtrunkline.a")), "-Wl,--no-whole-archive", *packages.split(), "-pthread"])
+    check("the shared library links", code == 0, output[-2000:])
 
 
 def by_cmake(consumer, compiler):
@@ -210,9 +234,11 @@ def main():
         work = pathlib.Path(directory)
         installed = install(work / "installed")
         headers_are_ours_alone(installed)
+        if not SANITIZED:
+            share(installed, work / "shared")
         jobs = {
-            "pkg-config": lambda one: by_pkg_config(one, COMPILER, "-O0", "-fuse-ld=lld"),
-            "pkg-config-release": lambda one: by_pkg_config(one, COMPILER, "-O2 -DNDEBUG", "-fuse-ld=bfd"),
+            "pkg-config": lambda one: by_pkg_config(one, COMPILER, "-O0"),
+            "pkg-config-release": lambda one: by_pkg_config(one, COMPILER, "-O2 -DNDEBUG"),
             "cmake": lambda one: by_cmake(one, COMPILER),
             "subproject": lambda one: by_subproject(one, COMPILER),
             "refusals": refusals,
@@ -222,7 +248,7 @@ def main():
             jobs["fetch"] = lambda one: by_fetch(one, COMPILER)
             other = GCC if COMPILER == CLANG else CLANG
             if shutil.which(other):
-                jobs[f"pkg-config-{other}"] = lambda one: by_pkg_config(one, other, "-O0 -w", "-fuse-ld=bfd")
+                jobs[f"pkg-config-{other}"] = lambda one: by_pkg_config(one, other, "-O0 -w")
         with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("TRUNKLINE_JOBS") or 2)) as pool:
             for future in [pool.submit(job, Consumer(work, installed, name)) for name, job in jobs.items()]:
                 future.result()
