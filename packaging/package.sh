@@ -1,25 +1,22 @@
 #!/usr/bin/env bash
 # Debian packages of this tree, and a look at whether they are of use.
 
-# ./dev package [--kind KIND] [--fresh-root DIRECTORY]
+# ./dev package [--fresh-root DIRECTORY]
 #   Builds the Debian packages into build/packages, asks lintian about them, unpacks them into an empty directory and
 #   compiles README's program against them, with the shared library and with the static one.
-#   --kind  compiled as .ci/kinds/KIND.ini says; release unless told
 #   --fresh-root  also installs them with apt in a Debian 12 of its own in that directory, which debootstrap makes when it
 #           is empty, and compiles and runs README's program there; needs root, and a mirror
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build_root=${TRUNKLINE_BUILD_ROOT:-$repository/build}
-kind=release fresh_root=
+fresh_root=
 while [ $# -gt 0 ]; do
   case "$1" in
-    --kind) kind=${2:-} && shift 2 ;;
     --fresh-root) fresh_root=${2:-} && shift 2 ;;
     *) echo "package: unknown argument $1; see ./dev package --help" >&2; exit 1 ;;
   esac
 done
-[ -f "$repository/.ci/kinds/$kind.ini" ] || { echo "package: there is no kind $kind" >&2; exit 1; }
 fail() { printf 'package: %s\n' "$*" >&2; exit 1; }
 [ -z "$fresh_root" ] || [ "$(id -u)" = 0 ] || fail "--fresh-root needs root"
 
@@ -29,12 +26,11 @@ build=$build_root/package
 export CCACHE_BASEDIR=$repository CCACHE_NOHASHDIR=1
 if [ ! -f "$build/build.ninja" ]; then
   mkdir -p "$build_root"
-  # Debian's flags against exploits; the kind says how much is optimized.
+  # Debian's flags against exploits; package.ini says how much is optimized.
   flags() { DEB_BUILD_MAINT_OPTIONS='hardening=+all reproducible=-fixfilepath' DEB_CXXFLAGS_MAINT_STRIP='-g -O2' dpkg-buildflags --get "$1"; }
   CXXFLAGS="$(flags CXXFLAGS) $(flags CPPFLAGS)" LDFLAGS=$(flags LDFLAGS) meson setup "$build" "$repository" \
-    --native-file "$repository/.ci/kinds/$kind.ini" --native-file "$repository/.ci/kinds/ccache.ini" \
-    --prefix=/usr --libdir="lib/$triplet" -Ddefault_library=both -Dtests=false -Dquarkchain=false -Dplanted_bugs=false \
-    >"$build_root/package.log" 2>&1 || { cat "$build_root/package.log" >&2; fail "meson setup failed"; }
+    --native-file "$repository/packaging/package.ini" --native-file "$repository/.ci/kinds/ccache.ini" \
+    --libdir="lib/$triplet" >"$build_root/package.log" 2>&1 || { cat "$build_root/package.log" >&2; fail "meson setup failed"; }
 fi
 ninja -C "$build" -j "${TRUNKLINE_JOBS:-$(nproc)}"
 
@@ -59,13 +55,13 @@ grep -q 'run(both_ways)' "$work/readme.cpp" || fail "README.md has no program"
 for package in "$build_root"/packages/*.deb; do dpkg-deb -x "$package" "$work/root"; done
 export PKG_CONFIG_PATH=$work/root/usr/lib/$triplet/pkgconfig PKG_CONFIG_SYSROOT_DIR=$work/root
 export LD_LIBRARY_PATH=$work/root/usr/lib/$triplet
+TIMEFORMAT="README's program, compiled in %R s, %U s of a processor"
 compile() { # OUTPUT [FLAG...]: with the flags of pkg-config
-  local output=$1 started=$SECONDS
+  local output=$1
   shift
   # shellcheck disable=SC2046 # flags are words
-  clang++-19 -std=c++20 -o "$output" "$work/readme.cpp" $(pkg-config --cflags trunkline) "$@" || fail "README's program does not compile"
+  time clang++-19 -std=c++20 -o "$output" "$work/readme.cpp" $(pkg-config --cflags trunkline) "$@" || fail "README's program does not compile"
   "$output" | tail -n 1
-  echo "README's program, compiled and run in $((SECONDS - started)) s"
 }
 # shellcheck disable=SC2046
 compile "$work/shared" $(pkg-config --libs trunkline)
@@ -87,19 +83,7 @@ if [ -n "$fresh_root" ]; then
   mkdir -p "$fresh_root/packages"
   rm -f "$fresh_root"/packages/*
   cp "$build_root"/packages/*.deb "$work/readme.cpp" "$fresh_root/packages/"
-  chroot "$fresh_root" /bin/sh -ec '
-    export DEBIAN_FRONTEND=noninteractive
-    cd /packages
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends clang-19 pkg-config libstdc++-12-dev ./*.deb >/packages/apt.log 2>&1 || { tail /packages/apt.log; exit 1; }
-    started=$(date +%s)
-    clang++-19 -std=c++20 readme.cpp -o readme $(pkg-config --cflags --libs trunkline)
-    ./readme | tail -n 1
-    taken=$(($(date +%s) - started))
-    echo "in a fresh Debian 12: README'"'"'s program, compiled and run in $taken s"
-    trunkline --version
-    test -f /usr/share/man/man1/trunkline.1.gz
-    [ "$taken" -lt 10 ] || { echo "more than ten seconds"; exit 1; }
-  ' || fail "the packages are of no use in a fresh Debian 12"
+  cp "$repository/packaging/try_in_root.sh" "$fresh_root/packages/"
+  chroot "$fresh_root" /bin/bash /packages/try_in_root.sh || fail "the packages are of no use in a fresh Debian 12"
 fi
 ls -l "$build_root"/packages/*.deb
