@@ -78,8 +78,10 @@ if [ -n "$fresh_root" ]; then
       { tail -n 5 "$build_root/package.log" >&2; fail "debootstrap failed; the whole output is in $build_root/package.log"; }
   fi
   # What this machine asks for packages, the fresh one asks, too.
-  cp /etc/apt/sources.list "$fresh_root/etc/apt/" 2>/dev/null || true
-  cp /etc/apt/sources.list.d/* "$fresh_root/etc/apt/sources.list.d/" 2>/dev/null || true
+  : >"$fresh_root/etc/apt/sources.list"
+  for list in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+    if [ -f "$list" ]; then cp "$list" "$fresh_root${list%/*}/"; fi
+  done
   mkdir -p "$fresh_root/packages"
   rm -f "$fresh_root"/packages/*
   cp "$build_root"/packages/*.deb "$work/readme.cpp" "$fresh_root/packages/"
