@@ -7,7 +7,8 @@
 
 namespace trunkline::sync {
 
-Basis::Basis(Root& root, const std::vector<std::string>& paths, std::uint64_t seed, bool prefix)
+Basis::Basis(Root& root, const std::vector<std::string>& paths, std::uint64_t file_bytes, std::uint64_t seed,
+             bool prefix)
     : seed_(seed), prefix_(prefix) {
   std::uint64_t size = 0;
   for (const std::string& path : paths) {
@@ -20,12 +21,12 @@ Basis::Basis(Root& root, const std::vector<std::string>& paths, std::uint64_t se
     part.status = *status;
     parts_.push_back(std::move(part));
   }
-  block_bytes_ = BlockSums::block_bytes_for(size);
+  sizes_ = SumSizes::for_basis(size, file_bytes);
   for (Part& part : parts_) {
     part.begin = bytes_;
-    part.bytes = prefix_ ? part.status.size : part.status.size - part.status.size % block_bytes_;
+    part.bytes = prefix_ ? part.status.size : part.status.size - part.status.size % sizes_.block_bytes;
     // More blocks than there may be: the rest of the files is of no use.
-    if (!prefix_) part.bytes = std::min(part.bytes, std::uint64_t{BlockSums::blocks_max} * block_bytes_ - bytes_);
+    if (!prefix_) part.bytes = std::min(part.bytes, std::uint64_t{BlockSums::blocks_max} * sizes_.block_bytes - bytes_);
     bytes_ += part.bytes;
   }
 }

@@ -20,11 +20,11 @@ namespace trunkline::sync {
 /// Files, as they were when somebody looked. Of each the whole blocks count; of a prefix all that was there.
 class Basis {
  public:
-  /// `prefix`: the first of the paths is taken for the beginning of the new file, and nothing is summed.
+  /// Of a new file of `file_bytes`. `prefix`: the first of the paths is taken for its beginning, and nothing is summed.
   /// Errors: FileError.
-  Basis(Root& root, const std::vector<std::string>& paths, std::uint64_t seed, bool prefix);
+  Basis(Root& root, const std::vector<std::string>& paths, std::uint64_t file_bytes, std::uint64_t seed, bool prefix);
 
-  std::size_t block_bytes() const noexcept { return block_bytes_; }
+  const SumSizes& sizes() const noexcept { return sizes_; }
   std::uint64_t seed() const noexcept { return seed_; }
   std::uint64_t prefix_bytes() const noexcept { return prefix_ ? bytes_ : 0; }
   /// What copies may be made of.
@@ -41,7 +41,7 @@ class Basis {
   };
 
   std::vector<Part> parts_;
-  std::size_t block_bytes_ = 0;
+  SumSizes sizes_;
   const std::uint64_t seed_;
   const bool prefix_;
   std::uint64_t bytes_ = 0;

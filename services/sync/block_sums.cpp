@@ -117,58 +117,75 @@ std::uint64_t strong_sum(std::span<const std::byte> block, std::uint64_t seed) n
   return XXH3_64bits_withSeed(block.data(), block.size(), seed);
 }
 
-std::size_t BlockSums::block_bytes_for(std::uint64_t file_bytes) noexcept {
-  const auto root = static_cast<std::uint64_t>(std::sqrt(static_cast<double>(file_bytes)) / 4);
-  std::uint64_t bytes = std::bit_floor(std::max<std::uint64_t>(root, block_bytes_min));
-  while (bytes < block_bytes_max && file_bytes / bytes > blocks_max) bytes *= 2;
-  return static_cast<std::size_t>(std::min<std::uint64_t>(bytes, block_bytes_max));
+SumSizes SumSizes::for_basis(std::uint64_t basis_bytes, std::uint64_t file_bytes) noexcept {
+  // With blocks of the square root of the size a sum weighs about as much as a change does to the block that it is in,
+  // when there are a few changes; there are more of them in a large file, which a database of gigabytes is.
+  constexpr double usual_max = 8192;
+  const double root = std::sqrt(static_cast<double>(basis_bytes));
+  const double wanted = std::max(std::min(root * std::sqrt(2.0), usual_max), root / 4);
+  SumSizes sizes;
+  sizes.block_bytes = std::clamp(std::bit_floor(static_cast<std::uint64_t>(wanted)),
+                                 std::uint64_t{BlockSums::block_bytes_min}, std::uint64_t{BlockSums::block_bytes_max});
+  while (sizes.block_bytes < BlockSums::block_bytes_max && basis_bytes / sizes.block_bytes > BlockSums::blocks_max)
+    sizes.block_bytes *= 2;
+
+  // Each window of the file may be each of the blocks: of so many random sums one in 2^14 files would find a false one.
+  constexpr int margin_bits = 14;
+  const auto bits_of = [](std::uint64_t count) { return static_cast<int>(std::bit_width(count | 1)) - 1; };
+  const int bits = bits_of(std::max(basis_bytes, file_bytes)) + bits_of(basis_bytes / sizes.block_bytes) + margin_bits -
+                   8 * static_cast<int>(BlockSums::weak_bytes);
+  sizes.strong_bytes = std::clamp(static_cast<std::size_t>(std::max(0, bits) + 7) / 8, BlockSums::strong_bytes_min,
+                                  BlockSums::strong_bytes_max);
+  return sizes;
 }
 
-bool BlockSums::is_block_size(std::uint64_t bytes) noexcept {
-  return bytes >= block_bytes_min && bytes <= block_bytes_max && std::has_single_bit(bytes);
+bool SumSizes::valid() const noexcept {
+  return block_bytes >= BlockSums::block_bytes_min && block_bytes <= BlockSums::block_bytes_max &&
+         std::has_single_bit(block_bytes) && strong_bytes >= BlockSums::strong_bytes_min &&
+         strong_bytes <= BlockSums::strong_bytes_max;
 }
 
 bool BlockSums::append(std::span<const std::byte> encoded, std::size_t sums_max) {
-  const std::size_t count = encoded.size() / sum_bytes;
-  if (encoded.size() % sum_bytes != 0 || count > sums_max || sums.size() > sums_max - count) return false;
-  for (; !encoded.empty(); encoded = encoded.subspan(sum_bytes)) {
+  const std::size_t count = encoded.size() / sum_bytes();
+  if (encoded.size() % sum_bytes() != 0 || count > sums_max || sums.size() > sums_max - count) return false;
+  for (; !encoded.empty(); encoded = encoded.subspan(sum_bytes())) {
     BlockSum sum;
-    sum.weak = static_cast<std::uint32_t>(sync::take(encoded.first(4)));
-    sum.strong = sync::take(encoded.subspan(4, 8));
+    sum.weak = static_cast<std::uint32_t>(sync::take(encoded.first(weak_bytes)));
+    sum.strong = sync::take(encoded.subspan(weak_bytes, sizes.strong_bytes));
     sums.push_back(sum);
   }
   return true;
 }
 
 void BlockSums::encode(std::size_t first, std::size_t count, std::span<std::byte> into) const {
-  for (std::size_t i = first; i < first + count; ++i, into = into.subspan(sum_bytes)) {
-    put(sums[i].weak, into.first(4));
-    put(sums[i].strong, into.subspan(4, 8));
+  for (std::size_t i = first; i < first + count; ++i, into = into.subspan(sum_bytes())) {
+    put(sums[i].weak, into.first(weak_bytes));
+    put(sums[i].strong, into.subspan(weak_bytes, sizes.strong_bytes));
   }
 }
 
-BlockSummer::BlockSummer(std::size_t block_bytes, std::uint64_t seed) {
-  sums_.block_bytes = block_bytes;
+BlockSummer::BlockSummer(SumSizes sizes, std::uint64_t seed) {
+  sums_.sizes = sizes;
   sums_.seed = seed;
 }
 
 void BlockSummer::add_block(std::span<const std::byte> block) {
   RollingSum weak;
   weak.start(block);
-  sums_.sums.push_back({weak.value(), strong_sum(block, sums_.seed)});
+  sums_.sums.push_back({weak.value(), sums_.known_of(strong_sum(block, sums_.seed))});
 }
 
 void BlockSummer::add(std::span<const std::byte> bytes) {
   if (!partial_.empty()) {
-    const std::size_t count = std::min(bytes.size(), sums_.block_bytes - partial_.size());
+    const std::size_t count = std::min(bytes.size(), sums_.sizes.block_bytes - partial_.size());
     partial_.insert(partial_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count));
     bytes = bytes.subspan(count);
-    if (partial_.size() < sums_.block_bytes) return;
+    if (partial_.size() < sums_.sizes.block_bytes) return;
     add_block(partial_);
     partial_.clear();
   }
-  for (; bytes.size() >= sums_.block_bytes; bytes = bytes.subspan(sums_.block_bytes))
-    add_block(bytes.first(sums_.block_bytes));
+  for (; bytes.size() >= sums_.sizes.block_bytes; bytes = bytes.subspan(sums_.sizes.block_bytes))
+    add_block(bytes.first(sums_.sizes.block_bytes));
   partial_.assign(bytes.begin(), bytes.end());
 }
 

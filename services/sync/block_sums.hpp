@@ -42,25 +42,41 @@ struct BlockSum {
   friend bool operator==(const BlockSum&, const BlockSum&) = default;
 };
 
+/// How a file is summed.
+struct SumSizes {
+  std::size_t block_bytes = 0; // a power of two
+  std::size_t strong_bytes = 0; // of each strong sum, from its low end
+
+  /// The sizes with which the sums of so large a basis and what a few changes cost are about balanced, and with which
+  /// hardly ever a file of `file_bytes` has a window that is taken for a block and is none.
+  static SumSizes for_basis(std::uint64_t basis_bytes, std::uint64_t file_bytes) noexcept;
+  /// Whether the far side may say so.
+  bool valid() const noexcept;
+};
+
 /// The sums of a file's blocks, in order; what is left of the file behind the last whole block has none.
 struct BlockSums {
   static constexpr std::size_t block_bytes_min = 512;
   static constexpr std::size_t block_bytes_max = 1 << 20;
   static constexpr std::size_t blocks_max = 4 << 20;
-  static constexpr std::size_t sum_bytes = 12; // on the wire
+  static constexpr std::size_t weak_bytes = 4;
+  static constexpr std::size_t strong_bytes_min = 2;
+  static constexpr std::size_t strong_bytes_max = 8;
 
-  std::size_t block_bytes = block_bytes_min; // a power of two
+  SumSizes sizes{block_bytes_min, strong_bytes_max};
   std::uint64_t seed = 0;
   std::vector<BlockSum> sums; // <= blocks_max
 
-  std::uint64_t bytes() const noexcept { return std::uint64_t{block_bytes} * sums.size(); }
+  std::uint64_t bytes() const noexcept { return std::uint64_t{sizes.block_bytes} * sums.size(); }
+  /// Of one sum on the wire.
+  std::size_t sum_bytes() const noexcept { return weak_bytes + sizes.strong_bytes; }
+  /// The part of a strong sum that is known of the blocks'.
+  std::uint64_t known_of(std::uint64_t strong) const noexcept {
+    return strong & (~std::uint64_t{0} >> (64 - 8 * sizes.strong_bytes));
+  }
 
-  /// The size of blocks with which the sums of so large a file and what a few changes cost are about balanced.
-  static std::size_t block_bytes_for(std::uint64_t file_bytes) noexcept;
-  static bool is_block_size(std::uint64_t bytes) noexcept;
-
-  /// Appends sums as they travel: for each four bytes of the weak and eight of the strong one, little endian. False
-  /// when they are not a whole number of sums, or become more than `sums_max`.
+  /// Appends sums as they travel: for each the bytes of the weak one, then those of the strong one, little endian.
+  /// False when they are not a whole number of sums, or become more than `sums_max`.
   bool append(std::span<const std::byte> encoded, std::size_t sums_max);
   /// The sums [first, first + count) as they travel.
   void encode(std::size_t first, std::size_t count, std::span<std::byte> into) const;
@@ -69,7 +85,7 @@ struct BlockSums {
 /// Makes the sums of a file that is read piece by piece.
 class BlockSummer {
  public:
-  BlockSummer(std::size_t block_bytes, std::uint64_t seed);
+  BlockSummer(SumSizes sizes, std::uint64_t seed);
 
   void add(std::span<const std::byte> bytes);
   /// What is left over of the last block is dropped: another file may begin.

@@ -21,7 +21,7 @@ std::size_t bit_of(std::uint32_t weak, std::size_t bits) noexcept {
 } // namespace
 
 DeltaFinder::DeltaFinder(std::shared_ptr<const BlockSums> sums, bool in_place)
-    : sums_(std::move(sums)), block_bytes_(sums_->block_bytes), in_place_(in_place),
+    : sums_(std::move(sums)), block_bytes_(sums_->sizes.block_bytes), in_place_(in_place),
       heads_(std::bit_ceil(std::max<std::size_t>(16, 2 * sums_->sums.size())), none),
       known_(heads_.size() / 2 * known_bits_per_block / 64), nexts_(sums_->sums.size(), none),
       buffer_(std::max(buffer_bytes, 4 * block_bytes_)) {
@@ -56,43 +56,51 @@ std::span<std::byte> DeltaFinder::space() {
   return std::span(buffer_).subspan(filled_);
 }
 
+/// Of the window. The sum that rolls is made anew behind each match, once somebody needs it.
+std::uint32_t DeltaFinder::weak() {
+  if (!rolls_) rolling_.start(window());
+  rolls_ = true;
+  return rolling_.value();
+}
+
 /// Files change in places: behind a block that was found the next one is likely, and so is the one at the same offset.
-std::uint32_t DeltaFinder::find_expected(std::optional<std::uint64_t>& strong) const {
+/// Either is asked by its strong sum, which most of them pass, and then by the weak one: half of a sum says too little.
+std::uint32_t DeltaFinder::find_expected(std::optional<std::uint64_t>& strong_of_window) {
   const std::uint64_t same = offset() % block_bytes_ == 0 ? offset() / block_bytes_ : none;
   for (const std::uint64_t block : {std::uint64_t{expected_}, same}) {
     if (block >= sums_->sums.size() || !allowed(static_cast<std::uint32_t>(block))) continue;
-    if (!strong) strong = strong_sum(window(), sums_->seed);
-    if (sums_->sums[block].strong == *strong) return static_cast<std::uint32_t>(block);
+    if (!strong_of_window) strong_of_window = strong();
+    if (sums_->sums[block].strong == *strong_of_window && sums_->sums[block].weak == weak())
+      return static_cast<std::uint32_t>(block);
     if (same == expected_) break;
   }
   return none;
 }
 
-std::uint32_t DeltaFinder::look_up(std::uint32_t weak, std::optional<std::uint64_t>& strong) {
-  std::uint32_t block = heads_[weak & (heads_.size() - 1)];
+std::uint32_t DeltaFinder::look_up(std::optional<std::uint64_t>& strong_of_window) {
+  const std::uint32_t sum = weak();
+  std::uint32_t block = heads_[sum & (heads_.size() - 1)];
   bool was_near = false;
   for (int tried = 0; block != none && tried < chain_max; block = nexts_[block], ++tried) {
-    if (sums_->sums[block].weak != weak || !allowed(block)) continue;
-    if (!strong) strong = strong_sum(window(), sums_->seed);
-    if (sums_->sums[block].strong == *strong) return block;
+    if (sums_->sums[block].weak != sum || !allowed(block)) continue;
+    if (!strong_of_window) strong_of_window = strong();
+    if (sums_->sums[block].strong == *strong_of_window) return block;
     was_near = true;
   }
   if (was_near) {
     ++false_matches_;
   } else {
-    missed_ = weak;
+    missed_ = sum;
   }
   return none;
 }
 
 std::uint32_t DeltaFinder::find_block() {
-  std::optional<std::uint64_t> strong; // of the window, once somebody needs it
+  std::optional<std::uint64_t> strong_of_window; // once somebody needs it
   if (!rolls_ || offset() % block_bytes_ == 0)
-    if (const std::uint32_t found = find_expected(strong); found != none) return found;
+    if (const std::uint32_t found = find_expected(strong_of_window); found != none) return found;
   if (false_matches_ >= false_matches_max) return none;
-  if (!rolls_) rolling_.start(window());
-  rolls_ = true;
-  return look_up(rolling_.value(), strong);
+  return look_up(strong_of_window);
 }
 
 /// Moves the window on, by one byte at least, to where it may be a block: all that most bytes of a new file cost.

@@ -59,9 +59,11 @@ class DeltaFinder {
     return !in_place_ || from_of(counted) >= offset();
   }
   std::uint64_t from_of(std::uint32_t block) const noexcept { return std::uint64_t{block} * block_bytes_; }
-  std::uint32_t find_expected(std::optional<std::uint64_t>& strong) const;
+  std::uint32_t weak();
+  std::uint64_t strong() const { return sums_->known_of(strong_sum(window(), sums_->seed)); }
+  std::uint32_t find_expected(std::optional<std::uint64_t>& strong_of_window);
   std::uint32_t find_block();
-  std::uint32_t look_up(std::uint32_t weak, std::optional<std::uint64_t>& strong);
+  std::uint32_t look_up(std::optional<std::uint64_t>& strong_of_window);
   void skip_strangers();
   std::optional<DeltaPiece> take_copy();
   std::optional<DeltaPiece> take_literal();

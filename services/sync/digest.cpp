@@ -7,6 +7,19 @@
 
 namespace trunkline::sync {
 
+namespace {
+
+Digest from_hash(const XXH128_hash_t& hash) noexcept {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, hash);
+  static_assert(sizeof canonical.digest == Digest::bytes_count);
+  Digest digest;
+  Digest::from_bytes({reinterpret_cast<const char*>(canonical.digest), sizeof canonical.digest}, digest);
+  return digest;
+}
+
+} // namespace
+
 struct Digester::State {
   XXH3_state_t* xxh = XXH3_createState();
 
@@ -19,6 +32,10 @@ bool Digest::from_bytes(std::string_view bytes, Digest& into) noexcept {
   return true;
 }
 
+Digest Digest::of(std::span<const std::byte> bytes, std::uint64_t seed) noexcept {
+  return from_hash(XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed));
+}
+
 Digester::Digester(std::uint64_t seed) : state_(std::make_unique<State>()) {
   if (!state_->xxh) throw std::bad_alloc();
   XXH3_128bits_reset_withSeed(state_->xxh, seed);
@@ -28,13 +45,6 @@ Digester::~Digester() = default;
 
 void Digester::add(std::span<const std::byte> bytes) { XXH3_128bits_update(state_->xxh, bytes.data(), bytes.size()); }
 
-Digest Digester::take() const {
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state_->xxh));
-  Digest digest;
-  static_assert(sizeof canonical.digest == Digest::bytes_count);
-  std::copy_n(canonical.digest, Digest::bytes_count, digest.bytes_.begin());
-  return digest;
-}
+Digest Digester::take() const { return from_hash(XXH3_128bits_digest(state_->xxh)); }
 
 } // namespace trunkline::sync

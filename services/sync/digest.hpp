@@ -17,12 +17,12 @@ class Digest {
 
   /// Nothing but exactly bytes_count bytes is a digest.
   static bool from_bytes(std::string_view bytes, Digest& into) noexcept;
+  /// The digest that a Digester makes of these bytes.
+  static Digest of(std::span<const std::byte> bytes, std::uint64_t seed) noexcept;
   std::string_view bytes() const noexcept { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
   friend bool operator==(const Digest&, const Digest&) = default;
 
  private:
-  friend class Digester;
-
   std::array<unsigned char, bytes_count> bytes_{};
 };
 

@@ -1,7 +1,6 @@
 #include "services/sync/fetch.hpp"
 
 #include "async/task_group.hpp"
-#include "services/sync/file_digest.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/plan.hpp"
@@ -27,7 +26,7 @@ std::uint64_t add(std::uint64_t a, std::uint64_t b) {
 }
 
 Fragment fragment_of(const BlockSums& sums) {
-  Fragment fragment(op::sums, Payload::uninitialized(sums.sums.size() * BlockSums::sum_bytes));
+  Fragment fragment(op::sums, Payload::uninitialized(sums.sums.size() * sums.sum_bytes()));
   sums.encode(0, sums.sums.size(), fragment.payload.writable());
   return fragment;
 }
@@ -51,26 +50,60 @@ void Fetch::compare(std::size_t index, const Entry* here) {
   of_.wants.expect(index);
   Compared compared;
   compared.index = index;
+  compared.stamp = here->stamp;
   compared.source = source_of(of_.listing.entry(index), here);
   to_compare_.push_back(std::move(compared));
   to_compare_grown_.notify_one();
 }
 
-awaitable<void> Fetch::make_digests() {
+awaitable<void> Fetch::digest_what_is_compared() {
   for (;;) {
     while (to_compare_.empty()) co_await to_compare_grown_.wait();
-    Compared compared = std::move(to_compare_.front());
-    to_compare_.pop_front();
-    const std::size_t index = compared.index;
-    std::optional<Digest> ours = co_await digest_of(of_.listing.entry(index).path);
-    if (!ours && of_.options.dry_run) {
-      differs(index);
-      of_.wants.settle_expected(index);
+    const auto small = std::make_shared<SmallFilesDigesting>(of_.seed);
+    std::deque<Compared> taken = take_small_ones(*small);
+    if (!taken.empty()) {
+      co_await make_digests(of_.budgets, small, of_.voice.shared_progress());
+      for (const DigestedFile& file : small->files()) {
+        digested(std::move(taken.front()), file.made.unchanged ? std::optional(file.made.digest) : std::nullopt);
+        taken.pop_front();
+      }
       continue;
     }
-    if (!ours && compared.source) sources_.emplace(index, std::move(*compared.source));
-    of_.wants.want_expected(index, std::move(ours));
+    Compared compared = std::move(to_compare_.front());
+    to_compare_.pop_front();
+    std::optional<Digest> ours = co_await digest_of(of_.listing.entry(compared.index).path);
+    digested(std::move(compared), std::move(ours));
   }
+}
+
+/// None when the next one is large, or cannot be reached.
+std::deque<Fetch::Compared> Fetch::take_small_ones(SmallFilesDigesting& digesting) {
+  std::deque<Compared> taken;
+  while (!to_compare_.empty()) {
+    const Entry& entry = of_.listing.entry(to_compare_.front().index);
+    if (entry.size > SmallFilesDigesting::file_bytes_max) break;
+    try {
+      std::shared_ptr<Directory> directory = of_.tree->root().directory(parent_of(entry.path));
+      if (!digesting.has_room_for(*directory, entry.size)) break;
+      digesting.add(std::move(directory), std::string(name_of(entry.path)), entry.size, to_compare_.front().stamp);
+    } catch (const FileError&) {
+      break;
+    }
+    taken.push_back(std::move(to_compare_.front()));
+    to_compare_.pop_front();
+  }
+  return taken;
+}
+
+/// A file of ours that cannot be read is simply wanted.
+void Fetch::digested(Compared compared, std::optional<Digest> ours) {
+  const std::size_t index = compared.index;
+  if (!ours && of_.options.dry_run) {
+    differs(index);
+    return of_.wants.settle_expected(index);
+  }
+  if (!ours && compared.source) sources_.emplace(index, std::move(*compared.source));
+  of_.wants.want_expected(index, std::move(ours));
 }
 
 void Fetch::differs(std::size_t index) {
@@ -190,12 +223,14 @@ awaitable<bool> Fetch::ask(std::size_t index, Source source) {
 }
 
 awaitable<bool> Fetch::ask_with_sums(std::size_t index, std::vector<std::string> paths) {
-  const auto [basis, added] = bases_.emplace(index, Basis(of_.tree->root(), paths, of_.seed, of_.options.append));
+  const auto [basis, added] = bases_.emplace(
+      index, Basis(of_.tree->root(), paths, of_.listing.entry(index).size, of_.seed, of_.options.append));
   if (!added) co_return false;
   wire::Basis header;
   header.set_index(index);
   header.set_seed(of_.seed);
-  header.set_block_bytes(static_cast<std::uint32_t>(basis->second.block_bytes()));
+  header.set_block_bytes(static_cast<std::uint32_t>(basis->second.sizes().block_bytes));
+  header.set_strong_bytes(static_cast<std::uint32_t>(basis->second.sizes().strong_bytes));
   header.set_prefix_bytes(basis->second.prefix_bytes());
   Circuit circuit = of_.control.new_circuit(to_fragment(op::basis, header));
   ++of_.voice.report().circuits;
@@ -219,11 +254,12 @@ class Fetch::SumsOfRun final : public DigestWork {
  public:
   SumsOfRun(std::shared_ptr<BasisReader> reader, const Basis& basis, std::uint64_t from)
       : reader_(std::move(reader)), from_(from), end_(std::min(basis.bytes(), from + run_bytes)),
-        summer_(basis.block_bytes(), basis.seed()), buffer_(std::max(bytes_between_yields, basis.block_bytes())) {}
+        summer_(basis.sizes(), basis.seed()), buffer_(std::max(bytes_between_yields, basis.sizes().block_bytes)) {}
 
   bool step(std::size_t bytes_max) override {
     for (std::uint64_t left = bytes_max; left > 0 && from_ < end_ && is_good_;) {
-      const std::span<std::byte> bytes = std::span(buffer_).first(std::min<std::uint64_t>(buffer_.size(), end_ - from_));
+      const std::span<std::byte> bytes =
+          std::span(buffer_).first(std::min<std::uint64_t>(buffer_.size(), end_ - from_));
       is_good_ = reader_->read(from_, bytes);
       if (is_good_) summer_.add(bytes);
       from_ += bytes.size();
@@ -339,7 +375,7 @@ void Fetch::place(std::size_t index, IncomingFile& file, std::uint64_t size, std
   of_.partials.drop(*of_.tree, path);
 }
 
-/// A file of ours that cannot be read is simply wanted.
+/// Nothing when it cannot be read.
 awaitable<std::optional<Digest>> Fetch::digest_of(std::string path) {
   try {
     const FileDigest found = co_await digest_file(of_.budgets, of_.tree->root().directory(parent_of(path)),

@@ -8,6 +8,7 @@
 #include "services/sync/basis.hpp"
 #include "services/sync/budgets.hpp"
 #include "services/sync/digest.hpp"
+#include "services/sync/file_digest.hpp"
 #include "services/sync/incoming_listing.hpp"
 #include "services/sync/lookalikes.hpp"
 #include "services/sync/options.hpp"
@@ -55,9 +56,10 @@ class Fetch {
   void want(std::size_t index, const Entry* here);
   /// The digests decide whether it has to, once this side has made its own.
   void compare(std::size_t index, const Entry* here);
-  /// Makes them, one at a time. Runs until it is cancelled, as often as there are lanes.
-  awaitable<void> make_digests();
-  /// How many files of this sync are digested at a time.
+  /// Makes them, a large file or a handful of small ones at a time. Runs until it is cancelled, as often as there are
+  /// lanes.
+  awaitable<void> digest_what_is_compared();
+  /// How many of these are under way at a time.
   std::size_t lanes_count() const noexcept { return of_.budgets->digest_threads ? digests_at_once : 1; }
   /// The Giver says that the digests differ, and a dry run wants no more.
   void differs(std::size_t index);
@@ -107,10 +109,14 @@ class Fetch {
   /// A file here whose digest is to be made, for it may be the same there.
   struct Compared {
     std::size_t index = 0;
+    std::uint64_t stamp = 0; // of the file as it was seen
     std::optional<Source> source; // where the file turns out to be unreadable
   };
 
-  static constexpr std::size_t digests_at_once = 64; // where threads make them
+  std::deque<Compared> take_small_ones(SmallFilesDigesting& digesting);
+  void digested(Compared compared, std::optional<Digest> ours);
+
+  static constexpr std::size_t digests_at_once = 8; // where threads make them
 
   class SumsOfRun;
 

@@ -1,6 +1,7 @@
 #include "services/sync/file_digest.hpp"
 
 #include "async/task_group.hpp"
+#include "services/sync/path.hpp"
 
 #include <boost/asio/this_coro.hpp>
 
@@ -51,22 +52,76 @@ bool FileDigesting::step(std::size_t bytes_max) {
   return false;
 }
 
-awaitable<FileDigest> digest_file(std::shared_ptr<Budgets> budgets, std::shared_ptr<Directory> directory,
-                                  std::string name, std::shared_ptr<Progress> progress, std::uint64_t seed,
-                                  std::uint64_t bytes_max) {
-  const auto digesting = std::make_shared<FileDigesting>(std::move(directory), std::move(name), seed, bytes_max);
+bool SmallFilesDigesting::has_room_for(const Directory& directory, std::uint64_t size) const noexcept {
+  if (files_.empty()) return true;
+  const bool is_new = files_.back().directory.get() != &directory;
+  return files_.size() < files_max && bytes_ + size <= bytes_max && (!is_new || directories_count_ < directories_max);
+}
+
+void SmallFilesDigesting::add(std::shared_ptr<Directory> directory, std::string name, std::uint64_t size,
+                              std::uint64_t stamp) {
+  if (files_.empty() || files_.back().directory != directory) ++directories_count_;
+  bytes_ += size;
+  size_max_ = std::max(size_max_, size);
+  DigestedFile& file = files_.emplace_back();
+  file.directory = std::move(directory);
+  file.name = std::move(name);
+  file.size = size;
+  file.stamp = stamp;
+}
+
+bool SmallFilesDigesting::step(std::size_t bytes_wanted) {
+  for (std::uint64_t left = bytes_wanted; left > 0 && next_ < files_.size(); ++next_) {
+    DigestedFile& file = files_[next_];
+    try {
+      digest(file);
+    } catch (const FileError& failure) {
+      file.failure = failure;
+    }
+    left -= std::min(left, file.size);
+  }
+  if (next_ < files_.size()) return true;
+  buffer_ = {};
+  return false;
+}
+
+void SmallFilesDigesting::digest(DigestedFile& file) {
+  const Directory& directory = *file.directory;
+  const auto fail_below_zero = [&](long returned) {
+    if (returned < 0) throw FileError("read", join(directory.path(), file.name), static_cast<int>(-returned));
+  };
+  const Fd fd = directory.open_unseen(file.name);
+  buffer_.resize(size_max_);
+  const std::span<std::byte> bytes = std::span(buffer_).first(file.size);
+  const ssize_t count = bytes.empty() ? 0 : directory.disk().read(fd.number(), bytes, 0);
+  fail_below_zero(count);
+  Status now;
+  fail_below_zero(directory.disk().status(fd.number(), now));
+  file.made.unchanged = now.is_file() && now.stamp() == file.stamp && static_cast<std::size_t>(count) == bytes.size();
+  if (file.made.unchanged) file.made.digest = Digest::of(bytes, seed_);
+}
+
+awaitable<void> make_digests(std::shared_ptr<Budgets> budgets, std::shared_ptr<DigestWork> work,
+                             std::shared_ptr<Progress> progress) {
   if (budgets->digest_threads) {
     DigestThreads& threads = *budgets->digest_threads;
-    co_await threads.end(threads.begin(digesting, std::move(progress), co_await asio::this_coro::executor));
-    co_return digesting->result();
+    co_await threads.end(threads.begin(std::move(work), std::move(progress), co_await asio::this_coro::executor));
+    co_return;
   }
   BudgetShare turn(one_of(std::move(budgets), &Budgets::digests));
   co_await turn.wait_for_one();
-  while (digesting->step(bytes_between_yields)) {
+  while (work->step(bytes_between_yields)) {
     ++progress->worked;
     co_await let_others_run();
   }
   ++progress->worked;
+}
+
+awaitable<FileDigest> digest_file(std::shared_ptr<Budgets> budgets, std::shared_ptr<Directory> directory,
+                                  std::string name, std::shared_ptr<Progress> progress, std::uint64_t seed,
+                                  std::uint64_t bytes_max) {
+  const auto digesting = std::make_shared<FileDigesting>(std::move(directory), std::move(name), seed, bytes_max);
+  co_await make_digests(std::move(budgets), digesting, std::move(progress));
   co_return digesting->result();
 }
 

@@ -24,6 +24,46 @@ struct FileDigest {
   bool unchanged = false; // nobody wrote to it meanwhile; otherwise the digest is of nothing that ever was
 };
 
+/// One of many files that are small, and what comes of it.
+struct DigestedFile {
+  std::shared_ptr<Directory> directory;
+  std::string name;
+  std::uint64_t size = 0;  // <= SmallFilesDigesting::file_bytes_max
+  std::uint64_t stamp = 0; // as the file was seen, see Status
+  FileDigest made;
+  std::optional<FileError> failure; // nothing was made
+};
+
+/// Digests of small files, one after another: what each of them takes beside being read and digested is most of what it
+/// takes. A file that is not as it was seen is not looked at again: its digest is of nothing that ever was.
+class SmallFilesDigesting final : public DigestWork {
+ public:
+  static constexpr std::uint64_t file_bytes_max = 128 * 1024;
+  static constexpr std::size_t files_max = 64;
+  static constexpr std::uint64_t bytes_max = 1 << 20;
+  static constexpr std::size_t directories_max = 8; // which stay open as long
+
+  explicit SmallFilesDigesting(std::uint64_t seed) : seed_(seed) {}
+
+  /// Whether one more fits.
+  bool has_room_for(const Directory& directory, std::uint64_t size) const noexcept;
+  void add(std::shared_ptr<Directory> directory, std::string name, std::uint64_t size, std::uint64_t stamp);
+  bool step(std::size_t bytes_max) override;
+  /// In the order in which they were added; after the last step each has what came of it.
+  const std::vector<DigestedFile>& files() const noexcept { return files_; }
+
+ private:
+  void digest(DigestedFile& file);
+
+  const std::uint64_t seed_;
+  std::vector<DigestedFile> files_;
+  std::uint64_t bytes_ = 0;
+  std::uint64_t size_max_ = 0; // of a file
+  std::size_t directories_count_ = 0; // changes from one to the next
+  std::size_t next_ = 0;              // <= files_.size()
+  std::vector<std::byte> buffer_;
+};
+
 /// A digest while it is made. Holes are not read, nor what lies behind bytes_max.
 class FileDigesting final : public DigestWork {
  public:
@@ -50,8 +90,12 @@ class FileDigesting final : public DigestWork {
   FileDigest result_;
 };
 
-/// The digest of a file as it is now: on the threads of the budgets, where there are some, or else here, where it waits
-/// for its turn among all digests of the budgets, then pauses every 256 KiB. Errors: FileError.
+/// All steps of a work: on the threads of the budgets, where there are some, or else here, where it waits for its turn
+/// among all digests of the budgets, then pauses every 256 KiB. Errors: FileError.
+awaitable<void> make_digests(std::shared_ptr<Budgets> budgets, std::shared_ptr<DigestWork> work,
+                             std::shared_ptr<Progress> progress);
+
+/// The digest of a file as it is now. Errors: FileError.
 awaitable<FileDigest> digest_file(std::shared_ptr<Budgets> budgets, std::shared_ptr<Directory> directory,
                                   std::string name, std::shared_ptr<Progress> progress, std::uint64_t seed,
                                   std::uint64_t bytes_max = std::numeric_limits<std::uint64_t>::max());

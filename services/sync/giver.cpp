@@ -4,6 +4,7 @@
 #include "async/task_group.hpp"
 #include "async/within.hpp"
 #include "services/sync/compression.hpp"
+#include "services/sync/file_digest.hpp"
 #include "services/sync/filter.hpp"
 #include "services/sync/messages.hpp"
 #include "services/sync/owners.hpp"
@@ -33,12 +34,14 @@ namespace {
 
 constexpr std::size_t notes_between_yields = 64;
 constexpr std::size_t names_between_yields = 64;
+constexpr std::size_t comparers_max = 8;
 constexpr Duration pause_between_attempts = std::chrono::milliseconds(2);
 
 /// A file that was listed and may be wanted.
 struct Listed {
   std::string path;
   std::uint64_t size = 0;
+  std::uint64_t stamp = 0; // as it was listed, see Status
   bool wanted = false;   // content
   bool compared = false; // digest only
   bool may_fail = false; // what the Taker has of it may turn out to be something else
@@ -67,11 +70,13 @@ struct Giving : Sending {
   Signal has_room; // `compared` has grown
   std::size_t bases = 0; // circuits with one that are being read, <= twice files_outstanding_max
   std::deque<Wanted> wanted; // at most what is listed
+  std::deque<Wanted> small_compared; // likewise, of files that are compared first
   wire::Compared same; // to be said, as the two below
   wire::Compared different;
   IndexDifferences same_differences; // in them
   IndexDifferences different_differences;
   std::size_t hands = 0; // tasks that give what is wanted, <= files_sending_max
+  std::size_t comparers = 0; // tasks that compare small files, <= comparers_max
   bool listing_said = false;
   bool done = false; // the Taker is
   Signal at_rest; // a hand has ended, or the listing
@@ -192,8 +197,7 @@ awaitable<void> give_listing(GivingPointer giving) {
     if (entry) {
       const Status& status = walk.status();
       if (options.hard_links && entry->type != EntryType::directory && status.names_count > 1) {
-        const auto [first, is_first] =
-            firsts.try_emplace(std::pair(status.device, status.inode), giving->listed_count);
+        const auto [first, is_first] = firsts.try_emplace(std::pair(status.device, status.inode), giving->listed_count);
         entry->has_names = is_first;
         if (!is_first) entry->same_as = first->second + 1;
       }
@@ -207,6 +211,7 @@ awaitable<void> give_listing(GivingPointer giving) {
       if (entry->type == EntryType::file) {
         Listed listed;
         listed.size = entry->size;
+        listed.stamp = entry->stamp;
         listed.path = entry->path;
         const auto file = giving->files.emplace_hint(giving->files.end(), giving->listed_count, std::move(listed));
         giving->share.add(sizeof *file + file->second.path.size());
@@ -279,9 +284,8 @@ awaitable<void> give_warning(GivingPointer giving, std::string path, std::string
 awaitable<void> give_file(GivingPointer giving, Wanted wanted) {
   const Listed& listed = giving->files.at(wanted.index); // which stays while it is in hand
   const std::string& path = listed.path;
-  const std::size_t attempts_max = listed.size <= giving->tuning.fragment_bytes
-                                       ? giving->tuning.attempts_small_max
-                                       : giving->tuning.attempts_max;
+  const std::size_t attempts_max =
+      listed.size <= giving->tuning.fragment_bytes ? giving->tuning.attempts_small_max : giving->tuning.attempts_max;
   for (std::size_t attempt = 1; attempt <= attempts_max; ++attempt) {
     Given given = Given::changed;
     std::string trouble;
@@ -341,7 +345,74 @@ awaitable<void> give_files(GivingPointer giving) {
   giving->at_rest.notify_all();
 }
 
+/// Small files that are compared, as many as make one work. None when the next one cannot be reached: it is tried
+/// alone.
+std::vector<Wanted> take_small_ones(Giving& giving, SmallFilesDigesting& digesting) {
+  std::vector<Wanted> taken;
+  while (!giving.small_compared.empty()) {
+    const Wanted& next = giving.small_compared.front();
+    const Listed& listed = giving.files.at(next.index);
+    try {
+      std::shared_ptr<Directory> directory = giving.source.root->directory(parent_of(listed.path));
+      const bool is_another_seed = !taken.empty() && taken.front().seed != next.seed;
+      if (is_another_seed || !digesting.has_room_for(*directory, listed.size)) break;
+      digesting.add(std::move(directory), std::string(name_of(listed.path)), listed.size, listed.stamp);
+    } catch (const FileError&) {
+      break;
+    }
+    taken.push_back(next);
+    giving.small_compared.pop_front();
+  }
+  return taken;
+}
+
+/// What is different and wanted, or not as it was listed, takes its turn among the others.
+void settle_compared(Giving& giving, Wanted wanted, const DigestedFile& file) {
+  const std::size_t index = wanted.index;
+  const bool is_made = !file.failure && file.made.unchanged;
+  const bool is_same = is_made && file.made.digest == wanted.digest;
+  if (is_same) {
+    giving.same.add_indices(giving.same_differences.difference(index));
+  } else if (is_made && wanted.compare_only) {
+    giving.different.add_indices(giving.different_differences.difference(index));
+  } else {
+    wanted.has_digest = !is_made;
+    giving.wanted.push_back(std::move(wanted));
+    return;
+  }
+  let_go(giving, index);
+}
+
+void give_wanted(GivingPointer giving, TaskGroup group);
+
+/// One of a few that take turns at small files that are compared; ends when there are none.
+awaitable<void> compare_small_ones(GivingPointer giving, TaskGroup group) {
+  while (!giving->small_compared.empty()) {
+    const auto digesting = std::make_shared<SmallFilesDigesting>(giving->small_compared.front().seed);
+    std::vector<Wanted> taken = take_small_ones(*giving, *digesting);
+    if (taken.empty()) {
+      giving->wanted.push_back(std::move(giving->small_compared.front()));
+      giving->small_compared.pop_front();
+    } else {
+      co_await make_digests(giving->budgets, digesting, giving->watch.progress);
+    }
+    for (std::size_t i = 0; i < taken.size(); ++i) settle_compared(*giving, std::move(taken[i]), digesting->files()[i]);
+    give_wanted(giving, group);
+    const int compared = giving->same.indices_size() + giving->different.indices_size();
+    if (compared >= compared_per_message || giving->small_compared.empty()) co_await say_compared(giving);
+    co_await let_others_run();
+  }
+  --giving->comparers;
+  giving->at_rest.notify_all();
+}
+
 void give_wanted(GivingPointer giving, TaskGroup group) {
+  const std::size_t works =
+      (giving->small_compared.size() + SmallFilesDigesting::files_max - 1) / SmallFilesDigesting::files_max;
+  for (std::size_t idle = works; idle > 0 && giving->comparers < comparers_max; --idle) {
+    ++giving->comparers;
+    group.spawn(compare_small_ones(giving, group));
+  }
   const std::size_t hands_max = std::max<std::size_t>(1, giving->tuning.files_sending_max);
   for (std::size_t idle = giving->wanted.size(); idle > 0 && giving->hands < hands_max; --idle) {
     ++giving->hands;
@@ -410,17 +481,25 @@ void add_wanted(Giving& giving, Wanted wanted) {
   Listed& listed = giving.files.at(wanted.index);
   const std::uint64_t size = listed.size;
   ++listed.hands;
-  giving.wanted.push_back(std::move(wanted));
+  const bool is_small = wanted.has_digest && size <= SmallFilesDigesting::file_bytes_max;
+  (is_small ? giving.small_compared : giving.wanted).push_back(std::move(wanted));
   Progress& progress = *giving.watch.progress;
   if (progress.totals_known) return;
   ++progress.files_total;
   progress.bytes_total += size;
 }
 
+SumSizes sizes_of(const wire::Basis& header) {
+  SumSizes sizes;
+  sizes.block_bytes = header.block_bytes();
+  sizes.strong_bytes = header.strong_bytes();
+  return sizes;
+}
+
 /// Reads the sums of a basis to their end; null: there is no room for them, and the file comes whole.
 awaitable<std::shared_ptr<const BlockSums>> hear_sums(GivingPointer giving, Circuit& circuit, wire::Basis header) {
   auto sums = std::make_shared<BlockSums>();
-  sums->block_bytes = header.block_bytes();
+  sums->sizes = sizes_of(header);
   sums->seed = header.seed();
   std::size_t charged = 0;
   bool has_room = true;
@@ -430,7 +509,7 @@ awaitable<std::shared_ptr<const BlockSums>> hear_sums(GivingPointer giving, Circ
     ++giving->watch.progress->heard;
     if (fragment->op != op::sums) throw_protocol("a basis does not say " + std::to_string(fragment->op));
     if (!has_room) continue;
-    const std::size_t bytes = fragment->payload.size() / BlockSums::sum_bytes * bytes_per_sum;
+    const std::size_t bytes = fragment->payload.size() / sums->sum_bytes() * bytes_per_sum;
     try {
       giving->share.add(bytes);
       charged += bytes;
@@ -466,8 +545,9 @@ awaitable<void> hear_basis(GivingPointer giving, Circuit circuit, TaskGroup grou
     const std::size_t index = header.index();
     if (!giving->files.contains(index))
       throw_protocol("entry " + std::to_string(index) + " has a basis and is no file that is listed");
-    if (header.prefix_bytes() == 0 && !BlockSums::is_block_size(header.block_bytes()))
-      throw_protocol("a basis in blocks of " + std::to_string(header.block_bytes()) + " bytes");
+    if (!sizes_of(header).valid())
+      throw_protocol("a basis in blocks of " + std::to_string(header.block_bytes()) + " bytes with sums of " +
+                     std::to_string(header.strong_bytes()));
     Wanted wanted;
     wanted.index = index;
     wanted.seed = header.seed();
@@ -562,7 +642,7 @@ awaitable<void> give_hearing(GivingPointer giving, TaskGroup group) {
         giving->done = true;
         giving->control.finish();
         co_await as_result(giving->control.receive()); // its finish, which tells the Taker that we know
-        while (giving->hands > 0 || !giving->listing_said) co_await giving->at_rest.wait();
+        while (giving->hands > 0 || giving->comparers > 0 || !giving->listing_said) co_await giving->at_rest.wait();
         group.cancel();
         co_return;
       case op::failed: throw_failed(*fragment);

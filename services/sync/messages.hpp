@@ -22,7 +22,7 @@
 
 namespace trunkline::sync {
 
-inline constexpr std::uint32_t protocol_version = 5;
+inline constexpr std::uint32_t protocol_version = 6;
 inline constexpr const char* service_name = "sync";
 
 namespace op {

@@ -78,11 +78,11 @@ Pattern::Pattern(std::string_view text, std::string base) : base_(std::move(base
   if (text.find('\0') != std::string_view::npos) refuse(text, "holds a zero byte");
   const bool begins_with_stars = text.starts_with("**");
   const bool has_two_stars = text.find("**") != std::string_view::npos;
-  matches_below_ = text.ends_with("***");
   if (text.back() == '/') {
     directory_only_ = true;
     text.remove_suffix(1);
   }
+  matches_below_ = text.ends_with("***");
   if (text.front() == '/') {
     begins_ = Begins::at_top;
     text.remove_prefix(1);

@@ -94,11 +94,15 @@ bool Directory::make_special(const std::string& name, mode_t mode, dev_t device)
   return true;
 }
 
-Fd Directory::open_file(const std::string& name, Status& status) const {
+Fd Directory::open_unseen(const std::string& name) const {
   if (!is_one_component(name)) fail("read", name, EINVAL);
   const int opened = disk_->open_file(fd_.number(), name);
   check("read", name, opened);
-  Fd fd(opened);
+  return Fd(opened);
+}
+
+Fd Directory::open_file(const std::string& name, Status& status) const {
+  Fd fd = open_unseen(name);
   check("read", name, disk_->status(fd.number(), status));
   if (!status.is_file()) fail("read", name, not_a_file); // it was one when it was listed
   return fd;

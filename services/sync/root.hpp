@@ -45,6 +45,8 @@ class Directory {
 
   /// A regular file for reading; anything else fails with not_a_file.
   Fd open_file(const std::string& name, Status& status) const;
+  /// The same unseen: what is read counts only when a later status is that of the file that was meant.
+  Fd open_unseen(const std::string& name) const;
   /// The same for changing what is in it; nothing when there is none of this name.
   std::optional<Fd> open_to_change(const std::string& name) const;
   /// A new file for writing; nothing when the name is taken.

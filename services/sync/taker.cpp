@@ -148,7 +148,7 @@ void Taker::start(const Pointer& taker, CircuitInbox& circuits, TaskGroup group)
   group.spawn(keep(taker, taker->fetch_.ask_with_bases()));
   if (taker->options_.checksum)
     for (std::size_t lane = taker->fetch_.lanes_count(); lane > 0; --lane)
-      group.spawn(keep(taker, taker->fetch_.make_digests()));
+      group.spawn(keep(taker, taker->fetch_.digest_what_is_compared()));
   group.spawn(keep(taker, taker->voice_.say_alive()));
   group.spawn(take_circuits(taker, circuits, group));
   group.spawn(keep(taker, taker->finish(group)));

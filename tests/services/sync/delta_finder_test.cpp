@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -33,8 +34,8 @@ Bytes random_bytes(std::mt19937_64& random, std::size_t size) {
   return bytes;
 }
 
-std::shared_ptr<const BlockSums> sums_of(const Bytes& basis, std::size_t block_bytes) {
-  BlockSummer summer(block_bytes, seed);
+std::shared_ptr<const BlockSums> sums_of(const Bytes& basis, std::size_t block_bytes, std::size_t strong_bytes = 8) {
+  BlockSummer summer({block_bytes, strong_bytes}, seed);
   summer.add(basis);
   return std::make_shared<BlockSums>(summer.take());
 }
@@ -156,7 +157,7 @@ TEST_CASE("block sums: wide vectors come to the same sum as none") {
 TEST_CASE("block sums: they are the same in whatever pieces the file comes, and as they travel") {
   std::mt19937_64 random(test::test_seed());
   const Bytes bytes = random_bytes(random, 10'000);
-  BlockSummer summer(512, seed);
+  BlockSummer summer({512, 3}, seed);
 
   for (std::span<const std::byte> rest = bytes; !rest.empty();) {
     const std::size_t count = std::min<std::size_t>(rest.size(), random() % 1500);
@@ -166,26 +167,59 @@ TEST_CASE("block sums: they are the same in whatever pieces the file comes, and 
 
   const BlockSums sums = summer.take();
   CHECK(sums.sums.size() == 19);
-  CHECK(sums.sums == sums_of(bytes, 512)->sums);
-  Bytes wire(19 * BlockSums::sum_bytes);
+  CHECK(sums.sums == sums_of(bytes, 512, 3)->sums);
+  Bytes wire(19 * 7);
   sums.encode(0, 19, wire);
   BlockSums there;
+  there.sizes = {512, 3};
   CHECK(there.append(wire, 19));
   CHECK(there.sums == sums.sums);
   CHECK(!there.append(wire, 19));
-  CHECK(!there.append(std::span(wire).first(7), 100));
+  CHECK(!there.append(std::span(wire).first(8), 100));
 }
 
-TEST_CASE("block sums: the blocks of a file of any size are few enough") {
+TEST_CASE("block sums: the blocks of a file of any size are few enough, and their sums say enough") {
   for (int bits = 0; bits < 63; ++bits) {
     const std::uint64_t size = std::uint64_t{1} << bits;
-    const std::size_t block = BlockSums::block_bytes_for(size);
-    CHECK(BlockSums::is_block_size(block));
-    CHECK((size / block <= BlockSums::blocks_max || block == BlockSums::block_bytes_max));
+    const SumSizes sizes = SumSizes::for_basis(size, size / 3);
+    const std::uint64_t blocks = size / sizes.block_bytes;
+    CHECK(sizes.valid());
+    CHECK((blocks <= BlockSums::blocks_max || sizes.block_bytes == BlockSums::block_bytes_max));
+    if (bits > 9)
+      CHECK((32 + 8 * sizes.strong_bytes >= static_cast<std::size_t>(bits + std::bit_width(blocks) - 1 + 14) ||
+             sizes.strong_bytes == BlockSums::strong_bytes_max));
+    CHECK(SumSizes::for_basis(size, size * 2 - 1).strong_bytes >= sizes.strong_bytes);
   }
-  CHECK(!BlockSums::is_block_size(0));
-  CHECK(!BlockSums::is_block_size(1000));
-  CHECK(!BlockSums::is_block_size(std::uint64_t{1} << 40));
+  CHECK(SumSizes::for_basis(64 << 20, 64 << 20).block_bytes == 8192);
+  CHECK(!SumSizes{}.valid());
+  CHECK(!SumSizes{1000, 8}.valid());
+  CHECK(!SumSizes{std::size_t{1} << 40, 8}.valid());
+  CHECK(!SumSizes{1024, 1}.valid());
+  CHECK(!SumSizes{1024, 9}.valid());
+}
+
+TEST_CASE("block sums: the sums of a file and the blocks that changes touch weigh no more than rsync's") {
+  constexpr std::uint64_t file_bytes = 64 << 20;
+  constexpr std::uint64_t changes = 10; // of 64 KiB, anywhere
+  const SumSizes sizes = SumSizes::for_basis(file_bytes, file_bytes);
+
+  const std::uint64_t sums = file_bytes / sizes.block_bytes * (BlockSums::weak_bytes + sizes.strong_bytes);
+
+  CHECK(sums + changes * (65'536 + sizes.block_bytes) < 819'186); // which is what rsync 3.5.0 puts on the wire
+}
+
+TEST_CASE("delta: a block at its own place is not taken for the same because of half a sum") {
+  std::mt19937_64 random(test::test_seed());
+  const Bytes basis = random_bytes(random, 20'000);
+  const Bytes file = random_bytes(random, 20'000);
+  auto sums = std::make_shared<BlockSums>(*sums_of(basis, 512, 2));
+  const auto strong_of_file = sums_of(file, 512, 2);
+  for (std::size_t i = 0; i < sums->sums.size(); ++i) sums->sums[i].strong = strong_of_file->sums[i].strong;
+
+  const Found found = find(basis, sums, file, 1 << 16);
+
+  CHECK((found.made == file));
+  CHECK(found.matched == 0);
 }
 
 TEST_CASE("delta: what is found puts the file together again") {
@@ -199,7 +233,7 @@ TEST_CASE("delta: what is found puts the file together again") {
     CAPTURE(test::test_seed());
     CAPTURE(round);
 
-    const Found found = find(basis, sums_of(basis, block_bytes), file, part, in_place);
+    const Found found = find(basis, sums_of(basis, block_bytes, 5 + random() % 4), file, part, in_place);
 
     CHECK((found.made == file));
     CHECK(found.literal + found.matched == file.size());
@@ -243,18 +277,18 @@ TEST_CASE("delta: sums whose weak halves lie about everything end the search, no
   std::mt19937_64 random(test::test_seed());
   const Bytes file = random_bytes(random, 1 << 20);
   BlockSums lies;
-  lies.block_bytes = 1 << 16;
+  lies.sizes.block_bytes = 1 << 16;
   lies.seed = seed;
-  for (std::size_t at = 0; at + lies.block_bytes < 200'000; ++at) { // a sum for every window of the file's beginning
+  for (std::size_t at = 0; at + lies.sizes.block_bytes < 200'000; ++at) { // a sum for every window of the file's beginning
     RollingSum sum;
     sum.start(std::span(file).subspan(at, 64)); // of some bytes: no cheap way to the whole window
     lies.sums.push_back({sum.value(), random()});
   }
   RollingSum rolling;
-  rolling.start(std::span(file).first(lies.block_bytes));
+  rolling.start(std::span(file).first(lies.sizes.block_bytes));
   for (std::size_t at = 0; at < lies.sums.size(); ++at) {
     lies.sums[at].weak = rolling.value();
-    rolling.roll(file[at], file[at + lies.block_bytes]);
+    rolling.roll(file[at], file[at + lies.sizes.block_bytes]);
   }
 
   const Found found = find({}, std::make_shared<BlockSums>(lies), file, 1 << 18);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -90,6 +91,70 @@ TEST_CASE("digest threads: a file that is not there is an error of whoever wants
 
   CHECK_THROWS_AS(run_coroutine(digests(budgets_with(std::make_shared<DigestThreads>(2)), scratch, {"none"}, 1)),
                   FileError);
+}
+
+TEST_CASE("small digests: a handful has the digests that are made one by one, and says what each one failed at") {
+  const test::Scratch scratch;
+  scratch.write("d/empty", "");
+  scratch.write("d/one", "one");
+  scratch.write("e/two", test::random_text(100'000));
+  scratch.write("e/written", "written");
+  scratch.write("e/gone", "gone");
+  scratch.write("e/shorter", "shorter");
+  const std::shared_ptr<Root> root = Root::open(scratch.path());
+  for (const auto& budgets : {budgets_with(nullptr), budgets_with(std::make_shared<DigestThreads>(2))}) {
+    const auto small = std::make_shared<SmallFilesDigesting>(seed);
+    for (const std::string path : {"d/empty", "d/one", "e/two", "e/written", "e/gone", "e/shorter"}) {
+      const std::shared_ptr<Directory> at = root->directory(path.substr(0, 1));
+      const std::optional<Status> status = at->status(path.substr(2));
+      REQUIRE(status);
+      REQUIRE(small->has_room_for(*at, status->size));
+      small->add(at, path.substr(2), status->size, status->stamp());
+    }
+    scratch.write("e/written", "WRITTEN");
+    scratch.set_mtime("e/written", 1000);
+    scratch.remove("e/gone");
+    scratch.write("e/shorter", "");
+
+    run_coroutine(make_digests(budgets, small, std::make_shared<Progress>()));
+
+    const std::vector<DigestedFile>& files = small->files();
+    REQUIRE(files.size() == 6);
+    for (int i = 0; i < 3; ++i) {
+      CHECK(files[i].made.unchanged);
+      const FileDigest alone = run_coroutine(
+          digest_file(budgets, files[i].directory, files[i].name, std::make_shared<Progress>(), seed));
+      CHECK(files[i].made.digest == alone.digest);
+    }
+    CHECK(!files[3].made.unchanged);
+    CHECK(!files[3].failure);
+    REQUIRE(files[4].failure);
+    CHECK(files[4].failure->is_gone());
+    CHECK(!files[5].made.unchanged);
+    scratch.write("e/gone", "gone");
+    scratch.write("e/shorter", "shorter");
+  }
+}
+
+TEST_CASE("small digests: a handful is bounded in files, bytes and open directories") {
+  const test::Scratch scratch;
+  const std::shared_ptr<Root> root = Root::open(scratch.path());
+  const auto at = [&](int number) {
+    scratch.make_directory("d" + std::to_string(number));
+    return root->directory("d" + std::to_string(number));
+  };
+  SmallFilesDigesting files(seed);
+  SmallFilesDigesting bytes(seed);
+  SmallFilesDigesting directories(seed);
+
+  while (files.has_room_for(*at(0), 1)) files.add(at(0), "f", 1, 0);
+  while (bytes.has_room_for(*at(0), 100'000)) bytes.add(at(0), "f", 100'000, 0);
+  for (int i = 0; directories.has_room_for(*at(i), 1); ++i) directories.add(at(i), "f", 1, 0);
+
+  CHECK(files.files().size() == SmallFilesDigesting::files_max);
+  CHECK(bytes.files().size() == 10);
+  CHECK(directories.files().size() == SmallFilesDigesting::directories_max);
+  CHECK(directories.has_room_for(*at(SmallFilesDigesting::directories_max - 1), 1));
 }
 
 TEST_CASE("digest threads: trees that are compared by content become equal, and of equal files little is said") {

@@ -99,6 +99,7 @@ TEST_CASE("filter: three stars at the end mean the directory and what is below i
   CHECK(excludes("a/***", "a/b/c"));
   CHECK(excludes("/a/***", "a/b"));
   CHECK_FALSE(excludes("/a/***", "x/a/b"));
+  CHECK(excludes("/a/***/", "a", true)); // as rsync has it, which takes the slash off first
 }
 
 TEST_CASE("filter: two stars in front, with a slash, mean the top, too") {

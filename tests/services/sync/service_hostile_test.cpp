@@ -508,10 +508,12 @@ awaitable<void> say_changed(Circuit& control, CircuitInbox& circuits) {
   co_await hear_basis(circuits);
 }
 
-awaitable<void> say_basis(Circuit& control, std::uint64_t index, std::uint32_t block_bytes, std::string sums) {
+awaitable<void> say_basis(Circuit& control, std::uint64_t index, std::uint32_t block_bytes, std::string sums,
+                          std::uint32_t strong_bytes = 8) {
   wire::Basis header;
   header.set_index(index);
   header.set_block_bytes(block_bytes);
+  header.set_strong_bytes(strong_bytes);
   Circuit circuit = control.new_circuit(to_fragment(op::basis, header));
   Fragment fragment(op::sums, Payload(sums));
   co_await circuit.send(std::move(fragment));
@@ -1155,6 +1157,16 @@ TEST_CASE("hostile taker: a basis that cannot be one ends the sync") {
          co_await say_basis(control, 1, 1000, std::string(24, 's'));
        },
        "a basis in blocks of 1000 bytes"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await hear_listing_end(control);
+         co_await say_basis(control, 1, 1024, std::string(20, 's'), 1);
+       },
+       "a basis in blocks of 1024 bytes with sums of 1"},
+      {[](Circuit& control) -> awaitable<void> {
+         co_await hear_listing_end(control);
+         co_await say_basis(control, 1, 1024, std::string(26, 's'), 9);
+       },
+       "a basis in blocks of 1024 bytes with sums of 9"},
       {[](Circuit& control) -> awaitable<void> {
          co_await hear_listing_end(control);
          co_await say_basis(control, 1, 1024, std::string(25, 's'));

@@ -249,6 +249,42 @@ TEST_CASE("sync: no more than two files are digested at a time, whatever is want
   }
 }
 
+TEST_CASE("sync: a file that has changed or gone since it was listed is compared as it is, beside the others") {
+  for (const Way way : both_ways) {
+    for (const bool dry_run : {false, true}) {
+      CAPTURE(name_of_way(way));
+      CAPTURE(dry_run);
+      const test::Scratch scratch;
+      for (int i = 0; i < 200; ++i)
+        for (const char* side : {"from/f", "to/f"}) scratch.write(side + std::to_string(i), random_text(i));
+      scratch.write("to/f199", std::string(199, 'r'));
+      Setting setting;
+      setting.options.checksum = true;
+      setting.options.dry_run = dry_run;
+      bool done = false;
+      setting.from_disk = std::make_shared<test::FaultyDisk>([&](std::size_t, DiskCall call, std::string_view name) {
+        if (call != DiskCall::open || !name.starts_with("f") || std::exchange(done, true)) return 0;
+        scratch.write("from/f150", random_text(150)); // the same, at another time
+        scratch.set_mtime("from/f150", 1000);
+        scratch.write("from/f160", std::string(160, 'n')); // other content
+        scratch.set_mtime("from/f160", 1000);
+        scratch.remove("from/f170");
+        return 0;
+      });
+
+      const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+
+      CHECK(outcome.failure == "");
+      CHECK(outcome.notes(Note::Kind::sent) == std::vector<std::string>{"f160", "f199"});
+      CHECK(outcome.notes(Note::Kind::vanished) == std::vector<std::string>{"f170"});
+      CHECK(outcome.report.files == 2);
+      CHECK(outcome.report.errors == 0);
+      CHECK(scratch.read("to/f160") == (dry_run ? random_text(160) : std::string(160, 'n')));
+      CHECK(scratch.read("to/f170") == random_text(170));
+    }
+  }
+}
+
 TEST_CASE("sync: the holes of a file that is compared are not read") {
   for (const Way way : both_ways) {
     const test::Scratch scratch;
