@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 NAMES = ["a", "b", "ab", "ba", "a.o", "b.o", "x1", "x2", "core", "7", "a b", "[q]", "q\\", "-", "+ c", "b~"]
 WILD = ["*", "?", "a*", "*.o", "*b", "[ab]", "[!a]", "[^a]*", "[[:alpha:]]", "[[:digit:]]*", "x[0-9]", "??", "**", "a**", "**b", "\\[q\\]*",
@@ -50,7 +51,7 @@ def pattern(choose):
     if text.endswith("\\") and any(letter in text for letter in "*?["):
         text = text[:-1]  # which we refuse, and of which rsync makes a pattern that nothing matches
     end = choose.random()
-    return text + ("/" if end < 0.2 else "/***" if end < 0.27 else "/**" if end < 0.32 else "")
+    return text + ("/" if end < 0.2 else "/***" if end < 0.27 else "/**" if end < 0.32 else "/***/" if end < 0.33 else "")
 
 
 def filter_rule(choose):
@@ -87,7 +88,8 @@ def rules(choose, here):
 
 def directory_rules(choose, root):
     """Files with rules in some directories."""
-    for at, _, _ in os.walk(root):
+    for at, folders, _ in os.walk(root):
+        folders.sort()  # a seed is the same on every file system
         if choose.random() < 0.4:
             with open(f"{at}/.rsync-filter", "w") as file:
                 file.write("".join(("!" if choose.random() < 0.1 else filter_rule(choose)) + "\n" for _ in range(choose.randrange(1, 4))))
@@ -122,7 +124,8 @@ def picture(root, links):
     seen = {}
     first = {}
     for at, folders, files in os.walk(root):
-        for name in folders + files:
+        folders.sort()
+        for name in folders + sorted(files):
             path = os.path.join(at, name)
             status = os.lstat(path)
             key = os.path.relpath(path, root)
@@ -156,7 +159,7 @@ def one(program, seed, verbose):
             directory_rules(choose, f"{here}/before/to")
         words += rules(choose, here)
         if choose.random() < 0.1:
-            known = [os.path.relpath(os.path.join(at, name), f"{here}/from") for at, _, files in os.walk(f"{here}/from") for name in files]
+            known = sorted(os.path.relpath(os.path.join(at, name), f"{here}/from") for at, _, files in os.walk(f"{here}/from") for name in files)
             zeros = choose.random() < 0.5
             with open(f"{here}/files", "w") as file:
                 file.write("".join(name + ("\0" if zeros else "\n") for name in choose.sample(known, min(5, len(known)))))
@@ -221,7 +224,8 @@ def main():
     parser.add_argument("--verbose", action="store_true")
     wanted = parser.parse_args()
     program = os.path.abspath(wanted.program)
-    passed = sum(one(program, seed, wanted.verbose) for seed in range(wanted.first, wanted.first + wanted.seeds))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        passed = sum(pool.map(lambda seed: one(program, seed, wanted.verbose), range(wanted.first, wanted.first + wanted.seeds)))
     failed = wanted.seeds - passed
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or passed == 0 else 0
