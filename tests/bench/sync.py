@@ -2,8 +2,9 @@
 
 A `trunkline serve` and an rsync daemon on 127.0.0.1, both pushed to, on one file system below $TMPDIR (tmpfs is best), turn
 about, the order changing from round to round. The table shows medians: seconds from the start of the program that asks to its
-end, processor time and peak memory of both ends (rsync's are of all its processes, of which memory is added up), and what each
-program says it put on the wire, both ways together. A round whose trees differ afterwards fails the run.
+end, processor time and peak memory of both ends, and what each program says it put on the wire, both ways together. Memory is
+looked at a hundred times a second and is the sum of the peaks of all processes, in which rsync has what its own share counted
+once for each. A round whose trees differ afterwards fails the run.
 
 With --link both are pushed to over a link of 100 Mbit/s and 20 ms there and back (tests/bench/link.py): 1 % of a large file,
 small files, and a large file whose transfer was interrupted when half of it was there.
@@ -21,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import link
@@ -38,11 +40,59 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def children_of(process):
+    try:
+        with open(f"/proc/{process}/task/{process}/children") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:  # it has ended
+        return []
+
+
+class Memory(threading.Thread):
+    """The peaks of a process and of all that it starts, in MiB. What a process reports at its end will not do: it counts what the
+    interpreter had that started it."""
+
+    def __init__(self, process):
+        super().__init__(daemon=True)
+        self.process, self.peaks, self.over = process, {}, threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.over.wait(0.01):
+            self.look()
+
+    def look(self):
+        left = [self.process]
+        while left:
+            process = left.pop()
+            left += children_of(process)
+            try:
+                with open(f"/proc/{process}/status") as file:
+                    peak = [int(line.split()[1]) for line in file if line.startswith("VmHWM")]
+            except OSError:
+                continue
+            if peak and not self.is_interpreter(process):
+                self.peaks[process] = max(self.peaks.get(process, 0), peak[0])
+
+    def is_interpreter(self, process):
+        """Between fork and exec."""
+        try:
+            return os.path.samefile(f"/proc/{process}/exe", sys.executable)
+        except OSError:
+            return True
+
+    def end(self):
+        self.over.set()
+        self.join()
+        return sum(self.peaks.values()) / 1024
+
+
 class Server:
     def __init__(self, name, program, root, here):
         if name == "trunkline":
             self.process = subprocess.Popen([program, "serve", "-q", "--root", root, "--listen", "tcp://127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
             self.address = self.process.stdout.readline().split()[-1]
+            self.memory = Memory(self.process.pid)
             return
         port = free_port()
         with open(f"{here}/rsyncd.conf", "w") as file:
@@ -50,6 +100,7 @@ class Server:
                        f"path = {root}\nread only = no\n")
         self.process = subprocess.Popen(["rsync", "--daemon", "--no-detach", "--address=127.0.0.1", f"--port={port}", f"--config={here}/rsyncd.conf"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.memory = Memory(self.process.pid)
         self.address = f"rsync://127.0.0.1:{port}/m"
         for _ in range(200):
             try:
@@ -60,10 +111,11 @@ class Server:
 
     def end(self):
         """Its processor time and peak memory, with its children's."""
+        memory = self.memory.end()
         self.process.terminate()
         _, _, usage = os.wait4(self.process.pid, 0)
         self.process.returncode = 0
-        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        return usage.ru_utime + usage.ru_stime, memory
 
 
 def bytes_below(target):
@@ -105,9 +157,11 @@ def run(name, program, source, target, words, here, slow=False, interrupted_at=0
         interrupt_at(interrupted_at, command if name == "trunkline" else [*command[:1], "--partial", *command[1:]], target)
     begin = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    memory = Memory(process.pid)
     out = process.stdout.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - begin
+    here_mib = memory.end()
     process.returncode = os.waitstatus_to_exitcode(status)
     there = server.end()
     if between:
@@ -119,7 +173,7 @@ def run(name, program, source, target, words, here, slow=False, interrupted_at=0
         wire = summary["wire_sent"] + summary["wire_received"]
     else:
         wire = sum(int(line.split(":")[1].replace(",", "")) for line in out.splitlines() if line.startswith(("Total bytes sent", "Total bytes received")))
-    return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime + there[0], "mib": usage.ru_maxrss / 1024 + there[1], "wire": wire}
+    return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime + there[0], "mib": here_mib + there[1], "wire": wire}
 
 
 def big(path, mib, new_after=64):
