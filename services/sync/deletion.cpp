@@ -56,7 +56,8 @@ void Deletion::remove(const Extra& extra) {
   }
 }
 
-/// Takes out of what is not in the source whatever a rule protects, with everything in it, and keeps what holds that.
+/// Takes out of what is not in the source whatever a rule protects, or has a name there that does not come, with
+/// everything in it, and keeps what holds that.
 void Deletion::protect(std::vector<Extra>& extras) {
   const auto read = [this](const std::string& directory, const std::string& name) {
     return tree_ ? read_small_file(tree_->root(), directory, name, Filter::file_bytes_max + 1) : std::nullopt;
@@ -72,7 +73,7 @@ void Deletion::protect(std::vector<Extra>& extras) {
     } catch (const std::invalid_argument& refused) {
       throw Failure(Failure::Kind::denied, refused.what());
     }
-    if (filter_.protects(extra.path, is_directory, rules_, is_in_deleted)) {
+    if (survey_.leaves_alone(extra.path) || filter_.protects(extra.path, is_directory, rules_, is_in_deleted)) {
       survey_.keep_what_holds(extra.path);
       if (is_directory) kept = extra.path;
       return true;

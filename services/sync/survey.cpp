@@ -67,6 +67,12 @@ void Survey::meet_temporary(const std::string& path) {
   }
 }
 
+void Survey::leave_alone(const std::string& path) {
+  if (!options_.delete_extra || !left_alone_.insert(path).second) return;
+  share_.add(sizeof path + path.size());
+  keep_what_holds(path);
+}
+
 void Survey::keep_what_holds(std::string_view path) {
   if (!options_.delete_extra) return;
   for (std::string_view directory = parent_of(path); !directory.empty(); directory = parent_of(directory)) {

@@ -44,6 +44,10 @@ class Survey {
   /// The directories above a path have something in them that is left alone: they are not to be deleted.
   void keep_what_holds(std::string_view path);
   bool keeps(const std::string& directory) const { return kept_.contains(directory); }
+  /// The source has something of this name that does not come: what has the name here is not deleted for that, nor is
+  /// anything in it. Errors: Failure::Kind::denied when there is no room to remember it.
+  void leave_alone(const std::string& path);
+  bool leaves_alone(const std::string& path) const { return left_alone_.contains(path); }
 
  private:
   void meet_temporary(const std::string& path);
@@ -57,6 +61,7 @@ class Survey {
   Tree* tree_ = nullptr;
   std::optional<Walk> walk_;
   std::unordered_set<std::string> kept_; // directories
+  std::unordered_set<std::string> left_alone_; // names of what does not come
 };
 
 } // namespace trunkline::sync

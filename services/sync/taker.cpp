@@ -350,6 +350,7 @@ awaitable<void> Taker::hear_notes(wire::Notes notes) {
     Note note = from_wire(from);
     note.text = printable_sentence(note.text);
     voice_.note_here(note);
+    if (note.kind == Note::Kind::skipped) survey_.leave_alone(note.path);
     if (++count % entries_between_yields == 0) co_await let_others_run();
   }
 }

@@ -249,6 +249,31 @@ TEST_CASE("sync: no more than two files are digested at a time, whatever is want
   }
 }
 
+TEST_CASE("sync: what has the name of a fifo in the source, which does not come, is not deleted") {
+  for (const Way way : both_ways) {
+    CAPTURE(name_of_way(way));
+    const test::Scratch scratch;
+    scratch.make_directory("from/d");
+    for (const char* name : {"from/d/file", "from/d/directory", "from/d/fifo"})
+      REQUIRE(::mkfifo(scratch.path(name).c_str(), 0644) == 0);
+    scratch.write("to/d/file", "kept");
+    scratch.write("to/d/directory/inside", "kept");
+    REQUIRE(::mkfifo(scratch.path("to/d/fifo").c_str(), 0644) == 0);
+    scratch.write("to/d/file.old", "extra");
+    scratch.write("to/x/file", "extra");
+    Setting setting;
+    setting.options.delete_extra = true;
+
+    const Ended outcome = sync_trees(way, scratch.path("from"), scratch.path("to"), setting);
+
+    CHECK(outcome.failure == "");
+    CHECK(outcome.notes(Note::Kind::deleted) == std::vector<std::string>{"d/file.old", "x", "x/file"});
+    CHECK(scratch.read("to/d/file") == "kept");
+    CHECK(scratch.read("to/d/directory/inside") == "kept");
+    CHECK(scratch.has("to/d/fifo"));
+  }
+}
+
 TEST_CASE("sync: a file that has changed or gone since it was listed is compared as it is, beside the others") {
   for (const Way way : both_ways) {
     for (const bool dry_run : {false, true}) {
