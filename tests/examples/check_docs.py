@@ -101,6 +101,15 @@ def every_requirement_of_the_facade_and_of_gossip_has_a_row_with_a_test_that_exi
 
 
 @check
+def the_tests_that_the_page_of_the_slave_names_exist():
+    names = test_names()
+    quoted = quoted_tests("quarkchain-slave-tests.md")
+    assert len(quoted) > 30, quoted
+    missing = [name for name in quoted if name not in names]
+    assert not missing, "docs/quarkchain-slave-tests.md quotes tests that do not exist:\n  " + "\n  ".join(missing)
+
+
+@check
 def the_chat_room_of_the_network_page_has_at_most_60_lines():
     assert read("examples", "chat_room.cpp").count("\n") <= 60
 

@@ -499,6 +499,16 @@ def test_a_slave_refuses_what_shards_of_another_network_or_the_embedded_ledger_h
         assert "the database of another shard: rules: expected " in said and said.endswith("(the databases are in shards)"), said
 
 
+def test_executors_that_cannot_be_had_together_are_refused():
+    with Place({"S0": SHARDS}) as place:
+        both = place.run("slave", "--node_id", "S0", "--data", "shards", "--ledger", "--el-command", "true")
+        equal(trouble(both, 1), "--ledger and --el-command: expected one executor, seen two")
+        nowhere = place.run("slave", "--node_id", "S0", "--el-command", "true")
+        equal(trouble(nowhere, 1), "--el-command: expected --data or DB_PATH_ROOT, which is where it keeps its own")
+        of_chains = trouble(place.run("slave", "--node_id", "S0", "--data", "shards", "--el-command", "true"), 1)
+        assert "expected SHARD_SIZE 1, seen 2" in of_chains, of_chains
+
+
 def test_a_database_is_checked_while_nobody_runs_it_and_damage_is_found():
     with Place({"S0": SHARDS}) as place:
         for _ in range(2):
