@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import AMOUNT, KEY, PATIENCE, RICH, SHARDS, Cluster, Peer
 from execution_layer import AnExecutionLayerUnderAPythonMaster
 from kills import OurSlavesAreKilledUnderAPythonMaster
-from kit import PROGRAM, SMALL, call, decode, encode, equal, until
+from kit import PROGRAM, SMALL, account_of, call, decode, encode, equal, until
 from transfers import TransfersBetweenMixedClusters
 
 ALL_EMPTY = "00" * 4
