@@ -223,6 +223,7 @@ std::string Peers::served_to(const NodeLink& link) const {
 
 /// A far side learns nothing of services that it may not use, not even whether they are there.
 Peers::Answer Peers::find_or_start(const std::shared_ptr<NodeLink>& link, const OpenRequest& open) {
+  if (!core_.options().allow && !registry_.has_rules()) return find_or_start_permitted(link, open);
   std::string service = open.to_service;
   if (open.mode == OpenMode::join)
     if (const auto peer = registry_.find_peer(open.to_peer)) service = peer->service();

@@ -15,6 +15,7 @@ void Registry::add_service(std::string name, PeerServiceFunc function, ServiceOp
   if (services_.contains(name))
     throw_error(error::already_registered,
                 "service " + quote(name) + " is registered already; a name has one function");
+  has_rules_ = has_rules_ || options.allow;
   services_.emplace(std::move(name), Service{std::move(function), options, {}});
 }
 

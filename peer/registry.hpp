@@ -27,6 +27,8 @@ class Registry {
   /// Errors: error::already_registered; std::invalid_argument for a name or function that is empty, or options that
   /// cannot be.
   void add_service(std::string name, PeerServiceFunc function, ServiceOptions options);
+  /// Whether any service was registered with a rule of its own.
+  bool has_rules() const noexcept { return has_rules_; }
   /// Gives the functions of all services away; their names stay, and no instance may be started any more. What the
   /// functions own may call back when it goes.
   std::vector<PeerServiceFunc> release_functions();
@@ -50,6 +52,7 @@ class Registry {
   };
 
   std::map<std::string, Service, std::less<>> services_;
+  bool has_rules_ = false;
   std::map<PeerId, Running> peers_;
   std::uint64_t started_count_ = 0;
 };
