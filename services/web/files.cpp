@@ -10,6 +10,8 @@
 
 #include <boost/system/system_error.hpp>
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <charconv>
 #include <map>
@@ -268,6 +270,10 @@ awaitable<bool> may_replace(const FilesOptions& options, Circuit& circuit, const
   }
 }
 
+void check_kept(const std::string& path, int returned) {
+  if (returned < 0) throw FileError("write", path, -returned);
+}
+
 awaitable<void> put(SharedPtr shared, Circuit& circuit, const Fragment& request) {
   const FilesOptions& options = shared->options;
   const std::string path = request.subject;
@@ -311,7 +317,13 @@ awaitable<void> put(SharedPtr shared, Circuit& circuit, const Fragment& request)
     const auto since = std::chrono::system_clock::now().time_since_epoch();
     time = time_of(std::chrono::duration_cast<std::chrono::milliseconds>(since).count());
   }
+  // A name whose content a power cut took would be a file that nobody has put there.
+  file.on_commit([&options, &path](sync::Directory& in, const std::string& temporary) {
+    Status status;
+    check_kept(path, options.keep(in.open_file(temporary, status).number()));
+  });
   file.commit(static_cast<std::uint64_t>(size), mode, time);
+  check_kept(path, options.keep(directory->fd_number())); // its name
   shared->log(circuit, "stored", path, ", " + std::to_string(size) + " bytes");
   Fragment stored(op_stored);
   stored.part = size;
@@ -366,12 +378,19 @@ std::function<std::uint64_t()> system_random() {
   return [device] { return std::uint64_t{(*device)()} << 32 | (*device)(); };
 }
 
+/// Some file systems have nothing to keep of a directory, and say that it is no file for this.
+int keep_on_disk(int descriptor) {
+  if (::fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS) return 0;
+  return -errno;
+}
+
 } // namespace
 
 void serve_files(Node& node, FilesOptions options) {
   auto shared = std::make_shared<Shared>();
   shared->options = std::move(options);
   if (!shared->options.random) shared->options.random = system_random();
+  if (!shared->options.keep) shared->options.keep = keep_on_disk;
   node.serve("files", [shared](Circuit circuit) { return answer(shared, std::move(circuit)); });
 }
 

@@ -24,6 +24,9 @@ struct FilesOptions {
   Duration question_deadline = std::chrono::seconds(60); // of an asker, to allow that a file is replaced
   std::size_t data_bytes_max = 256 << 10;                // of one fragment
   std::function<std::uint64_t()> random;                 // for temporary names; the system's generator unless given
+  /// Makes the disk keep what a descriptor's file or directory holds, and returns 0 or minus the error number; fsync
+  /// unless given. Holds up the node for as long as the disk takes.
+  std::function<int(int descriptor)> keep;
   std::function<void(const std::string&)> log;           // one line for each file got, put or refused
 
   FilesOptions() = default;

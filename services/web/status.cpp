@@ -22,9 +22,10 @@ void set_flag(Fragment& fragment, std::string_view key, bool is_set) {
   if (is_set) fragment.args.set(key, "1");
 }
 
-Fragment node_of(const Node& node) {
+Fragment node_of(const Node& node, const std::string& name) {
   const NodeCounters counters = node.counters();
   Fragment fragment(op_node);
+  if (!name.empty()) fragment.args.set("name", name);
   fragment.args.set("id", node.id().to_string());
   set(fragment, "links", counters.trunks_open);
   set(fragment, "trunks_lost", counters.trunks_lost);
@@ -65,7 +66,7 @@ Fragment circuit_of(const Machine& machine, const TrunkCircuit& circuit) {
 /// Everything as it is now, before anything is sent: sending waits, and the circuits go on meanwhile.
 std::vector<Fragment> snapshot(const Node& node, const Circuit& asker, const StatusOptions& options) {
   std::vector<Fragment> all;
-  all.push_back(node_of(node));
+  all.push_back(node_of(node, options.name));
   const auto peers = node.local_peers();
   std::uint64_t more = 0;
   std::int64_t number = 0;

@@ -6,10 +6,12 @@
 
 #include <chrono>
 #include <cstddef>
+#include <string>
 
 namespace trunkline::web {
 
 struct StatusOptions {
+  std::string name;                                       // of the node, as its far sides know it; none unless given
   Duration interval_min = std::chrono::milliseconds(250); // between two answers on one circuit
   std::size_t circuits_max = 1000;                        // of one link that are said
   std::size_t askers_max = 64;                            // at once; another one waits

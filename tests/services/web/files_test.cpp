@@ -5,6 +5,9 @@
 #include "tests/peer/node_pair.hpp"
 #include "tests/services/sync/scratch.hpp"
 
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -252,6 +255,53 @@ static awaitable<void> put_new(Page& page) {
   }
   co_await settle();
   CHECK(page.scratch.picture("", false).size() == 2); // sub and sub/new: no temporary file either
+}
+
+namespace {
+
+/// A disk that says what it was told to keep.
+struct Disk {
+  struct Kept {
+    bool is_directory = false;
+    bool has_name = false; // the file "new" is there
+
+    friend bool operator==(const Kept&, const Kept&) = default;
+  };
+  int keep(int descriptor) {
+    struct stat what{};
+    CHECK(::fstat(descriptor, &what) == 0);
+    kept.push_back({S_ISDIR(what.st_mode), std::filesystem::exists(root + "/new")});
+    return answer;
+  }
+
+  std::string root;
+  std::vector<Kept> kept;
+  int answer = 0;
+};
+
+awaitable<void> put_one(Page& page) {
+  const Answer all = co_await send_file(page, request(put, "new", 5), "12345");
+  const bool is_stored = all.failure.empty() && all.fragments.back().op == stored;
+  CHECK((is_stored || all.failure == "failed: cannot write \"new\": Input/output error"));
+  CHECK(page.scratch.picture("", false).size() == (is_stored ? 1 : 0));
+}
+
+} // namespace
+
+TEST_CASE("files: the disk keeps a file before it has its name, and one that it cannot keep gets none") {
+  for (const int answer : {0, -EIO}) {
+    const auto disk = std::make_shared<Disk>();
+    disk->answer = answer;
+    web::FilesOptions options;
+    options.keep = [disk](int descriptor) { return disk->keep(descriptor); };
+    Page page(std::move(options));
+    disk->root = page.scratch.path();
+    run(page, put_one);
+    REQUIRE_FALSE(disk->kept.empty());
+    CHECK(disk->kept.front() == Disk::Kept{false, false});
+    CHECK(disk->kept.size() == (answer == 0 ? 2 : 1));
+    CHECK(disk->kept.back() == (answer == 0 ? Disk::Kept{true, true} : Disk::Kept{false, false}));
+  }
 }
 
 static awaitable<void> put_again(Page& page);

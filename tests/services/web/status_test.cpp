@@ -38,6 +38,7 @@ TEST_CASE("status: an answer names the node, each link, and each circuit with it
 }
 static awaitable<void> links_and_circuits(NodePair& pair) {
   web::StatusOptions options;
+  options.name = "there";
   options.circuits_max = 2;
   options.interval_min = std::chrono::milliseconds(1);
   web::serve_status(pair.there, options);
@@ -51,6 +52,7 @@ static awaitable<void> links_and_circuits(NodePair& pair) {
   const std::vector<Fragment> all = co_await ask(circuit, 7);
   REQUIRE(all.size() == 5);
   CHECK(all[0].op == 2);
+  CHECK(arg(all[0], "name") == "there");
   CHECK(arg(all[0], "id") == pair.there.id().to_string());
   CHECK(arg(all[0], "links") == "1");
   CHECK(all[1].op == 3);
