@@ -249,7 +249,7 @@ class Machine {
   /// Time has passed; call at `deadline` or later.
   virtual void tick(Instant now) = 0;
 
-  /// Says what the connection proves. At most once, before the first byte of it is fed or collected. A dialect that
+  /// Says what the connection proves, which may be nothing where it could have been something. At most once, before the first byte of it is fed or collected. A dialect that
   /// does not know identities ignores it; the connection is as secure all the same.
   virtual void prove(const ChannelProof& /*proof*/) {}
 

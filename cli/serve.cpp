@@ -1,5 +1,4 @@
 // trunkline serve: a node that answers syncs of one directory until it is told to end.
-#include "async/log_rate.hpp"
 #include "async/signal.hpp"
 #include "async/within.hpp"
 #include "cli/command.hpp"
@@ -17,6 +16,7 @@
 #include "services/web/status.hpp"
 #include "transport/address.hpp"
 #include "transport/stdio.hpp"
+#include "transport/tls_context.hpp"
 #include "transport/web_socket.hpp"
 
 #include <CLI/CLI.hpp>
@@ -34,10 +34,13 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trunkline::cli {
 namespace {
+
+constexpr const char* node_name = "serve";
 
 struct ServeOptions {
   std::string root;
@@ -46,6 +49,8 @@ struct ServeOptions {
   std::string web_address;   // empty: the usual one
   std::string web_directory; // empty: the page that is compiled in
   std::vector<std::string> web_origins;
+  std::string web_certificate; // empty: without encryption
+  std::string web_key;         // empty: in the file of the certificate
   bool stdio = false; // the only connection is to whoever started this
   bool read_only = false;
   IdentityOptions identity;
@@ -102,7 +107,14 @@ class Terminal {
 
 /// What SIGHUP reads again.
 struct Reloading {
+  bool reloads() const noexcept { return identity->reloads() || web; }
+  void reload(Node& node) {
+    if (web) web->reload();
+    identity->reload(node);
+  }
+
   NodeIdentity* identity;
+  std::shared_ptr<WebTls> web; // null: none
   Terminal terminal;
 };
 
@@ -110,10 +122,10 @@ struct Reloading {
 awaitable<void> until_end_signal(Node* node, asio::signal_set* signals, Logger logger, Reloading* reloading) {
   for (;;) {
     const int number = co_await signals->async_wait(asio::use_awaitable);
-    if (number != SIGHUP || !reloading->identity->reloads() || reloading->terminal.is_gone()) co_return;
+    if (number != SIGHUP || !reloading->reloads() || reloading->terminal.is_gone()) co_return;
     try {
-      reloading->identity->reload(*node);
-      logger->info("read again: keys, known nodes and policy");
+      reloading->reload(*node);
+      logger->info("read again: keys, known nodes, policy and certificates");
     } catch (const std::exception& failure) {
       logger->error("not read again: {}", text_of(failure));
     }
@@ -162,9 +174,11 @@ awaitable<void> serve_until_left(Node* node, std::shared_ptr<sync::Service> serv
 struct WebPort {
   std::shared_ptr<Medium> medium;
   std::string address;
+  std::shared_ptr<WebTls> tls; // null: none
 };
 
-WebPort make_web_port(const ServeOptions& options, const Logger& logger) {
+/// With a certificate it is one of HTTPS, to which nodes that know this node's key come as well.
+WebPort make_web_port(const ServeOptions& options, const NodeIdentity& identity, const Logger& logger) {
   constexpr std::string_view usual_address = "127.0.0.1:8080";
   auto pages = std::make_shared<WebPages>();
   if (options.web_directory.empty()) add_built_in_pages(*pages);
@@ -172,12 +186,19 @@ WebPort make_web_port(const ServeOptions& options, const Logger& logger) {
   WebSocketOptions settings;
   settings.pages = std::move(pages);
   settings.origins = options.web_origins;
-  settings.on_refused = [logger, lines = std::make_shared<LogRate>()](const std::string& remote, const std::string& why) {
-    const auto line = lines->pass(remote + " was refused: " + why, std::chrono::steady_clock::now());
-    if (line) logger->warn("{}", *line);
+  settings.on_refused = [logger](const std::string& remote, const std::string& why) {
+    logger->warn("{} was refused: {}", remote, why);
   };
   WebPort port;
-  port.medium = make_web_socket_medium(std::move(settings));
+  if (options.web_certificate.empty()) {
+    port.medium = make_web_socket_medium(std::move(settings));
+  } else {
+    WebTlsOptions files;
+    files.certificate_file = options.web_certificate;
+    files.key_file = options.web_key;
+    port.tls = std::make_shared<WebTls>(std::move(files));
+    port.medium = make_web_socket_tls_medium(identity.identity(), std::move(settings), port.tls);
+  }
   HostPort where;
   const std::string_view given = options.web_address.empty() ? usual_address : std::string_view(options.web_address);
   if (parse_host_port(given, where) != HostPortFlaw::none)
@@ -187,8 +208,10 @@ WebPort make_web_port(const ServeOptions& options, const Logger& logger) {
   return port;
 }
 
-void print_page(const std::string& listening) {
-  std::printf("listening on %s\npage at http%s/\n", listening.c_str(), listening.substr(listening.find(':')).c_str());
+void print_page(const std::string& listening, bool is_encrypted) {
+  const std::string page(without_pin(listening));
+  std::printf("listening on %s\npage at %s%s/\n", listening.c_str(), is_encrypted ? "https" : "http",
+              page.substr(page.find(':')).c_str());
 }
 
 int serve(const ServeOptions& options) {
@@ -207,11 +230,13 @@ int serve(const ServeOptions& options) {
 
   NodeIdentity identity(options.identity, key_of_listening, options.listen,
                         [logger](const std::string& line) { logger->warn("{}", line); });
-  Reloading reloading{&identity, Terminal()};
+  WebPort port;
+  if (options.web) port = make_web_port(options, identity, logger);
+  Reloading reloading{&identity, port.tls, Terminal()};
 
   asio::io_context io(1);
   const auto digest_threads = sync::DigestThreads::of_this_machine();
-  NodeOptions node_settings = node_options("serve");
+  NodeOptions node_settings = node_options(node_name);
   identity.apply(node_settings);
   node_settings.log = [logger](LogLevel level, std::string_view line) { logger->log(level_of(level), line); };
   const auto stdio = std::make_shared<StdioMedium>();
@@ -220,11 +245,7 @@ int serve(const ServeOptions& options) {
     node_settings.media.emplace(stdio->scheme(), stdio);
     node_settings.on_link = [&visitor](LinkChange change, const LinkInfo&) { visitor.note(change); };
   }
-  WebPort port;
-  if (options.web) {
-    port = make_web_port(options, logger);
-    node_settings.media.emplace(port.medium->scheme(), port.medium);
-  }
+  if (options.web) node_settings.media.emplace(port.medium->scheme(), port.medium);
   Node node(io.get_executor(), std::move(node_settings));
   sync::ServiceOptions settings;
   settings.root = root;
@@ -241,13 +262,15 @@ int serve(const ServeOptions& options) {
     files.read_only = options.read_only;
     files.log = [logger](const std::string& line) { logger->info("{}", line); };
     web::serve_files(node, std::move(files));
-    web::serve_status(node);
+    web::StatusOptions status;
+    status.name = node_name;
+    web::serve_status(node, std::move(status));
   }
 
   asio::signal_set signals(io);
   add_end_signals(signals);
   for (const std::string& address : options.listen) std::printf("listening on %s\n", node.listen(address).c_str());
-  if (options.web) print_page(node.listen(port.address));
+  if (options.web) print_page(node.listen(port.address), port.tls != nullptr);
   std::fflush(stdout);
   std::exception_ptr failure;
   if (options.stdio) node.listen(StdioMedium::own_address());
@@ -287,6 +310,15 @@ Command add_serve(CLI::App& program) {
                    "Let pages of this origin connect, too, as \"https://example.org\"; may be repeated")
       ->type_name("ORIGIN")
       ->needs(web);
+  CLI::Option* const certificate =
+      command
+          ->add_option("--web-certificate", options->web_certificate,
+                       "Serve the page over HTTPS: the chain of certificates, in PEM, and its key unless --web-key is given")
+          ->type_name("FILE")
+          ->needs(web);
+  command->add_option("--web-key", options->web_key, "The private key of --web-certificate, in PEM")
+      ->type_name("FILE")
+      ->needs(certificate);
   command->add_flag("--stdio", options->stdio,
                     "Instead: serve whoever started this, over standard input and output, and end with them");
   command->add_flag("--read-only", options->read_only, "Others may read, not write");
@@ -299,8 +331,8 @@ Command add_serve(CLI::App& program) {
   add_identity_options(*command, options->identity, key_of_listening);
   add_policy_option(*command, options->identity);
   add_insecure_option(*command, options->identity);
-  command->footer(std::string("Prints the real addresses, as \"listening on tcp://127.0.0.1:41234\". With a key or a policy, SIGHUP\n"
-                              "reads them again; otherwise it ends the program.\n\nExample:\n"
+  command->footer(std::string("Prints the real addresses, as \"listening on tcp://127.0.0.1:41234\". With a key, a policy or a\n"
+                              "certificate, SIGHUP reads them again; otherwise it ends the program.\n\nExample:\n"
                               "  trunkline serve --root /srv/mirror --listen tcp://127.0.0.1:7000\n\n") +
                   exit_codes_text);
   return {command, [options, web] {

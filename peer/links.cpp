@@ -288,6 +288,8 @@ awaitable<void> Links::run_connected(std::shared_ptr<Links> self, std::shared_pt
     link->remote_ = link->dialled() ? std::string(without_pin(link->dialled_address_)) + "#" + proof->far->id.to_string()
                                     : transport->remote();
     link->trunk_->prove(*proof);
+  } else {
+    link->trunk_->prove(ChannelProof()); // the machine may wait for one
   }
   Session session(link->trunk_, std::move(transport), in_nanoseconds(self->options_.goodbye_deadline));
   link->session_ = &session;

@@ -2,10 +2,12 @@
 
 #include "async/clock.hpp"
 #include "async/first_of.hpp"
+#include "async/limited_log.hpp"
 #include "circuit/native/machine.hpp"
 #include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
 #include "transport/tls.hpp"
+#include "transport/web_socket.hpp"
 
 #include <boost/system/system_error.hpp>
 
@@ -31,6 +33,16 @@ std::unique_ptr<Machine> make_native_machine(MachineSetup setup, Instant now) {
   options.far_end = std::move(setup.far_end);
   options.proof_to_come = setup.proof_to_come;
   return std::make_unique<NativeMachine>(std::move(options), now);
+}
+
+/// What such a port turns away never becomes a link, which would be logged.
+WebSocketOptions web_options(const LogSink& log) {
+  WebSocketOptions web;
+  if (!log) return web;
+  web.on_refused = [lines = std::make_shared<LimitedLog>(log)](const std::string& remote, const std::string& why) {
+    lines->write(LogLevel::warning, remote + " was refused: " + why);
+  };
+  return web;
 }
 
 NodeOptions complete(NodeOptions options) {
@@ -59,8 +71,9 @@ NodeOptions complete(NodeOptions options) {
       throw std::invalid_argument(
           fmt::format("the id of the node is {}, expected that of its key {}", options.id.to_string(), key.to_string()));
     options.id = key;
-    const std::shared_ptr<Medium> tls = make_tls_medium(options.identity);
-    options.media.emplace(tls->scheme(), tls); // a program may have its own
+    for (const std::shared_ptr<Medium>& medium :
+         {make_tls_medium(options.identity), make_web_socket_tls_medium(options.identity, web_options(options.log))})
+      options.media.emplace(medium->scheme(), medium); // a program may have its own
   }
   options.media = with_default_media(std::move(options.media));
   return options;
@@ -359,7 +372,9 @@ bool NodeCore::believe(const NodeLink& link, RemoteNode& remote) {
     link.trunk()->with([&](Machine& machine) { machine.close(std::move(reason)); });
     return false;
   }
-  if (is_exposed(options_.media, link.remote())) {
+  // Encrypted or not, it has shown nothing.
+  if (const Medium* const medium = find_medium(options_.media, link.remote());
+      medium && !is_local_only(options_.media, link.remote())) {
     remote.id = draw_id();
     remote.addresses.clear();
   }

@@ -26,6 +26,7 @@ Media default_media() {
   add(media, make_unix_medium());
   add(media, make_tls_medium(nullptr)); // a node with an identity has one of its own
   add(media, make_web_socket_medium());
+  add(media, make_web_socket_tls_medium(nullptr));
   return media;
 }
 

@@ -31,8 +31,8 @@ class Medium {
   /// True when nobody on the way can read or change what its transports carry. Where it is not, addresses that other
   /// machines reach are used only by those who ask for that.
   virtual bool is_encrypted() const noexcept { return false; }
-  /// True when its transports prove who is at the far end (Transport::proof). Its addresses may then end in "#NODE-ID":
-  /// whose key is expected there.
+  /// True when its transports can prove who is at the far end; Transport::proof says whether one has. Its addresses may
+  /// then end in "#NODE-ID": whose key is expected there.
   virtual bool proves_identity() const noexcept { return false; }
 
   /// Connects, and returns the transport; where it is encrypted, its handshake is done. Cancelled: throws operation_aborted. Errors: error::bad_url, `address "x" is

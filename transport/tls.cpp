@@ -138,9 +138,8 @@ class TlsMedium final : public Medium {
 
 class WebTlsMedium final : public Medium {
  public:
-  WebTlsMedium(const WebTlsOptions& options, std::string protocol, std::shared_ptr<Medium> below)
-      : context_(make_tls_context(options)), can_listen_(!options.certificate_file.empty()),
-        protocol_(std::move(protocol)), below_(std::move(below)) {}
+  WebTlsMedium(std::shared_ptr<Identity> identity, std::shared_ptr<const WebTls> web, std::shared_ptr<Medium> below)
+      : identity_(std::move(identity)), web_(std::move(web)), below_(std::move(below)) {}
 
   std::string_view scheme() const noexcept override { return below_->scheme(); }
   std::string_view form() const noexcept override { return below_->form(); }
@@ -148,31 +147,45 @@ class WebTlsMedium final : public Medium {
   bool has_ports() const noexcept override { return below_->has_ports(); }
   bool is_local() const noexcept override { return below_->is_local(); }
   bool is_encrypted() const noexcept override { return true; }
+  bool proves_identity() const noexcept override { return true; }
 
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
-    return dial_tls(below_, std::move(address), wrap());
+    if (!identity_ && pin_of(address))
+      throw_transport_text(make_error_code(error::not_secured),
+                           fmt::format("cannot connect to {}: this node has no key to show there", address));
+    const bool is_node = identity_ && (pin_of(address) || !identity_->trust().known().at(without_pin(address)).empty());
+    if (!is_node && !web_) web_ = std::make_shared<WebTls>(); // not before: it reads all authorities of the system
+    return dial_tls(below_, std::move(address), wrap(is_node ? nullptr : web_));
   }
 
   std::unique_ptr<Listener> listen(const Executor& executor, std::string_view address) override {
-    if (!can_listen_)
+    const std::optional<NodeId> pin = pin_of(address);
+    if (pin && (!identity_ || *pin != identity_->id()))
+      throw_transport_text(make_error_code(error::wrong_key),
+                           fmt::format("cannot listen on {}: this node's key is {}", address,
+                                       identity_ ? identity_->id().to_string() : "none"));
+    const bool is_for_web = web_ && web_->can_listen();
+    if (!identity_ && !is_for_web)
       throw_transport_text(make_error_code(error::unusable_file),
-                           fmt::format("cannot listen on {}: that needs a certificate file", address));
-    std::unique_ptr<Listener> below = below_->listen(executor, address);
-    return std::make_unique<TlsListener>(executor, std::move(below), nullptr, wrap());
+                           fmt::format("cannot listen on {}: that needs a certificate for browsers, a key for nodes, or both",
+                                       address));
+    std::unique_ptr<Listener> below = below_->listen(executor, without_pin(address));
+    return std::make_unique<TlsListener>(executor, std::move(below), identity_,
+                                         wrap(is_for_web ? web_ : nullptr));
   }
 
  private:
-  Wrap wrap() const {
-    return [context = context_, protocol = protocol_](const Executor& executor, std::unique_ptr<Transport> transport,
-                                                      TlsSide side) {
-      side.protocol = protocol;
-      return make_tls_transport(executor, std::move(transport), context, std::move(side));
+  Wrap wrap(const std::shared_ptr<const WebTls>& web) const {
+    return [identity = identity_, web](const Executor& executor, std::unique_ptr<Transport> transport, TlsSide side) {
+      side.protocol = tls_web_socket_protocol;
+      side.web_protocol = tls_http_protocol;
+      return make_tls_transport(executor, std::move(transport), identity, web ? web->context() : nullptr,
+                                std::move(side));
     };
   }
 
-  std::shared_ptr<ssl_ctx_st> context_;
-  bool can_listen_;
-  std::string protocol_;
+  std::shared_ptr<Identity> identity_; // null: none
+  std::shared_ptr<const WebTls> web_;  // null: none yet
   std::shared_ptr<Medium> below_;
 };
 
@@ -183,9 +196,9 @@ std::shared_ptr<Medium> make_tls_medium(std::shared_ptr<Identity> identity, std:
   return std::make_shared<TlsMedium>(std::move(identity), std::move(below));
 }
 
-std::shared_ptr<Medium> make_web_tls_medium(const WebTlsOptions& options, std::string protocol,
+std::shared_ptr<Medium> make_web_tls_medium(std::shared_ptr<Identity> identity, std::shared_ptr<const WebTls> web,
                                             std::shared_ptr<Medium> below) {
-  return std::make_shared<WebTlsMedium>(options, std::move(protocol), std::move(below));
+  return std::make_shared<WebTlsMedium>(std::move(identity), std::move(web), std::move(below));
 }
 
 } // namespace trunkline

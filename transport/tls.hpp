@@ -17,10 +17,13 @@ namespace trunkline {
 /// throw error::not_secured. `below`: TCP, with the scheme "tls", unless given.
 std::shared_ptr<Medium> make_tls_medium(std::shared_ptr<Identity> identity, std::shared_ptr<Medium> below = nullptr);
 
-/// TLS 1.3 with certificates of hosts, in which nobody proves to be a node: what lies below a protocol of the web.
-/// `protocol` is the name (ALPN) that both sides have to agree on: "http/1.1". Errors: error::unusable_file; dials also
-/// as make_tls_transport says; error::unusable_file for listening without a certificate.
-std::shared_ptr<Medium> make_web_tls_medium(const WebTlsOptions& options, std::string protocol,
+/// TLS 1.3 for what carries trunks in HTTP, over `below`: to nodes as above, and to the web with certificates of hosts, in
+/// which nobody proves to be a node. Listening, it is both on one port: whoever names the protocol of nodes has to show a
+/// key, and all others are the web; the first needs `identity`, the others need that `web` has a certificate. Dialling,
+/// an address with a pin, or of a known node, is that node's; any other may be a node's or, if its certificate is good
+/// for the host, of the web. `web`: without a certificate, and made when it is dialled, unless given. Errors: as of make_tls_medium;
+/// error::unusable_file for listening with neither.
+std::shared_ptr<Medium> make_web_tls_medium(std::shared_ptr<Identity> identity, std::shared_ptr<const WebTls> web,
                                             std::shared_ptr<Medium> below);
 
 } // namespace trunkline

@@ -90,8 +90,8 @@ class Plaintext {
 /// `out_`, and the coroutines move both.
 class TlsState : public std::enable_shared_from_this<TlsState> {
  public:
-  TlsState(const Executor& executor, std::unique_ptr<Transport> inner, const std::shared_ptr<ssl_ctx_st>& context,
-           std::shared_ptr<Identity> identity, TlsSide side);
+  TlsState(const Executor& executor, std::unique_ptr<Transport> inner, std::shared_ptr<Identity> identity,
+           std::shared_ptr<ssl_ctx_st> web, TlsSide side);
   ~TlsState() { SSL_free(ssl_); }
   TlsState(const TlsState&) = delete;
   TlsState& operator=(const TlsState&) = delete;
@@ -104,7 +104,7 @@ class TlsState : public std::enable_shared_from_this<TlsState> {
   void finish() noexcept;
   void close() noexcept;
 
-  bool proves_identity() const noexcept { return identity_ != nullptr; }
+  bool proves_identity() const noexcept { return far_kind_ != FarKind::web; }
   bool needs_handshake() const noexcept { return phase_ != Phase::secured; }
   const ChannelProof* proof() const noexcept { return proof_.far ? &proof_ : nullptr; }
   std::string remote() const;
@@ -116,11 +116,20 @@ class TlsState : public std::enable_shared_from_this<TlsState> {
   bool judge(X509_STORE_CTX* shown) noexcept;
   void count_message() noexcept;
   int choose_protocol(std::span<const unsigned char> offered, const unsigned char** chosen, unsigned char* size) noexcept;
+  bool meet(std::string_view protocols) noexcept;
+  bool show_key() noexcept;
 
  private:
   enum class Phase : std::uint8_t { fresh, handshaking, secured, failed };
+  /// Decided by the protocol that it names.
+  enum class FarKind : std::uint8_t { unknown, node, web };
 
+  void offer();
   void expect_host();
+  std::string_view protocol() const noexcept {
+    return far_kind_ == FarKind::web ? std::string_view(side_.web_protocol) : std::string_view(side_.protocol);
+  }
+  std::string_view agreed_protocol() const noexcept;
   bool judge_host(X509_STORE_CTX* shown);
   static awaitable<void> run_handshake(std::shared_ptr<TlsState> self);
   static awaitable<void> say_last_words(std::shared_ptr<TlsState> self);
@@ -142,8 +151,10 @@ class TlsState : public std::enable_shared_from_this<TlsState> {
   [[noreturn]] void throw_failure() const { throw_transport_text(make_error_code(failure_.code), failure_.text); }
 
   std::unique_ptr<Transport> inner_;
-  std::shared_ptr<Identity> identity_; // null: the far side shows no key
+  std::shared_ptr<Identity> identity_; // null: no far side shows a key
+  std::shared_ptr<ssl_ctx_st> web_;    // null: all do
   TlsSide side_;
+  FarKind far_kind_ = FarKind::unknown;
   SSL* ssl_ = nullptr;
   Phase phase_ = Phase::fresh;
   Signal phase_changed_;
@@ -228,15 +239,45 @@ int select_protocol(SSL* ssl, const unsigned char** chosen, unsigned char* size,
   return state_of(ssl)->choose_protocol({offered, offered_size}, chosen, size);
 }
 
-TlsState::TlsState(const Executor& executor, std::unique_ptr<Transport> inner,
-                   const std::shared_ptr<ssl_ctx_st>& context, std::shared_ptr<Identity> identity, TlsSide side)
-    : inner_(std::move(inner)), identity_(std::move(identity)), side_(std::move(side)), ssl_(SSL_new(context.get())),
+/// The first that is read of a far side: before anything is said to it, it is known whether it is a node.
+int meet_far_side(SSL* ssl, int* alert, void*) {
+  constexpr std::size_t list_head = 2;
+  const unsigned char* bytes = nullptr;
+  std::size_t size = 0;
+  std::string_view protocols;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &bytes, &size) == 1 &&
+      size > list_head)
+    protocols = std::string_view(reinterpret_cast<const char*>(bytes) + list_head, size - list_head);
+  if (state_of(ssl)->meet(protocols)) return SSL_CLIENT_HELLO_SUCCESS;
+  *alert = SSL_AD_INTERNAL_ERROR;
+  return SSL_CLIENT_HELLO_ERROR;
+}
+
+int show_key_to(SSL* ssl, void*) { return state_of(ssl)->show_key() ? 1 : 0; }
+
+/// Calls `visit` with each name of a list as ALPN has it, until it says true.
+template <class Visit> bool any_protocol(std::string_view list, Visit visit) {
+  while (!list.empty()) {
+    const std::size_t size = static_cast<unsigned char>(list.front());
+    if (size == 0 || list.size() <= size) return false;
+    if (visit(list.substr(1, size))) return true;
+    list.remove_prefix(1 + size);
+  }
+  return false;
+}
+
+TlsState::TlsState(const Executor& executor, std::unique_ptr<Transport> inner, std::shared_ptr<Identity> identity,
+                   std::shared_ptr<ssl_ctx_st> web, TlsSide side)
+    : inner_(std::move(inner)), identity_(std::move(identity)), web_(std::move(web)), side_(std::move(side)),
+      ssl_(SSL_new(web_ ? web_.get() : identity_->context().get())),
       clock_(Clock::of(executor)), tasks_(executor) {
   BIO* const bio = ssl_ ? BIO_new(bio_method()) : nullptr;
   if (!bio) {
     SSL_free(ssl_);
     throw std::bad_alloc();
   }
+  if (!web_) far_kind_ = FarKind::node;
+  else if (!identity_) far_kind_ = FarKind::web;
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
@@ -247,10 +288,31 @@ TlsState::TlsState(const Executor& executor, std::unique_ptr<Transport> inner,
     return;
   }
   SSL_set_connect_state(ssl_);
-  std::string offer(1, static_cast<char>(side_.protocol.size()));
-  offer += side_.protocol;
-  SSL_set_alpn_protos(ssl_, reinterpret_cast<const unsigned char*>(offer.data()), static_cast<unsigned>(offer.size()));
-  if (!identity_) expect_host();
+  offer();
+  if (far_kind_ == FarKind::unknown) SSL_set_cert_cb(ssl_, show_key_to, nullptr);
+  if (far_kind_ != FarKind::node) expect_host();
+}
+
+void TlsState::offer() {
+  std::string offered;
+  const auto add = [&offered](const std::string& protocol) {
+    offered += static_cast<char>(protocol.size());
+    offered += protocol;
+  };
+  if (far_kind_ != FarKind::web) add(side_.protocol);
+  if (far_kind_ != FarKind::node) add(side_.web_protocol);
+  SSL_set_alpn_protos(ssl_, reinterpret_cast<const unsigned char*>(offered.data()), static_cast<unsigned>(offered.size()));
+}
+
+/// Asked for by the far side: a node gets to see this node's key, and the web does not.
+bool TlsState::show_key() noexcept {
+  if (agreed_protocol() != side_.protocol) return true;
+  const IdentityKey& key = identity_->key();
+  bool is_shown = SSL_use_certificate(ssl_, key.certificates().front().get()) == 1 &&
+                  SSL_use_PrivateKey(ssl_, key.key()) == 1;
+  for (std::size_t at = 1; at < key.certificates().size() && is_shown; ++at)
+    is_shown = SSL_add1_chain_cert(ssl_, key.certificates()[at].get()) == 1;
+  return is_shown;
 }
 
 /// Of a far side that has no key that we know: a certificate for the host that was dialled.
@@ -260,6 +322,24 @@ void TlsState::expect_host() {
   if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), host.c_str()) == 1) return;
   SSL_set1_host(ssl_, host.c_str());
   SSL_set_tlsext_host_name(ssl_, host.c_str());
+}
+
+std::string_view TlsState::agreed_protocol() const noexcept {
+  const unsigned char* name = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl_, &name, &size);
+  return {reinterpret_cast<const char*>(name), size};
+}
+
+/// With the protocols that a far side offers. A node gets this node's key to see, and has to show its own.
+bool TlsState::meet(std::string_view protocols) noexcept {
+  if (far_kind_ != FarKind::unknown) return true;
+  const bool is_node = any_protocol(protocols, [this](std::string_view name) { return name == side_.protocol; });
+  far_kind_ = is_node ? FarKind::node : FarKind::web;
+  if (!is_node) return true;
+  if (!SSL_set_SSL_CTX(ssl_, identity_->context().get())) return false;
+  SSL_set_verify(ssl_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  return true;
 }
 
 bool TlsState::judge_host(X509_STORE_CTX* shown) {
@@ -292,7 +372,9 @@ bool TlsState::judge(X509_STORE_CTX* shown) noexcept {
     return false;
   };
   try {
-    if (!identity_) return judge_host(shown);
+    if (far_kind_ == FarKind::unknown)
+      far_kind_ = agreed_protocol() == side_.protocol ? FarKind::node : FarKind::web;
+    if (far_kind_ == FarKind::web) return judge_host(shown);
     ShownCertificates certificates;
     certificates.leaf = X509_STORE_CTX_get0_cert(shown);
     const STACK_OF(X509)* const chain = X509_STORE_CTX_get0_untrusted(shown);
@@ -320,18 +402,19 @@ bool TlsState::judge(X509_STORE_CTX* shown) noexcept {
 int TlsState::choose_protocol(std::span<const unsigned char> offered, const unsigned char** chosen,
                               unsigned char* size) noexcept {
   std::string seen;
-  while (!offered.empty() && offered.size() > offered[0]) {
-    const std::string_view name(reinterpret_cast<const char*>(offered.data()) + 1, offered[0]);
-    if (name == side_.protocol) {
-      *chosen = offered.data() + 1;
-      *size = offered[0];
-      return SSL_TLSEXT_ERR_OK;
+  const std::string_view list(reinterpret_cast<const char*>(offered.data()), offered.size());
+  const auto is_ours = [&](std::string_view name) {
+    if (name != protocol()) {
+      seen += (seen.empty() ? "" : ", ") + quote(name, 32);
+      return false;
     }
-    seen += (seen.empty() ? "" : ", ") + quote(name, 32);
-    offered = offered.subspan(std::size_t{1} + offered[0]);
-  }
+    *chosen = reinterpret_cast<const unsigned char*>(name.data());
+    *size = static_cast<unsigned char>(name.size());
+    return true;
+  };
+  if (any_protocol(list, is_ours)) return SSL_TLSEXT_ERR_OK;
   judged_ = {error::not_trunkline, fmt::format("{} speaks TLS and wants {}, expected \"{}\"", far_end(),
-                                               seen.substr(0, 128), side_.protocol)};
+                                               seen.substr(0, 128), protocol())};
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
@@ -413,15 +496,13 @@ awaitable<void> TlsState::discard_until_end(std::shared_ptr<TlsState> self) {
 }
 
 void TlsState::set_secured() {
-  const unsigned char* name = nullptr;
-  unsigned size = 0;
-  SSL_get0_alpn_selected(ssl_, &name, &size);
-  if (std::string_view(reinterpret_cast<const char*>(name), size) != side_.protocol) {
+  const std::string_view agreed = agreed_protocol();
+  if (agreed != protocol() && (far_kind_ == FarKind::node || !agreed.empty())) {
     failure_ = {error::not_trunkline, fmt::format("{} speaks TLS and does not name the protocol \"{}\"", far_end(),
-                                                  side_.protocol)};
+                                                  protocol())};
     throw_failure();
   }
-  if (!identity_) return;
+  if (far_kind_ == FarKind::web) return;
   proof_.hello_ours = export_binding(side_.dialled ? "dialler" : "answerer");
   proof_.hello_theirs = export_binding(side_.dialled ? "answerer" : "dialler");
   proof_.far = std::make_shared<const RemoteIdentity>(std::move(far_));
@@ -463,7 +544,7 @@ Failure TlsState::failure_now(int result) {
 }
 
 Failure TlsState::failure_of_alert(int alert, const std::string& words) const {
-  const std::string own = identity_ ? identity_->id().to_string() : "that was shown";
+  const std::string own = far_kind_ == FarKind::web ? "that was shown" : identity_->id().to_string();
   switch (alert) {
     case SSL_AD_UNKNOWN_CA:
       return {error::key_refused, fmt::format("{} does not know this node's key {}", far_end(), own)};
@@ -479,7 +560,7 @@ Failure TlsState::failure_of_alert(int alert, const std::string& words) const {
       return {error::key_refused, fmt::format("{} says that the certificate of this node's key {} has expired",
                                               far_end(), own)};
     case SSL_AD_NO_APPLICATION_PROTOCOL:
-      return {error::not_trunkline, fmt::format("{} speaks TLS, but not \"{}\"", far_end(), side_.protocol)};
+      return {error::not_trunkline, fmt::format("{} speaks TLS, but not \"{}\"", far_end(), protocol())};
     case SSL_AD_PROTOCOL_VERSION: return {error::not_secured, fmt::format("{} speaks no TLS 1.3", far_end())};
     default:
       return {error::not_secured, fmt::format("{} has ended TLS: {}", far_end(), words)};
@@ -642,10 +723,10 @@ void TlsState::finish() noexcept {
 awaitable<void> TlsState::say_end(std::shared_ptr<TlsState> self) {
   try {
     co_await flush(self);
-    if (!self->closed_) self->inner_->finish();
   } catch (const boost::system::system_error&) {
-    // Reading tells.
+    // Then the far side sees a cut, which it is; what it says is still read.
   }
+  if (!self->closed_) self->inner_->finish();
 }
 
 void TlsState::close() noexcept {
@@ -699,20 +780,21 @@ class TlsTransport final : public Transport {
 
 std::unique_ptr<Transport> make_tls_transport(const Executor& executor, std::unique_ptr<Transport> transport,
                                               std::shared_ptr<Identity> identity, TlsSide side) {
-  const std::shared_ptr<ssl_ctx_st> context = identity->context();
-  return std::make_unique<TlsTransport>(
-      std::make_shared<TlsState>(executor, std::move(transport), context, std::move(identity), std::move(side)));
+  return make_tls_transport(executor, std::move(transport), std::move(identity), nullptr, std::move(side));
 }
 
 std::unique_ptr<Transport> make_tls_transport(const Executor& executor, std::unique_ptr<Transport> transport,
-                                              std::shared_ptr<ssl_ctx_st> context, TlsSide side) {
+                                              std::shared_ptr<Identity> identity, std::shared_ptr<ssl_ctx_st> web,
+                                              TlsSide side) {
+  if (side.dialled && side.pin && identity) web = nullptr;
   return std::make_unique<TlsTransport>(
-      std::make_shared<TlsState>(executor, std::move(transport), context, nullptr, std::move(side)));
+      std::make_shared<TlsState>(executor, std::move(transport), std::move(identity), std::move(web), std::move(side)));
 }
 
 void set_tls_callbacks(ssl_ctx_st* context) {
   SSL_CTX_set_cert_verify_callback(context, verify_certificates, nullptr);
   SSL_CTX_set_alpn_select_cb(context, select_protocol, nullptr);
+  SSL_CTX_set_client_hello_cb(context, meet_far_side, nullptr);
 }
 
 } // namespace trunkline

@@ -16,13 +16,17 @@ namespace trunkline {
 
 /// The protocol name (ALPN) of connections between nodes. It has no version: preface and Hello say theirs.
 inline constexpr std::string_view tls_protocol = "trunkline";
+/// The same of connections between nodes whose trunk is in a WebSocket, and of those with the web.
+inline constexpr std::string_view tls_web_socket_protocol = "trunkline-ws";
+inline constexpr std::string_view tls_http_protocol = "http/1.1";
 
 /// What a handshake is to do.
 struct TlsSide {
   bool dialled = false;                        // decides the role in the handshake
   std::string address;                         // that was dialled, without a pin; for texts and known nodes
   std::optional<NodeId> pin;                   // whose key alone is expected
-  std::string protocol{tls_protocol};          // the one that both sides have to name
+  std::string protocol{tls_protocol};          // that two nodes have to name
+  std::string web_protocol;                    // that the web has to name, if it names any
 };
 
 /// Makes a transport that encrypts all that passes, between two nodes that both show their keys. The handshake is done
@@ -35,10 +39,13 @@ struct TlsSide {
 std::unique_ptr<Transport> make_tls_transport(const Executor& executor, std::unique_ptr<Transport> transport,
                                               std::shared_ptr<Identity> identity, TlsSide side);
 
-/// The same in a context that make_tls_context made of WebTlsOptions: the connection proves nothing but the name of the
-/// host that was dialled, and that to the side that dialled it. `side.pin` is not looked at.
+/// The same to far sides of two kinds, which tell themselves apart by the protocol that they name. Nodes are those of
+/// above. To the web, `web` (the context of a WebTls) shows a certificate, or checks one: such a connection proves
+/// nothing but the name of the host that was dialled, and that to the side that dialled it. A null `identity` knows no
+/// nodes; a dialled `side.pin` wants a node.
 std::unique_ptr<Transport> make_tls_transport(const Executor& executor, std::unique_ptr<Transport> transport,
-                                              std::shared_ptr<ssl_ctx_st> context, TlsSide side);
+                                              std::shared_ptr<Identity> identity, std::shared_ptr<ssl_ctx_st> web,
+                                              TlsSide side);
 
 /// For make_tls_context: the streams decide about certificates and protocols.
 void set_tls_callbacks(ssl_ctx_st* context);

@@ -1,5 +1,7 @@
 #include "transport/transport_stream.hpp"
 
+#include "fragment/quote.hpp"
+
 #include <boost/system/system_error.hpp>
 
 #include <algorithm>
@@ -24,6 +26,7 @@ awaitable<CarriedTransport::Result> CarriedTransport::read(std::shared_ptr<Carri
     if (self->closed) result.code = make_error_code(asio::error::operation_aborted);
   } catch (const boost::system::system_error& failure) {
     result.code = failure.code();
+    self->failure_text = text_of(failure);
   }
   co_return result;
 }
@@ -38,6 +41,7 @@ awaitable<CarriedTransport::Result> CarriedTransport::write(std::shared_ptr<Carr
     self->passed_ += result.bytes;
   } catch (const boost::system::system_error& failure) {
     result.code = failure.code();
+    self->failure_text = text_of(failure);
   }
   self->is_writing_ = false;
   co_return result;

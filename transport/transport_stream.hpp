@@ -18,6 +18,7 @@
 #include <exception>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,7 @@ struct CarriedTransport {
   bool ended = false;
   bool closed = false;
   Signal changed; // ended, or closed
+  std::string failure_text; // of the latest operation that failed; Beast passes on the code alone
 
  private:
   bool is_writing_ = false;

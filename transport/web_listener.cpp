@@ -1,10 +1,12 @@
 #include "transport/web_listener.hpp"
 
 #include "async/clock.hpp"
+#include "async/log_rate.hpp"
 #include "async/signal.hpp"
 #include "async/tasks.hpp"
 #include "async/within.hpp"
 #include "fragment/deadline.hpp"
+#include "fragment/quote.hpp"
 #include "transport/failure.hpp"
 #include "transport/newcomers.hpp"
 #include "transport/transport_stream.hpp"
@@ -23,6 +25,8 @@
 #include <array>
 #include <deque>
 #include <exception>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace trunkline {
@@ -58,11 +62,12 @@ class Door : public std::enable_shared_from_this<Door> {
   static awaitable<void> receive(std::shared_ptr<Door> self);
   void begin(std::unique_ptr<Transport> from);
   static awaitable<void> attend(std::shared_ptr<Door> self, std::unique_ptr<Transport> from);
+  static awaitable<bool> secure(std::shared_ptr<Door> self, std::shared_ptr<Visit> visit);
   static awaitable<void> serve(std::shared_ptr<Door> self, std::shared_ptr<Visit> visit);
   static awaitable<void> give(std::shared_ptr<Door> self, std::shared_ptr<Visit> visit, WebAnswer answer);
   void let_in(const std::shared_ptr<Visit>& visit);
   void let_go(const Visit& visit) noexcept;
-  void note_refused(const Visit& visit, const WebAnswer& answer) const noexcept;
+  void note_refused(const Visit& visit, const std::string& why) noexcept;
   /// In the scheme of this medium.
   std::string named(std::string_view below) const;
 
@@ -71,6 +76,7 @@ class Door : public std::enable_shared_from_this<Door> {
   std::string address_;
   std::shared_ptr<const WebSocketOptions> options_;
   Newcomers newcomers_;
+  LogRate refusals_;
   std::deque<std::unique_ptr<Transport>> ready_;
   std::exception_ptr failure_; // of accepting below
   bool closed_ = false;
@@ -151,7 +157,26 @@ void Door::let_in(const std::shared_ptr<Visit>& visit) {
   newcomers_.add(visit.get(), visit->host, now);
 }
 
+/// The handshake of what is below. Returns false when that has refused the far side, or it this port.
+awaitable<bool> Door::secure(std::shared_ptr<Door> self, std::shared_ptr<Visit> visit) {
+  Transport& below = *visit->carried->below;
+  if (!below.needs_handshake()) co_return true;
+  std::string why;
+  try {
+    co_await below.handshake();
+    visit->remote = self->named(below.remote()); // which now names the node
+  } catch (const boost::system::system_error& failure) {
+    why = text_of(failure);
+    if (failure.code() == asio::error::operation_aborted) throw; // it gave way to another one, or was too slow
+  }
+  if (why.empty()) co_return true;
+  self->note_refused(*visit, why);
+  co_return false;
+}
+
 awaitable<void> Door::serve(std::shared_ptr<Door> self, std::shared_ptr<Visit> visit) {
+  const bool is_secure = co_await secure(self, visit);
+  if (!is_secure) co_return;
   const WebSocketOptions& options = *self->options_;
   TransportStream stream(self->executor_, visit->carried);
   boost::beast::flat_buffer buffer(options.header_bytes_max + 1024);
@@ -167,7 +192,7 @@ awaitable<void> Door::serve(std::shared_ptr<Door> self, std::shared_ptr<Visit> v
                                      std::to_string(options.header_bytes_max)
                                : "this is a port of HTTP and WebSocket, and what came is no request: " +
                                      failure.message());
-    self->note_refused(*visit, answer);
+    self->note_refused(*visit, answer.line);
     co_await give(self, visit, std::move(answer));
     co_return;
   }
@@ -182,7 +207,7 @@ awaitable<void> Door::serve(std::shared_ptr<Door> self, std::shared_ptr<Visit> v
   if (refusal.status == http::status::ok && (buffer.size() > 0 || !parser.is_done()))
     refusal = WebAnswer(http::status::bad_request, "nothing may follow a request for a WebSocket before its answer");
   if (refusal.status != http::status::ok) {
-    self->note_refused(*visit, refusal);
+    self->note_refused(*visit, refusal.line);
     co_await give(self, visit, std::move(refusal));
     co_return;
   }
@@ -216,10 +241,11 @@ awaitable<void> Door::give(std::shared_ptr<Door> self, std::shared_ptr<Visit> vi
   }
 }
 
-void Door::note_refused(const Visit& visit, const WebAnswer& answer) const noexcept {
+void Door::note_refused(const Visit& visit, const std::string& why) noexcept {
   if (!options_->on_refused) return;
   try {
-    options_->on_refused(visit.remote, answer.line);
+    const std::optional<std::string> line = refusals_.pass(why, Clock::of(executor_).now());
+    if (line) options_->on_refused(visit.remote, *line);
   } catch (...) {
     // It hears of it and decides nothing: that costs it this line.
   }

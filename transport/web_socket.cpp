@@ -4,6 +4,7 @@
 #include "transport/address.hpp"
 #include "transport/failure.hpp"
 #include "transport/tcp.hpp"
+#include "transport/tls.hpp"
 #include "transport/web_listener.hpp"
 #include "transport/web_socket_transport.hpp"
 
@@ -15,6 +16,7 @@ namespace trunkline {
 namespace {
 
 constexpr std::string_view web_socket_scheme = "ws";
+constexpr std::string_view web_socket_tls_scheme = "wss";
 
 /// One address as two media write it.
 class Schemes {
@@ -74,8 +76,9 @@ awaitable<std::unique_ptr<Transport>> dial_web_socket(std::string address, std::
   ends.remote = dial.schemes->above_of(connected->remote());
   ends.remote_host = connected->remote_host();
   ends.message_bytes_max = dial.message_bytes_max;
-  const std::size_t slashes = dial.address.find("//");
-  std::string host = slashes == std::string::npos ? ends.remote_host : dial.address.substr(slashes + 2);
+  const std::string_view dialled = without_pin(dial.address);
+  const std::size_t slashes = dialled.find("//");
+  std::string host = slashes == std::string_view::npos ? ends.remote_host : std::string(dialled.substr(slashes + 2));
   co_return co_await dial_web_socket_on(std::move(connected), std::move(ends), std::move(host),
                                         "cannot connect to " + dial.address);
 }
@@ -91,6 +94,8 @@ class WebSocketMedium final : public Medium {
   bool has_hosts() const noexcept override { return below_->has_hosts(); }
   bool has_ports() const noexcept override { return below_->has_ports(); }
   bool is_local() const noexcept override { return below_->is_local(); }
+  bool is_encrypted() const noexcept override { return below_->is_encrypted(); }
+  bool proves_identity() const noexcept override { return below_->proves_identity(); }
 
   awaitable<std::unique_ptr<Transport>> dial(std::string address) override {
     return dial_web_socket(std::move(address), schemes_, below_, options_->message_bytes_max);
@@ -122,6 +127,14 @@ std::shared_ptr<Medium> make_web_socket_medium(WebSocketOptions options, std::sh
 
 std::shared_ptr<Medium> make_web_socket_medium(WebSocketOptions options) {
   return make_web_socket_medium(std::move(options), make_tcp_medium(), web_socket_scheme);
+}
+
+std::shared_ptr<Medium> make_web_socket_tls_medium(std::shared_ptr<Identity> identity, WebSocketOptions options,
+                                                   std::shared_ptr<const WebTls> web, std::shared_ptr<Medium> below) {
+  if (!below) below = make_tcp_medium(TcpOptions(), nullptr, web_socket_tls_scheme);
+  return make_web_socket_medium(std::move(options),
+                                make_web_tls_medium(std::move(identity), std::move(web), std::move(below)),
+                                web_socket_tls_scheme);
 }
 
 } // namespace trunkline

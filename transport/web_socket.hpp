@@ -1,5 +1,5 @@
-// WebSocket: "ws://host:port", the bytes of a trunk in binary messages over another medium, for browsers and for what
-// lets only HTTP through. The port is one of HTTP, too, and gives pages to browsers.
+// WebSocket: "ws://host:port" and "wss://host:port", the bytes of a trunk in binary messages over another medium, for
+// browsers and for what lets only HTTP through. The port is one of HTTP, too, and gives pages to browsers.
 #pragma once
 
 #include "transport/medium.hpp"
@@ -15,6 +15,9 @@
 
 namespace trunkline {
 
+class Identity;
+class WebTls;
+
 struct WebSocketOptions {
   std::shared_ptr<const WebPages> pages; // for GET; none: a line of text instead
   /// Origins whose pages may connect, beside the one that the port itself is: "https://example.org". The port is its own
@@ -29,7 +32,8 @@ struct WebSocketOptions {
   /// Of an accepted connection that has been silent for so long; three times that is its end. A trunk that keeps itself
   /// alive is never silent: the pings are for a page in the background, whose timers a browser slows down. 0: none.
   std::chrono::milliseconds ping_interval{30000};
-  /// Hears of each request that was refused: the remote address and why, as one phrase. Must not throw.
+  /// Hears of each request, and of each handshake of TLS, that was refused: the remote address and why, as one phrase;
+  /// of many of them only some. Must not throw.
   std::function<void(const std::string& remote, const std::string& why)> on_refused;
 
   WebSocketOptions() = default;
@@ -43,5 +47,11 @@ std::shared_ptr<Medium> make_web_socket_medium(WebSocketOptions options, std::sh
                                                std::string_view scheme);
 /// "ws://host:port" over TCP.
 std::shared_ptr<Medium> make_web_socket_medium(WebSocketOptions options = WebSocketOptions());
+/// "wss://host:port", also "wss://host:port#NODE-ID": over TLS, between nodes and with the web, as make_web_tls_medium
+/// says. `below`: TCP, with the scheme "wss", unless given.
+std::shared_ptr<Medium> make_web_socket_tls_medium(std::shared_ptr<Identity> identity,
+                                                   WebSocketOptions options = WebSocketOptions(),
+                                                   std::shared_ptr<const WebTls> web = nullptr,
+                                                   std::shared_ptr<Medium> below = nullptr);
 
 } // namespace trunkline

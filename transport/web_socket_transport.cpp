@@ -3,6 +3,7 @@
 #include "async/clock.hpp"
 #include "async/signal.hpp"
 #include "fragment/deadline.hpp"
+#include "fragment/error.hpp"
 #include "fragment/quote.hpp"
 #include "transport/failure.hpp"
 #include "transport/transport_stream.hpp"
@@ -113,6 +114,7 @@ class WebSocketState : public std::enable_shared_from_this<WebSocketState> {
   void finish() noexcept;
   void close() noexcept;
   const WebSocketEnds& ends() const noexcept { return ends_; }
+  const Transport& below() const noexcept { return *carried_->below; }
 
  private:
   using Stream = websocket::stream<TransportStream, false>; // no compression
@@ -120,6 +122,7 @@ class WebSocketState : public std::enable_shared_from_this<WebSocketState> {
   void open();
   void start_read();
   void on_read(error_code failure, std::size_t bytes);
+  std::string words_of_read(error_code failure) const;
   void fail(error_code failure, std::string text);
   void refuse_text();
   void say_close(websocket::close_code code);
@@ -169,6 +172,7 @@ awaitable<void> WebSocketState::ask(std::shared_ptr<WebSocketState> self, std::s
   }
   if (failure == asio::error::eof || failure == http::error::end_of_stream)
     throw_transport_text(failure, context + ": the far side has ended the connection without an answer");
+  if (failure.category() == trunkline_category()) throw_transport_text(failure, self->carried_->failure_text);
   if (failure) throw_transport_error(failure, context);
   if (response[http::field::sec_websocket_protocol] != web_socket_protocol) {
     throw_transport_text(asio::error::connection_refused,
@@ -250,9 +254,15 @@ void WebSocketState::on_read(error_code failure, std::size_t bytes) {
     }
     // An end that we have begun in order ends a read of Beast's as if it were cancelled.
     if (failure == websocket::error::closed || (closing_ && failure == asio::error::operation_aborted)) ended_ = true;
-    else if (failure && !failure_) fail(failure, "cannot read from " + ends_.remote + ": " + failure.message());
+    else if (failure && !failure_) fail(failure, words_of_read(failure));
   }
   carried_->changed.notify_all();
+}
+
+/// What is below has words of its own where the code is ours.
+std::string WebSocketState::words_of_read(error_code failure) const {
+  if (failure.category() == trunkline_category()) return carried_->failure_text;
+  return "cannot read from " + ends_.remote + ": " + failure.message();
 }
 
 void WebSocketState::fail(error_code failure, std::string text) {
@@ -361,6 +371,8 @@ class WebSocketTransport final : public Transport {
   std::uint64_t write_progress() const noexcept override { return state_->write_progress(); }
   void finish() noexcept override { state_->finish(); }
   void close() noexcept override { state_->close(); }
+  bool proves_identity() const noexcept override { return state_->below().proves_identity(); }
+  const ChannelProof* proof() const noexcept override { return state_->below().proof(); }
   std::string remote() const override { return state_->ends().remote; }
   std::string remote_host() const override { return state_->ends().remote_host; }
 

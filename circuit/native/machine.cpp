@@ -119,9 +119,9 @@ void NativeMachine::say_hello() {
 /// What waits to be written was queued before there was a connection; it says first who says it.
 void NativeMachine::prove(const ChannelProof& proof) {
   const Input input(*this, checks_);
-  if (!options_.proof_to_come || proof_.far) return;
+  if (!std::exchange(options_.proof_to_come, false)) return;
   proof_ = proof;
-  if (!options_.far_end.empty() && options_.far_end.find('#') == std::string::npos)
+  if (proof_.far && !options_.far_end.empty() && options_.far_end.find('#') == std::string::npos)
     options_.far_end += "#" + proof_.far->id.to_string();
   if (!farewell_.over()) say_hello();
 }

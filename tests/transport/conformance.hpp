@@ -29,6 +29,8 @@ class MediumUnderTest {
   virtual std::string address_of_nobody() = 0;
   /// Whether an end without a word for it is told from one with it.
   virtual bool tells_a_cut() const { return false; }
+  /// Whether both ends know each other then.
+  virtual bool proves_identity() { return listening().proves_identity(); }
   /// Runs until nothing is left to do; returning is a part of every check.
   virtual void run() { io().run(); }
   /// Runs something of what is left to do.
