@@ -149,6 +149,25 @@ class OfTls(unittest.TestCase):
                 self.assertRegex(done.stderr, r"sequence \d+ on stream \d+, expected \d+")
 
 
+class OfWs(unittest.TestCase):
+    def test_it_has_its_rows_and_shares(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "rows.json")
+
+            done = run("--json", path, "--count", "20", peer="trunkline_ws")
+
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path) as file:
+                rows = json.load(file)
+        self.assertEqual([row["workload"] for row in rows], ["one_way_64", "bulk_64k", "round_trip"])
+
+    def test_a_left_out_message_fails_the_run_and_is_named(self):
+        done = run("--workloads", "one_way_64", "--plant", "skip-one", peer="trunkline_ws")
+
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertRegex(done.stderr, r"sequence \d+ on stream \d+, expected \d+")
+
+
 class OfNetwork(unittest.TestCase):
     def test_conduits_and_broadcasts_have_their_rows(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -289,7 +308,7 @@ class OfInstructions(unittest.TestCase):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
-    parser.add_argument("--peer", choices=["raw", "trunkline", "tls", "network", "instructions"], default="raw")
+    parser.add_argument("--peer", choices=["raw", "trunkline", "tls", "ws", "network", "instructions"], default="raw")
     options, rest = parser.parse_known_args()
     BUILD = options.build
     unittest.main(argv=[sys.argv[0], f"Of{options.peer.capitalize()}", *rest])

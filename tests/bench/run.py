@@ -44,12 +44,14 @@ import dev  # noqa: E402
 
 WORKLOADS = ("one_way_64", "one_way_64_x100", "bulk_64k", "bulk_64k_x16", "round_trip", "opens",
              "idle_circuit_bytes", "idle_connection_bytes")
-PEERS = ("raw", "trunkline", "raw_tls", "trunkline_tls", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec", "quarkchain_shard", "python")
+PEERS = ("raw", "trunkline", "raw_tls", "trunkline_tls", "trunkline_ws", "nghttp2", "zeromq", "grpc", "network", "quarkchain", "quarkchain_codec", "quarkchain_shard", "python")
 # Drivers that are not built: pyquarkchain's own master and slave, where PYQUARKCHAIN says where they are (docs/testing.md).
 SCRIPTS = {"python": os.path.join(os.path.dirname(os.path.abspath(__file__)), "quarkchain_python.py")}
 # What only one driver does: a service on trunkline has nobody to be compared with here.
 OF_TLS = ("one_way_64", "bulk_64k", "round_trip", "handshakes")
+OF_WEB_SOCKET = ("one_way_64", "bulk_64k", "round_trip")
 OWN_WORKLOADS = {"trunkline": ("calls_64",), "raw_tls": OF_TLS, "trunkline_tls": (*OF_TLS, "idle_connection_bytes"),
+                 "trunkline_ws": OF_WEB_SOCKET,
                  "network": ("conduit_1", "conduit_50", "first_message", "broadcast_27", "mesh_27", "broadcast_81", "mesh_81"),
                  "quarkchain": ("calls_1", "calls_64", "forward_64", "idle_peer_bytes"),
                  "quarkchain_codec": ("quarkchain_root_block",),
@@ -85,6 +87,8 @@ TARGETS = {
 TARGETS_OF = {
     ("trunkline_tls", "bulk_64k"): ("raw_tls", 0.6, ">= 0.60 of raw_tls"),
     ("trunkline_tls", "one_way_64"): ("trunkline", 0.8, ">= 0.80 of plain"),
+    ("trunkline_ws", "one_way_64"): ("trunkline", 0.7, ">= 0.70 of plain"),
+    ("trunkline_ws", "bulk_64k"): ("trunkline", 0.5, ">= 0.50 of plain"),
 }
 
 UNSUPPORTED = 77
@@ -348,7 +352,7 @@ def verdict(row, rows):
         other, bound, words = TARGETS_OF[row["peer"], row["workload"]]
         values = [each["value"] for each in rows if (each["peer"], each["workload"]) == (other, row["workload"])]
         return f"{words}: {row['value'] / values[0]:.2f}, {'met' if row['value'] >= bound * values[0] else 'MISSED'}" if values else words
-    if row["peer"] in ("raw_tls", "trunkline_tls"):
+    if row["peer"] in ("raw_tls", "trunkline_tls", "trunkline_ws"):
         return ""
     if row["workload"] not in TARGETS or row["peer"] not in ("trunkline", *OWN_WORKLOADS) or row["peer"] in SCRIPTS:
         return ""

@@ -1,5 +1,5 @@
 // trunkline as its users have it: nodes, peers and circuits over one tcp connection, one thread per end. With BENCH_TLS
-// the same over tls.
+// the same over tls, with BENCH_WS over a WebSocket.
 
 #include "async/tasks.hpp"
 #include "bench.hpp"
@@ -54,8 +54,10 @@ void allow_descriptors() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-#ifdef BENCH_TLS
+#if defined(BENCH_TLS)
 constexpr const char* host = "tls://127.0.0.1:";
+#elif defined(BENCH_WS)
+constexpr const char* host = "ws://127.0.0.1:";
 #else
 constexpr const char* host = "tcp://127.0.0.1:";
 #endif
