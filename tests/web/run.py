@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Type-checks, tests and builds transport/web with the tools that ./dev setup --web has installed.
 
-usage: run.py ECHO_NODE
+usage: run.py [ECHO_NODE [TRUNKLINE]]
 
-Its tests are in transport/web/test; those of interop drive ECHO_NODE. Where the tools or a Node.js that runs them are
+Its tests are in transport/web/test; those of interop drive ECHO_NODE, and a browser opens the page of TRUNKLINE. Where the tools or a Node.js that runs them are
 missing it says so and exits with 77.
 """
 import json
@@ -40,8 +40,8 @@ def tests_passed(directory):
     """Runs vitest; returns how many passed, failed and were skipped."""
     report = os.path.join(directory, "report.json")
     environment = dict(os.environ, NO_COLOR="1", TRUNKLINE_WEB_CACHE=os.path.join(directory, "cache"))
-    if len(sys.argv) > 1:
-        environment["TRUNKLINE_ECHO_NODE"] = os.path.abspath(sys.argv[1])
+    for name, path in zip(("TRUNKLINE_ECHO_NODE", "TRUNKLINE_PROGRAM"), sys.argv[1:]):
+        environment[name] = os.path.abspath(path)
     code = run(tool("vitest/vitest.mjs"), "run", "--reporter=default", "--reporter=json", f"--outputFile.json={report}", env=environment)
     if not os.path.exists(report):
         return 0, 1, 0
