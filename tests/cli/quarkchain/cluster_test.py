@@ -282,6 +282,64 @@ def test_a_slave_may_keep_waiting_for_a_new_master():
         equal(slave.wait(PATIENCE), 0)
 
 
+# --- over TLS
+
+class SecurePlace(Place):
+    """The same processes with keys that trust each other. In the configuration the hosts alone are others."""
+    def __init__(self, slaves=TWO, strangers=()):
+        def change(json):
+            for slave in json["SLAVE_LIST"]:
+                slave["HOST"] = "tls://127.0.0.1"
+        super().__init__(slaves, change)
+        self.environment = {**os.environ, "HOME": self.directory.name}
+        self.environment.pop("XDG_CONFIG_HOME", None)
+        self.ids = {}
+        for name in ("master", *(f"slave-{slave}" for slave in slaves)):
+            self.ids[name] = self.key("new", "--key", f"{self.directory.name}/.config/trunkline/{name}.pem").split()[0]
+            if name not in strangers:
+                self.key("trust", self.ids[name], "--name", name)
+
+    def key(self, *arguments):
+        result = subprocess.run([PROGRAM, "key", *arguments], capture_output=True, text=True, env=self.environment, timeout=PATIENCE,
+                                stdin=subprocess.DEVNULL)
+        assert result.returncode == 0, result
+        return result.stdout
+
+    def start(self, verb, *arguments, **options):
+        return super().start(verb, *arguments, env=self.environment, **options)
+
+    def slave(self, name, *arguments):
+        process = self.start("slave", "--node_id", name, *arguments)
+        equal(next_line(process), f"listening on tls://0.0.0.0:{self.ports[name]}#{self.ids['slave-' + name]}\n")
+        return process
+
+    def run(self, verb, *arguments):
+        return subprocess.run([PROGRAM, "quarkchain", verb, "--cluster_config", self.path, *arguments], capture_output=True, text=True,
+                              timeout=PATIENCE, stdin=subprocess.DEVNULL, cwd=self.directory.name, env=self.environment)
+
+
+def test_over_tls_a_cluster_is_the_same_and_the_addresses_alone_differ():
+    with SecurePlace() as place:
+        slaves = place.slaves()
+
+        rows = place.master("status", "slaves", "headers", "root")
+
+        equal(rows[0]["cluster"], "active")
+        equal([row["address"].split("#")[0] for row in rows[1:3]], [f"tls://127.0.0.1:{port}" for port in place.ports.values()])
+        equal([row["headers"] for row in rows[3:7]], [1] * 4)
+        equal((rows[7]["root_height"], rows[7]["minor_headers"], rows[7]["switched"]), (1, 4, True))
+        equal([slave.wait(PATIENCE) for slave in slaves], [0, 0])
+
+
+def test_over_tls_a_master_whose_key_the_slaves_do_not_know_is_none():
+    with SecurePlace(strangers=("master",)) as place:
+        place.slaves()
+        master = place.start("master", "--exec", "status")
+        until(lambda: f"shows the key {place.ids['master']}, which is not known here" in place.log())
+        until(lambda: f"does not know this node's key {place.ids['master']}" in place.log())
+        assert master.wait(PATIENCE) != 0
+
+
 # --- the prompt
 
 class Terminal:
