@@ -3,6 +3,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/quarkchain/config.hpp"
 #include "services/quarkchain/chain/shard.hpp"
+#include "services/quarkchain/execution/sender_threads.hpp"
 #include "services/quarkchain/execution/transfers.hpp"
 #include "services/quarkchain/shard/database_check.hpp"
 #include "services/quarkchain/shard/shard_keys.hpp"
@@ -154,10 +155,15 @@ Counts check_transfers(const ClusterConfig& config, const ShardConfig& shard, St
                        const CheckDbOptions& options, std::uint64_t now) {
   TransfersExecutor executor(config.quarkchain, shard, store);
   ShardCL cl(config.quarkchain, shard, store, executor, config.enable_transaction_history);
+  cl.find_senders_on(SenderThreads::of_this_machine());
   DatabaseCheck check(cl);
   const std::vector<Hash256> blocks = check.blocks();
-  return {blocks.size(),
-          check_blocks(blocks, options.quiet, [&](const Hash256& block) { return check.fault_of(block, now); })};
+  std::size_t done = 0;
+  const auto fault_of = [&](const Hash256& block) {
+    if (++done < blocks.size()) check.expect(blocks[done]);
+    return check.fault_of(block, now);
+  };
+  return {blocks.size(), check_blocks(blocks, options.quiet, fault_of)};
 }
 
 int check_database(const CheckDbOptions& options) try {

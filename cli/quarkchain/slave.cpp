@@ -5,6 +5,7 @@
 #include "cli/quarkchain/node.hpp"
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/cluster/cluster_address.hpp"
+#include "services/quarkchain/execution/sender_threads.hpp"
 #include "services/quarkchain/ledger/ledger.hpp"
 #include "services/quarkchain/shards/shard_backend.hpp"
 #include "services/quarkchain/slave/slave_node.hpp"
@@ -159,6 +160,7 @@ std::shared_ptr<Backend> make_backend(const SlaveOptions& options, const NodePro
   }
   ShardBackendOptions shards = ShardBackendOptions::of(program.config, options.node_id);
   shards.log = sink_of(program.logger);
+  shards.sender_threads = SenderThreads::of_this_machine();
   if (!options.el_command.empty()) shards.engine = engine_settings(options, directory);
   else if (options.el_bridge) throw UsageError("--el-bridge: expected --el-command, seen none");
   shards.open_store = [&](std::uint32_t shard) {

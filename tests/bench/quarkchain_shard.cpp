@@ -1,7 +1,9 @@
 // What one shard costs, without a network: its consensus layer over the executor of plain transfers, a database in
 // memory, and accounts that each have something.
 //
-//   shard_validate  plain transfers a second, in blocks of 200 that are added one after the other; 100,000 accounts
+//   shard_validate  plain transfers a second, in blocks of 200 that are added one after the other; 100,000 accounts.
+//                   Senders are found on all cores, as by a node that catches up
+//   shard_validate_alone  the same on one thread
 //   shard_validate_queued  the same when all of them have waited in the queue, as on a network that announces them
 //   shard_senders   transactions a second whose sender is found, and nothing else: what bounds shard_validate
 //   shard_build     blocks of 200 transfers a second that are made from the queue
@@ -11,6 +13,7 @@
 #include "own_options.hpp"
 #include "services/quarkchain/chain/genesis.hpp"
 #include "services/quarkchain/chain/hashes.hpp"
+#include "services/quarkchain/execution/sender_threads.hpp"
 #include "services/quarkchain/execution/transfers.hpp"
 #include "services/quarkchain/shard/database_check.hpp"
 #include "services/quarkchain/shard/shard_cl.hpp"
@@ -121,17 +124,21 @@ class Shard {
 };
 
 /// Enough blocks of another shard of the same genesis, which has looked at their signatures already; ours has not.
-bench::Result validate(const bench::OwnOptions& options, bool queued) {
+bench::Result validate(const bench::OwnOptions& options, bool queued, bool alone) {
   Shard maker(accounts_count), shard(accounts_count);
   const std::size_t blocks_count = options.count != 0 ? options.count : queued ? 30 : 40;
-  std::vector<MinorBlock> blocks;
+  std::vector<std::shared_ptr<const MinorBlock>> blocks;
   for (std::size_t i = 0; i < blocks_count; ++i) {
-    blocks.push_back(maker.next_block());
-    maker.add(blocks.back());
-    if (queued) shard.wait_in_queue(blocks.back().tx_list);
+    blocks.push_back(std::make_shared<const MinorBlock>(maker.next_block()));
+    maker.add(*blocks.back());
+    if (queued) shard.wait_in_queue(blocks.back()->tx_list);
   }
+  if (!alone) shard.cl.find_senders_on(SenderThreads::of_this_machine());
   const double began = bench::now_seconds();
-  for (const MinorBlock& block : blocks) shard.add(block);
+  for (std::size_t i = 0; i < blocks_count; ++i) {
+    if (!queued && i + 1 < blocks_count) shard.cl.expect(blocks[i + 1]);
+    shard.add(*blocks[i]);
+  }
   return {static_cast<double>(blocks_count * in_block) / (bench::now_seconds() - began), "transfers/s"};
 }
 
@@ -163,12 +170,14 @@ bench::Result checkdb(const bench::OwnOptions& options) {
   // Another process would look at it: signatures are not known there.
   TransfersExecutor executor(shard.config, *shard.config.find_shard(own), *shard.store);
   ShardCL cl(shard.config, *shard.config.find_shard(own), *shard.store, executor, false);
+  cl.find_senders_on(SenderThreads::of_this_machine());
   DatabaseCheck check(cl);
   const double began = bench::now_seconds();
   std::size_t done = 0;
-  for (const Hash256& block : check.blocks()) {
+  const std::vector<Hash256> blocks = check.blocks();
+  for (const Hash256& block : blocks) {
+    if (++done < blocks.size()) check.expect(blocks[done]);
     if (const auto fault = check.fault_of(block, seconds_ahead)) throw std::runtime_error(*fault);
-    ++done;
   }
   return {static_cast<double>(done) / (bench::now_seconds() - began), "blocks/s"};
 }
@@ -222,8 +231,9 @@ bench::Result memory(const bench::OwnOptions&) {
 }
 
 bench::Result drive(const bench::OwnOptions& options) {
-  if (options.workload == "shard_validate") return validate(options, false);
-  if (options.workload == "shard_validate_queued") return validate(options, true);
+  if (options.workload == "shard_validate") return validate(options, false, false);
+  if (options.workload == "shard_validate_alone") return validate(options, false, true);
+  if (options.workload == "shard_validate_queued") return validate(options, true, true);
   if (options.workload == "shard_senders") return senders(options);
   if (options.workload == "shard_build") return build(options);
   if (options.workload == "shard_checkdb") return checkdb(options);
@@ -236,8 +246,8 @@ bench::Result drive(const bench::OwnOptions& options) {
 int main(int argc, char** argv) {
   return bench::exit_code_of(argv[0], [&] {
     const bench::OwnOptions options = bench::parse_own(argc, argv, "quarkchain_shard",
-                                                       {"shard_validate", "shard_validate_queued", "shard_senders",
-                                                        "shard_build", "shard_checkdb", "shard_root", "shard_memory"});
+                                                       {"shard_validate", "shard_validate_alone",
+                                                        "shard_validate_queued", "shard_senders", "shard_build", "shard_checkdb", "shard_root", "shard_memory"});
     if (options.serving) {
       bench::say_listening(0); // nobody has to answer
       return;

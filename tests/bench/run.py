@@ -55,7 +55,7 @@ OWN_WORKLOADS = {"trunkline": ("calls_64",), "raw_tls": OF_TLS, "trunkline_tls":
                  "network": ("conduit_1", "conduit_50", "first_message", "broadcast_27", "mesh_27", "broadcast_81", "mesh_81"),
                  "quarkchain": ("calls_1", "calls_64", "forward_64", "idle_peer_bytes"),
                  "quarkchain_codec": ("quarkchain_root_block",),
-                 "quarkchain_shard": ("shard_validate", "shard_validate_queued", "shard_senders", "shard_build", "shard_checkdb", "shard_root", "shard_memory"),
+                 "quarkchain_shard": ("shard_validate", "shard_validate_alone", "shard_validate_queued", "shard_senders", "shard_build", "shard_checkdb", "shard_root", "shard_memory"),
                  "python": ("calls_1", "calls_64", "shard_checkdb")}
 ALL_WORKLOADS = tuple(dict.fromkeys(WORKLOADS + sum(OWN_WORKLOADS.values(), ())))
 # Whose ceiling is not that of plain sockets: OpenSSL over a socket, with nothing but frames.

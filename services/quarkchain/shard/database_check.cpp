@@ -35,8 +35,17 @@ std::vector<Hash256> DatabaseCheck::blocks() const {
   return hashes;
 }
 
+void DatabaseCheck::expect(const Hash256& hash) try {
+  auto block = shard_.database().minor_block(hash);
+  if (!block) return;
+  expected_[hash] = block;
+  shard_.expect(std::move(block));
+} catch (const StoreFailure&) { // which is found when it is asked for
+}
+
 std::optional<std::string> DatabaseCheck::fault_of(const Hash256& hash, std::uint64_t now) try {
-  const auto block = shard_.database().minor_block(hash);
+  const auto expected = expected_.extract(hash);
+  const auto block = expected ? expected.mapped() : shard_.database().minor_block(hash);
   if (!block) return fmt::format("minor block {} is not held", hash.hex());
   if (const Hash256 seen = hash_of(block->header); seen != hash)
     return fmt::format("the hash of what is held is {}, expected {}", seen.hex(), hash.hex());

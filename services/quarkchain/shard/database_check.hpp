@@ -5,6 +5,8 @@
 #include "services/quarkchain/shard/shard_cl.hpp"
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,11 +20,14 @@ class DatabaseCheck {
 
   /// All that are held, canonical or not, by height. Errors: StoreFailure.
   std::vector<Hash256> blocks() const;
+  /// This one will be asked for soon.
+  void expect(const Hash256& block);
   /// What is wrong with one; nothing for a good one. `now`: seconds of the clock. Errors: ExecutorDown, AnswerPending.
   std::optional<std::string> fault_of(const Hash256& block, std::uint64_t now);
 
  private:
   ShardCL& shard_;
+  std::map<Hash256, std::shared_ptr<const MinorBlock>> expected_; // read already
 };
 
 } // namespace trunkline::quarkchain

@@ -4,6 +4,7 @@
 #include "services/quarkchain/chain/genesis.hpp"
 #include "services/quarkchain/chain/hashes.hpp"
 #include "services/quarkchain/chain/shard.hpp"
+#include "services/quarkchain/execution/sender_threads.hpp"
 #include "services/quarkchain/shard/shard_keys.hpp"
 #include "services/quarkchain/store/freed_memory.hpp"
 
@@ -19,6 +20,7 @@ namespace {
 /// How far a block may move its root block beyond that of its parent, so that none has to read too many.
 constexpr std::uint64_t root_blocks_at_once_max = 100;
 constexpr std::size_t heights_seen_max = 4096;
+constexpr std::size_t expected_max = 4;
 constexpr std::size_t accounts_few = 10'000; // whose first state leaves nothing behind that is worth a look
 
 template <class T> std::string bytes_of_value(const T& value) { return std::string(encoded(value).text()); }
@@ -176,14 +178,7 @@ void ShardCL::verify(const MinorBlock& block, std::uint64_t now) {
 /// Runs it and holds the results to the header. The state goes into `into`.
 ShardCL::Ran ShardCL::run(const MinorBlock& block, const std::vector<Hash256>& hashes, StoreBatch& into) {
   const MinorPointPtr parent = database_.minor(block.header.hash_prev_minor_block);
-  std::vector<SignedTransactionPtr> transactions;
-  transactions.reserve(block.tx_list.size());
-  try {
-    for (const TypedTransaction& typed : block.tx_list)
-      transactions.push_back(signed_of(typed, hashes[transactions.size()]));
-  } catch (const TransactionFailure& failure) {
-    throw TransactionRefused(fmt::format("{} (transaction {} of the block)", failure.what(), transactions.size()));
-  }
+  const std::vector<SignedTransactionPtr> transactions = signed_of(block, hashes);
   DepositCursor cursor = cursor_of(parent, database_.root(block.header.hash_prev_root_block));
   BlockSetting setting = setting_of(block.header, parent);
   setting.claimed = &block;
@@ -363,6 +358,59 @@ SignedTransactionPtr ShardCL::signed_of(const TypedTransaction& typed, const Has
   SignedTransactionPtr transaction = SignedTransaction::of(typed, hash);
   signed_.keep(hash, transaction);
   return transaction;
+}
+
+std::vector<SignedTransactionPtr> ShardCL::signed_of(const MinorBlock& block, const std::vector<Hash256>& hashes) {
+  std::vector<SignedTransactionPtr> transactions;
+  transactions.reserve(hashes.size());
+  const std::shared_ptr<SenderSearch> search = search_of(block, hashes);
+  if (search)
+    for (SenderSearch::Found& found : search->finish())
+      if (found.transaction) {
+        const Hash256 hash = found.transaction->hash;
+        signed_.keep(hash, std::move(found.transaction));
+      }
+  try { // what has no sender fails here once more, and says why
+    for (const TypedTransaction& typed : block.tx_list)
+      transactions.push_back(signed_of(typed, hashes[transactions.size()]));
+  } catch (const TransactionFailure& failure) {
+    throw TransactionRefused(fmt::format("{} (transaction {} of the block)", failure.what(), transactions.size()));
+  }
+  return transactions;
+}
+
+/// One that is under way, or that is worth it; null where there is nothing for threads to do.
+std::shared_ptr<SenderSearch> ShardCL::search_of(const MinorBlock& block, const std::vector<Hash256>& hashes) {
+  if (!sender_threads_ || hashes.empty()) return nullptr;
+  if (!expected_.empty()) {
+    const Hash256 wanted = hash_of(block.header);
+    const auto expected = std::ranges::find(expected_, wanted, [](const auto& each) { return each.first; });
+    if (expected != expected_.end()) {
+      std::shared_ptr<SenderSearch> search = std::move(expected->second);
+      expected_.erase(expected);
+      return search;
+    }
+  }
+  const auto is_known = [&](const Hash256& hash) { return queue_.has(hash) || signed_.find(hash) != nullptr; };
+  if (static_cast<std::size_t>(std::ranges::count_if(hashes, is_known)) > hashes.size() / 2) return nullptr;
+  auto search = std::make_shared<SenderSearch>(block.tx_list);
+  sender_threads_->help(search);
+  return search;
+}
+
+void ShardCL::expect(std::shared_ptr<const MinorBlock> block) {
+  if (!sender_threads_ || block->tx_list.empty()) return;
+  struct Kept {
+    explicit Kept(std::shared_ptr<const MinorBlock> of) : block(std::move(of)), search(block->tx_list) {}
+    std::shared_ptr<const MinorBlock> block;
+    SenderSearch search;
+  };
+  const Hash256 hash = hash_of(block->header);
+  const auto kept = std::make_shared<Kept>(std::move(block));
+  const std::shared_ptr<SenderSearch> search(kept, &kept->search);
+  sender_threads_->help(search);
+  expected_.emplace_back(hash, search);
+  if (expected_.size() > expected_max) expected_.pop_front();
 }
 
 /// Writes the index, and then moves. Transactions of blocks that leave wait again.

@@ -17,13 +17,18 @@
 #include "services/quarkchain/shard/priced_queue.hpp"
 
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 namespace trunkline::quarkchain {
+
+class SenderSearch;
+class SenderThreads;
 
 /// What goes to one neighbour for each of our blocks, also when it is empty.
 struct OutgoingList {
@@ -57,6 +62,12 @@ class ShardCL {
  public:
   /// All must outlive it. Errors: ConfigFailure, AnotherDatabase.
   ShardCL(const QuarkChainConfig& config, const ShardConfig& shard, Store& store, Executor& executor, bool history);
+
+  /// From now on senders are also looked for on these; null: on the thread of whoever adds a block alone.
+  void find_senders_on(std::shared_ptr<SenderThreads> threads) { sender_threads_ = std::move(threads); }
+  /// This block is to be added or verified soon: with threads for it, its senders are looked for meanwhile. Of more than
+  /// a few the oldest is forgotten.
+  void expect(std::shared_ptr<const MinorBlock> block);
 
   /// Whether it has a genesis or has been started: before that, only those two may be called.
   bool is_running() const noexcept { return tips_.minor != nullptr; }
@@ -126,6 +137,8 @@ class ShardCL {
   DepositCursor cursor_of(const MinorPointPtr& parent, const RootPointPtr& root) const;
   RootPointPtr next_anchor() const;
   SignedTransactionPtr signed_of(const TypedTransaction& typed, const Hash256& hash);
+  std::vector<SignedTransactionPtr> signed_of(const MinorBlock& block, const std::vector<Hash256>& hashes);
+  std::shared_ptr<SenderSearch> search_of(const MinorBlock& block, const std::vector<Hash256>& hashes);
   void move_to(const Tips& next, bool put_back, const IndexedBlock* at_hand = nullptr);
 
   const QuarkChainConfig& config_;
@@ -140,6 +153,8 @@ class ShardCL {
   ChainIndex index_;
   PricedQueue queue_;
   Recent<Hash256, SignedTransactionPtr> signed_{1 << 14};
+  std::shared_ptr<SenderThreads> sender_threads_;
+  std::deque<std::pair<Hash256, std::shared_ptr<SenderSearch>>> expected_; // by block, at most expected_max
   std::map<std::uint64_t, std::set<Hash256>> seen_; // by height, the highest heights_seen_max
   Tips tips_;
   std::string stopped_;

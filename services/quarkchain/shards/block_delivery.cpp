@@ -136,7 +136,10 @@ awaitable<void> BlockDelivery::add_all(HostedShard& shard, std::vector<MinorBloc
   std::vector<AddXshardTxListRequest> lists;
   AddMinorBlockHeaderListRequest reports;
   std::vector<Hash256> added;
-  for (const MinorBlock& block : blocks) {
+  const auto all = std::make_shared<const std::vector<MinorBlock>>(std::move(blocks));
+  for (std::size_t i = 0; i < all->size(); ++i) {
+    const MinorBlock& block = (*all)[i];
+    if (i + 1 < all->size()) shard.cl().expect(std::shared_ptr<const MinorBlock>(all, &(*all)[i + 1]));
     const Hash256 hash = hash_of(block.header);
     if (shard.cl().database().is_committed(hash)) continue;
     AddOptions options;

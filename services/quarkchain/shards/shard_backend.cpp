@@ -202,6 +202,7 @@ HostedShardsBackend::HostedShardsBackend(ShardBackendOptions options)
                           .try_emplace(id, options_.config, *config, options_.open_store(id), make_executor,
                                        options_.transaction_history, shard_log())
                           .first->second;
+    of.cl().find_senders_on(options_.sender_threads);
     LocalMiner::Options with;
     with.unix_time = options_.unix_time;
     with.random = options_.random;

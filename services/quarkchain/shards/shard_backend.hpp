@@ -22,6 +22,8 @@
 
 namespace trunkline::quarkchain {
 
+class SenderThreads;
+
 struct ShardBackendOptions {
   QuarkChainConfig config;
   std::vector<std::uint32_t> full_shard_ids; // ours, of those in `config`
@@ -32,6 +34,7 @@ struct ShardBackendOptions {
   std::function<std::uint64_t()> unix_time; // seconds; default: the system's clock
   std::function<std::uint64_t()> random; // default: the system's
   std::optional<EngineSettings> engine; // runs the transactions of all shards; default: plain transfers, in this process
+  std::shared_ptr<SenderThreads> sender_threads; // help with the signatures of blocks; default: none
   LogSink log;
 
   ShardBackendOptions() = default;
