@@ -4,6 +4,7 @@
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 cd /packages
+dpkg --purge trunkline trunkline-doc libtrunkline-dev libtrunkline0 >/dev/null 2>&1 || true # of an earlier try
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends clang-19 pkg-config libstdc++-12-dev ./*.deb >apt.log 2>&1 || { tail apt.log; exit 1; }
 flags=$(pkg-config --cflags --libs trunkline)
