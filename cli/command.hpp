@@ -20,6 +20,7 @@ Command add_net(CLI::App& program);
 Command add_quarkchain(CLI::App& program);
 Command add_serve(CLI::App& program);
 Command add_sync(CLI::App& program);
+Command add_top(CLI::App& program);
 
 // Below quarkchain.
 Command add_quarkchain_call(CLI::App& quarkchain);

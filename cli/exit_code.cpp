@@ -26,10 +26,10 @@ ExitCode exit_code_of(const boost::system::error_code& code) {
     case error::keepalive_timeout:
     case error::write_timeout:
     case error::stalled: return ExitCode::timeout;
+    case error::draining: return ExitCode::try_again;
     case error::connect_failed:
     case error::trunk_lost:
     case error::node_closed:
-    case error::draining:
     case error::dialled_self: return ExitCode::socket;
     default: return ExitCode::protocol;
   }
@@ -43,7 +43,7 @@ const char* const exit_codes_text =
     "some\n"
     "files could not be synced, each was named; 24 some vanished before they could be read, each was named; 25 "
     "--max-delete left\n"
-    "something; 30 timeout.";
+    "something; 30 timeout; 75 the far side is ending: try again.";
 
 ExitCode exit_code_of(std::exception_ptr failure) {
   try {
@@ -53,6 +53,7 @@ ExitCode exit_code_of(std::exception_ptr failure) {
   } catch (const sync::FileError&) {
     return ExitCode::file;
   } catch (const sync::Failure& thrown) {
+    if (thrown.kind() == sync::Failure::Kind::ending) return ExitCode::try_again;
     return thrown.kind() == sync::Failure::Kind::file ? ExitCode::file : ExitCode::protocol;
   } catch (const quarkchain::ConfigFailure&) {
     return ExitCode::usage;

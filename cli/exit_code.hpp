@@ -18,6 +18,7 @@ enum class ExitCode : int {
   vanished = 24,
   deletions = 25,
   timeout = 30,
+  try_again = 75, // as sysexits.h has it
 };
 
 /// For --help.

@@ -4,7 +4,6 @@
 #include "cli/exit_code.hpp"
 #include "services/sync/path.hpp"
 #include "transport/media.hpp"
-#include "transport/tls.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -125,15 +124,11 @@ void NodeIdentity::apply(NodeOptions& options) const {
     };
 }
 
-void NodeIdentity::apply(Media& media) const {
-  if (!identity_) return;
-  const std::shared_ptr<Medium> tls = make_tls_medium(identity_);
-  media.insert_or_assign(std::string(tls->scheme()), tls);
-}
-
-void NodeIdentity::reload(Node& node) {
+void NodeIdentity::reload(Node* node) {
   if (policy_) *policy_ = Policy::load(options_.policy_file);
-  if (identity_) node.reload_identity();
+  if (!identity_) return;
+  if (node) node->reload_identity();
+  else identity_->reload();
 }
 
 } // namespace trunkline::cli

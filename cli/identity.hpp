@@ -52,12 +52,11 @@ class NodeIdentity {
 
   /// Sets what belongs to it in the options of a node.
   void apply(NodeOptions& options) const;
-  /// The same for a node of another kind: its media.
-  void apply(Media& media) const;
   /// Whether there is anything to be read again.
   bool reloads() const noexcept { return identity_ || policy_; }
   /// Reads key, known nodes and policy again. Errors: error::unusable_file; what could not be read stays as it was.
-  void reload(Node& node);
+  /// Without a node: of one of another kind.
+  void reload(Node* node = nullptr);
   const std::shared_ptr<Identity>& identity() const noexcept { return identity_; }
 
  private:

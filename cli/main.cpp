@@ -1,6 +1,7 @@
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
+#include "cli/operate/configuration.hpp"
 #include "cli/standard_files.hpp"
 #include "services/sync/path.hpp"
 #include "trunkline/version.hpp"
@@ -12,6 +13,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,12 +30,6 @@ int end_with(ExitCode code, const std::string& line) {
 /// The command that was reached, as "trunkline net send".
 std::string name_of(const CLI::App& reached) {
   return reached.get_parent() ? name_of(*reached.get_parent()) + " " + reached.get_name() : reached.get_name();
-}
-
-const CLI::App& reached_by(const CLI::App& program) {
-  const CLI::App* reached = &program;
-  while (!reached->get_subcommands().empty()) reached = reached->get_subcommands().front();
-  return *reached;
 }
 
 /// A command that is to be followed by another one, and was not.
@@ -79,10 +75,10 @@ int main(int argc, char** argv) {
                              "  trunkline sync photos tcp://127.0.0.1:7000/photos\n\n") +
                  exit_codes_text);
   const std::vector<Command> commands = {add_serve(program), add_sync(program), add_key(program),
-                                         add_net(program), add_quarkchain(program)};
+                                         add_net(program), add_top(program), add_quarkchain(program)};
 
   try {
-    program.parse(argc, argv);
+    if (const std::optional<int> code = parse_with_configuration(program, argc, argv)) return *code;
   } catch (const CLI::Success& wanted) { // --help, --version
     return program.exit(wanted);
   } catch (const CLI::ParseError& wrong) {
@@ -92,6 +88,9 @@ int main(int argc, char** argv) {
     for (char& letter : line)
       if (letter == '\n') letter = ' ';
     return end_with(ExitCode::usage, line + " (see " + name_of(reached) + " --help)");
+  } catch (...) { // of a configuration file
+    const std::exception_ptr failure = std::current_exception();
+    return end_with(exit_code_of(failure), line_of(failure));
   }
 
   for (const Command& command : commands) {

@@ -7,8 +7,13 @@
 #include "cli/location.hpp"
 #include "cli/logger.hpp"
 #include "cli/node.hpp"
-#include "cli/signals.hpp"
+#include "cli/operate/admin.hpp"
+#include "cli/operate/configuration.hpp"
+#include "cli/operate/limits.hpp"
+#include "cli/operate/listening.hpp"
+#include "cli/operate/operation.hpp"
 #include "cli/web/pages.hpp"
+#include "fragment/json_line.hpp"
 #include "fragment/quote.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/service.hpp"
@@ -22,14 +27,9 @@
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <spdlog/spdlog.h>
 
-#include <unistd.h>
-
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -54,6 +54,10 @@ struct ServeOptions {
   bool stdio = false; // the only connection is to whoever started this
   bool read_only = false;
   IdentityOptions identity;
+  LogOptions log;
+  AdminOptions admin;
+  ConfigurationOptions configuration;
+  std::vector<std::string> limits;
   bool quiet = false;
   bool verbose = false;
   int grace_seconds = 10;
@@ -91,59 +95,61 @@ struct Visitor {
   Signal changed;
 };
 
-/// Whether this process had a terminal, and has it no more: then SIGHUP is a request to end.
-class Terminal {
- public:
-  bool is_gone() const noexcept { return had_ && !is_there(); }
-
- private:
-  static bool is_there() noexcept {
-    for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-      if (::isatty(number)) return true;
-    return false;
-  }
-  bool had_ = is_there();
-};
-
-/// What SIGHUP reads again.
-struct Reloading {
-  bool reloads() const noexcept { return identity->reloads() || web; }
-  void reload(Node& node) {
-    if (web) web->reload();
-    identity->reload(node);
-  }
-
-  NodeIdentity* identity;
-  std::shared_ptr<WebTls> web; // null: none
-  Terminal terminal;
-};
-
-/// Until a signal that asks for the end; SIGHUP asks for the keys to be read again, where there are any.
-awaitable<void> until_end_signal(Node* node, asio::signal_set* signals, Logger logger, Reloading* reloading) {
-  for (;;) {
-    const int number = co_await signals->async_wait(asio::use_awaitable);
-    if (number != SIGHUP || !reloading->reloads() || reloading->terminal.is_gone()) co_return;
-    try {
-      reloading->reload(*node);
-      logger->info("read again: keys, known nodes, policy and certificates");
-    } catch (const std::exception& failure) {
-      logger->error("not read again: {}", text_of(failure));
-    }
-  }
+/// A line for people, its parts for programs.
+void log_sync(const Logger& logger, const admin::LinkBook& book, const sync::Answered& answered, const std::string& line) {
+  const std::uint64_t link = book.number_of(answered.trunk);
+  JsonLine members;
+  members.add("event", "sync").add("remote", answered.remote).add("node", answered.node.to_string());
+  if (!answered.node_name.empty()) members.add("node_name", answered.node_name);
+  if (answered.identity) members.add("identity", answered.identity->to_string());
+  else members.add_null("identity");
+  if (link > 0) members.add("link", link);
+  members.add("circuit", std::uint64_t{answered.circuit});
+  if (answered.is_understood) members.add("direction", answered.takes ? "push" : "pull").add_path(answered.path);
+  members.add("files", answered.report.files).add("bytes", answered.report.bytes);
+  members.add("deleted", answered.report.deleted).add("errors", answered.report.errors);
+  members.add("seconds", std::chrono::duration<double>(answered.took).count());
+  if (!answered.failure.empty()) members.add("failure", answered.failure);
+  const std::string object = members.take();
+  log_with(logger, answered.failure.empty() ? LogLevel::info : LogLevel::warning,
+           line + (link > 0 ? " (link " + std::to_string(link) + " circuit " + std::to_string(answered.circuit) + ")" : ""),
+           std::string_view(object).substr(1, object.size() - 2));
 }
 
+void add_metrics(admin::MetricPage& page, const sync::Service& service) {
+  const sync::AnsweredCounters& answered = service.answered();
+  page.add("trunkline_syncs_running", static_cast<double>(service.running_count()));
+  page.add("trunkline_syncs_total", static_cast<double>(answered.done), "done");
+  page.add("trunkline_syncs_total", static_cast<double>(answered.failed), "failed");
+  page.add("trunkline_sync_files_total", static_cast<double>(answered.files));
+  page.add("trunkline_sync_bytes_total", static_cast<double>(answered.bytes));
+}
+
+/// What serving needs besides the node.
+struct Serving {
+  Node* node;
+  std::shared_ptr<sync::Service> service;
+  Operation* operation;
+  Listening* listening;
+  std::chrono::seconds grace;
+  Logger logger;
+  Visitor* visitor;
+};
+
 /// Until a signal: then syncs that run may end within the grace, or until the next signal.
-awaitable<void> serve_until_signal(Node* node, std::shared_ptr<sync::Service> service, asio::signal_set* signals,
-                                   std::chrono::seconds grace, Logger logger, Visitor*, Reloading* reloading) {
+awaitable<void> serve_until_signal(Serving* serving) {
   using namespace asio::experimental::awaitable_operators;
-  co_await until_end_signal(node, signals, logger, reloading);
-  service->refuse_new();
-  if (service->running_count() > 0) {
-    logger->info("ending; what runs may take {} s more", grace.count());
-    co_await (service->drained() || sleep_for(grace) || signals->async_wait(asio::use_awaitable));
+  const int number = co_await serving->operation->until_asked_to_end();
+  serving->operation->stopping();
+  serving->listening->close(); // first: who comes from now on finds the successor
+  serving->service->refuse_new();
+  if (const std::size_t running = serving->service->running_count(); running > 0) {
+    serving->logger->info("{}: ending, and no longer listening; {} syncs may take {} s more, a second signal ends them",
+                          name_of_signal(number), running, serving->grace.count());
+    co_await (serving->service->drained() || sleep_for(serving->grace) || serving->operation->until_asked_to_end());
   }
-  co_await node->drain(std::chrono::milliseconds(200));
-  co_await node->close();
+  co_await serving->node->drain(std::chrono::milliseconds(200));
+  co_await serving->node->close();
 }
 
 awaitable<void> until_there(Visitor* visitor) {
@@ -162,12 +168,10 @@ awaitable<void> until_left(Visitor* visitor) {
   while (!visitor->has_left) co_await visitor->changed.wait();
 }
 
-awaitable<void> serve_until_left(Node* node, std::shared_ptr<sync::Service> service, asio::signal_set* signals,
-                                 std::chrono::seconds grace, Logger logger, Visitor* visitor, Reloading* reloading) {
+awaitable<void> serve_until_left(Serving* serving) {
   using namespace asio::experimental::awaitable_operators;
-  const auto first =
-      co_await (until_left(visitor) || serve_until_signal(node, service, signals, grace, logger, visitor, reloading));
-  if (first.index() == 0) co_await node->close();
+  const auto first = co_await (until_left(serving->visitor) || serve_until_signal(serving));
+  if (first.index() == 0) co_await serving->node->close();
 }
 
 /// The medium of --web, and what it listens on.
@@ -178,7 +182,8 @@ struct WebPort {
 };
 
 /// With a certificate it is one of HTTPS, to which nodes that know this node's key come as well.
-WebPort make_web_port(const ServeOptions& options, const NodeIdentity& identity, const Logger& logger) {
+WebPort make_web_port(const ServeOptions& options, const NodeIdentity& identity, const Listening& listening,
+                      const Logger& logger) {
   constexpr std::string_view usual_address = "127.0.0.1:8080";
   auto pages = std::make_shared<WebPages>();
   if (options.web_directory.empty()) add_built_in_pages(*pages);
@@ -191,13 +196,13 @@ WebPort make_web_port(const ServeOptions& options, const NodeIdentity& identity,
   };
   WebPort port;
   if (options.web_certificate.empty()) {
-    port.medium = make_web_socket_medium(std::move(settings));
+    port.medium = make_web_socket_medium(std::move(settings), listening.tcp("tcp"), make_web_socket_medium()->scheme());
   } else {
     WebTlsOptions files;
     files.certificate_file = options.web_certificate;
     files.key_file = options.web_key;
     port.tls = std::make_shared<WebTls>(std::move(files));
-    port.medium = make_web_socket_tls_medium(identity.identity(), std::move(settings), port.tls);
+    port.medium = listening.closable(make_web_socket_tls_medium(identity.identity(), std::move(settings), port.tls));
   }
   HostPort where;
   const std::string_view given = options.web_address.empty() ? usual_address : std::string_view(options.web_address);
@@ -223,36 +228,47 @@ int serve(const ServeOptions& options) {
   raise_files_limit();
   // Whoever started it over ssh sees its log between the lines of the other side.
   const bool is_quiet = options.quiet || (options.stdio && !options.verbose);
-  const Logger logger = make_logger(is_quiet          ? LogLevel::warning
-                                    : options.verbose ? LogLevel::debug
-                                                      : LogLevel::info);
+  const LogLevel usual = is_quiet ? LogLevel::warning : options.verbose ? LogLevel::debug : LogLevel::info;
+  const Logger logger = make_logger(least_level(options.log, usual), options.log);
   const auto root = sync::Root::open(options.root);
 
   NodeIdentity identity(options.identity, key_of_listening, options.listen,
                         [logger](const std::string& line) { logger->warn("{}", line); });
-  WebPort port;
-  if (options.web) port = make_web_port(options, identity, logger);
-  Reloading reloading{&identity, port.tls, Terminal()};
 
   asio::io_context io(1);
+  Operation operation(io, logger);
   const auto digest_threads = sync::DigestThreads::of_this_machine();
   NodeOptions node_settings = node_options(node_name);
   identity.apply(node_settings);
+  Listening listening;
+  listening.apply(node_settings.media, node_settings.identity);
   node_settings.log = [logger](LogLevel level, std::string_view line) { logger->log(level_of(level), line); };
   const auto stdio = std::make_shared<StdioMedium>();
   Visitor visitor;
-  if (options.stdio) {
-    node_settings.media.emplace(stdio->scheme(), stdio);
-    node_settings.on_link = [&visitor](LinkChange change, const LinkInfo&) { visitor.note(change); };
+  if (options.stdio) node_settings.media.emplace(stdio->scheme(), stdio);
+  const auto book = std::make_shared<admin::LinkBook>();
+  node_settings.on_link = [&visitor, book](LinkChange change, const LinkInfo& link) {
+    book->note(change, link);
+    visitor.note(change);
+  };
+  WebPort port;
+  if (options.web) {
+    port = make_web_port(options, identity, listening, logger);
+    node_settings.media.emplace(port.medium->scheme(), port.medium);
   }
-  if (options.web) node_settings.media.emplace(port.medium->scheme(), port.medium);
-  Node node(io.get_executor(), std::move(node_settings));
   sync::ServiceOptions settings;
+  LimitTable limits;
+  add_limits(limits, node_settings);
+  add_limits(limits, settings);
+  limits.set(options.limits);
+  Node node(io.get_executor(), std::move(node_settings));
   settings.root = root;
   settings.read_only = options.read_only;
   settings.tuning = sync_tuning();
   settings.digest_threads = digest_threads;
-  settings.log = [logger](const std::string& line) { logger->info("{}", line); };
+  settings.on_answered = [logger, book](const sync::Answered& answered, const std::string& line) {
+    log_sync(logger, *book, answered, line);
+  };
   settings.on_note = [logger](const sync::Note& note) { log_note(logger, note); };
   const auto service = sync::Service::register_at(node, std::move(settings));
 
@@ -267,18 +283,26 @@ int serve(const ServeOptions& options) {
     web::serve_status(node, std::move(status));
   }
 
-  asio::signal_set signals(io);
-  add_end_signals(signals);
+  if (identity.reloads())
+    operation.on_reload("keys, known nodes and policy", [&identity, &node] { identity.reload(&node); });
+  if (port.tls) operation.on_reload("certificates", [tls = port.tls] { tls->reload(); });
+  follow_configuration(options.configuration, operation, logger, usual);
   for (const std::string& address : options.listen) std::printf("listening on %s\n", node.listen(address).c_str());
   if (options.web) print_page(node.listen(port.address), port.tls != nullptr);
+  AdminPort admin_port(options.admin, "serve " + options.root, operation);
+  admin_port.open(node, book, [service](admin::MetricPage& page) { add_metrics(page, *service); });
   std::fflush(stdout);
+  for (const std::string& address : listening.unused())
+    logger->warn("a socket for {} was handed over, and no --listen names it", address);
   std::exception_ptr failure;
   if (options.stdio) node.listen(StdioMedium::own_address());
-  const auto serving = options.stdio ? serve_until_left : serve_until_signal;
-  asio::co_spawn(io, serving(&node, service, &signals, std::chrono::seconds(options.grace_seconds), logger, &visitor, &reloading),
+  operation.ready("serving " + options.root);
+  Serving serving{&node,  service, &operation, &listening, std::chrono::seconds(options.grace_seconds), logger, &visitor};
+  asio::co_spawn(io, options.stdio ? serve_until_left(&serving) : serve_until_signal(&serving),
                  [&](std::exception_ptr thrown) {
                    failure = std::move(thrown);
-                   signals.cancel();
+                   admin_port.close();
+                   operation.close();
                  });
   io.run();
   if (digest_threads) digest_threads->join();
@@ -322,17 +346,22 @@ Command add_serve(CLI::App& program) {
   command->add_flag("--stdio", options->stdio,
                     "Instead: serve whoever started this, over standard input and output, and end with them");
   command->add_flag("--read-only", options->read_only, "Others may read, not write");
-  command->add_option("--grace", options->grace_seconds, "How long syncs may go on after SIGINT, SIGTERM or SIGHUP")
+  command->add_option("--grace", options->grace_seconds, "How long syncs may go on after SIGINT or SIGTERM")
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0, 86'400));
   command->add_flag("-q,--quiet", options->quiet, "Log only trouble");
   command->add_flag("-v,--verbose", options->verbose, "Log connections and every file, too");
+  add_admin_options(*command, options->admin);
+  add_log_options(*command, options->log);
   add_identity_options(*command, options->identity, key_of_listening);
   add_policy_option(*command, options->identity);
   add_insecure_option(*command, options->identity);
-  command->footer(std::string("Prints the real addresses, as \"listening on tcp://127.0.0.1:41234\". With a key, a policy or a\n"
-                              "certificate, SIGHUP reads them again; otherwise it ends the program.\n\nExample:\n"
+  add_limit_option(*command, options->limits);
+  add_configuration_options(*command, options->configuration);
+  command->footer(std::string("Prints the real addresses, as \"listening on tcp://127.0.0.1:41234\". SIGHUP reads keys,\n"
+                              "known nodes, policy and certificates again, SIGUSR1 opens the log file again; neither ends a sync. "
+                              "SIGTERM\nstops listening at once and lets what runs end.\n\nExample:\n"
                               "  trunkline serve --root /srv/mirror --listen tcp://127.0.0.1:7000\n\n") +
                   exit_codes_text);
   return {command, [options, web] {

@@ -1,14 +1,14 @@
 // trunkline net listen: a node that prints what arrives on its channels, until it is told to end.
 #include "cli/location.hpp"
 #include "cli/net/net.hpp"
+#include "cli/operate/admin.hpp"
+#include "cli/operate/configuration.hpp"
+#include "cli/operate/limits.hpp"
 #include "fragment/json_line.hpp"
 #include "services/sync/path.hpp"
 
 #include <CLI/CLI.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
-#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -25,6 +25,10 @@ struct ListenOptions {
   std::string id;
   std::string book;
   IdentityOptions identity;
+  LogOptions log;
+  AdminOptions admin;
+  ConfigurationOptions configuration;
+  std::vector<std::string> limits;
   bool json = false;
 };
 
@@ -46,19 +50,20 @@ awaitable<void> show(std::string channel, NodeId origin, Message message, bool j
   co_return;
 }
 
-awaitable<ExitCode> listen_until_signal(std::shared_ptr<Network> network, ListenOptions options) {
+awaitable<ExitCode> listen_until_signal(std::shared_ptr<Network> network, Operation* operation, ListenOptions options) {
   std::vector<Conduit> conduits;
   for (const std::string& channel : options.channels)
     conduits.push_back(
         network->register_processor(channel, [channel, json = options.json](NodeId origin, Message message) {
           return show(channel, origin, std::move(message), json);
         }));
-  asio::signal_set signals(network->executor(), SIGINT, SIGTERM);
   for (const std::string& address : options.listen)
     std::printf("listening on %s\n", network->node().listen(address).c_str());
   std::printf("node %s\n", network->local_id().to_string().c_str());
   std::fflush(stdout);
-  co_await signals.async_wait(asio::use_awaitable);
+  operation->ready("listening");
+  (void)co_await operation->until_asked_to_end();
+  operation->stopping();
   co_return ExitCode::equal;
 }
 
@@ -73,9 +78,15 @@ int listen(const ListenOptions& options) {
     settings.node.id = *id;
   }
   if (!options.book.empty()) settings.book.load(options.book);
-  return run_listening_network(std::move(settings), options.identity, options.listen, [&options](std::shared_ptr<Network> network) {
-    return listen_until_signal(std::move(network), options);
-  });
+  LimitTable limits;
+  add_limits(limits, settings);
+  limits.set(options.limits);
+  const Logger logger = make_logger(least_level(options.log, LogLevel::warning), options.log);
+  return run_listening_network(std::move(settings), options.identity, options.listen, options.admin, logger,
+                               [&options, logger](std::shared_ptr<Network> network, Operation* operation) {
+                                 follow_configuration(options.configuration, *operation, logger, LogLevel::warning);
+                                 return listen_until_signal(std::move(network), operation, options);
+                               });
 }
 
 } // namespace
@@ -96,12 +107,17 @@ Command add_net_listen(CLI::App& net) {
       ->type_name("ID");
   command->add_option("--book", options->book, "An address book: lines of a node id and its addresses")
       ->type_name("FILE");
+  add_admin_options(*command, options->admin);
+  add_log_options(*command, options->log);
   add_identity_options(*command, options->identity, key_of_listening);
   add_policy_option(*command, options->identity);
   add_insecure_option(*command, options->identity);
   command->add_flag("--json", options->json, "One JSON object per message");
+  add_limit_option(*command, options->limits);
+  add_configuration_options(*command, options->configuration);
   command->footer(
-      std::string("Prints its real addresses and its node id first. Answers `net peers` and `net stats`.\n\nExample:\n"
+      std::string("Prints its real addresses and its node id first. Answers `net peers` and `net stats`. Logs warnings unless\n"
+                  "--log-level says more. SIGHUP reads keys, known nodes and policy again, SIGUSR1 opens the log file again.\n\nExample:\n"
                   "  trunkline net listen --listen tcp://127.0.0.1:7000 --channel chat\n\n") +
       net_exit_codes_text);
   return {command, [options] { return listen(*options); }};

@@ -3,10 +3,14 @@
 
 #include "cli/location.hpp"
 #include "cli/node.hpp"
+#include "cli/operate/admin.hpp"
+#include "cli/operate/listening.hpp"
+#include "cli/operate/operation.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <spdlog/spdlog.h>
 
 #include <unistd.h>
 
@@ -55,14 +59,15 @@ namespace {
 
 void say(const std::string& line) { std::fprintf(stderr, "trunkline: %s\n", line.c_str()); }
 
-int run(NetworkOptions options, std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work) {
-  raise_files_limit();
-  asio::io_context io(1);
+int run(asio::io_context& io, NetworkOptions options, std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work,
+        const std::function<void()>& done) {
   const auto network = std::make_shared<Network>(io.get_executor(), std::move(options));
   ExitCode code = ExitCode::equal;
   std::exception_ptr failure;
-  asio::co_spawn(io, start_run_stop(network, std::move(work), &code),
-                 [&](std::exception_ptr thrown) { failure = thrown; });
+  asio::co_spawn(io, start_run_stop(network, std::move(work), &code), [&](std::exception_ptr thrown) {
+    failure = thrown;
+    done();
+  });
   io.run();
   if (failure) std::rethrow_exception(failure);
   return static_cast<int>(code);
@@ -74,14 +79,37 @@ int run_with_network(NetworkOptions options, const IdentityOptions& identity, co
                      std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work) {
   for (const std::string& address : addresses) check_dial_address(address, identity.insecure);
   NodeIdentity(identity, key_of_dialling, addresses, say).apply(options.node);
-  return run(std::move(options), std::move(work));
+  raise_files_limit();
+  asio::io_context io(1);
+  return run(io, std::move(options), std::move(work), [] {});
 }
 
 int run_listening_network(NetworkOptions options, const IdentityOptions& identity,
-                          const std::vector<std::string>& addresses,
-                          std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work) {
-  NodeIdentity(identity, key_of_listening, addresses, say).apply(options.node);
-  return run(std::move(options), std::move(work));
+                          const std::vector<std::string>& addresses, const AdminOptions& admin, const Logger& logger,
+                          std::function<awaitable<ExitCode>(std::shared_ptr<Network>, Operation*)> work) {
+  raise_files_limit();
+  asio::io_context io(1);
+  Operation operation(io, logger);
+  NodeIdentity keys(identity, key_of_listening, addresses, [logger](const std::string& line) { logger->warn("{}", line); });
+  keys.apply(options.node);
+  options.node.log = sink_of(logger);
+  Listening listening;
+  listening.apply(options.node.media, options.node.identity);
+  const auto book = std::make_shared<admin::LinkBook>();
+  options.node.on_link = [book](LinkChange change, const LinkInfo& link) { book->note(change, link); };
+  AdminPort port(admin, "net " + options.node.name, operation);
+  const auto operated = [&](std::shared_ptr<Network> network) {
+    port.open(network->node(), book, [network = network.get()](admin::MetricPage& page) {
+      admin::add_network(page, network->metrics());
+    });
+    if (keys.reloads())
+      operation.on_reload("keys, known nodes and policy", [&keys, network] { keys.reload(&network->node()); });
+    return work(std::move(network), &operation);
+  };
+  return run(io, std::move(options), operated, [&] {
+    port.close();
+    operation.close();
+  });
 }
 
 std::string message_of(bool given, const std::string& text) {

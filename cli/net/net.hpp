@@ -5,6 +5,7 @@
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/identity.hpp"
+#include "cli/logger.hpp"
 #include "peer/channel/network.hpp"
 
 #include <functional>
@@ -13,6 +14,9 @@
 #include <vector>
 
 namespace trunkline::cli {
+
+class Operation;
+struct AdminOptions;
 
 Command add_net_broadcast(CLI::App& net);
 Command add_net_listen(CLI::App& net);
@@ -31,10 +35,10 @@ ExitCode exit_code_of(SendError error);
 /// The identity is that of a node that dials these addresses; they are checked. Errors also: UsageError.
 int run_with_network(NetworkOptions options, const IdentityOptions& identity, const std::vector<std::string>& addresses,
                      std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work);
-/// The same for one that listens on them; they were checked.
+/// The same for one that listens on them; they were checked. It runs until its operator ends it.
 int run_listening_network(NetworkOptions options, const IdentityOptions& identity,
-                          const std::vector<std::string>& addresses,
-                          std::function<awaitable<ExitCode>(std::shared_ptr<Network>)> work);
+                          const std::vector<std::string>& addresses, const AdminOptions& admin, const Logger& logger,
+                          std::function<awaitable<ExitCode>(std::shared_ptr<Network>, Operation*)> work);
 
 /// The message on the command line, or all of the standard input.
 std::string message_of(bool given, const std::string& text);

@@ -3,6 +3,7 @@
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/location.hpp"
+#include "cli/operate/listening.hpp"
 #include "cli/quarkchain/node.hpp"
 #include "cli/quarkchain/prompt.hpp"
 #include "services/quarkchain/cluster/cluster_address.hpp"
@@ -95,8 +96,9 @@ awaitable<void> serve_prompt(Operated* operated, Screen* screen) {
 }
 
 /// Boots, then does what is to be done, and returns when the master shall end.
-awaitable<void> operate(Operated* operated, Screen* screen, const MasterOptions* options) {
+awaitable<void> operate(Operated* operated, Operation* operation, Screen* screen, const MasterOptions* options) {
   co_await operated->master.boot();
+  operation->ready("the cluster is active");
   for (const std::string& address : options->peer_listen)
     Screen::print("listening for clusters on " + operated->master.listen_for_peers(address) + "\n");
   for (const std::string& line : options->commands) {
@@ -110,10 +112,10 @@ awaitable<void> operate(Operated* operated, Screen* screen, const MasterOptions*
   else (void)co_await operated->master.stopped();
 }
 
-awaitable<End> operate_until_end(Operated* operated, Screen* screen, const MasterOptions* options,
+awaitable<End> operate_until_end(Operated* operated, Operation* operation, Screen* screen, const MasterOptions* options,
                                  std::exception_ptr* failure) {
   using namespace asio::experimental::awaitable_operators;
-  auto first = co_await (operated->master.stopped() || outcome_of(operate(operated, screen, options)));
+  auto first = co_await (operated->master.stopped() || outcome_of(operate(operated, operation, screen, options)));
   co_await throw_if_cancelled(); // by a signal, which is no failure of what was being done
   screen->leave_prompt();
   End end;
@@ -122,22 +124,41 @@ awaitable<End> operate_until_end(Operated* operated, Screen* screen, const Maste
   co_return end;
 }
 
+std::vector<LinkInfo> links_of(MasterNode& master) {
+  std::vector<LinkInfo> links;
+  for (const auto& control : master.connections().slaves())
+    if (const auto connection = master.connections().slave_connections().find(*control))
+      links.push_back(link_info(*connection, "slave"));
+  return links;
+}
+
+void add_metrics(admin::MetricPage& page, MasterNode& master) {
+  add_connection_metrics(page, {&master.connections().slave_connections(), &master.connections().connections()});
+  page.add("trunkline_quarkchain_active", master.progress() == "active" ? 1 : 0);
+  page.add("trunkline_quarkchain_slaves", static_cast<double>(master.slaves().size()));
+  page.add("trunkline_quarkchain_peers", static_cast<double>(master.peers().size()));
+  page.add("trunkline_quarkchain_requests_refused_total", static_cast<double>(master.counters().refused), "slave");
+  page.add("trunkline_quarkchain_requests_unserved_total", static_cast<double>(master.counters().unserved), "slave");
+}
+
 int run_master(const MasterOptions& options) {
   for (const std::string& address : options.peer_listen)
     if (!parse_location(address).is_remote())
       throw UsageError("--peer-listen: expected " + address_forms() + ", seen \"" + address + "\"");
   const NodeProgram program(options, !options.commands.empty());
   asio::io_context io(1);
-  Signals signals(io);
+  Operation operation(io, program.logger);
   Screen screen;
   const LogSink log = screen.over(sink_of(program.logger));
   MasterNodeOptions node = MasterNodeOptions::of(program.config);
   node.connections.log = log;
   std::vector<std::string> addresses = options.peer_listen;
   for (const auto& slave : program.config.slave_list) addresses.push_back(quarkchain::cluster_address(slave.host, slave.port));
-  NodeIdentity(options.identity, "master.pem", addresses, [logger = program.logger](const std::string& line) {
-    logger->warn("{}", line);
-  }).apply(node.connections.media);
+  NodeIdentity identity(options.identity, "master.pem", addresses,
+                        [logger = program.logger](const std::string& line) { logger->warn("{}", line); });
+  Listening().apply(node.connections.media, identity.identity());
+  if (identity.reloads()) operation.on_reload("keys and known nodes", [&identity] { identity.reload(); });
+  operation.keeps(options.config_file);
   node.ends_with_slave = !options.survives_slaves;
   node.boot_deadline = milliseconds_of(options.boot_seconds);
   node.request_deadline = milliseconds_of(options.request_seconds);
@@ -145,13 +166,16 @@ int run_master(const MasterOptions& options) {
                                                  program.open_store(program.directory_of("trunkline-master")), log);
   MasterNode master(io.get_executor(), std::move(node), chain);
 
+  AdminPort admin_port(options.admin, "master", operation);
+  admin_port.open(io.get_executor(), [&master] { return links_of(master); }, [&master](admin::MetricPage& page) { add_metrics(page, master); });
+  std::fflush(stdout);
   Operated operated{master, *chain, program.config, milliseconds_of(options.request_seconds), options.json};
   std::exception_ptr failure;
   Running running;
-  running.stopped = [&] { return operate_until_end(&operated, &screen, &options, &failure); };
+  running.stopped = [&] { return operate_until_end(&operated, &operation, &screen, &options, &failure); };
   running.stop = [&](Duration deadline, End reason) { return master.stop(deadline, std::move(reason)); };
   running.on_signal = [&] { screen.leave_prompt(); };
-  const End end = signals.run(program, std::move(running));
+  const End end = run_node(io, operation, admin_port, program, std::move(running));
   if (failure) std::rethrow_exception(failure);
   if (!end.clean()) throw boost::system::system_error(end.code, end.text);
   return static_cast<int>(ExitCode::equal);

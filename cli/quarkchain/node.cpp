@@ -5,29 +5,23 @@
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <spdlog/spdlog.h>
 
-#include <csignal>
 #include <exception>
 #include <utility>
 
 namespace trunkline::cli {
 namespace {
 
-const char* name_of_signal(int signal) {
-  if (signal == SIGHUP) return "SIGHUP";
-  return signal == SIGINT ? "SIGINT" : "SIGTERM";
-}
-
-awaitable<void> wait_and_stop(const NodeProgram* program, Running node, asio::signal_set* signals, End* end) {
+awaitable<void> wait_and_stop(const NodeProgram* program, Running node, Operation* operation, End* end) {
   using namespace asio::experimental::awaitable_operators;
   const std::chrono::seconds grace(program->options.grace_seconds);
-  auto first = co_await (node.stopped() || signals->async_wait(asio::use_awaitable));
+  auto first = co_await (node.stopped() || operation->until_asked_to_end());
+  operation->stopping();
   if (first.index() == 0) {
     *end = std::move(std::get<0>(first));
   } else {
-    signals->clear(); // the next one is the system's: it ends the process
+    operation->let_signals_kill(); // the next one is the system's
     if (node.on_signal) node.on_signal();
     program->logger->info("{}: ending, what runs may take {} s more; a second one ends it at once",
                           name_of_signal(std::get<1>(first)), grace.count());
@@ -47,21 +41,25 @@ void add_node_options(CLI::App& command, NodeProgramOptions& options, const std:
       .add_option("--data", options.data,
                   "Where " + kept + " kept; unless given below DB_PATH_ROOT, or in memory where that is empty")
       ->type_name("DIR");
-  command.add_option("--grace", options.grace_seconds, "How long what runs may go on after SIGINT, SIGTERM or SIGHUP")
+  command.add_option("--grace", options.grace_seconds, "How long what runs may go on after SIGINT or SIGTERM")
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0, 86'400));
+  add_admin_options(command, options.admin);
+  add_log_options(command, options.log);
   add_identity_options(command, options.identity, "master.pem or slave-ID.pem");
   command.add_flag("-q,--quiet", options.quiet, "Log only trouble, whatever LOG_LEVEL says");
   command.add_flag("-v,--verbose", options.verbose, "Log everything");
   options.ignored = add_ignored_flags(command);
+  add_configuration_options(command, options.settings);
 }
 
 NodeProgram::NodeProgram(const NodeProgramOptions& with, bool calm) : options(with) {
   LoadedConfig loaded = load_cluster_config(options.config_file);
   config = std::move(loaded.config);
   const LogLevel configured = log_level_of(config);
-  logger = make_logger(options.verbose ? LogLevel::debug : options.quiet || calm ? LogLevel::warning : configured);
+  usual_level = options.verbose ? LogLevel::debug : options.quiet || calm ? LogLevel::warning : configured;
+  logger = make_logger(least_level(options.log, usual_level), options.log);
   for (const std::string& note : loaded.notes) logger->warn("{}", note);
   for (const std::string& key : loaded.unread)
     logger->info("{}: the setting {} is read by nobody", options.config_file, key);
@@ -84,16 +82,43 @@ std::unique_ptr<quarkchain::Store> NodeProgram::open_store(const std::string& di
   return quarkchain::open_store(directory, config.clean);
 }
 
-Signals::Signals(asio::io_context& io) : io_(io), set_(io, SIGINT, SIGTERM, SIGHUP) {}
+LinkInfo link_info(const quarkchain::ClusterConnection& connection, std::string name) {
+  LinkInfo info;
+  info.name = std::move(name);
+  info.remote = connection.remote();
+  info.remote_host = connection.remote_host();
+  info.dialled = connection.dialled();
+  info.identity = connection.trunk()->remote_identity();
+  info.counters = connection.trunk()->machine().counters();
+  info.trunk = connection.trunk();
+  return info;
+}
 
-End Signals::run(const NodeProgram& program, Running node) {
+void add_connection_metrics(admin::MetricPage& page, std::initializer_list<const quarkchain::ClusterConnections*> all) {
+  std::size_t open = 0;
+  LinksCounters sum;
+  for (const quarkchain::ClusterConnections* const connections : all) {
+    open += connections->size();
+    sum.accepted += connections->counters().accepted;
+    sum.turned_away += connections->counters().turned_away;
+    sum.dials += connections->counters().dials;
+  }
+  page.add("trunkline_quarkchain_connections", static_cast<double>(open));
+  page.add("trunkline_quarkchain_connections_accepted_total", static_cast<double>(sum.accepted));
+  page.add("trunkline_quarkchain_connections_turned_away_total", static_cast<double>(sum.turned_away));
+  page.add("trunkline_quarkchain_dials_total", static_cast<double>(sum.dials));
+}
+
+End run_node(asio::io_context& io, Operation& operation, AdminPort& admin_port, const NodeProgram& program, Running node) {
+  follow_configuration(program.options.settings, operation, program.logger, program.usual_level);
   End end;
   std::exception_ptr failure;
-  asio::co_spawn(io_, wait_and_stop(&program, std::move(node), &set_, &end), [&](std::exception_ptr thrown) {
+  asio::co_spawn(io, wait_and_stop(&program, std::move(node), &operation, &end), [&](std::exception_ptr thrown) {
     failure = std::move(thrown);
-    set_.cancel();
+    admin_port.close();
+    operation.close();
   });
-  io_.run();
+  io.run();
   if (failure) std::rethrow_exception(failure);
   return end;
 }

@@ -5,15 +5,18 @@
 #include "async/types.hpp"
 #include "cli/identity.hpp"
 #include "cli/logger.hpp"
+#include "cli/operate/admin.hpp"
+#include "cli/operate/configuration.hpp"
 #include "cli/quarkchain/config.hpp"
 #include "fragment/error.hpp"
+#include "services/quarkchain/cluster/cluster_connection.hpp"
 #include "services/quarkchain/store/store.hpp"
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
 
 #include <chrono>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 
@@ -21,6 +24,9 @@ namespace trunkline::cli {
 
 struct NodeProgramOptions {
   IdentityOptions identity;
+  LogOptions log;
+  AdminOptions admin;
+  ConfigurationOptions settings; // of this program, beside the configuration of the cluster
   std::string config_file;
   std::string data;
   bool quiet = false;
@@ -38,6 +44,7 @@ struct NodeProgram {
 
   NodeProgramOptions options;
   quarkchain::ClusterConfig config;
+  LogLevel usual_level = LogLevel::info; // where no option says one
   Logger logger;
 
   /// --data; else DB_PATH_ROOT/NAME, next to what a Python node keeps there; nothing where that is empty.
@@ -53,20 +60,14 @@ struct Running {
   std::function<void()> on_signal;                    // before it is stopped; may be empty
 };
 
-/// From when it is made until it is gone, SIGINT, SIGTERM and SIGHUP are heard; so it comes before anybody is told that
-/// we run.
-class Signals {
- public:
-  explicit Signals(asio::io_context& io);
+/// What the admin port shows of a connection with the cluster framing, whose far side has this name for us.
+LinkInfo link_info(const quarkchain::ClusterConnection& connection, std::string name);
+/// Adds the metrics of all these connections together.
+void add_connection_metrics(admin::MetricPage& page, std::initializer_list<const quarkchain::ClusterConnections*> all);
 
-  /// Until the node ends by itself, or a signal: it then may stop gracefully for as long as --grace says, and a second
-  /// signal ends the process at once. Runs the context until nothing is left of it. Says how the node ended by itself;
-  /// a clean end for a signal.
-  End run(const NodeProgram& program, Running node);
-
- private:
-  asio::io_context& io_;
-  asio::signal_set set_;
-};
+/// Runs the context until nothing is left of the node, which ends by itself, or when its operator asks for it: it then
+/// may stop gracefully for as long as --grace says, and a second signal ends the process at once. Says how the node ended
+/// by itself; a clean end for a signal.
+End run_node(asio::io_context& io, Operation& operation, AdminPort& admin_port, const NodeProgram& program, Running node);
 
 } // namespace trunkline::cli

@@ -2,6 +2,7 @@
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/location.hpp"
+#include "cli/operate/listening.hpp"
 #include "cli/quarkchain/node.hpp"
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/cluster/cluster_address.hpp"
@@ -53,7 +54,8 @@ struct SlaveOptions : NodeProgramOptions {
 
 constexpr const char* mark_of_database = "CURRENT"; // a file that is in each
 
-SlaveNodeOptions node_options(const SlaveOptions& options, const NodeProgram& program) {
+SlaveNodeOptions node_options(const SlaveOptions& options, const NodeProgram& program,
+                              std::optional<NodeIdentity>& identity) {
   SlaveNodeOptions node = SlaveNodeOptions::of(program.config, options.node_id);
   if (!options.listen.empty()) node.address = options.listen;
   node.connections.log = sink_of(program.logger);
@@ -62,9 +64,9 @@ SlaveNodeOptions node_options(const SlaveOptions& options, const NodeProgram& pr
   node.strict_parity = options.strict_parity;
   std::vector<std::string> addresses = {node.address};
   for (const auto& slave : program.config.slave_list) addresses.push_back(cluster_address(slave.host, slave.port));
-  NodeIdentity(options.identity, "slave-" + options.node_id + ".pem", addresses, [logger = program.logger](const std::string& line) {
-    logger->warn("{}", line);
-  }).apply(node.connections.media);
+  identity.emplace(options.identity, "slave-" + options.node_id + ".pem", addresses,
+                   [logger = program.logger](const std::string& line) { logger->warn("{}", line); });
+  Listening().apply(node.connections.media, identity->identity());
   return node;
 }
 
@@ -193,6 +195,35 @@ void start_executors(asio::io_context& io, const std::shared_ptr<Backend>& backe
   }
 }
 
+std::vector<LinkInfo> links_of(SlaveNode& slave) {
+  ClusterSlave& cluster = slave.connections();
+  std::vector<LinkInfo> links;
+  const auto add = [&](const std::shared_ptr<RpcCircuit>& control, std::string name) {
+    if (!control) return;
+    if (const auto connection = cluster.connections().find(*control)) links.push_back(link_info(*connection, std::move(name)));
+  };
+  add(cluster.master(), "master");
+  for (const auto& control : cluster.slaves().circuits()) {
+    const SlaveIdentity* const identity = cluster.slaves().identity_of(*control);
+    add(control, identity ? "slave " + identity->id : "unidentified");
+  }
+  return links;
+}
+
+void add_metrics(admin::MetricPage& page, SlaveNode& slave) {
+  ClusterSlave& cluster = slave.connections();
+  add_connection_metrics(page, {&cluster.connections()});
+  page.add("trunkline_quarkchain_active", cluster.master() ? 1 : 0);
+  page.add("trunkline_quarkchain_slaves", static_cast<double>(cluster.slaves().circuits().size() - cluster.slaves().unidentified()));
+  page.add("trunkline_quarkchain_peers", static_cast<double>(cluster.peers().peers().size()));
+  const std::pair<const char*, const ServiceCounters*> askers[] = {
+      {"master", &slave.master_counters()}, {"slave", &slave.slave_counters()}, {"peer", &slave.peer_counters()}};
+  for (const auto& [from, counters] : askers) {
+    page.add("trunkline_quarkchain_requests_refused_total", static_cast<double>(counters->refused), from);
+    page.add("trunkline_quarkchain_requests_unserved_total", static_cast<double>(counters->unserved), from);
+  }
+}
+
 int run_slave(const SlaveOptions& options) {
   check_hosts(options.master_hosts);
   if (!options.listen.empty() && !parse_location(options.listen).is_remote())
@@ -200,27 +231,33 @@ int run_slave(const SlaveOptions& options) {
   const NodeProgram program(options, false);
   SlaveNodeOptions node;
   std::shared_ptr<Backend> backend;
+  std::optional<NodeIdentity> identity;
   const auto store_failure = std::make_shared<FirstFailure>();
   try {
-    node = node_options(options, program);
+    node = node_options(options, program, identity);
     backend = make_backend(options, program, store_failure);
   } catch (const ConfigFailure& failure) {
     throw UsageError(options.config_file + ": " + failure.what());
   }
 
   asio::io_context io(1);
-  Signals signals(io);
+  Operation operation(io, program.logger);
   const std::string shards = shards_text(node.own.full_shard_ids);
   SlaveNode slave(io.get_executor(), std::move(node), std::move(backend));
   start_executors(io, slave.backend());
   std::printf("listening on %s\n", slave.listen().c_str());
+  AdminPort admin_port(options.admin, "slave " + options.node_id, operation);
+  admin_port.open(io.get_executor(), [&slave] { return links_of(slave); }, [&slave](admin::MetricPage& page) { add_metrics(page, slave); });
   std::fflush(stdout);
   program.logger->info("slave {} runs {} and waits for its master", options.node_id, shards);
+  if (identity->reloads()) operation.on_reload("keys and known nodes", [&] { identity->reload(); });
+  operation.keeps(options.config_file);
+  operation.ready("slave " + options.node_id + " runs " + shards);
 
   Running running;
   running.stopped = [&] { return slave.stopped(); };
   running.stop = [&](Duration deadline, End reason) { return slave.stop(deadline, std::move(reason)); };
-  const End end = signals.run(program, std::move(running));
+  const End end = run_node(io, operation, admin_port, program, std::move(running));
   program.logger->info("slave {} has ended: {}", options.node_id, end.to_string());
   if (!store_failure->text.empty()) throw StoreFailure(store_failure->text);
   if (end.clean()) return static_cast<int>(ExitCode::equal);

@@ -351,6 +351,7 @@ int keep_equal(const SyncOptions& options) {
       case ExitCode::socket:
       case ExitCode::timeout:
       case ExitCode::file:
+      case ExitCode::try_again:
       case ExitCode::protocol: {
         patience = std::exchange(retry, std::min(retry * 2, retry_max));
         const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience).count();

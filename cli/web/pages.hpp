@@ -5,7 +5,7 @@
 
 namespace trunkline::cli {
 
-/// Adds its files; made by cli/web/embed.py.
+/// Adds its files; made by transport/embed_pages.py.
 void add_built_in_pages(WebPages& pages);
 
 } // namespace trunkline::cli

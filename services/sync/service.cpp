@@ -19,6 +19,9 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <fmt/format.h>
+
+#include <chrono>
 #include <exception>
 #include <optional>
 #include <random>
@@ -257,40 +260,78 @@ awaitable<void> Service::answer(CircuitInbox& circuits) {
   };
   const Running running(*this);
 
-  std::string what = "a sync";
+  Answered answered = asked_on(*control);
+  const Executor executor = co_await asio::this_coro::executor;
+  const TimePoint began = Clock::of(executor).now();
   std::exception_ptr failure;
-  Report report;
   try {
-    report = co_await answer_request(*control, circuits, what);
+    answered.report = co_await answer_request(*control, circuits, answered);
   } catch (...) {
     failure = std::current_exception();
   }
-  std::string outcome;
   if (failure) {
     failure = with_words(*control, failure);
     say_failed(*control, failure);
-    outcome = "failed: " + printable_sentence(words_of(failure)); // must neither break a line nor talk to a terminal
-  } else {
-    outcome = std::to_string(report.files) + " files, " + std::to_string(report.bytes) + " bytes, " +
-              std::to_string(report.deleted) + " deleted, " + std::to_string(report.errors) + " errors";
+    answered.failure = printable_sentence(words_of(failure)); // must neither break a line nor talk to a terminal
+    if (answered.failure.empty()) answered.failure = "no reason was given";
   }
-  const Executor executor = co_await asio::this_coro::executor;
-  LogRate& rate = failure ? failed_lines_ : done_lines_;
-  const auto line = rate.pass(what + ": " + outcome, Clock::of(executor).now());
-  if (!line || !options_.log) co_return;
-  try {
-    options_.log(*line);
-  } catch (...) {} // costs the line: the sync is over as it is
+  const TimePoint now = Clock::of(executor).now();
+  answered.took = now - began;
+  note_answered(answered, now);
 }
 
-awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circuits, std::string& what) {
-  what = printable_sentence(control.remote_url()) + " asks for a sync";
+Answered Service::asked_on(const Circuit& control) const {
+  Answered asked;
+  asked.trunk = control.trunk();
+  asked.circuit = control.id();
+  asked.remote = "a node that is gone";
+  for (const LinkInfo& link : node_.links()) {
+    if (link.trunk != asked.trunk) continue;
+    asked.remote = link.remote;
+    asked.node = link.node;
+    asked.node_name = link.name;
+    asked.identity = link.identity;
+  }
+  return asked;
+}
+
+/// Counted, then told: whoever is told may ask for the counters.
+void Service::note_answered(const Answered& answered, TimePoint now) {
+  if (answered.failure.empty()) {
+    ++answered_.done;
+    answered_.files += answered.report.files;
+    answered_.bytes += answered.report.bytes;
+  } else {
+    ++answered_.failed;
+  }
+  LogRate& rate = answered.failure.empty() ? done_lines_ : failed_lines_;
+  try { // what it throws costs the line: the sync is over as it is
+    const std::optional<std::string> line = rate.pass(answered.to_string(), now);
+    if (!line) return;
+    if (options_.on_answered) options_.on_answered(answered, *line);
+    else if (options_.log) options_.log(*line);
+  } catch (...) {}
+}
+
+std::string Answered::to_string() const {
+  std::string line = printable_sentence(remote) + " (";
+  if (identity) line += identity->to_string();
+  else line += "node " + (node_name.empty() ? "" : escape(node_name, 64) + " ") + node.to_string() + ", not proven";
+  line += is_understood ? (takes ? ") pushes into \"" : ") pulls \"") + printable(path) + "\": " : ") asks for a sync: ";
+  const std::string time = fmt::format(" in {:.3f} s", std::chrono::duration<double>(took).count());
+  if (!failure.empty()) return line + "failed: " + failure + time;
+  return line + std::to_string(report.files) + " files, " + std::to_string(report.bytes) + " bytes, " +
+         std::to_string(report.deleted) + " deleted, " + std::to_string(report.errors) + " errors" + time;
+}
+
+awaitable<Report> Service::answer_request(Circuit& control, CircuitInbox& circuits, Answered& asked) {
   const std::optional<Fragment> first = co_await within(options_.idle_max, control.receive());
   if (!first || first->op != op::request) throw_protocol("a sync begins with a request");
   const auto request = read_message<wire::Request>(*first);
   const bool takes = request.role() == wire::Request::TAKE;
-  what = printable_sentence(control.remote_url()) + (takes ? " pushes into \"" : " pulls \"") +
-         printable(request.path()) + "\"";
+  asked.is_understood = true;
+  asked.takes = takes;
+  asked.path = request.path();
   if (request.version() != protocol_version)
     throw_protocol("version " + std::to_string(request.version()) + " of the sync is not known here, only " +
                    std::to_string(protocol_version));

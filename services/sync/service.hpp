@@ -5,6 +5,7 @@
 #include "async/log_rate.hpp"
 #include "async/signal.hpp"
 #include "async/types.hpp"
+#include "fragment/identity.hpp"
 #include "peer/node.hpp"
 #include "services/sync/budgets.hpp"
 #include "services/sync/digest_threads.hpp"
@@ -23,6 +24,34 @@
 
 namespace trunkline::sync {
 
+/// A sync that another node asked for, once it is over.
+struct Answered {
+  bool is_understood = false; // who asks has said what; otherwise `takes` and `path` mean nothing
+  bool takes = false;         // this side: they push
+  std::string path;           // below the root, as they say it
+  std::string remote;         // the far end of the connection, "tcp://10.0.0.7:38291"
+  NodeId node;                // as their Hello says
+  std::string node_name;      // the same
+  std::shared_ptr<const RemoteIdentity> identity; // what the connection proves; null: nothing
+  std::shared_ptr<Trunk> trunk;
+  CircuitId circuit = 0;
+  Report report;
+  Duration took{};
+  std::string failure; // in words that are safe to show; empty: it was done
+
+  Answered() = default;
+  /// All of it in one line for people, safe to show.
+  std::string to_string() const;
+};
+
+/// Of the syncs that others asked for.
+struct AnsweredCounters {
+  std::uint64_t done = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t files = 0; // whose content was sent or received, of those that were done
+  std::uint64_t bytes = 0; // of them
+};
+
 struct ServiceOptions {
   std::shared_ptr<Root> root; // what others may sync with; without one they may not
   bool read_only = false;     // others may read it, not write
@@ -38,6 +67,7 @@ struct ServiceOptions {
   std::shared_ptr<DigestThreads> digest_threads; // of files; none: the node's own thread makes digests
   std::function<std::uint64_t()> random;              // for temporary names; the system's generator unless given
   std::function<void(const std::string&)> log;        // one line per sync that others asked for
+  std::function<void(const Answered&, const std::string& line)> on_answered; // the same with its parts; `log` is then not called
   std::function<void(const Note&)> on_note;           // of those syncs
 
   ServiceOptions() = default;
@@ -61,6 +91,7 @@ class Service : public std::enable_shared_from_this<Service> {
   void refuse_new() noexcept { refusing_ = true; }
   awaitable<void> drained();
   std::size_t running_count() const noexcept { return running_count_; }
+  const AnsweredCounters& answered() const noexcept { return answered_; }
 
   Service(Node& node, ServiceOptions options);
 
@@ -71,7 +102,9 @@ class Service : public std::enable_shared_from_this<Service> {
   awaitable<Report> ask(Node& node, std::shared_ptr<Job> job);
   awaitable<Report> run_job(Job& job, LocalPeer& peer, CircuitInbox& circuits);
   awaitable<void> answer(CircuitInbox& circuits);
-  awaitable<Report> answer_request(Circuit& control, CircuitInbox& circuits, std::string& what);
+  awaitable<Report> answer_request(Circuit& control, CircuitInbox& circuits, Answered& asked);
+  Answered asked_on(const Circuit& control) const;
+  void note_answered(const Answered& answered, TimePoint now);
 
   std::string remote_of(const Circuit& control) const;
   std::function<void(const Note&)> counted_notes() const;
@@ -85,6 +118,7 @@ class Service : public std::enable_shared_from_this<Service> {
   std::size_t running_count_ = 0; // that others asked for, or are about to: their circuit is open
   std::size_t answered_count_ = 0; // of those, the ones that are answered, <= answered_max
   std::map<std::string, std::size_t> answered_of_; // of those, by remote, <= answered_per_remote_max
+  AnsweredCounters answered_;
   Signal ended_;
   LogRate done_lines_{100}; // of syncs that did what they were asked to
   LogRate failed_lines_;

@@ -150,7 +150,7 @@ def by_fetch(consumer, compiler):
         code, output = link_as_ninja_would(consumer.out, "_deps/trunkline-build")
     if consumer.built(code, output):
         consumer.runs(consumer.out / "program")
-    compared = {str(path) for path in sources(BUILD, ("libtrunkline.a.p/", "libtrunkline_asio", "services/sync/lib",
+    compared = {str(path) for path in sources(BUILD, ("libtrunkline.a.p/", "libtrunkline_asio", "services/admin/lib", "services/sync/lib",
                                                        "services/gossip/lib"))}
     theirs = {path for path in map(str, sources(consumer.out, ("",))) if "/program/" not in path}
     check("CMake compiles what meson compiles", compared == theirs, str(compared ^ theirs))
@@ -161,7 +161,8 @@ def sources(directory, outputs):
     with open(directory / "compile_commands.json", encoding="utf-8") as file:
         for command in json.load(file):
             path = pathlib.Path(command["directory"], command["file"]).resolve()
-            if command.get("output", "").startswith(outputs) and path.suffix == ".cpp" and path.is_relative_to(ROOT):
+            if command.get("output", "").startswith(outputs) and path.suffix == ".cpp" and path.is_relative_to(ROOT) \
+                    and not path.is_relative_to(directory.resolve()):
                 yield path
 
 

@@ -296,6 +296,8 @@ void ClusterMaster::set_on_peer_gone(std::function<void(std::uint64_t, const End
 }
 Forwarding& ClusterMaster::forwarding() noexcept { return state_->forwarding; }
 ClusterConnections& ClusterMaster::connections() noexcept { return state_->connections; }
+
+ClusterConnections& ClusterMaster::slave_connections() noexcept { return state_->slave_connections; }
 awaitable<void> ClusterMaster::stop(Duration deadline, End reason) {
   return State::stop(state_, deadline, std::move(reason));
 }

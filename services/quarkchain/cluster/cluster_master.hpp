@@ -55,6 +55,8 @@ class ClusterMaster {
   Forwarding& forwarding() noexcept;
   /// The connections with peers.
   ClusterConnections& connections() noexcept;
+  /// Those with slaves.
+  ClusterConnections& slave_connections() noexcept;
 
   /// As ClusterSlave::stop; in the second phase it closes peers, then slaves.
   awaitable<void> stop(Duration deadline, End reason = {});

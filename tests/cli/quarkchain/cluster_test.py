@@ -20,6 +20,8 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "interop", "quarkchain"))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -201,12 +203,47 @@ def test_a_signal_ends_a_slave_gracefully_and_so_does_the_loss_of_its_master():
         assert f"trunkline: the slave at tcp://127.0.0.1:{place.ports['S0']} is gone: " in place.log(), place.log()
 
 
-def test_a_hangup_ends_a_slave_as_a_signal_to_end_does():
-    with Place({"S0": SHARDS}) as place:
-        slave = place.slave("S0")
-        slave.send_signal(signal.SIGHUP)
-        equal(slave.wait(PATIENCE), 0)
-        assert "SIGHUP: ending" in place.log(), place.log()
+def test_a_hangup_ends_neither_slave_nor_master():
+    with Place() as place:
+        slaves = place.slaves()
+        master = place.start("master")
+        until(lambda: "active" in place.log())
+        for process in (*slaves, master):
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGUSR1)
+        until(lambda: place.log().count("SIGHUP: there is nothing to be read again") == 3)
+        until(lambda: place.log().count("SIGUSR1: the log is no file") == 3)
+        assert "read at the start alone: " + place.path in place.log(), place.log()
+        equal([process.poll() for process in (*slaves, master)], [None] * 3)
+        master.send_signal(signal.SIGTERM)
+        equal([process.wait(PATIENCE) for process in (master, *slaves)], [0] * 3)
+
+
+def test_a_cluster_is_scraped():
+    with Place() as place:
+        ports = free_ports(3)
+        slaves = [place.start("slave", "--node_id", name, "--admin", f"127.0.0.1:{port}") for name, port in zip(place.ports, ports)]
+        for slave in slaves:
+            equal((next_line(slave)[:9], slave.stdout.readline()[:9]), ("listening", "admin at "))
+        master = place.start("master", "--admin", f"127.0.0.1:{ports[2]}")
+        assert next_line(master) == f"admin at http://127.0.0.1:{ports[2]}/\n"
+
+        def ask(port, path):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as refused:
+                return refused.code, refused.read().decode()
+
+        until(lambda: ask(ports[2], "/readyz") == (200, "ready\n"))
+        for port, role in ((ports[0], "master"), (ports[2], "slave")):
+            text = ask(port, "/metrics")[1]
+            assert "\ntrunkline_quarkchain_active 1\n" in text and "\ntrunkline_quarkchain_slaves " in text, text
+            links = json.loads(ask(port, "/links")[1])["links"]
+            assert any(link["name"] == role and link["bytes_received"] > 0 for link in links), links
+            assert json.loads(ask(port, "/circuits")[1])["circuits"], port
+        master.send_signal(signal.SIGTERM)
+        equal([process.wait(PATIENCE) for process in (master, *slaves)], [0] * 3)
 
 
 def test_what_a_slave_ends_with_says_how_its_master_ended():

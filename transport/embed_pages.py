@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""embed.py FILE... OUT.cpp: files as a C++ function that adds them to WebPages, by their last names."""
+"""embed_pages.py HEADER NAMESPACE::FUNCTION FILE... OUT.cpp: files as a C++ function that adds them to WebPages, by their last names."""
 
 import os
 import sys
@@ -12,19 +12,19 @@ def literal(piece):
 
 
 def main():
-    *files, out = sys.argv[1:]
-    lines = ['#include "cli/web/pages.hpp"', "", "#include <string>", "#include <utility>", "", "namespace trunkline::cli {", "",
-             "void add_built_in_pages(WebPages& pages) {"]
+    header, function, *files, out = sys.argv[1:]
+    namespace, _, name = function.rpartition("::")
+    lines = [f'#include "{header}"', "", "#include <string>", "#include <utility>", "", f"namespace {namespace} {{", "",
+             f"void {name}(WebPages& pages) {{"]
     for path in files:
-        name = os.path.basename(path)
         with open(path, "rb") as file:
             content = file.read()
         lines += ["  {", "    std::string content;"]
         for at in range(0, len(content), PIECE):
             piece = content[at:at + PIECE]
             lines += [f"    content.append({literal(piece)}, {len(piece)});"]
-        lines += [f'    pages.add("{name}", std::move(content));', "  }"]
-    lines += ["}", "", "} // namespace trunkline::cli", ""]
+        lines += [f'    pages.add("{os.path.basename(path)}", std::move(content));', "  }"]
+    lines += ["}", "", f"}} // namespace {namespace}", ""]
     with open(out, "w", encoding="ascii") as file:
         file.write("\n".join(lines))
 
