@@ -26,7 +26,8 @@ namespace trunkline::sim {
 
 awaitable<void> pause(HonestStage& stage, std::string circuit, Duration time) {
   Ledger::Entry& entry = stage.ledger.of(circuit);
-  entry.pause_max = std::max(entry.pause_max, time); // beforehand: what it causes is heard while it lasts
+  // From the opening on, as its handler may start late; beforehand: what it causes is heard while it lasts.
+  entry.pause_max = std::max(entry.pause_max, Duration(stage.world.now() - entry.opened_at) + time);
   co_await sleep_for(time);
 }
 

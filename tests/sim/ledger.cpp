@@ -74,7 +74,8 @@ bool Ledger::is_excused(const Entry& entry, const boost::system::error_code& cod
     return entry.given_up || entry.server_ends || broken || link_ended;
   if (code == error::handler_failed) return entry.throws;
   if (code == error::circuit_closed) return entry.closed || entry.given_up || entry.server_ends || broken || link_ended;
-  if (code == error::stalled) return entry.pause_max >= stall_deadline(entry);
+  // A direction that is dead, and not yet noticed, loses the credit that a reader gives.
+  if (code == error::stalled) return broken || entry.pause_max >= stall_deadline(entry);
   if (code == error::timed_out || code == error::deadline_passed) return world_.now() >= entry.deadline;
   if (code == error::peer_ended && (entry.peer_ends || entry.server_ends)) return true;
   const bool may_be_refused = has_limits(entry) && !streams_.is_served(circuit);
