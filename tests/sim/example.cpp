@@ -1,9 +1,9 @@
 // The program of docs/simulator.md.
-#include <iostream>
-
 #include "async/clock.hpp"
 #include "peer/node.hpp"
 #include "transport/sim/world.hpp"
+
+#include <iostream>
 
 using namespace trunkline;
 using namespace std::chrono_literals;
@@ -25,7 +25,7 @@ awaitable<void> ask(sim::World& world, Node& here) {
     Fragment fragment(0);
     fragment.part = i;
     co_await circuit.send(std::move(fragment));
-    co_await sleep_for(100ms);  // of virtual time: it costs nothing
+    co_await sleep_for(100ms); // of virtual time: it costs nothing
   }
   circuit.finish();
   const std::optional<Fragment> total = co_await circuit.receive();
@@ -46,5 +46,5 @@ int main() {
   beta.serve("count", count);
   beta.listen("sim://beta");
   world.run(ask(world, alpha));
-  std::cout << "trace hash " << std::hex << world.trace_hash() << std::endl;  // the same each time
+  std::cout << "trace hash " << std::hex << world.trace_hash() << std::endl; // the same each time
 }
