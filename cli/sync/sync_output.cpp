@@ -175,6 +175,7 @@ void SyncOutput::tick_json(double seconds) {
 }
 
 void SyncOutput::log_into(const std::string& path) {
+  log_path_ = path;
   log_.reset(std::fopen(path.c_str(), "ae"));
   if (!log_) throw sync::FileError("write", path, errno);
 }
@@ -186,8 +187,9 @@ void SyncOutput::put_into_log(const std::string& line) {
   ::localtime_r(&now, &parts);
   char time[32];
   std::strftime(time, sizeof time, "%Y/%m/%d %H:%M:%S", &parts);
-  std::fprintf(log_.get(), "%s [%d] %s\n", time, static_cast<int>(::getpid()), line.c_str());
-  std::fflush(log_.get());
+  const bool whole = std::fprintf(log_.get(), "%s [%d] %s\n", time, static_cast<int>(::getpid()), line.c_str()) >= 0 &&
+                     std::fflush(log_.get()) == 0;
+  if (!whole && log_error_ == 0) log_error_ = errno;
 }
 
 void SyncOutput::note(const sync::Note& note) {
@@ -315,7 +317,9 @@ void SyncOutput::say_not_kept(const sync::NotKept& counts) {
 bool SyncOutput::finish() {
   clear();
   flush(out_);
-  if (out_error_ == 0) return true;
+  if (log_error_ != 0)
+    print(err_, "trunkline: cannot write \"" + sync::printable(log_path_) + "\": " + std::strerror(log_error_));
+  if (out_error_ == 0) return log_error_ == 0;
   const char* const words = out_error_ == EBADF ? "it is closed" : std::strerror(out_error_);
   print(err_, std::string("trunkline: cannot write the results to the standard output: ") + words);
   return false;

@@ -52,7 +52,8 @@ class SyncOutput {
   };
   void set_wire(Wire wire) { wire_ = wire; }
   void summary(const sync::Report& report, double seconds, ExitCode code);
-  /// Writes what is left; says what is wrong, once, and returns false when some of the results could not be written.
+  /// Writes what is left; says what is wrong, once, and returns false when some of the results, or of the log, could
+  /// not be written.
   bool finish();
 
  private:
@@ -72,6 +73,8 @@ class SyncOutput {
   std::FILE* const out_;
   std::FILE* const err_;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> log_{nullptr, std::fclose};
+  std::string log_path_;
+  int log_error_ = 0; // errno of its first line that could not be written
   std::FILE* const terminal_; // of the progress line; null: none
   bool drawn_ = false;
   int out_error_ = 0; // errno of the first result that could not be written
