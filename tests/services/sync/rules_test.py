@@ -175,6 +175,9 @@ def one(program, seed, verbose):
         links = any(word.startswith("--link-dest") for word in words)
         left = [picture(f"{here}/{name}", links) for name in ("ours", "rsync")]
         different = sorted(key for key in left[0].keys() | left[1].keys() if left[0].get(key) != left[1].get(key))
+        if "-b" in words and after and "--backup-dir=../kept" not in words:
+            before = picture(f"{here}/before", False)
+            different = [key for key in different if not is_just_kept(key, words, before, *left)]
         if verbose:
             print(seed, words, ours.returncode, theirs.returncode)
         if not different and ours.returncode in (0, 23) and theirs.returncode in (0, 23):
@@ -192,6 +195,12 @@ def one(program, seed, verbose):
         return False
     finally:
         shutil.rmtree(here, ignore_errors=True)
+
+
+def is_just_kept(key, words, before, ours, theirs):
+    """Where a rule comes before the one by which it protects backups, rsync deletes what it has just kept; we do not."""
+    suffix = ".old" if "--suffix=.old" in words else "~"
+    return key.endswith(suffix) and key not in theirs and ours[key][:2] == before.get(key[:-len(suffix)], ())[:2]
 
 
 def copy_missing(source, target):
