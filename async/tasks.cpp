@@ -50,25 +50,6 @@ struct Tasks::State {
   std::list<Entry> entries; // one per running task, in the order of starting
   bool cancelled = false;
   Signal ended;
-  // A cancellation from outside the context reaches a task by way of a posted handler, which points into its entry and
-  // may still be pending when the task has ended. One post for many of them: those of `swept` go when it runs, those
-  // of `buried` came after it was posted and wait for the next.
-  std::list<Entry> buried, swept;
-
-  std::size_t running() const noexcept { return entries.size() + buried.size() + swept.size(); }
-
-  static void bury(const std::shared_ptr<State>& state, std::list<Entry>::iterator entry) {
-    state->buried.splice(state->buried.end(), state->entries, entry);
-    if (state->swept.empty()) sweep(state);
-  }
-  static void sweep(const std::shared_ptr<State>& state) {
-    state->swept.splice(state->swept.end(), state->buried);
-    asio::post(state->executor, [state] {
-      state->swept.clear();
-      if (!state->buried.empty()) sweep(state);
-      state->ended.notify_all();
-    });
-  }
 
   void report(std::exception_ptr failure, bool is_cancelled) {
     if (!failure || !on_failure) return;
@@ -111,9 +92,10 @@ Task* Tasks::launch(awaitable<void> task, bool starting) {
       state->entries.erase(entry);
       state->ended.notify_all();
     };
-    if (state->cancelled) return asio::post(state->executor, end); // as in State::bury
-    if (!entry->is_cancelled()) return end();
-    State::bury(state, entry);
+    // A cancellation from outside the context reaches the task by way of a posted handler, which points into the entry
+    // and may still be pending.
+    if (state->cancelled || entry->is_cancelled()) asio::post(state->executor, end);
+    else end();
   };
   auto finished = [state, entry, forget](std::exception_ptr failure) {
     state->report(failure, state->cancelled || entry->is_cancelled());
@@ -145,9 +127,9 @@ void Tasks::cancel() noexcept {
 
 awaitable<void> Tasks::join() {
   const auto state = state_;
-  while (state->running() > 0) co_await state->ended.wait();
+  while (!state->entries.empty()) co_await state->ended.wait();
 }
 
-std::size_t Tasks::running() const noexcept { return state_->running(); }
+std::size_t Tasks::running() const noexcept { return state_->entries.size(); }
 
 } // namespace trunkline

@@ -99,6 +99,12 @@ void check_released(const TrunkCircuit& state) {
   if (state.released()) throw_error(error::circuit_abandoned, "the handle of the circuit was dropped during a wait");
 }
 
+/// Of an empty queue: true after a whole stream; throws where the circuit ended otherwise.
+bool nothing_follows(const TrunkCircuit& state) {
+  if (state.end && (state.ended || state.closed_here())) throw_end(state);
+  return state.ended || state.finished_there() || state.closed_here();
+}
+
 /// False when the fragment has to wait for its turn.
 inline bool sent_at_once(Trunk& trunk, TrunkCircuit& state, Fragment& fragment) {
   if (trunk.congested(state) || senders_wait(state)) {
@@ -151,8 +157,7 @@ awaitable<std::optional<Fragment>> receive_any(const HeldCircuit& held) {
     std::optional<Fragment> fragment = held.trunk->take(*state);
     if (!fragment) fragment = held.trunk->take_error(*state);
     if (fragment) co_return fragment;
-    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
-    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
+    if (nothing_follows(*state)) co_return std::nullopt;
     co_await held.trunk->waits(*state).readable.wait(); // an error wakes it too
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     throw_if_cancelled(cancellation);
@@ -168,8 +173,7 @@ awaitable<std::optional<Fragment>> receive_with_words(const HeldCircuit& held) {
   for (;;) {
     std::optional<Fragment> fragment = held.trunk->take_with_words(*state);
     if (fragment) co_return fragment;
-    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
-    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
+    if (nothing_follows(*state)) co_return std::nullopt;
     co_await held.trunk->waits(*state).readable.wait();
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     throw_if_cancelled(cancellation);
@@ -258,20 +262,12 @@ awaitable<std::optional<Fragment>> Circuit::receive() {
   for (;;) {
     fragment = held.trunk->take(*state);
     if (fragment) co_return fragment;
-    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
-    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
+    if (nothing_follows(*state)) co_return std::nullopt;
     co_await held.trunk->waits(*state).readable.wait();
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     throw_if_cancelled(cancellation);
     check_released(*state);
   }
-}
-
-awaitable<std::optional<Fragment>> Circuit::receive_with_words() {
-  require("receive_with_words");
-  const HeldCircuit held(trunk_, state_);
-  std::optional<Fragment> fragment = co_await trunkline::receive_with_words(held);
-  co_return fragment;
 }
 
 awaitable<std::optional<Fragment>> Circuit::receive_error() {
@@ -283,8 +279,7 @@ awaitable<std::optional<Fragment>> Circuit::receive_error() {
   for (;;) {
     std::optional<Fragment> fragment = held.trunk->take_error(*state);
     if (fragment) co_return fragment;
-    if (state->end && (state->ended || state->closed_here())) throw_end(*state);
-    if (state->ended || state->finished_there() || state->closed_here()) co_return std::nullopt;
+    if (nothing_follows(*state)) co_return std::nullopt;
     co_await held.trunk->waits(*state).error_readable.wait();
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     throw_if_cancelled(cancellation);

@@ -145,8 +145,6 @@ class Circuit {
   /// replaced by null before it goes. Fragments that have arrived already are not announced again.
   void set_listener(CircuitListener* listener);
 
-  /// For answer_calls: as `receive`, and shows also the words about calls (see Fragment::cancels).
-  awaitable<std::optional<Fragment>> receive_with_words();
   /// For the peer layer: the far side's circuit is not served, and no handler has seen it. The handle is empty then.
   void refuse(error reason, std::string text);
 

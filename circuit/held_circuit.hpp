@@ -31,6 +31,7 @@ struct HeldCircuit {
 awaitable<void> send(const HeldCircuit& held, Fragment fragment);
 SendOutcome send_one_way(const HeldCircuit& held, Fragment& fragment);
 awaitable<std::optional<Fragment>> receive_any(const HeldCircuit& held);
+/// For answer_calls: as `receive`, and shows also the words about calls (see Fragment::cancels).
 awaitable<std::optional<Fragment>> receive_with_words(const HeldCircuit& held);
 
 } // namespace trunkline

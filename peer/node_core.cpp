@@ -2,7 +2,6 @@
 
 #include "async/clock.hpp"
 #include "async/first_of.hpp"
-#include "async/limited_log.hpp"
 #include "circuit/native/machine.hpp"
 #include "fragment/deadline.hpp"
 #include "fragment/quote.hpp"
@@ -39,8 +38,8 @@ std::unique_ptr<Machine> make_native_machine(MachineSetup setup, Instant now) {
 WebSocketOptions web_options(const LogSink& log) {
   WebSocketOptions web;
   if (!log) return web;
-  web.on_refused = [lines = std::make_shared<LimitedLog>(log)](const std::string& remote, const std::string& why) {
-    lines->write(LogLevel::warning, remote + " was refused: " + why);
+  web.on_refused = [log](const std::string& remote, const std::string& why) {
+    log(LogLevel::warning, remote + " was refused: " + why);
   };
   return web;
 }

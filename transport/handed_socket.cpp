@@ -17,13 +17,6 @@ namespace {
 using asio::ip::tcp;
 using boost::system::error_code;
 
-std::string host_of(const tcp::endpoint& endpoint) {
-  const asio::ip::address address = endpoint.address();
-  if (address.is_v6() && address.to_v6().is_v4_mapped())
-    return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
-  return address.to_string();
-}
-
 std::unique_ptr<Transport> adopt(StreamSocket accepted, const std::string& address, const SocketOptions& options) {
   const std::string scheme(scheme_of(address));
   const bool is_tcp = scheme != "unix";
@@ -35,7 +28,7 @@ std::unique_ptr<Transport> adopt(StreamSocket accepted, const std::string& addre
   tcp::endpoint endpoint;
   std::memcpy(endpoint.data(), remote.data(), remote.size());
   endpoint.resize(remote.size());
-  const std::string host = host_of(endpoint);
+  const std::string host = host_of(endpoint.address());
   return make_socket_transport(std::move(accepted), to_address(scheme, host, endpoint.port()), host);
 }
 

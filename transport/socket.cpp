@@ -471,6 +471,12 @@ int backlog_of(const SocketOptions& options) noexcept {
   return options.listen_backlog > 0 ? options.listen_backlog : SOMAXCONN;
 }
 
+std::string host_of(const asio::ip::address& address) {
+  if (address.is_v6() && address.to_v6().is_v4_mapped())
+    return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
+  return address.to_string();
+}
+
 std::unique_ptr<Transport> make_socket_transport(StreamSocket socket, std::string remote, std::string remote_host) {
   return std::make_unique<SocketTransport>(std::move(socket), std::move(remote), std::move(remote_host));
 }

@@ -7,6 +7,7 @@
 
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/system/error_code.hpp>
 
 #include <unistd.h>
@@ -33,6 +34,9 @@ void set_options(int socket, const SocketOptions& options, bool is_tcp) noexcept
 
 /// For listen().
 int backlog_of(const SocketOptions& options) noexcept;
+
+/// The host that an address names: an IPv4 address that is mapped into IPv6 as the IPv4 address that it is.
+std::string host_of(const asio::ip::address& address);
 
 /// Makes a transport of a connected socket, on the socket's executor.
 std::unique_ptr<Transport> make_socket_transport(StreamSocket socket, std::string remote, std::string remote_host);

@@ -24,20 +24,13 @@ namespace {
 using asio::ip::tcp;
 using boost::system::error_code;
 
-std::string host_of(const tcp::endpoint& endpoint) {
-  const asio::ip::address address = endpoint.address();
-  if (address.is_v6() && address.to_v6().is_v4_mapped())
-    return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
-  return address.to_string();
-}
-
 std::string address_of(const std::string& scheme, const tcp::endpoint& endpoint) {
-  return to_address(scheme, host_of(endpoint), endpoint.port());
+  return to_address(scheme, host_of(endpoint.address()), endpoint.port());
 }
 
 std::unique_ptr<Transport> make_tcp_transport(StreamSocket socket, const std::string& scheme,
                                               const tcp::endpoint& remote) {
-  return make_socket_transport(std::move(socket), address_of(scheme, remote), host_of(remote));
+  return make_socket_transport(std::move(socket), address_of(scheme, remote), host_of(remote.address()));
 }
 
 /// What a dial or a listen is about; in the frame of a dial, because the medium may go while it runs.

@@ -2,7 +2,7 @@
 _trunkline() {
   local word command=() current=${COMP_WORDS[COMP_CWORD]}
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in -*) ;; serve | sync | net | listen | send | ask | broadcast | peers | stats | tree | key | quarkchain) command+=("$word") ;; esac
+    case $word in -*) ;; serve | sync | top | net | listen | send | ask | broadcast | peers | stats | tree | key | quarkchain) command+=("$word") ;; esac
   done
   local help words
   help=$(trunkline "${command[@]}" --help 2>/dev/null)

@@ -93,6 +93,7 @@ struct HttpPort::State : std::enable_shared_from_this<State> {
         visitors(limits.connections_max, limits.connections_per_host_max), tasks(executor) {}
 
   static awaitable<void> receive(std::shared_ptr<State> self);
+  void begin(std::shared_ptr<Transport> visitor);
   static awaitable<void> attend(std::shared_ptr<State> self, std::shared_ptr<Transport> visitor);
   static awaitable<void> serve(std::shared_ptr<State> self, std::shared_ptr<Transport> visitor);
   HttpAnswer answer(const http::request<http::empty_body>& request) const;
@@ -114,9 +115,18 @@ awaitable<void> HttpPort::State::receive(std::shared_ptr<State> self) {
   try {
     for (;;) {
       std::shared_ptr<Transport> visitor = co_await self->listener->accept();
-      self->tasks.spawn(attend(self, std::move(visitor)));
+      self->begin(std::move(visitor));
     }
   } catch (const boost::system::system_error&) {} // it was closed, or is of no more use
+}
+
+/// No memory for one connection costs that one.
+void HttpPort::State::begin(std::shared_ptr<Transport> visitor) {
+  try {
+    tasks.spawn(attend(shared_from_this(), std::move(visitor)));
+  } catch (const std::exception&) {
+    // It was closed on its way.
+  }
 }
 
 /// A connection that says nothing keeps out none that asks.
@@ -130,12 +140,18 @@ void HttpPort::State::let_in(Transport& visitor) {
 }
 
 awaitable<void> HttpPort::State::attend(std::shared_ptr<State> self, std::shared_ptr<Transport> visitor) {
-  self->let_in(*visitor);
+  // The visitors point at it, so it leaves them whatever ends this.
+  const auto leave = [self](Transport* gone) {
+    self->visitors.erase(gone);
+    gone->close();
+  };
+  const std::unique_ptr<Transport, decltype(leave)> stay(visitor.get(), leave);
   try {
+    self->let_in(*visitor);
     co_await within(in_nanoseconds(self->limits.deadline), serve(self, visitor));
-  } catch (const boost::system::system_error&) {} // it is gone, or was too slow
-  self->visitors.erase(visitor.get());
-  visitor->close();
+  } catch (...) {
+    // It is gone, or was too slow, or there is no memory for it: nothing was promised to it.
+  }
 }
 
 awaitable<void> HttpPort::State::serve(std::shared_ptr<State> self, std::shared_ptr<Transport> visitor) {

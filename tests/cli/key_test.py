@@ -12,13 +12,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cases
 
 PROGRAM = os.path.abspath(sys.argv[1])
-PATIENCE = 60
+PATIENCE = cases.PATIENCE
 EQUAL, USAGE, SOCKET, FILE, PROTOCOL = 0, 1, 10, 11, 12
 
 
@@ -49,41 +48,8 @@ class Home:
         return self.key("show", "--key", path).split()[0]
 
 
-class Started:
-    """A running program that has said its lines; ended, however the test ends."""
-    def __init__(self, home, *arguments, lines=1):
-        self.process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, env=home.environment, text=True)
-        self.said = [self.process.stdout.readline().rstrip("\n") for _ in range(lines)]
-        assert self.said[0].startswith("listening on "), self.said[0] + self.process.stderr.read()
-        self.address = self.said[0].removeprefix("listening on ")
-        self.log = []
-        self.grown = threading.Condition()
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self):
-        for line in self.process.stderr:
-            with self.grown:
-                self.log.append(line)
-                self.grown.notify_all()
-
-    def waits_for(self, text):
-        with self.grown:
-            assert self.grown.wait_for(lambda: any(text in line for line in self.log), PATIENCE), f"{text!r} is not in {self.log}"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.reader.join(PATIENCE)
-
-    def end(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
+def started(home, *arguments, lines=1):
+    return cases.Started(PROGRAM, *arguments, lines=lines, env=home.environment)
 
 
 def with_home(test):
@@ -144,7 +110,7 @@ def test_known_nodes_are_trusted_named_and_forgotten(here, there):
 
 @with_home
 def test_the_first_start_makes_a_key_and_says_so(here, _):
-    with Started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
         serve.waits_for("made the key")
         assert serve.address.endswith("#" + here.id())
 
@@ -154,7 +120,7 @@ def test_the_first_start_makes_a_key_and_says_so(here, _):
 @with_home
 def test_a_tree_is_pushed_and_pulled_between_nodes_that_trust_each_other(here, there):
     here.key("trust", there.id("client.pem"))
-    with Started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
         expect(there.run("sync", content(there), f"{serve.address}/got"), EQUAL)
         with open(f"{here.directory}/got/file", encoding="utf-8") as file:
             assert file.read() == "content"
@@ -165,7 +131,7 @@ def test_a_tree_is_pushed_and_pulled_between_nodes_that_trust_each_other(here, t
 
 @with_home
 def test_whoever_is_not_trusted_hears_why_on_both_sides(here, there):
-    with Started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
         place = serve.address.split("#")[0]
         tree = content(there)
         expect(there.run("sync", tree, f"{place}/got"), PROTOCOL, f"shows the key {here.id()}, which is not known here")
@@ -178,7 +144,7 @@ def test_whoever_is_not_trusted_hears_why_on_both_sides(here, there):
 
 @with_home
 def test_strangers_are_remembered_when_that_is_asked_for(here, there):
-    with Started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0", "--strangers", "accept") as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0", "--strangers", "accept") as serve:
         place = serve.address.split("#")[0]
         tree = content(there)
         expect(there.run("sync", "--strangers", "remember", tree, f"{place}/got"), EQUAL, "a new key, " + here.id(), "compare it")
@@ -190,7 +156,7 @@ def test_strangers_are_remembered_when_that_is_asked_for(here, there):
 def test_a_new_key_is_taken_on_sighup_and_the_old_one_still_leads_to_it(here, there):
     old = here.id()
     here.key("trust", there.id("client.pem"))
-    with Started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
         new = here.run("key", "rotate")
         expect(new, EQUAL, old)
         assert os.path.exists(here.config(f"node.pem.{old}")) and here.id() == new.stdout.strip() != old
@@ -209,7 +175,7 @@ def test_a_policy_decides_who_may_sync_and_is_read_again(here, there):
     with open(policy, "w", encoding="utf-8") as file:
         file.write("allow desk to sync\n")
     os.chmod(policy, 0o644)
-    with Started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0", "--policy", policy) as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0", "--policy", policy) as serve:
         tree = content(there)
         expect(there.run("sync", tree, f"{serve.address}/got"), PROTOCOL, "is not open to", "no line of", "allows it")
         serve.waits_for("is not open to " + there.id("client.pem") + " (laptop)")
@@ -228,7 +194,7 @@ def test_a_policy_decides_who_may_sync_and_is_read_again(here, there):
 @with_home
 def test_messages_pass_over_tls(here, there):
     here.key("trust", there.id("client.pem"))
-    with Started(here, "net", "listen", "--listen", "tls://127.0.0.1:0", "--channel", "chat", lines=2) as listen:
+    with started(here, "net", "listen", "--listen", "tls://127.0.0.1:0", "--channel", "chat", lines=2) as listen:
         expect(there.run("net", "send", listen.address, "chat", "hello"), EQUAL)
         assert listen.process.stdout.readline() == f"chat {there.id('client.pem')}: hello\n"
         shown = expect(there.run("net", "peers", listen.address), EQUAL)
@@ -240,7 +206,7 @@ def test_plain_text_to_other_machines_is_asked_for_on_both_sides(here, there):
     expect(here.run("serve", "--root", here.directory, "--listen", "tcp://0.0.0.0:0"), USAGE, "--insecure")
     expect(there.run("sync", content(there), "tcp://192.0.2.1:1/x"), USAGE, "nothing encrypts it", "--insecure")
     expect(there.run("net", "send", "tcp://192.0.2.1:1", "chat", "hello"), USAGE, "--insecure")
-    with Started(here, "serve", "--root", here.directory, "--listen", "tcp://0.0.0.0:0", "--insecure") as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tcp://0.0.0.0:0", "--insecure") as serve:
         serve.waits_for("is not encrypted")
 
 
@@ -258,7 +224,7 @@ def test_openssl_s_client_sees_what_it_should(here, there):
     key = there.config("client.pem")
     here.key("trust", there.id("client.pem"))
     shown = ["-cert", key, "-key", key]
-    with Started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
         good = s_client(serve.address, *shown, "-alpn", "trunkline", "-reconnect")
         for text in ("New, TLSv1.3", "ALPN protocol: trunkline", "Peer signature type: ed25519", f"CN = {here.id()}", "TRNK"):
             assert text in good, f"{text!r} is not in {good}"
@@ -296,7 +262,7 @@ def test_a_key_that_an_authority_has_certified_is_trusted_for_its_host(here, the
             file.write(private + certificate)
     authority = ["--authority", f"{here.directory}/ca.pem"]
     tree = content(there)
-    with Started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0", *authority) as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0", *authority) as serve:
         place = serve.address.split("#")[0]
         expect(there.run("sync", tree, f"{place}/got"), PROTOCOL, "which is not known here")
         expect(there.run("sync", *authority, tree, f"{place}/got"), EQUAL)
@@ -340,10 +306,10 @@ def test_openssl_s_server_is_told_what_is_wrong_with_it(here, there):
 @with_home
 def test_a_port_that_speaks_no_tls_is_named(here, there):
     tree = content(there)
-    with Started(here, "serve", "--root", here.directory, "--listen", "tcp://127.0.0.1:0") as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tcp://127.0.0.1:0") as serve:
         plain = serve.address.replace("tcp://", "tls://")
         expect(there.run("sync", tree, f"{plain}/got"), PROTOCOL, "does not speak TLS: it says a trunk without TLS")
-    with Started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
+    with started(here, "serve", "--root", here.directory, "--listen", "tls://127.0.0.1:0") as serve:
         encrypted = serve.address.split("#")[0].replace("tls://", "tcp://")
         expect(there.run("sync", tree, f"{encrypted}/got"), SOCKET, "closed the connection")
         serve.waits_for("no tls")

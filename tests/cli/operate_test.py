@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import tomllib
 import urllib.error
 import urllib.request
@@ -23,54 +22,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cases
 
 PROGRAM = os.path.abspath(sys.argv[1])
-PATIENCE = 60  # seconds until something that should happen counts as hanging
+PATIENCE = cases.PATIENCE
 EQUAL, USAGE, SOCKET, FILE, TRY_AGAIN = 0, 1, 10, 11, 75
 
 
-class Started:
-    """A running program whose first lines were read; ended, however the test ends."""
-    def __init__(self, *words, lines=1, shell=(), **options):
-        self.process = subprocess.Popen([*shell, PROGRAM, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, **options)
-        self.said = [self.process.stdout.readline().rstrip("\n") for _ in range(lines)]
-        assert all(self.said), f"{self.said} {self.process.stderr.read()}"
-        self.address = next(line for line in self.said if line.startswith("listening on ")).removeprefix("listening on ")
-        self.log = []
-        self.grown = threading.Condition()
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self):
-        for line in self.process.stderr:
-            with self.grown:
-                self.log.append(line)
-                self.grown.notify_all()
-
-    def waits_for(self, text):
-        """The first line that holds it."""
-        found = lambda: next((line for line in self.log if text in line), None)
-        with self.grown:
-            assert self.grown.wait_for(found, PATIENCE), f"{text!r} is not in {self.log}"
-            return found()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-        self.process.wait()
-        self.reader.join(PATIENCE)
-
-    def send(self, number):
-        self.process.send_signal(number)
-
-    def end(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        code = self.process.wait(PATIENCE)
-        self.reader.join(PATIENCE)
-        return code
+Started = functools.partial(cases.Started, PROGRAM)
 
 
 def serve(here, *words, **options):

@@ -132,6 +132,8 @@ def simulated_loses_nothing_to_a_partition_and_is_the_same_each_time(programs):
     first = programs.output("simulated")
     matches(first, "total 5050 after 10002 ms", "trace hash [0-9a-f]+")
     assert programs.output("simulated") == first
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "simulator.md"), encoding="utf-8") as page:
+        assert first.splitlines()[0] in page.read()
 
 
 @check

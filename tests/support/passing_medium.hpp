@@ -3,6 +3,8 @@
 
 #include "transport/medium.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -69,6 +71,32 @@ template <class Wrapped, class State> class PassingMedium : public Medium {
     std::unique_ptr<Listener> listener_;
     std::shared_ptr<State> state_;
   };
+};
+
+/// Passes so many bytes of what is written, of all who share it, and ends the connection then.
+struct Cut {
+  std::size_t bytes;
+  std::size_t passed = 0;
+};
+class CuttingTransport final : public PassingTransport {
+ public:
+  CuttingTransport(std::unique_ptr<Transport> transport, std::shared_ptr<Cut> cut)
+      : PassingTransport(std::move(transport)), cut_(std::move(cut)) {}
+  awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
+    return write(cut_, *transport_, pieces);
+  }
+
+ private:
+  static awaitable<void> write(std::shared_ptr<Cut> cut, Transport& transport,
+                               std::span<const std::span<const std::byte>> pieces) {
+    for (std::span<const std::byte> piece : pieces) {
+      piece = piece.first(std::min(piece.size(), cut->bytes - cut->passed));
+      cut->passed += piece.size();
+      if (!piece.empty()) co_await transport.write(std::span(&piece, 1));
+      if (cut->passed == cut->bytes) transport.close();
+    }
+  }
+  std::shared_ptr<Cut> cut_;
 };
 
 } // namespace trunkline::test

@@ -436,32 +436,6 @@ TEST_CASE("tls handshake: a session is never resumed") {
 
 namespace {
 
-/// Passes the bytes of one direction until so many have passed, and then ends it.
-struct Cut {
-  std::size_t bytes;
-  std::size_t passed = 0;
-};
-class CuttingTransport final : public PassingTransport {
- public:
-  CuttingTransport(TransportPtr transport, std::shared_ptr<Cut> cut)
-      : PassingTransport(std::move(transport)), cut_(std::move(cut)) {}
-  awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
-    return write(cut_, *transport_, pieces);
-  }
-
- private:
-  static awaitable<void> write(std::shared_ptr<Cut> cut, Transport& transport,
-                               std::span<const std::span<const std::byte>> pieces) {
-    for (std::span<const std::byte> piece : pieces) {
-      piece = piece.first(std::min(piece.size(), cut->bytes - cut->passed));
-      cut->passed += piece.size();
-      if (!piece.empty()) co_await transport.write(std::span(&piece, 1));
-      if (cut->passed == cut->bytes) transport.close();
-    }
-  }
-  std::shared_ptr<Cut> cut_;
-};
-
 awaitable<void> run_cut(std::shared_ptr<Cut> cut, bool cuts_dialler, Outcomes* outcomes) {
   const Executor executor = co_await asio::this_coro::executor;
   Pipe pipe = co_await make_pipe();

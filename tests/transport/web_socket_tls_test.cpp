@@ -225,31 +225,6 @@ TEST_CASE("wss: may be destroyed at every moment of a conversation") {
 
 namespace {
 
-/// Passes the bytes of the dialling side until so many have passed, and then ends the connection.
-struct Cut {
-  std::size_t bytes;
-  std::size_t passed = 0;
-};
-class CuttingTransport final : public PassingTransport {
- public:
-  CuttingTransport(TransportPtr transport, std::shared_ptr<Cut> cut)
-      : PassingTransport(std::move(transport)), cut_(std::move(cut)) {}
-  awaitable<void> write(std::span<const std::span<const std::byte>> pieces) override {
-    return write(cut_, *transport_, pieces);
-  }
-
- private:
-  static awaitable<void> write(std::shared_ptr<Cut> cut, Transport& transport,
-                               std::span<const std::span<const std::byte>> pieces) {
-    for (std::span<const std::byte> piece : pieces) {
-      piece = piece.first(std::min(piece.size(), cut->bytes - cut->passed));
-      cut->passed += piece.size();
-      if (!piece.empty()) co_await transport.write(std::span(&piece, 1));
-      if (cut->passed == cut->bytes) transport.close();
-    }
-  }
-  std::shared_ptr<Cut> cut_;
-};
 /// Cuts what is dialled alone.
 class CuttingMedium final : public PassingMedium<CuttingTransport, Cut> {
  public:

@@ -29,6 +29,7 @@ constexpr const char* address = "mem://admin";
 
 HttpAnswer respond(const HttpRequest& request) {
   if (request.path == "/throws") throw std::runtime_error("no luck");
+  if (request.path == "/throws-a-number") throw 7;
   return HttpAnswer(200, request.path + "|" + request.query + "|" + request.host + "|" + std::string(request.parameter("b")));
 }
 
@@ -85,6 +86,19 @@ static awaitable<void> in_pieces(Place& place) {
     CHECK_MESSAGE(answer.ends_with("\r\n\r\n/links|a=1&b=two|localhost|two"), answer);
     transport->close();
   }
+  place.port.close();
+}
+
+static awaitable<void> more_failures_than_places(Place& place);
+TEST_CASE("http: a visitor whose answer ends in something else than an exception takes its place with it") {
+  HttpLimits limits;
+  limits.connections_max = limits.connections_per_host_max = 3;
+  Place place(limits);
+  run_coroutine(place.io, more_failures_than_places(place));
+}
+static awaitable<void> more_failures_than_places(Place& place) {
+  for (int i = 0; i < 10; ++i) CHECK(co_await answer_to(place, "GET /throws-a-number HTTP/1.1\r\n\r\n") == "");
+  CHECK(begins(co_await answer_to(place, "GET /x HTTP/1.1\r\n\r\n"), "HTTP/1.1 200 OK\r\n"));
   place.port.close();
 }
 

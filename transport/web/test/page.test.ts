@@ -10,6 +10,7 @@ import { execFileSync } from "node:child_process";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MockNode } from "./mock_node.ts";
+import { dropFile } from "./browser.ts";
 import { root } from "./support.ts";
 
 const program = process.env["TRUNKLINE_CHROMIUM"] ?? "/usr/bin/chromium";
@@ -104,14 +105,7 @@ describe.skipIf(!hasPage || !existsSync(program))("page in a browser", () => {
   }, 4 * patience);
 
   test("page: a file is uploaded by drop, and the node asks before it replaces one", async () => {
-    const drop = async (text: string): Promise<void> => {
-      const data = await page.evaluateHandle((content) => {
-        const transfer = new DataTransfer();
-        transfer.items.add(new File([content], "dropped.txt"));
-        return transfer;
-      }, text);
-      await row(page, "The served directory").dispatchEvent("drop", { dataTransfer: data });
-    };
+    const drop = (text: string): Promise<void> => dropFile(row(page, "The served directory"), "dropped.txt", text);
     await drop("first");
     await expect.poll(() => readFile(join(served, "dropped.txt"), "utf8").catch(() => "")).toBe("first");
     await drop("second");

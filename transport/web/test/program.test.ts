@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dropFile } from "./browser.ts";
 import { root } from "./support.ts";
 
 const browserPath = process.env["TRUNKLINE_CHROMIUM"] ?? "/usr/bin/chromium";
@@ -127,14 +128,7 @@ describe.skipIf(!existsSync(program) || !existsSync(browserPath))("page of the p
   }, 4 * patience);
 
   test("program: it calls the page back before it replaces a file, and heeds both answers", async () => {
-    const drop = async (text: string): Promise<void> => {
-      const data = await page.evaluateHandle((content) => {
-        const transfer = new DataTransfer();
-        transfer.items.add(new File([content], "dropped.txt"));
-        return transfer;
-      }, text);
-      await row(page, "The served directory").dispatchEvent("drop", { dataTransfer: data });
-    };
+    const drop = (text: string): Promise<void> => dropFile(row(page, "The served directory"), "dropped.txt", text);
     const stored = (): string => (existsSync(join(served, "dropped.txt")) ? readFileSync(join(served, "dropped.txt"), "utf8") : "");
     await drop("first");
     await expect.poll(stored, { timeout: patience / 2 }).toBe("first");
