@@ -1,6 +1,5 @@
 #include "async/signal.hpp"
 
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/cancellation_state.hpp>
@@ -19,7 +18,6 @@
 namespace trunkline {
 
 using boost::system::error_code;
-using Resume = asio::any_completion_handler<void(error_code)>;
 
 /// All waiters of one context, so that they end with it: a waiting coroutine may own the very signal that holds it,
 /// and such a cycle would otherwise outlive the context.
@@ -37,8 +35,7 @@ class Waiters final : public asio::execution_context::service {
 /// One coroutine in wait: linked into its signal (in order of arrival) and into its context's list.
 class Waiter {
  public:
-  Waiter(Signal& signal, Waiters& all, const Executor& executor, Resume resume)
-      : signal_(&signal), executor_(executor), resume_(std::move(resume)) {
+  Waiter(Signal& signal, Waiters& all, const Executor& executor) : signal_(&signal), executor_(executor) {
     before_ = signal.last_;
     (before_ ? before_->after_ : signal.first_) = this;
     signal.last_ = this;
@@ -81,32 +78,23 @@ class Waiter {
   }
 
   /// Frees it and resumes its coroutine at once.
-  void resume_now() {
-    Resume resume = std::move(resume_);
-    delete this;
-    std::move(resume)(error_code());
-  }
-
+  virtual void resume_now() = 0;
   /// Frees it and posts the resumption.
-  void post(error_code code) {
-    Resume resume = std::move(resume_);
-    const Executor executor = std::move(executor_);
-    delete this;
-    asio::post(executor, [resume = std::move(resume), code]() mutable { std::move(resume)(code); });
-  }
+  virtual void post(error_code code) = 0;
+  /// Frees it; its coroutine is destroyed where it waits.
+  virtual void drop() = 0;
 
-  Resume take() { return std::move(resume_); }
+ protected:
+  virtual ~Waiter() = default;
+
+  const Executor& executor() const noexcept { return executor_; }
 
  private:
   /// The wait is over: it cannot be cancelled from here on.
-  void uncancel() {
-    auto slot = asio::get_associated_cancellation_slot(resume_);
-    if (slot.is_connected()) slot.clear();
-  }
+  virtual void uncancel() = 0;
 
   Signal* signal_;
   Executor executor_;
-  Resume resume_;
   Waiter* before_ = nullptr;
   Waiter* after_ = nullptr;
   Waiter* next_of_all_ = nullptr;
@@ -117,8 +105,7 @@ void Waiters::shutdown() {
   while (first) {
     Waiter* waiter = first;
     waiter->unlink();
-    const Resume dropped = waiter->take();
-    delete waiter;
+    waiter->drop();
   } // each drop may destroy a coroutine and with it signals and further waiters
 }
 
@@ -168,16 +155,66 @@ awaitable<void> throw_if_cancelled() {
   throw_if_cancelled(state);
 }
 
+namespace {
+
+/// What a waiter resumes. Its type is known where the wait begins, so that nothing erases it: that would cost two
+/// allocations for each wait.
+template <class Resume>
+class WaiterOf final : public Waiter {
+ public:
+  WaiterOf(Signal& signal, Waiters& all, const Executor& executor, Resume resume)
+      : Waiter(signal, all, executor), resume_(std::move(resume)) {
+    auto slot = asio::get_associated_cancellation_slot(resume_);
+    if (slot.is_connected()) slot.template emplace<Cancel>(this);
+  }
+
+  void resume_now() override {
+    Resume resume = std::move(resume_);
+    delete this;
+    std::move(resume)(error_code());
+  }
+
+  void post(error_code code) override {
+    Resume resume = std::move(resume_);
+    const Executor executor = this->executor();
+    delete this;
+    asio::post(executor, [resume = std::move(resume), code]() mutable { std::move(resume)(code); });
+  }
+
+  void drop() override {
+    const Resume dropped = std::move(resume_);
+    delete this;
+  }
+
+ private:
+  /// As large as the same of a socket's operation: Asio keeps the memory of two for the next ones, and a coroutine that
+  /// reads by turns from a socket and from a circuit would otherwise allocate each time.
+  class Cancel {
+   public:
+    explicit Cancel(Waiter* waiter) noexcept : waiter_(waiter) {}
+    void operator()(asio::cancellation_type) const { waiter_->complete(asio::error::operation_aborted); }
+
+   private:
+    Waiter* waiter_;
+    [[maybe_unused]] void* unused_[2] = {};
+  };
+
+  void uncancel() override {
+    auto slot = asio::get_associated_cancellation_slot(resume_);
+    if (slot.is_connected()) slot.clear();
+  }
+
+  Resume resume_;
+};
+
+} // namespace
+
 // No coroutine of its own: one less to allocate for each wait.
 awaitable<void> Signal::wait() {
   auto initiation = [](auto handler, Signal* signal) {
     const Executor executor = asio::get_associated_executor(handler);
-    Resume resume(std::move(handler)); // it has a cancellation slot of its own
     if (!signal->all_) signal->all_ = &asio::use_service<Waiters>(asio::query(executor, asio::execution::context));
-    auto slot = asio::get_associated_cancellation_slot(resume);
-    auto* waiter = new Waiter(*signal, *signal->all_, executor, std::move(resume));
-    if (slot.is_connected())
-      slot.assign([waiter](asio::cancellation_type) { waiter->complete(asio::error::operation_aborted); });
+    new WaiterOf<decltype(handler)>(*signal, *signal->all_, executor, std::move(handler)); // owned by its two lists
   };
   return asio::async_initiate<const asio::use_awaitable_t<>, void(error_code)>(initiation, asio::use_awaitable, this);
 }
