@@ -176,7 +176,8 @@ awaitable<void> ask(Act& act, Opened& opened) {
     stage.streams.sent(opened.name, forth, 10);
     const bool ended = co_await take_all(opened.circuit, stage, back, Pace::at_once, Random(0), 1);
     if (ended) break;
-    if (is_measured) stage.delays.answered(opened.name, stage.world.now() - before);
+    if (is_measured)
+      stage.delays.answered(opened.name, stage.world.now() - before, stage.ledger.time_for_memory(opened.name));
     co_await sleep_for(act.draw_time(5'000'000));
   }
   co_await end_well(act, opened, true);

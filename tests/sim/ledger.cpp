@@ -84,6 +84,9 @@ bool Ledger::is_excused(const Entry& entry, const boost::system::error_code& cod
            world_.now() >= entry.deadline || entry.pause_max >= stall_deadline(entry);
   if (code == error::draining && was_link_ended(entry.opener, entry.server, entry.opened_at, world_.now()))
     return true; // it lived for as long as its connection was given
+  // A handle's next circuit, on a connection that lives on for those that it had.
+  if (code == error::draining && link_ended && text.find("the trunk takes no new circuits") != std::string::npos)
+    return true;
   return is_loss(code) && broken;
 }
 
@@ -100,6 +103,18 @@ bool Ledger::is_at_limit(const Entry& entry, const std::string& text) const {
       return true;
   }
   return false;
+}
+
+Duration Ledger::time_for_memory(const std::string& circuit) const {
+  const Entry& entry = entries_.at(circuit);
+  Duration longest{};
+  for (const std::string& host : {entry.opener, entry.server}) {
+    const Limits& limits = limits_of(host);
+    // Looked for four times in a deadline, so that it is noticed a quarter late at most, and begins as late.
+    if (limits.trunk_memory_bytes_max < usual_.trunk_memory_bytes_max)
+      longest = std::max<Duration>(longest, limits.stall_deadline + limits.stall_deadline / 2);
+  }
+  return longest;
 }
 
 Duration Ledger::stall_deadline(const Entry& entry) const {

@@ -70,6 +70,10 @@ class Ledger {
   void ends_link(const std::string& one, const std::string& other, TimePoint deadline);
   static constexpr const char* link_end = "the program ends this connection";
 
+  /// How much longer an answer may take because a host was given little memory for a trunk: readers that pause may hold
+  /// all of it until they lose it.
+  Duration time_for_memory(const std::string& circuit) const;
+
   // What the world does.
   /// Connections between two hosts may break from now on, until a while after `lasts`.
   void strike(const std::string& one, const std::string& other, Duration lasts = {});

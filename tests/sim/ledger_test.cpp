@@ -58,10 +58,24 @@ TEST_CASE("ledger: a connection that the program ends excuses the circuits on it
   CHECK_FALSE(scene.is_blamed(error::trunk_lost, words));
   CHECK(scene.is_blamed(error::trunk_lost, "keepalive timeout"));
   CHECK(scene.is_blamed(error::draining, "before its deadline"));
+  CHECK_FALSE(scene.is_blamed(error::draining, "the trunk takes no new circuits, from sim://alpha"));
   scene.world.run_for(10s);
   CHECK_FALSE(scene.is_blamed(error::draining, "at its deadline"));
   scene.world.run_for(2min);
   CHECK(scene.is_blamed(error::trunk_lost, words));
+}
+
+TEST_CASE("ledger: an answer may take a stall_deadline longer where a host was given little memory for a trunk") {
+  Scene scene;
+  const std::string circuit = scene.ledger.open("test", "alpha", "beta");
+  CHECK(scene.ledger.time_for_memory(circuit) == 0s);
+  Limits limits;
+  limits.stall_deadline = 10s;
+  scene.ledger.limit("alpha", limits);
+  CHECK(scene.ledger.time_for_memory(circuit) == 0s);
+  limits.trunk_memory_bytes_max /= 2;
+  scene.ledger.limit("beta", limits);
+  CHECK(scene.ledger.time_for_memory(circuit) == 15s);
 }
 
 TEST_CASE("ledger: a circuit is stalled when its reader paused for as long as the smaller stall_deadline of both") {
