@@ -33,11 +33,11 @@ class LogLines {
       return std::any_of(lines_.begin(), lines_.end(),
                          [&](const std::string& line) { return line.find(text_) != std::string::npos; });
     }
-    friend std::ostream& operator<<(std::ostream& out, const Found& found) {
-      return print(out << '"' << found.text_ << "\" in ", found.lines_);
-    }
+    friend std::ostream& operator<<(std::ostream& out, const Found& found) { return found.print_to(out); }
 
    private:
+    std::ostream& print_to(std::ostream& out) const { return print(out << '"' << text_ << "\" in ", lines_); }
+
     std::string_view text_;
     const std::vector<std::string>& lines_;
   };
