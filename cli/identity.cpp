@@ -88,7 +88,7 @@ void add_policy_option(CLI::App& command, IdentityOptions& options) {
 NodeIdentity::NodeIdentity(const IdentityOptions& options, const std::string& usual,
                            const std::vector<std::string>& addresses, std::function<void(const std::string&)> say)
     : options_(options) {
-  if (!options_.policy_file.empty()) policy_ = std::make_shared<Policy>(Policy::load(options_.policy_file));
+  if (!options_.policy_file.empty()) *policy_ = Policy::load(options_.policy_file);
   if (options_.key_file.empty() && !needs_key(addresses)) return;
   if (options_.key_file.empty()) options_.key_file = usual_key_file(usual);
   if (options_.known_nodes_file.empty()) options_.known_nodes_file = usual_known_nodes_file();
@@ -118,14 +118,20 @@ NodeIdentity::NodeIdentity(const IdentityOptions& options, const std::string& us
 void NodeIdentity::apply(NodeOptions& options) const {
   options.identity = identity_;
   options.allow_plaintext = options_.insecure;
-  if (policy_)
-    options.allow = [policy = policy_](const RemoteIdentity* who, std::string_view service) {
-      return (*policy)(who, service);
-    };
+  options.allow = [policy = policy_](const RemoteIdentity* who, std::string_view service) {
+    return *policy ? (**policy)(who, service) : Permission::yes();
+  };
+}
+
+void NodeIdentity::set_policy(const std::string& file) {
+  std::optional<Policy> policy;
+  if (!file.empty()) policy = Policy::load(file);
+  *policy_ = std::move(policy);
+  options_.policy_file = file;
 }
 
 void NodeIdentity::reload(Node* node) {
-  if (policy_) *policy_ = Policy::load(options_.policy_file);
+  if (*policy_) *policy_ = Policy::load(options_.policy_file);
   if (!identity_) return;
   if (node) node->reload_identity();
   else identity_->reload();

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,7 +54,9 @@ class NodeIdentity {
   /// Sets what belongs to it in the options of a node.
   void apply(NodeOptions& options) const;
   /// Whether there is anything to be read again.
-  bool reloads() const noexcept { return identity_ || policy_; }
+  bool reloads() const noexcept { return identity_ || *policy_; }
+  /// Another policy from now on; empty: everybody may everything. Errors: error::unusable_file; then nothing has changed.
+  void set_policy(const std::string& file);
   /// Reads key, known nodes and policy again. Errors: error::unusable_file; what could not be read stays as it was.
   /// Without a node: of one of another kind.
   void reload(Node* node = nullptr);
@@ -62,7 +65,7 @@ class NodeIdentity {
  private:
   IdentityOptions options_;
   std::shared_ptr<Identity> identity_; // null: no address needs one
-  std::shared_ptr<Policy> policy_;     // null: none
+  std::shared_ptr<std::optional<Policy>> policy_ = std::make_shared<std::optional<Policy>>(); // shared with the node
 };
 
 } // namespace trunkline::cli

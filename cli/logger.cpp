@@ -94,8 +94,7 @@ class Repeats {
 class LogOutput final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
   explicit LogOutput(const LogOptions& options)
-      : path_(options.file), file_(path_.empty() ? STDERR_FILENO : open_log(path_)), is_json_(options.format == "json"),
-        to_journal_(path_.empty() && is_journal()) {}
+      : path_(options.file), file_(path_.empty() ? STDERR_FILENO : open_log(path_)), is_json_(options.format == "json") {}
   LogOutput(const LogOutput&) = delete;
   LogOutput& operator=(const LogOutput&) = delete;
   ~LogOutput() override {
@@ -104,10 +103,17 @@ class LogOutput final : public spdlog::sinks::base_sink<spdlog::details::null_mu
 
   bool reopen() {
     if (path_.empty()) return false;
-    const int opened = open_log(path_);
-    ::close(std::exchange(file_, opened));
+    go_on_in(path_);
     return true;
   }
+  void go_on_in(const std::string& path) {
+    const int opened = path.empty() ? STDERR_FILENO : open_log(path);
+    if (!path_.empty()) ::close(file_);
+    path_ = path;
+    file_ = opened;
+    to_journal_ = path_.empty() && is_journal();
+  }
+  void set_format(const std::string& format) { is_json_ = format == "json"; }
   void set_members(std::string_view members) { members_ = members; }
 
  protected:
@@ -155,7 +161,7 @@ class LogOutput final : public spdlog::sinks::base_sink<spdlog::details::null_mu
   std::string path_; // empty: standard error
   int file_;
   bool is_json_;
-  bool to_journal_;
+  bool to_journal_ = path_.empty() && is_journal();
   std::string members_; // of the line that is being written
   Repeats repeats_;
   spdlog::pattern_formatter time_{"%Y-%m-%dT%H:%M:%S.%e%z", spdlog::pattern_time_type::local, ""};
@@ -195,6 +201,10 @@ Logger make_logger(LogLevel least, const LogOptions& options) {
 }
 
 void set_log_level(const Logger& logger, LogLevel least) { logger->set_level(level_of(least)); }
+
+void set_log_format(const Logger& logger, const std::string& format) { output_of(logger).set_format(format); }
+
+void set_log_file(const Logger& logger, const std::string& path) { output_of(logger).go_on_in(path); }
 
 void log_with(const Logger& logger, LogLevel level, std::string_view text, std::string_view members) {
   LogOutput& output = output_of(logger);

@@ -34,6 +34,10 @@ LogLevel least_level(const LogOptions& options, LogLevel otherwise);
 /// way. Of equal lines ten are written in ten seconds. Errors: sync::FileError for a file that cannot be written.
 Logger make_logger(LogLevel least, const LogOptions& options = LogOptions());
 void set_log_level(const Logger& logger, LogLevel least);
+/// "text" or "json".
+void set_log_format(const Logger& logger, const std::string& format);
+/// Goes on in this file; empty: on standard error. Errors: sync::FileError; the lines go on to where they went.
+void set_log_file(const Logger& logger, const std::string& path);
 /// Writes a line with further members, `"remote": "tcp://...", "link": 3`, which JSON shows and text does not.
 void log_with(const Logger& logger, LogLevel level, std::string_view text, std::string_view members);
 /// Opens the file again, after somebody has moved it. False: the log is no file. Errors: sync::FileError; the lines go

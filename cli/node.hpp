@@ -22,12 +22,12 @@ inline NodeOptions node_options(std::string name) {
   return options;
 }
 
-/// For so many nodes in this process, each of which may have files open. Call raise_files_limit before.
+/// For so many nodes in this process, each of which may have files open, once raise_files_limit was called.
 inline sync::Tuning sync_tuning(std::size_t nodes = 1) {
   constexpr std::size_t others = 48; // connections, directories, the standard ones
   rlimit limit{};
-  const bool known = ::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-  const std::size_t all = known ? static_cast<std::size_t>(limit.rlim_cur) : 65536;
+  const bool known = ::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max != RLIM_INFINITY;
+  const std::size_t all = known ? static_cast<std::size_t>(limit.rlim_max) : 65536;
   sync::Tuning tuning;
   // Of a node's share, one half for what it reads and one for what it writes.
   tuning.files_open_max = std::clamp<std::size_t>(all > others ? (all - others) / nodes / 2 : 0, 2, 4096);

@@ -12,6 +12,8 @@
 #include "cli/operate/limits.hpp"
 #include "cli/operate/listening.hpp"
 #include "cli/operate/operation.hpp"
+#include "cli/operate/running_configuration.hpp"
+#include "cli/operate/trunk_limits.hpp"
 #include "cli/web/pages.hpp"
 #include "fragment/json_line.hpp"
 #include "fragment/quote.hpp"
@@ -20,6 +22,7 @@
 #include "services/web/files.hpp"
 #include "services/web/status.hpp"
 #include "transport/address.hpp"
+#include "transport/socket_options.hpp"
 #include "transport/stdio.hpp"
 #include "transport/tls_context.hpp"
 #include "transport/web_socket.hpp"
@@ -29,6 +32,7 @@
 #include <boost/asio/io_context.hpp>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -57,7 +61,7 @@ struct ServeOptions {
   LogOptions log;
   AdminOptions admin;
   ConfigurationOptions configuration;
-  std::vector<std::string> limits;
+  LimitOptions limits;
   bool quiet = false;
   bool verbose = false;
   int grace_seconds = 10;
@@ -130,8 +134,7 @@ struct Serving {
   Node* node;
   std::shared_ptr<sync::Service> service;
   Operation* operation;
-  Listening* listening;
-  std::chrono::seconds grace;
+  const int* grace_seconds; // which may change
   Logger logger;
   Visitor* visitor;
 };
@@ -140,13 +143,13 @@ struct Serving {
 awaitable<void> serve_until_signal(Serving* serving) {
   using namespace asio::experimental::awaitable_operators;
   const int number = co_await serving->operation->until_asked_to_end();
-  serving->operation->stopping();
-  serving->listening->close(); // first: who comes from now on finds the successor
+  serving->operation->stopping(); // who comes from now on finds the successor
   serving->service->refuse_new();
+  const std::chrono::seconds grace(*serving->grace_seconds);
   if (const std::size_t running = serving->service->running_count(); running > 0) {
     serving->logger->info("{}: ending, and no longer listening; {} syncs may take {} s more, a second signal ends them",
-                          name_of_signal(number), running, serving->grace.count());
-    co_await (serving->service->drained() || sleep_for(serving->grace) || serving->operation->until_asked_to_end());
+                          name_of_signal(number), running, grace.count());
+    co_await (serving->service->drained() || sleep_for(grace) || serving->operation->until_asked_to_end());
   }
   co_await serving->node->drain(std::chrono::milliseconds(200));
   co_await serving->node->close();
@@ -182,13 +185,12 @@ struct WebPort {
 };
 
 /// With a certificate it is one of HTTPS, to which nodes that know this node's key come as well.
-WebPort make_web_port(const ServeOptions& options, const NodeIdentity& identity, const Listening& listening,
-                      const Logger& logger) {
+WebPort make_web_port(const ServeOptions& options, WebSocketOptions settings, const NodeIdentity& identity,
+                      const Listening& listening, const Logger& logger) {
   constexpr std::string_view usual_address = "127.0.0.1:8080";
   auto pages = std::make_shared<WebPages>();
   if (options.web_directory.empty()) add_built_in_pages(*pages);
   else pages->add_directory(options.web_directory);
-  WebSocketOptions settings;
   settings.pages = std::move(pages);
   settings.origins = options.web_origins;
   settings.on_refused = [logger](const std::string& remote, const std::string& why) {
@@ -202,7 +204,8 @@ WebPort make_web_port(const ServeOptions& options, const NodeIdentity& identity,
     files.certificate_file = options.web_certificate;
     files.key_file = options.web_key;
     port.tls = std::make_shared<WebTls>(std::move(files));
-    port.medium = listening.closable(make_web_socket_tls_medium(identity.identity(), std::move(settings), port.tls));
+    const std::string scheme(make_web_socket_tls_medium(nullptr)->scheme());
+    port.medium = make_web_socket_tls_medium(identity.identity(), std::move(settings), port.tls, listening.tcp(scheme));
   }
   HostPort where;
   const std::string_view given = options.web_address.empty() ? usual_address : std::string_view(options.web_address);
@@ -219,17 +222,59 @@ void print_page(const std::string& listening, bool is_encrypted) {
               page.substr(page.find(':')).c_str());
 }
 
-int serve(const ServeOptions& options) {
+/// Everything of a serving node that has limits, before it is made.
+struct Limited {
+  void add_to(LimitTable& table) {
+    add_limits(table, node);
+    add_limits(table, sync_service);
+    add_limits(table, tcp);
+    add_limits(table, web_socket);
+    add_limits(table, web_files);
+    add_limits(table, web_status);
+    add_limits(table, admin_port);
+  }
+
+  NodeOptions node = node_options(node_name);
+  sync::ServiceOptions sync_service;
+  TcpOptions tcp;
+  WebSocketOptions web_socket;
+  web::FilesOptions web_files;
+  web::StatusOptions web_status;
+  admin::PortOptions admin_port;
+
+  Limited() { sync_service.tuning = sync_tuning(); }
+};
+
+LogLevel usual_level(const ServeOptions& options) {
+  // Whoever started it over ssh sees its log between the lines of the other side.
+  const bool is_quiet = options.quiet || (options.stdio && !options.verbose);
+  return is_quiet ? LogLevel::warning : options.verbose ? LogLevel::debug : LogLevel::info;
+}
+
+/// Addresses that are new are listened on. Ending to listen on one needs a restart: others have been told of it.
+void follow_listen(RunningConfiguration& running, ServeOptions& options, Node& node, const Logger& logger) {
+  auto current = std::make_shared<std::vector<std::string>>(options.listen);
+  running.follow("listen", options.listen, [current, &options, &node, logger] {
+    const auto has = [](const std::vector<std::string>& all, const std::string& one) { return std::ranges::find(all, one) != all.end(); };
+    for (const std::string& address : options.listen) {
+      if (has(*current, address)) continue;
+      check_listen_address(address, options.identity.insecure);
+      logger->info("listening on {}", node.listen(address));
+      current->push_back(address);
+    }
+    for (const std::string& address : *current)
+      if (!has(options.listen, address)) logger->warn("listen: {} goes on, and needs a restart to end", address);
+  });
+}
+
+int serve(ServeOptions& options) {
   if (options.stdio && !options.listen.empty()) throw UsageError("--stdio and --listen exclude each other");
   if (options.stdio && options.web) throw UsageError("--stdio and --web exclude each other");
   if (!options.stdio && options.listen.empty() && !options.web)
     throw UsageError("--listen ADDRESS, --web or --stdio is needed");
   for (const std::string& address : options.listen) check_listen_address(address, options.identity.insecure);
   raise_files_limit();
-  // Whoever started it over ssh sees its log between the lines of the other side.
-  const bool is_quiet = options.quiet || (options.stdio && !options.verbose);
-  const LogLevel usual = is_quiet ? LogLevel::warning : options.verbose ? LogLevel::debug : LogLevel::info;
-  const Logger logger = make_logger(least_level(options.log, usual), options.log);
+  const Logger logger = make_logger(least_level(options.log, usual_level(options)), options.log);
   const auto root = sync::Root::open(options.root);
 
   NodeIdentity identity(options.identity, key_of_listening, options.listen,
@@ -238,33 +283,35 @@ int serve(const ServeOptions& options) {
   asio::io_context io(1);
   Operation operation(io, logger);
   const auto digest_threads = sync::DigestThreads::of_this_machine();
-  NodeOptions node_settings = node_options(node_name);
+  Limited limited;
+  LimitTable limits;
+  limited.add_to(limits);
+  limits.set(options.limits);
+  NodeOptions& node_settings = limited.node;
   identity.apply(node_settings);
-  Listening listening;
+  Listening listening(limited.tcp);
   listening.apply(node_settings.media, node_settings.identity);
+  operation.on_stopping([&listening] { listening.close(); });
+  const auto book = std::make_shared<admin::LinkBook>();
   node_settings.log = [logger](LogLevel level, std::string_view line) { logger->log(level_of(level), line); };
   const auto stdio = std::make_shared<StdioMedium>();
   Visitor visitor;
   if (options.stdio) node_settings.media.emplace(stdio->scheme(), stdio);
-  const auto book = std::make_shared<admin::LinkBook>();
   node_settings.on_link = [&visitor, book](LinkChange change, const LinkInfo& link) {
     book->note(change, link);
     visitor.note(change);
   };
   WebPort port;
   if (options.web) {
-    port = make_web_port(options, identity, listening, logger);
+    port = make_web_port(options, limited.web_socket, identity, listening, logger);
     node_settings.media.emplace(port.medium->scheme(), port.medium);
   }
-  sync::ServiceOptions settings;
-  LimitTable limits;
-  add_limits(limits, node_settings);
-  add_limits(limits, settings);
-  limits.set(options.limits);
+  RunningConfiguration running(options.configuration, logger);
+  follow_trunk_limits(running, options.limits, node_settings);
   Node node(io.get_executor(), std::move(node_settings));
+  sync::ServiceOptions& settings = limited.sync_service;
   settings.root = root;
   settings.read_only = options.read_only;
-  settings.tuning = sync_tuning();
   settings.digest_threads = digest_threads;
   settings.on_answered = [logger, book](const sync::Answered& answered, const std::string& line) {
     log_sync(logger, *book, answered, line);
@@ -273,31 +320,39 @@ int serve(const ServeOptions& options) {
   const auto service = sync::Service::register_at(node, std::move(settings));
 
   if (options.web) {
-    web::FilesOptions files;
+    web::FilesOptions& files = limited.web_files;
     files.root = root;
     files.read_only = options.read_only;
     files.log = [logger](const std::string& line) { logger->info("{}", line); };
     web::serve_files(node, std::move(files));
-    web::StatusOptions status;
+    web::StatusOptions& status = limited.web_status;
     status.name = node_name;
     web::serve_status(node, std::move(status));
   }
 
-  if (identity.reloads())
+  if (running.has_file()) operation.on_reload(running.file(), [&running] { running.read_again(); });
+  if (identity.reloads() || running.has_file())
     operation.on_reload("keys, known nodes and policy", [&identity, &node] { identity.reload(&node); });
   if (port.tls) operation.on_reload("certificates", [tls = port.tls] { tls->reload(); });
-  follow_configuration(options.configuration, operation, logger, usual);
   for (const std::string& address : options.listen) std::printf("listening on %s\n", node.listen(address).c_str());
   if (options.web) print_page(node.listen(port.address), port.tls != nullptr);
-  AdminPort admin_port(options.admin, "serve " + options.root, operation);
+  AdminPort admin_port(options.admin, "serve " + options.root, operation, options.limits);
   admin_port.open(node, book, [service](admin::MetricPage& page) { add_metrics(page, *service); });
   std::fflush(stdout);
+  follow_log(running, options.log, logger, [&options] { return usual_level(options); });
+  for (bool* const flag : {&options.quiet, &options.verbose})
+    running.follow(flag == &options.quiet ? "quiet" : "verbose", *flag,
+                   [&options, logger] { set_log_level(logger, least_level(options.log, usual_level(options))); });
+  running.follow("grace", options.grace_seconds, [] {});
+  running.follow("policy", options.identity.policy_file, [&] { identity.set_policy(options.identity.policy_file); });
+  if (!options.stdio) follow_listen(running, options, node, logger);
+  admin_port.follow(running, options.limits, logger);
   for (const std::string& address : listening.unused())
     logger->warn("a socket for {} was handed over, and no --listen names it", address);
   std::exception_ptr failure;
   if (options.stdio) node.listen(StdioMedium::own_address());
   operation.ready("serving " + options.root);
-  Serving serving{&node,  service, &operation, &listening, std::chrono::seconds(options.grace_seconds), logger, &visitor};
+  Serving serving{&node,  service, &operation, &options.grace_seconds, logger, &visitor};
   asio::co_spawn(io, options.stdio ? serve_until_left(&serving) : serve_until_signal(&serving),
                  [&](std::exception_ptr thrown) {
                    failure = std::move(thrown);
@@ -357,11 +412,14 @@ Command add_serve(CLI::App& program) {
   add_identity_options(*command, options->identity, key_of_listening);
   add_policy_option(*command, options->identity);
   add_insecure_option(*command, options->identity);
-  add_limit_option(*command, options->limits);
+  Limited limited;
+  LimitTable limits;
+  limited.add_to(limits);
+  add_limit_options(*command, options->limits, limits);
   add_configuration_options(*command, options->configuration);
-  command->footer(std::string("Prints the real addresses, as \"listening on tcp://127.0.0.1:41234\". SIGHUP reads keys,\n"
-                              "known nodes, policy and certificates again, SIGUSR1 opens the log file again; neither ends a sync. "
-                              "SIGTERM\nstops listening at once and lets what runs end.\n\nExample:\n"
+  command->footer(std::string("Prints the real addresses, as \"listening on tcp://127.0.0.1:41234\". SIGHUP reads --config,\n"
+                              "keys, known nodes, policy and certificates again, SIGUSR1 opens the log file again; neither ends a "
+                              "sync.\nSIGTERM stops listening at once and lets what runs end.\n\nExample:\n"
                               "  trunkline serve --root /srv/mirror --listen tcp://127.0.0.1:7000\n\n") +
                   exit_codes_text);
   return {command, [options, web] {

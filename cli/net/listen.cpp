@@ -4,6 +4,7 @@
 #include "cli/operate/admin.hpp"
 #include "cli/operate/configuration.hpp"
 #include "cli/operate/limits.hpp"
+#include "cli/operate/running_configuration.hpp"
 #include "fragment/json_line.hpp"
 #include "services/sync/path.hpp"
 
@@ -28,7 +29,7 @@ struct ListenOptions {
   LogOptions log;
   AdminOptions admin;
   ConfigurationOptions configuration;
-  std::vector<std::string> limits;
+  LimitOptions limits;
   bool json = false;
 };
 
@@ -67,7 +68,13 @@ awaitable<ExitCode> listen_until_signal(std::shared_ptr<Network> network, Operat
   co_return ExitCode::equal;
 }
 
-int listen(const ListenOptions& options) {
+void add_all_limits(LimitTable& table, NetworkOptions& network, TcpOptions& tcp, admin::PortOptions& admin) {
+  add_limits(table, network);
+  add_limits(table, tcp);
+  add_limits(table, admin);
+}
+
+int listen(ListenOptions& options) {
   for (const std::string& address : options.listen) check_listen_address(address, options.identity.insecure);
   NetworkOptions settings;
   settings.node.name = "listen";
@@ -78,15 +85,19 @@ int listen(const ListenOptions& options) {
     settings.node.id = *id;
   }
   if (!options.book.empty()) settings.book.load(options.book);
+  TcpOptions tcp;
+  admin::PortOptions admin;
   LimitTable limits;
-  add_limits(limits, settings);
+  add_all_limits(limits, settings, tcp, admin);
   limits.set(options.limits);
   const Logger logger = make_logger(least_level(options.log, LogLevel::warning), options.log);
-  return run_listening_network(std::move(settings), options.identity, options.listen, options.admin, logger,
-                               [&options, logger](std::shared_ptr<Network> network, Operation* operation) {
-                                 follow_configuration(options.configuration, *operation, logger, LogLevel::warning);
-                                 return listen_until_signal(std::move(network), operation, options);
-                               });
+  RunningConfiguration running(options.configuration, logger);
+  follow_log(running, options.log, logger, [] { return LogLevel::warning; });
+  ListeningNetwork network{std::move(settings), options.listen, tcp,    options.identity,
+                           options.admin,       options.limits, logger, running};
+  return run_listening_network(std::move(network), [&options](std::shared_ptr<Network> started, Operation* operation) {
+    return listen_until_signal(std::move(started), operation, options);
+  });
 }
 
 } // namespace
@@ -113,11 +124,16 @@ Command add_net_listen(CLI::App& net) {
   add_policy_option(*command, options->identity);
   add_insecure_option(*command, options->identity);
   command->add_flag("--json", options->json, "One JSON object per message");
-  add_limit_option(*command, options->limits);
+  NetworkOptions network;
+  TcpOptions tcp;
+  admin::PortOptions admin;
+  LimitTable limits;
+  add_all_limits(limits, network, tcp, admin);
+  add_limit_options(*command, options->limits, limits);
   add_configuration_options(*command, options->configuration);
   command->footer(
       std::string("Prints its real addresses and its node id first. Answers `net peers` and `net stats`. Logs warnings unless\n"
-                  "--log-level says more. SIGHUP reads keys, known nodes and policy again, SIGUSR1 opens the log file again.\n\nExample:\n"
+                  "--log-level says more. SIGHUP reads --config, keys, known nodes and policy again, SIGUSR1 opens the log file\nagain.\n\nExample:\n"
                   "  trunkline net listen --listen tcp://127.0.0.1:7000 --channel chat\n\n") +
       net_exit_codes_text);
   return {command, [options] { return listen(*options); }};

@@ -6,6 +6,8 @@
 #include "cli/operate/admin.hpp"
 #include "cli/operate/listening.hpp"
 #include "cli/operate/operation.hpp"
+#include "cli/operate/running_configuration.hpp"
+#include "cli/operate/trunk_limits.hpp"
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -84,26 +86,34 @@ int run_with_network(NetworkOptions options, const IdentityOptions& identity, co
   return run(io, std::move(options), std::move(work), [] {});
 }
 
-int run_listening_network(NetworkOptions options, const IdentityOptions& identity,
-                          const std::vector<std::string>& addresses, const AdminOptions& admin, const Logger& logger,
+int run_listening_network(ListeningNetwork settings,
                           std::function<awaitable<ExitCode>(std::shared_ptr<Network>, Operation*)> work) {
+  NetworkOptions& options = settings.network;
+  RunningConfiguration& running = settings.running;
+  const Logger& logger = settings.logger;
   raise_files_limit();
   asio::io_context io(1);
   Operation operation(io, logger);
-  NodeIdentity keys(identity, key_of_listening, addresses, [logger](const std::string& line) { logger->warn("{}", line); });
+  NodeIdentity keys(settings.identity, key_of_listening, settings.addresses,
+                    [logger](const std::string& line) { logger->warn("{}", line); });
   keys.apply(options.node);
   options.node.log = sink_of(logger);
-  Listening listening;
+  Listening listening(settings.tcp);
   listening.apply(options.node.media, options.node.identity);
+  operation.on_stopping([&listening] { listening.close(); });
+  follow_trunk_limits(running, settings.limits, options.node);
   const auto book = std::make_shared<admin::LinkBook>();
   options.node.on_link = [book](LinkChange change, const LinkInfo& link) { book->note(change, link); };
-  AdminPort port(admin, "net " + options.node.name, operation);
+  AdminPort port(settings.admin, "net " + options.node.name, operation, settings.limits);
   const auto operated = [&](std::shared_ptr<Network> network) {
     port.open(network->node(), book, [network = network.get()](admin::MetricPage& page) {
       admin::add_network(page, network->metrics());
     });
-    if (keys.reloads())
+    if (running.has_file()) operation.on_reload(running.file(), [&running] { running.read_again(); });
+    if (keys.reloads() || running.has_file())
       operation.on_reload("keys, known nodes and policy", [&keys, network] { keys.reload(&network->node()); });
+    running.follow("policy", settings.identity.policy_file, [&] { keys.set_policy(settings.identity.policy_file); });
+    port.follow(running, settings.limits, logger);
     return work(std::move(network), &operation);
   };
   return run(io, std::move(options), operated, [&] {

@@ -7,6 +7,7 @@
 #include "transport/media.hpp"
 
 #include <CLI/CLI.hpp>
+#include <spdlog/spdlog.h>
 
 #include <cstdio>
 #include <utility>
@@ -32,8 +33,13 @@ void add_admin_options(CLI::App& command, AdminOptions& options) {
       ->group(group);
 }
 
-AdminPort::AdminPort(const AdminOptions& options, std::string name, const Operation& operation)
-    : options_(options), name_(std::move(name)), operation_(operation) {}
+AdminPort::AdminPort(AdminOptions& options, std::string name, Operation& operation, const LimitOptions& limits)
+    : options_(options), name_(std::move(name)), operation_(operation), limits_(limits) {
+  // A successor opens its own at the same address; for this one the metrics are told by now.
+  operation.on_stopping([this] { close(); });
+}
+
+bool AdminPort::is_wanted() const { return options_.given->count() > 0; }
 
 std::string AdminPort::checked_address() const {
   const std::string given = options_.address.empty() ? std::string(usual_address) : options_.address;
@@ -49,38 +55,87 @@ std::string AdminPort::checked_address() const {
   return address;
 }
 
-admin::PortOptions AdminPort::port_options(std::function<void(admin::MetricPage&)> metrics) const {
+admin::PortOptions AdminPort::port_options() const {
   admin::PortOptions options;
   options.name = name_;
   options.not_ready = [operation = &operation_] { return operation->not_ready(); };
-  options.metrics = std::move(metrics);
+  options.metrics = metrics_;
   options.any_host = options_.open_to_all;
+  LimitTable limits;
+  add_limits(limits, options);
+  limits.set(limits_);
   return options;
 }
 
 void AdminPort::open(Node& node, std::shared_ptr<admin::LinkBook> book, std::function<void(admin::MetricPage&)> metrics) {
-  if (options_.given->count() == 0) return;
-  port_ = std::make_unique<admin::Port>(node, checked_address(), port_options(std::move(metrics)), std::move(book));
-  say();
+  metrics_ = std::move(metrics);
+  make_ = [&node, book = std::move(book)](const std::string& address, admin::PortOptions options) {
+    return std::make_unique<admin::Port>(node, address, std::move(options), book);
+  };
+  if (!is_wanted()) return;
+  open();
+  std::printf("admin at %s\n", shown_address().c_str());
 }
 
 void AdminPort::open(const Executor& executor, std::function<std::vector<LinkInfo>()> links,
                      std::function<void(admin::MetricPage&)> metrics) {
-  if (options_.given->count() == 0) return;
+  metrics_ = std::move(metrics);
   const auto book = std::make_shared<admin::LinkBook>();
   auto look = [links = std::move(links), book](std::size_t circuits_max) {
     const std::vector<LinkInfo> now = links();
     book->look(now);
     return admin::view_of(now, {PeerId()}, *book, circuits_max);
   };
-  port_ = std::make_unique<admin::Port>(executor, checked_address(), port_options(std::move(metrics)), std::move(look));
-  say();
+  make_ = [executor, look = std::move(look)](const std::string& address, admin::PortOptions options) {
+    return std::make_unique<admin::Port>(executor, address, std::move(options), look);
+  };
+  if (!is_wanted()) return;
+  open();
+  std::printf("admin at %s\n", shown_address().c_str());
 }
 
-void AdminPort::say() const {
+void AdminPort::close() {
+  port_.reset();
+  make_ = nullptr;
+}
+
+void AdminPort::open() {
+  auto make = [this, address = checked_address(), options = port_options()] { return make_(address, options); };
+  port_ = make();
+  again_ = std::move(make);
+}
+
+/// The new one may have the address of the old one, which therefore goes first, and comes back where the new one fails.
+void AdminPort::open_anew(const Logger& logger) {
+  if (!make_) return; // the end has begun
+  const bool was_open = port_ != nullptr;
+  port_.reset();
+  if (!is_wanted()) {
+    if (was_open) logger->info("the admin port is closed");
+    return;
+  }
+  try {
+    open();
+  } catch (...) {
+    if (was_open) port_ = again_();
+    throw;
+  }
+  logger->info("admin at {}", shown_address());
+}
+
+void AdminPort::follow(RunningConfiguration& running, LimitOptions& limits, const Logger& logger) {
+  const auto take = [this, logger] { open_anew(logger); };
+  running.follow("admin", options_.address, take);
+  running.follow("admin-public", options_.open_to_all, take);
+  LimitTable table;
+  admin::PortOptions options;
+  add_limits(table, options);
+  for (const auto& [name, limit] : table.all()) running.follow_limit(name, limits, take);
+}
+
+std::string AdminPort::shown_address() const {
   const std::string address = port_->address();
-  std::printf("admin at %s%s\n", address.starts_with("tcp:") ? ("http" + address.substr(3)).c_str() : address.c_str(),
-              address.starts_with("tcp:") ? "/" : "");
+  return address.starts_with("tcp:") ? "http" + address.substr(3) + "/" : address;
 }
 
 } // namespace trunkline::cli

@@ -1,7 +1,9 @@
 // The admin port of a program, as its command line asks for it.
 #pragma once
 
+#include "cli/operate/limits.hpp"
 #include "cli/operate/operation.hpp"
+#include "cli/operate/running_configuration.hpp"
 #include "services/admin/port.hpp"
 
 #include <functional>
@@ -25,11 +27,11 @@ struct AdminOptions {
 /// Adds --admin and --admin-public.
 void add_admin_options(CLI::App& command, AdminOptions& options);
 
-/// The port of a program from when it is opened until it is gone, with what the operation knows. Where nobody has asked
-/// for one, nothing of this does anything.
+/// The port of a program from when it is opened until its end begins, with what the operation knows. Where nobody has
+/// asked for one, there is none.
 class AdminPort {
  public:
-  AdminPort(const AdminOptions& options, std::string name, const Operation& operation);
+  AdminPort(AdminOptions& options, std::string name, Operation& operation, const LimitOptions& limits);
 
   /// Opens it for a node and prints where. Errors: UsageError for an address that is none, or that other machines reach;
   /// boost::system::system_error.
@@ -37,17 +39,27 @@ class AdminPort {
   /// The same for links that are asked for whenever somebody looks: of other dialects.
   void open(const Executor& executor, std::function<std::vector<LinkInfo>()> links,
             std::function<void(admin::MetricPage&)> metrics);
-  void close() { port_.reset(); }
+  /// Once it was opened: the keys admin and admin-public, and its limits, open it, close it or open it elsewhere.
+  void follow(RunningConfiguration& running, LimitOptions& limits, const Logger& logger);
+  void close();
 
  private:
+  using Make = std::function<std::unique_ptr<admin::Port>(const std::string& address, admin::PortOptions options)>;
+  bool is_wanted() const;
   std::string checked_address() const;
-  admin::PortOptions port_options(std::function<void(admin::MetricPage&)> metrics) const;
-  void say() const;
+  admin::PortOptions port_options() const;
+  void open();
+  void open_anew(const Logger& logger);
+  std::string shown_address() const;
 
-  const AdminOptions& options_;
+  AdminOptions& options_;
   std::string name_;
-  const Operation& operation_;
+  Operation& operation_;
+  const LimitOptions& limits_;
+  Make make_;
+  std::function<void(admin::MetricPage&)> metrics_;
   std::unique_ptr<admin::Port> port_;
+  std::function<std::unique_ptr<admin::Port>()> again_; // makes the port that there is, once more
 };
 
 } // namespace trunkline::cli

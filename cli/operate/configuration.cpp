@@ -2,14 +2,13 @@
 
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
-#include "cli/operate/operation.hpp"
+#include "cli/operate/limits.hpp"
 #include "fragment/input_file.hpp"
 #include "services/sync/disk.hpp"
 #include "services/sync/path.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -23,27 +22,26 @@
 namespace trunkline::cli {
 namespace {
 
-using Settings = std::map<std::string, Setting, std::less<>>;
-
-constexpr const char* limits_table = "limits"; // each of its keys is a --limit NAME=VALUE
+constexpr const char* limits_table = "limits"; // its keys are options of their own, limits.NAME
 constexpr const char* limit_option = "limit";
+constexpr const char* given_option = "given-on-the-command-line"; // from one parsing to the next
 
-/// Options that say something about this one run.
+/// Not those that say something about this one run.
 bool is_setting(const CLI::Option& option) {
   if (option.get_lnames().empty()) return false;
   const std::string& name = option.get_lnames().front();
-  return name != "config" && name != "print-config" && name != "help";
+  return name != "config" && name != "print-config" && name != "help" && name != given_option;
 }
+
+bool is_limit(std::string_view name) { return name.starts_with(limit_prefix); }
 
 const CLI::Option* setting_named(const CLI::App& command, const std::string& name) {
   const CLI::Option* const option = command.get_option_no_throw("--" + name);
   return option && is_setting(*option) ? option : nullptr;
 }
 
-std::string variable_of(const std::string& name) {
-  std::string variable = "TRUNKLINE_" + name;
-  for (char& letter : variable) letter = letter == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
-  return variable;
+std::string limit_of_word(const std::string& word) {
+  return std::string(limit_prefix) + word.substr(0, word.find('='));
 }
 
 /// Whether --a_b is to be told from --a-b, whose variable it is: flags of other programs that say nothing here.
@@ -95,12 +93,13 @@ class ConfigurationFile {
 
   void add(const std::string& name, const toml::key& key, const toml::node& node) {
     const std::size_t line = key.source().begin.line;
-    if (name == limits_table && node.is_table() && setting_named(command_, limit_option)) return add_limits(*node.as_table());
+    if (name == limits_table && node.is_table() && setting_named(command_, limit_option))
+      return add_limits(*node.as_table(), std::string(limit_prefix));
     const CLI::Option* const option = setting_named(command_, name);
     if (!option) {
       std::vector<std::string> names;
       for (const CLI::Option* const known : command_.get_options([](const CLI::Option*) { return true; }))
-        if (is_setting(*known)) names.push_back(known->get_lnames().front());
+        if (is_setting(*known) && !is_limit(known->get_lnames().front())) names.push_back(known->get_lnames().front());
       const std::vector<std::string_view> views(names.begin(), names.end());
       refuse(line, fmt::format("{} has no setting \"{}\"{}", command_.get_name(), sync::printable(name), did_you_mean(name, views)));
     }
@@ -134,14 +133,28 @@ class ConfigurationFile {
     refuse(line, fmt::format("{}: expected a text or a number, seen {}", name, type_name_of(node)));
   }
 
-  void add_limits(const toml::table& limits) {
-    Setting& setting = settings_[limit_option];
+  /// Some names have a dot in them, and so are tables in the table.
+  void add_limits(const toml::table& limits, const std::string& prefix) {
     for (const auto& [key, node] : limits) {
+      const std::string name = prefix + std::string(key.str());
       const std::size_t line = key.source().begin.line;
-      if (setting.values.empty()) setting.line = line;
-      setting.values.push_back(std::string(key.str()) + "=" + value_of("limits." + std::string(key.str()), node, line));
+      if (const toml::table* const inner = node.as_table()) {
+        add_limits(*inner, name + ".");
+        continue;
+      }
+      const CLI::Option* const option = setting_named(command_, name);
+      if (!option) refuse_limit(name.substr(limit_prefix.size()), line);
+      settings_[name] = setting_of(name, *option, node, line);
     }
-    setting.is_set = !setting.values.empty();
+  }
+
+  [[noreturn]] void refuse_limit(const std::string& name, std::size_t line) const {
+    std::vector<std::string> names;
+    for (const CLI::Option* const known : command_.get_options([](const CLI::Option*) { return true; }))
+      if (is_limit(known->get_lnames().empty() ? "" : known->get_lnames().front()))
+        names.push_back(known->get_lnames().front().substr(limit_prefix.size()));
+    const std::vector<std::string_view> views(names.begin(), names.end());
+    refuse(line, fmt::format("there is no limit \"{}\"{}", sync::printable(name), did_you_mean(name, views)));
   }
 
   const std::string& path_;
@@ -165,7 +178,7 @@ class Parsing {
     if (!command.get_option_no_throw("--config")) return rethrow();
     find_in_environment(command);
     find_in_file(command);
-    if (!found_.empty() || has_more_words_) parse_all();
+    if (!found_.empty() || has_more_words_) parse_all(command);
     if (command.count("--print-config") > 0) {
       print(command);
       return static_cast<int>(ExitCode::equal);
@@ -184,7 +197,13 @@ class Parsing {
       failure_ = std::current_exception();
     }
     for (const CLI::Option* const option : reached_by(program_).get_options([](const CLI::Option*) { return true; }))
-      if (is_setting(*option) && option->count() > 0) given_.push_back(option->get_lnames().front());
+      if (is_setting(*option) && option->count() > 0) give(*option);
+  }
+
+  void give(const CLI::Option& option) {
+    given_.push_back(option.get_lnames().front());
+    if (given_.back() != limit_option) return;
+    for (const std::string& word : option.results()) given_.push_back(limit_of_word(word));
   }
 
   void parse(std::vector<std::string> words) {
@@ -206,6 +225,7 @@ class Parsing {
       if (!value || is_given(name)) continue;
       Found& found = found_[name];
       found.origin = variable;
+      if (name == limit_option) found_[limit_of_word(value)].origin = variable; // said by that word
       if (!takes_no_value(*option)) found.words = {"--" + name + "=" + value};
       else if (std::string_view(value) == "true" || std::string_view(value) == "1") found.words = {"--" + name};
       else if (std::string_view(value) != "false" && std::string_view(value) != "0")
@@ -218,10 +238,10 @@ class Parsing {
     std::string path = option.count() > 0 ? option.results().back() : std::string();
     if (const char* const configured = std::getenv("TRUNKLINE_CONFIG"); path.empty() && configured) {
       path = configured;
-      has_more_words_ = !path.empty();
-      if (has_more_words_) words_.push_back("--config=" + path);
+      if (!path.empty()) words_.push_back("--config=" + path);
     }
     if (path.empty()) return;
+    has_more_words_ = true;
     for (const auto& [name, setting] : read_configuration(path, command)) {
       if (is_given(name)) continue;
       Found& found = found_[name];
@@ -232,8 +252,10 @@ class Parsing {
     }
   }
 
-  void parse_all() {
+  void parse_all(const CLI::App& command) {
     std::vector<std::string> words = words_;
+    if (command.get_option_no_throw(std::string("--") + given_option))
+      for (const std::string& name : given_) words.push_back(std::string("--") + given_option + "=" + name);
     for (const auto& [name, found] : found_) words.insert(words.end(), found.words.begin(), found.words.end());
     failure_ = nullptr;
     try {
@@ -243,7 +265,8 @@ class Parsing {
     } catch (const CLI::RequiresError&) {
       failure_ = std::current_exception();
     } catch (const CLI::ParseError& wrong) {
-      const std::string text = wrong.what();
+      std::string text = wrong.what();
+      if (text.starts_with(": ")) text.erase(0, 2); // of an option that is in no help
       for (const auto& [name, found] : found_)
         if (text.find("--" + name + ":") != std::string::npos || text.find("--" + name + " ") != std::string::npos)
           throw UsageError(found.origin + ": " + sync::printable_sentence(text));
@@ -270,35 +293,52 @@ class Parsing {
     return text + "\"";
   }
 
-  void print(const CLI::App& command) const {
-    for (const CLI::Option* const option : command.get_options([](const CLI::Option*) { return true; })) {
-      if (!is_setting(*option)) continue;
-      const std::string& name = option->get_lnames().front();
-      const auto found = found_.find(name);
-      const std::string origin = found != found_.end()                                ? found->second.origin
-                                 : std::ranges::find(given_, name) != given_.end() ? "command line"
-                                                                                      : "default";
-      std::string value;
-      if (takes_no_value(*option)) {
-        value = option->count() > 0 ? "true" : "false";
-      } else if (option->count() == 0) {
-        if (option->get_default_str().empty()) {
-          fmt::print("# {} is not set\n", name);
-          continue;
-        }
-        value = literal(option->get_default_str());
-      } else if (takes_several(*option)) {
-        for (const std::string& one : option->results()) value += (value.empty() ? "[" : ", ") + literal(one);
-        value += "]";
-      } else if (const std::string& last = option->results().back(); last.empty() && option->get_expected_min() == 0) {
-        value = "true";
-      } else {
-        value = literal(last);
+  std::string origin_of(const std::string& name) const {
+    const auto found = found_.find(name);
+    if (found != found_.end()) return found->second.origin;
+    return std::ranges::find(given_, name) != given_.end() ? "command line" : "default";
+  }
+
+  static void print_setting(const CLI::Option& option, const std::string& origin) {
+    const std::string& name = option.get_lnames().front();
+    std::string value;
+    if (takes_no_value(option)) {
+      value = option.count() > 0 ? "true" : "false";
+    } else if (option.count() == 0) {
+      if (option.get_default_str().empty()) {
+        fmt::print("# {} is not set\n", name);
+        return;
       }
-      if (name == limit_option && option->count() == 0) continue;
-      fmt::print("{} = {} # {}\n", name, value, origin);
+      value = literal(option.get_default_str());
+    } else if (takes_several(option)) {
+      for (const std::string& one : option.results()) value += (value.empty() ? "[" : ", ") + literal(one);
+      value += "]";
+    } else if (const std::string& last = option.results().back(); last.empty() && option.get_expected_min() == 0) {
+      value = "true";
+    } else {
+      value = literal(last);
+    }
+    fmt::print("{} = {} # {}\n", is_limit(name) ? name.substr(limit_prefix.size()) : name, value, origin);
+  }
+
+  void print_limit(const CLI::App& command, const CLI::Option& option) const {
+    const std::string& name = option.get_lnames().front();
+    const std::vector<std::string> words = command.get_option(std::string("--") + limit_option)->results();
+    const auto said = std::find_if(words.rbegin(), words.rend(), [&](const std::string& word) { return limit_of_word(word) == name; });
+    if (said == words.rend()) return print_setting(option, origin_of(name));
+    fmt::print("{} = {} # {}\n", name.substr(limit_prefix.size()), literal(said->substr(said->find('=') + 1)), origin_of(name));
+  }
+
+  void print(const CLI::App& command) const {
+    std::vector<const CLI::Option*> limits;
+    for (const CLI::Option* const option : command.get_options([](const CLI::Option*) { return true; })) {
+      if (!is_setting(*option) || option->get_lnames().front() == limit_option) continue;
+      if (is_limit(option->get_lnames().front())) limits.push_back(option);
+      else print_setting(*option, origin_of(option->get_lnames().front()));
     }
     if (failure_) fmt::print("# what is missing: {}\n", sync::printable_sentence(words_of_failure()));
+    if (!limits.empty()) fmt::print("\n[{}]\n", limits_table);
+    for (const CLI::Option* const option : limits) print_limit(command, *option);
     if (std::fflush(stdout) != 0) throw sync::FileError("write", "standard output", errno);
   }
 
@@ -312,7 +352,7 @@ class Parsing {
 
   CLI::App& program_;
   std::vector<std::string> words_;
-  bool has_more_words_ = false; // than the command line
+  bool has_more_words_ = false; // than the command line: a file, at least
   std::vector<std::string> given_; // on the command line, by name
   std::map<std::string, Found> found_; // elsewhere
   std::exception_ptr failure_;
@@ -329,47 +369,22 @@ void add_configuration_options(CLI::App& command, ConfigurationOptions& options)
       ->type_name("FILE")
       ->group(group);
   command.add_flag("--print-config", options.prints, "Print all settings and where each comes from, and end")->group(group);
+  command.add_option(std::string("--") + given_option, options.given)->allow_extra_args(false)->group("");
 }
 
-std::map<std::string, Setting, std::less<>> read_configuration(const std::string& path, const CLI::App& command) {
+std::string variable_of(const std::string& name) {
+  std::string variable = "TRUNKLINE_" + name;
+  for (char& letter : variable)
+    letter = letter == '-' || letter == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  return variable;
+}
+
+Settings read_configuration(const std::string& path, const CLI::App& command) {
   return ConfigurationFile(path, command).read();
 }
 
 std::optional<int> parse_with_configuration(CLI::App& program, int argc, const char* const* argv) {
   return Parsing(program, argc, argv).run();
-}
-
-void follow_configuration(const ConfigurationOptions& options, Operation& operation, const Logger& logger, LogLevel usual) {
-  if (options.file.empty()) return;
-  const std::string path = options.file;
-  const CLI::App* const command = options.command;
-  // The command line, or the environment, has the last word.
-  const std::string level_option = "log-level";
-  auto running = std::make_shared<Settings>(read_configuration(path, *command));
-  const CLI::Option* const level = setting_named(*command, level_option);
-  const bool is_ours = level && (level->count() == 0 || running->contains(level_option)) && !std::getenv("TRUNKLINE_LOG_LEVEL");
-  operation.on_reload(path, [=] {
-    Settings now = read_configuration(path, *command);
-    const auto differs = [](const Setting* one, const Setting* other) {
-      if (!one || !other) return one != other;
-      return one->values != other->values || one->is_set != other->is_set;
-    };
-    Settings all = *running;
-    all.insert(now.begin(), now.end());
-    for (const auto& [name, setting] : all) {
-      const auto before = running->find(name);
-      const auto after = now.find(name);
-      if (!differs(before == running->end() ? nullptr : &before->second, after == now.end() ? nullptr : &after->second)) continue;
-      if (name == level_option && is_ours) {
-        LogOptions wanted;
-        if (after != now.end() && !after->second.values.empty()) wanted.level = after->second.values.front();
-        set_log_level(logger, least_level(wanted, usual));
-      } else {
-        logger->warn("{}: {} has changed, which counts from the next start", path, name);
-      }
-    }
-    *running = std::move(now);
-  });
 }
 
 const CLI::App& reached_by(const CLI::App& program) {

@@ -3,13 +3,20 @@
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
 #include "peer/channel/network.hpp"
+#include "services/admin/port.hpp"
 #include "services/sync/path.hpp"
 #include "services/sync/service.hpp"
+#include "services/web/files.hpp"
+#include "services/web/status.hpp"
+#include "transport/socket_options.hpp"
+#include "transport/web_socket.hpp"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include <charconv>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -42,58 +49,125 @@ std::optional<std::uint64_t> scaled(std::string_view text, std::span<const Units
   return std::nullopt;
 }
 
+std::string known_names(const LimitTable& table, const std::string& name) {
+  std::vector<std::string_view> names;
+  for (const auto& [known, limit] : table.all()) names.push_back(known);
+  return did_you_mean(name, names);
+}
+
+/// Calls `use` for the name and the value of NAME=VALUE; throws what was expected.
+template <class Use> void split(const std::string& word, Use use) {
+  const std::size_t equal = word.find('=');
+  if (equal == std::string::npos) throw std::invalid_argument("expected NAME=VALUE, seen \"" + sync::printable(word) + "\"");
+  use(word.substr(0, equal), word.substr(equal + 1));
+}
+
+std::string seen(const std::string& value) { return ", seen \"" + sync::printable(value) + "\""; }
+
 } // namespace
 
-void add_limit_option(CLI::App& command, std::vector<std::string>& words) {
-  command.add_option("--limit", words, "Another value for a limit of docs/limits.md; may be repeated")
+void add_limit_options(CLI::App& command, LimitOptions& options, const LimitTable& table) {
+  // What checks outlives the structs of this table.
+  const auto kept = std::make_shared<LimitTable>(table);
+  const auto check_word = [kept](const std::string& word) {
+    std::string wrong;
+    try {
+      split(word, [&](const std::string& name, const std::string& value) {
+        const auto found = kept->all().find(name);
+        if (found == kept->all().end()) {
+          wrong = "there is no limit \"" + sync::printable(name) + "\"" + known_names(*kept, name);
+          return;
+        }
+        try {
+          found->second.check(value);
+        } catch (const std::invalid_argument& expected) {
+          wrong = "limit " + name + ": expected " + expected.what() + seen(value);
+        }
+      });
+    } catch (const std::invalid_argument& why) {
+      wrong = why.what();
+    }
+    return wrong;
+  };
+  command.add_option("--limit", options.words, "Another value for a limit of docs/limits.md; may be repeated")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false)
+      ->check(CLI::Validator(check_word, ""))
       ->group("Operating");
-}
-
-void LimitTable::add(std::string name, std::size_t bytes, std::function<void(std::uint64_t)> set) {
-  const std::uint64_t max = bytes >= 8 ? std::numeric_limits<std::int64_t>::max() : (1ull << (8 * bytes)) - 1;
-  limits_.insert_or_assign(std::move(name), [set = std::move(set), max](std::string_view text) {
-    const auto value = scaled(text, sizes, max);
-    if (!value) throw std::invalid_argument("a number up to " + std::to_string(max) + ", also with K, M or G");
-    set(*value);
-  });
-}
-
-void LimitTable::add_time(std::string name, std::function<void(std::chrono::milliseconds)> set) {
-  constexpr std::uint64_t max = 366ull * 24 * 3'600'000;
-  limits_.insert_or_assign(std::move(name), [set = std::move(set)](std::string_view text) {
-    const auto value = scaled(text, times, max);
-    if (!value) throw std::invalid_argument("a number of milliseconds, or one with ms, s, m or h, up to a year");
-    set(std::chrono::milliseconds(*value));
-  });
-}
-
-void LimitTable::set(const std::vector<std::string>& words) const {
-  for (const std::string& word : words) {
-    const std::size_t equal = word.find('=');
-    if (equal == std::string::npos)
-      throw UsageError("--limit: expected NAME=VALUE, seen \"" + sync::printable(word) + "\"");
-    const std::string name = word.substr(0, equal);
-    const auto found = limits_.find(name);
-    if (found == limits_.end()) {
-      const std::vector<std::string> known = names();
-      const std::vector<std::string_view> views(known.begin(), known.end());
-      throw UsageError("there is no limit \"" + sync::printable(name) + "\"" + did_you_mean(name, views));
-    }
-    try {
-      found->second(std::string_view(word).substr(equal + 1));
-    } catch (const std::invalid_argument& expected) {
-      throw UsageError("limit " + name + ": expected " + expected.what() + ", seen \"" +
-                       sync::printable(word.substr(equal + 1)) + "\"");
-    }
+  for (const auto& [name, limit] : table.all()) {
+    const auto check = [check = limit.check, name = name](const std::string& value) {
+      try {
+        check(value);
+      } catch (const std::invalid_argument& expected) { // CLI11 does not name what is in no help
+        return "--" + std::string(limit_prefix) + name + ": expected " + expected.what() + seen(value);
+      }
+      return std::string();
+    };
+    command
+        .add_option_function<std::string>("--" + std::string(limit_prefix) + name,
+                                          [&options, name = name](const std::string& value) { options.values[name] = value; })
+        ->default_str(limit.usual)
+        ->check(CLI::Validator(check, ""))
+        ->group(""); // of no help: docs/limits.md has them
   }
 }
 
-std::vector<std::string> LimitTable::names() const {
-  std::vector<std::string> all;
-  for (const auto& [name, set] : limits_) all.push_back(name);
-  return all;
+void LimitTable::add_number(std::string name, std::uint64_t usual, std::size_t bytes, std::function<void(std::uint64_t)> set) {
+  const std::uint64_t max = bytes >= 8 ? std::numeric_limits<std::int64_t>::max() : (1ull << (8 * bytes)) - 1;
+  const auto parse = [max](std::string_view text) {
+    const auto value = scaled(text, sizes, max);
+    if (!value) throw std::invalid_argument("a number up to " + std::to_string(max) + ", also with K, M or G");
+    return *value;
+  };
+  Limit limit;
+  limit.check = [parse](std::string_view text) { parse(text); };
+  limit.set = [parse, set = std::move(set)](std::string_view text) { set(parse(text)); };
+  limit.usual = std::to_string(usual);
+  limits_.insert_or_assign(std::move(name), std::move(limit));
+}
+
+void LimitTable::add_time(std::string name, std::chrono::milliseconds usual,
+                          std::function<void(std::chrono::milliseconds)> set) {
+  const auto parse = [](std::string_view text) {
+    constexpr std::uint64_t max = 366ull * 24 * 3'600'000;
+    const auto value = scaled(text, times, max);
+    if (!value) throw std::invalid_argument("a number of milliseconds, or one with ms, s, m or h, up to a year");
+    return std::chrono::milliseconds(*value);
+  };
+  Limit limit;
+  limit.check = [parse](std::string_view text) { parse(text); };
+  limit.set = [parse, set = std::move(set)](std::string_view text) { set(parse(text)); };
+  limit.usual = std::to_string(usual.count()) + "ms";
+  limits_.insert_or_assign(std::move(name), std::move(limit));
+}
+
+void LimitTable::add_factor(std::string name, double& factor) {
+  const auto parse = [](std::string_view text) {
+    double value = 0;
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (failure != std::errc() || end != text.data() + text.size() || !(value >= 1 && value <= 1000))
+      throw std::invalid_argument("a number from 1 to 1000");
+    return value;
+  };
+  Limit limit;
+  limit.check = [parse](std::string_view text) { parse(text); };
+  limit.set = [parse, &factor](std::string_view text) { factor = parse(text); };
+  limit.usual = fmt::format("{}", factor);
+  limits_.insert_or_assign(std::move(name), std::move(limit));
+}
+
+void LimitTable::set(const LimitOptions& options) const {
+  const auto set_one = [this](const std::string& name, const std::string& value) {
+    const auto found = limits_.find(name);
+    if (found == limits_.end()) return; // of another table
+    try {
+      found->second.set(value);
+    } catch (const std::invalid_argument& expected) {
+      throw UsageError("limit " + name + ": expected " + expected.what() + seen(value));
+    }
+  };
+  for (const auto& [name, value] : options.values) set_one(name, value);
+  for (const std::string& word : options.words) split(word, set_one);
 }
 
 #define TRUNKLINE_LIMIT(name) table.add(#name, limits.name)
@@ -126,9 +200,10 @@ void add_limits(LimitTable& table, Limits& limits) {
   TRUNKLINE_LIMIT(goodbye_deadline);
 }
 
-void add_limits(LimitTable& table, NodeOptions& options) {
-  add_limits(table, options.limits);
-  NodeOptions& limits = options;
+namespace {
+
+void add_node_limits(LimitTable& table, NodeOptions& limits) {
+  add_limits(table, limits.limits);
   TRUNKLINE_LIMIT(trunks_max);
   TRUNKLINE_LIMIT(peers_max);
   TRUNKLINE_LIMIT(peers_per_trunk_max);
@@ -137,8 +212,18 @@ void add_limits(LimitTable& table, NodeOptions& options) {
   TRUNKLINE_LIMIT(connect_deadline);
 }
 
+} // namespace
+
+void add_limits(LimitTable& table, NodeOptions& options) {
+  add_node_limits(table, options);
+  table.add("redial.initial", options.redial.initial);
+  table.add("redial.maximum", options.redial.maximum);
+  table.add_factor("redial.multiplier", options.redial.multiplier);
+  table.add("redial.jitter_percent", options.redial.jitter_percent);
+}
+
 void add_limits(LimitTable& table, NetworkOptions& options) {
-  add_limits(table, options.node);
+  add_node_limits(table, options.node); // how it dials again is its own
   NetworkOptions& limits = options;
   TRUNKLINE_LIMIT(send_deadline);
   TRUNKLINE_LIMIT(broadcast_concurrency);
@@ -164,6 +249,57 @@ void add_limits(LimitTable& table, sync::ServiceOptions& options) {
   TRUNKLINE_LIMIT(idle_max);
   TRUNKLINE_LIMIT(notes_max);
   TRUNKLINE_LIMIT(listing_bytes_max);
+#define TRUNKLINE_TUNING(name) table.add("tuning." #name, options.tuning.name)
+  TRUNKLINE_TUNING(files_sending_max);
+  TRUNKLINE_TUNING(files_outstanding_max);
+  TRUNKLINE_TUNING(files_open_max);
+  TRUNKLINE_TUNING(fragment_bytes);
+  TRUNKLINE_TUNING(entries_max);
+  TRUNKLINE_TUNING(listing_bytes_max);
+  TRUNKLINE_TUNING(attempts_max);
+  TRUNKLINE_TUNING(attempts_small_max);
+  TRUNKLINE_TUNING(basis_bytes_min);
+  TRUNKLINE_TUNING(partial_bytes_min);
+#undef TRUNKLINE_TUNING
+}
+
+#undef TRUNKLINE_LIMIT
+#define TRUNKLINE_LIMIT(prefix, name) table.add(prefix "." #name, options.name)
+
+void add_limits(LimitTable& table, TcpOptions& options) {
+  TRUNKLINE_LIMIT("tcp", resolve_deadline);
+  TRUNKLINE_LIMIT("tcp", next_address_delay);
+}
+
+void add_limits(LimitTable& table, admin::PortOptions& options) {
+  TRUNKLINE_LIMIT("admin", circuits_max);
+  table.add("admin.header_bytes_max", options.http.header_bytes_max);
+  table.add("admin.deadline", options.http.deadline);
+  table.add("admin.connections_max", options.http.connections_max);
+  table.add("admin.connections_per_host_max", options.http.connections_per_host_max);
+}
+
+void add_limits(LimitTable& table, WebSocketOptions& options) {
+  TRUNKLINE_LIMIT("web", message_bytes_max);
+  TRUNKLINE_LIMIT("web", header_bytes_max);
+  TRUNKLINE_LIMIT("web", handshake_deadline);
+  TRUNKLINE_LIMIT("web", visitors_max);
+  TRUNKLINE_LIMIT("web", visitors_per_host_max);
+  TRUNKLINE_LIMIT("web", ping_interval);
+}
+
+void add_limits(LimitTable& table, web::FilesOptions& options) {
+  TRUNKLINE_LIMIT("files", requests_max);
+  TRUNKLINE_LIMIT("files", entries_watched_max);
+  TRUNKLINE_LIMIT("files", watch_interval);
+  TRUNKLINE_LIMIT("files", question_deadline);
+  TRUNKLINE_LIMIT("files", data_bytes_max);
+}
+
+void add_limits(LimitTable& table, web::StatusOptions& options) {
+  TRUNKLINE_LIMIT("status", interval_min);
+  TRUNKLINE_LIMIT("status", circuits_max);
+  TRUNKLINE_LIMIT("status", askers_max);
 }
 
 #undef TRUNKLINE_LIMIT

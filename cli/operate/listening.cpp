@@ -74,8 +74,8 @@ bool is_meant(const std::string& handed, std::string_view wanted) {
 } // namespace
 
 struct Listening::State {
-  std::unique_ptr<Listener> listen(Medium& medium, const Executor& executor, std::string_view address, bool adopts) {
-    const auto handed_over = !adopts ? handed.end() :
+  std::unique_ptr<Listener> listen(Medium& medium, const Executor& executor, std::string_view address) {
+    const auto handed_over =
         std::find_if(handed.begin(), handed.end(), [&](const HandedSocket& one) { return is_meant(one.address, address); });
     std::unique_ptr<Listener> listener;
     if (handed_over != handed.end()) {
@@ -122,29 +122,22 @@ class GatedMedium final : public Medium {
 
 } // namespace
 
-Listening::Listening() : state_(std::make_shared<State>()) {}
+Listening::Listening(TcpOptions options) : tcp_(std::move(options)), state_(std::make_shared<State>()) {}
 Listening::~Listening() = default;
 
 std::shared_ptr<Medium> Listening::over(std::shared_ptr<Medium> medium) const {
   return std::make_shared<GatedMedium>(
       std::move(medium), [state = state_](Medium& below, const Executor& executor, std::string_view address) {
-        return state->listen(below, executor, address, true);
-      });
-}
-
-std::shared_ptr<Medium> Listening::closable(std::shared_ptr<Medium> medium) const {
-  return std::make_shared<GatedMedium>(
-      std::move(medium), [state = state_](Medium& below, const Executor& executor, std::string_view address) {
-        return state->listen(below, executor, address, false);
+        return state->listen(below, executor, address);
       });
 }
 
 std::shared_ptr<Medium> Listening::tcp(std::string_view scheme) const {
-  return over(make_tcp_medium(TcpOptions(), nullptr, scheme));
+  return over(make_tcp_medium(tcp_, nullptr, scheme));
 }
 
 void Listening::apply(Media& media, const std::shared_ptr<Identity>& identity) {
-  for (const std::shared_ptr<Medium>& medium : {make_tcp_medium(), make_unix_medium()})
+  for (const std::shared_ptr<Medium>& medium : {make_tcp_medium(tcp_), make_unix_medium()})
     media.insert_or_assign(std::string(medium->scheme()), over(medium));
   if (!identity) return;
   const std::string encrypted(make_tls_medium(nullptr)->scheme());

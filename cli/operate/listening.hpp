@@ -4,6 +4,7 @@
 #include "cli/operate/service_manager.hpp"
 #include "transport/identity.hpp"
 #include "transport/media.hpp"
+#include "transport/socket_options.hpp"
 
 #include <functional>
 #include <memory>
@@ -16,15 +17,13 @@ namespace trunkline::cli {
 class Listening {
  public:
   /// Takes the sockets that systemd has handed over. Errors: UsageError.
-  Listening();
+  explicit Listening(TcpOptions options = TcpOptions());
   ~Listening();
 
   /// Puts media of its own in the place of TCP, unix sockets, and, with an identity, TLS.
   void apply(Media& media, const std::shared_ptr<Identity>& identity);
   /// The same for one medium.
   std::shared_ptr<Medium> over(std::shared_ptr<Medium> medium) const;
-  /// The same for one that is none of sockets alone: it takes none that was handed over.
-  std::shared_ptr<Medium> closable(std::shared_ptr<Medium> medium) const;
   /// TCP, for media that are laid on top of it. `scheme` is that of its addresses.
   std::shared_ptr<Medium> tcp(std::string_view scheme) const;
 
@@ -34,6 +33,7 @@ class Listening {
   void close();
 
  private:
+  TcpOptions tcp_;
   struct State;
   std::shared_ptr<State> state_;
 };

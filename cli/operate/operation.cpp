@@ -41,6 +41,7 @@ void Operation::ready(std::string status) {
 
 void Operation::stopping() {
   phase_ = Phase::stopping;
+  for (const auto& done : on_stopping_) done();
   manager_.stopping();
 }
 

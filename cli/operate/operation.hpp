@@ -42,7 +42,9 @@ class Operation {
   void ready(std::string status);
   /// Waits for a signal that asks for the end, and returns it. To be called again for a second one.
   awaitable<int> until_asked_to_end();
-  /// Tells the service manager that the end has begun.
+  /// Something that is done when the end begins, before anything else: closing what listens.
+  void on_stopping(std::function<void()> done) { on_stopping_.push_back(std::move(done)); }
+  /// The end has begun: does that, and tells the service manager.
   void stopping();
   /// Why nobody should be sent here, for /readyz; empty: there is no reason.
   std::string not_ready() const;
@@ -69,6 +71,7 @@ class Operation {
   std::string status_;
   std::vector<Reload> reloads_;
   std::vector<std::string> kept_;
+  std::vector<std::function<void()>> on_stopping_;
   asio::signal_set signals_;
   Tasks tasks_;
 };

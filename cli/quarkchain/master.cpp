@@ -4,6 +4,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/location.hpp"
 #include "cli/operate/listening.hpp"
+#include "cli/quarkchain/limits.hpp"
 #include "cli/quarkchain/node.hpp"
 #include "cli/quarkchain/prompt.hpp"
 #include "services/quarkchain/cluster/cluster_address.hpp"
@@ -141,7 +142,7 @@ void add_metrics(admin::MetricPage& page, MasterNode& master) {
   page.add("trunkline_quarkchain_requests_unserved_total", static_cast<double>(master.counters().unserved), "slave");
 }
 
-int run_master(const MasterOptions& options) {
+int run_master(MasterOptions& options) {
   for (const std::string& address : options.peer_listen)
     if (!parse_location(address).is_remote())
       throw UsageError("--peer-listen: expected " + address_forms() + ", seen \"" + address + "\"");
@@ -151,12 +152,19 @@ int run_master(const MasterOptions& options) {
   Screen screen;
   const LogSink log = screen.over(sink_of(program.logger));
   MasterNodeOptions node = MasterNodeOptions::of(program.config);
+  LimitTable limits;
+  add_limits(limits, node);
+  limits.set(options.limits);
   node.connections.log = log;
   std::vector<std::string> addresses = options.peer_listen;
   for (const auto& slave : program.config.slave_list) addresses.push_back(quarkchain::cluster_address(slave.host, slave.port));
   NodeIdentity identity(options.identity, "master.pem", addresses,
                         [logger = program.logger](const std::string& line) { logger->warn("{}", line); });
-  Listening().apply(node.connections.media, identity.identity());
+  Listening listening(tcp_options(options.limits));
+  listening.apply(node.connections.media, identity.identity());
+  operation.on_stopping([&listening] { listening.close(); });
+  RunningConfiguration running_settings(options.settings, program.logger);
+  if (running_settings.has_file()) operation.on_reload(running_settings.file(), [&] { running_settings.read_again(); });
   if (identity.reloads()) operation.on_reload("keys and known nodes", [&identity] { identity.reload(); });
   operation.keeps(options.config_file);
   node.ends_with_slave = !options.survives_slaves;
@@ -166,9 +174,12 @@ int run_master(const MasterOptions& options) {
                                                  program.open_store(program.directory_of("trunkline-master")), log);
   MasterNode master(io.get_executor(), std::move(node), chain);
 
-  AdminPort admin_port(options.admin, "master", operation);
+  AdminPort admin_port(options.admin, "master", operation, options.limits);
   admin_port.open(io.get_executor(), [&master] { return links_of(master); }, [&master](admin::MetricPage& page) { add_metrics(page, master); });
   std::fflush(stdout);
+  follow_node_options(running_settings, program, admin_port);
+  follow_cluster_limits(running_settings, options.limits, master.connections().slave_connections(),
+                        &master.connections().connections());
   Operated operated{master, *chain, program.config, milliseconds_of(options.request_seconds), options.json};
   std::exception_ptr failure;
   Running running;
@@ -206,7 +217,11 @@ Command add_quarkchain_master(CLI::App& quarkchain) {
       ->type_name("SECONDS")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 86'400.0));
-  add_node_options(*command, *options, "the root chain is");
+  MasterNodeOptions node;
+  LimitTable limits;
+  add_limits(limits, node);
+  add_operating_limits(limits);
+  add_node_options(*command, *options, "the root chain is", limits);
   command->footer(
       "Dials the slaves of SLAVE_LIST, Python's or ours, for as long as it takes, and boots the cluster. On a "
       "terminal\n"

@@ -32,7 +32,7 @@ awaitable<void> wait_and_stop(const NodeProgram* program, Running node, Operatio
 
 } // namespace
 
-void add_node_options(CLI::App& command, NodeProgramOptions& options, const std::string& kept) {
+void add_node_options(CLI::App& command, NodeProgramOptions& options, const std::string& kept, const LimitTable& limits) {
   command
       .add_option("--cluster_config", options.config_file, "The configuration that all processes of the cluster share")
       ->required()
@@ -51,15 +51,19 @@ void add_node_options(CLI::App& command, NodeProgramOptions& options, const std:
   command.add_flag("-q,--quiet", options.quiet, "Log only trouble, whatever LOG_LEVEL says");
   command.add_flag("-v,--verbose", options.verbose, "Log everything");
   options.ignored = add_ignored_flags(command);
+  add_limit_options(command, options.limits, limits);
   add_configuration_options(command, options.settings);
 }
 
-NodeProgram::NodeProgram(const NodeProgramOptions& with, bool calm) : options(with) {
+LogLevel NodeProgram::usual_level() const {
+  return options.verbose ? LogLevel::debug : options.quiet || calm ? LogLevel::warning : configured_level;
+}
+
+NodeProgram::NodeProgram(NodeProgramOptions& with, bool stays_calm) : options(with), calm(stays_calm) {
   LoadedConfig loaded = load_cluster_config(options.config_file);
   config = std::move(loaded.config);
-  const LogLevel configured = log_level_of(config);
-  usual_level = options.verbose ? LogLevel::debug : options.quiet || calm ? LogLevel::warning : configured;
-  logger = make_logger(least_level(options.log, usual_level), options.log);
+  configured_level = log_level_of(config);
+  logger = make_logger(least_level(options.log, usual_level()), options.log);
   for (const std::string& note : loaded.notes) logger->warn("{}", note);
   for (const std::string& key : loaded.unread)
     logger->info("{}: the setting {} is read by nobody", options.config_file, key);
@@ -109,8 +113,18 @@ void add_connection_metrics(admin::MetricPage& page, std::initializer_list<const
   page.add("trunkline_quarkchain_dials_total", static_cast<double>(sum.dials));
 }
 
+void follow_node_options(RunningConfiguration& running, const NodeProgram& program, AdminPort& admin_port) {
+  NodeProgramOptions& options = program.options;
+  follow_log(running, options.log, program.logger, [&program] { return program.usual_level(); });
+  for (bool* const flag : {&options.quiet, &options.verbose})
+    running.follow(flag == &options.quiet ? "quiet" : "verbose", *flag, [&program] {
+      set_log_level(program.logger, least_level(program.options.log, program.usual_level()));
+    });
+  running.follow("grace", options.grace_seconds, [] {});
+  admin_port.follow(running, options.limits, program.logger);
+}
+
 End run_node(asio::io_context& io, Operation& operation, AdminPort& admin_port, const NodeProgram& program, Running node) {
-  follow_configuration(program.options.settings, operation, program.logger, program.usual_level);
   End end;
   std::exception_ptr failure;
   asio::co_spawn(io, wait_and_stop(&program, std::move(node), &operation, &end), [&](std::exception_ptr thrown) {

@@ -7,6 +7,8 @@
 #include "cli/logger.hpp"
 #include "cli/operate/admin.hpp"
 #include "cli/operate/configuration.hpp"
+#include "cli/operate/limits.hpp"
+#include "cli/operate/running_configuration.hpp"
 #include "cli/quarkchain/config.hpp"
 #include "fragment/error.hpp"
 #include "services/quarkchain/cluster/cluster_connection.hpp"
@@ -27,6 +29,7 @@ struct NodeProgramOptions {
   LogOptions log;
   AdminOptions admin;
   ConfigurationOptions settings; // of this program, beside the configuration of the cluster
+  LimitOptions limits;
   std::string config_file;
   std::string data;
   bool quiet = false;
@@ -35,17 +38,22 @@ struct NodeProgramOptions {
   IgnoredFlags ignored;
 };
 
-/// Adds those that both have; `kept` says what is in --data.
-void add_node_options(CLI::App& command, NodeProgramOptions& options, const std::string& kept);
+/// Adds those that both have; `kept` says what is in --data, `limits` has those of the node.
+void add_node_options(CLI::App& command, NodeProgramOptions& options, const std::string& kept, const LimitTable& limits);
 
 /// The configuration is read, and what is to be said about it was logged. `calm`: only trouble, unless --verbose.
 struct NodeProgram {
-  NodeProgram(const NodeProgramOptions& options, bool calm);
+  /// The options must outlive it.
+  NodeProgram(NodeProgramOptions& options, bool calm);
 
-  NodeProgramOptions options;
+  NodeProgramOptions& options;
+  bool calm;
   quarkchain::ClusterConfig config;
-  LogLevel usual_level = LogLevel::info; // where no option says one
+  LogLevel configured_level = LogLevel::info; // by the cluster
   Logger logger;
+
+  /// Where no option says one.
+  LogLevel usual_level() const;
 
   /// --data; else DB_PATH_ROOT/NAME, next to what a Python node keeps there; nothing where that is empty.
   std::string directory_of(const std::string& name) const;
@@ -64,6 +72,9 @@ struct Running {
 LinkInfo link_info(const quarkchain::ClusterConnection& connection, std::string name);
 /// Adds the metrics of all these connections together.
 void add_connection_metrics(admin::MetricPage& page, std::initializer_list<const quarkchain::ClusterConnections*> all);
+
+/// Follows what slave and master have in common. Before `run_node`.
+void follow_node_options(RunningConfiguration& running, const NodeProgram& program, AdminPort& admin_port);
 
 /// Runs the context until nothing is left of the node, which ends by itself, or when its operator asks for it: it then
 /// may stop gracefully for as long as --grace says, and a second signal ends the process at once. Says how the node ended

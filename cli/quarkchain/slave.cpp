@@ -3,6 +3,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/location.hpp"
 #include "cli/operate/listening.hpp"
+#include "cli/quarkchain/limits.hpp"
 #include "cli/quarkchain/node.hpp"
 #include "services/quarkchain/chain/shard.hpp"
 #include "services/quarkchain/cluster/cluster_address.hpp"
@@ -57,6 +58,9 @@ constexpr const char* mark_of_database = "CURRENT"; // a file that is in each
 SlaveNodeOptions node_options(const SlaveOptions& options, const NodeProgram& program,
                               std::optional<NodeIdentity>& identity) {
   SlaveNodeOptions node = SlaveNodeOptions::of(program.config, options.node_id);
+  LimitTable limits;
+  add_limits(limits, node);
+  limits.set(options.limits);
   if (!options.listen.empty()) node.address = options.listen;
   node.connections.log = sink_of(program.logger);
   node.master_hosts = options.master_hosts;
@@ -66,7 +70,6 @@ SlaveNodeOptions node_options(const SlaveOptions& options, const NodeProgram& pr
   for (const auto& slave : program.config.slave_list) addresses.push_back(cluster_address(slave.host, slave.port));
   identity.emplace(options.identity, "slave-" + options.node_id + ".pem", addresses,
                    [logger = program.logger](const std::string& line) { logger->warn("{}", line); });
-  Listening().apply(node.connections.media, identity->identity());
   return node;
 }
 
@@ -157,10 +160,16 @@ std::shared_ptr<Backend> make_backend(const SlaveOptions& options, const NodePro
   if (options.ledger) {
     program.logger->warn("--ledger: for demonstrations; blocks are believed and no transaction is executed");
     LedgerOptions ledger = LedgerOptions::of(program.config, options.node_id);
+    LimitTable limits;
+    add_limits(limits, ledger);
+    limits.set(options.limits);
     ledger.log = sink_of(program.logger);
     return make_ledger(std::move(ledger), open(directory));
   }
   ShardBackendOptions shards = ShardBackendOptions::of(program.config, options.node_id);
+  LimitTable limits;
+  add_limits(limits, shards);
+  limits.set(options.limits);
   shards.log = sink_of(program.logger);
   shards.sender_threads = SenderThreads::of_this_machine();
   if (!options.el_command.empty()) shards.engine = engine_settings(options, directory);
@@ -224,7 +233,7 @@ void add_metrics(admin::MetricPage& page, SlaveNode& slave) {
   }
 }
 
-int run_slave(const SlaveOptions& options) {
+int run_slave(SlaveOptions& options) {
   check_hosts(options.master_hosts);
   if (!options.listen.empty() && !parse_location(options.listen).is_remote())
     throw UsageError("--listen: expected " + address_forms() + ", seen \"" + options.listen + "\"");
@@ -242,14 +251,21 @@ int run_slave(const SlaveOptions& options) {
 
   asio::io_context io(1);
   Operation operation(io, program.logger);
+  Listening listening(tcp_options(options.limits));
+  listening.apply(node.connections.media, identity->identity());
+  operation.on_stopping([&listening] { listening.close(); });
   const std::string shards = shards_text(node.own.full_shard_ids);
   SlaveNode slave(io.get_executor(), std::move(node), std::move(backend));
   start_executors(io, slave.backend());
   std::printf("listening on %s\n", slave.listen().c_str());
-  AdminPort admin_port(options.admin, "slave " + options.node_id, operation);
+  AdminPort admin_port(options.admin, "slave " + options.node_id, operation, options.limits);
   admin_port.open(io.get_executor(), [&slave] { return links_of(slave); }, [&slave](admin::MetricPage& page) { add_metrics(page, slave); });
   std::fflush(stdout);
   program.logger->info("slave {} runs {} and waits for its master", options.node_id, shards);
+  RunningConfiguration running_settings(options.settings, program.logger);
+  follow_node_options(running_settings, program, admin_port);
+  follow_cluster_limits(running_settings, options.limits, slave.connections().connections());
+  if (running_settings.has_file()) operation.on_reload(running_settings.file(), [&] { running_settings.read_again(); });
   if (identity->reloads()) operation.on_reload("keys and known nodes", [&] { identity->reload(); });
   operation.keeps(options.config_file);
   operation.ready("slave " + options.node_id + " runs " + shards);
@@ -308,7 +324,13 @@ Command add_quarkchain_slave(CLI::App& quarkchain) {
       ->type_name("N")
       ->capture_default_str()
       ->check(CLI::Range(1, 10000));
-  add_node_options(*command, *options, "blocks are");
+  SlaveNodeOptions node;
+  ShardBackendOptions shards;
+  LimitTable limits;
+  add_limits(limits, node);
+  add_limits(limits, shards);
+  add_operating_limits(limits);
+  add_node_options(*command, *options, "blocks are", limits);
   command->footer(
       "Takes the flags and the file that pyquarkchain's slave.py takes; next to a file, most of those flags say\n"
       "nothing. Runs plain transfers, in a shard and across; where a block needs contracts, that shard stops "

@@ -2,7 +2,6 @@
 
 #include "async/clock.hpp"
 #include "async/tasks.hpp"
-#include "services/admin/http.hpp"
 #include "services/admin/pages.hpp"
 #include "transport/address.hpp"
 #include "transport/media.hpp"
@@ -91,7 +90,7 @@ struct Port::State : std::enable_shared_from_this<State> {
       const auto self = weak.lock();
       return self ? self->respond(request) : HttpAnswer(503, "this port is closed\n");
     };
-    port.emplace(executor, medium->listen(executor, address), std::move(respond));
+    port.emplace(executor, medium->listen(executor, address), std::move(respond), options.http);
     tasks.spawn(sample(weak_from_this()));
   }
   static awaitable<void> sample(std::weak_ptr<State> weak) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "async/types.hpp"
+#include "services/admin/http.hpp"
 #include "services/admin/link_book.hpp"
 #include "services/admin/metrics.hpp"
 #include "services/admin/view.hpp"
@@ -24,6 +25,7 @@ struct PortOptions {
   std::function<std::string()> not_ready;
   std::function<void(MetricPage&)> metrics; // further ones
   std::size_t circuits_max = 1000;          // that are shown
+  HttpLimits http;                          // of who asks
   /// Answers requests that call this port by any name. Unless set, a port of this machine alone answers to an IP address
   /// and to localhost: a web page of somebody else's could bring any other name here (DNS rebinding).
   bool any_host = false;

@@ -396,18 +396,38 @@ def test_a_sync_that_stands_still_is_seen_with_what_it_waits_for(here):
 
 
 @with_directory
-def test_ready_ends_when_the_server_ends_and_health_does_not(here):
-    source = tree(here, 2000)
-    with serve(here, "--admin", "127.0.0.1:0", "--grace", 50, lines=2) as server:
-        admin = admin_of(server)
-        client = sync_under_way(source, server.address)
-        client.send_signal(signal.SIGSTOP)
-        server.send(signal.SIGTERM)
-        server.waits_for("ending")
-        assert get(admin, "/readyz", 503) == "it is ending\n" and get(admin, "/healthz") == "ok\n"
-        client.send_signal(signal.SIGCONT)
-        client.communicate(timeout=PATIENCE)
-        assert server.process.wait(PATIENCE) == EQUAL
+def test_a_server_that_ends_has_let_go_of_all_its_addresses(here):
+    """Every medium, the page, and the admin port: a successor with the same command line binds while syncs still run."""
+    source = tree(here, 2000, 20_000)  # more than sockets hold
+    home = {**os.environ, "HOME": here}
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", f"{here}/web.key", "-out", f"{here}/web.pem"],
+                   check=True, capture_output=True)
+    os.chmod(f"{here}/web.key", 0o600)
+    for web in ((), ("--web-certificate", f"{here}/web.pem", "--web-key", f"{here}/web.key")):
+        root = f"{here}/root{len(web)}"  # empty, so that a sync has much to do
+        os.makedirs(root)
+        words = ("serve", "--root", root, "--grace", 50)
+        listened = ("--listen", "tcp://127.0.0.1:0", "--listen", "tls://127.0.0.1:0", "--listen", f"unix:{here}/socket",
+                    "--web=127.0.0.1:0", *web, "--admin=127.0.0.1:0")
+        with Started(*words, *listened, lines=6, env=home) as server:
+            tcp, tls, unix, page = (line.removeprefix("listening on ").partition("#")[0] for line in server.said[:4])
+            assert page.startswith("wss://" if web else "ws://") and tls.startswith("tls://"), server.said
+            client = sync_under_way(source, server.address)
+            client.send_signal(signal.SIGSTOP)
+            server.send(signal.SIGTERM)
+            server.waits_for("no longer listening")
+            again = ("--listen", tcp, "--listen", tls, "--listen", unix, f"--web={page.partition('//')[2]}", *web,
+                     f"--admin={admin_of(server).removeprefix('http://').rstrip('/')}")
+            with Started(*words, *again, lines=6, env=home) as successor:
+                assert [line.partition("#")[0] for line in successor.said] == [line.partition("#")[0] for line in server.said]
+                assert get(admin_of(successor), "/readyz") == "ready\n"
+                expect(run("sync", f"{source}/d1", f"{tcp}/other", env=home), EQUAL)
+                assert server.process.poll() is None, server.log
+                client.send_signal(signal.SIGCONT)
+                client.communicate(timeout=PATIENCE)
+                assert client.returncode == EQUAL
+                assert server.process.wait(PATIENCE) == EQUAL and successor.end() == EQUAL
 
 
 @with_directory
@@ -503,12 +523,17 @@ def test_what_is_wrong_in_a_file_is_said_with_its_line(here):
         file = write(f"{here}/bad.toml", good + text + "\n")
         result = expect(run("serve", "--config", file), USAGE, f"{file}:{where}: ", *words)
         assert result.stderr.count("\n") == 1, result.stderr
-    for text, words in (("answered_maxx = 1", ('there is no limit "answered_maxx"', "did you mean answered_max")),
-                        ("circuits_max = 'many'", ("limit circuits_max: expected a number up to 4294967295",)),
-                        ("circuits_max = 5000000000", ("limit circuits_max: ",)),
-                        ("stall_deadline = '1y'", ("limit stall_deadline: expected a number of milliseconds",)),
+    for text, words in (("answered_maxx = 1", (f"{here}/bad.toml:4: ", 'there is no limit "answered_maxx"', "did you mean answered_max")),
+                        ("web.visitors = 1", (f"{here}/bad.toml:4: ", 'there is no limit "web.visitors"', "did you mean web.visitors_max")),
+                        ("circuits_max = 'many'", (f"{here}/bad.toml:4: ", "limits.circuits_max: expected a number up to 4294967295",)),
+                        ("circuits_max = 5000000000", (f"{here}/bad.toml:4: ", "limits.circuits_max: ",)),
+                        ("stall_deadline = '1y'", (f"{here}/bad.toml:4: ", "limits.stall_deadline: expected a number of milliseconds",)),
+                        ("redial.multiplier = 0.5", (f"{here}/bad.toml:4: ", "limits.redial.multiplier: expected a number from 1 to 1000",)),
                         ("circuits_max = 0", ("circuits_max is 0",))):
         expect(run("serve", "--config", write(f"{here}/bad.toml", f"{good}[limits]\n{text}\n")), USAGE, *words)
+    for word, words in (("x=1", ('there is no limit "x"',)), ("circuits_max", ("expected NAME=VALUE",)),
+                        ("circuits_max=much", ("limit circuits_max: expected a number",))):
+        expect(run("serve", "--root", here, "--listen", "tcp://127.0.0.1:0", "--limit", word), USAGE, *words)
     expect(run("serve", "--config", f"{here}/missing.toml"), FILE, "missing.toml")
     expect(run("serve", "--config", write(f"{here}/part.toml", 'listen = "tcp://127.0.0.1:0"\n')), USAGE, "--root is required")
 
@@ -520,28 +545,266 @@ def test_settings_are_printed_with_where_they_come_from_and_can_be_read_again(he
     shown = expect(run("serve", "--config", file, "--root", here, "-q", "--print-config", env=environment), EQUAL).stdout
     settings = tomllib.loads(shown)
     assert settings["grace"] == 3 and settings["root"] == here and settings["listen"] == ["tcp://127.0.0.1:0"], settings
-    assert settings["limit"] == ["answered_max=7"] and settings["quiet"] is True and settings["log-format"] == "text", settings
+    assert settings["limits"]["answered_max"] == 7 and settings["quiet"] is True and settings["log-format"] == "text", settings
+    assert f"answered_max = 7 # {file}:4\n" in shown and 'idle_max = "60000ms" # default\n' in shown, shown
     assert f"grace = 3 # {file}:1\n" in shown and 'log-level = "warning" # TRUNKLINE_LOG_LEVEL\n' in shown, shown
     assert f'root = "{here}" # command line\n' in shown and 'strangers = "refuse" # default\n' in shown, shown
     again = expect(run("serve", "--config", write(f"{here}/again.toml", shown), "--print-config"), EQUAL).stdout
     assert tomllib.loads(again) == settings, again
+    # Of one limit the command line says more than the environment, and that more than the file.
+    environment = {**os.environ, "TRUNKLINE_LIMITS_PEERS_MAX": "5", "TRUNKLINE_LIMITS_ANSWERED_MAX": "6"}
+    shown = expect(run("serve", "--config", file, "--limit", "peers_max=4", "--print-config", env=environment), EQUAL).stdout
+    assert 'peers_max = 4 # command line\n' in shown and 'answered_max = 6 # TRUNKLINE_LIMITS_ANSWERED_MAX\n' in shown, shown
+
+
+LIMITS_OF = {  # the structs whose limits are keys: where they are, which program has them, and what comes before the name
+    ("circuit/limits.hpp", "Limits"): {"serve": "", "net": ""},
+    ("peer/node.hpp", "NodeOptions"): {"serve": "", "net": ""},
+    ("peer/backoff.hpp", "Backoff"): {"serve": "redial."},
+    ("peer/channel/network.hpp", "NetworkOptions"): {"net": ""},
+    ("transport/socket_options.hpp", "TcpOptions"): {"serve": "tcp.", "net": "tcp.", "slave": "tcp.", "master": "tcp."},
+    ("transport/web_socket.hpp", "WebSocketOptions"): {"serve": "web."},
+    ("services/admin/http.hpp", "HttpLimits"): {"serve": "admin.", "net": "admin.", "slave": "admin.", "master": "admin."},
+    ("services/admin/port.hpp", "PortOptions"): {"serve": "admin.", "net": "admin.", "slave": "admin.", "master": "admin."},
+    ("services/sync/service.hpp", "ServiceOptions"): {"serve": ""},
+    ("services/sync/report.hpp", "Tuning"): {"serve": "tuning."},
+    ("services/web/files.hpp", "FilesOptions"): {"serve": "files."},
+    ("services/web/status.hpp", "StatusOptions"): {"serve": "status."},
+    ("services/quarkchain/trunk/cluster_limits.hpp", "ClusterLimits"): {"slave": "", "master": ""},
+    ("services/quarkchain/trunk/cluster_limits.hpp", "RpcLimits"): {"slave": "", "master": ""},
+    ("services/quarkchain/cluster/cluster_connection.hpp", "ClusterConnectionsOptions"): {"slave": "", "master": ""},
+    ("services/quarkchain/cluster/slave_pool.hpp", "SlavePoolOptions"): {"slave": "pool."},
+    ("services/quarkchain/slave/peer_shard_service.hpp", "PeerShardLimits"): {"slave": "peer_shards."},
+    ("services/quarkchain/slave/slave_node.hpp", "SlaveNodeOptions"): {"slave": ""},
+    ("services/quarkchain/shards/shard_backend.hpp", "ShardBackendOptions"): {"slave": ""},
+    ("services/quarkchain/ledger/ledger.hpp", "LedgerOptions"): {"slave": ""},
+    ("services/quarkchain/master/master_node.hpp", "MasterNodeOptions"): {"master": ""},
+    ("services/quarkchain/master/master_node.hpp", "PeerOptions"): {"master": "peers."},
+    ("services/quarkchain/master/peer_root_service.hpp", "PeerRootLimits"): {"master": "peers.root."},
+}
+NO_KEYS = {  # other structs of options that have numbers, and why those are no keys of [limits]
+    "AnswerOptions", "ServiceOptions", "BroadcastOptions", "CircuitOptions",  # of code that a program is made of, at its calls
+    "LinksOptions", "FarLimits", "NativeMachineOptions", "ClusterMachineOptions",  # filled from others of the list
+    "ClusterMasterOptions", "ClusterSlaveOptions", "BootOptions", "MachineSetup",
+    "ComponentGroupOptions", "GossipOptions", "MachineOptions", "LinkOptions",  # of what none of the four programs runs
+    "EngineSettings", "EngineDeadlines", "EngineProcessOptions", "EngineExecutorOptions", "Options",  # --el-..., and of a sync that one asks for
+    "AddOptions",  # of the machine of one shard, for tests
+    "SocketOptions",  # no limits: the system has them
+}
+NO_KEY = {  # members that are options of their own, or mean nothing there
+    ("MasterNodeOptions", "boot_deadline"), ("MasterNodeOptions", "request_deadline"),
+    ("PeerOptions", "version"), ("PeerOptions", "network_id"), ("PeerOptions", "port"),
+}
+SLAVE_ALONE = {"newcomers_max", "newcomers_per_host_max"}  # which its pool bounds
+MEMBER = re.compile(r"^  (?:std::size_t|std::uint16_t|std::uint32_t|std::uint64_t|double|std::chrono::\w+|Duration) (\w+)(?: =\s[^;]+|\{[^}]*\});", re.MULTILINE)
+
+
+def members(path, struct):
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+    with open(os.path.join(root, path), encoding="utf-8") as file:
+        text = re.sub(r"//[^\n]*", "", file.read())
+    return MEMBER.findall(re.search(rf"^struct {struct}\b.*?^\}};", text, re.DOTALL | re.MULTILINE).group(0))
+
+
+def keys_of(*words):
+    def names(table, prefix=""):
+        for key, value in table.items():
+            yield from names(value, f"{prefix}{key}.") if isinstance(value, dict) else (prefix + key,)
+    return set(names(tomllib.loads(expect(run(*words, "--print-config"), EQUAL).stdout)["limits"]))
+
+
+def programs():
+    has_quarkchain = "master" in run("quarkchain", "--help").stdout
+    return {"serve": ("serve",), "net": ("net", "listen"),
+            **({"slave": ("quarkchain", "slave"), "master": ("quarkchain", "master")} if has_quarkchain else {})}
+
+
+def test_every_limit_of_the_headers_is_a_key_and_the_other_way_round():
+    for program, words in programs().items():
+        wanted = set()
+        for (path, struct), prefixes in LIMITS_OF.items():
+            if program not in prefixes:
+                continue
+            found = members(path, struct)
+            assert found, (path, struct)
+            wanted |= {prefixes[program] + name for name in found if (struct, name) not in NO_KEY and not (program == "slave" and name in SLAVE_ALONE)}
+        assert keys_of(*words) == wanted, (program, keys_of(*words) ^ wanted)
+
+
+def test_no_struct_of_limits_is_left_out_of_that():
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+    known = {struct for _, struct in LIMITS_OF} | NO_KEYS
+    for room in ("async", "circuit", "fragment", "peer", "transport", "services"):
+        for directory, _, names in os.walk(os.path.join(root, room)):
+            for name in (name for name in names if name.endswith(".hpp")):
+                path = os.path.relpath(os.path.join(directory, name), root)
+                with open(os.path.join(root, path), encoding="utf-8") as file:
+                    structs = re.findall(r"^\s*struct (\w*(?:Options|Limits|Tuning|Settings|Deadlines|Backoff)) \{", file.read(), re.MULTILINE)
+                for struct in structs:
+                    assert struct in known or not members(path, struct), f"{path}: {struct} has limits that are no keys"
+
+
+# --- reloading
+
+def configured(here, text, *words, name="serve", **options):
+    """A server with this file; write(file, ...) changes it."""
+    os.makedirs(f"{here}/root", exist_ok=True)
+    file = write(f"{here}/{name}.toml", f'root = "{here}/root"\nlisten = "tcp://127.0.0.1:0"\n{text}')
+    return file, Started("serve", "--config", file, *words, **options)
+
+
+def hangup(server, file, text, here):
+    write(file, f'root = "{here}/root"\nlisten = "tcp://127.0.0.1:0"\n{text}')
+    del server.log[:]
+    server.send(signal.SIGHUP)
+    server.waits_for(f"SIGHUP: read again: {file}")
+    return [line for line in server.log if file in line]
 
 
 @with_directory
-def test_a_hangup_takes_the_level_from_the_file_and_names_what_has_to_wait(here):
-    os.makedirs(f"{here}/root")
-    file = write(f"{here}/serve.toml", f'root = "{here}/root"\nlisten = "tcp://127.0.0.1:0"\ngrace = 3\n')
-    with Started("serve", "--config", file) as server:
-        write(file, f'root = "{here}/root"\nlisten = "tcp://127.0.0.1:0"\ngrace = 4\nlog-level = "debug"\n')
-        server.send(signal.SIGHUP)
-        server.waits_for(f"{file}: grace has changed, which counts from the next start")
-        server.waits_for(f"SIGHUP: read again: {file}")
+def test_a_hangup_takes_level_and_format_and_file_of_the_log(here):
+    file, started = configured(here, "")
+    with started as server:
+        lines = hangup(server, file, 'log-level = "debug"\nlog-format = "json"\n', here)
+        assert json.loads(lines[0])["text"] == f"{file}: taken: log-format, log-level", lines
         expect(run("sync", f"{here}/root", server.address), EQUAL)
-        server.waits_for(" debug ")
+        assert json.loads(server.waits_for('"debug"'))["level"] == "debug"
+        lines = hangup(server, file, "", here)
+        assert " info " in lines[0], lines
+        write(file, f'root = "{here}/root"\nlisten = "tcp://127.0.0.1:0"\nlog-file = "{here}/log"\n')
+        server.send(signal.SIGHUP)
+        wait_for_line(f"{here}/log", "SIGHUP: read again")
+
+
+def wait_for_line(path, text):
+    """Lines of a file, by a program that waits for them."""
+    tail = subprocess.Popen(["tail", "-F", "-n", "+1", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        for line in tail.stdout:
+            if text in line:
+                return line
+    finally:
+        tail.kill()
+        tail.wait()
+        tail.stdout.close()
+
+
+@with_directory
+def test_a_hangup_names_what_needs_a_restart_again_until_it_was_undone(here):
+    file, started = configured(here, "")
+    with started as server:
+        wanted = "read-only = true\n[limits]\npeers_max = 5\nanswered_max = 3\n"
+        for _ in range(2):
+            lines = hangup(server, file, wanted, here)
+            for key in ("read-only", "limits.peers_max", "limits.answered_max"):
+                assert any(f"{file}: {key} has changed and needs a restart" in line for line in lines), (key, lines)
+        assert not any("needs a restart" in line for line in hangup(server, file, "", here))
+        assert server.end() == EQUAL
+
+
+@with_directory
+def test_what_the_command_line_and_the_environment_say_stays_at_a_hangup(here):
+    file, started = configured(here, "grace = 3\n", "--grace", "3", env={**os.environ, "TRUNKLINE_LOG_LEVEL": "info"})
+    with started as server:
+        lines = "".join(hangup(server, file, 'grace = 4\nlog-level = "error"\n', here))
+        assert "grace has changed, and the command line has the last word" in lines, lines
+        assert "log-level has changed, and TRUNKLINE_LOG_LEVEL has the last word" in lines, lines
+
+
+@with_directory
+def test_a_hangup_with_mistakes_takes_the_rest(here):
+    file, started = configured(here, "")
+    with started as server:
+        lines = hangup(server, file, 'grace = 100000\nlog-level = "debug"\nadmin = "nowhere"\n', here)
+        assert any(f"{file}:3: grace stays as it was: " in line and "86400" in line for line in lines), lines
+        assert any(f"{file}:5: admin stays as it was: " in line and "neither HOST:PORT" in line for line in lines), lines
+        assert any("taken: log-level" in line for line in lines), lines
         write(file, "nonsense")
         server.send(signal.SIGHUP)
         assert f"{file}:1: " in server.waits_for("not read again")
         assert server.end() == EQUAL
+
+
+@with_directory
+def test_a_hangup_opens_and_closes_the_admin_port(here):
+    file, started = configured(here, "")
+    with started as server:
+        hangup(server, file, 'admin = "127.0.0.1:0"\n', here)
+        admin = server.waits_for("admin at ").split("admin at ")[1].strip()
+        assert get(admin, "/readyz") == "ready\n"
+        hangup(server, file, f'admin = "unix:{here}/admin"\n', here)
+        expect(run("top", admin, "--once"), SOCKET)
+        expect(run("top", f"unix:{here}/admin", "--once"), EQUAL, "links 0")
+        # A place that is taken: the old one stays.
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            lines = hangup(server, file, f'admin = "127.0.0.1:{taken.getsockname()[1]}"\n', here)
+        assert any("admin stays as it was" in line for line in lines), lines
+        expect(run("top", f"unix:{here}/admin", "--once"), EQUAL, "links 0")
+        hangup(server, file, "admin = false\n", here)
+        assert not os.path.exists(f"{here}/admin")
+        assert server.end() == EQUAL
+
+
+@with_directory
+def test_a_hangup_listens_on_addresses_that_are_new(here):
+    source = tree(here)
+    file, started = configured(here, "")
+    with started as server:
+        write(file, f'root = "{here}/root"\nlisten = ["tcp://127.0.0.1:0", "unix:{here}/socket"]\n')
+        server.send(signal.SIGHUP)
+        server.waits_for(f"listening on unix:{here}/socket")
+        expect(run("sync", source, f"unix:{here}/socket!/new"), EQUAL)
+        write(file, f'root = "{here}/root"\nlisten = "unix:{here}/socket"\n')
+        server.send(signal.SIGHUP)
+        server.waits_for("listen: tcp://127.0.0.1:0 goes on, and needs a restart to end")
+        expect(run("sync", source, f"{server.address}/new"), EQUAL)
+
+
+@with_directory
+def test_limits_of_a_file_that_changed_hold_for_new_connections(here):
+    source = tree(here, 3, 300_000)
+    file, started = configured(here, "")
+    with started as server:
+        expect(run("sync", source, f"{server.address}/one"), EQUAL)
+        lines = hangup(server, file, "[limits]\ncircuits_max = 1\n", here)
+        assert any("taken: limits.circuits_max" in line for line in lines), lines
+        refused = run("sync", source, f"{server.address}/two")
+        assert refused.returncode != EQUAL and "circuits_max of the far side is 1" in refused.stderr, refused
+        lines = hangup(server, file, "[limits]\ncircuits_max = 0\n", here)
+        assert any("limits.circuits_max stays as it was: circuits_max is 0" in line for line in lines), lines
+        hangup(server, file, "", here)
+        expect(run("sync", source, f"{server.address}/three"), EQUAL)
+        assert server.end() == EQUAL
+
+
+@with_directory
+def test_a_hangup_takes_another_policy_and_reads_the_one_that_there_is(here):
+    source = tree(here)
+    file, started = configured(here, "")
+    with started as server:
+        expect(run("sync", source, f"{server.address}/one"), EQUAL)
+        os.chmod(write(f"{here}/none", "allow certified to sync\n"), 0o600)
+        hangup(server, file, f'policy = "{here}/none"\n', here)
+        expect(run("sync", source, f"{server.address}/two"), 12, "no line of")
+        write(f"{here}/none", "allow anyone to *\n")
+        server.send(signal.SIGHUP)
+        server.waits_for("keys, known nodes and policy")
+        expect(run("sync", source, f"{server.address}/three"), EQUAL)
+        lines = hangup(server, file, f'policy = "{here}/missing"\n', here)
+        assert any("policy stays as it was" in line for line in lines), lines
+        assert server.end() == EQUAL
+
+
+@with_directory
+def test_net_listen_follows_its_file_too(here):
+    file = write(f"{here}/net.toml", 'listen = "tcp://127.0.0.1:0"\nchannel = "c"\n')
+    with Started("net", "listen", "--config", file, lines=2) as node:
+        write(file, 'listen = "tcp://127.0.0.1:0"\nchannel = "d"\nlog-level = "info"\nadmin = "127.0.0.1:0"\n[limits]\ncircuits_max = 9\n')
+        node.send(signal.SIGHUP)
+        node.waits_for(f"{file}: channel has changed and needs a restart")
+        node.waits_for(f"{file}: taken: log-level, admin, limits.circuits_max")
+        assert get(node.waits_for("admin at ").split("admin at ")[1].strip(), "/readyz") == "ready\n"
+        assert node.end() == EQUAL
 
 
 def test_units_start_programs_with_options_that_there_are():

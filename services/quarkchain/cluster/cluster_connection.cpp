@@ -186,6 +186,11 @@ std::shared_ptr<ClusterConnection> ClusterConnections::find(const RpcCircuit& co
 std::size_t ClusterConnections::size() const noexcept { return state_->connections.size(); }
 const Executor& ClusterConnections::executor() const noexcept { return state_->links.executor(); }
 const ClusterConnectionsOptions& ClusterConnections::options() const noexcept { return state_->options; }
+
+void ClusterConnections::set_limits(const ClusterLimits& limits) {
+  limits.check();
+  state_->options.limits = limits;
+}
 const LinksCounters& ClusterConnections::counters() const noexcept { return state_->links.counters(); }
 
 } // namespace trunkline::quarkchain

@@ -70,6 +70,8 @@ class ClusterConnections {
   std::size_t size() const noexcept;
   const Executor& executor() const noexcept;
   const ClusterConnectionsOptions& options() const noexcept;
+  /// Of connections that are made from now on. Errors: as ClusterLimits::check; then nothing has changed.
+  void set_limits(const ClusterLimits& limits);
   const LinksCounters& counters() const noexcept;
 
  private:

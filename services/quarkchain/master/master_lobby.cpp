@@ -25,7 +25,7 @@ MasterLobby::MasterLobby(Executor executor, std::shared_ptr<RootBackend> backend
 
 const std::shared_ptr<RpcServer>& MasterLobby::server() {
   if (service_) return service_->server();
-  service_ = std::make_unique<PeerRootService>(backend_, weak_from_this(), with_);
+  service_ = std::make_unique<PeerRootService>(backend_, weak_from_this(), with_, options_.root);
   service_->server()->on_ended = [weak = weak_from_this()](RpcCircuit& circuit, const End&) {
     const Pointer self = weak.lock();
     if (!self) return;

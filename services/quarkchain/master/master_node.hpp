@@ -9,6 +9,7 @@
 #include "services/quarkchain/cluster/cluster_master.hpp"
 #include "services/quarkchain/chain/config.hpp"
 #include "services/quarkchain/backend/root_backend.hpp"
+#include "services/quarkchain/master/peer_root_service.hpp"
 #include "services/quarkchain/rpc/client.hpp"
 #include "services/quarkchain/rpc/service.hpp"
 
@@ -39,6 +40,7 @@ struct PeerOptions {
   std::size_t peers_max = 25;
   std::size_t command_bytes_max = 128 << 20; // P2P_COMMAND_SIZE_LIMIT: of connections with peers alone
   std::chrono::milliseconds hello_deadline{10000}; // from the connection to its HELLO
+  PeerRootLimits root;
 
   PeerOptions() = default;
 };

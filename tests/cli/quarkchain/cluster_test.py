@@ -219,6 +219,36 @@ def test_a_hangup_ends_neither_slave_nor_master():
         equal([process.wait(PATIENCE) for process in (master, *slaves)], [0] * 3)
 
 
+def test_slaves_and_masters_follow_their_settings_and_have_limits():
+    with Place({"S0": list(SHARDS)}) as place:
+        refused = trouble(place.run("slave", "--node_id", "S0", "--limit", "command_bytes_max=0"), 1)
+        assert "command_bytes_max is 0" in refused, refused
+        assert "there is no limit" in trouble(place.run("master", "--limit", "pool.slaves_max=3"), 1)  # of slaves alone
+        file = os.path.join(place.directory.name, "settings.toml")
+
+        def settings(text):
+            with open(file, "w", encoding="utf-8") as to:
+                to.write(text)
+
+        settings("")
+        slave = place.slave("S0", "--config", file)
+        master = place.start("master", "--config", file)
+        until(lambda: "active" in place.log())
+        settings('log-level = "debug"\ngrace = 3\n[limits]\ncommand_bytes_max = "64M"\npeer_deadline = "20s"\npeers.peers_max = 3\n')
+        slave.send_signal(signal.SIGHUP)
+        until(lambda: "there is no limit \"peers.peers_max\"" in place.log())
+        settings('log-level = "debug"\ngrace = 3\n[limits]\ncommand_bytes_max = "64M"\npeer_deadline = "20s"\n')
+        slave.send_signal(signal.SIGHUP)
+        until(lambda: f"{file}: limits.peer_deadline has changed and needs a restart" in place.log())
+        until(lambda: f"{file}: taken: log-level, grace, limits.command_bytes_max" in place.log())
+        settings('[limits]\ncommand_bytes_max = "64M"\npeers.peers_max = 3\n')
+        master.send_signal(signal.SIGHUP)
+        until(lambda: f"{file}: limits.peers.peers_max has changed and needs a restart" in place.log())
+        until(lambda: f"{file}: taken: limits.command_bytes_max\n" in place.log())
+        master.send_signal(signal.SIGTERM)
+        equal((master.wait(PATIENCE), slave.wait(PATIENCE)), (0, 0))
+
+
 def test_a_cluster_is_scraped():
     with Place() as place:
         ports = free_ports(3)
