@@ -2,8 +2,10 @@
 
 #include "services/quarkchain/chain/big_endian.hpp"
 #include "services/quarkchain/chain/codec.hpp"
+#include "services/quarkchain/chain/keccak_many.hpp"
 
 #include <algorithm>
+#include <string_view>
 
 namespace trunkline::quarkchain {
 namespace {
@@ -55,11 +57,14 @@ Hash256 merkle_root(std::vector<Hash256> leaves) {
   const std::size_t count = leaves.size();
   Hash256 zero;
   if (leaves.empty()) leaves.push_back(zero);
+  std::vector<std::string_view> pairs;
   while (leaves.size() > 1) {
     if (leaves.size() % 2 == 1) leaves.push_back(zero);
-    for (std::size_t i = 0; i < leaves.size() / 2; ++i)
-      leaves[i] = keccak256(leaves[2 * i].bytes, leaves[2 * i + 1].bytes);
-    leaves.resize(leaves.size() / 2);
+    static_assert(sizeof(Hash256) == Hash256::size); // two that stand together are their bytes one behind the other
+    pairs.clear();
+    for (std::size_t i = 0; i < leaves.size(); i += 2)
+      pairs.emplace_back(reinterpret_cast<const char*>(&leaves[i]), 2 * Hash256::size);
+    leaves = keccak256_of_each(pairs);
     zero = keccak256(zero.bytes, zero.bytes);
   }
   std::byte counted[8];

@@ -68,6 +68,23 @@ Receipt decoded_receipt(std::string_view bytes) {
 std::string Receipt::to_rlp() const {
   std::byte key[4];
   put_big(key, full_shard_key);
+  if (logs.empty() && !contract) { // the usual one, in one piece
+    const BigUint gas(cumulative_gas);
+    const std::string_view outcome = success ? std::string_view("\1", 1) : std::string_view();
+    const std::string_view seen = text_of(bloom.bytes());
+    std::string bytes;
+    const std::size_t size = rlp_bytes_size(outcome) + rlp_bytes_size(gas.bytes()) + rlp_bytes_size(seen) + 1 + 1 +
+                             rlp_bytes_size(text_of(key));
+    bytes.reserve(size + 9);
+    rlp_append_list_head(bytes, size);
+    rlp_append_bytes(bytes, outcome);
+    rlp_append_bytes(bytes, gas.bytes());
+    rlp_append_bytes(bytes, seen);
+    rlp_append_list_head(bytes, 0); // no logs
+    rlp_append_bytes(bytes, {});    // no contract
+    rlp_append_bytes(bytes, text_of(key));
+    return bytes;
+  }
   RlpList list;
   list.add(success ? std::string_view("\1", 1) : std::string_view()).add(cumulative_gas);
   list.add(text_of(bloom.bytes())).add_encoded(encoded_logs(logs));

@@ -1,5 +1,6 @@
 #include "services/quarkchain/execution/state_trie.hpp"
 
+#include "services/quarkchain/chain/keccak_many.hpp"
 #include "services/quarkchain/chain/rlp.hpp"
 
 #include <algorithm>
@@ -317,19 +318,53 @@ std::string bytes_of_node(const Node& node) {
   return bytes;
 }
 
-/// Writes what changed below and this child itself; new nodes are appended to `fresh`. `named`: by its hash however
-/// short it is.
-void write(Child& child, FreshNodes& fresh, bool named = false) {
+/// Children whose node changed, by how deep they are.
+using Levels = std::vector<std::vector<Child*>>;
+
+void collect(Child& child, std::size_t depth, Levels& levels) {
   if (!child.node || (!child.node->changed && !child.written().empty())) return;
-  Node& node = *child.node;
-  for (Child& below : node.children()) write(below, fresh);
-  std::string bytes = bytes_of_node(node);
-  node.changed = false;
-  if (child.is_hash()) fresh.replaced.push_back(child.hash());
-  if (bytes.size() < Hash256::size && !named) return child.write(bytes);
-  const Hash256 hash = keccak256(bytes_of(bytes));
-  child.write(hash);
-  fresh.nodes.emplace_back(hash, std::move(bytes));
+  if (levels.size() == depth) levels.emplace_back();
+  for (Child& below : child.node->children()) collect(below, depth + 1, levels);
+  levels[depth].push_back(&child);
+}
+
+/// Writes the children of one level, those below them being written; new nodes are appended to `fresh`. `named`: by its
+/// hash however short it is.
+void write(std::span<Child* const> level, FreshNodes& fresh, bool named) {
+  std::vector<Child*> hashed;
+  const std::size_t first = fresh.nodes.size();
+  if (const std::size_t wanted = first + level.size(); wanted > fresh.nodes.capacity())
+    fresh.nodes.reserve(std::max(wanted, 2 * fresh.nodes.capacity())); // there may be many small tries
+  hashed.reserve(level.size());
+  for (Child* const child : level) {
+    std::string bytes = bytes_of_node(*child->node);
+    child->node->changed = false;
+    if (child->is_hash()) fresh.replaced.push_back(child->hash());
+    if (bytes.size() < Hash256::size && !named) {
+      child->write(bytes);
+      continue;
+    }
+    hashed.push_back(child);
+    fresh.nodes.emplace_back(Hash256(), std::move(bytes));
+  }
+  std::vector<std::string_view> texts;
+  texts.reserve(hashed.size());
+  for (std::size_t i = 0; i < hashed.size(); ++i) texts.emplace_back(fresh.nodes[first + i].second);
+  const std::vector<Hash256> hashes = keccak256_of_each(texts);
+  for (std::size_t i = 0; i < hashed.size(); ++i) {
+    hashed[i]->write(hashes[i]);
+    fresh.nodes[first + i].first = hashes[i];
+  }
+}
+
+void forget_below(Child& child, std::size_t levels) {
+  if (!child.node) return;
+  assert(!child.node->changed && !child.written().empty());
+  if (levels == 0) {
+    child.node.reset();
+    return;
+  }
+  for (Child& below : child.node->children()) forget_below(below, levels - 1);
 }
 
 /// False once `visit` has said so. `bound`: what is left of the key after which to begin, or nothing to take all.
@@ -388,12 +423,22 @@ void StateTrie::set(std::string_view key, std::string value) {
   else insert(*nodes_, root_->child(0), path.view(), std::move(value));
 }
 
+/// Level by level, the deepest first: the nodes of one level are hashed together.
 Hash256 StateTrie::commit(FreshNodes& fresh) {
   Child& first = root_->child(0);
+  fresh.upper_count = 0;
   if (first.empty()) return blank_root();
-  write(first, fresh, true);
+  Levels levels;
+  collect(first, 0, levels);
+  for (std::size_t depth = levels.size(); depth-- > 0;) {
+    const std::size_t before = fresh.nodes.size();
+    write(levels[depth], fresh, depth == 0);
+    if (depth < upper_levels) fresh.upper_count += fresh.nodes.size() - before;
+  }
   return first.hash();
 }
+
+void StateTrie::forget_lower() { forget_below(root_->child(0), upper_levels); }
 
 void StateTrie::walk(const std::optional<std::string>& after,
                      const std::function<bool(const std::string&, const std::string&)>& visit) {

@@ -30,14 +30,19 @@ class StateTrie {
   /// An empty value removes the key. At most 32 bytes of key.
   void set(std::string_view key, std::string value);
 
-  /// The root of what it holds now; nodes that are new since the last call are appended to `fresh`.
+  /// The root of what it holds now; nodes that are new since the last call are appended to `fresh`, the root last.
   Hash256 commit(FreshNodes& fresh);
+  /// Keeps the upper levels in memory and lets go of all others. Everything must be committed.
+  void forget_lower();
 
   /// Entries by ascending key, those after `after` if it is given, until `visit` says false.
   void walk(const std::optional<std::string>& after,
             const std::function<bool(const std::string& key, const std::string& value)>& visit);
 
   struct Node;
+
+  /// How many levels are the upper ones: nearly every block changes all of their nodes that its keys lead through.
+  static constexpr std::size_t upper_levels = 4;
 
  private:
   const TrieNodes* nodes_;

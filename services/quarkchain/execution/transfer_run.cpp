@@ -33,8 +33,9 @@ Recipient contract_address(const Recipient& sender, std::uint32_t from_key, std:
 } // namespace
 
 TransferRun::TransferRun(const QuarkChainConfig& config, const TransactionRules& rules, const BlockSetting& setting,
-                         const TrieNodes& nodes, const Hash256& parent)
-    : config_(config), rules_(rules), setting_(setting), world_(nodes, parent), gas_limit_(setting.gas_limit) {}
+                         const TrieNodes& nodes, StateTrie parent)
+    : config_(config), rules_(rules), setting_(setting), world_(nodes, std::move(parent)),
+      gas_limit_(setting.gas_limit) {}
 
 void TransferRun::take(Deposits& deposits) {
   while (const auto due = deposits.take()) {

@@ -16,7 +16,7 @@ class TransferRun {
  public:
   /// All must outlive it.
   TransferRun(const QuarkChainConfig& config, const TransactionRules& rules, const BlockSetting& setting,
-              const TrieNodes& nodes, const Hash256& parent);
+              const TrieNodes& nodes, StateTrie parent);
 
   /// Runs deposits until there are no more or their gas is used up; whatever they left of it, transactions do not get.
   /// Errors: TransactionRefused, CapabilityMissing.
@@ -25,6 +25,8 @@ class TransferRun {
   void apply(const SignedTransaction& transaction);
   /// Pays the reward and ends the block: new nodes go into `fresh`.
   Execution finish(FreshNodes& fresh);
+  /// The state that it ended with. Last of all.
+  StateTrie take_state() { return world_.take_trie(); }
 
   std::uint64_t gas_left() const noexcept { return gas_limit_ - gas_used_; }
   /// Of an account as it is now, which this does not bring into being.

@@ -80,19 +80,27 @@ Hash256 TransfersExecutor::genesis(StoreBatch& into) {
 
 Execution TransfersExecutor::run(const Hash256& parent, const BlockSetting& setting, Deposits& deposits,
                                  std::span<const SignedTransactionPtr> transactions, StoreBatch& into) {
-  TransferRun run(config_, rules_, setting, nodes_, parent);
+  TransferRun run(config_, rules_, setting, nodes_, take(parent));
   run.take(deposits);
   for (const SignedTransactionPtr& transaction : transactions) run.apply(*transaction);
   FreshNodes fresh;
   Execution execution = run.finish(fresh);
-  nodes_.write(std::move(fresh), into);
+  nodes_.write(std::move(fresh), into, true);
+  last_.emplace(execution.state_root, run.take_state());
+  last_->trie.forget_lower();
   return execution;
+}
+
+StateTrie TransfersExecutor::take(const Hash256& state) {
+  std::optional<LastState> last = std::exchange(last_, std::nullopt);
+  if (last && last->root == state) return std::move(last->trie);
+  return StateTrie(nodes_, state);
 }
 
 Execution TransfersExecutor::build(const Hash256& parent, const BlockSetting& setting, Deposits& deposits,
                                    std::span<const SignedTransactionPtr> candidates, const BigUint& gas_price_min,
                                    std::vector<SignedTransactionPtr>& taken) {
-  TransferRun run(config_, rules_, setting, nodes_, parent);
+  TransferRun run(config_, rules_, setting, nodes_, StateTrie(nodes_, parent));
   run.take(deposits);
   NextOfSenders next(candidates, run);
   while (const auto best = next.take()) {
@@ -136,7 +144,7 @@ void TransfersExecutor::check(const Hash256& state, const BlockSetting& setting,
 /// A plain transfer gives nothing back.
 std::optional<std::string> TransfersExecutor::call(const Hash256& state, const BlockSetting& setting,
                                                    const SignedTransaction& transaction) const {
-  TransferRun run(config_, rules_, setting, nodes_, state);
+  TransferRun run(config_, rules_, setting, nodes_, StateTrie(nodes_, state));
   run.apply(transaction);
   FreshNodes fresh;
   return run.finish(fresh).receipts.back().success ? std::optional(std::string()) : std::nullopt;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "services/quarkchain/execution/executor.hpp"
+#include "services/quarkchain/execution/state_trie.hpp"
 #include "services/quarkchain/execution/transaction_rules.hpp"
 #include "services/quarkchain/execution/trie_nodes.hpp"
 
@@ -37,6 +38,8 @@ class TransfersExecutor final : public Executor {
 
  private:
   AccountState seen(const Account& account) const;
+  /// What a block begins with; the last state, if it is that, is gone afterwards.
+  StateTrie take(const Hash256& state);
 
   const QuarkChainConfig& config_;
   const ShardConfig& shard_;
@@ -44,6 +47,13 @@ class TransfersExecutor final : public Executor {
   const Capabilities capabilities_;
   TransactionRules rules_;
   TrieNodes nodes_;
+  /// The upper levels of the state that the last block left behind. It may come to nothing: a state is only asked for
+  /// that was written.
+  struct LastState {
+    Hash256 root;
+    StateTrie trie;
+  };
+  std::optional<LastState> last_;
 };
 
 } // namespace trunkline::quarkchain

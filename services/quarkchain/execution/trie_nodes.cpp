@@ -34,12 +34,19 @@ std::optional<std::string> TrieNodes::preimage(const Hash256& key) const {
   return store_.get(key_of(preimage_prefix, key));
 }
 
-void TrieNodes::write(FreshNodes fresh, StoreBatch& into) {
+void TrieNodes::write(FreshNodes fresh, StoreBatch& into, bool but_upper) {
   for (const Hash256& hash : fresh.replaced) forget(hash);
+  std::size_t kept = fresh.nodes.size() - (but_upper ? fresh.upper_count : 0);
   for (auto& [hash, node] : fresh.nodes) {
-    into.put(key_of(node_prefix, hash), node);
     // At hand although the batch may come to nothing: a state is only reached from a root that was written.
-    if (cost_of(node) <= cached_bytes_max_) keep(hash, std::move(node));
+    const bool keeps = kept > 0 && cost_of(node) <= cached_bytes_max_;
+    if (kept > 0) --kept;
+    if (!keeps) {
+      into.put(key_of(node_prefix, hash), std::move(node));
+      continue;
+    }
+    into.put(key_of(node_prefix, hash), node);
+    keep(hash, std::move(node));
   }
   for (auto& [key, preimage] : fresh.preimages) into.put(key_of(preimage_prefix, key), std::move(preimage));
 }

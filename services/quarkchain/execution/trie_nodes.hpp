@@ -20,6 +20,7 @@ struct FreshNodes {
   std::vector<std::pair<Hash256, std::string>> nodes;
   std::vector<std::pair<Hash256, std::string>> preimages;
   std::vector<Hash256> replaced; // nodes whose place they take; other states still have them
+  std::size_t upper_count = 0;   // the last of `nodes`: the upper levels of the trie that was committed last
 };
 
 /// A state that is asked for and not there: it was never made, or the database has lost it.
@@ -44,7 +45,8 @@ class TrieNodes {
   std::optional<std::string> preimage(const Hash256& key) const;
 
   /// Adds them to the batch that makes them last, and keeps them at hand: the next state is made of them.
-  void write(FreshNodes fresh, StoreBatch& into);
+  /// `but_upper`: the upper ones are at hand elsewhere.
+  void write(FreshNodes fresh, StoreBatch& into, bool but_upper = false);
 
  private:
   std::string_view keep(const Hash256& hash, std::string node) const;

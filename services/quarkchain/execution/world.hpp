@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace trunkline::quarkchain {
@@ -14,7 +15,9 @@ namespace trunkline::quarkchain {
 class World {
  public:
   /// `nodes` must outlive it.
-  World(const TrieNodes& nodes, const Hash256& root) : nodes_(nodes), trie_(nodes, root) {}
+  World(const TrieNodes& nodes, const Hash256& root) : World(nodes, StateTrie(nodes, root)) {}
+  /// The same, of a trie that has loaded some of it.
+  World(const TrieNodes& nodes, StateTrie trie) : nodes_(nodes), trie_(std::move(trie)) {}
 
   /// An account that does not exist and is asked for gets this key, even if it is asked for earlier than changed: the
   /// network's rules are that way. 0 until the first transaction or deposit runs.
@@ -43,6 +46,8 @@ class World {
 
   /// Puts touched accounts into the trie and forgets all. Returns the root.
   Hash256 commit(FreshNodes& fresh);
+  /// The trie of what was committed last. Nothing may be asked of this any more.
+  StateTrie take_trie() { return std::move(trie_); }
 
  private:
   struct Entry {

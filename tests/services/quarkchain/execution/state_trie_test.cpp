@@ -64,6 +64,38 @@ TEST_CASE("state trie: whatever is set and removed, the root is that of what is 
   }
 }
 
+TEST_CASE("state trie: one that keeps its upper levels from block to block writes what one that begins anew does") {
+  std::mt19937_64 random(trunkline::test::test_seed());
+  const auto store = make_memory_store();
+  const TrieNodes nodes(*store, 4096);
+  TrieNodes writer(*store, 0);
+  StateTrie kept(nodes, blank_root());
+  Hash256 root = blank_root();
+
+  for (int block = 0; block < 60; ++block) {
+    StateTrie anew(nodes, root);
+    for (int i = 0; i < 40; ++i) {
+      const std::string key = key_of(std::to_string(random() % 2000));
+      const std::string value =
+          random() % 5 == 0 ? "" : std::string(1 + random() % 60, static_cast<char>('a' + i % 26));
+      kept.set(key, value);
+      anew.set(key, value);
+    }
+    FreshNodes of_kept, of_new;
+    root = anew.commit(of_new);
+
+    REQUIRE(kept.commit(of_kept) == root);
+    // Of those that it did not have to load, none is left out.
+    CHECK(of_kept.nodes == of_new.nodes);
+    CHECK(of_kept.upper_count == of_new.upper_count);
+    if (!of_kept.nodes.empty()) CHECK(of_kept.nodes.back().first == root);
+    kept.forget_lower();
+    StoreBatch batch;
+    writer.write(std::move(of_kept), batch, true);
+    store->write(batch);
+  }
+}
+
 TEST_CASE("state trie: a walk goes by ascending key, and can begin behind any") {
   const auto store = make_memory_store();
   const TrieNodes nodes(*store);
