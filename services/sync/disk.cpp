@@ -20,6 +20,33 @@
 namespace trunkline::sync {
 namespace {
 
+/// What openat2 does with no_way_out, for where it is not to be had: under systemd's RestrictSUIDSGID=, which DynamicUser=
+/// implies, it is answered with ENOSYS. One component after the other, none of them followed and none of them "..", so
+/// there is no way out either.
+int open_by_components(int directory, const std::string& path, std::uint64_t flags, mode_t mode) {
+  if (path.starts_with('/')) return -EXDEV;
+  Fd beneath;
+  for (std::size_t begin = 0;;) {
+    const std::size_t end = std::min(path.find('/', begin), path.size());
+    const std::string name = path.substr(begin, end - begin);
+    if (name == "..") return -EXDEV;
+    const bool is_last = end == path.size();
+    const int at = beneath ? beneath.number() : directory;
+    const int how = is_last ? static_cast<int>(flags) : O_PATH | O_DIRECTORY;
+    const int fd = ::openat(at, name.c_str(), how | O_NOFOLLOW | O_CLOEXEC, is_last ? mode : 0);
+    if (fd < 0 && errno == EINTR) continue;
+    if (fd < 0) {
+      const int error = errno;
+      struct stat status{};
+      const bool is_link = error == ENOTDIR && ::fstatat(at, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
+      return is_link ? -ELOOP : -error; // as openat2 says it
+    }
+    if (is_last) return fd;
+    beneath = Fd(fd);
+    begin = end + 1;
+  }
+}
+
 constexpr std::uint64_t no_way_out = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 
 int open_at(int directory, const std::string& name, std::uint64_t flags, mode_t mode, std::uint64_t resolve) {
@@ -30,6 +57,7 @@ int open_at(int directory, const std::string& name, std::uint64_t flags, mode_t 
   for (;;) {
     const long fd = ::syscall(SYS_openat2, directory, name.c_str(), &how, sizeof how);
     if (fd >= 0) return static_cast<int>(fd);
+    if (errno == ENOSYS) return open_by_components(directory, name, flags, static_cast<mode_t>(how.mode));
     // EAGAIN: something was renamed meanwhile and the kernel could not tell whether the path stays beneath.
     if (errno != EINTR && errno != EAGAIN) return -errno;
   }

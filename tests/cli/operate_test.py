@@ -5,12 +5,14 @@ usage: operate_test.py TRUNKLINE [PART-OF-A-NAME]
 
 Each test_* function is one test. Nothing here sleeps: tests wait for lines, for words on sockets, or for ends of processes.
 """
+import ctypes
 import functools
 import json
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -305,6 +307,33 @@ def test_a_socket_that_is_handed_over_and_not_named_is_said(here):
         shell = ["sh", "-c", f'exec 3<&{handed.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"', "sh"]
         with Started("serve", "--root", f"{here}/root", "--listen", "tcp://127.0.0.1:0", shell=shell, pass_fds=(handed.fileno(),)) as server:
             server.waits_for(f"a socket for tcp://127.0.0.1:{handed.getsockname()[1]} was handed over")
+
+
+NO_OPENAT2 = ((0x20, 0, 0, 0), (0x15, 0, 1, 437), (0x06, 0, 0, 0x00050000 | 38), (0x06, 0, 0, 0x7fff0000))  # else as ever
+
+
+def without_openat2():
+    """As RestrictSUIDSGID= of systemd has it, which DynamicUser= implies: ENOSYS. A filter of seccomp on x86-64 and arm64."""
+    code = b"".join(struct.pack("HBBI", *line) for line in NO_OPENAT2)
+    held = ctypes.create_string_buffer(code)
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(NO_OPENAT2), ctypes.addressof(held)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program, 0, 0) == 0
+
+
+@with_directory
+def test_a_tree_is_served_in_the_sandbox_of_the_unit(here):
+    source = tree(here)
+    os.makedirs(f"{here}/root"), os.makedirs(f"{here}/outside")
+    os.symlink(f"{here}/outside", f"{here}/root/link")
+    with serve(here, preexec_fn=without_openat2) as server:
+        expect(run("sync", source, f"{server.address}/new"), EQUAL)
+        expect(run("sync", f"{server.address}/new", f"{here}/back"), EQUAL)
+        assert sorted(os.listdir(f"{here}/back")) == sorted(os.listdir(source))
+        expect(run("sync", source, f"{server.address}/new/d1/deeper"), EQUAL)
+        expect(run("sync", source, f"{server.address}/link"), FILE, "symbolic link")
+        assert os.listdir(f"{here}/outside") == []
+        assert server.end() == EQUAL
 
 
 # --- the admin port

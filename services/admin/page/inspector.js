@@ -98,9 +98,10 @@ function showCircuits({ circuits, more }) {
     row.append(
       cell(circuit.link), cell(`${circuit.circuit}${circuit.opened_here ? " →" : " ←"}`, "n"),
       cell(circuit.name ? `${circuit.service} (${circuit.name})` : circuit.service, "id"), cell(circuit.remote_service, "id"),
+      cell(circuit.waits_for ?? "", "reason"),
       cell(bytes(circuit.bytes_sent), "n"), cell(bytes(circuit.bytes_received), "n"),
       cell(bytes(circuit.credit), "n"), cell(bytes(Math.max(0, circuit.credit_granted)), "n"),
-      cell(bytes(circuit.queued_bytes), "n"), cell(bytes(circuit.unread_bytes), "n"), cell(circuit.waits_for ?? ""));
+      cell(bytes(circuit.queued_bytes), "n"), cell(bytes(circuit.unread_bytes), "n"));
     return row;
   }));
   byId("no-circuits").hidden = wanted.length > 0;
