@@ -428,6 +428,7 @@ void ShardCL::move_to(const Tips& next, bool put_back, const IndexedBlock* at_ha
     for (const IndexedBlock& leaving : change.leaving)
       for (std::size_t i = 0; i < leaving.transactions.size(); ++i)
         queue_.add(signed_of(leaving.block->tx_list[i], leaving.transactions[i]));
+  if (queue_.size() == 0) return;
   for (const IndexedBlock& entering : change.entering)
     for (std::size_t i = 0; i < entering.transactions.size(); ++i) {
       const SignedTransactionPtr transaction = signed_of(entering.block->tx_list[i], entering.transactions[i]);

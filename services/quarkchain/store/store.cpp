@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <unordered_map>
 
 namespace trunkline::quarkchain {
@@ -60,21 +61,28 @@ class MemoryStore final : public Store {
   /// Looks up by a part of a larger text, without a copy of it.
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view key) const noexcept { return std::hash<std::string_view>()(key); }
+    std::size_t operator()(std::string_view key) const noexcept {
+      std::size_t first; // bytes of a hash, which are as good as any
+      if (key.size() < hashed_prefix.size() + sizeof first) return std::hash<std::string_view>()(key);
+      std::memcpy(&first, key.data() + hashed_prefix.size(), sizeof first);
+      return first;
+    }
   };
 
   template <class Entries>
   void change(Entries& entries, const std::string& key, const std::optional<std::string>& value) {
-    const auto found = entries.find(key);
-    if (found != entries.end()) bytes_ -= key.size() + found->second.size();
-    if (value) bytes_ += key.size() + value->size();
-    if (found == entries.end()) {
-      if (value) entries.emplace(key, *value);
-    } else if (value) {
-      found->second = *value;
-    } else {
+    if (!value) {
+      const auto found = entries.find(key);
+      if (found == entries.end()) return;
+      bytes_ -= key.size() + found->second.size();
       entries.erase(found);
+      return;
     }
+    const auto [place, fresh] = entries.try_emplace(key, *value);
+    bytes_ += key.size() + value->size();
+    if (fresh) return;
+    bytes_ -= key.size() + place->second.size();
+    place->second = *value;
   }
 
   std::unordered_map<std::string, std::string, Hash, std::equal_to<>> hashed_;
