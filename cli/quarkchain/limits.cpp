@@ -40,6 +40,9 @@ void add_rpc_limits(LimitTable& table, RpcLimits& limits) {
 void add_connection_limits(LimitTable& table, ClusterConnectionsOptions& limits) {
   add_cluster_limits(table, limits.limits);
   TRUNKLINE_LIMIT(connections_max);
+  TRUNKLINE_LIMIT(handshakes_max);
+  TRUNKLINE_LIMIT(handshakes_per_host_max);
+  TRUNKLINE_LIMIT(handshake_deadline);
   TRUNKLINE_LIMIT(connect_deadline);
 }
 

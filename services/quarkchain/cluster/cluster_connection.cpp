@@ -1,18 +1,28 @@
 #include "services/quarkchain/cluster/cluster_connection.hpp"
 
+#include "async/clock.hpp"
 #include "async/signal.hpp"
+#include "async/within.hpp"
+#include "fragment/deadline.hpp"
+#include "fragment/error.hpp"
 #include "fragment/quote.hpp"
+#include "transport/newcomers.hpp"
+
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace trunkline::quarkchain {
 
 struct ClusterConnections::State final : std::enable_shared_from_this<State>, Links::Owner {
   State(Executor executor, ClusterConnectionsOptions with)
-      : options(std::move(with)), links(std::move(executor), links_options(options), *this) {
+      : options(std::move(with)), arriving(options.handshakes_max, options.handshakes_per_host_max),
+        links(std::move(executor), links_options(options), *this) {
     options.limits.check();
   }
 
@@ -34,6 +44,10 @@ struct ClusterConnections::State final : std::enable_shared_from_this<State>, Li
   static awaitable<std::shared_ptr<ClusterConnection>> dial(std::shared_ptr<State> self, std::string address,
                                                             Framing framing, std::shared_ptr<RpcServer> server);
   static awaitable<void> gone(std::shared_ptr<State> self);
+  using Accepted = std::function<void(std::unique_ptr<Transport>)>;
+  static awaitable<void> secure(std::shared_ptr<State> self, std::unique_ptr<Transport> transport, Accepted accepted);
+  static awaitable<std::string> prove(std::shared_ptr<State> self, Transport* transport);
+  void make_room(const Transport& transport);
   void start(const std::shared_ptr<ClusterConnection>& connection, std::unique_ptr<Transport> transport,
              std::shared_ptr<RpcServer> server, bool identified);
   void close(End reason);
@@ -41,6 +55,7 @@ struct ClusterConnections::State final : std::enable_shared_from_this<State>, Li
   ClusterConnectionsOptions options;
   std::vector<std::shared_ptr<ClusterConnection>> connections; // until their transport is closed
   bool closed = false;
+  Newcomers arriving; // transports with a handshake to do: they are no connections yet
   Links links;
 };
 
@@ -96,7 +111,61 @@ std::string ClusterConnections::State::limit_reached(const Transport& transport)
 std::string ClusterConnections::listen(std::string_view address,
                                        std::function<void(std::unique_ptr<Transport>)> accepted) {
   if (state_->closed) throw_error(error::node_closed, fmt::format("cannot listen on {}", quote(address)));
-  return state_->links.listen(address, std::move(accepted));
+  return state_->links.listen(address, [weak = std::weak_ptr(state_), accepted = std::move(accepted)](
+                                           std::unique_ptr<Transport> transport) {
+    const auto state = weak.lock();
+    if (!state) return;
+    if (!transport->needs_handshake()) return accepted(std::move(transport));
+    state->links.spawn(State::secure(state, std::move(transport), accepted));
+  });
+}
+
+/// Who is there is known before anything is decided about it.
+awaitable<void> ClusterConnections::State::secure(std::shared_ptr<State> self, std::unique_ptr<Transport> transport,
+                                                  Accepted accepted) {
+  const std::string from = transport->remote();
+  std::string why;
+  try {
+    why = co_await prove(self, transport.get());
+    if (self->closed) co_return;
+    const std::string limit = why.empty() ? self->limit_reached(*transport) : std::string();
+    if (!limit.empty()) why = limit + " reached";
+    if (why.empty()) accepted(std::move(transport));
+  } catch (const std::exception&) {
+    why = words_of(std::current_exception());
+  }
+  if (!why.empty())
+    self->links.log("not secured", LogLevel::warning, fmt::format("connection from {} turned away: {}", from, why));
+}
+
+/// Does the handshake of an accepted transport. Returns why it has proven nothing.
+awaitable<std::string> ClusterConnections::State::prove(std::shared_ptr<State> self, Transport* transport) {
+  std::string why;
+  self->make_room(*transport);
+  self->arriving.add(transport, transport->remote_host(), Clock::of(self->links.executor()).now());
+  try {
+    co_await within(in_nanoseconds(self->options.handshake_deadline), transport->handshake());
+  } catch (const boost::system::system_error& thrown) {
+    if (thrown.code() == error::timed_out)
+      why = fmt::format("no TLS handshake within handshake_deadline {} ms", self->options.handshake_deadline.count());
+    else if (thrown.code() == asio::error::operation_aborted)
+      why = fmt::format("it was silent, and handshakes_max is {}, {} of one host", self->options.handshakes_max,
+                        self->options.handshakes_per_host_max);
+    else
+      why = text_of(thrown);
+  } catch (const std::exception& thrown) {
+    why = text_of(thrown);
+  }
+  self->arriving.erase(transport);
+  co_return why;
+}
+
+/// Silent connections cost their far side nothing, so they keep out none that speaks.
+void ClusterConnections::State::make_room(const Transport& transport) {
+  const Newcomers::Who oldest = arriving.who_goes(transport.remote_host(), Clock::of(links.executor()).now());
+  if (!oldest) return;
+  arriving.erase(oldest);
+  static_cast<Transport*>(const_cast<void*>(oldest))->close();
 }
 
 void ClusterConnections::close_listeners() { state_->links.close_listeners(); }

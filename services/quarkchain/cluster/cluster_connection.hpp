@@ -29,6 +29,9 @@ struct ClusterConnectionsOptions {
   std::function<bool(const Transport&)> always_welcome; // except these; null: no exception
   std::size_t newcomers_max = 256; // accepted and not identified; beyond it the oldest is closed
   std::size_t newcomers_per_host_max = 64; // of those, the ones of one host
+  std::size_t handshakes_max = 256; // in progress, of accepted connections (TLS); beyond it the oldest is closed
+  std::size_t handshakes_per_host_max = 64; // of those, the ones of one host
+  std::chrono::milliseconds handshake_deadline{5000}; // for all of one of those
   std::chrono::milliseconds connect_deadline{10000};
   Media media; // in addition to those of default_media() or instead of them
   LogSink log;
@@ -44,7 +47,8 @@ class ClusterConnections {
   ClusterConnections(const ClusterConnections&) = delete;
   ClusterConnections& operator=(const ClusterConnections&) = delete;
 
-  /// As Links::listen: `accepted` adopts a connection or drops it.
+  /// As Links::listen: `accepted` adopts a connection or drops it. Where a transport proves who is there, it hears of
+  /// those alone that have done so.
   std::string listen(std::string_view address, std::function<void(std::unique_ptr<Transport>)> accepted);
   /// Stops accepting; the addresses are free at once.
   void close_listeners();

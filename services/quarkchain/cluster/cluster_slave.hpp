@@ -20,8 +20,8 @@ struct ClusterSlaveOptions {
   std::shared_ptr<RpcServer> master_server; // serves the master; each of the three has its own opcodes
   std::shared_ptr<RpcServer> slave_server;
   std::shared_ptr<RpcServer> peer_server;
-  /// Hosts from which the master comes. Empty means what pyquarkchain does: the first connection is the master, also
-  /// when it is a port scanner.
+  /// Hosts from which the master comes. Empty means what pyquarkchain does: the first connection is the master, over
+  /// plain TCP also when it is a port scanner. Over TLS it is the first that has shown a trusted key.
   std::vector<std::string> master_hosts;
   /// After its loss the next connection (from one of master_hosts) is the master; otherwise the loss ends everything.
   bool waits_for_new_master = false;

@@ -1,6 +1,7 @@
 // The life of a slave's connections over real sockets: its master, its neighbours, its routes, and its end.
 #include "tests/services/quarkchain/tcp_slave.hpp"
 #include "tests/support/co_test_case.hpp"
+#include "transport/tls.hpp"
 
 #include <doctest/doctest.h>
 
@@ -362,5 +363,107 @@ CO_TEST_CASE("lifecycle: stopping serves nothing new and lets what runs end", ov
 }
 
 CO_TEST_CASE("lifecycle: stopping ends at its deadline", over_tcp) { return stops_in_two_phases(false); }
+
+// Over TLS.
+
+struct TlsSlave {
+  explicit TlsSlave(const Executor& executor, const TcpSlave::Tweak& tweak = {})
+      : slave(executor, "S0", [&](SlaveNodeOptions& options) {
+          options.address = "tls://127.0.0.1:0";
+          options.connections.media["tls"] = medium_of(of_slave, of_master);
+          if (tweak) tweak(options);
+        }) {}
+  static std::shared_ptr<Medium> medium_of(const IdentityKey& key, const IdentityKey& trusted) {
+    TrustOptions trust;
+    trust.pins.push_back(trusted.id());
+    return make_tls_medium(std::make_shared<Identity>(key, std::move(trust)));
+  }
+  /// Of the port below TLS.
+  std::string tcp_address() const { return "tcp" + slave.address.substr(3, slave.address.find('#') - 3); }
+  awaitable<std::unique_ptr<Transport>> dial_below() const {
+    const auto tcp = make_tcp_medium();
+    std::string address = tcp_address();
+    auto transport = co_await tcp->dial(std::move(address));
+    co_return transport;
+  }
+  awaitable<std::unique_ptr<Transport>> dial_with(const IdentityKey& key) const {
+    const auto tls = medium_of(key, of_slave);
+    auto transport = co_await tls->dial(slave.address);
+    co_return transport;
+  }
+  static awaitable<std::unique_ptr<FarEnd>> master_comes(TlsSlave* self) {
+    auto master = std::make_unique<FarEnd>(co_await self->dial_with(self->of_master), Framing::cluster);
+    co_await still_answers(master.get(), 1);
+    co_return master;
+  }
+
+  IdentityKey of_slave = IdentityKey::draw();
+  IdentityKey of_master = IdentityKey::draw();
+  TcpSlave slave;
+};
+
+/// Until the far side has closed; nothing that it says matters.
+awaitable<void> hears_end(Transport* transport) {
+  std::vector<std::byte> bytes(1000);
+  try {
+    for (std::size_t count = 1; count > 0;) count = co_await transport->read_some(bytes);
+  } catch (const boost::system::system_error&) {
+  }
+}
+
+CO_TEST_CASE("lifecycle: over TLS who shows no trusted key is no master, and leaves the slave waiting", over_tcp) {
+  TlsSlave place(co_await asio::this_coro::executor);
+  ClusterSlave& connections = place.slave.node->connections();
+
+  const auto plain = co_await place.dial_below();
+  const std::string request = "GET / HTTP/1.1\r\n\r\n";
+  const auto piece = as_bytes(request);
+  co_await plain->write(std::span(&piece, 1));
+  co_await hears_end(plain.get());
+  co_await until([&] { return bool(place.slave.log.has_line("does not speak TLS: it says an HTTP request")); });
+
+  (co_await place.dial_below())->close();
+  co_await until([&] { return bool(place.slave.log.has_line("closed the connection during the TLS handshake")); });
+
+  const IdentityKey of_nobody = IdentityKey::draw();
+  const auto stranger = co_await place.dial_with(of_nobody); // TLS 1.3: it hears later that its key was refused
+  co_await hears_end(stranger.get());
+  co_await until([&] {
+    return bool(place.slave.log.has_line("shows the key " + of_nobody.id().to_string() + ", which is not known here"));
+  });
+
+  const auto silent = co_await place.dial_below();
+  CHECK(connections.master() == nullptr);
+  CHECK_FALSE(connections.master_end().has_value());
+  const auto master = co_await TlsSlave::master_comes(&place);
+  CHECK(connections.master() != nullptr);
+  CHECK(place.slave.log.has_line("#" + place.of_master.id().to_string()));
+
+  const auto late = co_await place.dial_with(of_nobody);
+  co_await hears_end(late.get());
+  CHECK(connections.slaves().unidentified() == 0); // none of them was a slave either
+  co_await still_answers(master.get(), 2);
+  co_await place.slave.node->stop(Duration::zero()); // the silent one is still there
+}
+
+CO_TEST_CASE("lifecycle: silent connections over TLS are bounded, and none of them is the master", over_tcp) {
+  for (const auto deadline : {std::chrono::milliseconds(1h), std::chrono::milliseconds(50)}) {
+    TlsSlave place(co_await asio::this_coro::executor, [&](SlaveNodeOptions& options) {
+      if (deadline > 1min) options.connections.handshakes_max = 4;
+      options.connections.handshake_deadline = deadline;
+    });
+    std::vector<std::unique_ptr<Transport>> silent;
+    for (int count = 0; count < 10; ++count) silent.push_back(co_await place.dial_below());
+    const std::size_t gone = deadline > 1min ? 6 : 10; // at the limit the oldest, in time all
+    for (std::size_t at = 0; at < gone; ++at) co_await hears_end(silent[at].get());
+    co_await until([&] {
+      return bool(place.slave.log.has_line(deadline > 1min ? "it was silent, and handshakes_max is 4, 64 of one host"
+                                                           : "no TLS handshake within handshake_deadline 50 ms"));
+    });
+    CHECK_FALSE(place.slave.node->connections().master_end().has_value());
+    (void)co_await TlsSlave::master_comes(&place);
+    co_await place.slave.node->stop(Duration::zero());
+  }
+}
 
 } // namespace
