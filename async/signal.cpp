@@ -165,7 +165,13 @@ class WaiterOf final : public Waiter {
   WaiterOf(Signal& signal, Waiters& all, const Executor& executor, Resume resume)
       : Waiter(signal, all, executor), resume_(std::move(resume)) {
     auto slot = asio::get_associated_cancellation_slot(resume_);
-    if (slot.is_connected()) slot.template emplace<Cancel>(this);
+    if (!slot.is_connected()) return;
+    try {
+      slot.template emplace<Cancel>(this);
+    } catch (...) { // no memory
+      unlink();
+      throw;
+    }
   }
 
   void resume_now() override {

@@ -139,11 +139,14 @@ class Answering {
   bool has_room() const { return !failure_ && running_.size() < options_.calls_max; }
 
   static void start_waiting(const Pointer& self) {
+    const bool was_full = self->waiting_bytes_ >= read_ahead_bytes_max;
     while (self->has_room() && !self->waiting_.empty()) {
       Fragment request = std::move(self->waiting_.front().request);
       self->forget_waiting(self->waiting_parts_.lower_bound(request.part)); // those of one part are in order
       start(self, std::move(request));
     }
+    // Reading may stand behind this in the line of those that wait, and go on now.
+    if (was_full && self->waiting_bytes_ < read_ahead_bytes_max) self->changed_.notify_all();
   }
 
   /// A call that has been read and has not begun.

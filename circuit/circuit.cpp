@@ -330,6 +330,8 @@ void Circuit::reset(End reason) {
 
 void Circuit::refuse(error reason, std::string text) {
   require("refuse");
+  if (state_->opened_here) throw_misused("refuse", *state_, "this side opened it; reset it instead");
+  if (state_->owner) throw_misused("refuse", *state_, "a service works on it already; reset it instead");
   const std::shared_ptr<Trunk> trunk = std::move(trunk_);
   trunk->refuse(*std::exchange(state_, nullptr), reason, std::move(text));
 }

@@ -49,8 +49,8 @@ bool Closings::waits_for_others(const NativeCircuit& circuit) {
 std::string Closings::stalled_text(const NativeCircuit& circuit) const {
   const auto deadline = whole_.limits.stall_deadline.count();
   if (waits_for_others(circuit))
-    return fmt::format("the far side had no memory for it within three times stall_deadline {} ms, though it answers "
-                       "pings",
+    return fmt::format("what is queued had no share of the trunk's credit, or no memory at the far side, within three "
+                       "times stall_deadline {} ms, though the far side answers pings",
                        deadline);
   return fmt::format("{} within stall_deadline {} ms, though the far side answers pings",
                      circuit.sending.queued > 0 ? "nothing of it could be sent" : "no answer to the close", deadline);

@@ -5,7 +5,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <limits>
+#include <type_traits>
 #include <utility>
 
 namespace trunkline {
@@ -336,7 +339,7 @@ void NativeMachine::reset(TrunkCircuit& base, End reason) {
 void NativeMachine::reset_circuit(NativeCircuit& circuit, End reason) {
   if (circuit.ended) return;
   if (reason.clean()) reason = End(error::circuit_reset);
-  writer_.put_reset(circuit.id, reason);
+  writer_.put_reset(circuit, reason);
   if (circuit.opened_here && circuit.counters.fragments_received == 0) far_patience_.use();
   window_.drop_unread(circuit);
   end_circuit(circuit, std::move(reason));
@@ -548,6 +551,7 @@ void NativeMachine::feed(std::span<const std::byte> bytes, Instant at) {
 void NativeMachine::collect_events(std::vector<TrunkEvent>& into) {
   into.clear();
   into.swap(events);
+  deadline_is_nearer = false;
   circuits_.free_buried();
 }
 
@@ -667,8 +671,17 @@ std::optional<CircuitId> NativeMachine::parse_open(std::span<const std::byte> bo
   return message.circuit();
 }
 
+namespace {
+
+/// Of the numbers that `error` cannot hold, each is the largest: a reason without a name, and never none.
+error reason_of_number(std::uint32_t number) noexcept {
+  return static_cast<error>(std::min<std::uint32_t>(number, std::numeric_limits<std::underlying_type_t<error>>::max()));
+}
+
+} // namespace
+
 template <class Message> End NativeMachine::reason_in(const Message& message, error otherwise) const {
-  End reason(message.reason() ? static_cast<error>(message.reason()) : otherwise,
+  End reason(message.reason() ? reason_of_number(message.reason()) : otherwise,
              message.text().substr(0, limits.reason_bytes_max));
   reason.theirs = true;
   return reason;
@@ -977,7 +990,7 @@ void NativeMachine::on_drain(std::span<const std::byte> body) {
 void NativeMachine::on_goodbye(std::span<const std::byte> body) {
   wire::Goodbye message;
   if (!parse(message, body)) return;
-  const auto reason = static_cast<error>(message.reason());
+  const error reason = reason_of_number(message.reason());
   End cause = reason == error::none ? End() : End(reason, escape_markup(message.text(), limits.reason_bytes_max));
   farewell_.end();
   const bool broken = reason >= error::protocol_error && reason < error::fragment_too_large;

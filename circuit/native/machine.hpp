@@ -82,7 +82,7 @@ class NativeMachine final : public Machine, private Whole {
   void drain(Instant deadline, bool serve_late = false) override;
   void close(End reason) override;
 
-  bool has_events() const noexcept override { return !events.empty(); }
+  bool has_events() const noexcept override { return !events.empty() || deadline_is_nearer; }
   void collect_events(std::vector<TrunkEvent>& into) override;
   void collect_output(Output& into, std::size_t bytes_max, Instant now) override;
   void set_write_bytes(std::size_t bytes) override { writer_.set_direct_bytes_max(bytes); }

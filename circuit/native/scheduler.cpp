@@ -77,6 +77,7 @@ void Scheduler::share() {
     blocked_.pop_front();
     place(circuit);
   }
+  block_uncovered();
 }
 
 /// Not at once: there is something before it, or too little credit.
@@ -405,6 +406,7 @@ void Scheduler::add_credit(std::uint64_t bytes, std::uint64_t growth, NativeCirc
   if (completes && completes->sending.begun != 0) complete(*completes, static_cast<std::int64_t>(bytes));
   promise_more();
   unblock();
+  block_uncovered();
   passed_by_ = first && !blocked_.empty() && &blocked_.front() == first ? passed_by_ + 1 : 0;
 }
 

@@ -20,6 +20,7 @@ class Whole {
   Instant now{}; // of the last input
   TrunkCounters counters;
   std::vector<TrunkEvent> events; // not yet collected
+  bool deadline_is_nearer = false; // by what the application took; cleared as events are collected
 
   TrunkEvent& emit(TrunkEvent::Kind kind, NativeCircuit* circuit = nullptr) {
     return events.emplace_back(kind, circuit);

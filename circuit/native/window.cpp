@@ -109,7 +109,10 @@ void Window::consumed_enough(NativeCircuit& circuit, bool is_half, bool is_scarc
     grant_circuit(circuit);
   } else if (!circuit.ungranted.is_linked()) {
     ungranted_.push_back(circuit);
-    if (grant_at_ == Instant::max()) grant_at_ = whole_.now + grant_after;
+    if (grant_at_ == Instant::max()) {
+      grant_at_ = whole_.now + grant_after;
+      whole_.deadline_is_nearer = true; // whoever takes has no other reason to ask for it
+    }
   }
 }
 

@@ -132,12 +132,14 @@ void Writer::put_refuse(CircuitId id, error reason, const std::string& text, con
   put_control(FrameType::refuse, message);
 }
 
-void Writer::put_reset(CircuitId id, const End& reason) {
+void Writer::put_reset(const NativeCircuit& circuit, const End& reason) {
   wire::Reset& message = said_->reset;
-  message.set_circuit(id);
+  message.set_circuit(circuit.id);
   message.set_reason(static_cast<std::uint32_t>(reason_of(reason)));
   message.set_text(cut(reason.text));
+  const std::size_t answers_before = answers_bytes_;
   put_control(FrameType::reset, message);
+  if (circuit.opened_here) answers_bytes_ = answers_before; // nothing that the far side said has caused it
 }
 
 void Writer::put_credit(CircuitId id, std::uint64_t bytes, std::uint64_t growth, CircuitId completes) {

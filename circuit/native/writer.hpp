@@ -46,7 +46,7 @@ class Writer {
   void put_open(CircuitId id, const OpenRequest& request, bool wants_answer);
   void put_accept(CircuitId id, const PeerName& peer);
   void put_refuse(CircuitId id, error reason, const std::string& text, const std::string& existing);
-  void put_reset(CircuitId id, const End& reason);
+  void put_reset(const NativeCircuit& circuit, const End& reason);
   /// `growth` and `completes` are as proto/trunk.proto has them.
   void put_credit(CircuitId id, std::uint64_t bytes, std::uint64_t growth = 0, CircuitId completes = 0);
   void put_peer_ended(const PeerId& peer, const End& reason);

@@ -104,6 +104,9 @@ CO_TEST_CASE("misuse: waiting for what was never asked for, or twice, is an erro
   CHECK(unasked.starts_with("accepted on circuit " + std::to_string(near.id()) + ": it was opened without"));
   const std::string theirs = co_await words_of_failure(far.accepted());
   CHECK(theirs.starts_with("accepted on circuit " + std::to_string(far.id()) + ": the far side opened it"));
+  const std::string refused = co_await words_of_failure(at_once([&] { near.refuse(error::access_denied, "no"); }));
+  CHECK(refused.starts_with("refuse on circuit " + std::to_string(near.id()) + ": this side opened it"));
+  CHECK(near.is_open());
   const std::string unfinished = co_await words_of_failure(near.finish_acknowledged());
   CHECK(unfinished.starts_with("finish_acknowledged on circuit "));
 
@@ -122,6 +125,25 @@ CO_TEST_CASE("misuse: waiting for what was never asked for, or twice, is an erro
   CHECK(text == "answer"); // the one that waited has it
   const std::optional<Fragment> another = co_await near.receive();
   CHECK(test::text_of(another) == "another");
+}
+
+CO_TEST_CASE("misuse: a service that refuses the circuit that it works on hears so, and everything goes on", both_ways,
+             NodePair& pair) {
+  std::string words;
+  pair.there.serve("refuser", [&words](Circuit circuit) -> awaitable<void> {
+    words = co_await words_of_failure(at_once([&] { circuit.refuse(error::access_denied, "no"); }));
+    co_await circuit.send(Fragment(0, "still here"));
+    circuit.finish();
+  });
+  const auto me = pair.here.new_peer("asker");
+  Circuit circuit = me->join_or_start(pair.there_address, "refuser", std::nullopt);
+
+  const std::optional<Fragment> answer = co_await circuit.receive();
+
+  CHECK(test::text_of(answer) == "still here");
+  CHECK(words.starts_with("refuse on circuit " + std::to_string(circuit.id()) + ": a service works on it"));
+  const std::optional<Fragment> none = co_await circuit.receive();
+  CHECK_FALSE(none);
 }
 
 } // namespace

@@ -95,6 +95,38 @@ TEST_CASE("slow link: fragments of every size arrive, whatever one write is made
   }
 }
 
+/// Takes one fragment, and works for long before the next one.
+awaitable<void> take_slowly(Circuit circuit) {
+  for (;;) {
+    const std::optional<Fragment> fragment = co_await circuit.receive();
+    if (!fragment) break;
+    co_await sleep_for(12s);
+  }
+}
+
+awaitable<void> push_at_slow_reader(Node& here, Duration& waited) {
+  const auto me = here.new_peer("sender");
+  Circuit circuit = me->join_or_start("sim://beta", "slow", std::nullopt);
+  Clock& clock = Clock::of(co_await asio::this_coro::executor);
+  const TimePoint began = clock.now();
+  for (int i = 0; i < 4; ++i) co_await circuit.send(Fragment(1, Payload(std::string(64 * 1024, 'x'))));
+  waited = clock.now() - began;
+}
+
+TEST_CASE("slow reader: what it has taken is granted again within seconds, long before it takes the next") {
+  World world(1);
+  Node alpha(world.executor(), options_for(world, "alpha"));
+  Node beta(world.executor(), options_for(world, "beta"));
+  beta.serve("slow", take_slowly);
+  beta.listen("sim://beta");
+  Duration waited{};
+
+  world.run(push_at_slow_reader(alpha, waited));
+
+  CHECK(waited > 500ms); // a window takes three of them
+  CHECK(waited < 3s);
+}
+
 awaitable<void> send_only(Node& here, std::size_t fragments, std::size_t fragment_bytes) {
   const auto me = here.new_peer("sender");
   std::int64_t stored = 0;

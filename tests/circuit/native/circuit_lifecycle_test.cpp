@@ -493,6 +493,21 @@ TEST_CASE("circuit: a far end's reason of a later version is kept as a number") 
   CHECK(dialogue.circuit(1).end->text == "from the future");
 }
 
+TEST_CASE("circuit: a far end's reason that is beyond all numbers is unknown, and never a clean end") {
+  for (const unsigned reason : {65'535u, 65'536u, 65'537u, 0xffff'ffffu}) {
+    CAPTURE(reason);
+    Joined reset;
+    reset.hears(say::reset(1, reason, "from far beyond"));
+    REQUIRE(reset.circuit(1).end);
+    CHECK(reset.circuit(1).end->code.value() == 65'535);
+
+    Joined goodbye;
+    goodbye.hears(say::goodbye(reason, "from far beyond"));
+    REQUIRE(goodbye.closed());
+    CHECK(goodbye.end().code.value() == 65'535);
+  }
+}
+
 TEST_CASE("circuit: a text that explains an end is cut to reason_bytes_max on its way out") {
   const std::string text(10'000, 't');
 

@@ -413,7 +413,7 @@ TEST_CASE("trunk: a little credit for what is before a close begins the wait ane
   passes_answered(dialogue, 11s);
 
   CHECK(dialogue.events() == "ended 1: stalled");
-  CHECK(contains(dialogue.circuit(1).end->text, "no memory for it within three times stall_deadline 60000 ms"));
+  CHECK(contains(dialogue.circuit(1).end->text, "no memory at the far side, within three times stall_deadline 60000 ms"));
 }
 
 TEST_CASE("trunk: each of several closed circuits ends at its own deadline") {

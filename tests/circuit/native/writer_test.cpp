@@ -48,6 +48,29 @@ TEST_CASE("flow: a far side that makes us answer and reads no answer costs no mo
   CHECK(dialogue.state() == "too many control frames");
 }
 
+TEST_CASE("flow: what this side gives up of its own while nothing can be written is no answer to the far side (F34)") {
+  MachinePair pair(tiny_memory(), Limits());
+  MachinePair::Side& side = pair.dialler();
+  pair.pump();
+  side.clogged = true;
+  const std::string why(200, 'w');
+  const std::size_t bytes_max = tiny_memory().trunk_memory_bytes_max;
+
+  for (std::size_t said = 0; said < 2 * bytes_max; said += why.size()) {
+    OpenRequest request;
+    request.from = side.peer();
+    request.to_service = "store";
+    TrunkCircuit& circuit = *side.machine().open(request, std::nullopt, pair.now);
+    side.machine().reset(circuit, End(error::circuit_reset, why));
+    side.machine().release(circuit);
+  }
+  pair.answerer().machine().set_metadata(*pair.answerer().peer(), Metadata{{"still", "here"}});
+  pair.pump();
+
+  CHECK_FALSE(side.closed());
+  CHECK_FALSE(pair.answerer().closed());
+}
+
 TEST_CASE("flow: a fragment with a full chunk and metadata of any size arrives") {
   for (const std::size_t metadata : {0, 1, 100, 4000, 8100, 8180, 8186}) {
     for (const std::size_t payload :
