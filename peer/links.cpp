@@ -222,6 +222,8 @@ awaitable<void> Links::run_dialled(std::shared_ptr<Links> self, std::shared_ptr<
   } catch (const boost::system::system_error& thrown) {
     failure.text = text_of(thrown);
     if (explains_no_connection(thrown.code())) failure.code = thrown.code();
+  } catch (...) { // its circuits still have to hear that there is no connection
+    failure.text = words_of(std::current_exception());
   }
   if (transport && link->phase_ == Link::Phase::connecting) {
     self->set_connected(*link, *transport);

@@ -2,12 +2,14 @@
 
 #include "async/clock.hpp"
 #include "fragment/deadline.hpp"
+#include "fragment/quote.hpp"
 #include "peer/node_core.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <utility>
 
 namespace trunkline {
@@ -203,7 +205,14 @@ awaitable<void> Redialler::run_keeper(std::shared_ptr<NodeCore> core, std::strin
   const Waiting waiting(entry->waiting);
   while (entry->is_kept && core->phase() == NodeCore::Phase::running) {
     TimePoint until = TimePoint::max();
-    if (!core->trunks().find(address) && !self.dial_if_due(address, *entry)) until = entry->next_own_attempt;
+    try {
+      if (!core->trunks().find(address) && !self.dial_if_due(address, *entry)) until = entry->next_own_attempt;
+    } catch (...) { // of the program's dialect, or no memory: an attempt that failed
+      std::string words = words_of(std::current_exception());
+      core->log("keep", LogLevel::warning, fmt::format("{} cannot be dialled: {}", address, words));
+      self.add_failure(*entry, std::move(words));
+      until = entry->next_own_attempt;
+    }
     co_await self.changed(entry, until);
   }
   entry->has_keeper = false;

@@ -95,8 +95,7 @@ void Identity::reload() {
   authorities_ = std::move(authorities);
 }
 
-Judgement Identity::judge(const ShownCertificates& shown, Meeting meeting) {
-  meeting.own = id();
+Judgement Identity::judge(const ShownCertificates& shown, const Meeting& meeting) const {
   ShownKey key;
   const EVP_PKEY* const public_key = X509_get0_pubkey(shown.leaf);
   key.id = node_id_of_key(public_key);
@@ -111,15 +110,19 @@ Judgement Identity::judge(const ShownCertificates& shown, Meeting meeting) {
   if (judgement.code != error::none) return judgement;
   key.formerly = succession_of(shown.leaf, shown.all, std::chrono::system_clock::now());
   certify(shown, meeting, key);
-  judgement = trust_.judge(key, meeting);
-  if (judgement.is_new && judgement.code == error::none && on_stranger_) {
+  return trust_.judge(key, meeting);
+}
+
+Judgement Identity::remember(Judgement stranger, const Meeting& meeting) {
+  stranger = trust_.remember(std::move(stranger), meeting);
+  if (stranger.code == error::none && on_stranger_) {
     try {
-      on_stranger_(judgement.who, meeting.address);
+      on_stranger_(stranger.who, meeting.address);
     } catch (...) {
       // It hears of the stranger and decides nothing: that costs it this word.
     }
   }
-  return judgement;
+  return stranger;
 }
 
 void Identity::certify(const ShownCertificates& shown, const Meeting& meeting, ShownKey& key) const {

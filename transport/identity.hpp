@@ -41,7 +41,7 @@ class Identity {
   const IdentityKey& key() const noexcept { return key_; }
   const Trust& trust() const noexcept { return trust_; }
   /// Called with each stranger that is trusted from now on, and where it was met; a place to show the fingerprint.
-  /// Called inside of a handshake: it must not throw.
+  /// Called at the end of its handshake, which has proven that it holds the key: it must not throw.
   void on_stranger(std::function<void(const RemoteIdentity&, std::string_view where)> callback) {
     on_stranger_ = std::move(callback);
   }
@@ -51,7 +51,9 @@ class Identity {
   const std::shared_ptr<ssl_ctx_st>& context() const noexcept { return context_; }
   /// Whether the holder of these certificates is trusted on this connection. That it holds the key is for the handshake
   /// to prove.
-  Judgement judge(const ShownCertificates& shown, Meeting meeting);
+  Judgement judge(const ShownCertificates& shown, const Meeting& meeting) const;
+  /// The holder has proven the key, and was judged a stranger: it is trusted from now on, or refused after all.
+  Judgement remember(Judgement stranger, const Meeting& meeting);
 
  private:
   Identity(std::string key_file, IdentityKey key, TrustOptions trust);

@@ -209,7 +209,7 @@ void Names::State::run(std::shared_ptr<Lookup> lookup) {
     const SignalsBlocked blocked;
     std::thread(ask_all, shared_from_this(), lookup).detach(); // nothing can end it before the system answers
     ++running;
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) { // no thread, or no memory for one
     Answer failed;
     failed.failure = error_code(EAGAIN, boost::system::system_category());
     answer(*lookup, std::move(failed));

@@ -18,7 +18,8 @@ Newcomers::Who Newcomers::who_goes(std::string_view host, TimePoint now) const {
     const Entry* const own = oldest_of([&](const Entry& entry) { return entry.network == network; });
     if (now - own->came_at >= patience) return own->who;
   }
-  return entries_.size() < max_ ? nullptr : oldest_of_most()->who;
+  const Entry* const oldest = entries_.size() < max_ ? nullptr : oldest_of_most();
+  return oldest ? oldest->who : nullptr;
 }
 
 Newcomers::Who Newcomers::who_gives_way(std::string_view host, TimePoint now) const {

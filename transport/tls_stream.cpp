@@ -144,6 +144,7 @@ class TlsState : public std::enable_shared_from_this<TlsState> {
   Failure failure_now(int result);
   Failure failure_of_alert(int alert, const std::string& words) const;
   void set_secured();
+  Meeting meeting() const;
   std::string export_binding(std::string_view role) const;
   std::size_t decrypt(std::span<std::byte> into);
   void encrypt(Plaintext& plaintext);
@@ -160,7 +161,7 @@ class TlsState : public std::enable_shared_from_this<TlsState> {
   Signal phase_changed_;
   Failure judged_;  // why the far side's certificate or protocol was refused
   Failure failure_; // the first one: nothing more can be read, or written
-  RemoteIdentity far_;
+  Judgement far_;
   ChannelProof proof_;
 
   std::vector<std::byte> in_; // encrypted bytes that were read: from in_begin_ to in_end_
@@ -379,13 +380,9 @@ bool TlsState::judge(X509_STORE_CTX* shown) noexcept {
     certificates.leaf = X509_STORE_CTX_get0_cert(shown);
     const STACK_OF(X509)* const chain = X509_STORE_CTX_get0_untrusted(shown);
     for (int at = 0; at < sk_X509_num(chain); ++at) certificates.all.push_back(sk_X509_value(chain, at));
-    Meeting meeting;
-    meeting.dialled = side_.dialled;
-    meeting.address = far_end();
-    meeting.pin = side_.pin;
-    Judgement judgement = identity_->judge(certificates, std::move(meeting));
-    judged_ = {judgement.code, std::move(judgement.text)};
-    far_ = std::move(judgement.who);
+    Judgement judgement = identity_->judge(certificates, meeting());
+    judged_ = {judgement.code, judgement.text};
+    far_ = std::move(judgement);
     switch (judged_.code) {
       case error::none: X509_STORE_CTX_set_error(shown, X509_V_OK); return true;
       case error::unknown_key: return refuse(X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT); // unknown_ca
@@ -505,7 +502,21 @@ void TlsState::set_secured() {
   if (far_kind_ == FarKind::web) return;
   proof_.hello_ours = export_binding(side_.dialled ? "dialler" : "answerer");
   proof_.hello_theirs = export_binding(side_.dialled ? "answerer" : "dialler");
-  proof_.far = std::make_shared<const RemoteIdentity>(std::move(far_));
+  if (far_.is_new) { // only now has it proven that it holds the key
+    far_ = identity_->remember(std::move(far_), meeting());
+    failure_ = {far_.code, far_.text};
+    if (failure_) throw_failure();
+  }
+  proof_.far = std::make_shared<const RemoteIdentity>(std::move(far_.who));
+}
+
+Meeting TlsState::meeting() const {
+  Meeting meeting;
+  meeting.dialled = side_.dialled;
+  meeting.address = far_end();
+  meeting.pin = side_.pin;
+  meeting.own = identity_->id();
+  return meeting;
 }
 
 /// Equal on both ends of this connection, and unlike that of any other.

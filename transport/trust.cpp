@@ -41,6 +41,12 @@ bool is_at(const KnownNode& node, const std::string& address) {
   return node.addresses.empty() || std::ranges::find(node.addresses, address) != node.addresses.end();
 }
 
+void set_wrong(Judgement& judgement, const Meeting& meeting, const std::string& expected) {
+  judgement.code = error::wrong_key;
+  judgement.text =
+      fmt::format("{} shows the key {}, expected {}", meeting.address, judgement.who.id.to_string(), expected);
+}
+
 } // namespace
 
 Trust::Trust(TrustOptions options) : options_(std::move(options)) { reload(); }
@@ -49,7 +55,7 @@ void Trust::reload() {
   if (!options_.known_nodes_file.empty()) known_ = KnownNodes::load(options_.known_nodes_file);
 }
 
-Judgement Trust::judge(const ShownKey& shown, const Meeting& meeting) {
+Judgement Trust::judge(const ShownKey& shown, const Meeting& meeting) const {
   Judgement judgement;
   RemoteIdentity& who = judgement.who;
   who.id = shown.id;
@@ -61,8 +67,7 @@ Judgement Trust::judge(const ShownKey& shown, const Meeting& meeting) {
   if (known) who.name = known->name;
 
   const auto wrong = [&](const std::string& expected) {
-    judgement.code = error::wrong_key;
-    judgement.text = fmt::format("{} shows the key {}, expected {}", meeting.address, shown.id.to_string(), expected);
+    set_wrong(judgement, meeting, expected);
     return judgement;
   };
   if (shown.id == meeting.own) {
@@ -78,14 +83,14 @@ Judgement Trust::judge(const ShownKey& shown, const Meeting& meeting) {
   if (const auto there = meeting.dialled ? known_.at(meeting.address) : std::vector<const KnownNode*>();
       !there.empty()) {
     const auto is_meant = [&](const KnownNode* node) { return means(node->id); };
-    return pinned || std::ranges::any_of(there, is_meant) ? judgement : wrong(names_of(there));
+    return std::ranges::any_of(there, is_meant) ? judgement : wrong(names_of(there));
   }
   if (pinned || (known && (!meeting.dialled || is_at(*known, meeting.address)))) return judgement;
   if (meeting.dialled ? shown.certified_here : !shown.certified.empty()) return judgement;
   return judge_stranger(shown, meeting, std::move(judgement));
 }
 
-Judgement Trust::judge_stranger(const ShownKey& shown, const Meeting& meeting, Judgement judgement) {
+Judgement Trust::judge_stranger(const ShownKey& shown, const Meeting& meeting, Judgement judgement) const {
   if (options_.strangers == Strangers::refuse) {
     const KnownNode* const known = known_.find(shown.id);
     judgement.code = error::unknown_key;
@@ -96,22 +101,34 @@ Judgement Trust::judge_stranger(const ShownKey& shown, const Meeting& meeting, J
     return judgement;
   }
   judgement.is_new = true;
-  if (options_.strangers == Strangers::accept || options_.known_nodes_file.empty()) return judgement;
-  KnownNode node{shown.id, {}, {}};
+  return judgement;
+}
+
+Judgement Trust::remember(Judgement stranger, const Meeting& meeting) {
+  if (options_.strangers != Strangers::remember || options_.known_nodes_file.empty()) return stranger;
+  KnownNode node{stranger.who.id, {}, {}};
   if (meeting.dialled) node.addresses.push_back(meeting.address);
+  std::string expected; // what another process has met there meanwhile
   try {
     require_room(known_); // before the file is locked and read for nothing
     known_ = KnownNodes::change(options_.known_nodes_file, [&](KnownNodes& nodes) {
       known_ = nodes;
+      const auto there = meeting.dialled ? known_.at(meeting.address) : std::vector<const KnownNode*>();
+      if (!there.empty()) {
+        if (std::ranges::any_of(there, [&](const KnownNode* one) { return stranger.who.is(one->id); })) return;
+        expected = names_of(there);
+        throw std::runtime_error("another key is known there"); // the file stays as it is
+      }
       require_room(known_);
       nodes.trust(node);
     });
   } catch (const std::exception& failure) {
-    judgement.code = error::unknown_key;
-    judgement.text = fmt::format("{} shows the key {}, which cannot be remembered: {}", meeting.address,
-                                 shown.id.to_string(), text_of(failure));
+    stranger.code = error::unknown_key;
+    stranger.text = fmt::format("{} shows the key {}, which cannot be remembered: {}", meeting.address,
+                                stranger.who.id.to_string(), text_of(failure));
   }
-  return judgement;
+  if (!expected.empty()) set_wrong(stranger, meeting, expected);
+  return stranger;
 }
 
 } // namespace trunkline

@@ -28,7 +28,7 @@ struct TrustOptions {
   TrustOptions() = default;
 };
 
-/// What a far side has proven in a handshake.
+/// What a far side shows in a handshake, which goes on to prove that it holds the key.
 struct ShownKey {
   NodeId id;
   std::vector<NodeId> formerly;
@@ -62,11 +62,15 @@ class Trust {
   const TrustOptions& options() const noexcept { return options_; }
   const KnownNodes& known() const noexcept { return known_; }
 
-  /// With Strangers::remember it writes the known-nodes file; where that fails the stranger is not trusted.
-  Judgement judge(const ShownKey& shown, const Meeting& meeting);
+  /// Writes nothing: a key that is shown is not proven yet. A stranger that may be trusted is `is_new`.
+  Judgement judge(const ShownKey& shown, const Meeting& meeting) const;
+  /// To be called with the judgement of a stranger that has proven its key. With Strangers::remember it writes the
+  /// known-nodes file; where that fails, or where another process has met another key at that address meanwhile, the
+  /// judgement returned does not trust it.
+  Judgement remember(Judgement stranger, const Meeting& meeting);
 
  private:
-  Judgement judge_stranger(const ShownKey& shown, const Meeting& meeting, Judgement judgement);
+  Judgement judge_stranger(const ShownKey& shown, const Meeting& meeting, Judgement judgement) const;
 
   TrustOptions options_;
   KnownNodes known_;

@@ -9,7 +9,9 @@
 #include "transport/web_socket_transport.hpp"
 
 #include <boost/system/system_error.hpp>
+#include <fmt/format.h>
 
+#include <stdexcept>
 #include <utility>
 
 namespace trunkline {
@@ -118,10 +120,22 @@ class WebSocketMedium final : public Medium {
   std::shared_ptr<const Schemes> schemes_;
 };
 
+/// Zero would be no limit, or a port that serves nobody.
+void check(const WebSocketOptions& options) {
+  const auto at_least_1 = [](std::string_view name, std::size_t value) {
+    if (value == 0) throw std::invalid_argument(fmt::format("WebSocketOptions::{} is 0, expected at least 1", name));
+  };
+  at_least_1("message_bytes_max", options.message_bytes_max);
+  at_least_1("header_bytes_max", options.header_bytes_max);
+  at_least_1("visitors_max", options.visitors_max);
+  at_least_1("visitors_per_host_max", options.visitors_per_host_max);
+}
+
 } // namespace
 
 std::shared_ptr<Medium> make_web_socket_medium(WebSocketOptions options, std::shared_ptr<Medium> below,
                                                std::string_view scheme) {
+  check(options);
   return std::make_shared<WebSocketMedium>(std::move(options), std::move(below), scheme);
 }
 

@@ -113,6 +113,54 @@ TEST_CASE("trust: an address that is known has the keys that it is known for") {
   CHECK(trust.judge(key_of('c'), accepted()).code == error::none);
 }
 
+/// As a handshake does whose far side proves the key.
+Judgement prove(Trust& trust, const ShownKey& shown, const Meeting& meeting) {
+  Judgement judgement = trust.judge(shown, meeting);
+  return judgement.is_new ? trust.remember(std::move(judgement), meeting) : judgement;
+}
+
+TEST_CASE("trust: a pin of its own does not stand in for the key that is known at an address") {
+  const TemporaryDirectory directory;
+  TrustOptions options;
+  options.known_nodes_file = directory.write("known", id_of('a').to_string() + " - tls://h:1\n");
+  options.pins.push_back(id_of('b'));
+  const Trust trust(options);
+
+  CHECK(trust.judge(key_of('b'), dialled("tls://h:1")).code == error::wrong_key);
+  CHECK(trust.judge(key_of('b'), dialled("tls://h:2")).code == error::none);
+  CHECK(trust.judge(key_of('b'), accepted()).code == error::none);
+}
+
+TEST_CASE("trust: a stranger that only shows a key is not remembered") {
+  const TemporaryDirectory directory;
+  TrustOptions options;
+  options.known_nodes_file = directory / "known";
+  options.strangers = Strangers::remember;
+  Trust trust(options);
+
+  CHECK(trust.judge(key_of('a'), dialled("tls://h:1")).is_new);
+
+  CHECK(trust.known().nodes().empty());
+  CHECK(KnownNodes::load(directory / "known").nodes().empty());
+}
+
+TEST_CASE("trust: what another process has met at an address meanwhile is known there") {
+  const TemporaryDirectory directory;
+  TrustOptions options;
+  options.known_nodes_file = directory / "known";
+  options.strangers = Strangers::remember;
+  Trust here(options);
+  Trust there(options);
+  CHECK(prove(there, key_of('a'), dialled("tls://h:1")).code == error::none);
+  const std::string written = directory.read("known");
+
+  const Judgement other = prove(here, key_of('b'), dialled("tls://h:1"));
+  CHECK(other.code == error::wrong_key);
+  CHECK(other.text.find("expected " + id_of('a').to_string()) != std::string::npos);
+  CHECK(directory.read("known") == written);
+  CHECK(prove(here, key_of('a'), dialled("tls://h:1")).code == error::none);
+}
+
 TEST_CASE("trust: strangers are refused, remembered or accepted, as was asked for") {
   const TemporaryDirectory directory;
   TrustOptions options;
@@ -126,11 +174,11 @@ TEST_CASE("trust: strangers are refused, remembered or accepted, as was asked fo
 
   options.strangers = Strangers::remember;
   Trust remembering(options);
-  const Judgement first = remembering.judge(key_of('a'), dialled("tls://h:1"));
+  const Judgement first = prove(remembering, key_of('a'), dialled("tls://h:1"));
   CHECK(first.code == error::none);
   CHECK(first.is_new);
-  CHECK_FALSE(remembering.judge(key_of('a'), dialled("tls://h:1")).is_new);
-  CHECK(remembering.judge(key_of('b'), dialled("tls://h:1")).code == error::wrong_key);
+  CHECK_FALSE(prove(remembering, key_of('a'), dialled("tls://h:1")).is_new);
+  CHECK(prove(remembering, key_of('b'), dialled("tls://h:1")).code == error::wrong_key);
   CHECK(directory.read("known") == id_of('a').to_string() + " - tls://h:1\n");
 }
 
@@ -138,7 +186,8 @@ TEST_CASE("trust: a stranger that cannot be remembered is not trusted") {
   TrustOptions options;
   options.known_nodes_file = "/proc/no/such/place";
   options.strangers = Strangers::remember;
-  const Judgement judgement = Trust(options).judge(key_of('a'), accepted());
+  Trust trust(options);
+  const Judgement judgement = prove(trust, key_of('a'), accepted());
   CHECK(judgement.code == error::unknown_key);
   CHECK(judgement.text.find("cannot be remembered") != std::string::npos);
 }
@@ -160,15 +209,15 @@ TEST_CASE("trust: strangers are remembered up to a limit, which is named; then t
   Trust trust(options);
   Trust other(options); // of another process, which does not know yet what this one remembers
 
-  CHECK(trust.judge(key_of('a'), accepted()).code == error::none);
+  CHECK(prove(trust, key_of('a'), accepted()).code == error::none);
   const std::string full = directory.read("known");
   for (Trust* one : {&trust, &other}) {
-    const Judgement judgement = one->judge(key_of('b'), accepted());
+    const Judgement judgement = prove(*one, key_of('b'), accepted());
     CHECK(judgement.code == error::unknown_key);
     CHECK(judgement.text.find("remembered_nodes_max 4096") != std::string::npos);
   }
   CHECK(directory.read("known") == full);
-  CHECK(trust.judge(key_of('a'), accepted()).code == error::none);
+  CHECK(prove(trust, key_of('a'), accepted()).code == error::none);
   CHECK(Trust(options).known().nodes().size() == most);
 }
 
@@ -193,10 +242,10 @@ TEST_CASE("trust: a certificate of an authority is for the host that was dialled
   Trust trust;
   ShownKey certified = key_of('a');
   certified.certified = "shop.example";
-  CHECK(trust.judge(certified, accepted()).code == error::none);
-  CHECK(trust.judge(certified, dialled("tls://other.example:1")).code == error::unknown_key);
+  CHECK(prove(trust, certified, accepted()).code == error::none);
+  CHECK(prove(trust, certified, dialled("tls://other.example:1")).code == error::unknown_key);
   certified.certified_here = true;
-  CHECK(trust.judge(certified, dialled("tls://shop.example:1")).code == error::none);
+  CHECK(prove(trust, certified, dialled("tls://shop.example:1")).code == error::none);
 }
 
 TEST_CASE("trust: this node's own key on the far side is this node itself") {
