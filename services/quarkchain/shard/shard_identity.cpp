@@ -11,6 +11,7 @@ namespace trunkline::quarkchain {
 namespace {
 
 constexpr const char* schema = "1";
+constexpr const char* root_genesis = "root_genesis"; // databases that were made before it was kept have none
 
 std::string text(const std::optional<std::uint64_t>& number) { return number ? std::to_string(*number) : "none"; }
 
@@ -45,14 +46,16 @@ ShardIdentity::ShardIdentity(const QuarkChainConfig& config, const ShardConfig& 
   facts_.emplace_back("executor", executor.name());
   // The genesis on a root block without a name: what all geneses of this shard have in common.
   facts_.emplace_back("genesis", hash_of(genesis_minor_block(config, shard, RootBlockHeader()).header).hex());
+  facts_.emplace_back(root_genesis, hash_of(genesis_root_block(config.root.genesis).header).hex());
   facts_.emplace_back("rules", keccak256(bytes_of(rules_text(config, shard))).hex());
 }
 
 void ShardIdentity::check(const Store& store) const {
   if (!store.has(shard_keys::meta(facts_.front().first))) return;
   for (const auto& [name, expected] : facts_) {
-    const auto seen = store.get(shard_keys::meta(name)).value_or("nothing");
-    if (seen != expected)
+    const auto kept = store.get(shard_keys::meta(name));
+    if (!kept && name == root_genesis) continue;
+    if (const std::string seen = kept.value_or("nothing"); seen != expected)
       throw AnotherDatabase(
           fmt::format("the database of another shard: {}: expected {}, seen {}", name, expected, seen));
   }

@@ -208,6 +208,18 @@ TEST_CASE("shard: the database of other rules or another shard is refused, with 
   CHECK_THROWS_WITH_AS(ShardChain(other_genesis, store.get(), false), doctest::Contains("genesis: expected"),
                        AnotherDatabase);
   CHECK_THROWS_AS(ShardChain(other_rules, store.get(), false), AnotherDatabase);
+  // A network with the same shards on another root chain.
+  Settings other_root;
+  other_root.network = R"("ROOT": {"CONSENSUS_TYPE": "POW_SIMULATE", "CONSENSUS_CONFIG": {"TARGET_BLOCK_TIME": 10},
+                           "GENESIS": {"TIMESTAMP": 1556640000}, "POSW_CONFIG": {}})";
+  CHECK_THROWS_WITH_AS(ShardChain(other_root, store.get(), false), doctest::Contains("root_genesis: expected"),
+                       AnotherDatabase);
+  CHECK_NOTHROW(ShardChain({}, store.get(), false));
+
+  // One that was made before that was kept is taken as it is.
+  StoreBatch before;
+  before.erase("meta_root_genesis");
+  store->write(before);
   CHECK_NOTHROW(ShardChain({}, store.get(), false));
 }
 
