@@ -95,17 +95,17 @@ void add_limit_options(CLI::App& command, LimitOptions& options, const LimitTabl
       ->check(CLI::Validator(check_word, ""))
       ->group("Operating");
   for (const auto& [name, limit] : table.all()) {
-    const auto check = [check = limit.check, name = name](const std::string& value) {
+    const auto check = [parse = limit.check, key = name](const std::string& value) {
       try {
-        check(value);
+        parse(value);
       } catch (const std::invalid_argument& expected) { // CLI11 does not name what is in no help
-        return "--" + std::string(limit_prefix) + name + ": expected " + expected.what() + seen(value);
+        return "--" + std::string(limit_prefix) + key + ": expected " + expected.what() + seen(value);
       }
       return std::string();
     };
     command
         .add_option_function<std::string>("--" + std::string(limit_prefix) + name,
-                                          [&options, name = name](const std::string& value) { options.values[name] = value; })
+                                          [&options, key = name](const std::string& value) { options.values[key] = value; })
         ->default_str(limit.usual)
         ->check(CLI::Validator(check, ""))
         ->group(""); // of no help: docs/limits.md has them

@@ -72,8 +72,8 @@ void RunningConfiguration::read_again() {
       try {
         take(key, followed->second, setting);
       } catch (const std::exception& failure) {
-        const std::string where = setting ? fmt::format("{}:{}", options_.file, setting->line) : options_.file;
-        logger_->error("{}: {} stays as it was: {}", where, key, sync::printable_sentence(text_of(failure)));
+        const std::string line = setting ? fmt::format("{}:{}", options_.file, setting->line) : options_.file;
+        logger_->error("{}: {} stays as it was: {}", line, key, sync::printable_sentence(text_of(failure)));
         continue;
       }
       taken.push_back(key);
