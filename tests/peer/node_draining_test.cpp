@@ -1,5 +1,6 @@
 // Draining: no new circuits, those that run finish in peace, what is left at the deadline is reset, and then nothing is
 // left.
+#include "tests/peer/every_medium.hpp"
 #include "tests/peer/node_pair.hpp"
 #include "transport/sim/world.hpp"
 #include "tests/support/note_thrown.hpp"
@@ -15,7 +16,7 @@ awaitable<void> drain_and_note(Node& node, Duration deadline, std::shared_ptr<bo
   *done = true;
 }
 
-CO_TEST_CASE("node: draining refuses new circuits both ways and lets those that run finish", everywhere,
+CO_TEST_CASE("node: draining refuses new circuits both ways and lets those that run finish", over_media,
              NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());

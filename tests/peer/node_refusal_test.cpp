@@ -1,5 +1,6 @@
 // Opens that are refused: promptly, with a reason that says what would have worked, and to the harm of no other
 // circuit.
+#include "tests/peer/every_medium.hpp"
 #include "tests/peer/node_pair.hpp"
 #include "tests/support/co_test_case.hpp"
 
@@ -18,7 +19,7 @@ bool mentions(const End& end, std::string_view text) {
   return end.text.find(text) != std::string::npos;
 }
 
-CO_TEST_CASE("node: an unknown service is refused with a list of what is served, and the trunk lives on", everywhere,
+CO_TEST_CASE("node: an unknown service is refused with a list of what is served, and the trunk lives on", over_media,
              NodePair& pair) {
   Keeper keeper;
   pair.there.register_service("store", keeper.service());
