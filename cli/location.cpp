@@ -117,7 +117,7 @@ Location parse_location(std::string_view text, const RemoteShell& shell) {
     return location;
   }
   if (!medium)
-    throw UsageError("scheme of \"" + sync::printable(text) + "\" is neither that of " + forms_of(media, "nor"));
+    throw UsageError("scheme of \"" + sync::printable(text) + "\" is neither that of " + location_forms("nor"));
   const std::size_t slash = text.find('/', mark + 3);
   location.address = text.substr(0, slash);
   // These throw what is wrong with it.
@@ -136,11 +136,11 @@ std::string parse_address(const std::string& word) {
   return location.address;
 }
 
-std::string location_forms() {
+std::string location_forms(std::string_view conjunction) {
   std::string text = "ssh://[user@]host[:port]/path";
   const Media media = default_media();
   for (const auto& [scheme, medium] : media) {
-    if (!text.empty()) text += " or ";
+    text += ' ' + std::string(conjunction) + ' ';
     text += std::string(medium->form()) + (medium->has_hosts() ? "/path" : "!/path");
   }
   return text;
@@ -149,9 +149,12 @@ std::string location_forms() {
 std::string address_forms(std::string_view conjunction) { return forms_of(default_media(), conjunction); }
 
 void check_listen_address(std::string_view address, bool insecure) {
+  const Media media = default_media();
+  if (address.find("://") != std::string_view::npos && !find_medium(media, address))
+    throw UsageError("scheme of \"" + sync::printable(address) + "\" is neither that of " + forms_of(media, "nor"));
   if (!parse_location(address).is_remote())
     throw UsageError("address \"" + std::string(address) + "\" is neither " + address_forms("nor"));
-  if (!insecure && is_exposed(default_media(), address))
+  if (!insecure && is_exposed(media, address))
     throw UsageError("\"" + std::string(address) + "\" can be reached from other machines, and nothing is encrypted: use " +
                      encrypted_forms() + " or 127.0.0.1, or allow it with --insecure");
 }

@@ -32,7 +32,7 @@ Location parse_location(std::string_view text, const RemoteShell& shell = {});
 std::string parse_address(const std::string& word);
 
 /// How locations on other nodes are written: "tcp://host:port/path or tls://host:port/path or unix:/path!/path".
-std::string location_forms();
+std::string location_forms(std::string_view conjunction = "or");
 /// How the addresses of nodes are written: "tcp://host:port or unix:/path".
 std::string address_forms(std::string_view conjunction = "or");
 

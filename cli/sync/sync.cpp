@@ -108,7 +108,9 @@ NodeOptions quiet_node(const Run& run, std::string name, const std::shared_ptr<M
     if (!location->command.empty())
       programs->add_command(location->address.substr(location->address.find(':') + 1), location->command);
   options.media.emplace(programs->scheme(), programs);
-  options.log = [output = run.output.get()](LogLevel, std::string_view line) { output->log(std::string(line)); };
+  options.log = [output = run.output.get()](LogLevel level, std::string_view line) {
+    output->log(level, std::string(line));
+  };
   return options;
 }
 
@@ -599,7 +601,10 @@ Command add_sync(CLI::App& program) {
       ->add_flag("--stats", options->style.stats,
                  "Numbers of all kinds, with the bytes on the wire, before the summary")
       ->group(group_output);
-  command->add_flag("-v,--verbose", options->style.verbose, "Name everything that is done")->group(group_output);
+  command
+      ->add_flag("-v,--verbose", options->style.verbose,
+                 "Name everything that is done; -vv: what connections do, too, -vvv: all of it")
+      ->group(group_output);
   add_identity_options(*command, options->identity, key_of_dialling);
   add_insecure_option(*command, options->identity);
   command->footer(

@@ -205,7 +205,7 @@ void SyncOutput::note(const sync::Note& note) {
   } else if (const std::string letters = style_.itemize ? letters_of(note, style_.pushes) : std::string();
              !letters.empty()) {
     if (!style_.quiet) print(out_, itemized(note, letters));
-  } else if (style_.verbose || style_.dry_run || note.kind == sync::Note::Kind::skipped) {
+  } else if (style_.verbose > 0 || style_.dry_run || note.kind == sync::Note::Kind::skipped) {
     if (!style_.quiet) print(out_, line_of(note));
   }
 }
@@ -220,8 +220,9 @@ void SyncOutput::note_json(const sync::Note& note) {
   print_json(line.take());
 }
 
-void SyncOutput::log(const std::string& line) {
-  if (style_.verbose) print(err_, sync::printable_sentence(line));
+void SyncOutput::log(LogLevel level, const std::string& line) {
+  const int asked = level == LogLevel::debug ? 3 : 2;
+  if (style_.verbose >= asked) print(err_, sync::printable_sentence(line));
 }
 
 void SyncOutput::failure(std::exception_ptr failure) { this->failure(cli::line_of(std::move(failure))); }

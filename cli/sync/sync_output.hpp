@@ -3,6 +3,7 @@
 
 #include "cli/exit_code.hpp"
 #include "cli/sync/progress_line.hpp"
+#include "fragment/log.hpp"
 #include "services/sync/report.hpp"
 
 #include <chrono>
@@ -20,7 +21,7 @@ class SyncOutput {
   struct Style {
     bool json = false;
     bool quiet = false;
-    bool verbose = false;
+    int verbose = 0; // 1: names what is done; 2: the node's log too; 3: with its debug lines
     bool dry_run = false;
     bool itemize = false;
     bool stats = false;
@@ -39,8 +40,8 @@ class SyncOutput {
   void note(const sync::Note& note);
   /// Everything that is said about files goes there, too, each line with its time. Errors: sync::FileError.
   void log_into(const std::string& path);
-  /// A line for people in the middle of it all.
-  void log(const std::string& line);
+  /// A line of the nodes, which is for those who look for trouble with connections.
+  void log(LogLevel level, const std::string& line);
   void failure(std::exception_ptr failure);
   void failure(const std::string& line);
   /// What the notes so far come to, for a sync that ended before it was done.

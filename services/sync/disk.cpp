@@ -23,7 +23,7 @@ namespace {
 /// What openat2 does with no_way_out, for where it is not to be had: under systemd's RestrictSUIDSGID=, which DynamicUser=
 /// implies, it is answered with ENOSYS. One component after the other, none of them followed and none of them "..", so
 /// there is no way out either.
-int open_by_components(int directory, const std::string& path, std::uint64_t flags, mode_t mode) {
+int open_by_components(int directory, const std::string& path, std::uint64_t flags) {
   if (path.starts_with('/')) return -EXDEV;
   Fd beneath;
   for (std::size_t begin = 0;;) {
@@ -33,7 +33,7 @@ int open_by_components(int directory, const std::string& path, std::uint64_t fla
     const bool is_last = end == path.size();
     const int at = beneath ? beneath.number() : directory;
     const int how = is_last ? static_cast<int>(flags) : O_PATH | O_DIRECTORY;
-    const int fd = ::openat(at, name.c_str(), how | O_NOFOLLOW | O_CLOEXEC, is_last ? mode : 0);
+    const int fd = ::openat(at, name.c_str(), how | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == EINTR) continue;
     if (fd < 0) {
       const int error = errno;
@@ -49,17 +49,25 @@ int open_by_components(int directory, const std::string& path, std::uint64_t fla
 
 constexpr std::uint64_t no_way_out = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 
-int open_at(int directory, const std::string& name, std::uint64_t flags, mode_t mode, std::uint64_t resolve) {
+int open_at(int directory, const std::string& name, std::uint64_t flags, std::uint64_t resolve) {
   open_how how{};
   how.flags = flags | O_CLOEXEC;
-  how.mode = mode;
   how.resolve = resolve;
   for (;;) {
     const long fd = ::syscall(SYS_openat2, directory, name.c_str(), &how, sizeof how);
     if (fd >= 0) return static_cast<int>(fd);
-    if (errno == ENOSYS) return open_by_components(directory, name, flags, static_cast<mode_t>(how.mode));
+    if (errno == ENOSYS) return open_by_components(directory, name, flags);
     // EAGAIN: something was renamed meanwhile and the kernel could not tell whether the path stays beneath.
     if (errno != EINTR && errno != EAGAIN) return -errno;
+  }
+}
+
+/// One component, which nothing has to be resolved for.
+int open_one(int directory, const std::string& name, int flags, mode_t mode = 0) {
+  for (;;) {
+    const int fd = ::openat(directory, name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd >= 0) return fd;
+    if (errno != EINTR) return -errno;
   }
 }
 
@@ -123,17 +131,6 @@ bool FileError::is_gone() const noexcept {
   return std::find(std::begin(gone), std::end(gone), error_number_) != std::end(gone);
 }
 
-std::uint64_t Status::stamp() const noexcept {
-  std::uint64_t mixed = 0;
-  for (const std::uint64_t part : {size, static_cast<std::uint64_t>(mtime.seconds), std::uint64_t{mtime.nanoseconds},
-                                   static_cast<std::uint64_t>(ctime.seconds), std::uint64_t{ctime.nanoseconds},
-                                   static_cast<std::uint64_t>(inode)}) {
-    mixed = (mixed ^ part) * 0x9E3779B97F4A7C15u;
-    mixed ^= mixed >> 32;
-  }
-  return mixed;
-}
-
 Fd::~Fd() {
   if (number_ >= 0) ::close(number_);
 }
@@ -145,29 +142,28 @@ int Disk::open_start(const std::string& path) {
 
 int Disk::open_beneath(int directory, const std::string& path) {
   if (const int error = before(DiskCall::open, path)) return -error;
-  return open_at(directory, path, O_RDONLY | O_DIRECTORY, 0, no_way_out);
+  return open_at(directory, path, O_RDONLY | O_DIRECTORY, no_way_out);
 }
 
 int Disk::open_file(int directory, const std::string& name) {
   if (const int error = before(DiskCall::open, name)) return -error;
-  const int fd = open_at(directory, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, 0, no_way_out);
-  return fd;
+  return open_one(directory, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 }
 
 int Disk::create_file(int directory, const std::string& name, mode_t mode) {
   if (const int error = before(DiskCall::create, name)) return -error;
-  return open_at(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode, no_way_out);
+  return open_one(directory, name, O_WRONLY | O_CREAT | O_EXCL, mode);
 }
 
 int Disk::open_to_change(int directory, const std::string& name) {
   if (const int error = before(DiskCall::open, name)) return -error;
-  return open_at(directory, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY, 0, no_way_out);
+  return open_one(directory, name, O_RDWR | O_NONBLOCK | O_NOCTTY);
 }
 
 int Disk::list(int directory, std::vector<std::string>& into) {
   if (const int error = before(DiskCall::list, {})) return -error;
   // A descriptor of its own: the position of a listing belongs to the open directory.
-  const int fd = open_at(directory, ".", O_RDONLY | O_DIRECTORY, 0, no_way_out);
+  const int fd = open_one(directory, ".", O_RDONLY | O_DIRECTORY);
   if (fd < 0) return fd;
   DIR* const stream = ::fdopendir(fd);
   if (!stream) {
@@ -282,6 +278,15 @@ ssize_t Disk::read(int fd, std::span<std::byte> into, std::uint64_t offset) {
     done += static_cast<std::size_t>(count);
   }
   return static_cast<ssize_t>(done);
+}
+
+ssize_t Disk::read_once(int fd, std::span<std::byte> into) {
+  if (const int error = before(DiskCall::read, {})) return -error;
+  for (;;) {
+    const ssize_t count = ::pread(fd, into.data(), into.size(), 0);
+    if (count >= 0) return count;
+    if (errno != EINTR) return -errno;
+  }
 }
 
 int Disk::write(int fd, std::span<const std::byte> bytes, std::uint64_t offset) {

@@ -87,8 +87,6 @@ struct Status {
   bool same_content(const Status& other) const noexcept {
     return size == other.size && mtime == other.mtime && ctime == other.ctime && inode == other.inode;
   }
-  /// The same in eight bytes, for when there are many: as good as equal only where `same_content` is true.
-  std::uint64_t stamp() const noexcept;
 };
 
 enum class DiskCall : std::uint8_t {
@@ -147,6 +145,8 @@ class Disk {
   /// A device, a fifo or a socket.
   int make_special(int directory, const std::string& name, mode_t mode, dev_t device);
   ssize_t read(int fd, std::span<std::byte> into, std::uint64_t offset);
+  /// The beginning, in one call: less than `into` takes, also where more would come.
+  ssize_t read_once(int fd, std::span<std::byte> into);
   /// Writes all of it.
   int write(int fd, std::span<const std::byte> bytes, std::uint64_t offset);
   /// Where data begins at or after an offset; -ENXIO when only a hole follows.

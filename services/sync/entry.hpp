@@ -20,7 +20,6 @@ struct Entry {
   std::string path; // empty only for the directory that is synced itself
   EntryType type = EntryType::file;
   std::uint64_t size = 0; // of a file
-  std::uint64_t stamp = 0; // of a file that is here: see Status
   FileTime mtime;
   std::uint32_t mode = 0; // permissions only; nothing for a symlink
   std::string target;     // of a symlink

@@ -50,7 +50,6 @@ void Fetch::compare(std::size_t index, const Entry* here) {
   of_.wants.expect(index);
   Compared compared;
   compared.index = index;
-  compared.stamp = here->stamp;
   compared.source = source_of(of_.listing.entry(index), here);
   to_compare_.push_back(std::move(compared));
   to_compare_grown_.notify_one();
@@ -85,7 +84,7 @@ std::deque<Fetch::Compared> Fetch::take_small_ones(SmallFilesDigesting& digestin
     try {
       std::shared_ptr<Directory> directory = of_.tree->root().directory(parent_of(entry.path));
       if (!digesting.has_room_for(*directory, entry.size)) break;
-      digesting.add(std::move(directory), std::string(name_of(entry.path)), entry.size, to_compare_.front().stamp);
+      digesting.add(std::move(directory), std::string(name_of(entry.path)), entry.size);
     } catch (const FileError&) {
       break;
     }

@@ -109,7 +109,6 @@ class Fetch {
   /// A file here whose digest is to be made, for it may be the same there.
   struct Compared {
     std::size_t index = 0;
-    std::uint64_t stamp = 0; // of the file as it was seen
     std::optional<Source> source; // where the file turns out to be unreadable
   };
 

@@ -58,8 +58,7 @@ bool SmallFilesDigesting::has_room_for(const Directory& directory, std::uint64_t
   return files_.size() < files_max && bytes_ + size <= bytes_max && (!is_new || directories_count_ < directories_max);
 }
 
-void SmallFilesDigesting::add(std::shared_ptr<Directory> directory, std::string name, std::uint64_t size,
-                              std::uint64_t stamp) {
+void SmallFilesDigesting::add(std::shared_ptr<Directory> directory, std::string name, std::uint64_t size) {
   if (files_.empty() || files_.back().directory != directory) ++directories_count_;
   bytes_ += size;
   size_max_ = std::max(size_max_, size);
@@ -67,7 +66,6 @@ void SmallFilesDigesting::add(std::shared_ptr<Directory> directory, std::string 
   file.directory = std::move(directory);
   file.name = std::move(name);
   file.size = size;
-  file.stamp = stamp;
 }
 
 bool SmallFilesDigesting::step(std::size_t bytes_wanted) {
@@ -87,18 +85,12 @@ bool SmallFilesDigesting::step(std::size_t bytes_wanted) {
 
 void SmallFilesDigesting::digest(DigestedFile& file) {
   const Directory& directory = *file.directory;
-  const auto fail_below_zero = [&](long returned) {
-    if (returned < 0) throw FileError("read", join(directory.path(), file.name), static_cast<int>(-returned));
-  };
   const Fd fd = directory.open_unseen(file.name);
-  buffer_.resize(size_max_);
-  const std::span<std::byte> bytes = std::span(buffer_).first(file.size);
-  const ssize_t count = bytes.empty() ? 0 : directory.disk().read(fd.number(), bytes, 0);
-  fail_below_zero(count);
-  Status now;
-  fail_below_zero(directory.disk().status(fd.number(), now));
-  file.made.unchanged = now.is_file() && now.stamp() == file.stamp && static_cast<std::size_t>(count) == bytes.size();
-  if (file.made.unchanged) file.made.digest = Digest::of(bytes, seed_);
+  buffer_.resize(size_max_ + 1);
+  const ssize_t count = directory.disk().read_once(fd.number(), std::span(buffer_).first(file.size + 1));
+  if (count < 0) throw FileError("read", join(directory.path(), file.name), static_cast<int>(-count));
+  file.made.unchanged = static_cast<std::uint64_t>(count) == file.size;
+  if (file.made.unchanged) file.made.digest = Digest::of(std::span(buffer_).first(file.size), seed_);
 }
 
 awaitable<void> make_digests(std::shared_ptr<Budgets> budgets, std::shared_ptr<DigestWork> work,

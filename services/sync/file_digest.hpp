@@ -21,33 +21,33 @@ namespace trunkline::sync {
 
 struct FileDigest {
   Digest digest;
-  bool unchanged = false; // nobody wrote to it meanwhile; otherwise the digest is of nothing that ever was
+  bool unchanged = false; // otherwise there is no digest, or one of nothing that ever was
 };
 
 /// One of many files that are small, and what comes of it.
 struct DigestedFile {
   std::shared_ptr<Directory> directory;
   std::string name;
-  std::uint64_t size = 0;  // <= SmallFilesDigesting::file_bytes_max
-  std::uint64_t stamp = 0; // as the file was seen, see Status
+  std::uint64_t size = 0; // that it had when it was seen, <= SmallFilesDigesting::file_bytes_max
   FileDigest made;
   std::optional<FileError> failure; // nothing was made
 };
 
 /// Digests of small files, one after another: what each of them takes beside being read and digested is most of what it
-/// takes. A file that is not as it was seen is not looked at again: its digest is of nothing that ever was.
+/// takes. Each is read at once, with a byte more than its size, and nobody asks for its status: a file that has another
+/// size is not `unchanged`, and one that was rewritten has the digest of what is in it now.
 class SmallFilesDigesting final : public DigestWork {
  public:
   static constexpr std::uint64_t file_bytes_max = 128 * 1024;
-  static constexpr std::size_t files_max = 64;
-  static constexpr std::uint64_t bytes_max = 1 << 20;
+  static constexpr std::size_t files_max = 256;
+  static constexpr std::uint64_t bytes_max = 4 << 20;
   static constexpr std::size_t directories_max = 8; // which stay open as long
 
   explicit SmallFilesDigesting(std::uint64_t seed) : seed_(seed) {}
 
   /// Whether one more fits.
   bool has_room_for(const Directory& directory, std::uint64_t size) const noexcept;
-  void add(std::shared_ptr<Directory> directory, std::string name, std::uint64_t size, std::uint64_t stamp);
+  void add(std::shared_ptr<Directory> directory, std::string name, std::uint64_t size);
   bool step(std::size_t bytes_max) override;
   /// In the order in which they were added; after the last step each has what came of it.
   const std::vector<DigestedFile>& files() const noexcept { return files_; }

@@ -41,7 +41,6 @@ constexpr Duration pause_between_attempts = std::chrono::milliseconds(2);
 struct Listed {
   std::string path;
   std::uint64_t size = 0;
-  std::uint64_t stamp = 0; // as it was listed, see Status
   bool wanted = false;   // content
   bool compared = false; // digest only
   bool may_fail = false; // what the Taker has of it may turn out to be something else
@@ -211,7 +210,6 @@ awaitable<void> give_listing(GivingPointer giving) {
       if (entry->type == EntryType::file) {
         Listed listed;
         listed.size = entry->size;
-        listed.stamp = entry->stamp;
         listed.path = entry->path;
         const auto file = giving->files.emplace_hint(giving->files.end(), giving->listed_count, std::move(listed));
         giving->share.add(sizeof *file + file->second.path.size());
@@ -356,7 +354,7 @@ std::vector<Wanted> take_small_ones(Giving& giving, SmallFilesDigesting& digesti
       std::shared_ptr<Directory> directory = giving.source.root->directory(parent_of(listed.path));
       const bool is_another_seed = !taken.empty() && taken.front().seed != next.seed;
       if (is_another_seed || !digesting.has_room_for(*directory, listed.size)) break;
-      digesting.add(std::move(directory), std::string(name_of(listed.path)), listed.size, listed.stamp);
+      digesting.add(std::move(directory), std::string(name_of(listed.path)), listed.size);
     } catch (const FileError&) {
       break;
     }

@@ -45,7 +45,7 @@ class Directory {
 
   /// A regular file for reading; anything else fails with not_a_file.
   Fd open_file(const std::string& name, Status& status) const;
-  /// The same unseen: what is read counts only when a later status is that of the file that was meant.
+  /// The same of what was a regular file when it was seen, and may be something else by now.
   Fd open_unseen(const std::string& name) const;
   /// The same for changing what is in it; nothing when there is none of this name.
   std::optional<Fd> open_to_change(const std::string& name) const;

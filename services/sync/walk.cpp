@@ -39,7 +39,6 @@ Entry to_entry(std::string path, const Status& status) {
     if (S_ISCHR(status.mode) || S_ISBLK(status.mode)) entry.device = status.special_device;
   } else {
     entry.size = status.size;
-    entry.stamp = status.stamp();
   }
   return entry;
 }

@@ -80,7 +80,7 @@ void WantList::look_again(std::function<bool(std::size_t)> is_there, std::functi
 }
 
 bool WantList::may_ask(const Queued& queued) {
-  if (!key_) return true;
+  if (!key_ || queued.ours) return true; // what is compared will most likely not come
   std::string key = key_(queued.index);
   if (!budgets_->claims.claim(key)) return impatient_;
   claimed_.emplace(queued.index, std::move(key));

@@ -42,6 +42,7 @@ TEST_CASE("location: an address is there, everything else is a path here") {
   }
   CHECK_THROWS_AS(parse_location(""), UsageError);
   CHECK_THROWS_AS(parse_location("unix:"), UsageError);
+  CHECK_THROWS_WITH_AS(parse_location("rsync://host/x"), doctest::Contains("ssh://[user@]host[:port]/path"), UsageError);
   CHECK_THROWS_AS(parse_location("ftp://host:21/x"), UsageError);
   CHECK_THROWS_AS(parse_location("tcp://host/x"), boost::system::system_error);
   CHECK_THROWS_AS(parse_location("tcp://host:port/x"), boost::system::system_error);

@@ -371,6 +371,9 @@ def test_what_other_programs_read_as_another_machine_is_refused(here):
     for place in ("backuphost:photos", "tcp:127.0.0.1:7000", "me@host:/data", "host::module", "[::1]:x", "SSH://host/x"):
         expect(run("sync", "from", place, cwd=here), USAGE, "tcp://host:port/path or tls://host:port/path or unix:/path!/path")
         expect(run("sync", place, "from", cwd=here), USAGE, "tcp://host:port/path or tls://host:port/path or unix:/path!/path")
+    for place in ("rsync://host/module", "sftp://host/x"):
+        expect(run("sync", "from", place, cwd=here), USAGE, "is neither that of ssh://[user@]host[:port]/path nor tcp://host:port/path")
+        expect(run("sync", place, "to", cwd=here), USAGE, "is neither that of ssh://[user@]host[:port]/path nor tcp://host:port/path")
     assert picture(here) == before
     expect(run("sync", "from", "./odd:name", cwd=here), EQUAL)
     assert os.listdir(f"{here}/odd:name") == ["f"]
@@ -643,10 +646,11 @@ def test_results_that_cannot_be_written_are_trouble(here):
 def test_quiet_says_nothing_and_verbose_names_everything(here):
     tree(f"{here}/from", 5)
     assert expect(run("sync", "--quiet", f"{here}/from", f"{here}/a"), EQUAL).stdout == b""
-    result = run("sync", "--verbose", f"{here}/from", f"{here}/b")
+    result = expect(run("sync", "--verbose", f"{here}/from", f"{here}/b"), EQUAL)
     for line in ("sent large", "made empty dir/", "linked link -> ../no/where", r"sent with space/new\nline", r"sent \xff\xfe not utf-8"):
         assert f"{line}\n".encode() in result.stdout, (line, result.stdout)
     assert b"\r" not in result.stdout and b"\x1b" not in result.stdout
+    assert b"mem://" in run("sync", "-vvv", f"{here}/from", f"{here}/c").stderr, "what connections do has to be asked for"
 
 
 # --- trouble

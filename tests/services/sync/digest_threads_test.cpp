@@ -10,6 +10,7 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
@@ -101,38 +102,48 @@ TEST_CASE("small digests: a handful has the digests that are made one by one, an
   scratch.write("e/written", "written");
   scratch.write("e/gone", "gone");
   scratch.write("e/shorter", "shorter");
+  scratch.write("e/longer", "long");
+  scratch.write("e/pipe", "pipe");
   const std::shared_ptr<Root> root = Root::open(scratch.path());
   for (const auto& budgets : {budgets_with(nullptr), budgets_with(std::make_shared<DigestThreads>(2))}) {
     const auto small = std::make_shared<SmallFilesDigesting>(seed);
-    for (const std::string path : {"d/empty", "d/one", "e/two", "e/written", "e/gone", "e/shorter"}) {
+    for (const std::string path : {"d/empty", "d/one", "e/two", "e/written", "e/gone", "e/shorter", "e/longer", "e/pipe"}) {
       const std::shared_ptr<Directory> at = root->directory(path.substr(0, 1));
       const std::optional<Status> status = at->status(path.substr(2));
       REQUIRE(status);
       REQUIRE(small->has_room_for(*at, status->size));
-      small->add(at, path.substr(2), status->size, status->stamp());
+      small->add(at, path.substr(2), status->size);
     }
     scratch.write("e/written", "WRITTEN");
-    scratch.set_mtime("e/written", 1000);
+    scratch.write("e/longer", "longer");
     scratch.remove("e/gone");
     scratch.write("e/shorter", "");
+    scratch.remove("e/pipe");
+    REQUIRE(::mkfifo(scratch.path("e/pipe").c_str(), 0600) == 0);
 
     run_coroutine(make_digests(budgets, small, std::make_shared<Progress>()));
 
     const std::vector<DigestedFile>& files = small->files();
-    REQUIRE(files.size() == 6);
-    for (int i = 0; i < 3; ++i) {
+    REQUIRE(files.size() == 8);
+    for (int i = 0; i < 4; ++i) {
       CHECK(files[i].made.unchanged);
       const FileDigest alone = run_coroutine(
           digest_file(budgets, files[i].directory, files[i].name, std::make_shared<Progress>(), seed));
       CHECK(files[i].made.digest == alone.digest);
     }
-    CHECK(!files[3].made.unchanged);
-    CHECK(!files[3].failure);
     REQUIRE(files[4].failure);
     CHECK(files[4].failure->is_gone());
     CHECK(!files[5].made.unchanged);
+    CHECK(!files[6].made.unchanged);
+    CHECK(!files[6].failure);
+    CHECK(!files[7].made.unchanged);
+    CHECK(files[7].failure);
     scratch.write("e/gone", "gone");
+    scratch.write("e/written", "written");
     scratch.write("e/shorter", "shorter");
+    scratch.write("e/longer", "long");
+    scratch.remove("e/pipe");
+    scratch.write("e/pipe", "pipe");
   }
 }
 
@@ -147,12 +158,12 @@ TEST_CASE("small digests: a handful is bounded in files, bytes and open director
   SmallFilesDigesting bytes(seed);
   SmallFilesDigesting directories(seed);
 
-  while (files.has_room_for(*at(0), 1)) files.add(at(0), "f", 1, 0);
-  while (bytes.has_room_for(*at(0), 100'000)) bytes.add(at(0), "f", 100'000, 0);
-  for (int i = 0; directories.has_room_for(*at(i), 1); ++i) directories.add(at(i), "f", 1, 0);
+  while (files.has_room_for(*at(0), 1)) files.add(at(0), "f", 1);
+  while (bytes.has_room_for(*at(0), 100'000)) bytes.add(at(0), "f", 100'000);
+  for (int i = 0; directories.has_room_for(*at(i), 1); ++i) directories.add(at(i), "f", 1);
 
   CHECK(files.files().size() == SmallFilesDigesting::files_max);
-  CHECK(bytes.files().size() == 10);
+  CHECK(bytes.files().size() == 41);
   CHECK(directories.files().size() == SmallFilesDigesting::directories_max);
   CHECK(directories.has_room_for(*at(SmallFilesDigesting::directories_max - 1), 1));
 }
