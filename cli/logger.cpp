@@ -202,6 +202,8 @@ Logger make_logger(LogLevel least, const LogOptions& options) {
 
 void set_log_level(const Logger& logger, LogLevel least) { logger->set_level(level_of(least)); }
 
+bool is_logged(const Logger& logger, LogLevel level) { return logger->should_log(level_of(level)); }
+
 void set_log_format(const Logger& logger, const std::string& format) { output_of(logger).set_format(format); }
 
 void set_log_file(const Logger& logger, const std::string& path) { output_of(logger).go_on_in(path); }

@@ -38,6 +38,7 @@ void set_log_level(const Logger& logger, LogLevel least);
 void set_log_format(const Logger& logger, const std::string& format);
 /// Goes on in this file; empty: on standard error. Errors: sync::FileError; the lines go on to where they went.
 void set_log_file(const Logger& logger, const std::string& path);
+bool is_logged(const Logger& logger, LogLevel level);
 /// Writes a line with further members, `"remote": "tcp://...", "link": 3`, which JSON shows and text does not.
 void log_with(const Logger& logger, LogLevel level, std::string_view text, std::string_view members);
 /// Opens the file again, after somebody has moved it. False: the log is no file. Errors: sync::FileError; the lines go

@@ -10,6 +10,7 @@
 #include "cli/operate/admin.hpp"
 #include "cli/operate/configuration.hpp"
 #include "cli/operate/limits.hpp"
+#include "cli/operate/link_log.hpp"
 #include "cli/operate/listening.hpp"
 #include "cli/operate/operation.hpp"
 #include "cli/operate/running_configuration.hpp"
@@ -67,15 +68,8 @@ struct ServeOptions {
   int grace_seconds = 10;
 };
 
-spdlog::level::level_enum level_of(LogLevel level) {
-  switch (level) {
-    case LogLevel::debug:
-    case LogLevel::info: return spdlog::level::debug; // trunks come and go; what a person asked for is the syncs
-    case LogLevel::warning: return spdlog::level::warn;
-    case LogLevel::error: return spdlog::level::err;
-  }
-  return spdlog::level::err;
-}
+/// Trunks come and go; what a person asked for is the syncs.
+LogLevel level_of(LogLevel level) { return level == LogLevel::info ? LogLevel::debug : level; }
 
 void log_note(const Logger& logger, const sync::Note& note) {
   switch (note.kind) {
@@ -101,7 +95,9 @@ struct Visitor {
 
 /// A line for people, its parts for programs.
 void log_sync(const Logger& logger, const admin::LinkBook& book, const sync::Answered& answered, const std::string& line) {
-  const std::uint64_t link = book.number_of(answered.trunk);
+  std::uint64_t link = book.number_of(answered.trunk);
+  if (link == 0) // it has left by now
+    if (const admin::LinkBook::Named* const ended = book.named_in(answered.remote)) link = ended->number;
   JsonLine members;
   members.add("event", "sync").add("remote", answered.remote).add("node", answered.node.to_string());
   if (!answered.node_name.empty()) members.add("node_name", answered.node_name);
@@ -293,7 +289,9 @@ int serve(ServeOptions& options) {
   listening.apply(node_settings.media, node_settings.identity);
   operation.on_stopping([&listening] { listening.close(); });
   const auto book = std::make_shared<admin::LinkBook>();
-  node_settings.log = [logger](LogLevel level, std::string_view line) { logger->log(level_of(level), line); };
+  node_settings.log = [logger, book](LogLevel level, std::string_view line) {
+    log_with_link(logger, *book, level_of(level), line);
+  };
   const auto stdio = std::make_shared<StdioMedium>();
   Visitor visitor;
   if (options.stdio) node_settings.media.emplace(stdio->scheme(), stdio);
@@ -323,7 +321,7 @@ int serve(ServeOptions& options) {
     web::FilesOptions& files = limited.web_files;
     files.root = root;
     files.read_only = options.read_only;
-    files.log = [logger](const std::string& line) { logger->info("{}", line); };
+    files.log = [logger, book](const std::string& line) { log_with_link(logger, *book, LogLevel::info, line); };
     web::serve_files(node, std::move(files));
     web::StatusOptions& status = limited.web_status;
     status.name = node_name;

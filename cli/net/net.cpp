@@ -4,6 +4,7 @@
 #include "cli/location.hpp"
 #include "cli/node.hpp"
 #include "cli/operate/admin.hpp"
+#include "cli/operate/link_log.hpp"
 #include "cli/operate/listening.hpp"
 #include "cli/operate/operation.hpp"
 #include "cli/operate/running_configuration.hpp"
@@ -97,12 +98,12 @@ int run_listening_network(ListeningNetwork settings,
   NodeIdentity keys(settings.identity, key_of_listening, settings.addresses,
                     [logger](const std::string& line) { logger->warn("{}", line); });
   keys.apply(options.node);
-  options.node.log = sink_of(logger);
   Listening listening(settings.tcp);
   listening.apply(options.node.media, options.node.identity);
   operation.on_stopping([&listening] { listening.close(); });
   follow_trunk_limits(running, settings.limits, options.node);
   const auto book = std::make_shared<admin::LinkBook>();
+  options.node.log = sink_of(logger, book);
   options.node.on_link = [book](LinkChange change, const LinkInfo& link) { book->note(change, link); };
   AdminPort port(settings.admin, "net " + options.node.name, operation, settings.limits);
   const auto operated = [&](std::shared_ptr<Network> network) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trunkline::admin {
@@ -43,14 +44,25 @@ class LinkBook {
 
   /// Counts from 1, in the order in which they came; 0 for one that was never seen.
   std::uint64_t number_of(const std::shared_ptr<Trunk>& trunk) const;
+  /// The link whose far end a line of the log names by its address, the newest of several; nothing where there is none.
+  /// Those that ended lately are known as well.
+  struct Named {
+    std::uint64_t number = 0;
+    std::string remote;
+  };
+  const Named* named_in(std::string_view line) const;
   LinkTotals totals() const;
   /// The latest last.
   const std::deque<LostLink>& lost() const noexcept { return lost_; }
 
  private:
   void add(const LinkInfo& link);
+  void end(std::map<std::shared_ptr<Trunk>, Named>::iterator link);
 
-  std::map<std::shared_ptr<Trunk>, std::uint64_t> numbers_; // of links that are not over
+  static constexpr std::size_t over_max = 64; // whose addresses are kept
+
+  std::map<std::shared_ptr<Trunk>, Named> links_; // that are not over
+  std::deque<Named> ended_;                       // the latest last
   std::uint64_t number_last_ = 0;
   LinkTotals over_; // of links that are
   std::deque<LostLink> lost_;

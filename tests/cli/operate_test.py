@@ -174,6 +174,22 @@ def test_json_logs_have_the_same_in_members(here):
 
 
 @with_directory
+def test_json_lines_about_a_connection_have_its_link(here):
+    with serve(here, "--log-format", "json", "--log-level", "debug") as server:
+        expect(run("sync", tree(here), f"{server.address}/new"), EQUAL)
+        expect(run("sync", f"{server.address}/new", f"{here}/to"), EQUAL)
+        assert server.end() == EQUAL
+        links = [json.loads(line) for line in server.log]
+        syncs = {line["remote"]: line["link"] for line in links if line.get("event") == "sync"}
+        assert sorted(syncs.values()) == [1, 2], syncs
+        over = [line for line in links if " is over" in line["text"]]
+        assert len(over) == 2, links
+        for remote, number in syncs.items():
+            about = [line for line in links if re.search(rf"{remote}[ :]", line["text"]) and " is open" not in line["text"]]
+            assert len(about) >= 2 and all(line["link"] == number and line["remote"] == remote for line in about), about
+
+
+@with_directory
 def test_the_identity_of_who_syncs_is_in_the_log(here):
     there = {**os.environ, "HOME": f"{here}/there"}
     own = {**os.environ, "HOME": f"{here}/own"}
