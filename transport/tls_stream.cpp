@@ -49,10 +49,20 @@ constexpr std::size_t binding_bytes = 32;
 /// What a TLS connection begins with: a record of a handshake, or of an alert.
 bool begins_like_tls(std::byte first) noexcept { return first == std::byte{0x16} || first == std::byte{0x15}; }
 
+bool is_http_request(std::string_view seen) {
+  for (const std::string_view verb : {"GET ", "POST", "HEAD", "PUT ", "PRI ", "OPTI", "CONN", "DELE", "PATC"})
+    if (seen.starts_with(verb)) return true;
+  return false;
+}
+
+/// What somebody gets who asks for a page without TLS where TLS is spoken.
+constexpr std::string_view http_without_tls =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 59\r\n"
+    "Connection: close\r\n\r\nThis port speaks TLS: ask for https:// instead of http://.\n";
+
 std::string in_words(std::string_view seen) {
   if (seen.starts_with("\x89TRNK")) return "a trunk without TLS";
-  for (const std::string_view verb : {"GET ", "POST", "HEAD", "PUT ", "PRI ", "HTTP", "OPTI", "CONN", "DELE"})
-    if (seen.starts_with(verb)) return "an HTTP request or answer without TLS";
+  if (is_http_request(seen) || seen.starts_with("HTTP")) return "an HTTP request or answer without TLS";
   if (seen.starts_with("SSH-")) return "an SSH banner";
   return quote(seen, 8);
 }
@@ -459,6 +469,10 @@ awaitable<void> TlsState::run_handshake(std::shared_ptr<TlsState> self) {
     if (self->in_total_ == 0 && !begins_like_tls(self->in_[0])) {
       const std::string_view seen(reinterpret_cast<const char*>(self->in_.data()), std::min<std::size_t>(self->in_end_, 16));
       self->failure_ = {error::no_tls, fmt::format("{} does not speak TLS: it says {}", self->far_end(), in_words(seen))};
+      if (!self->side_.dialled && is_http_request(seen)) {
+        self->put_output(std::as_bytes(std::span(http_without_tls)));
+        co_await say_last_words(self);
+      }
       self->throw_failure();
     }
     self->in_total_ += self->in_end_;

@@ -471,11 +471,12 @@ awaitable<void> say_raw(std::string bytes, std::string& heard, std::string& refu
     }
   } catch (const boost::system::system_error&) {
   }
+  for (int turn = 0; turn < 1000 && refused.empty(); ++turn) co_await asio::post(asio::use_awaitable);
 }
 
 } // namespace
 
-TEST_CASE("wss: what is no TLS is named, and gets no page") {
+TEST_CASE("wss: what is no TLS is named, and gets no page; an HTTP request is told so in one line") {
   const std::pair<std::string, std::string> rows[] = {
       {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "an HTTP request or answer without TLS"},
       {std::string("\x89TRNK\r\n\x1a", 8), "a trunk without TLS"},
@@ -486,7 +487,10 @@ TEST_CASE("wss: what is no TLS is named, and gets no page") {
     std::string refused;
     run_coroutine(say_raw(bytes, heard, refused));
     CHECK(says(refused, "does not speak TLS: it says " + words));
-    CHECK(heard.find("HTTP") == std::string::npos);
+    const bool asked = bytes.starts_with("GET");
+    CHECK(heard.starts_with("HTTP/1.1 400 ") == asked);
+    CHECK(heard.ends_with("\r\n\r\nThis port speaks TLS: ask for https:// instead of http://.\n") == asked);
+    CHECK((heard.find("HTTP") != std::string::npos) == asked);
   }
 }
 
