@@ -231,7 +231,8 @@ awaitable<void> dispatch(LocalPeer& peer, CircuitInbox& circuits, Stage* stage) 
   for (;;) {
     std::optional<Circuit> circuit = co_await circuits.next();
     if (!circuit) co_return;
-    peer.spawn(ways.at(static_cast<std::size_t>(std::stoi(circuit->name()))).function, std::move(*circuit), hands);
+    const Way& way = ways.at(static_cast<std::size_t>(std::stoi(circuit->name()))); // before it is moved from
+    peer.spawn(way.function, std::move(*circuit), hands);
   }
 }
 
