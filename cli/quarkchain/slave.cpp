@@ -157,6 +157,8 @@ std::shared_ptr<Backend> make_backend(const SlaveOptions& options, const NodePro
   check_directory(directory, options.ledger);
   if (options.ledger && !options.el_command.empty())
     throw UsageError("--ledger and --el-command: expected one executor, seen two");
+  if (options.el_command.empty() && (options.el_bridge || options.el_ports != 0))
+    throw UsageError(fmt::format("{}: expected --el-command, seen none", options.el_bridge ? "--el-bridge" : "--el-ports"));
   if (options.ledger) {
     program.logger->warn("--ledger: for demonstrations; blocks are believed and no transaction is executed");
     LedgerOptions ledger = LedgerOptions::of(program.config, options.node_id);
@@ -173,7 +175,6 @@ std::shared_ptr<Backend> make_backend(const SlaveOptions& options, const NodePro
   shards.log = sink_of(program.logger);
   shards.sender_threads = SenderThreads::of_this_machine();
   if (!options.el_command.empty()) shards.engine = engine_settings(options, directory);
-  else if (options.el_bridge) throw UsageError("--el-bridge: expected --el-command, seen none");
   shards.open_store = [&](std::uint32_t shard) {
     return open(directory.empty() ? directory : directory + "/shard-" + shard_text(shard));
   };

@@ -628,6 +628,9 @@ def test_executors_that_cannot_be_had_together_are_refused():
     with Place({"S0": SHARDS}) as place:
         both = place.run("slave", "--node_id", "S0", "--data", "shards", "--ledger", "--el-command", "true")
         equal(trouble(both, 1), "--ledger and --el-command: expected one executor, seen two")
+        for alone in (["--el-bridge"], ["--el-ports", "20000"], ["--el-ports", "20000", "--ledger"]):
+            said = trouble(place.run("slave", "--node_id", "S0", "--data", "shards", *alone), 1)
+            equal(said, alone[0] + ": expected --el-command, seen none")
         nowhere = place.run("slave", "--node_id", "S0", "--el-command", "true")
         equal(trouble(nowhere, 1), "--el-command: expected --data or DB_PATH_ROOT, which is where it keeps its own")
         of_chains = trouble(place.run("slave", "--node_id", "S0", "--data", "shards", "--el-command", "true"), 1)
